@@ -1,0 +1,42 @@
+// The border: nothing that happens inside leaves as an exception, and the caller's floating-point mode is put back.
+#pragma once
+
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#include "api/float_mode.h"
+#include "core/error.h"
+
+namespace eplb::api {
+
+inline eplb_status answer(eplb_error* err, eplb_status status, const char* text) noexcept {
+  if (err) {
+    std::memset(err, 0, sizeof *err);
+    err->code = status;
+    std::snprintf(err->text, sizeof err->text, "%s", text);
+  }
+  return status;
+}
+
+// Runs a body; its exceptions become a status and a text.
+template <class Body> eplb_status guard(eplb_error* err, Body&& body) noexcept {
+  try {
+    const DefaultFloatMode mode;
+    body();
+    return answer(err, EPLB_OK, "");
+  } catch (const Error& error) {
+    return answer(err, error.status(), error.what());
+  } catch (const std::bad_alloc&) {
+    return answer(err, EPLB_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::length_error&) {
+    return answer(err, EPLB_OUT_OF_MEMORY, "out of memory: more elements than a container can hold");
+  } catch (const std::exception& error) {
+    return answer(err, EPLB_INTERNAL_ERROR, error.what());
+  } catch (...) {
+    return answer(err, EPLB_INTERNAL_ERROR, "an unknown exception");
+  }
+}
+
+}  // namespace eplb::api

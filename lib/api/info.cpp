@@ -1,0 +1,83 @@
+#include "api/defaults.h"
+#include "api/guard.h"
+#include "api/structs.h"
+#include "backend/backend.h"
+#include "eplb.h"
+
+namespace {
+
+using eplb::fail;
+using eplb::api::guard;
+
+eplb::BackendFacts facts_of(eplb_device_kind kind) {
+  if (kind == EPLB_DEVICE_CPU) return eplb::cpu::facts();
+  if (kind == EPLB_DEVICE_CUDA) return eplb::cuda::facts();
+  fail(EPLB_INVALID_ARGUMENT, "kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", kind);
+}
+
+void copy_text(const char* name, const std::string& text, char* out, int64_t length) {
+  if (out == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", name);
+  if (length < 1) fail(EPLB_INVALID_ARGUMENT, "length of %s is %lld, must be at least 1", name, static_cast<long long>(length));
+  std::snprintf(out, static_cast<size_t>(length), "%s", text.c_str());
+}
+
+}  // namespace
+
+int32_t eplb_abi_version(void) { return 1 << 16 | 0; }
+
+const char* eplb_version_string(void) { return EPLB_VERSION_TEXT; }
+
+const char* eplb_status_name(eplb_status status) {
+  switch (status) {
+    case EPLB_OK: return "EPLB_OK";
+    case EPLB_INVALID_ARGUMENT: return "EPLB_INVALID_ARGUMENT";
+    case EPLB_INVALID_STATE: return "EPLB_INVALID_STATE";
+    case EPLB_INVALID_WEIGHT: return "EPLB_INVALID_WEIGHT";
+    case EPLB_INVALID_PLACEMENT: return "EPLB_INVALID_PLACEMENT";
+    case EPLB_UNAVAILABLE: return "EPLB_UNAVAILABLE";
+    case EPLB_NOT_BUILT: return "EPLB_NOT_BUILT";
+    case EPLB_NO_DRIVER: return "EPLB_NO_DRIVER";
+    case EPLB_NO_DEVICE: return "EPLB_NO_DEVICE";
+    case EPLB_OUT_OF_MEMORY: return "EPLB_OUT_OF_MEMORY";
+    case EPLB_DEVICE_OUT_OF_MEMORY: return "EPLB_DEVICE_OUT_OF_MEMORY";
+    case EPLB_DEVICE_ERROR: return "EPLB_DEVICE_ERROR";
+    case EPLB_INTERNAL_ERROR: return "EPLB_INTERNAL_ERROR";
+    default: return "unknown status";
+  }
+}
+
+eplb_status eplb_backend_init(eplb_backend* backend, int64_t struct_size, eplb_error* err) {
+  return guard(err, [&] {
+    eplb::api::init_struct(backend, struct_size, eplb::api::kBackendSize, "backend", eplb_backend{});
+  });
+}
+
+eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char* text, int64_t text_length, eplb_error* err) {
+  return guard(err, [&] {
+    if (backend) eplb::api::read_struct(backend, eplb::api::kBackendSize, "backend", eplb_backend{});
+    const eplb::BackendFacts facts = facts_of(kind);
+    if (text || text_length != 0) copy_text("text", facts.sentence, text, text_length);
+    if (backend)
+      eplb::api::write_struct(backend, eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
+                                                    facts.driver_needed, facts.runtime_version});
+  });
+}
+
+eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error* err) {
+  return guard(err, [&] {
+    if (count == nullptr) fail(EPLB_INVALID_ARGUMENT, "count is NULL");
+    const eplb::BackendFacts facts = facts_of(kind);
+    if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER) fail(facts.status, "%s", facts.sentence.c_str());
+    *count = facts.devices;
+  });
+}
+
+eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, int64_t length, eplb_error* err) {
+  return guard(err, [&] {
+    const eplb::BackendFacts facts = facts_of(kind);
+    if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER) fail(facts.status, "%s", facts.sentence.c_str());
+    if (index < 0 || index >= facts.devices)
+      fail(EPLB_NO_DEVICE, "index is %d, there are %d devices of this kind", index, facts.devices);
+    copy_text("name", kind == EPLB_DEVICE_CPU ? eplb::cpu::device_name() : eplb::cuda::device_name(index), name, length);
+  });
+}

@@ -1,0 +1,92 @@
+// A team of one lane, with the vectors of the instruction set that it is compiled for.
+#pragma once
+
+#include "backend/cpu/ordering.h"
+#ifdef EPLB_PLAIN_LANES
+#include "backend/cpu/lanes_plain.h"
+#include "backend/cpu/serve_plain.h"
+#else
+#include "backend/cpu/lanes_highway.h"
+#include "backend/cpu/serve_highway.h"
+#endif
+
+EPLB_STAGE_BEGIN
+
+#ifdef EPLB_PLAIN_LANES
+inline Index index_at(int i) { return i; }
+inline int minimum(int v) { return v; }
+inline int maximum(int v) { return v; }
+inline int keep_first(int, int v, int) { return v; }
+inline int first_true(bool m) { return m ? 0 : -1; }
+using Accumulator = int;
+#else
+inline Index index_at(int i) { return {i}; }
+inline int minimum(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.v)); }
+inline int maximum(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.v)); }
+// The first `count` lanes of `a`, the others become `rest`.
+inline Lanes keep_first(int count, Lanes a, int rest) {
+  return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
+}
+inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.m)); }
+using Accumulator = Lanes;
+#endif
+
+class HostTeam {
+ public:
+  static constexpr int kBlock = kServeBlock;
+
+  // blocks: memory for serve, one word for every kBlock keys of the largest call, and a vector.
+  explicit HostTeam(View<int64_t> blocks) : blocks_(blocks) {}
+
+  template <class Body> void for_each(int n, Body body) const {
+    for (int i = 0; i < n; ++i) body(i);
+  }
+  template <class Body> void sweep(int n, Body body) const {
+    for (int i = 0; i < n; i += kLanes) body(index_at(i));
+  }
+  template <class Body> int least(int from, int to, Body body) const {
+    Accumulator found = kNever;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = less(found, body(index_at(i)));
+    if (i < to) found = less(found, keep_first(to - i, body(index_at(i)), kNever));
+    return minimum(found);
+  }
+  template <class Body> int most(int from, int to, Body body) const {
+    Accumulator found = -kNever;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = more(found, body(index_at(i)));
+    if (i < to) found = more(found, keep_first(to - i, body(index_at(i)), -kNever));
+    return maximum(found);
+  }
+  template <class Body> int find(int from, int to, Body body) const {
+    for (int i = from; i < to; i += kLanes) {
+      const int first = first_true(body(index_at(i)));
+      if (first >= 0) return i + first < to ? i + first : to;
+    }
+    return to;
+  }
+  template <class Body> int most_of(int n, Body body) const {
+    int found = -kNever;
+    for (int i = 0; i < n; ++i) found = more(found, body(i));
+    return found;
+  }
+  template <class Body> int64_t total(int n, Body body) const {
+    int64_t sum = 0;
+    for (int i = 0; i < n; ++i) sum += body(i);
+    return sum;
+  }
+  template <class Key> void order(int n, View<int> order, View<uint64_t> scratch, Key key) const {
+    for (int i = 0; i < n; ++i) scratch[i] = key(i);
+    cpu::sort_indices(scratch.data, n, order.data);
+  }
+  template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
+    serve_least(n, keys.data, blocks_.data, steps, rekey);
+  }
+  template <class Body> void single(Body body) const { body(); }
+  void barrier() const {}
+
+ private:
+  View<int64_t> blocks_;
+};
+
+EPLB_STAGE_END

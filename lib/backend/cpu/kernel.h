@@ -1,0 +1,39 @@
+// What is compiled once per instruction set: solving a layer. The same answer from each.
+#pragma once
+
+#include <cstdint>
+
+#include "eplb.h"
+
+namespace eplb::cpu {
+
+struct LayerSizes {
+  int experts, slots, gpus, nodes, groups, most_replicas;
+};
+
+// One layer's weights, one of the two, and where its maps go.
+struct LayerTask {
+  const double* real;
+  const int64_t* whole;
+  int32_t *physical_to_logical, *replica_count, *replica_slots;
+};
+
+struct Kernel {
+  const char* name;  // of the instruction set
+  bool (*supported)();
+  int64_t (*workspace_bytes)(const LayerSizes&, eplb_strategy);
+  void (*solve)(const LayerSizes&, eplb_strategy, const LayerTask&, void* workspace);
+};
+
+// All that are in this build, the fastest first; the last one runs anywhere.
+struct Kernels {
+  const Kernel* const* begin_;
+  const Kernel* const* end_;
+  const Kernel* const* begin() const { return begin_; }
+  const Kernel* const* end() const { return end_; }
+};
+Kernels kernels();
+
+const Kernel& fastest_kernel();
+
+}  // namespace eplb::cpu

@@ -1,0 +1,73 @@
+// Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages land in a namespace of
+// that name. Nothing here may call an inline function of the standard library: the linker keeps one copy of each, perhaps
+// one with instructions that the machine does not have. tests/abi checks that no such copy is emitted.
+#define EPLB_STAGE_BEGIN           \
+  namespace eplb {                 \
+  namespace solver {               \
+  namespace EPLB_TARGET {
+#define EPLB_STAGE_END \
+  }                    \
+  }                    \
+  }
+#include "backend/cpu/host_team.h"
+#include "backend/cpu/kernel.h"
+#include "solver/layer.h"
+
+namespace eplb::cpu {
+namespace {
+
+namespace target = solver::EPLB_TARGET;
+
+target::Shape shape_of(const LayerSizes& s) {
+  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas};
+}
+
+// Memory of one thread: the layer's, and the team's own.
+template <class Number> struct Room {
+  target::Workspace<Number> layer;
+  target::View<int64_t> blocks;
+
+  int64_t lay_out(void* memory, const LayerSizes& s) {
+    target::Arena arena(memory);
+    layer.lay_out(arena, shape_of(s));
+    blocks = arena.take<int64_t>((s.experts > s.gpus ? s.experts : s.gpus) / target::HostTeam::kBlock + 1);
+    return arena.used();
+  }
+};
+
+int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
+  if (strategy == EPLB_STRATEGY_GREEDY) return Room<target::Float32>().lay_out(nullptr, sizes);
+  return Room<target::Integer>().lay_out(nullptr, sizes);
+}
+
+template <class Number>
+void run(const target::Preset& preset, const LayerSizes& sizes, const LayerTask& task, void* memory) {
+  Room<Number> room;
+  room.lay_out(memory, sizes);
+  target::HostTeam team(room.blocks);
+  const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}};
+  if (task.real) {
+    target::solve_layer<Number>(team, preset, shape_of(sizes), target::RealWeights{task.real}, room.layer, maps);
+  } else {
+    target::solve_layer<Number>(team, preset, shape_of(sizes), target::WholeWeights{task.whole}, room.layer, maps);
+  }
+}
+
+void solve(const LayerSizes& sizes, eplb_strategy strategy, const LayerTask& task, void* workspace) {
+  if (strategy == EPLB_STRATEGY_GREEDY) return run<target::Float32>(target::kGreedy, sizes, task, workspace);
+  run<target::Integer>(target::kLptSwap, sizes, task, workspace);
+}
+
+bool supported() { return EPLB_TARGET_SUPPORTED; }
+
+#define EPLB_TEXT_OF(x) #x
+#define EPLB_TEXT(x) EPLB_TEXT_OF(x)
+
+}  // namespace
+
+#define EPLB_JOIN_OF(a, b) a##b
+#define EPLB_JOIN(a, b) EPLB_JOIN_OF(a, b)
+extern const Kernel EPLB_JOIN(kernel_, EPLB_TARGET);
+const Kernel EPLB_JOIN(kernel_, EPLB_TARGET) = {EPLB_TEXT(EPLB_TARGET), supported, workspace_bytes, solve};
+
+}  // namespace eplb::cpu

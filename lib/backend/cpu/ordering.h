@@ -1,0 +1,11 @@
+// Sorting for the host's teams. Compiled once, for the least machine: it is scalar code and gains nothing from more.
+#pragma once
+
+#include <cstdint>
+
+namespace eplb::cpu {
+
+// order[0..n) = 0..n-1 by (keys[i], i), least first. keys has 2n words, which are used up.
+void sort_indices(uint64_t* keys, int n, int* order);
+
+}  // namespace eplb::cpu

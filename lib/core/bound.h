@@ -1,0 +1,15 @@
+// Lower bounds on a layer's largest GPU load: what no placement can beat.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace eplb {
+
+// The largest of: the mean load; the largest replica when every extra goes to the largest weight per replica (Jefferson,
+// D'Hondt: no counts make it smaller); and pigeonhole arguments about large replicas that must meet on a GPU. In doubles, in
+// a fixed order, made smaller by 2^-40 so that no rounding lifts it above the optimum. Holds for every placement, ones with
+// duplicates on a GPU too.
+double simple_bound(const std::vector<double>& weights, int64_t slots, int64_t gpus);
+
+}  // namespace eplb

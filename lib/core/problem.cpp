@@ -1,0 +1,97 @@
+#include "core/problem.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace eplb {
+namespace {
+
+using ll = long long;
+
+void check_least(const char* name, int64_t value, int64_t least) {
+  if (value < least) fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least %lld", name, ll(value), ll(least));
+}
+
+void check_most(const char* name, int64_t value, int64_t most, const char* why) {
+  if (value > most) fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most), why);
+}
+
+// Names the nearest multiples below and above that are at least `least`.
+void check_multiple(const char* name, int64_t value, const char* of, int64_t divisor, int64_t least = 1) {
+  if (value % divisor == 0) return;
+  const int64_t below = value / divisor * divisor, above = (std::max(value, least) + divisor - 1) / divisor * divisor;
+  if (below >= least)
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld or %lld)", name, ll(value), of, ll(divisor),
+         ll(below), ll(above));
+  fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld)", name, ll(value), of, ll(divisor), ll(above));
+}
+
+eplb_policy resolve_policy(const eplb_problem& p, int64_t groups, eplb_policy_reason* reason) {
+  switch (p.policy) {
+    case EPLB_POLICY_HIERARCHICAL:
+    case EPLB_POLICY_GLOBAL: *reason = EPLB_POLICY_REASON_ASKED; return p.policy;
+    case EPLB_POLICY_AUTO:
+      *reason = groups % p.num_nodes == 0 ? EPLB_POLICY_REASON_GROUPS_DIVIDE : EPLB_POLICY_REASON_GROUPS_DO_NOT;
+      return groups % p.num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+    default:
+      fail(EPLB_INVALID_ARGUMENT, "policy is %d, must be EPLB_POLICY_AUTO, EPLB_POLICY_HIERARCHICAL or EPLB_POLICY_GLOBAL",
+           p.policy);
+  }
+}
+
+}  // namespace
+
+Problem check_problem(const eplb_problem& p, int64_t experts) {
+  check_least("num_slots", p.num_slots, 1);
+  check_least("num_gpus", p.num_gpus, 1);
+  check_least("num_nodes", p.num_nodes, 1);
+  check_least("num_groups", p.num_groups, 0);
+  check_most("num_slots", p.num_slots, kMaxSlots, "2^18, the range of exact 32-bit arithmetic");
+  check_most("num_gpus", p.num_gpus, kMaxSlots, "2^18, the range of exact 32-bit arithmetic");
+  const int64_t groups = std::max<int64_t>(p.num_groups, 1);
+  eplb_policy_reason reason;
+  const eplb_policy policy = resolve_policy(p, groups, &reason);
+  const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
+  if (hierarchical) {
+    check_multiple("num_groups", groups, "num_nodes", p.num_nodes);
+    check_multiple("num_experts", experts, "num_groups", groups);
+    check_multiple("num_gpus", p.num_gpus, "num_nodes", p.num_nodes);
+  }
+  check_multiple("num_slots", p.num_slots, "num_gpus", p.num_gpus, experts);
+  if (p.num_slots < experts)
+    fail(EPLB_INVALID_ARGUMENT, "num_slots is %lld, must be at least num_experts = %lld (%lld)", ll(p.num_slots), ll(experts),
+         ll((experts + p.num_gpus - 1) / p.num_gpus * p.num_gpus));
+  if (p.bound_kind == EPLB_BOUND_THRESHOLD || p.bound_kind == EPLB_BOUND_NODE)
+    fail(EPLB_UNAVAILABLE, "bound_kind %s is not in this version", p.bound_kind == EPLB_BOUND_NODE ? "node" : "threshold");
+  if (p.bound_kind != EPLB_BOUND_SIMPLE)
+    fail(EPLB_INVALID_ARGUMENT, "bound_kind is %d, must be EPLB_BOUND_SIMPLE or EPLB_BOUND_THRESHOLD", p.bound_kind);
+  return {experts, p.num_slots,          p.num_gpus, hierarchical ? p.num_nodes : 1, hierarchical ? groups : 1,
+          policy,  reason, p.bound_kind};
+}
+
+const char* strategy_name(eplb_strategy strategy) {
+  static constexpr const char* kNames[] = {"greedy",         "lpt_swap",    "l2_swap", "random_restarts",
+                                           "noise_spectrum", "hybrid_init", "best"};
+  return strategy >= 0 && strategy <= EPLB_STRATEGY_BEST ? kNames[strategy] : "unknown";
+}
+
+Options check_options(const eplb_solve_options& o, const Problem& problem) {
+  if (o.strategy < EPLB_STRATEGY_GREEDY || o.strategy > EPLB_STRATEGY_BEST)
+    fail(EPLB_INVALID_ARGUMENT, "strategy is %d, must be an EPLB_STRATEGY_ constant (%d to %d)", o.strategy, EPLB_STRATEGY_GREEDY,
+         EPLB_STRATEGY_BEST);
+  if (o.effort < EPLB_EFFORT_FAST || o.effort > EPLB_EFFORT_MAX)
+    fail(EPLB_INVALID_ARGUMENT, "effort is %d, must be EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL or EPLB_EFFORT_MAX", o.effort);
+  if (o.strategy > EPLB_STRATEGY_LPT_SWAP)
+    fail(EPLB_UNAVAILABLE, "strategy %s is not in this version: greedy and lpt_swap are", strategy_name(o.strategy));
+  check_least("max_replicas", o.max_replicas, 0);
+  // Nodes have equal shares of slots and experts, so one test serves both policies. GREEDY takes no cap: it is the published
+  // program, and is refused only if it would exceed one.
+  const int64_t least = (problem.slots + problem.experts - 1) / problem.experts;
+  if (o.max_replicas > 0 && o.max_replicas < least)
+    fail(EPLB_INVALID_ARGUMENT, "max_replicas is %lld, too few: %lld slots of %lld experts need at least %lld", ll(o.max_replicas),
+         ll(problem.slots), ll(problem.experts), ll(least));
+  return {o.strategy, o.effort, o.seed, o.max_replicas};
+}
+
+}  // namespace eplb

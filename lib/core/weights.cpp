@@ -1,0 +1,137 @@
+#include "core/weights.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+
+namespace eplb {
+namespace {
+
+template <class T>
+[[noreturn]] void refuse(const WeightSource& source, int64_t window, int64_t layer, int64_t expert, T value) {
+  char where[96];
+  const long long t = window, l = layer, e = expert;
+  if (source.windows == 1) {
+    std::snprintf(where, sizeof where, "weights[layer %lld, expert %lld]", l, e);
+  } else {
+    std::snprintf(where, sizeof where, "weights[window %lld, layer %lld, expert %lld]", t, l, e);
+  }
+  const bool is_nan = value != value, is_negative = value < 0;
+  fail(EPLB_INVALID_WEIGHT, "%s is %s", where, is_nan ? "NaN" : is_negative ? "negative" : "infinite");
+}
+
+template <class T>
+bool good(T value) {
+  return value >= T(0) && value <= std::numeric_limits<T>::max();
+}
+
+// Names the first bad value, layer by layer, as the device does: the lowest (layer, expert), then the lowest window.
+template <class T>
+[[noreturn]] void find_bad(const WeightSource& source) {
+  const T* data = static_cast<const T*>(source.data);
+  for (int64_t l = 0; l < source.layers; ++l)
+    for (int64_t e = 0; e < source.experts; ++e)
+      for (int64_t t = 0; t < source.windows; ++t) {
+        const T value = data[(t * source.layers + l) * source.experts + e];
+        if (!good(value)) refuse(source, t, l, e, value);
+      }
+  fail(EPLB_INTERNAL_ERROR, "a bad weight was seen and not found again: were the weights changed during the upload?");
+}
+
+template <class T>
+void check_values(const WeightSource& source) {
+  const T* data = static_cast<const T*>(source.data);
+  int bad = 0;
+  for (int64_t i = 0; i < source.length; ++i) bad |= !good(data[i]);
+  if (bad) find_bad<T>(source);
+}
+
+template <class T>
+void sum_real(const WeightSource& source, Weights& weights) {
+  const T* data = static_cast<const T*>(source.data);
+  const int64_t n = source.layers * source.experts;
+  double* sum = weights.real.data();
+  for (int64_t i = 0; i < n; ++i) sum[i] = data[i] + 0.0;  // -0.0 becomes 0
+  for (int64_t t = 1; t < source.windows; ++t)
+    for (int64_t i = 0; i < n; ++i) sum[i] += data[t * n + i];
+  for (int64_t i = 0; i < n; ++i) weights.largest = sum[i] > weights.largest ? sum[i] : weights.largest;
+  if (std::isfinite(weights.largest * static_cast<double>(source.experts))) return;
+  for (int64_t l = 0; l < source.layers; ++l) {
+    double total = 0;
+    for (int64_t e = 0; e < source.experts; ++e) {
+      const double x = sum[l * source.experts + e];
+      if (!std::isfinite(x))
+        fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] sum over windows to more than a float64 holds",
+             static_cast<long long>(l), static_cast<long long>(e));
+      total += x;
+    }
+    if (!std::isfinite(total))
+      fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than a float64 holds", static_cast<long long>(l));
+  }
+}
+
+template <class T>
+void sum_whole(const WeightSource& source, Weights& weights) {
+  const T* data = static_cast<const T*>(source.data);
+  const int64_t n = source.layers * source.experts;
+  int64_t* sum = weights.whole.data();
+  for (int64_t i = 0; i < n; ++i) sum[i] = data[i];
+  int64_t overflow_at = n;
+  for (int64_t t = 1; t < source.windows; ++t)
+    for (int64_t i = 0; i < n; ++i)
+      if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) && i < overflow_at) overflow_at = i;
+  if (overflow_at < n)
+    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] sum over windows to more than 2^63 - 1",
+         static_cast<long long>(overflow_at / source.experts), static_cast<long long>(overflow_at % source.experts));
+  int64_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = sum[i] > largest ? sum[i] : largest;
+  weights.largest = static_cast<double>(largest);
+}
+
+void check_positive(const char* name, int64_t value) {
+  if (value < 1) fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", name, static_cast<long long>(value));
+}
+
+}  // namespace
+
+void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts) {
+  if (dtype < EPLB_FLOAT32 || dtype > EPLB_INT64)
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_FLOAT32, EPLB_FLOAT64, EPLB_INT32 or EPLB_INT64", dtype);
+  check_positive("num_windows", windows);
+  check_positive("num_layers", layers);
+  check_positive("num_experts", experts);
+  int64_t product;
+  if (__builtin_mul_overflow(layers, experts, &product) || __builtin_mul_overflow(product, windows, &product) ||
+      product > std::numeric_limits<int64_t>::max() / 8)
+    fail(EPLB_INVALID_ARGUMENT, "num_windows * num_layers * num_experts = %lld * %lld * %lld is more than memory can hold",
+         static_cast<long long>(windows), static_cast<long long>(layers), static_cast<long long>(experts));
+}
+
+void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts) {
+  integer = new_integer;
+  layers = new_layers;
+  experts = new_experts;
+  largest = 0;
+  real.resize(integer ? 0 : layers * experts);
+  whole.resize(integer ? layers * experts : 0);
+}
+
+void read_weights(const WeightSource& source, Weights& weights) {
+  check_shape(source.dtype, source.windows, source.layers, source.experts);
+  const int64_t expected = source.windows * source.layers * source.experts;
+  if (source.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "weights is NULL");
+  if (source.length != expected)
+    fail(EPLB_INVALID_ARGUMENT, "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * %lld = %lld",
+         static_cast<long long>(source.length), static_cast<long long>(source.windows), static_cast<long long>(source.layers),
+         static_cast<long long>(source.experts), static_cast<long long>(expected));
+  weights.resize(source.dtype == EPLB_INT32 || source.dtype == EPLB_INT64, source.layers, source.experts);
+  switch (source.dtype) {
+    case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);
+    case EPLB_FLOAT64: return check_values<double>(source), sum_real<double>(source, weights);
+    case EPLB_INT32: return check_values<int32_t>(source), sum_whole<int32_t>(source, weights);
+    default: return check_values<int64_t>(source), sum_whole<int64_t>(source, weights);
+  }
+}
+
+}  // namespace eplb

@@ -1,0 +1,42 @@
+// What the caller measured: tokens per expert, checked once, windows summed once.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "eplb.h"
+
+namespace eplb {
+
+// The caller's array, untrusted.
+struct WeightSource {
+  const void* data;
+  int64_t length;
+  eplb_dtype dtype;
+  int64_t windows, layers, experts;
+};
+
+// [layers, experts] without a bad value in it. Integers stay integers, so that no token is lost above 2^53.
+struct Weights {
+  bool integer = false;
+  int64_t layers = 0, experts = 0;
+  double largest = 0;
+  std::vector<double> real;
+  std::vector<int64_t> whole;
+
+  double at(int64_t layer, int64_t expert) const {
+    const int64_t i = layer * experts + expert;
+    return integer ? static_cast<double>(whole[i]) : real[i];
+  }
+  void resize(bool integer, int64_t layers, int64_t experts);
+  int64_t bytes() const { return static_cast<int64_t>(real.capacity() * 8 + whole.capacity() * 8); }
+};
+
+// Throws InvalidArgument for a shape that cannot be.
+void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);
+
+// Checks `source` and sums its windows into `weights`, whose memory is reused. Throws InvalidArgument for a shape that cannot
+// be and InvalidWeight naming the lowest (layer, expert) for a value that cannot be; `weights` is then garbage.
+void read_weights(const WeightSource& source, Weights& weights);
+
+}  // namespace eplb

@@ -1,0 +1,56 @@
+// The two kinds of arithmetic: integers decide everywhere, but GREEDY is the published program and computes in float32.
+// Both kinds live in int32 arrays: a float that is not negative compares like its bit pattern.
+#pragma once
+
+#include "solver/team.h"
+
+EPLB_STAGE_BEGIN
+
+struct Integer {
+  using Priority = int64_t;
+
+  EPLB_FN static int add(int a, int b) { return a + b; }
+  EPLB_FN static int share(int weight, int copies) { return weight / copies; }
+
+  // Who gets the next replica: the largest weight/copies, so the least of this. Exact although it is one number: different
+  // quotients differ by at least 1/(c1 c2) >= 2^-34, since copies sum to at most 2^18 slots; and weight < 2^29.
+  EPLB_FN static Priority priority(int weight, int copies) {
+    return kNever64 - 1 - (static_cast<int64_t>(weight) << 34) / copies;
+  }
+};
+
+struct Float32 {
+  using Priority = int;
+
+  EPLB_FN static float value(int bits) {
+#ifdef __CUDA_ARCH__
+    return __int_as_float(bits);
+#else
+    return __builtin_bit_cast(float, bits);
+#endif
+  }
+  EPLB_FN static int bits(float value) {
+#ifdef __CUDA_ARCH__
+    return __float_as_int(value);
+#else
+    return __builtin_bit_cast(int, value);
+#endif
+  }
+  EPLB_FN static int add(int a, int b) {
+#ifdef __CUDA_ARCH__
+    return bits(__fadd_rn(value(a), value(b)));  // not to be fused with anything
+#else
+    return bits(value(a) + value(b));
+#endif
+  }
+  EPLB_FN static int share(int weight, int copies) {
+#ifdef __CUDA_ARCH__
+    return bits(__fdiv_rn(value(weight), __int2float_rn(copies)));
+#else
+    return bits(value(weight) / static_cast<float>(copies));
+#endif
+  }
+  EPLB_FN static Priority priority(int weight, int copies) { return kNever - 1 - share(weight, copies); }
+};
+
+EPLB_STAGE_END

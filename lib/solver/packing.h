@@ -1,0 +1,43 @@
+// n items on packs of equally many places: groups on nodes, replicas on GPUs.
+#pragma once
+
+#include "solver/number.h"
+
+EPLB_STAGE_BEGIN
+
+// One chain's state. A *position* is an item's place in the chain's order, in which it is packed and in which ties fall.
+struct Packing {
+  int items, packs, places;  // places: per pack
+  View<int> order;           // item at a position
+  View<int> size, pack;      // by position
+  View<int> beside;          // by position: the load of its pack
+  View<int> load, used;      // by pack
+  View<int> open;            // by pack: its load while it has room, then kNever
+  View<uint64_t> scratch;    // for sorting
+};
+
+// Sizes are not negative, so kNever - size puts the largest first; equal ones stay in order of creation.
+template <class Team> EPLB_FN void order_by_size(Team& team, const Packing& p, View<int> size) {
+  team.order(p.items, p.order, p.scratch, [&](int i) { return static_cast<uint64_t>(kNever - size[i]); });
+  team.for_each(p.items, [&](int i) { p.size[i] = size[p.order[i]]; });
+}
+
+// Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack.
+template <class Number, class Team> EPLB_FN void place_longest_first(Team& team, const Packing& p) {
+  team.for_each(p.packs, [&](int g) { p.open[g] = p.load[g] = p.used[g] = 0; });
+  team.serve(p.packs, p.open, p.items, [&](int i, int g) {
+    p.pack[i] = g;
+    p.load[g] = Number::add(p.load[g], p.size[i]);
+    return ++p.used[g] < p.places ? p.load[g] : kNever;
+  });
+}
+
+// place[item] = pack * places + rank, the items of a pack in order of position.
+template <class Team> EPLB_FN void number_places(Team& team, const Packing& p, View<int> place) {
+  team.single([&] {
+    for (int g = 0; g < p.packs; ++g) p.used[g] = g * p.places;
+    for (int i = 0; i < p.items; ++i) place[p.order[i]] = p.used[p.pack[i]]++;
+  });
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,90 @@
+// What a stage may ask of the machine that it runs on.
+//
+// A *chain* (one layer or node of a layer, one candidate) is worked on by a Team: one lane on the host, a warp on the device,
+// 32 shuffled lanes in tests. A stage is a template over Team and says what is to be done; the team says how:
+//
+//   team.for_each(n, f)          f(int i) for i < n, in any order, at once: the calls must not touch each other's data
+//   team.sweep(n, f)             the same for bodies that only read and write element i of arrays: f(auto i)
+//   team.least(from, to, f)      least f(auto i) -> int32 over from <= i < to; kNever if there is none
+//   team.most(from, to, f)       largest, -kNever if there is none
+//   team.most_of(n, f)           largest f(int i) -> int32, for bodies that are no plain arithmetic on arrays
+//   team.total(n, f)             sum of f(int i) -> int64; f may write element i
+//   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
+//   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 2n words
+//   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, keys[i] = f(step, i), done by one lane
+//   team.single(f)               f() once, by one lane
+//   team.barrier()               what was written before is seen by all lanes after
+//
+// Each of them ends with a barrier. Everything else in a stage runs in every lane alike, on equal values, and writes to no
+// array: writing is done inside these bodies only. Reductions are over integers, so their order cannot matter; ties go to the
+// lowest index by asking for the value first and for its first place then.
+//
+// The index of sweep, least, most and find is `auto`: an int on the device, on the host a vector of consecutive indices, for
+// which array[i] is a vector load. Such a body may use + - * comparisons, & |, less(), more() and choose(), and captures
+// ints. On the host it is also evaluated beyond `to`, up to a vector: arrays from an Arena have the room.
+//
+// Where this file is included decides what EPLB_STAGE_BEGIN opens: backend/cpu includes the stages once per instruction set,
+// each time inside another namespace; backend/cuda for the device.
+#pragma once
+
+#ifndef EPLB_STAGE_BEGIN
+#define EPLB_STAGE_BEGIN \
+  namespace eplb {       \
+  namespace solver {
+#define EPLB_STAGE_END \
+  }                    \
+  }
+#endif
+
+#ifdef __CUDACC__
+#define EPLB_FN __host__ __device__ inline
+#include <cuda/std/cstdint>
+#else
+#define EPLB_FN inline
+#include <cstdint>
+#endif
+
+EPLB_STAGE_BEGIN
+
+inline constexpr int kNever = 0x7fffffff;  // as a key: not to be served any more
+inline constexpr int64_t kNever64 = 0x7fffffffffffffff;
+
+EPLB_FN int less(int a, int b) { return a < b ? a : b; }
+EPLB_FN int more(int a, int b) { return a > b ? a : b; }
+EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
+
+template <class Key> struct Never;
+template <> struct Never<int> { static constexpr int key = kNever; };
+template <> struct Never<int64_t> { static constexpr int64_t key = kNever64; };
+
+// A thin view of memory that somebody else owns.
+template <class T> struct View {
+  T* data;
+
+  EPLB_FN T& operator[](int i) const { return data[i]; }
+  template <class Index> EPLB_FN auto operator[](Index i) const { return i.load(data); }
+  EPLB_FN void set(int i, T value) const { data[i] = value; }
+  template <class Index, class Value> EPLB_FN void set(Index i, Value value) const { i.store(data, value); }
+  EPLB_FN View from(int i) const { return {data + i}; }
+};
+
+// Hands out aligned pieces of one block. With a null block it only counts: the same code that lays memory out tells how
+// much of it is needed.
+class Arena {
+ public:
+  EPLB_FN explicit Arena(void* block) : block_(static_cast<char*>(block)), used_(0) {}
+  template <class T> EPLB_FN View<T> take(int64_t n) {
+    char* piece = block_ ? block_ + used_ : nullptr;
+    used_ += (n * static_cast<int64_t>(sizeof(T)) + kRoom + kAlign - 1) / kAlign * kAlign;
+    return {reinterpret_cast<T*>(piece)};
+  }
+  EPLB_FN int64_t used() const { return used_; }
+
+  static constexpr int64_t kAlign = 64, kRoom = 64;  // room: a vector may read and write beyond the end
+
+ private:
+  char* block_;
+  int64_t used_;
+};
+
+EPLB_STAGE_END

@@ -55,8 +55,11 @@ void sum_real(const WeightSource& source, Weights& weights) {
   for (int64_t i = 0; i < n; ++i) sum[i] = data[i] + 0.0;  // -0.0 becomes 0
   for (int64_t t = 1; t < source.windows; ++t)
     for (int64_t i = 0; i < n; ++i) sum[i] += data[t * n + i];
-  for (int64_t i = 0; i < n; ++i) weights.largest = sum[i] > weights.largest ? sum[i] : weights.largest;
-  if (std::isfinite(weights.largest * static_cast<double>(source.experts))) return;
+  const double limit = std::numeric_limits<float>::max() / static_cast<double>(source.experts);
+  int64_t large = 0;
+  for (int64_t i = 0; i < n; ++i) large += sum[i] > limit;
+  weights.fits_float32 = large == 0;
+  if (weights.fits_float32) return;
   for (int64_t l = 0; l < source.layers; ++l) {
     double total = 0;
     for (int64_t e = 0; e < source.experts; ++e) {
@@ -84,9 +87,7 @@ void sum_whole(const WeightSource& source, Weights& weights) {
   if (overflow_at < n)
     fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] sum over windows to more than 2^63 - 1",
          static_cast<long long>(overflow_at / source.experts), static_cast<long long>(overflow_at % source.experts));
-  int64_t largest = 0;
-  for (int64_t i = 0; i < n; ++i) largest = sum[i] > largest ? sum[i] : largest;
-  weights.largest = static_cast<double>(largest);
+  weights.fits_float32 = true;  // 2^63 and a few thousand of them are far below 3e38
 }
 
 void check_positive(const char* name, int64_t value) {
@@ -112,7 +113,6 @@ void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts) 
   integer = new_integer;
   layers = new_layers;
   experts = new_experts;
-  largest = 0;
   real.resize(integer ? 0 : layers * experts);
   whole.resize(integer ? layers * experts : 0);
 }

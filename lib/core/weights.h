@@ -20,7 +20,7 @@ struct WeightSource {
 struct Weights {
   bool integer = false;
   int64_t layers = 0, experts = 0;
-  double largest = 0;
+  bool fits_float32 = false;  // surely, sums of a layer included; if not, GREEDY has to look closer
   std::vector<double> real;
   std::vector<int64_t> whole;
 

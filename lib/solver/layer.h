@@ -25,7 +25,7 @@ template <class Number> struct Workspace {
   View<int> member;                             // logical expert by node-major index: node by node, group by group
   View<int> mine;                               // weights of a node's experts
   View<int> group_size, place;                  // by group; by item: where it was packed
-  View<typename Number::Priority> priority;     // by expert of a node
+  Pricing<Number> pricing;
   View<int> first;                              // by logical expert: where its replica slots begin
   View<int> rank;                               // by slot: which replica of its expert it holds
   Items items;
@@ -39,7 +39,11 @@ template <class Number> struct Workspace {
     mine = arena.take<int>(e);
     group_size = arena.take<int>(shape.groups);
     place = arena.take<int>(most_items);
-    priority = arena.take<typename Number::Priority>(e);
+    pricing.estimate = arena.take<float>(e);
+    pricing.share = arena.take<int>(e);
+    pricing.candidate = arena.take<int>(e);
+    pricing.priority = arena.take<typename Number::Priority>(e);
+    pricing.next = arena.take<typename Number::Priority>(e);
     first = arena.take<int>(shape.experts);
     rank = arena.take<int>(shape.slots);
     items = {arena.take<int>(s), arena.take<int>(s), arena.take<int>(s), arena.take<int>(e)};
@@ -47,6 +51,8 @@ template <class Number> struct Workspace {
     packing.size = arena.take<int>(most_items);
     packing.pack = arena.take<int>(most_items);
     packing.beside = arena.take<int>(most_items);
+    packing.at = arena.take<int>(most_items);
+    packing.slot = arena.take<int>(most_items);
     packing.load = arena.take<int>(most_packs);
     packing.used = arena.take<int>(most_packs);
     packing.open = arena.take<int>(most_packs);
@@ -63,13 +69,17 @@ EPLB_FN void pack(Team& team, const Preset& preset, Packing p, int items, int pa
   if (p.places == 1) return team.for_each(items, [&](int i) { place[i] = i; });
   order_by_size(team, p, size);
   place_longest_first<Number>(team, p);
-  if (preset.swaps > 0) refine(team, p, preset.swaps, true);
+  if (preset.swaps > 0) {
+    refine(team, p, preset.swaps, true);
+    relist(team, p);
+  }
   number_places(team, p, place);
 }
 
 // Node by node, the groups in the order of their places there, the experts of a group in theirs.
 template <class Number, class Team>
 EPLB_FN void assign_groups(Team& team, const Preset& preset, const Shape& shape, const Workspace<Number>& w) {
+  if (shape.groups == shape.nodes) return team.for_each(shape.experts, [&](int e) { w.member[e] = e; });
   const int each = shape.experts / shape.groups;
   team.for_each(shape.groups, [&](int g) {
     int sum = w.weight[g * each];
@@ -86,7 +96,7 @@ EPLB_FN void solve_node(Team& team, const Preset& preset, const Shape& shape, in
   const int experts = shape.experts / shape.nodes, slots = shape.slots / shape.nodes;
   const View<int> member = w.member.from(node * experts);
   team.for_each(experts, [&](int e) { w.mine[e] = w.weight[member[e]]; });
-  count_replicas<Number>(team, w.mine, experts, slots, shape.most_replicas, w.priority, w.items);
+  count_replicas<Number>(team, w.mine, experts, slots, shape.most_replicas, w.pricing, w.items);
   pack<Number>(team, preset, w.packing, slots, shape.gpus / shape.nodes, w.items.size, w.place);
   team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = w.items.count[e]; });
   team.for_each(slots, [&](int i) {

@@ -17,6 +17,10 @@ struct Integer {
   EPLB_FN static Priority priority(int weight, int copies) {
     return kNever64 - 1 - (static_cast<int64_t>(weight) << 34) / copies;
   }
+
+  // Weights as float32 below 2^29, near enough for a first guess; scale 0: there is none.
+  EPLB_FN static float estimate_scale(int) { return 1; }
+  EPLB_FN static float estimate(int weight, float) { return static_cast<float>(weight); }
 };
 
 struct Float32 {
@@ -51,6 +55,9 @@ struct Float32 {
 #endif
   }
   EPLB_FN static Priority priority(int weight, int copies) { return kNever - 1 - share(weight, copies); }
+
+  EPLB_FN static float estimate_scale(int largest) { return value(largest) > 0x1p-60f ? 0x1p26f / value(largest) : 0; }
+  EPLB_FN static float estimate(int weight, float scale) { return value(weight) * scale; }
 };
 
 EPLB_STAGE_END

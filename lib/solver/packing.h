@@ -11,6 +11,7 @@ struct Packing {
   View<int> order;           // item at a position
   View<int> size, pack;      // by position
   View<int> beside;          // by position: the load of its pack
+  View<int> at, slot;        // positions by pack: at[g * places + k]; and by position, its k
   View<int> load, used;      // by pack
   View<int> open;            // by pack: its load while it has room, then kNever
   View<uint64_t> scratch;    // for sorting
@@ -24,20 +25,31 @@ template <class Team> EPLB_FN void order_by_size(Team& team, const Packing& p, V
 
 // Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack.
 template <class Number, class Team> EPLB_FN void place_longest_first(Team& team, const Packing& p) {
-  team.for_each(p.packs, [&](int g) { p.open[g] = p.load[g] = p.used[g] = 0; });
-  team.serve(p.packs, p.open, p.items, [&](int i, int g) {
-    p.pack[i] = g;
-    p.load[g] = Number::add(p.load[g], p.size[i]);
-    return ++p.used[g] < p.places ? p.load[g] : kNever;
+  team.for_each(p.packs, [&](int g) { p.used[g] = 0; });
+  team.template fill<Number>(
+      p.packs, p.open, p.items, [&](int i) { return p.size[i]; },
+      [&](int i, int g, int load) {
+        const int k = p.used[g];
+        p.used[g] = k + 1;
+        p.at[g * p.places + k] = i;
+        p.pack[i] = g;
+        p.slot[i] = k;
+        p.load[g] = Number::add(load, p.size[i]);
+        return k + 1 == p.places;
+      });
+}
+
+// Lists the positions of each pack in order again, after exchanges.
+template <class Team> EPLB_FN void relist(Team& team, const Packing& p) {
+  team.single([&] {
+    for (int g = 0; g < p.packs; ++g) p.used[g] = g * p.places;
+    for (int i = 0; i < p.items; ++i) p.at[p.used[p.pack[i]]++] = i;
   });
 }
 
-// place[item] = pack * places + rank, the items of a pack in order of position.
+// place[item]: the items of a pack in order of position.
 template <class Team> EPLB_FN void number_places(Team& team, const Packing& p, View<int> place) {
-  team.single([&] {
-    for (int g = 0; g < p.packs; ++g) p.used[g] = g * p.places;
-    for (int i = 0; i < p.items; ++i) place[p.order[i]] = p.used[p.pack[i]]++;
-  });
+  team.for_each(p.items, [&](int s) { place[p.order[p.at[s]]] = s; });
 }
 
 EPLB_STAGE_END

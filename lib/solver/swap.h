@@ -6,53 +6,70 @@
 EPLB_STAGE_BEGIN
 
 template <class Team> EPLB_FN void exchange(Team& team, const Packing& p, int i, int j) {
-  const int g = p.pack[i], h = p.pack[j], d = p.size[i] - p.size[j];
+  const int g = p.pack[i], h = p.pack[j], k = p.slot[i], l = p.slot[j], d = p.size[i] - p.size[j];
   const int load_g = p.load[g] - d, load_h = p.load[h] + d;
   team.barrier();
   team.single([&] {
     p.pack[i] = h;
     p.pack[j] = g;
+    p.slot[i] = l;
+    p.slot[j] = k;
+    p.at[g * p.places + k] = j;
+    p.at[h * p.places + l] = i;
     p.load[g] = load_g;
     p.load[h] = load_h;
   });
-  team.sweep(p.items, [=](auto s) {
-    p.beside.set(s, choose(p.pack[s] == g, load_g, choose(p.pack[s] == h, load_h, p.beside[s])));
+  team.for_each(p.places, [&](int m) {
+    p.beside[p.at[g * p.places + m]] = load_g;
+    p.beside[p.at[h * p.places + m]] = load_h;
   });
 }
 
+// Where j may be for an i on the heaviest pack. If sizes fall with the position, j comes after i, and only down to a size of
+// size i - (heaviest - lightest): a shortcut with the same answer, for no other j has a score above 0.
+struct Window {
+  int from, floor;
+};
+EPLB_FN Window window(const Packing& p, int i, int spread, bool sorted) {
+  return sorted ? Window{i + 1, p.size[i] - spread} : Window{0, -1};
+}
+
 // One best swap of the heaviest pack (lowest id) with any other: position i on it, a smaller j elsewhere, d = size i - size j.
-// The score min(d, heaviest - load of j's pack - d) is how far both packs come down below the heaviest; the largest counts,
-// ties: lowest i, then lowest j. On the heaviest pack itself the score is min(d, -d), so j needs no test for that.
-// Source: the swap refinement of the seeds vectorized_lpt_and_swap and its relatives.
-// `sorted`: sizes fall with the position. Then j comes after i, and size j > size i - (heaviest - lightest): a window of
-// positions; a shortcut with the same answer.
+// The score min(d, heaviest - load of j's pack - d) is how far both packs come down below the heaviest; the largest counts if
+// it is above 0, ties: lowest i, then lowest j. On the heaviest pack itself the score is min(d, -d), so j needs no test for
+// that. Source: the swap refinement of the seeds vectorized_lpt_and_swap and its relatives.
 template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, bool sorted) {
   const int heaviest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
   const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
   const int h = team.find(0, p.packs, [=](auto g) { return p.load[g] == heaviest; });
-  int best = 0, best_i = 0, best_j = 0;
-  for (int i = team.find(0, p.items, [=](auto s) { return p.pack[s] == h; }), k = 0; k < p.places; ++k) {
-    const int mine = p.size[i], floor = mine - (heaviest - lightest);
-    const int from = sorted ? i + 1 : 0;
-    const int to = sorted ? team.find(from, p.items, [=](auto s) { return p.size[s] <= floor; }) : p.items;
-    auto score = [=](auto s) {
+  auto score = [=](int i) {
+    return [=, mine = p.size[i]](auto s) {
       const auto d = mine - p.size[s];
       return less(d, heaviest - p.beside[s] - d);
     };
-    const int found = team.most(from, to, score);
-    if (found > best) {
-      best = found;
-      best_i = i;
-      best_j = team.find(from, to, [=](auto s) { return score(s) == found; });
-    }
-    if (k + 1 < p.places) i = team.find(i + 1, p.items, [=](auto s) { return p.pack[s] == h; });
+  };
+  auto best = team.nothing();
+  for (int k = 0; k < p.places; ++k) {
+    const int i = p.at[h * p.places + k];
+    const Window w = window(p, i, heaviest - lightest, sorted);
+    team.raise(best, w.from, p.items, i, [&](int s) { return p.size[s] > w.floor; }, score(i));
   }
-  if (best > 0) exchange(team, p, best_i, best_j);
-  return best > 0;
+  const int value = team.most(best);
+  if (value <= 0) return false;
+  const int i = team.tag(best, value);
+  const auto score_i = score(i);
+  const int j = team.find(sorted ? i + 1 : 0, p.items, [=](auto s) { return score_i(s) == value; });
+  exchange(team, p, i, j);
+  return true;
 }
 
 template <class Team> EPLB_FN void refine(Team& team, const Packing& p, int steps, bool sorted) {
+  constexpr int kSmaller = -(1 << 29);  // than any size: behind the last position nothing is worth a swap
   team.for_each(p.items, [&](int i) { p.beside[i] = p.load[p.pack[i]]; });
+  team.for_each(kAhead, [&](int i) {
+    p.size[p.items + i] = kSmaller;
+    p.beside[p.items + i] = 0;
+  });
   while (steps-- > 0 && swap_heaviest(team, p, sorted)) {
   }
 }

@@ -11,7 +11,16 @@
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
 //   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 2n words
-//   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, keys[i] = f(step, i), done by one lane
+//   team.pick(n, out, f)         out = the i < n with f(int i), in order; returns how many
+//   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, which becomes f(step, i, key), called
+//                                by one lane; keys are used up
+//   team.fill<Number>(n, keys, steps, amount, f)
+//                                the same from keys of 0 on, where the new key is Number::add(key, amount(int step)), or kNever
+//                                if f(step, i, key) returns true; amounts do not grow with the step
+//   best = team.nothing(); team.raise(best, from, to, tag, go_on, f); value = team.most(best); team.tag(best, value)
+//                                the largest f(auto i) of several stretches, each with its own tag (an int), reduced once; tag:
+//                                the least tag of a stretch that has the value. A stretch may end where go_on(int i) is
+//                                false, or up to kAhead elements later, beyond `to` too: f must be harmless there
 //   team.single(f)               f() once, by one lane
 //   team.barrier()               what was written before is seen by all lanes after
 //
@@ -44,10 +53,13 @@
 #include <cstdint>
 #endif
 
+#define EPLB_RARELY(condition) __builtin_expect_with_probability(!!(condition), 0, 0.999)
+
 EPLB_STAGE_BEGIN
 
 inline constexpr int kNever = 0x7fffffff;  // as a key: not to be served any more
 inline constexpr int64_t kNever64 = 0x7fffffffffffffff;
+inline constexpr int kAhead = 32;
 
 EPLB_FN int less(int a, int b) { return a < b ? a : b; }
 EPLB_FN int more(int a, int b) { return a > b ? a : b; }
@@ -80,7 +92,7 @@ class Arena {
   }
   EPLB_FN int64_t used() const { return used_; }
 
-  static constexpr int64_t kAlign = 64, kRoom = 64;  // room: a vector may read and write beyond the end
+  static constexpr int64_t kAlign = 64, kRoom = 128;  // room: a vector may read and write beyond the end, raise may read
 
  private:
   char* block_;

@@ -31,16 +31,17 @@ LayerSizes sizes_of(const Problem& problem, const Options& options) {
 
 // The published program computes in float32: what does not fit there has no answer.
 void check_float32(const Weights& weights) {
-  if (weights.largest * static_cast<double>(weights.experts) <= FLT_MAX) return;
+  if (weights.fits_float32) return;
   for (int64_t l = 0; l < weights.layers; ++l) {
     double total = 0;
     for (int64_t e = 0; e < weights.experts; ++e) {
-      total += weights.at(l, e);
-      if (weights.at(l, e) > FLT_MAX)
+      const float rounded = static_cast<float>(weights.real[l * weights.experts + e]);
+      total += rounded;
+      if (rounded > FLT_MAX)
         fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] is above what the float32 of greedy holds",
              static_cast<long long>(l), static_cast<long long>(e));
     }
-    if (total > FLT_MAX)
+    if (static_cast<float>(total) > FLT_MAX)
       fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than the float32 of greedy holds", static_cast<long long>(l));
   }
 }

@@ -7,7 +7,7 @@
 #include "backend/cpu/serve_plain.h"
 #else
 #include "backend/cpu/lanes_highway.h"
-#include "backend/cpu/serve_highway.h"
+#include "backend/cpu/fill_highway.h"
 #endif
 
 EPLB_STAGE_BEGIN
@@ -58,6 +58,25 @@ class HostTeam {
     if (i < to) found = more(found, keep_first(to - i, body(index_at(i)), -kNever));
     return maximum(found);
   }
+  struct Best {
+    Accumulator value, tag;
+  };
+  static Best nothing() { return {-kNever, kNever}; }
+  template <class GoOn, class Body> void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) const {
+    // Whole stretches without a look at their ends: how long they are is what a processor cannot predict.
+    const Accumulator mine = tag;
+    for (int i = from; i < to; i += kAhead) {
+      for (int v = 0; v < kAhead; v += kLanes) {
+        const Accumulator x = body(index_at(i + v));
+        const auto better = (x > best.value) | ((x == best.value) & (mine < best.tag));
+        best.tag = choose(better, mine, best.tag);
+        best.value = more(best.value, x);
+      }
+      if (!go_on(i + kAhead - 1)) return;
+    }
+  }
+  static int most(const Best& best) { return maximum(best.value); }
+  static int tag(const Best& best, int value) { return minimum(choose(best.value == Accumulator(value), best.tag, Accumulator(kNever))); }
   template <class Body> int find(int from, int to, Body body) const {
     for (int i = from; i < to; i += kLanes) {
       const int first = first_true(body(index_at(i)));
@@ -75,12 +94,31 @@ class HostTeam {
     for (int i = 0; i < n; ++i) sum += body(i);
     return sum;
   }
+  template <class Body> int pick(int n, View<int> out, Body body) const {
+    int count = 0;
+    for (int i = 0; i < n; ++i) {
+      out[count] = i;
+      count += body(i) ? 1 : 0;
+    }
+    return count;
+  }
   template <class Key> void order(int n, View<int> order, View<uint64_t> scratch, Key key) const {
-    for (int i = 0; i < n; ++i) scratch[i] = key(i);
-    cpu::sort_indices(scratch.data, n, order.data);
+    uint64_t least = ~uint64_t{0}, most = 0;
+    for (int i = 0; i < n; ++i) {
+      const uint64_t k = key(i);
+      scratch[i] = k;
+      least = k < least ? k : least;
+      most = k > most ? k : most;
+    }
+    cpu::sort_indices(scratch.data, n, least, most, order.data);
   }
   template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
     serve_least(n, keys.data, blocks_.data, steps, rekey);
+  }
+  template <class Number, class Amount, class Close>
+  void fill(int n, View<int> keys, int steps, Amount amount, Close close) const {
+    for (int i = 0; i < n; ++i) keys[i] = 0;
+    fill_least<Number>(n, keys.data, blocks_.data, steps, amount, close);
   }
   template <class Body> void single(Body body) const { body(); }
   void barrier() const {}

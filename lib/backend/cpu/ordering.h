@@ -5,7 +5,7 @@
 
 namespace eplb::cpu {
 
-// order[0..n) = 0..n-1 by (keys[i], i), least first. keys has 2n words, which are used up.
-void sort_indices(uint64_t* keys, int n, int* order);
+// order[0..n) = 0..n-1 by (keys[i], i), least first. keys has 2n words, which are used up; least and most of them are known.
+void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order);
 
 }  // namespace eplb::cpu

@@ -1,27 +1,43 @@
-// HostTeam::serve with vectors. Everything a step needs must stay in registers: a key that was just stored cannot be loaded
-// as part of a vector without a stall of a dozen cycles, and a step depends on the one before.
+// HostTeam::serve with vectors. Everything a step needs stays in registers: a key that was just stored cannot be loaded as
+// part of a vector without a stall of a dozen cycles, and each step depends on the one before. For the same reason the new
+// key goes in where the old one was found equal, by mask; only when several keys are equal is the first of them looked up.
 #pragma once
 
 #include "backend/cpu/lanes_highway.h"
+#include "backend/cpu/sorted_keys.h"
 
 EPLB_STAGE_BEGIN
 
 template <class Key> struct KeyVectors {
   using Tag = hn::ScalableTag<Key>;
   using Vector = hn::Vec<Tag>;
+  using Equal = hn::Mask<Tag>;
   static constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
 
   static Vector never() { return hn::Set(Tag(), Never<Key>::key); }
-  // Keys at..at+kLanes-1 of n; beyond the end never.
+  // Keys at .. at+kLanes-1 of n; beyond the end never.
   static Vector load(const Key* keys, int at, int n) {
     const int count = n - at;
     if (count >= kLanes) return hn::LoadU(Tag(), keys + at);
     if (count <= 0) return never();
     return hn::IfThenElse(hn::FirstN(Tag(), static_cast<size_t>(count)), hn::LoadU(Tag(), keys + at), never());
   }
-  // v with lane `lane` replaced, if it is one.
-  static Vector with(Vector v, int lane, Key key) {
-    return hn::IfThenElse(hn::Eq(hn::Iota(Tag(), Key{0}), hn::Set(Tag(), static_cast<Key>(lane))), hn::Set(Tag(), key), v);
+  // The least lane, in all lanes. Without a trip through a general register, unlike hn::MinOfLanes.
+  static Vector least(Vector v) {
+    if constexpr (kLanes * sizeof(Key) == 64) v = hn::Min(v, hn::ReverseBlocks(Tag(), v));
+    if constexpr (kLanes * sizeof(Key) >= 32) v = hn::Min(v, hn::SwapAdjacentBlocks(v));
+    if constexpr (sizeof(Key) == 8) return hn::Min(v, hn::Shuffle01(v));
+    else {
+      v = hn::Min(v, hn::Shuffle1032(v));
+      return hn::Min(v, hn::Shuffle2301(v));
+    }
+  }
+  static uint64_t bits(Equal m) {
+    uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes; eight are what it may touch
+    hn::StoreMaskBits(Tag(), m, bytes);
+    uint64_t word = 0;
+    __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
+    return word;
   }
 };
 
@@ -37,37 +53,82 @@ template <int N, class Key> struct Keys {
   typename Lane::Vector least() const {  // in all lanes
     typename Lane::Vector m[N];
     for (int i = 0; i < N; ++i) m[i] = v[i];
-    for (int half = N / 2; half > 0; half /= 2)
-      for (int i = 0; i < half; ++i) m[i] = hn::Min(m[i], m[i + half]);
-    return hn::MinOfLanes(Tag(), m[0]);
+    for (int n = N; n > 1; n = (n + 1) / 2)
+      for (int i = 0; i < n / 2; ++i) m[i] = hn::Min(m[i], m[n - 1 - i]);
+    return Lane::least(m[0]);
   }
-  int find(typename Lane::Vector value) const {  // the lowest; there must be one
-    for (int i = 0; i < N - 1; ++i) {
-      const intptr_t lane = hn::FindFirstTrue(Tag(), hn::Eq(v[i], value));
-      if (lane >= 0) return i * Lane::kLanes + static_cast<int>(lane);
+  // Which keys equal `value`: N * kLanes bits, 64 to a word.
+  static constexpr int kWords = (N * Lane::kLanes + 63) / 64, kPerWord = 64 / Lane::kLanes;
+  struct Where {
+    typename Lane::Equal m[N];
+    uint64_t word[kWords];
+
+    int first() const {  // there must be one
+      int w = 0;
+      while (w < kWords - 1 && word[w] == 0) ++w;
+      return w * 64 + __builtin_ctzll(word[w]);
     }
-    return (N - 1) * Lane::kLanes + static_cast<int>(hn::FindFirstTrue(Tag(), hn::Eq(v[N - 1], value)));
+    bool several() const {
+      uint64_t seen = word[0], more = word[0] & (word[0] - 1);
+      for (int w = 1; w < kWords; ++w) {
+        more |= (word[w] & (word[w] - 1)) | (seen != 0 && word[w] != 0);
+        seen |= word[w];
+      }
+      return more != 0;
+    }
+  };
+  Where where(typename Lane::Vector value) const {
+    Where at;
+    for (int w = 0; w < kWords; ++w) at.word[w] = 0;
+    for (int i = 0; i < N; ++i) {
+      at.m[i] = hn::Eq(v[i], value);
+      at.word[i / kPerWord] |= Lane::bits(at.m[i]) << (i % kPerWord * Lane::kLanes % 64);
+    }
+    return at;
   }
-  void set(int index, Key key) {
-    for (int i = 0; i < N; ++i) v[i] = Lane::with(v[i], index - i * Lane::kLanes, key);
+  void set(const Where& at, int first, typename Lane::Vector key) {
+    if (EPLB_RARELY(at.several())) return set_at(first, key);
+    for (int i = 0; i < N; ++i) v[i] = hn::IfThenElse(at.m[i], key, v[i]);
+  }
+  void set_at(int index, typename Lane::Vector key) {
+    for (int i = 0; i < N; ++i) {
+      const auto lane = hn::Set(Tag(), static_cast<Key>(index - i * Lane::kLanes));
+      v[i] = hn::IfThenElse(hn::Eq(hn::Iota(Tag(), Key{0}), lane), key, v[i]);
+    }
   }
 };
 
-template <int N, class Key, class Rekey> void serve_in_registers(int n, Key* stored, int steps, Rekey rekey) {
+template <int N, class Key, class Rekey> void serve_in_registers(int n, const Key* stored, int steps, Rekey rekey) {
   Keys<N, Key> keys;
   keys.load(stored, 0, n);
   for (int step = 0; step < steps; ++step) {
-    const int i = keys.find(keys.least());
-    const Key key = rekey(step, i);
-    stored[i] = key;
-    keys.set(i, key);
+    const auto least = keys.least();
+    const auto at = keys.where(least);
+    const int i = at.first();
+    keys.set(at, i, hn::Set(typename KeyVectors<Key>::Tag(), rekey(step, i, hn::GetLane(least))));
   }
 }
+
+#if HWY_TARGET == HWY_AVX3
+template <int N, class Rekey> void serve_sorted(int n, const int* stored, int steps, Rekey rekey) {
+  using Sorted = SortedKeys<N>;
+  int64_t start[N * 8];
+  for (int i = 0; i < n; ++i) start[i] = INT64_MIN;
+  Sorted keys;
+  keys.load(start, n);
+  for (int i = 0; i < n; ++i) keys.replace_first(_mm512_set1_epi64(Sorted::word(stored[i], i)));
+  for (int step = 0; step < steps; ++step) {
+    const int64_t word = Sorted::word(keys.v[0]);
+    const int i = Sorted::index(word);
+    keys.replace_first(_mm512_set1_epi64(Sorted::word(rekey(step, i, Sorted::key(word)), i)));
+  }
+}
+#endif
 
 inline constexpr int kBlockVectors = 4;
 inline constexpr int kServeBlock = kBlockVectors * KeyVectors<int64_t>::kLanes;  // the smallest block of any key type
 
-// Many keys: the least of each block of four vectors is kept, and blocks are served like keys.
+// Many keys: the least of each block of four vectors is kept.
 template <class Key, class Rekey> void serve_in_blocks(int n, Key* stored, Key* least, int steps, Rekey rekey) {
   using Lane = KeyVectors<Key>;
   constexpr int kBlock = kBlockVectors * Lane::kLanes;
@@ -80,31 +141,41 @@ template <class Key, class Rekey> void serve_in_blocks(int n, Key* stored, Key* 
   for (int step = 0; step < steps; ++step) {
     typename Lane::Vector m = Lane::never();
     for (int b = 0; b < blocks; b += Lane::kLanes) m = hn::Min(m, Lane::load(least, b, blocks));
-    m = hn::MinOfLanes(typename Lane::Tag(), m);
+    m = Lane::least(m);
     int b = 0;
-    for (;; b += Lane::kLanes) {
-      const intptr_t lane = hn::FindFirstTrue(typename Lane::Tag(), hn::Eq(Lane::load(least, b, blocks), m));
-      if (lane >= 0) {
-        b += static_cast<int>(lane);
-        break;
-      }
+    uint64_t hit = 0;
+    for (; (hit = Lane::bits(hn::Eq(Lane::load(least, b, blocks), m))) == 0; b += Lane::kLanes) {
     }
+    b += __builtin_ctzll(hit);
     block.load(stored, b * kBlock, n);
-    const int i = block.find(m);
-    const Key key = rekey(step, b * kBlock + i);
+    const auto at = block.where(m);
+    const int i = at.first();
+    const Key key = rekey(step, b * kBlock + i, hn::GetLane(m));
     stored[b * kBlock + i] = key;
-    block.set(i, key);
+    block.set(at, i, hn::Set(typename Lane::Tag(), key));
     least[b] = hn::GetLane(block.least());
   }
 }
 
-template <class Key, class Rekey> void serve_least(int n, Key* keys, int64_t* blocks, int steps, Rekey rekey) {
+// Calls run(N) for the number of vectors that n keys need; false if they are too many for registers.
+template <class Key, class Run> bool in_registers(int n, Run run) {
   constexpr int kLanes = KeyVectors<Key>::kLanes;
-  if (n <= kLanes) return serve_in_registers<1>(n, keys, steps, rekey);
-  if (n <= 2 * kLanes) return serve_in_registers<2>(n, keys, steps, rekey);
-  if (n <= 4 * kLanes) return serve_in_registers<4>(n, keys, steps, rekey);
-  if (n <= 8 * kLanes) return serve_in_registers<8>(n, keys, steps, rekey);
-  serve_in_blocks(n, keys, reinterpret_cast<Key*>(blocks), steps, rekey);
+  if (n <= 2 * kLanes) run.template operator()<2>();
+  else if (n <= 4 * kLanes) run.template operator()<4>();
+  else if (n <= 6 * kLanes) run.template operator()<6>();
+  else if (n <= 9 * kLanes) run.template operator()<9>();
+  else if (n <= 16 * kLanes) run.template operator()<16>();
+  else return false;
+  return true;
+}
+
+template <class Key, class Rekey> void serve_least(int n, Key* keys, int64_t* blocks, int steps, Rekey rekey) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (sizeof(Key) == 4)
+    if (in_registers<int64_t>(n, [&]<int N> { serve_sorted<N>(n, keys, steps, rekey); })) return;
+#endif
+  if (!in_registers<Key>(n, [&]<int N> { serve_in_registers<N>(n, keys, steps, rekey); }))
+    serve_in_blocks(n, keys, reinterpret_cast<Key*>(blocks), steps, rekey);
 }
 
 EPLB_STAGE_END

@@ -21,9 +21,16 @@ template <class Key, class Rekey> void serve_least(int n, Key* keys, int64_t* bl
     for (int c = 1; c < count; ++c) b = blocks[c] < blocks[b] ? c : b;
     int i = b * kServeBlock;
     while (keys[i] != blocks[b]) ++i;
-    keys[i] = rekey(step, i);
+    keys[i] = rekey(step, i, keys[i]);
     blocks[b] = least_of(b);
   }
+}
+
+template <class Number, class Amount, class Close>
+void fill_least(int n, int* keys, int64_t* blocks, int steps, Amount amount, Close close) {
+  serve_least(n, keys, blocks, steps, [&](int step, int i, int key) {
+    return close(step, i, key) ? kNever : Number::add(key, amount(step));
+  });
 }
 
 EPLB_STAGE_END

@@ -48,8 +48,9 @@
  * on top of that.
  *
  * STRUCTS hold scalars only and begin with struct_size. Let the matching ..._init function fill them: it is the only writer
- * of defaults. Within an ABI major version structs grow at the end only: a shorter struct of an older program gets defaults
- * for what it lacks, a longer one of a newer program is accepted if what this library does not know is zero.
+ * of defaults. Within an ABI major version structs grow at the end only, from the sizes of 1.0 on: a shorter struct of an older
+ * program gets defaults for what it lacks, a longer one of a newer program is accepted if what this library does not know is
+ * zero. Sizes below 1.0's and above 65536 bytes are refused.
  *
  * ARRAYS are contiguous, in C order, owned by the caller, and followed by their length in elements, not bytes.
  *
@@ -124,7 +125,7 @@ typedef int32_t eplb_policy;
 enum {
   EPLB_POLICY_AUTO = 0,         /* hierarchical if num_groups is a multiple of num_nodes, else global: the published rule */
   EPLB_POLICY_HIERARCHICAL = 1, /* whole groups on nodes, replicas stay on their group's node */
-  EPLB_POLICY_GLOBAL = 2        /* any replica on any GPU; nodes and groups are ignored */
+  EPLB_POLICY_GLOBAL = 2        /* any replica on any GPU; nodes and groups need not fit, but must be counts */
 };
 
 /* Why the report's policy was used. */
@@ -168,7 +169,7 @@ typedef struct eplb_context_options {
 /* The cluster and the rule. */
 typedef struct eplb_problem {
   int64_t struct_size;
-  int64_t num_slots;          /* must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus */
+  int64_t num_slots;          /* must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus, <= 2^18 */
   int64_t num_gpus;           /* must be set */
   int64_t num_nodes;          /* 1; hierarchical: num_gpus must be a multiple */
   int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E. 0 means 1 */
@@ -300,7 +301,8 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
 /* Computes a placement of the uploaded weights and keeps it in the context. Returns finished. options NULL means defaults.
  * Errors: EPLB_INVALID_ARGUMENT with the numbers and the nearest legal value for sizes that do not fit each other, and for
  * a max_replicas that cannot be kept; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a strategy, effort or bound
- * kind that this version does not have; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot hold a weight in its float32.
+ * kind that this version does not have; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot hold a weight, or the sum of a
+ * layer, in its float32.
  * After an error the plan of the last good solve is still there.
  * Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in order of creation. */
 eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem, const eplb_solve_options *options, eplb_error *err);

@@ -15,9 +15,9 @@ eplb::BackendFacts facts_of(eplb_device_kind kind) {
   fail(EPLB_INVALID_ARGUMENT, "kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", kind);
 }
 
-void copy_text(const char* name, const std::string& text, char* out, int64_t length) {
+void copy_text(const std::string& text, const char* name, char* out, const char* length_name, int64_t length) {
   if (out == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", name);
-  if (length < 1) fail(EPLB_INVALID_ARGUMENT, "length of %s is %lld, must be at least 1", name, static_cast<long long>(length));
+  if (length < 1) fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", length_name, static_cast<long long>(length));
   std::snprintf(out, static_cast<size_t>(length), "%s", text.c_str());
 }
 
@@ -56,7 +56,7 @@ eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char
   return guard(err, [&] {
     if (backend) eplb::api::read_struct(backend, eplb::api::kBackendSize, "backend", eplb_backend{});
     const eplb::BackendFacts facts = facts_of(kind);
-    if (text || text_length != 0) copy_text("text", facts.sentence, text, text_length);
+    if (text || text_length != 0) copy_text(facts.sentence, "text", text, "text_length", text_length);
     if (backend)
       eplb::api::write_struct(backend, eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
                                                     facts.driver_needed, facts.runtime_version});
@@ -78,6 +78,6 @@ eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, i
     if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER) fail(facts.status, "%s", facts.sentence.c_str());
     if (index < 0 || index >= facts.devices)
       fail(EPLB_NO_DEVICE, "index is %d, there are %d devices of this kind", index, facts.devices);
-    copy_text("name", kind == EPLB_DEVICE_CPU ? eplb::cpu::device_name() : eplb::cuda::device_name(index), name, length);
+    copy_text(kind == EPLB_DEVICE_CPU ? eplb::cpu::device_name() : eplb::cuda::device_name(index), "name", name, "length", length);
   });
 }

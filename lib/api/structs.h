@@ -9,7 +9,7 @@
 namespace eplb::api {
 
 // Sizes of version 1.0: no caller can have less.
-inline constexpr int64_t kContextOptionsSize = 24, kProblemSize = 48, kSolveOptionsSize = 32, kReportSize = 96,
+inline constexpr int64_t kContextOptionsSize = 24, kProblemSize = 48, kSolveOptionsSize = 32, kReportSize = 104,
                          kBackendSize = 32;
 inline constexpr int64_t kLargestStruct = 65536;
 

@@ -79,6 +79,12 @@ void Plan::resize(const Problem& new_problem, const Options& new_options, int64_
   replica_slots.resize(layers * problem.slots);
 }
 
+void Plan::reserve(const Plan& other) {
+  physical_to_logical.reserve(other.physical_to_logical.size());
+  replica_count.reserve(other.replica_count.size());
+  replica_slots.reserve(other.replica_slots.size());
+}
+
 int64_t Plan::bytes() const {
   return static_cast<int64_t>((physical_to_logical.capacity() + replica_count.capacity() + replica_slots.capacity()) *
                               sizeof(int32_t));

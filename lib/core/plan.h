@@ -20,6 +20,7 @@ struct Plan {
   double microseconds = 0;
 
   void resize(const Problem& problem, const Options& options, int64_t layers);
+  void reserve(const Plan& other);  // room for as much, keeping what is there
   int64_t bytes() const;
 };
 

@@ -117,6 +117,11 @@ void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts) 
   whole.resize(integer ? layers * experts : 0);
 }
 
+void Weights::reserve(const Weights& other) {
+  real.reserve(other.real.size());
+  whole.reserve(other.whole.size());
+}
+
 void read_weights(const WeightSource& source, Weights& weights) {
   check_shape(source.dtype, source.windows, source.layers, source.experts);
   const int64_t expected = source.windows * source.layers * source.experts;
@@ -125,7 +130,7 @@ void read_weights(const WeightSource& source, Weights& weights) {
     fail(EPLB_INVALID_ARGUMENT, "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * %lld = %lld",
          static_cast<long long>(source.length), static_cast<long long>(source.windows), static_cast<long long>(source.layers),
          static_cast<long long>(source.experts), static_cast<long long>(expected));
-  weights.resize(source.dtype == EPLB_INT32 || source.dtype == EPLB_INT64, source.layers, source.experts);
+  weights.resize(is_integer(source.dtype), source.layers, source.experts);
   switch (source.dtype) {
     case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);
     case EPLB_FLOAT64: return check_values<double>(source), sum_real<double>(source, weights);

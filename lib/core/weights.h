@@ -29,8 +29,11 @@ struct Weights {
     return integer ? static_cast<double>(whole[i]) : real[i];
   }
   void resize(bool integer, int64_t layers, int64_t experts);
+  void reserve(const Weights& other);  // room for as much, keeping what is there
   int64_t bytes() const { return static_cast<int64_t>(real.capacity() * 8 + whole.capacity() * 8); }
 };
+
+inline bool is_integer(eplb_dtype dtype) { return dtype == EPLB_INT32 || dtype == EPLB_INT64; }
 
 // Throws InvalidArgument for a shape that cannot be.
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);

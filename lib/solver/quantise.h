@@ -85,7 +85,7 @@ template <class Team, class Source> EPLB_FN void quantise(Team& team, const Sour
 
 // The same for the published program: its own float32, rounded to nearest even.
 template <class Team, class Source> EPLB_FN void to_float32(Team& team, const Source& source, int n, View<int> w) {
-  team.for_each(n, [&](int e) { w[e] = Float32::bits(source.as_float(e)); });
+  team.for_each(n, [&](int e) { w[e] = Float32::bits(source.as_float(e) + 0.0f); });  // -0 becomes 0
   const int heaviest = team.most(0, n, [=](auto e) { return w[e]; });
   if (heaviest == 0) team.for_each(n, [&](int e) { w[e] = Float32::bits(1.0f); });
 }

@@ -78,25 +78,29 @@ void CpuBackend::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy
 }
 
 void CpuBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Problem& problem, const Options& options) {
-  const bool integer = dtype == EPLB_INT32 || dtype == EPLB_INT64;
-  for (Weights* weights : {&weights_, &spare_weights_}) weights->resize(integer, layers, problem.experts);
-  for (Plan* plan : {&plan_, &spare_plan_}) plan->resize(problem, options, layers);
+  // All aside first: what was uploaded and solved is given up only when there is memory for what comes.
+  Weights weights, spare_weights;
+  Plan plan, spare_plan;
+  for (Weights* w : {&weights, &spare_weights}) w->resize(is_integer(dtype), layers, problem.experts);
+  for (Plan* p : {&plan, &spare_plan}) p->resize(problem, options, layers);
   prepare_workers(sizes_of(problem, options), options.strategy, worker_count(layers));
+  weights_ = std::move(weights);
+  spare_weights_ = std::move(spare_weights);
+  plan_ = std::move(plan);
+  spare_plan_ = std::move(spare_plan);
   has_ = Has::kShape;
 }
 
 void CpuBackend::upload(const WeightSource& source) {
   read_weights(source, spare_weights_);
-  // The other one gets its memory now, so that the next upload of this shape allocates nothing.
-  if (weights_.bytes() < spare_weights_.bytes() && has_ < Has::kWeights)
-    weights_.resize(spare_weights_.integer, spare_weights_.layers, spare_weights_.experts);
+  weights_.reserve(spare_weights_);  // so that the next upload of this shape allocates nothing
   std::swap(weights_, spare_weights_);
   has_ = Has::kWeights;
 }
 
 void CpuBackend::solve_layers(const LayerSizes& sizes, eplb_strategy strategy) {
   std::atomic<int64_t> next{0};
-  run_workers(worker_count(spare_plan_.layers), [&](int worker) {
+  auto take_layers = [&](int worker) {
     for (int64_t l; (l = next.fetch_add(1, std::memory_order_relaxed)) < spare_plan_.layers;) {
       const int64_t experts = l * sizes.experts, slots = l * sizes.slots;
       const LayerTask task{weights_.integer ? nullptr : &weights_.real[experts],
@@ -106,7 +110,8 @@ void CpuBackend::solve_layers(const LayerSizes& sizes, eplb_strategy strategy) {
                            &spare_plan_.replica_slots[slots]};
       kernel_.solve(sizes, strategy, task, workspaces_[worker].data());
     }
-  });
+  };
+  run_workers(worker_count(spare_plan_.layers), take_layers);
 }
 
 void CpuBackend::solve(const eplb_problem& asked, const eplb_solve_options& wanted) {
@@ -120,7 +125,7 @@ void CpuBackend::solve(const eplb_problem& asked, const eplb_solve_options& want
   prepare_workers(sizes, options.strategy, worker_count(weights_.layers));
   solve_layers(sizes, options.strategy);
   check_cap(spare_plan_);
-  if (has_ < Has::kPlan) plan_.resize(problem, options, weights_.layers);  // as in upload
+  plan_.reserve(spare_plan_);  // as in upload
   std::swap(plan_, spare_plan_);
   plan_.microseconds = now_microseconds() - start;
   has_ = Has::kPlan;

@@ -1,12 +1,17 @@
 // Threads for one piece of work: they start with it and end with it, and no signal of the process is handled on them.
 #pragma once
 
-#include <functional>
 
 namespace eplb::cpu {
 
-// Calls body(w) for w = 0 .. count-1, w = 0 on the calling thread. Where a thread cannot be had its share is not done: body
-// must take its work from a common counter, so that fewer workers do it all.
-void run_workers(int count, const std::function<void(int)>& body);
+using Work = void (*)(void* context, int worker);
+
+// Calls work(context, w) for w = 0 .. count-1, w = 0 on the calling thread. Where a thread cannot be had its share is not
+// done: work must be taken from a common counter, so that fewer workers do it all. One worker allocates nothing.
+void run_workers(int count, Work work, void* context);
+
+template <class Body> void run_workers(int count, Body& body) {
+  run_workers(count, [](void* context, int worker) { (*static_cast<Body*>(context))(worker); }, &body);
+}
 
 }  // namespace eplb::cpu

@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""Runs the tests of this folder with the standard library alone, and ends with the line of counts that ./dev reads."""
+
+import os
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def main():
+    sys.path.insert(0, HERE)
+    suite = unittest.defaultTestLoader.discover(HERE, pattern="test_*.py", top_level_dir=HERE)
+    total = suite.countTestCases()
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(suite)
+    failed = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})
+    # A class that skips as a whole skips once and runs none of its tests.
+    skipped = total - result.testsRun + sum(1 for test, _ in result.skipped if not test.id().startswith("setUpClass"))
+    for test, why in result.skipped:
+        print(f"skipped {test.id()}: {why}")
+    print(f"{total - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not result.wasSuccessful() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""What the shared library gives and needs: exactly the functions of the header, libc and the loader."""
+
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+import header
+import library
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NEWEST_GLIBC = (2, 34)  # Ubuntu 22.04, RHEL 9
+
+# Calls with which a library changes or leaves its caller's process, and which nothing in this one has a use for.
+FORBIDDEN = {
+    "exit", "_exit", "quick_exit", "atexit", "signal", "sigaction", "setlocale", "uselocale", "setenv", "putenv",
+    "unsetenv", "getenv", "secure_getenv", "fesetround", "fesetenv", "printf", "puts", "putchar", "system", "fork",
+    "execve", "chdir", "umask", "socket", "fopen", "open", "dlopen", "srand", "rand", "random", "getrandom",
+    "arc4random", "setrlimit", "prctl", "syslog", "perror",
+}  # fmt: skip
+
+
+def names_of_header():
+    return sorted(function.name for function in header.read().functions)
+
+
+class CommittedList(unittest.TestCase):
+    def test_header_declares_the_committed_functions(self):
+        """symbols.txt is what was promised; a name that goes missing breaks every program that was linked with it."""
+        with open(os.path.join(HERE, "symbols.txt"), encoding="ascii") as file:
+            self.assertEqual(file.read().split(), names_of_header())
+
+    def test_the_harness_knows_every_function(self):
+        with open(os.path.join(header.ROOT, "tests", "c", "api_table.h"), encoding="ascii") as file:
+            table = re.search(r"#define EPLB_FUNCTIONS\(F\)(.*?)\n\n", file.read(), re.S)
+        known = re.findall(r"F\((\w+)\)", table.group(1))
+        self.assertEqual(sorted(f"eplb_{name}" for name in known), names_of_header())
+
+
+class Symbols(library.LibraryTest):
+    def test_exports_are_the_functions_of_the_header(self):
+        self.assertEqual(sorted(library.exported()), names_of_header())
+
+    def test_needs_libc_and_the_loader_only(self):
+        needed = [re.search(r"\[(.*)\]", value)[1] for tag, value in library.dynamic_section() if tag == "NEEDED"]
+        strangers = [name for name in needed if not re.fullmatch(r"libc\.so\.6|ld-linux[\w-]*\.so\.\d", name)]
+        self.assertEqual(strangers, [])
+        self.assertIn("libc.so.6", needed)
+
+    def test_newest_glibc_version(self):
+        versions = {
+            tuple(map(int, v.split("."))) for s in library.imported() for v in re.findall(r"@GLIBC_([\d.]+)$", s)
+        }
+        self.assertTrue(versions, "no versioned symbol was found, so nothing was tested")
+        self.assertLessEqual(max(versions), NEWEST_GLIBC, [s for s in library.imported() if "@GLIBC_2.3" in s])
+
+    def test_no_other_run_time_library(self):
+        versioned = [s for s in library.imported() if "@" in s and not re.search(r"@GLIBC_[\d.]+$", s)]
+        self.assertEqual(versioned, [])
+
+    def test_calls_nothing_that_changes_the_process(self):
+        called = {name.split("@")[0] for name in library.imported()}
+        self.assertEqual(called & FORBIDDEN, set())
+        self.assertIn("malloc", called)  # else the list was not read
+
+
+class Dynamics(library.LibraryTest):
+    def test_soname(self):
+        values = [value for tag, value in library.dynamic_section() if tag == "SONAME"]
+        self.assertEqual(values, ["Library soname: [libeplb.so.0]"])
+
+    def test_stays_mapped(self):
+        flags = " ".join(value for tag, value in library.dynamic_section() if tag == "FLAGS_1")
+        self.assertIn("NODELETE", flags)
+
+    def test_no_text_relocations_no_run_path(self):
+        tags = {tag for tag, _ in library.dynamic_section()}
+        self.assertEqual(tags & {"TEXTREL", "RPATH", "RUNPATH", "SYMBOLIC"}, set())
+        self.assertFalse(any("TEXTREL" in value for tag, value in library.dynamic_section() if tag == "FLAGS"))
+
+    def test_the_stack_is_not_executable(self):
+        flags = library.segments()
+        self.assertEqual(flags.get("GNU_STACK", "none").replace(" ", ""), "RW")
+        self.assertNotIn("RWE", flags.values())
+
+    def test_nothing_is_left_undefined(self):
+        """Loaded with all symbols bound at once, by a program that has nothing else to offer."""
+        with tempfile.TemporaryDirectory() as folder:
+            source, program = f"{folder}/load.c", f"{folder}/load"
+            with open(source, "w", encoding="ascii") as file:
+                file.write(
+                    "#include <dlfcn.h>\nint main(int c, char **v) { return c != 2 || !dlopen(v[1], RTLD_NOW); }\n"
+                )
+            subprocess.run([os.environ.get("CC", "cc"), source, "-o", program, "-ldl"], check=True)
+            self.assertEqual(subprocess.run([program, library.path()]).returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,41 @@
+/* What goes into a solve, in one place, so that it can be solved again, in parts, and judged afterwards. */
+#ifndef EPLB_TESTS_INPUT_H
+#define EPLB_TESTS_INPUT_H
+
+#include "eplb.h"
+
+typedef struct input {
+  eplb_dtype dtype;
+  int64_t windows, layers, experts;
+  void *weights; /* [windows, layers, experts] */
+  eplb_problem problem;
+  eplb_solve_options options;
+} input;
+
+/* Weights, seeded and skewed as measured ones are; whole numbers below 2^20, so that every dtype holds them exactly.
+ * The problem is global with one node unless changed. */
+input input_make(eplb_dtype dtype, int64_t layers, int64_t experts, int64_t slots, int64_t gpus, uint64_t seed);
+
+/* The same as float32 with the given weights: one layer. */
+input input_of(const float *weights, int64_t experts, int64_t slots, int64_t gpus);
+
+void input_free(input *in);
+
+int64_t input_length(const input *in);
+size_t input_element_size(eplb_dtype dtype);
+
+/* Weight of an expert, windows summed, as a double. */
+double input_weight(const input *in, int64_t layer, int64_t expert);
+
+/* A context of so many threads; a failure is a failed check and NULL. */
+eplb_context *context_make(int64_t threads);
+
+/* Upload, and solve; false after a failed check. */
+int input_upload(eplb_context *context, const input *in);
+int input_solve(eplb_context *context, const input *in);
+int input_upload_and_solve(eplb_context *context, const input *in);
+
+/* A context that has solved the input, or NULL after a failed check. */
+eplb_context *context_solved(const input *in);
+
+#endif

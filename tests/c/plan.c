@@ -1,0 +1,118 @@
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+static const char *const map_names[PLAN_MAPS] = {
+    "PHYSICAL_TO_LOGICAL", "LOGICAL_TO_PHYSICAL", "REPLICA_COUNT", "REPLICA_SLOTS", "GPU_LOAD", "IMBALANCE", "BOUND",
+    "DUPLICATES"};
+
+const char *map_name(eplb_map map) { return map_names[map]; }
+
+int map_is_int(eplb_map map) { return map != EPLB_MAP_GPU_LOAD && map != EPLB_MAP_IMBALANCE && map != EPLB_MAP_BOUND; }
+
+static void expected_shape(const plan *p, eplb_map map, int32_t *rank, int64_t *dims) {
+  dims[0] = p->layers;
+  dims[1] = dims[2] = dims[3] = 1;
+  *rank = 2;
+  switch (map) {
+    case EPLB_MAP_PHYSICAL_TO_LOGICAL:
+    case EPLB_MAP_REPLICA_SLOTS: dims[1] = p->slots; break;
+    case EPLB_MAP_LOGICAL_TO_PHYSICAL:
+      dims[1] = p->experts;
+      dims[2] = p->width;
+      *rank = 3;
+      break;
+    case EPLB_MAP_REPLICA_COUNT: dims[1] = p->experts; break;
+    case EPLB_MAP_GPU_LOAD: dims[1] = p->gpus; break;
+    default: *rank = 1;
+  }
+}
+
+static int check_shape(plan *p, eplb_context *context, eplb_map map) {
+  int64_t want[4], got[5] = {-7, -7, -7, -7, -7};
+  int32_t want_rank, rank = -7;
+  int i, same = 1;
+  expected_shape(p, map, &want_rank, want);
+  if (!EXPECT(EPLB_OK, CALL(map_shape)(context, map, &rank, got, 4, ERR))) return 0;
+  same &= EQUAL(want_rank, rank) & EQUAL(-7, got[4]);
+  for (i = 0; i < 4; i++) same &= EQUAL(want[i], got[i]);
+  p->lengths[map] = want[0] * want[1] * want[2];
+  return same;
+}
+
+static int fetch_int_map(plan *p, eplb_context *context, eplb_map map) {
+  int64_t i, length = p->lengths[map];
+  int32_t *narrow = malloc((size_t)length * sizeof *narrow);
+  int same = 1;
+  p->ints[map] = malloc((size_t)length * sizeof *p->ints[map]);
+  same = EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_INT64, p->ints[map], length, ERR)) &&
+         EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_INT32, narrow, length, ERR));
+  for (i = 0; same && i < length; i++) same = EQUAL(p->ints[map][i], narrow[i]);
+  free(narrow);
+  return same;
+}
+
+int plan_fetch(plan *out, eplb_context *context, const input *in) {
+  eplb_map map;
+  int same = 1;
+  memset(out, 0, sizeof *out);
+  out->layers = in->layers;
+  out->experts = in->experts;
+  out->slots = in->problem.num_slots;
+  out->gpus = in->problem.num_gpus;
+  out->width = in->options.max_replicas > 0 ? in->options.max_replicas : out->slots - out->experts + 1;
+  for (map = 0; same && map < PLAN_MAPS; map++) {
+    same = check_shape(out, context, map);
+    if (same && map_is_int(map)) {
+      same = fetch_int_map(out, context, map);
+    } else if (same) {
+      out->doubles[map] = malloc((size_t)out->lengths[map] * sizeof *out->doubles[map]);
+      same = EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_FLOAT64, out->doubles[map], out->lengths[map], ERR));
+    }
+  }
+  same = same && EXPECT(EPLB_OK, CALL(report_init)(&out->report, sizeof out->report, ERR)) &&
+         EXPECT(EPLB_OK, CALL(fetch_report)(context, &out->report, ERR));
+  if (!same) plan_free(out);
+  return same;
+}
+
+void plan_free(plan *p) {
+  int map;
+  for (map = 0; map < PLAN_MAPS; map++) {
+    free(p->ints[map]);
+    free(p->doubles[map]);
+    p->ints[map] = NULL;
+    p->doubles[map] = NULL;
+  }
+}
+
+int plan_same(const plan *a, const plan *b) {
+  int map;
+  for (map = 0; map < PLAN_MAPS; map++) {
+    const void *x = map_is_int(map) ? (const void *)a->ints[map] : (const void *)a->doubles[map];
+    const void *y = map_is_int(map) ? (const void *)b->ints[map] : (const void *)b->doubles[map];
+    if (!EQUAL(a->lengths[map], b->lengths[map])) return 0;
+    if (memcmp(x, y, (size_t)a->lengths[map] * 8) != 0)
+      return check_true(0, map_name(map), __FILE__, __LINE__); /* names the map that differs */
+  }
+  return 1;
+}
+
+int report_same(const eplb_report *a, const eplb_report *b) {
+  return EQUAL(a->struct_size, b->struct_size) & CHECK(a->imbalance_mean == b->imbalance_mean) &
+         CHECK(a->imbalance_worst == b->imbalance_worst) & CHECK(a->bound_mean == b->bound_mean) &
+         CHECK(a->gap_mean == b->gap_mean) & CHECK(a->gap_worst == b->gap_worst) &
+         EQUAL(a->worst_layer, b->worst_layer) & EQUAL(a->duplicates, b->duplicates) &
+         EQUAL(a->duplicates_unavoidable, b->duplicates_unavoidable) & EQUAL(a->strategy, b->strategy) &
+         EQUAL(a->policy, b->policy) & EQUAL(a->policy_reason, b->policy_reason) & EQUAL(a->bound_kind, b->bound_kind);
+}
+
+int plan_still_there(const plan *p, eplb_context *context, const input *in) {
+  plan now;
+  int same = plan_fetch(&now, context, in) && plan_same(p, &now) && report_same(&p->report, &now.report);
+  plan_free(&now);
+  return same;
+}

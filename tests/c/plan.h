@@ -1,0 +1,33 @@
+/* All that can be fetched of a solved context: to be judged, or compared with what it is later. */
+#ifndef EPLB_TESTS_PLAN_H
+#define EPLB_TESTS_PLAN_H
+
+#include "input.h"
+
+enum { PLAN_MAPS = EPLB_MAP_DUPLICATES + 1 };
+
+typedef struct plan {
+  int64_t layers, experts, slots, gpus, width; /* width: the X of LOGICAL_TO_PHYSICAL */
+  int64_t lengths[PLAN_MAPS];
+  int64_t *ints[PLAN_MAPS]; /* NULL for the float64 maps */
+  double *doubles[PLAN_MAPS];
+  eplb_report report;
+} plan;
+
+int map_is_int(eplb_map map);
+const char *map_name(eplb_map map);
+
+/* Fetches every map in every dtype it has, and the report; checks the shapes. False after a failed check. */
+int plan_fetch(plan *out, eplb_context *context, const input *in);
+void plan_free(plan *p);
+
+/* Whether all maps agree bit for bit; the first difference is a failed check that names it. */
+int plan_same(const plan *a, const plan *b);
+
+/* The same for two reports, but for the time they took and the memory behind them. */
+int report_same(const eplb_report *a, const eplb_report *b);
+
+/* Whether the context still holds this plan. */
+int plan_still_there(const plan *p, eplb_context *context, const input *in);
+
+#endif

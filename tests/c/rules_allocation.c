@@ -1,0 +1,250 @@
+/* Memory: a second solve of the same shape allocates nothing, every refused allocation is survived, all is given back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "allocations.h"
+#include "harness.h"
+#include "invariants.h"
+
+static int is_counted(void) {
+  if (!allocations_are_counted()) test_skip("a sanitizer owns malloc");
+  return allocations_are_counted();
+}
+
+static input input_for(eplb_policy policy, eplb_dtype dtype, eplb_strategy strategy, uint64_t seed) {
+  input in = input_make(dtype, 6, 64, 96, 16, seed);
+  in.options.strategy = strategy;
+  in.problem.policy = policy;
+  in.problem.num_nodes = 4;
+  in.problem.num_groups = 8;
+  return in;
+}
+
+static eplb_status run_once(eplb_context *context, const input *in, int32_t *slots) {
+  eplb_status status = CALL(upload_weights)(context, in->weights, input_length(in), in->dtype, in->windows, in->layers,
+                                            in->experts, NULL);
+  if (status == EPLB_OK) status = CALL(solve)(context, &in->problem, &in->options, NULL);
+  if (status == EPLB_OK)
+    status = CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, slots,
+                             in->layers * in->problem.num_slots, NULL);
+  return status;
+}
+
+/* Other weights of the same shape may take other paths: what is scratch must be as large as it will ever be. */
+static void second_run_allocates_nothing(const input *first, const input *second) {
+  static int32_t slots[6 * 96];
+  eplb_context *context = context_make(1);
+  input smaller = input_make(first->dtype, 2, 8, 16, 8, 50);
+  eplb_status status = run_once(context, &smaller, slots); /* a context may have had another life */
+  if (status == EPLB_OK) status = run_once(context, first, slots);
+  if (status != EPLB_UNAVAILABLE && EXPECT(EPLB_OK, status)) {
+    int64_t before = allocations_so_far();
+    status = run_once(context, second, slots);
+    EQUAL(0, allocations_so_far() - before);
+    EXPECT(EPLB_OK, status);
+  }
+  CALL(context_destroy)(context);
+  input_free(&smaller);
+}
+
+static void second_solve_allocates_nothing(void) {
+  int strategy, dtype, policy;
+  if (!is_counted()) return;
+  for (strategy = EPLB_STRATEGY_GREEDY; strategy <= EPLB_STRATEGY_BEST; strategy++)
+    for (dtype = EPLB_FLOAT32; dtype <= EPLB_INT64; dtype++)
+      for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_GLOBAL; policy++) {
+        input first = input_for(policy, dtype, strategy, 51), second = input_for(policy, dtype, strategy, 52);
+        second_run_allocates_nothing(&first, &second);
+        input_free(&first);
+        input_free(&second);
+      }
+}
+
+/* "Sizes all memory such that later calls up to this size allocate nothing." */
+static void a_reserved_context_allocates_nothing(void) {
+  static int32_t slots[6 * 96];
+  int policy;
+  if (!is_counted()) return;
+  for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_GLOBAL; policy++) {
+    input in = input_for(policy, EPLB_INT64, EPLB_STRATEGY_LPT_SWAP, 53);
+    eplb_context *context = context_make(1);
+    EXPECT(EPLB_OK, CALL(context_reserve)(context, in.dtype, 1, 6, 64, &in.problem, &in.options, ERR));
+    {
+      int64_t before = allocations_so_far();
+      eplb_status status = run_once(context, &in, slots);
+      EQUAL(0, allocations_so_far() - before);
+      EXPECT(EPLB_OK, status);
+    }
+    CALL(context_destroy)(context);
+    input_free(&in);
+  }
+}
+
+static void destroy_gives_everything_back(void) {
+  input in;
+  int64_t before = 0;
+  int round, threads;
+  if (!is_counted()) return;
+  in = input_for(EPLB_POLICY_GLOBAL, EPLB_FLOAT32, EPLB_STRATEGY_LPT_SWAP, 55);
+  for (threads = 1; threads <= 3; threads += 2)
+    for (round = 0; round < 6; round++) {
+      eplb_context *context = context_make(threads);
+      if (input_upload_and_solve(context, &in)) invariants_hold(context, &in, NULL);
+      CALL(context_destroy)(context);
+      if (round == 1) before = allocated_bytes(); /* the first rounds may fill the C library's own caches */
+      if (round > 1) EQUAL(0, allocated_bytes() - before);
+    }
+  input_free(&in);
+}
+
+/* 58 layers of 256 experts in 288 slots must fit in 4 MiB, and context_bytes must say what malloc says. */
+static void a_context_is_small_and_says_so(void) {
+  input in;
+  int64_t before;
+  eplb_context *context;
+  eplb_report report;
+  int32_t *slots;
+  if (!is_counted()) return;
+  in = input_make(EPLB_FLOAT32, 58, 256, 288, 32, 57);
+  slots = malloc(58 * 288 * sizeof *slots);
+  before = allocated_bytes();
+  context = context_make(1);
+  EXPECT(EPLB_OK, run_once(context, &in, slots));
+  EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
+  EXPECT(EPLB_OK, CALL(fetch_report)(context, &report, ERR));
+  CHECK(allocated_bytes() - before <= 4 << 20);
+  CHECK(report.context_bytes <= allocated_bytes() - before);
+  CHECK((double)report.context_bytes >= 0.9 * (double)(allocated_bytes() - before) - 4096);
+  CALL(context_destroy)(context);
+  free(slots);
+  input_free(&in);
+}
+
+/* ---- Memory that runs out. Each step is tried with the first allocation refused, the second, ... until none is left. */
+
+static struct {
+  eplb_context *context;
+  input small, large; /* large: what a step asks for; small: what the context holds before and after it failed */
+  int64_t buffer[6 * 96];
+  int64_t duplicates[6];
+  eplb_report report;
+  plan before;
+} state;
+
+static eplb_status try_create(eplb_error *err) {
+  eplb_context *context = NULL;
+  eplb_status status = CALL(context_create)(&context, NULL, err);
+  if (status != EPLB_OK && context != NULL) return EPLB_INTERNAL_ERROR;
+  CALL(context_destroy)(context);
+  return status;
+}
+static eplb_status try_upload(eplb_error *err) {
+  const input *in = &state.large;
+  return CALL(upload_weights)(state.context, in->weights, input_length(in), in->dtype, 1, in->layers, in->experts, err);
+}
+static eplb_status try_solve(eplb_error *err) {
+  eplb_problem problem = state.small.problem;
+  problem.num_slots *= 40;
+  return CALL(solve)(state.context, &problem, NULL, err);
+}
+static eplb_status try_reserve(eplb_error *err) {
+  const input *in = &state.large;
+  return CALL(context_reserve)(state.context, in->dtype, 4, in->layers, in->experts, &in->problem, NULL, err);
+}
+static eplb_status try_fetch(eplb_error *err) {
+  return CALL(fetch_map)(state.context, EPLB_MAP_REPLICA_SLOTS, EPLB_INT64, state.buffer, state.before.lengths[3], err);
+}
+static eplb_status try_report(eplb_error *err) { return CALL(fetch_report)(state.context, &state.report, err); }
+static eplb_status try_evaluate(eplb_error *err) {
+  return CALL(evaluate)(state.context, &state.small.problem, state.before.ints[0], state.before.lengths[0], EPLB_INT64,
+                        &state.report, NULL, NULL, state.duplicates, state.small.layers, err);
+}
+static eplb_status try_information(eplb_error *err) {
+  char text[256];
+  eplb_status status = CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, err);
+  return status == EPLB_OK ? CALL(device_name)(EPLB_DEVICE_CPU, 0, text, sizeof text, err) : status;
+}
+
+/* A refusal needs a text too, and nothing to make it of. */
+static eplb_status try_refusal(eplb_error *err) {
+  eplb_status status = CALL(upload_weights)(state.context, state.small.weights, 1, EPLB_FLOAT32, 1, 2, 8, err);
+  return status == EPLB_INVALID_ARGUMENT ? EPLB_OK : status;
+}
+
+static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
+  int64_t after, refused = 1;
+  for (after = 0; refused > 0 && after < 2000; after++) {
+    eplb_error err;
+    eplb_status status;
+    memset(&err, 0xAA, sizeof err);
+    allocations_fail(after, from_then_on);
+    status = step(&err);
+    refused = allocations_work();
+    if (refused == 0 || status == EPLB_OK) {
+      EXPECT(EPLB_OK, status);
+      if (refused == 0) break;
+      continue;
+    }
+    if (!EQUAL(EPLB_OUT_OF_MEMORY, status) || !CHECK(err.code == status && err.text[0] != 0)) break;
+    if (!plan_still_there(&state.before, state.context, &state.small)) break;
+  }
+  CHECK(after < 2000);
+}
+
+static void run_out_of_memory_anywhere(void) {
+  static eplb_status (*const steps[])(eplb_error *) = {try_create,   try_fetch,       try_report,
+                                                       try_evaluate, try_information, try_refusal,
+                                                       try_solve,    try_upload,      try_reserve};
+  size_t i;
+  int from_then_on;
+  for (i = 0; i < sizeof steps / sizeof *steps; i++)
+    for (from_then_on = 0; from_then_on < 2; from_then_on++) {
+      state.small = input_make(EPLB_FLOAT32, 2, 8, 16, 8, 59);
+      state.large = input_make(EPLB_FLOAT64, 40, 128, 256, 16, 61);
+      state.context = context_solved(&state.small);
+      if (state.context == NULL || !plan_fetch(&state.before, state.context, &state.small)) return;
+      EXPECT(EPLB_OK, CALL(report_init)(&state.report, sizeof state.report, ERR));
+      survive(steps[i], from_then_on);
+      if (input_upload_and_solve(state.context, &state.large)) invariants_hold(state.context, &state.large, NULL);
+      plan_free(&state.before);
+      CALL(context_destroy)(state.context);
+      input_free(&state.small);
+      input_free(&state.large);
+    }
+}
+
+/* In a child, for a crash is one of the things that it may find. */
+static void memory_may_run_out_anywhere(void) {
+  if (is_counted()) run_in_child(run_out_of_memory_anywhere);
+}
+
+/* Threads need memory too: a solve that cannot have them all may fail or make do, but neither hang nor die. */
+static void run_out_of_threads(void) {
+  input in = input_for(EPLB_POLICY_GLOBAL, EPLB_FLOAT32, EPLB_STRATEGY_LPT_SWAP, 63);
+  eplb_context *context = context_make(4);
+  int64_t after, refused = 1;
+  for (after = 0; context != NULL && refused > 0 && after < 200; after++) {
+    eplb_status status;
+    if (!input_upload(context, &in)) break;
+    allocations_fail(after, 1);
+    status = CALL(solve)(context, &in.problem, &in.options, NULL);
+    refused = allocations_work();
+    CHECK(status == EPLB_OK || (status == EPLB_OUT_OF_MEMORY && refused > 0));
+  }
+  if (input_upload_and_solve(context, &in)) invariants_hold(context, &in, NULL);
+  CALL(context_destroy)(context);
+  input_free(&in);
+}
+
+static void threads_may_not_be_had(void) {
+  if (is_counted()) run_in_child(run_out_of_threads);
+}
+
+void rules_allocation(void) {
+  RUN(second_solve_allocates_nothing);
+  RUN(a_reserved_context_allocates_nothing);
+  RUN(destroy_gives_everything_back);
+  RUN(a_context_is_small_and_says_so);
+  RUN(memory_may_run_out_anywhere);
+  RUN(threads_may_not_be_had);
+}

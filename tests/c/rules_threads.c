@@ -1,0 +1,227 @@
+/* Rule 8: a context is used by one thread at a time and says so; different contexts know nothing of each other. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+#include "invariants.h"
+
+/* ---- Two threads on one context. One solves without pause, the other tries everything until it has been refused. */
+
+static struct {
+  input in;
+  eplb_context *context;
+  int stop, refused, other;
+} shared;
+
+static void *solve_without_pause(void *unused) {
+  while (!__atomic_load_n(&shared.stop, __ATOMIC_SEQ_CST)) {
+    eplb_error err;
+    eplb_status status = CALL(solve)(shared.context, &shared.in.problem, NULL, &err);
+    if (status != err.code || (status != EPLB_OK && err.text[0] == 0)) shared.other++;
+    if (status == EPLB_INVALID_STATE) {
+      shared.refused++;
+      /* The other thread may have reserved, which discards the weights. */
+      CALL(upload_weights)
+      (shared.context, shared.in.weights, input_length(&shared.in), EPLB_FLOAT32, 1, shared.in.layers,
+       shared.in.experts, NULL);
+    } else if (status != EPLB_OK) {
+      shared.other++;
+    }
+  }
+  return unused;
+}
+
+static int64_t *slots_buffer;
+
+static eplb_status intrude(int call, eplb_error *err) {
+  static eplb_report report;
+  int64_t dims[4], length = shared.in.layers * shared.in.problem.num_slots;
+  int32_t rank;
+  CALL(report_init)(&report, sizeof report, NULL);
+  switch (call) {
+    case 0: return CALL(solve)(shared.context, &shared.in.problem, NULL, err);
+    case 1: return CALL(fetch_map)(shared.context, 0, EPLB_INT64, slots_buffer, length, err);
+    case 2: return CALL(fetch_report)(shared.context, &report, err);
+    case 3: return CALL(map_shape)(shared.context, 0, &rank, dims, 4, err);
+    case 4: return CALL(context_synchronize)(shared.context, err);
+    case 5:
+      return CALL(evaluate)(shared.context, &shared.in.problem, slots_buffer, length, EPLB_INT64, &report, NULL, NULL,
+                            NULL, shared.in.layers, err);
+    case 6:
+      return CALL(upload_weights)(shared.context, shared.in.weights, input_length(&shared.in), EPLB_FLOAT32, 1,
+                                  shared.in.layers, shared.in.experts, err);
+    default:
+      return CALL(context_reserve)(shared.context, EPLB_FLOAT32, 1, shared.in.layers, shared.in.experts,
+                                   &shared.in.problem, NULL, err);
+  }
+}
+
+/* No timing: it goes on until the call was refused once; the other thread is inside a solve nearly all the time. */
+static void intrude_until_refused(int call) {
+  double start = clock_seconds();
+  eplb_status status = EPLB_OK;
+  while (clock_seconds() - start < 20 && status == EPLB_OK) {
+    status = intrude(call, ERR);
+    if (status == EPLB_OK) {
+      EXPECT(EPLB_OK, status);
+      sched_yield();
+    }
+  }
+  if (!REFUSED(EPLB_INVALID_STATE, status, "thread")) EQUAL(-1, call); /* names the call */
+}
+
+static void one_context_two_threads(void) {
+  pthread_t solver;
+  int call;
+  memset(&shared, 0, sizeof shared);
+  shared.in = input_make(EPLB_FLOAT32, 300, 128, 160, 16, 83);
+  shared.context = context_solved(&shared.in);
+  slots_buffer = malloc((size_t)(shared.in.layers * 160) * sizeof *slots_buffer);
+  if (shared.context != NULL && EXPECT(EPLB_OK, intrude(1, ERR))) {
+    CHECK(pthread_create(&solver, NULL, solve_without_pause, NULL) == 0);
+    for (call = 0; call < 8; call++) intrude_until_refused(call);
+    __atomic_store_n(&shared.stop, 1, __ATOMIC_SEQ_CST);
+    pthread_join(solver, NULL);
+    EQUAL(0, shared.other);
+  }
+  if (input_upload_and_solve(shared.context, &shared.in)) invariants_hold(shared.context, &shared.in, NULL);
+  CALL(context_destroy)(shared.context);
+  free(slots_buffer);
+  input_free(&shared.in);
+}
+
+/* ---- Many threads, a context each. */
+
+enum { WORKERS = 4, ROUNDS = 30 };
+
+struct worker {
+  input in;
+  int32_t want[5 * 48], got[5 * 48];
+  int64_t threads;
+  int wrong;
+};
+
+static eplb_status solve_alone(const input *in, int64_t threads, int32_t *out) {
+  eplb_context_options options;
+  eplb_context *context = NULL;
+  eplb_status status = CALL(context_options_init)(&options, sizeof options, NULL);
+  options.num_threads = threads;
+  if (status == EPLB_OK) status = CALL(context_create)(&context, &options, NULL);
+  if (status == EPLB_OK)
+    status = CALL(upload_weights)(context, in->weights, input_length(in), in->dtype, 1, in->layers, in->experts, NULL);
+  if (status == EPLB_OK) status = CALL(solve)(context, &in->problem, &in->options, NULL);
+  if (status == EPLB_OK) status = CALL(fetch_map)(context, 0, EPLB_INT32, out, 5 * 48, NULL);
+  CALL(context_destroy)(context);
+  return status;
+}
+
+static void *work(void *argument) {
+  struct worker *self = argument;
+  int round;
+  for (round = 0; round < ROUNDS; round++) {
+    memset(self->got, 0xAA, sizeof self->got);
+    if (solve_alone(&self->in, self->threads, self->got) != EPLB_OK ||
+        memcmp(self->want, self->got, sizeof self->got) != 0)
+      self->wrong++;
+  }
+  return NULL;
+}
+
+static void contexts_are_independent(void) {
+  static struct worker workers[WORKERS];
+  pthread_t threads[WORKERS];
+  int i;
+  for (i = 0; i < WORKERS; i++) {
+    workers[i].in = input_make(EPLB_FLOAT32, 5, 32, 48, 8, 89 + (uint64_t)i);
+    workers[i].in.options.strategy = i % 2 ? EPLB_STRATEGY_GREEDY : EPLB_STRATEGY_LPT_SWAP;
+    workers[i].threads = 1 + i % 3;
+    EXPECT(EPLB_OK, solve_alone(&workers[i].in, 1, workers[i].want));
+  }
+  for (i = 0; i < WORKERS; i++) CHECK(pthread_create(&threads[i], NULL, work, &workers[i]) == 0);
+  for (i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
+  for (i = 0; i < WORKERS; i++) {
+    EQUAL(0, workers[i].wrong);
+    input_free(&workers[i].in);
+  }
+}
+
+/* ---- One context, one thread at a time, but each time another. */
+
+static struct {
+  input in;
+  eplb_context *context;
+  eplb_status status[4];
+  int32_t slots[48];
+} handed;
+
+static void *hand_create(void *unused) {
+  handed.status[0] = CALL(context_create)(&handed.context, NULL, NULL);
+  return unused;
+}
+static void *hand_solve(void *unused) {
+  handed.status[1] = CALL(upload_weights)(handed.context, handed.in.weights, 32, EPLB_FLOAT32, 1, 1, 32, NULL);
+  handed.status[2] = CALL(solve)(handed.context, &handed.in.problem, NULL, NULL);
+  return unused;
+}
+static void *hand_fetch(void *unused) {
+  handed.status[3] = CALL(fetch_map)(handed.context, 0, EPLB_INT32, handed.slots, 48, NULL);
+  return unused;
+}
+static void *hand_destroy(void *unused) {
+  CALL(context_destroy)(handed.context);
+  return unused;
+}
+
+static void a_context_may_move_between_threads(void) {
+  static void *(*const steps[])(void *) = {hand_create, hand_solve, hand_fetch, hand_destroy};
+  pthread_t thread;
+  size_t i;
+  memset(&handed, 0, sizeof handed);
+  memset(handed.slots, 0xAA, sizeof handed.slots);
+  handed.in = input_make(EPLB_FLOAT32, 1, 32, 48, 8, 97);
+  for (i = 0; i < 4; i++) {
+    CHECK(pthread_create(&thread, NULL, steps[i], NULL) == 0);
+    pthread_join(thread, NULL);
+  }
+  for (i = 0; i < 4; i++) EQUAL(EPLB_OK, handed.status[i]);
+  for (i = 0; i < 48; i++) CHECK(handed.slots[i] >= 0 && handed.slots[i] < 32);
+  input_free(&handed.in);
+}
+
+/* ---- Functions without a context are free for all. */
+
+static void *ask(void *wrong) {
+  int round;
+  for (round = 0; round < 300; round++) {
+    eplb_error err;
+    char text[256];
+    int32_t count = 0;
+    eplb_problem problem;
+    int failed = CALL(device_count)(EPLB_DEVICE_CPU, &count, &err) != EPLB_OK || count != 1;
+    failed |= CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, &err) != EPLB_OK;
+    failed |= CALL(device_name)(EPLB_DEVICE_CPU, 0, text, sizeof text, &err) != EPLB_OK;
+    failed |= CALL(problem_init)(&problem, sizeof problem, &err) != EPLB_OK || problem.num_nodes != 1;
+    failed |= CALL(problem_init)(&problem, -1, &err) != EPLB_INVALID_ARGUMENT || err.text[0] == 0;
+    failed |= strcmp(CALL(status_name)(EPLB_OK), "EPLB_OK") != 0;
+    if (failed) __atomic_fetch_add((int *)wrong, 1, __ATOMIC_SEQ_CST);
+  }
+  return NULL;
+}
+
+static void information_is_free_for_all(void) {
+  pthread_t threads[WORKERS];
+  int i, wrong = 0;
+  for (i = 0; i < WORKERS; i++) CHECK(pthread_create(&threads[i], NULL, ask, &wrong) == 0);
+  for (i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
+  EQUAL(0, wrong);
+}
+
+void rules_threads(void) {
+  RUN(one_context_two_threads);
+  RUN(contexts_are_independent);
+  RUN(a_context_may_move_between_threads);
+  RUN(information_is_free_for_all);
+}

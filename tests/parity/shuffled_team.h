@@ -1,0 +1,162 @@
+// A warp on the host, for tests: 32 lanes that take their turns in a random order. What a stage computes must not depend on
+// that order, nor on how work is split over lanes: this is how the device's rules are tested without a device.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "solver/layer.h"
+
+namespace eplb::tests {
+
+using solver::kNever;
+using solver::View;
+
+class ShuffledTeam {
+ public:
+  static constexpr int kLanes = 32;
+  using PerLane = std::array<int, kLanes>;
+
+  explicit ShuffledTeam(uint32_t seed) : random_(seed) {}
+
+  template <class Body> void for_each(int n, Body body) {
+    each_lane(n, [&](int, int i) { body(i); });
+  }
+  template <class Body> void sweep(int n, Body body) { for_each(n, body); }
+
+  template <class Body> int least(int from, int to, Body body) {
+    PerLane own;
+    own.fill(kNever);
+    each_lane(to - from, [&](int lane, int i) { own[lane] = std::min(own[lane], body(from + i)); });
+    return reduce(own, [](int a, int b) { return std::min(a, b); });
+  }
+  template <class Body> int most(int from, int to, Body body) {
+    return -least(from, to, [&](int i) { return -body(i); });
+  }
+  template <class Body> int most_of(int n, Body body) { return most(0, n, body); }
+  template <class Body> int64_t total(int n, Body body) {
+    std::array<int64_t, kLanes> own{};
+    each_lane(n, [&](int lane, int i) { own[lane] += body(i); });
+    int64_t sum = 0;
+    for (const int lane : shuffled_lanes()) sum += own[lane];
+    return sum;
+  }
+  template <class Body> int find(int from, int to, Body body) {
+    for (int chunk = from; chunk < to; chunk += kLanes) {
+      uint32_t ballot = 0;
+      for (const int lane : shuffled_lanes())
+        if (chunk + lane < to && body(chunk + lane)) ballot |= uint32_t{1} << lane;
+      if (ballot) return chunk + __builtin_ctz(ballot);
+    }
+    return to;
+  }
+  template <class Body> int pick(int n, View<int> out, Body body) {
+    int count = 0;
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      uint32_t ballot = 0;
+      for (const int lane : shuffled_lanes())
+        if (chunk + lane < n && body(chunk + lane)) ballot |= uint32_t{1} << lane;
+      for (const int lane : shuffled_lanes())
+        if (ballot >> lane & 1) out[count + __builtin_popcount(ballot & ((uint32_t{1} << lane) - 1))] = chunk + lane;
+      count += __builtin_popcount(ballot);
+    }
+    return count;
+  }
+  template <class Key> void order(int n, View<int> order, View<uint64_t> scratch, Key key) {
+    for_each(n, [&](int i) { scratch[i] = key(i); });
+    for_each(n, [&](int i) {
+      int rank = 0;
+      for (int j = 0; j < n; ++j) rank += scratch[j] < scratch[i] || (scratch[j] == scratch[i] && j < i);
+      order[rank] = i;
+    });
+  }
+  template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+    for (int step = 0; step < steps; ++step) {
+      std::array<int, kLanes> own;
+      own.fill(-1);
+      each_lane(n, [&](int lane, int i) {
+        if (own[lane] < 0 || keys[i] < keys[own[lane]] || (keys[i] == keys[own[lane]] && i < own[lane])) own[lane] = i;
+      });
+      const int first = reduce(own, [&](int a, int b) {
+        if (a < 0 || b < 0) return a < 0 ? b : a;
+        return keys[a] < keys[b] || (keys[a] == keys[b] && a < b) ? a : b;
+      });
+      keys[first] = rekey(step, first, keys[first]);
+    }
+  }
+  template <class Number, class Amount, class Close>
+  void fill(int n, View<int> keys, int steps, Amount amount, Close close) {
+    for_each(n, [&](int i) { keys[i] = 0; });
+    serve(n, keys, steps, [&](int step, int i, int key) {
+      return close(step, i, key) ? kNever : Number::add(key, amount(step));
+    });
+  }
+
+  struct Best {
+    PerLane value, tag;
+  };
+  Best nothing() {
+    Best best;
+    best.value.fill(-kNever);
+    best.tag.fill(kNever);
+    return best;
+  }
+  template <class GoOn, class Body> void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
+    for (int chunk = from; chunk < to; chunk += kLanes) {
+      for (const int lane : shuffled_lanes()) {
+        if (chunk + lane >= to) continue;
+        const int x = body(chunk + lane);
+        if (x > best.value[lane] || (x == best.value[lane] && tag < best.tag[lane])) best.tag[lane] = tag;
+        best.value[lane] = std::max(best.value[lane], x);
+      }
+      if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
+    }
+  }
+  int most(const Best& best) { return reduce(best.value, [](int a, int b) { return std::max(a, b); }); }
+  int tag(const Best& best, int value) {
+    int least = kNever;
+    for (const int lane : shuffled_lanes())
+      if (best.value[lane] == value) least = std::min(least, best.tag[lane]);
+    return least;
+  }
+
+  template <class Body> void single(Body body) { body(); }
+  void barrier() {}
+
+ private:
+  const PerLane& shuffled_lanes() {
+    std::shuffle(lanes_.begin(), lanes_.end(), random_);
+    return lanes_;
+  }
+  // Lane l has the items l, l + 32, ..., in this order; which lane is next is chance.
+  template <class Body> void each_lane(int n, Body body) {
+    PerLane next;
+    for (int lane = 0; lane < kLanes; ++lane) next[lane] = lane;
+    int left = std::max(n, 0);
+    while (left > 0) {
+      const int lane = static_cast<int>(random_() % kLanes);
+      for (int burst = 1 + static_cast<int>(random_() % 3); burst > 0 && next[lane] < n; --burst, --left) {
+        body(lane, next[lane]);
+        next[lane] += kLanes;
+      }
+    }
+  }
+  template <class Combine> int reduce(PerLane own, Combine combine) {
+    PerLane order = shuffled_lanes();
+    int result = own[order[0]];
+    for (int i = 1; i < kLanes; ++i) result = combine(result, own[order[i]]);
+    return result;
+  }
+
+  std::mt19937 random_;
+  PerLane lanes_ = [] {
+    PerLane lanes;
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
+    return lanes;
+  }();
+};
+
+}  // namespace eplb::tests

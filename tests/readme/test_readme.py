@@ -1,0 +1,126 @@
+"""Every example that a reader may copy from README.md or examples/ is run as it stands there.
+
+Fenced blocks marked c, python and sh are taken, but for those with a comment before them that says why not:
+<!-- not run: why -->.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"]
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<why>[^>]*?) -->\s*)?^```(?P<language>c|python|sh)\n(?P<text>.*?)^```$", re.M | re.S
+)
+
+
+def blocks():
+    text = (ROOT / "README.md").read_text()
+    for match in BLOCK.finditer(text):
+        if match["why"]:
+            continue
+        line = text.count("\n", 0, match.start("text")) + 1
+        yield pytest.param(match["language"], match["text"], id=f"line{line}-{match['language']}")
+
+
+def build_folder():
+    candidates = [os.environ.get("EPLB_BUILD"), ROOT / "build" / "release", ROOT / "build"]
+    for folder in filter(None, candidates):
+        if (Path(folder) / "libeplb.so.0").exists():
+            return Path(folder)
+    pytest.skip("libeplb is not built: run ./dev test")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The library as a user has it: installed, found through pkg-config."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    subprocess.run(["cmake", "--install", build_folder(), "--prefix", prefix], check=True, capture_output=True)
+    package = next(prefix.rglob("eplb.pc"))
+    return {"PKG_CONFIG_PATH": str(package.parent), "LD_LIBRARY_PATH": str(package.parents[1])}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Looks like the top of the repository, but what examples write does not land there."""
+    for name in ("examples", "include"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def environment(extra):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, **extra}
+
+
+def run(command, folder, extra, **more):
+    done = subprocess.run(
+        command, cwd=folder, env=environment(extra), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def compile_c(source, folder, installed):
+    if shutil.which("pkg-config") is None:
+        pytest.skip("no pkg-config on this machine")
+    flags = run(["pkg-config", "--cflags", "--libs", "eplb"], folder, installed).split()
+    program = folder / "program"
+    run([os.environ.get("CC", "cc"), *STRICT, str(source), *flags, "-ldl", "-o", str(program)], folder, installed)
+    return program
+
+
+@pytest.mark.parametrize(("language", "text"), list(blocks()))
+def test_block(language, text, folder, installed):
+    if language == "c":
+        source = folder / "example.c"
+        source.write_text(text)
+        assert run([compile_c(source, folder, installed)], folder, installed)
+    elif language == "python":
+        assert run([sys.executable, "-W", "error", "-c", text], folder, {})
+    else:
+        assert run(["bash", "-euo", "pipefail", "-c", text], folder, installed)
+
+
+def test_place(folder, installed):
+    program = compile_c(ROOT / "examples" / "place.c", folder, installed)
+    printed = run([program, "examples/data/olmoe-1b-7b_allenai_L3xE64.csv", "80", "16"], folder, installed)
+    before, after, bound = map(float, re.findall(r"\d+\.\d+", printed)[:3])
+    assert bound <= after < before
+    placement = [int(word) for word in printed.split("first layer:")[1].split()]
+    assert len(placement) == 80
+    assert set(placement) == set(range(64))
+
+
+@pytest.mark.parametrize("text", ["", "1,2\n3\n", "1,2\n3,word\n", "1,2\n3,4 5\n"])
+def test_place_refuses_what_is_no_table(text, folder, installed):
+    program = compile_c(ROOT / "examples" / "place.c", folder, installed)
+    (folder / "bad.csv").write_text(text)
+    done = subprocess.run([program, "bad.csv", "4", "2"], cwd=folder, env=environment(installed), capture_output=True)
+    assert done.returncode == 2
+    assert b"bad.csv" in done.stderr
+
+
+def test_load_at_run_time(folder, installed):
+    program = compile_c(ROOT / "examples" / "load_at_run_time.c", folder, installed)
+    assert "CUDA: " in run([program, "libeplb.so.0"], folder, installed)
+    done = subprocess.run([program, "libnothing.so"], env=environment({}), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "libnothing.so" in done.stderr
+
+
+def test_every_language_has_an_example():
+    languages = {parameter.values[0] for parameter in blocks()}
+    assert languages == {"c", "python", "sh"}
+
+
+def test_files_named_in_the_readme_exist():
+    text = (ROOT / "README.md").read_text()
+    names = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert not [name for name in names if not (ROOT / name).exists()]

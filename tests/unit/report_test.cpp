@@ -1,0 +1,83 @@
+#include "core/report.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/placement.h"
+#include "core/plan.h"
+
+namespace eplb::tests {
+namespace {
+
+Problem problem_of(int64_t experts, int64_t slots, int64_t gpus, int64_t nodes = 1, int64_t groups = 1) {
+  return {experts, slots, gpus, nodes, groups, nodes > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL,
+          EPLB_POLICY_REASON_ASKED, EPLB_BOUND_SIMPLE};
+}
+
+Weights weights_of(std::vector<double> values, int64_t layers) {
+  Weights weights;
+  weights.resize(false, layers, static_cast<int64_t>(values.size()) / layers);
+  weights.real = std::move(values);
+  return weights;
+}
+
+TEST(Report, FiguresByHand) {
+  const Problem problem = problem_of(3, 4, 2);
+  const Weights weights = weights_of({6, 2, 4, 0, 0, 0}, 2);
+  const int32_t placement[] = {0, 1, 0, 2, 0, 0, 1, 2};  // loads 5 and 7; a layer of zeros with a duplicate
+  eplb_report report{};
+  double imbalance[2], bound[2];
+  int64_t duplicates[2];
+  fill_report(weights, problem, placement, report, {imbalance, bound, duplicates});
+  EXPECT_DOUBLE_EQ(imbalance[0], 7.0 / 6.0);
+  EXPECT_DOUBLE_EQ(imbalance[1], 1.0);
+  EXPECT_DOUBLE_EQ(report.imbalance_mean, (7.0 / 6.0 + 1) / 2);
+  EXPECT_DOUBLE_EQ(report.imbalance_worst, 7.0 / 6.0);
+  EXPECT_EQ(report.worst_layer, 0);
+  EXPECT_NEAR(bound[0], 6, 1e-9);
+  EXPECT_NEAR(report.gap_worst, 7.0 / 6.0 - 1, 1e-9);
+  EXPECT_EQ(duplicates[0], 0);
+  EXPECT_EQ(duplicates[1], 1);
+  EXPECT_EQ(report.duplicates, 1);
+  EXPECT_EQ(report.duplicates_unavoidable, 0);
+}
+
+TEST(Report, DuplicatesThatCannotBeAvoided) {
+  const Problem problem = problem_of(2, 8, 2);  // four slots per GPU, two experts: two duplicates each
+  const int32_t placement[] = {0, 0, 0, 1, 0, 0, 1, 1};
+  eplb_report report{};
+  fill_report(weights_of({5, 3}, 1), problem, placement, report);
+  EXPECT_EQ(report.duplicates, 4);
+  EXPECT_EQ(report.duplicates_unavoidable, 4);
+}
+
+TEST(Placement, NamesTheRuleThatBreaks) {
+  auto text = [](std::vector<int64_t> placement, const Problem& problem) {
+    try {
+      read_placement(placement.data(), static_cast<int64_t>(placement.size()), EPLB_INT64, 1, problem);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.status(), EPLB_INVALID_PLACEMENT);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(text({0, 1, 2, 1}, problem_of(3, 4, 2)), "");
+  EXPECT_EQ(text({0, 1, 2, 3}, problem_of(3, 4, 2)), "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2");
+  EXPECT_EQ(text({0, 1, -1, 2}, problem_of(3, 4, 2)), "placement[layer 0, slot 2] is -1, must be an expert from 0 to 2");
+  EXPECT_EQ(text({0, 1, 1, 0}, problem_of(3, 4, 2)), "placement[layer 0] has no replica of expert 2");
+  EXPECT_NE(text({0, 1, 2, 2, 3, 3}, problem_of(4, 6, 2, 2, 2)).find("expert 2 on node 1, but its group 1 is on node 0"),
+            std::string::npos);
+  EXPECT_EQ(text({0, 1, 2, 3, 4, 5, 6, 7}, problem_of(8, 8, 2, 2, 4)), "");
+}
+
+TEST(MapShape, NeverDependsOnData) {
+  const Problem problem = problem_of(256, 288, 32);
+  const Options free{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 0}, capped{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 4};
+  EXPECT_EQ(map_shape(EPLB_MAP_LOGICAL_TO_PHYSICAL, 58, problem, free).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
+  EXPECT_EQ(map_shape(EPLB_MAP_LOGICAL_TO_PHYSICAL, 58, problem, capped).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
+  EXPECT_EQ(map_shape(EPLB_MAP_GPU_LOAD, 58, problem, free).elements(), 58 * 32);
+  EXPECT_THROW(map_shape(99, 58, problem, free), Error);
+}
+
+}  // namespace
+}  // namespace eplb::tests

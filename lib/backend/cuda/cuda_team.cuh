@@ -1,0 +1,134 @@
+// A team that is one warp. All lanes call every member together; each ends with the warp in step and its writes seen.
+#pragma once
+
+#include "solver/layer.h"
+
+EPLB_STAGE_BEGIN
+
+class CudaTeam {
+ public:
+  static constexpr int kLanes = 32;
+  static constexpr unsigned kAll = 0xffffffffu;
+
+  __device__ CudaTeam() : lane_(static_cast<int>(threadIdx.x) % kLanes) {}
+
+  template <class Body> __device__ void for_each(int n, Body body) {
+    for (int i = lane_; i < n; i += kLanes) body(i);
+    __syncwarp();
+  }
+  template <class Body> __device__ void sweep(int n, Body body) { for_each(n, body); }
+
+  template <class Body> __device__ int least(int from, int to, Body body) {
+    int own = kNever;
+    for (int i = from + lane_; i < to; i += kLanes) own = less(own, body(i));
+    return __reduce_min_sync(kAll, own);
+  }
+  template <class Body> __device__ int most(int from, int to, Body body) {
+    int own = -kNever;
+    for (int i = from + lane_; i < to; i += kLanes) own = more(own, body(i));
+    return __reduce_max_sync(kAll, own);
+  }
+  template <class Body> __device__ int most_of(int n, Body body) { return most(0, n, body); }
+
+  template <class Body> __device__ int64_t total(int n, Body body) {
+    int64_t own = 0;
+    for (int i = lane_; i < n; i += kLanes) own += body(i);
+    for (int distance = kLanes / 2; distance > 0; distance /= 2)
+      own += __shfl_xor_sync(kAll, static_cast<long long>(own), distance);
+    __syncwarp();
+    return own;
+  }
+  template <class Body> __device__ int find(int from, int to, Body body) {
+    for (int chunk = from; chunk < to; chunk += kLanes) {
+      const unsigned hits = __ballot_sync(kAll, chunk + lane_ < to && body(chunk + lane_));
+      if (hits) return chunk + __ffs(static_cast<int>(hits)) - 1;
+    }
+    return to;
+  }
+  template <class Body> __device__ int pick(int n, View<int> out, Body body) {
+    int count = 0;
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      const bool mine = chunk + lane_ < n && body(chunk + lane_);
+      const unsigned hits = __ballot_sync(kAll, mine);
+      if (mine) out[count + __popc(hits & ((1u << lane_) - 1))] = chunk + lane_;
+      count += __popc(hits);
+    }
+    __syncwarp();
+    return count;
+  }
+  // By rank: every item counts those before it. A few hundred items are 10 rounds of a warp each; more want a merge sort.
+  template <class Key> __device__ void order(int n, View<int> order, View<uint64_t> scratch, Key key) {
+    for_each(n, [&](int i) { scratch[i] = key(i); });
+    for_each(n, [&](int i) {
+      const uint64_t mine = scratch[i];
+      int rank = 0;
+      for (int j = 0; j < n; ++j) rank += scratch[j] < mine || (scratch[j] == mine && j < i);
+      order[rank] = i;
+    });
+  }
+  template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+    for (int step = 0; step < steps; ++step) {
+      Key key = Never<Key>::key;
+      int index = kNever;
+      for (int i = lane_; i < n; i += kLanes)
+        if (keys[i] < key || index == kNever) {
+          key = keys[i];
+          index = i;
+        }
+      for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+        const Key other = shuffle(key, distance);
+        const int other_index = __shfl_xor_sync(kAll, index, distance);
+        if (other < key || (other == key && other_index < index)) {
+          key = other;
+          index = other_index;
+        }
+      }
+      __syncwarp();
+      if (lane_ == 0) keys[index] = rekey(step, index, key);
+      __syncwarp();
+    }
+  }
+  template <class Number, class Amount, class Close>
+  __device__ void fill(int n, View<int> keys, int steps, Amount amount, Close close) {
+    for_each(n, [&](int i) { keys[i] = 0; });
+    serve(n, keys, steps, [&](int step, int i, int key) {
+      return close(step, i, key) ? kNever : Number::add(key, amount(step));
+    });
+  }
+
+  struct Best {
+    int value, tag;
+  };
+  __device__ static Best nothing() { return {-kNever, kNever}; }
+  template <class GoOn, class Body>
+  __device__ void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
+    for (int chunk = from; chunk < to; chunk += kLanes) {
+      if (chunk + lane_ < to) {
+        const int x = body(chunk + lane_);
+        if (x > best.value || (x == best.value && tag < best.tag)) best.tag = tag;
+        best.value = more(best.value, x);
+      }
+      if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
+    }
+  }
+  __device__ static int most(const Best& best) { return __reduce_max_sync(kAll, best.value); }
+  __device__ static int tag(const Best& best, int value) {
+    return __reduce_min_sync(kAll, best.value == value ? best.tag : kNever);
+  }
+
+  template <class Body> __device__ void single(Body body) {
+    if (lane_ == 0) body();
+    __syncwarp();
+  }
+  __device__ void barrier() { __syncwarp(); }
+
+ private:
+  __device__ static int shuffle(int key, int distance) { return __shfl_xor_sync(kAll, key, distance); }
+  __device__ static int64_t shuffle(int64_t key, int distance) {
+    return __shfl_xor_sync(kAll, static_cast<long long>(key), distance);
+  }
+
+  int lane_;
+};
+
+EPLB_STAGE_END

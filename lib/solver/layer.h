@@ -1,17 +1,18 @@
 // One layer from weights to maps.
 #pragma once
 
+#include "solver/arrange.h"
 #include "solver/counts.h"
-#include "solver/preset.h"
 #include "solver/quantise.h"
 #include "solver/swap.h"
 
 EPLB_STAGE_BEGIN
 
-// Sizes of a layer. Globally nodes = groups = 1.
+// What is alike for all layers. Globally nodes = groups = 1.
 struct Shape {
   int experts, slots, gpus, nodes, groups;
   int most_replicas;  // cap of an expert's replicas
+  uint64_t seed;
 };
 
 // Where the answer goes. Replica order is the order of creation.
@@ -56,24 +57,38 @@ template <class Number> struct Workspace {
     packing.load = arena.take<int>(most_packs);
     packing.used = arena.take<int>(most_packs);
     packing.open = arena.take<int>(most_packs);
-    packing.scratch = arena.take<uint64_t>(2 * most_items);
+    packing.scratch = arena.take<uint64_t>(3 * most_items);
   }
 };
 
-// place[item] for items of such sizes. One place per pack is the identity, as in the published program.
+// What decides between chains.
+template <class Team> EPLB_FN int score(Team& team, const Packing& p, Winner winner) {
+  const int largest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
+  if (winner == Winner::kLeastLargest) return largest;
+  return largest - team.least(0, p.packs, [=](auto g) { return p.load[g]; });
+}
+
+// place[item] for items of such sizes, from the best chain (ties: lowest). One place per pack is the identity, as in the
+// published program.
 template <class Number, class Team>
-EPLB_FN void pack(Team& team, const Preset& preset, Packing p, int items, int packs, View<int> size, View<int> place) {
+EPLB_FN void pack(Team& team, const Preset& preset, Packing p, int items, int packs, View<int> size, Chance chance,
+                  View<int> place) {
   p.items = items;
   p.packs = packs;
   p.places = items / packs;
   if (p.places == 1) return team.for_each(items, [&](int i) { place[i] = i; });
-  order_by_size(team, p, size);
-  place_longest_first<Number>(team, p);
-  if (preset.swaps > 0) {
-    refine(team, p, preset.swaps, true);
-    relist(team, p);
+  int best = kNever;
+  for (int chain = 0; chain < preset.chains; ++chain) {
+    chance.chain = static_cast<uint32_t>(chain);
+    arrange(team, p, size, preset, chance);
+    place_longest_first<Number>(team, p);
+    if (preset.moves > 0) refine(team, p, preset.move, preset.moves, chain == 0);
+    const int own = score(team, p, preset.winner);
+    if (own >= best) continue;
+    best = own;
+    if (preset.moves > 0 && preset.move != Move::kHeaviestWithLightest) relist(team, p);
+    number_places(team, p, place);
   }
-  number_places(team, p, place);
 }
 
 // Node by node, the groups in the order of their places there, the experts of a group in theirs.
@@ -86,7 +101,7 @@ EPLB_FN void assign_groups(Team& team, const Preset& preset, const Shape& shape,
     for (int i = 1; i < each; ++i) sum = Number::add(sum, w.weight[g * each + i]);
     w.group_size[g] = sum;
   });
-  pack<Number>(team, preset, w.packing, shape.groups, shape.nodes, w.group_size, w.place);
+  pack<Number>(team, preset, w.packing, shape.groups, shape.nodes, w.group_size, {shape.seed, kGroupKeys, 0, 0}, w.place);
   team.for_each(shape.experts, [&](int e) { w.member[w.place[e / each] * each + e % each] = e; });
 }
 
@@ -97,7 +112,8 @@ EPLB_FN void solve_node(Team& team, const Preset& preset, const Shape& shape, in
   const View<int> member = w.member.from(node * experts);
   team.for_each(experts, [&](int e) { w.mine[e] = w.weight[member[e]]; });
   count_replicas<Number>(team, w.mine, experts, slots, shape.most_replicas, w.pricing, w.items);
-  pack<Number>(team, preset, w.packing, slots, shape.gpus / shape.nodes, w.items.size, w.place);
+  pack<Number>(team, preset, w.packing, slots, shape.gpus / shape.nodes, w.items.size,
+               {shape.seed, kReplicaKeys, static_cast<uint32_t>(node), 0}, w.place);
   team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = w.items.count[e]; });
   team.for_each(slots, [&](int i) {
     const int slot = node * slots + w.place[i];

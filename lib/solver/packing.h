@@ -17,12 +17,6 @@ struct Packing {
   View<uint64_t> scratch;    // for sorting
 };
 
-// Sizes are not negative, so kNever - size puts the largest first; equal ones stay in order of creation.
-template <class Team> EPLB_FN void order_by_size(Team& team, const Packing& p, View<int> size) {
-  team.order(p.items, p.order, p.scratch, [&](int i) { return static_cast<uint64_t>(kNever - size[i]); });
-  team.for_each(p.items, [&](int i) { p.size[i] = size[p.order[i]]; });
-}
-
 // Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack.
 template <class Number, class Team> EPLB_FN void place_longest_first(Team& team, const Packing& p) {
   team.for_each(p.packs, [&](int g) { p.used[g] = 0; });
@@ -47,7 +41,7 @@ template <class Team> EPLB_FN void relist(Team& team, const Packing& p) {
   });
 }
 
-// place[item]: the items of a pack in order of position.
+// place[item]: the items of a pack as they are listed.
 template <class Team> EPLB_FN void number_places(Team& team, const Packing& p, View<int> place) {
   team.for_each(p.items, [&](int s) { place[p.order[p.at[s]]] = s; });
 }

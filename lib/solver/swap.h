@@ -1,7 +1,8 @@
-// Refinement: exchanges of two positions that relieve the heaviest pack.
+// Refinement: exchanges of two positions, best first.
 #pragma once
 
 #include "solver/packing.h"
+#include "solver/preset.h"
 
 EPLB_STAGE_BEGIN
 
@@ -63,14 +64,68 @@ template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, b
   return true;
 }
 
-template <class Team> EPLB_FN void refine(Team& team, const Packing& p, int steps, bool sorted) {
+// One best swap of any two positions i before j in different packs of loads Pa, Pb: the gain d (Pa - Pb - d) is half of what
+// the sum of squared loads loses; the largest counts if it is above 0, ties: lowest i, then lowest j. Sizes fall with the
+// position, so d >= 0, and d < Pa - Pb <= Pa - lightest ends the window. (The mirrored pair has the same gain and comes
+// later.) Source: the seed l2_opt_packing_gpu.
+template <class Team> EPLB_FN bool swap_any_pair(Team& team, const Packing& p) {
+  const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
+  auto gain = [&](int i, int j) {
+    const int64_t d = p.size[i] - p.size[j];
+    return d * (p.beside[i] - p.beside[j] - d);
+  };
+  auto inside = [&](int i, int j) { return j < p.items && p.size[j] > p.size[i] - (p.beside[i] - lightest); };
+  auto best_of = [&](int i) {
+    int64_t best = 0;
+    for (int j = i + 1; inside(i, j); ++j) {
+      const int64_t x = gain(i, j);
+      best = x > best ? x : best;
+    }
+    return best;
+  };
+  const int64_t value = team.most_of(p.items, best_of);
+  if (value <= 0) return false;
+  const int i = team.find_of(p.items, [&](int a) { return best_of(a) == value; });
+  const int j = team.find_of(p.items, [&](int b) { return b > i && inside(i, b) && gain(i, b) == value; });
+  exchange(team, p, i, j);
+  return true;
+}
+
+// One best swap of the heaviest with the lightest pack, D being the difference of their loads: the gain D - |D - 2d| is how
+// much smaller it gets; the largest counts if it is above 0, ties: lowest slot in the heaviest, then in the lightest. The
+// lists of the packs keep their order. Source: the seed gpu_parallel_randomized_greedy_refinement.
+template <class Team> EPLB_FN bool swap_with_lightest(Team& team, const Packing& p) {
+  const int heaviest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
+  const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
+  const int h = team.find(0, p.packs, [=](auto g) { return p.load[g] == heaviest; });
+  const int l = team.find(0, p.packs, [=](auto g) { return p.load[g] == lightest; });
+  const int difference = heaviest - lightest;
+  auto gain = [&](int x) {
+    const int d = p.size[p.at[h * p.places + x / p.places]] - p.size[p.at[l * p.places + x % p.places]];
+    const int left = difference - 2 * d;
+    return difference - (left < 0 ? -left : left);
+  };
+  const int pairs = p.places * p.places;
+  const int value = team.most_of(pairs, gain);
+  if (value <= 0) return false;
+  const int x = team.find_of(pairs, [&](int y) { return gain(y) == value; });
+  exchange(team, p, p.at[h * p.places + x / p.places], p.at[l * p.places + x % p.places]);
+  return true;
+}
+
+// `sorted`: sizes fall with the position.
+template <class Team> EPLB_FN void refine(Team& team, const Packing& p, Move move, int steps, bool sorted) {
   constexpr int kSmaller = -(1 << 29);  // than any size: behind the last position nothing is worth a swap
   team.for_each(p.items, [&](int i) { p.beside[i] = p.load[p.pack[i]]; });
   team.for_each(kAhead, [&](int i) {
     p.size[p.items + i] = kSmaller;
     p.beside[p.items + i] = 0;
   });
-  while (steps-- > 0 && swap_heaviest(team, p, sorted)) {
+  auto step = [&] {
+    if (move == Move::kHeaviest) return swap_heaviest(team, p, sorted);
+    return move == Move::kAnyPair ? swap_any_pair(team, p) : swap_with_lightest(team, p);
+  };
+  while (steps-- > 0 && step()) {
   }
 }
 

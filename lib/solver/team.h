@@ -7,10 +7,11 @@
 //   team.sweep(n, f)             the same for bodies that only read and write element i of arrays: f(auto i)
 //   team.least(from, to, f)      least f(auto i) -> int32 over from <= i < to; kNever if there is none
 //   team.most(from, to, f)       largest, -kNever if there is none
-//   team.most_of(n, f)           largest f(int i) -> int32, for bodies that are no plain arithmetic on arrays
+//   team.most_of(n, f), find_of(n, f)  largest f(int i) -> int32 or int64, and lowest i with f(int i) true, else n, for bodies
+//                                that are no plain arithmetic on arrays
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
-//   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 2n words
+//   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 3n words
 //   team.pick(n, out, f)         out = the i < n with f(int i), in order; returns how many
 //   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, which becomes f(step, i, key), called
 //                                by one lane; keys are used up

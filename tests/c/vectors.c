@@ -72,6 +72,13 @@ static void *weights_of(const cJSON *list, eplb_dtype dtype) {
   return weights;
 }
 
+/* Seeds are unsigned: the largest is beyond int64, and given as a string. */
+static uint64_t field_seed(const cJSON *options) {
+  const cJSON *seed = cJSON_GetObjectItemCaseSensitive(options, "seed");
+  if (cJSON_IsString(seed)) return (uint64_t)strtoull(seed->valuestring, NULL, 10);
+  return seed ? (uint64_t)seed->valuedouble : 0;
+}
+
 static int problem_of(const cJSON *vector, input *in) {
   static const char *const policies[] = {"auto", "hierarchical", "global"};
   const cJSON *problem = cJSON_GetObjectItemCaseSensitive(vector, "problem");
@@ -84,7 +91,7 @@ static int problem_of(const cJSON *vector, input *in) {
   in->problem.num_nodes = field_int(problem, "num_nodes", in->problem.num_nodes);
   in->problem.num_groups = field_int(problem, "num_groups", in->problem.num_groups);
   in->problem.policy = policy < 0 ? EPLB_POLICY_AUTO : policy;
-  in->options.seed = (uint64_t)field_int(options, "seed", 0);
+  in->options.seed = field_seed(options);
   in->options.max_replicas = field_int(options, "max_replicas", 0);
   return CHECK(policy >= 0 || *field_text(problem, "policy") == 0);
 }

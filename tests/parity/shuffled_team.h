@@ -36,7 +36,16 @@ class ShuffledTeam {
   template <class Body> int most(int from, int to, Body body) {
     return -least(from, to, [&](int i) { return -body(i); });
   }
-  template <class Body> int most_of(int n, Body body) { return most(0, n, body); }
+  template <class Body> auto most_of(int n, Body body) {
+    using Value = decltype(body(0));
+    std::array<Value, kLanes> own;
+    own.fill(-solver::Never<Value>::key);
+    each_lane(n, [&](int lane, int i) { own[lane] = std::max(own[lane], body(i)); });
+    Value found = own[0];
+    for (const int lane : shuffled_lanes()) found = std::max(found, own[lane]);
+    return found;
+  }
+  template <class Body> int find_of(int n, Body body) { return find(0, n, body); }
   template <class Body> int64_t total(int n, Body body) {
     std::array<int64_t, kLanes> own{};
     each_lane(n, [&](int lane, int i) { own[lane] += body(i); });

@@ -21,7 +21,7 @@ struct Room {
   solver::Workspace<Integer> workspace;
   solver::Shape shape;
 
-  Room(int experts, int slots, int gpus) : shape{experts, slots, gpus, 1, 1, slots} {
+  Room(int experts, int slots, int gpus) : shape{experts, slots, gpus, 1, 1, slots, 0} {
     solver::Arena count(nullptr);
     workspace.lay_out(count, shape);
     memory.assign(count.used() + 64, 0x7f);
@@ -137,7 +137,7 @@ TEST(Packing, AndSwapsEqualTheDefinition) {
     Packing& p = room.workspace.packing;
     ShuffledTeam team(t);
     std::copy(size.begin(), size.end(), room.workspace.items.size.data);
-    solver::order_by_size(team, p, room.workspace.items.size);
+    solver::arrange(team, p, room.workspace.items.size, solver::lpt_swap(), {0, 0, 0, 0});
     solver::place_longest_first<Integer>(team, p);
     Chain expected = longest_first_by_definition(size, packs);
     ASSERT_EQ(chain_of(p).pack, expected.pack);
@@ -148,7 +148,7 @@ TEST(Packing, AndSwapsEqualTheDefinition) {
       int steps = 0;
       for (; steps < 50 && swap_by_definition(expected); ++steps) {
       }
-      solver::refine(team, p, 50, sorted);
+      solver::refine(team, p, solver::Move::kHeaviest, 50, sorted);
       ASSERT_EQ(chain_of(p).pack, expected.pack) << "case " << t;
       ASSERT_EQ(chain_of(p).load, expected.load);
       swaps += steps;

@@ -16,7 +16,7 @@ void expect_sorted(std::vector<uint64_t> keys) {
   std::iota(expected.begin(), expected.end(), 0);
   std::stable_sort(expected.begin(), expected.end(), [&](int a, int b) { return keys[a] < keys[b]; });
   const uint64_t least = *std::min_element(keys.begin(), keys.end()), most = *std::max_element(keys.begin(), keys.end());
-  keys.resize(2 * n);
+  keys.resize(3 * n);
   cpu::sort_indices(keys.data(), n, least, most, order.data());
   EXPECT_EQ(order, expected);
 }

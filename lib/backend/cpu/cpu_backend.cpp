@@ -26,7 +26,8 @@ LayerSizes sizes_of(const Problem& problem, const Options& options) {
   const bool capped = options.max_replicas > 0 && options.strategy != EPLB_STRATEGY_GREEDY;
   const int64_t most = capped ? std::min(options.max_replicas, problem.slots) : problem.slots;
   return {static_cast<int>(problem.experts), static_cast<int>(problem.slots),  static_cast<int>(problem.gpus),
-          static_cast<int>(problem.nodes),   static_cast<int>(problem.groups), static_cast<int>(most)};
+          static_cast<int>(problem.nodes),   static_cast<int>(problem.groups), static_cast<int>(most),
+          options.seed};
 }
 
 // The published program computes in float32: what does not fit there has no answer.

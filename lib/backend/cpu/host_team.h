@@ -84,10 +84,18 @@ class HostTeam {
     }
     return to;
   }
-  template <class Body> int most_of(int n, Body body) const {
-    int found = -kNever;
-    for (int i = 0; i < n; ++i) found = more(found, body(i));
+  template <class Body> auto most_of(int n, Body body) const {
+    auto found = -Never<decltype(body(0))>::key;
+    for (int i = 0; i < n; ++i) {
+      const auto x = body(i);
+      found = x > found ? x : found;
+    }
     return found;
+  }
+  template <class Body> int find_of(int n, Body body) const {
+    int i = 0;
+    while (i < n && !body(i)) ++i;
+    return i;
   }
   template <class Body> int64_t total(int n, Body body) const {
     int64_t sum = 0;

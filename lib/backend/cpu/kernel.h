@@ -7,8 +7,10 @@
 
 namespace eplb::cpu {
 
+// As solver::Shape, which is another type for each instruction set.
 struct LayerSizes {
   int experts, slots, gpus, nodes, groups, most_replicas;
+  uint64_t seed;
 };
 
 // One layer's weights, one of the two, and where its maps go.

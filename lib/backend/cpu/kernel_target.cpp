@@ -19,7 +19,7 @@ namespace {
 namespace target = solver::EPLB_TARGET;
 
 target::Shape shape_of(const LayerSizes& s) {
-  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas};
+  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
 }
 
 // Memory of one thread: the layer's, and the team's own.
@@ -54,8 +54,8 @@ void run(const target::Preset& preset, const LayerSizes& sizes, const LayerTask&
 }
 
 void solve(const LayerSizes& sizes, eplb_strategy strategy, const LayerTask& task, void* workspace) {
-  if (strategy == EPLB_STRATEGY_GREEDY) return run<target::Float32>(target::kGreedy, sizes, task, workspace);
-  run<target::Integer>(target::kLptSwap, sizes, task, workspace);
+  if (strategy == EPLB_STRATEGY_GREEDY) return run<target::Float32>(target::greedy(), sizes, task, workspace);
+  run<target::Integer>(target::preset_of(strategy), sizes, task, workspace);
 }
 
 bool supported() { return EPLB_TARGET_SUPPORTED; }

@@ -5,7 +5,8 @@
 
 namespace eplb::cpu {
 
-// order[0..n) = 0..n-1 by (keys[i], i), least first. keys has 2n words, which are used up; least and most of them are known.
+// order[0..n) = 0..n-1 by (keys[i], i), least first. keys has 3n words, of which the first n are
+// read; least and most of them are known.
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order);
 
 }  // namespace eplb::cpu

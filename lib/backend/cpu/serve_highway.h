@@ -164,7 +164,8 @@ template <class Key, class Run> bool in_registers(int n, Run run) {
   else if (n <= 4 * kLanes) run.template operator()<4>();
   else if (n <= 6 * kLanes) run.template operator()<6>();
   else if (n <= 9 * kLanes) run.template operator()<9>();
-  else if (n <= 16 * kLanes) run.template operator()<16>();
+  else if (n <= 12 * kLanes) run.template operator()<12>();
+  else if (n <= 18 * kLanes) run.template operator()<18>();
   else return false;
   return true;
 }

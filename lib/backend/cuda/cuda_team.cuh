@@ -28,7 +28,19 @@ class CudaTeam {
     for (int i = from + lane_; i < to; i += kLanes) own = more(own, body(i));
     return __reduce_max_sync(kAll, own);
   }
-  template <class Body> __device__ int most_of(int n, Body body) { return most(0, n, body); }
+  template <class Body> __device__ auto most_of(int n, Body body) {
+    auto own = -Never<decltype(body(0))>::key;
+    for (int i = lane_; i < n; i += kLanes) {
+      const auto x = body(i);
+      own = x > own ? x : own;
+    }
+    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+      const auto other = shuffle(own, distance);
+      own = other > own ? other : own;
+    }
+    return own;
+  }
+  template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
 
   template <class Body> __device__ int64_t total(int n, Body body) {
     int64_t own = 0;

@@ -1,0 +1,199 @@
+"""What Python adds to a solve, and how far ahead of the published program it is.
+
+    python bench/python_overhead.py [--seconds S] [--markdown FILE] [--commit TEXT] [TRACE.csv ...]
+
+Both sides take turns and the median of their differences, or ratios, counts. C here means the same upload, solve and
+fetch of the same three int64 maps through cffi, into buffers and a context that are made once.
+"""
+
+import argparse
+import glob
+import os
+import re
+import statistics
+import sys
+import time
+
+import cffi
+import eplb
+import numpy as np
+import published
+
+SLOTS, GPUS = 288, 32
+# eplb_strategy and eplb_map of the header.
+STRATEGIES = {"greedy": 0, "lpt_swap": 1}
+ALL_MAPS = PHYSICAL_TO_LOGICAL, LOGICAL_TO_PHYSICAL, REPLICA_COUNT = range(3)
+FLOAT32, INT64 = 0, 3
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def load_library():
+    """The very library that the package uses, or both sides would not be alike."""
+    with open(os.path.join(ROOT, "include", "eplb.h")) as file:
+        header = re.sub(r"#ifdef __cplusplus.*?#endif", "", file.read(), flags=re.S)
+    ffi = cffi.FFI()
+    ffi.cdef(re.sub(r"^#.*$", "", header, flags=re.M))
+    inside = glob.glob(os.path.join(os.path.dirname(eplb.__file__), "**", "libeplb.so*"), recursive=True)
+    return ffi, ffi.dlopen(os.environ.get("EPLB_LIBRARY") or inside[0])
+
+
+class CSide:
+    def __init__(self, weights, strategy, maps):
+        self.ffi, self.lib = load_library()
+        ffi, lib = self.ffi, self.lib
+        self.error = ffi.new("eplb_error *")
+        self.problem, self.options = ffi.new("eplb_problem *"), ffi.new("eplb_solve_options *")
+        self.check(lib.eplb_problem_init(self.problem, ffi.sizeof("eplb_problem"), self.error))
+        self.check(lib.eplb_solve_options_init(self.options, ffi.sizeof("eplb_solve_options"), self.error))
+        self.problem.num_slots, self.problem.num_gpus = SLOTS, GPUS
+        self.options.strategy = strategy
+        handle = ffi.new("eplb_context **")
+        self.check(lib.eplb_context_create(handle, ffi.NULL, self.error))
+        self.context = handle[0]
+        self.weights = np.ascontiguousarray(weights, np.float32)
+        layers, experts = weights.shape
+        shapes = {
+            PHYSICAL_TO_LOGICAL: (layers, SLOTS),
+            LOGICAL_TO_PHYSICAL: (layers, experts, SLOTS - experts + 1),
+            REPLICA_COUNT: (layers, experts),
+        }
+        self.maps = {which: np.empty(shapes[which], np.int64) for which in maps}
+        self.pointers = {which: ffi.from_buffer("int64_t[]", array) for which, array in self.maps.items()}
+        self.input = ffi.from_buffer("float[]", self.weights)
+
+    def check(self, status):
+        if status:
+            raise RuntimeError(self.ffi.string(self.error.text).decode())
+
+    def run(self):
+        lib, error, size = self.lib, self.error, self.weights.size
+        layers, experts = self.weights.shape
+        self.check(lib.eplb_upload_weights(self.context, self.input, size, FLOAT32, 1, layers, experts, error))
+        self.check(lib.eplb_solve(self.context, self.problem, self.options, error))
+        for which, pointer in self.pointers.items():
+            self.check(lib.eplb_fetch_map(self.context, which, INT64, pointer, self.maps[which].size, error))
+
+
+def timed(work):
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1e6
+
+
+def take_turns(first, second, seconds, least):
+    """Microseconds of both, run by turns."""
+    first(), second()
+    end = time.perf_counter() + seconds
+    pairs = []
+    while len(pairs) < least or time.perf_counter() < end:
+        pairs.append((timed(first), timed(second)))
+    return pairs
+
+
+def kinds_of_input(weights):
+    kinds = {"numpy float32": weights.astype(np.float32), "numpy float64": weights}
+    if published.torch is not None:
+        kinds["torch float32"] = published.torch.tensor(weights, dtype=published.torch.float32)
+        kinds["torch float64"] = published.torch.tensor(weights)
+    return kinds
+
+
+def overhead_rows(traces, seconds):
+    for strategy, number in STRATEGIES.items():
+        for kind in kinds_of_input(traces[0]):
+            pairs = []
+            for weights in traces:
+                tensor, c_side = kinds_of_input(weights)[kind], CSide(weights, number, ALL_MAPS)
+
+                def through_python(tensor=tensor, strategy=strategy):
+                    return eplb.rebalance_experts(tensor, SLOTS, 1, 1, GPUS, strategy=strategy)
+
+                pairs += take_turns(c_side.run, through_python, seconds, 20)
+            through_c = statistics.median(c for c, _ in pairs)
+            added = sorted(python - c for c, python in pairs)
+            median, slow = statistics.median(added), added[int(0.95 * (len(added) - 1))]
+            yield f"| {strategy} | {kind} | {through_c:.0f} | **{median:.0f}** | {slow:.0f} |"
+
+
+def published_rows(traces, seconds):
+    for use_torch in (True, False) if published.torch is not None else (False,):
+        for fast in (False, True):
+            through_c, through_python = [], []
+            for weights in traces:
+                tensor = kinds_of_input(weights)["torch float32" if use_torch else "numpy float32"]
+                c_side = CSide(weights, STRATEGIES["greedy"], [PHYSICAL_TO_LOGICAL])
+
+                def program(tensor=tensor, fast=fast, use_torch=use_torch):
+                    return published.rebalance(tensor, SLOTS, 1, 1, GPUS, fast=fast, use_torch=use_torch)
+
+                def ours(tensor=tensor):
+                    return eplb.rebalance_experts(tensor, SLOTS, 1, 1, GPUS, strategy="greedy")
+
+                if not fast and not np.array_equal(np.asarray(program()[0]), np.asarray(ours()[0])):
+                    raise RuntimeError("GREEDY and the published program differ")
+                through_c += take_turns(program, c_side.run, seconds, 3)
+                through_python += take_turns(program, ours, seconds, 3)
+            form = "lists of floats, as engines have it since" if fast else "element by element, as published"
+            milliseconds = statistics.median(program for program, _ in through_c) / 1000
+            over_c, over_python = (
+                statistics.median(program / own for program, own in pairs) for pairs in (through_c, through_python)
+            )
+            name = published.arrays(use_torch).name
+            yield f"| {name}, {form} | {milliseconds:.1f} | **{over_c:.0f}** | {over_python:.0f} |"
+
+
+def read_traces(files):
+    if files:
+        return [np.loadtxt(file, delimiter=",", ndmin=2) for file in files]
+    # No measured weights at hand: the same law as bench/trace.cpp, from another source of chance.
+    random = np.random.default_rng(0)
+    weights = random.lognormal(0, 0.6, (58, 256))
+    for layer in weights:
+        hot = random.integers(0, 256, random.integers(1, 4))
+        layer[hot] = random.uniform(4, 13, len(hot)) * np.exp(0.18)
+    return [np.floor(weights * 10000)]
+
+
+def processor():
+    with open("/proc/cpuinfo") as file:
+        return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown processor")
+
+
+def tables(arguments):
+    traces = read_traces(arguments.traces)
+    versions = f"Python {sys.version.split()[0]}, numpy {np.__version__}"
+    if published.torch is not None:
+        versions += f", torch {published.torch.__version__} on one thread"
+    names = ", ".join(os.path.basename(file) for file in arguments.traces) or "made up"
+    yield "# What Python adds, and the published program\n"
+    yield f"- machine: {processor()}; {versions}"
+    yield f"- library: libeplb {eplb.__version__}, commit {arguments.commit}"
+    yield f"- {SLOTS} slots on {GPUS} GPUs, global; weights, pooled: {names}\n"
+    yield "## rebalance_experts over the same upload, solve and fetches of the three int64 maps through cffi\n"
+    yield "| strategy | input | C, us | added by Python, us: median | 95 % of calls at most |\n|---|---|---|---|---|"
+    yield from overhead_rows(traces, arguments.seconds)
+    yield "\n## The published program over GREEDY\n"
+    yield "| program | ms | times the C call (one map) | times rebalance_experts (three maps) |\n|---|---|---|---|"
+    yield from published_rows(traces, arguments.seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each pair of sides and trace")
+    parser.add_argument("--markdown")
+    parser.add_argument("--commit", default="not stated")
+    parser.add_argument("traces", nargs="*")
+    arguments = parser.parse_args()
+    if published.torch is not None:
+        published.torch.set_num_threads(1)
+    lines = []
+    for line in tables(arguments):
+        print(line, flush=True)
+        lines.append(line)
+    if arguments.markdown:
+        with open(arguments.markdown, "w") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+// Chance without state: a hash of what it is for. Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy
+// as 1, 2, 3; SC 2011). No layer number goes in, so a layer's answer does not depend on its place in the batch.
+#pragma once
+
+#include "solver/team.h"
+
+EPLB_STAGE_BEGIN
+
+// What a draw is for. Values are part of the answer.
+enum ChanceStage : uint32_t {
+  kGroupKeys = 1,    // orders of groups to be packed on nodes
+  kReplicaKeys = 2,  // orders of replicas to be packed on GPUs
+};
+
+struct Chance {
+  uint64_t seed;
+  uint32_t stage, node, chain;
+
+  EPLB_FN uint32_t operator()(uint32_t draw) const {
+    uint32_t a = draw, b = chain, c = node, d = stage;
+    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const uint64_t p = uint64_t{0xD2511F53} * a, q = uint64_t{0xCD9E8D57} * c;
+      a = static_cast<uint32_t>(q >> 32) ^ b ^ key0;
+      b = static_cast<uint32_t>(q);
+      c = static_cast<uint32_t>(p >> 32) ^ d ^ key1;
+      d = static_cast<uint32_t>(p);
+      key0 += 0x9E3779B9;
+      key1 += 0xBB67AE85;
+    }
+    return a;
+  }
+};
+
+EPLB_STAGE_END

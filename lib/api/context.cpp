@@ -16,7 +16,8 @@ std::unique_ptr<eplb::Backend> make_backend(const eplb_context_options& options)
   if (options.device_kind == EPLB_DEVICE_CUDA) return eplb::cuda::make_backend(options.device_index);
   if (options.device_kind != EPLB_DEVICE_CPU)
     fail(EPLB_INVALID_ARGUMENT, "device_kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", options.device_kind);
-  if (options.device_index != 0) fail(EPLB_NO_DEVICE, "device_index is %d, there is one CPU device, 0", options.device_index);
+  if (options.device_index != 0)
+    fail(EPLB_NO_DEVICE, "device_index is %d, there is one CPU device, 0", options.device_index);
   return eplb::cpu::make_backend(options.num_threads);
 }
 
@@ -24,7 +25,8 @@ std::unique_ptr<eplb::Backend> make_backend(const eplb_context_options& options)
 
 eplb_status eplb_context_options_init(eplb_context_options* options, int64_t struct_size, eplb_error* err) {
   return guard(err, [&] {
-    eplb::api::init_struct(options, struct_size, eplb::api::kContextOptionsSize, "options", eplb::api::kContextDefaults);
+    eplb::api::init_struct(options, struct_size, eplb::api::kContextOptionsSize, "options",
+                           eplb::api::kContextDefaults);
   });
 }
 

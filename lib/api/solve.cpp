@@ -15,9 +15,9 @@ eplb_status eplb_upload_weights(eplb_context* context, const void* weights, int6
   return with_backend(context, err, [&](Backend& backend) { backend.upload(source); });
 }
 
-eplb_status eplb_upload_weights_device(eplb_context* context, const void* weights, int64_t weights_length, eplb_dtype dtype,
-                                       int64_t num_windows, int64_t num_layers, int64_t num_experts, void* stream,
-                                       eplb_error* err) {
+eplb_status eplb_upload_weights_device(eplb_context* context, const void* weights, int64_t weights_length,
+                                       eplb_dtype dtype, int64_t num_windows, int64_t num_layers, int64_t num_experts,
+                                       void* stream, eplb_error* err) {
   const WeightSource source{weights, weights_length, dtype, num_windows, num_layers, num_experts};
   return with_backend(context, err, [&](Backend& backend) { backend.upload_device(source, stream); });
 }
@@ -34,7 +34,8 @@ eplb_status eplb_solve_options_init(eplb_solve_options* options, int64_t struct_
   });
 }
 
-eplb_status eplb_solve(eplb_context* context, const eplb_problem* problem, const eplb_solve_options* options, eplb_error* err) {
+eplb_status eplb_solve(eplb_context* context, const eplb_problem* problem, const eplb_solve_options* options,
+                       eplb_error* err) {
   return with_backend(context, err, [&](Backend& backend) {
     backend.solve(eplb::api::read_problem(problem), eplb::api::read_options(options));
   });
@@ -67,5 +68,6 @@ eplb_status eplb_fetch_map(eplb_context* context, eplb_map map, eplb_dtype dtype
 
 eplb_status eplb_fetch_map_device(eplb_context* context, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length,
                                   void* stream, eplb_error* err) {
-  return with_backend(context, err, [&](Backend& backend) { backend.fetch_device(map, dtype, buffer, length, stream); });
+  return with_backend(context, err,
+                      [&](Backend& backend) { backend.fetch_device(map, dtype, buffer, length, stream); });
 }

@@ -36,8 +36,9 @@ template <class T> T read_struct(const T* in, int64_t least, const char* name, T
   for (int64_t i = known; i < size; ++i)
     if (bytes[i] != 0)
       fail(EPLB_INVALID_ARGUMENT,
-           "%s has a non-zero byte at %lld: this library knows its first %lld bytes, the caller is newer and asks for more", name,
-           static_cast<long long>(i), static_cast<long long>(known));
+           "%s has a non-zero byte at %lld: this library knows its first %lld bytes, the caller is newer and asks for "
+           "more",
+           name, static_cast<long long>(i), static_cast<long long>(known));
   std::memcpy(static_cast<void*>(&defaults), in, static_cast<size_t>(size < known ? size : known));
   return defaults;
 }

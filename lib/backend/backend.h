@@ -26,7 +26,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem, const Options& options) = 0;
+  virtual void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem,
+                       const Options& options) = 0;
   virtual void upload(const WeightSource& source) = 0;
   virtual void solve(const eplb_problem& problem, const eplb_solve_options& options) = 0;
   virtual MapShape shape(eplb_map map) const = 0;

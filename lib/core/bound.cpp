@@ -33,7 +33,10 @@ double largest_replica(const std::vector<double>& weights, int64_t extras) {
 class Pigeonhole {
  public:
   Pigeonhole(const std::vector<double>& descending, int64_t slots, int64_t gpus)
-      : weights_(descending), experts_(static_cast<int64_t>(descending.size())), extras_(slots - experts_), gpus_(gpus),
+      : weights_(descending),
+        experts_(static_cast<int64_t>(descending.size())),
+        extras_(slots - experts_),
+        gpus_(gpus),
         per_gpu_(slots / gpus) {}
 
   bool reachable(double load, int64_t j) const {
@@ -59,7 +62,9 @@ class Pigeonhole {
   // An x with (j + 1) x + filling(x) >= load, close to equality; larger ones only make the test weaker. filling grows with x:
   // from an x below the solution one step leads above it, and from there below again.
   double largest_allowed(double load, int64_t j, int64_t others, int64_t spare) const {
-    auto step = [&](double x) { return (load - filling(std::max(x, 0.0), others, spare)) / static_cast<double>(j + 1); };
+    auto step = [&](double x) {
+      return (load - filling(std::max(x, 0.0), others, spare)) / static_cast<double>(j + 1);
+    };
     const double above = step(step(load));  // step(load) is below: no filling is larger than that of x = load
     return std::min(above, step(step(above)));
   }
@@ -91,7 +96,8 @@ double heaviest_together(const std::vector<double>& descending, int64_t gpus, in
   for (int64_t m = 2; m <= gpus; ++m) {
     top += descending[m - 1];
     for (int64_t k = 0; k < per_gpu - 1; ++k) rest += descending[next--];
-    best = std::max(best, std::min((top + rest) / static_cast<double>(m), descending[m - 1] + descending[m - 2] + smallest));
+    best = std::max(best,
+                    std::min((top + rest) / static_cast<double>(m), descending[m - 1] + descending[m - 2] + smallest));
   }
   return best;
 }

@@ -7,13 +7,12 @@ namespace {
 
 using ll = long long;
 
-template <class T>
-void copy_ids(const T* from, int64_t layers, const Problem& problem, std::vector<int32_t>& to) {
+template <class T> void copy_ids(const T* from, int64_t layers, const Problem& problem, std::vector<int32_t>& to) {
   for (int64_t l = 0, i = 0; l < layers; ++l)
     for (int64_t s = 0; s < problem.slots; ++s, ++i) {
       if (from[i] < 0 || from[i] >= problem.experts)
-        fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld", ll(l), ll(s),
-             ll(from[i]), ll(problem.experts - 1));
+        fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld",
+             ll(l), ll(s), ll(from[i]), ll(problem.experts - 1));
       to[i] = static_cast<int32_t>(from[i]);
     }
 }
@@ -31,17 +30,20 @@ void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
       ++groups_on[node];
     } else if (node_of_group[group] != node) {
       fail(EPLB_INVALID_PLACEMENT,
-           "placement[layer %lld, slot %lld] puts expert %d on node %lld, but its group %lld is on node %lld: hierarchical "
+           "placement[layer %lld, slot %lld] puts expert %d on node %lld, but its group %lld is on node %lld: "
+           "hierarchical "
            "replicas stay on one node",
            ll(layer), ll(s), row[s], ll(node), ll(group), ll(node_of_group[group]));
     }
   }
   for (int64_t e = 0; e < problem.experts; ++e)
-    if (!placed[e]) fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer), ll(e));
+    if (!placed[e])
+      fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer), ll(e));
   for (int64_t n = 0; n < problem.nodes; ++n)
     if (groups_on[n] != problem.groups / problem.nodes)
-      fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has %lld groups on node %lld, must be num_groups / num_nodes = %lld",
-           ll(layer), ll(groups_on[n]), ll(n), ll(problem.groups / problem.nodes));
+      fail(EPLB_INVALID_PLACEMENT,
+           "placement[layer %lld] has %lld groups on node %lld, must be num_groups / num_nodes = %lld", ll(layer),
+           ll(groups_on[n]), ll(n), ll(problem.groups / problem.nodes));
 }
 
 }  // namespace
@@ -52,11 +54,13 @@ std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_
   if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
     fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement", dtype);
   if (length != layers * problem.slots)
-    fail(EPLB_INVALID_ARGUMENT, "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld", ll(length),
-         ll(layers), ll(problem.slots), ll(layers * problem.slots));
+    fail(EPLB_INVALID_ARGUMENT, "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
+         ll(length), ll(layers), ll(problem.slots), ll(layers * problem.slots));
   std::vector<int32_t> ids(length);
-  if (dtype == EPLB_INT32) copy_ids(static_cast<const int32_t*>(placement), layers, problem, ids);
-  else copy_ids(static_cast<const int64_t*>(placement), layers, problem, ids);
+  if (dtype == EPLB_INT32)
+    copy_ids(static_cast<const int32_t*>(placement), layers, problem, ids);
+  else
+    copy_ids(static_cast<const int64_t*>(placement), layers, problem, ids);
   for (int64_t l = 0; l < layers; ++l) check_layer(&ids[l * problem.slots], l, problem);
   return ids;
 }

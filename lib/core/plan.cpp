@@ -8,8 +8,9 @@
 namespace eplb {
 namespace {
 
-constexpr const char* kMapNames[] = {"PHYSICAL_TO_LOGICAL", "LOGICAL_TO_PHYSICAL", "REPLICA_COUNT", "REPLICA_SLOTS",
-                                     "GPU_LOAD",            "IMBALANCE",           "BOUND",         "DUPLICATES"};
+constexpr const char* kMapNames[] = {
+    "PHYSICAL_TO_LOGICAL", "LOGICAL_TO_PHYSICAL", "REPLICA_COUNT", "REPLICA_SLOTS", "GPU_LOAD", "IMBALANCE", "BOUND",
+    "DUPLICATES"};
 
 bool is_real(eplb_map map) { return map == EPLB_MAP_GPU_LOAD || map == EPLB_MAP_IMBALANCE || map == EPLB_MAP_BOUND; }
 
@@ -63,8 +64,10 @@ void write_reals(const Weights& weights, const Plan& plan, eplb_map map, double*
       continue;
     }
     const LayerScore score = scorer.score(weights, l, placement);
-    if (map == EPLB_MAP_IMBALANCE) out[l] = score.imbalance;
-    else std::copy(scorer.loads().begin(), scorer.loads().end(), out + l * plan.problem.gpus);
+    if (map == EPLB_MAP_IMBALANCE)
+      out[l] = score.imbalance;
+    else
+      std::copy(scorer.loads().begin(), scorer.loads().end(), out + l * plan.problem.gpus);
   }
 }
 
@@ -102,8 +105,8 @@ MapShape map_shape(eplb_map map, int64_t layers, const Problem& problem, const O
     case EPLB_MAP_BOUND:
     case EPLB_MAP_DUPLICATES: return {1, {layers, 1, 1, 1}};
     default:
-      fail(EPLB_INVALID_ARGUMENT, "map is %d, must be an EPLB_MAP_ constant (%d to %d)", map, EPLB_MAP_PHYSICAL_TO_LOGICAL,
-           EPLB_MAP_DUPLICATES);
+      fail(EPLB_INVALID_ARGUMENT, "map is %d, must be an EPLB_MAP_ constant (%d to %d)", map,
+           EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_MAP_DUPLICATES);
   }
 }
 

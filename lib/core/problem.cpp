@@ -14,7 +14,8 @@ void check_least(const char* name, int64_t value, int64_t least) {
 }
 
 void check_most(const char* name, int64_t value, int64_t most, const char* why) {
-  if (value > most) fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most), why);
+  if (value > most)
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most), why);
 }
 
 // Names the nearest multiples below and above that are at least `least`.
@@ -22,9 +23,10 @@ void check_multiple(const char* name, int64_t value, const char* of, int64_t div
   if (value % divisor == 0) return;
   const int64_t below = value / divisor * divisor, above = (std::max(value, least) + divisor - 1) / divisor * divisor;
   if (below >= least)
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld or %lld)", name, ll(value), of, ll(divisor),
-         ll(below), ll(above));
-  fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld)", name, ll(value), of, ll(divisor), ll(above));
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld or %lld)", name, ll(value), of,
+         ll(divisor), ll(below), ll(above));
+  fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld)", name, ll(value), of, ll(divisor),
+       ll(above));
 }
 
 eplb_policy resolve_policy(const eplb_problem& p, int64_t groups, eplb_policy_reason* reason) {
@@ -35,8 +37,8 @@ eplb_policy resolve_policy(const eplb_problem& p, int64_t groups, eplb_policy_re
       *reason = groups % p.num_nodes == 0 ? EPLB_POLICY_REASON_GROUPS_DIVIDE : EPLB_POLICY_REASON_GROUPS_DO_NOT;
       return groups % p.num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     default:
-      fail(EPLB_INVALID_ARGUMENT, "policy is %d, must be EPLB_POLICY_AUTO, EPLB_POLICY_HIERARCHICAL or EPLB_POLICY_GLOBAL",
-           p.policy);
+      fail(EPLB_INVALID_ARGUMENT,
+           "policy is %d, must be EPLB_POLICY_AUTO, EPLB_POLICY_HIERARCHICAL or EPLB_POLICY_GLOBAL", p.policy);
   }
 }
 
@@ -60,14 +62,15 @@ Problem check_problem(const eplb_problem& p, int64_t experts) {
   }
   check_multiple("num_slots", p.num_slots, "num_gpus", p.num_gpus, experts);
   if (p.num_slots < experts)
-    fail(EPLB_INVALID_ARGUMENT, "num_slots is %lld, must be at least num_experts = %lld (%lld)", ll(p.num_slots), ll(experts),
-         ll((experts + p.num_gpus - 1) / p.num_gpus * p.num_gpus));
+    fail(EPLB_INVALID_ARGUMENT, "num_slots is %lld, must be at least num_experts = %lld (%lld)", ll(p.num_slots),
+         ll(experts), ll((experts + p.num_gpus - 1) / p.num_gpus * p.num_gpus));
   if (p.bound_kind == EPLB_BOUND_THRESHOLD || p.bound_kind == EPLB_BOUND_NODE)
-    fail(EPLB_UNAVAILABLE, "bound_kind %s is not in this version", p.bound_kind == EPLB_BOUND_NODE ? "node" : "threshold");
+    fail(EPLB_UNAVAILABLE, "bound_kind %s is not in this version",
+         p.bound_kind == EPLB_BOUND_NODE ? "node" : "threshold");
   if (p.bound_kind != EPLB_BOUND_SIMPLE)
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is %d, must be EPLB_BOUND_SIMPLE or EPLB_BOUND_THRESHOLD", p.bound_kind);
-  return {experts, p.num_slots,          p.num_gpus, hierarchical ? p.num_nodes : 1, hierarchical ? groups : 1,
-          policy,  reason, p.bound_kind};
+  return {experts, p.num_slots, p.num_gpus,  hierarchical ? p.num_nodes : 1, hierarchical ? groups : 1,
+          policy,  reason,      p.bound_kind};
 }
 
 const char* strategy_name(eplb_strategy strategy) {
@@ -78,10 +81,11 @@ const char* strategy_name(eplb_strategy strategy) {
 
 Options check_options(const eplb_solve_options& o, const Problem& problem) {
   if (o.strategy < EPLB_STRATEGY_GREEDY || o.strategy > EPLB_STRATEGY_BEST)
-    fail(EPLB_INVALID_ARGUMENT, "strategy is %d, must be an EPLB_STRATEGY_ constant (%d to %d)", o.strategy, EPLB_STRATEGY_GREEDY,
-         EPLB_STRATEGY_BEST);
+    fail(EPLB_INVALID_ARGUMENT, "strategy is %d, must be an EPLB_STRATEGY_ constant (%d to %d)", o.strategy,
+         EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_BEST);
   if (o.effort < EPLB_EFFORT_FAST || o.effort > EPLB_EFFORT_MAX)
-    fail(EPLB_INVALID_ARGUMENT, "effort is %d, must be EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL or EPLB_EFFORT_MAX", o.effort);
+    fail(EPLB_INVALID_ARGUMENT, "effort is %d, must be EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL or EPLB_EFFORT_MAX",
+         o.effort);
   if (o.strategy == EPLB_STRATEGY_BEST)
     fail(EPLB_UNAVAILABLE, "strategy %s is not in this version", strategy_name(o.strategy));
   check_least("max_replicas", o.max_replicas, 0);
@@ -89,8 +93,8 @@ Options check_options(const eplb_solve_options& o, const Problem& problem) {
   // program, and is refused only if it would exceed one.
   const int64_t least = (problem.slots + problem.experts - 1) / problem.experts;
   if (o.max_replicas > 0 && o.max_replicas < least)
-    fail(EPLB_INVALID_ARGUMENT, "max_replicas is %lld, too few: %lld slots of %lld experts need at least %lld", ll(o.max_replicas),
-         ll(problem.slots), ll(problem.experts), ll(least));
+    fail(EPLB_INVALID_ARGUMENT, "max_replicas is %lld, too few: %lld slots of %lld experts need at least %lld",
+         ll(o.max_replicas), ll(problem.slots), ll(problem.experts), ll(least));
   return {o.strategy, o.effort, o.seed, o.max_replicas};
 }
 

@@ -21,14 +21,10 @@ template <class T>
   fail(EPLB_INVALID_WEIGHT, "%s is %s", where, is_nan ? "NaN" : is_negative ? "negative" : "infinite");
 }
 
-template <class T>
-bool good(T value) {
-  return value >= T(0) && value <= std::numeric_limits<T>::max();
-}
+template <class T> bool good(T value) { return value >= T(0) && value <= std::numeric_limits<T>::max(); }
 
 // Names the first bad value, layer by layer, as the device does: the lowest (layer, expert), then the lowest window.
-template <class T>
-[[noreturn]] void find_bad(const WeightSource& source) {
+template <class T> [[noreturn]] void find_bad(const WeightSource& source) {
   const T* data = static_cast<const T*>(source.data);
   for (int64_t l = 0; l < source.layers; ++l)
     for (int64_t e = 0; e < source.experts; ++e)
@@ -39,16 +35,14 @@ template <class T>
   fail(EPLB_INTERNAL_ERROR, "a bad weight was seen and not found again: were the weights changed during the upload?");
 }
 
-template <class T>
-void check_values(const WeightSource& source) {
+template <class T> void check_values(const WeightSource& source) {
   const T* data = static_cast<const T*>(source.data);
   int bad = 0;
   for (int64_t i = 0; i < source.length; ++i) bad |= !good(data[i]);
   if (bad) find_bad<T>(source);
 }
 
-template <class T>
-void sum_real(const WeightSource& source, Weights& weights) {
+template <class T> void sum_real(const WeightSource& source, Weights& weights) {
   const T* data = static_cast<const T*>(source.data);
   const int64_t n = source.layers * source.experts;
   double* sum = weights.real.data();
@@ -74,8 +68,7 @@ void sum_real(const WeightSource& source, Weights& weights) {
   }
 }
 
-template <class T>
-void sum_whole(const WeightSource& source, Weights& weights) {
+template <class T> void sum_whole(const WeightSource& source, Weights& weights) {
   const T* data = static_cast<const T*>(source.data);
   const int64_t n = source.layers * source.experts;
   int64_t* sum = weights.whole.data();
@@ -83,7 +76,8 @@ void sum_whole(const WeightSource& source, Weights& weights) {
   int64_t overflow_at = n;
   for (int64_t t = 1; t < source.windows; ++t)
     for (int64_t i = 0; i < n; ++i)
-      if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) && i < overflow_at) overflow_at = i;
+      if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) && i < overflow_at)
+        overflow_at = i;
   if (overflow_at < n)
     fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] sum over windows to more than 2^63 - 1",
          static_cast<long long>(overflow_at / source.experts), static_cast<long long>(overflow_at % source.experts));
@@ -105,7 +99,8 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
   int64_t product;
   if (__builtin_mul_overflow(layers, experts, &product) || __builtin_mul_overflow(product, windows, &product) ||
       product > std::numeric_limits<int64_t>::max() / 8)
-    fail(EPLB_INVALID_ARGUMENT, "num_windows * num_layers * num_experts = %lld * %lld * %lld is more than memory can hold",
+    fail(EPLB_INVALID_ARGUMENT,
+         "num_windows * num_layers * num_experts = %lld * %lld * %lld is more than memory can hold",
          static_cast<long long>(windows), static_cast<long long>(layers), static_cast<long long>(experts));
 }
 
@@ -127,9 +122,11 @@ void read_weights(const WeightSource& source, Weights& weights) {
   const int64_t expected = source.windows * source.layers * source.experts;
   if (source.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "weights is NULL");
   if (source.length != expected)
-    fail(EPLB_INVALID_ARGUMENT, "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * %lld = %lld",
-         static_cast<long long>(source.length), static_cast<long long>(source.windows), static_cast<long long>(source.layers),
-         static_cast<long long>(source.experts), static_cast<long long>(expected));
+    fail(EPLB_INVALID_ARGUMENT,
+         "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * %lld = %lld",
+         static_cast<long long>(source.length), static_cast<long long>(source.windows),
+         static_cast<long long>(source.layers), static_cast<long long>(source.experts),
+         static_cast<long long>(expected));
   weights.resize(is_integer(source.dtype), source.layers, source.experts);
   switch (source.dtype) {
     case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);

@@ -23,13 +23,15 @@ EPLB_FN void order_by_noisy_size(Team& team, const Packing& p, View<int> size, u
 }
 
 template <class Team> EPLB_FN void order_by_chance(Team& team, const Packing& p, const Chance& chance) {
-  team.order(p.items, p.order, p.scratch, [&](int i) { return uint64_t{0xffffffff} - chance(static_cast<uint32_t>(i)); });
+  team.order(p.items, p.order, p.scratch,
+             [&](int i) { return uint64_t{0xffffffff} - chance(static_cast<uint32_t>(i)); });
 }
 
 template <class Team> EPLB_FN void fold_order(Team& team, const Packing& p, View<int> size) {
   order_by_size(team, p, size);
   const int last = p.items - 1;
-  team.for_each(p.items, [&](int i) { p.pack[i] = p.order[i % 2 == 0 ? i / 2 : last - i / 2]; });  // pack is free until later
+  team.for_each(p.items,
+                [&](int i) { p.pack[i] = p.order[i % 2 == 0 ? i / 2 : last - i / 2]; });  // pack is free until later
   team.for_each(p.items, [&](int i) { p.order[i] = p.pack[i]; });
 }
 
@@ -37,9 +39,12 @@ template <class Team> EPLB_FN void fold_order(Team& team, const Packing& p, View
 template <class Team>
 EPLB_FN void arrange(Team& team, const Packing& p, View<int> size, const Preset& preset, const Chance& chance) {
   const int chain = static_cast<int>(chance.chain);
-  if (chain == 0) order_by_size(team, p, size);
-  else if (chain >= preset.folded) fold_order(team, p, size);
-  else if (chain >= preset.shuffled) order_by_chance(team, p, chance);
+  if (chain == 0)
+    order_by_size(team, p, size);
+  else if (chain >= preset.folded)
+    fold_order(team, p, size);
+  else if (chain >= preset.shuffled)
+    order_by_chance(team, p, chance);
   else
     order_by_noisy_size(team, p, size, static_cast<uint64_t>(preset.noise_first + preset.noise_per_chain * chain),
                         static_cast<uint64_t>(preset.noise_parts), chance);

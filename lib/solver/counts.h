@@ -25,7 +25,8 @@ struct Items {
 // are the dearest, so who can buy none gets none. Any list that is too long gives the same answer: so these are float32
 // estimates, on the safe side by a thousandth.
 template <class Number, class Team>
-EPLB_FN int pick_candidates(Team& team, View<int> weight, int n, int extras, int most, View<float> estimate, View<int> candidate) {
+EPLB_FN int pick_candidates(Team& team, View<int> weight, int n, int extras, int most, View<float> estimate,
+                            View<int> candidate) {
   const float scale = Number::estimate_scale(team.most(0, n, [=](auto e) { return weight[e]; }));
   if (most <= extras || scale == 0) return team.pick(n, candidate, [](int) { return true; });
   team.for_each(n, [&](int e) { estimate[e] = Number::estimate(weight[e], scale); });
@@ -37,8 +38,10 @@ EPLB_FN int pick_candidates(Team& team, View<int> weight, int n, int extras, int
   };
   for (int i = 0; i < 5 && price > 1; ++i) {
     const float middle = 0.5f * (price + too_much);
-    if (bought(middle) >= extras) price = middle;
-    else too_much = middle;
+    if (bought(middle) >= extras)
+      price = middle;
+    else
+      too_much = middle;
   }
   return team.pick(n, candidate, [&](int e) { return estimate[e] >= price; });
 }

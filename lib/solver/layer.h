@@ -22,13 +22,13 @@ struct Maps {
 
 // Working memory of a layer, laid out by the same code that counts it.
 template <class Number> struct Workspace {
-  View<int> weight;                             // by logical expert
-  View<int> member;                             // logical expert by node-major index: node by node, group by group
-  View<int> mine;                               // weights of a node's experts
-  View<int> group_size, place;                  // by group; by item: where it was packed
+  View<int> weight;             // by logical expert
+  View<int> member;             // logical expert by node-major index: node by node, group by group
+  View<int> mine;               // weights of a node's experts
+  View<int> group_size, place;  // by group; by item: where it was packed
   Pricing<Number> pricing;
-  View<int> first;                              // by logical expert: where its replica slots begin
-  View<int> rank;                               // by slot: which replica of its expert it holds
+  View<int> first;  // by logical expert: where its replica slots begin
+  View<int> rank;   // by slot: which replica of its expert it holds
   Items items;
   Packing packing;
 
@@ -101,7 +101,8 @@ EPLB_FN void assign_groups(Team& team, const Preset& preset, const Shape& shape,
     for (int i = 1; i < each; ++i) sum = Number::add(sum, w.weight[g * each + i]);
     w.group_size[g] = sum;
   });
-  pack<Number>(team, preset, w.packing, shape.groups, shape.nodes, w.group_size, {shape.seed, kGroupKeys, 0, 0}, w.place);
+  pack<Number>(team, preset, w.packing, shape.groups, shape.nodes, w.group_size, {shape.seed, kGroupKeys, 0, 0},
+               w.place);
   team.for_each(shape.experts, [&](int e) { w.member[w.place[e / each] * each + e % each] = e; });
 }
 

@@ -73,7 +73,8 @@ template <class Team, class Source> EPLB_FN void quantise(Team& team, const Sour
   });
   const int excess = more(0, bit_length(static_cast<uint64_t>(floors)) - kBits);
   auto fits = [&](int p) {
-    return team.total(n, [&](int e) { return q[e] = static_cast<int>(quantum(e, p)), int64_t{q[e]}; }) < (int64_t{1} << kBits);
+    return team.total(n, [&](int e) { return q[e] = static_cast<int>(quantum(e, p)), int64_t{q[e]}; }) <
+           (int64_t{1} << kBits);
   };
   int p = finest - excess;
   // One step finer the sum is at least floors * 2^(1 - excess) - n/2, which is nearly always too much already.

@@ -53,7 +53,8 @@ template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, b
   for (int k = 0; k < p.places; ++k) {
     const int i = p.at[h * p.places + k];
     const Window w = window(p, i, heaviest - lightest, sorted);
-    team.raise(best, w.from, p.items, i, [&](int s) { return p.size[s] > w.floor; }, score(i));
+    team.raise(
+        best, w.from, p.items, i, [&](int s) { return p.size[s] > w.floor; }, score(i));
   }
   const int value = team.most(best);
   if (value <= 0) return false;

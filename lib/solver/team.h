@@ -93,7 +93,8 @@ class Arena {
   }
   EPLB_FN int64_t used() const { return used_; }
 
-  static constexpr int64_t kAlign = 64, kRoom = 128;  // room: a vector may read and write beyond the end, raise may read
+  static constexpr int64_t kAlign = 64,
+                           kRoom = 128;  // room: a vector may read and write beyond the end, raise may read
 
  private:
   char* block_;

@@ -20,7 +20,8 @@ struct Answer {
   std::vector<int32_t> physical_to_logical, replica_count, replica_slots;
   bool operator==(const Answer&) const = default;
 
-  explicit Answer(const cpu::LayerSizes& s) : physical_to_logical(s.slots), replica_count(s.experts), replica_slots(s.slots) {}
+  explicit Answer(const cpu::LayerSizes& s)
+      : physical_to_logical(s.slots), replica_count(s.experts), replica_slots(s.slots) {}
 };
 
 struct Layer {
@@ -31,7 +32,8 @@ struct Layer {
 };
 
 struct Memory {
-  explicit Memory(int64_t bytes, int rubbish) : data(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))) {
+  explicit Memory(int64_t bytes, int rubbish)
+      : data(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))) {
     std::memset(data, rubbish, bytes);
   }
   ~Memory() { std::free(data); }
@@ -41,8 +43,9 @@ struct Memory {
 Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, int rubbish) {
   Memory memory(kernel.workspace_bytes(layer.sizes, strategy), rubbish);
   Answer answer(layer.sizes);
-  const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(), layer.whole.empty() ? nullptr : layer.whole.data(),
-                            answer.physical_to_logical.data(), answer.replica_count.data(), answer.replica_slots.data()};
+  const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
+                            layer.whole.empty() ? nullptr : layer.whole.data(), answer.physical_to_logical.data(),
+                            answer.replica_count.data(), answer.replica_slots.data()};
   kernel.solve(layer.sizes, strategy, task, memory.data);
   return answer;
 }
@@ -57,7 +60,8 @@ template <class Number> Answer shuffled(const Layer& layer, const solver::Preset
   solver::Arena arena(memory.data);
   workspace.lay_out(arena, shape);
   Answer answer(s);
-  const solver::Maps maps{{answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}};
+  const solver::Maps maps{
+      {answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}};
   ShuffledTeam team(seed);
   if (layer.whole.empty()) {
     solver::solve_layer<Number>(team, preset, shape, solver::RealWeights{layer.real.data()}, workspace, maps);
@@ -81,7 +85,8 @@ void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy last) {
     for (const cpu::Kernel* kernel : cpu::kernels()) {
       if (!kernel->supported()) continue;
       SCOPED_TRACE(kernel->name);
-      for (const int rubbish : {0x00, 0x7f, 0x81, 0xff}) EXPECT_EQ(solve_on(*kernel, layer, strategy, rubbish), reference);
+      for (const int rubbish : {0x00, 0x7f, 0x81, 0xff})
+        EXPECT_EQ(solve_on(*kernel, layer, strategy, rubbish), reference);
     }
   }
 }
@@ -97,15 +102,21 @@ std::vector<Layer> golden_layers() {
     const auto& p = c["problem"];
     const bool hierarchical = c["policy_used"] == "hierarchical";
     const int groups = std::max(p["num_groups"].get<int>(), 1), slots = p["num_slots"];
-    const int most = c.contains("options") && c["options"].contains("max_replicas") ? int(c["options"]["max_replicas"]) : slots;
+    const int most =
+        c.contains("options") && c["options"].contains("max_replicas") ? int(c["options"]["max_replicas"]) : slots;
     for (int l = 0; l < count; ++l) {
-      Layer layer{{experts, slots, p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1, hierarchical ? groups : 1, most, 7},
-                  {}, {}, c["name"].get<std::string>() + " layer " + std::to_string(l)};
+      Layer layer{
+          {experts, slots, p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1, hierarchical ? groups : 1, most, 7},
+          {},
+          {},
+          c["name"].get<std::string>() + " layer " + std::to_string(l)};
       for (int e = 0; e < experts; ++e) {
         const auto& w = c["weights"][l * experts + e];
         const bool whole = c["dtype"].get<std::string>().starts_with("int");
-        if (whole) layer.whole.push_back(w.is_string() ? std::stoll(w.get<std::string>()) : w.get<int64_t>());
-        else layer.real.push_back(w.is_string() ? std::stod(w.get<std::string>()) : w.get<double>());
+        if (whole)
+          layer.whole.push_back(w.is_string() ? std::stoll(w.get<std::string>()) : w.get<int64_t>());
+        else
+          layer.real.push_back(w.is_string() ? std::stod(w.get<std::string>()) : w.get<double>());
       }
       if (!layer.real.empty() && c["dtype"] == "float32")
         for (double& w : layer.real) w = static_cast<float>(w);
@@ -118,20 +129,27 @@ std::vector<Layer> golden_layers() {
 Layer random_layer(uint32_t seed) {
   std::mt19937 random(seed);
   auto below = [&](int n) { return static_cast<int>(random() % n); };
-  const int nodes = 1 + below(4) % 3, gpus = nodes * (1 + below(seed % 10 == 0 ? 80 : 20)), groups = nodes * (1 + below(3));
+  const int nodes = 1 + below(4) % 3, gpus = nodes * (1 + below(seed % 10 == 0 ? 80 : 20)),
+            groups = nodes * (1 + below(3));
   const int experts = groups * (1 + below(seed % 7 == 0 ? 60 : 12));
   const int least = (experts + gpus - 1) / gpus, per_gpu = least + below(4);
   const int slots = per_gpu * gpus;
   const int cap = below(4) == 0 ? (slots + experts - 1) / experts + below(3) : slots;
-  Layer layer{{experts, slots, gpus, nodes, groups, cap, uint64_t{seed} << 30}, {}, {}, "random " + std::to_string(seed)};
+  Layer layer{
+      {experts, slots, gpus, nodes, groups, cap, uint64_t{seed} << 30}, {}, {}, "random " + std::to_string(seed)};
   const int kind = below(5);
   std::lognormal_distribution<double> lognormal(10, 1.2);
   for (int e = 0; e < experts; ++e) {
-    if (kind == 0) layer.whole.push_back(below(6));                     // ties everywhere
-    else if (kind == 1) layer.whole.push_back(below(1000000));
-    else if (kind == 2) layer.real.push_back(std::floor(lognormal(random)));
-    else if (kind == 3) layer.real.push_back(lognormal(random) * 1e-3);
-    else layer.real.push_back(below(8) == 0 ? 0.0 : lognormal(random) * (below(9) == 0 ? 30 : 1));
+    if (kind == 0)
+      layer.whole.push_back(below(6));  // ties everywhere
+    else if (kind == 1)
+      layer.whole.push_back(below(1000000));
+    else if (kind == 2)
+      layer.real.push_back(std::floor(lognormal(random)));
+    else if (kind == 3)
+      layer.real.push_back(lognormal(random) * 1e-3);
+    else
+      layer.real.push_back(below(8) == 0 ? 0.0 : lognormal(random) * (below(9) == 0 ? 30 : 1));
   }
   return layer;
 }
@@ -139,12 +157,14 @@ Layer random_layer(uint32_t seed) {
 TEST(Parity, GoldenVectors) {
   const std::vector<Layer> layers = golden_layers();
   ASSERT_GT(layers.size(), 20u);
-  for (size_t i = 0; i < layers.size(); ++i) expect_one_answer(layers[i], static_cast<uint32_t>(2 * i), EPLB_STRATEGY_HYBRID_INIT);
+  for (size_t i = 0; i < layers.size(); ++i)
+    expect_one_answer(layers[i], static_cast<uint32_t>(2 * i), EPLB_STRATEGY_HYBRID_INIT);
 }
 
 TEST(Parity, RandomProblems) {
   for (uint32_t seed = 1; seed <= 300; ++seed)
-    expect_one_answer(random_layer(seed), seed, seed % 12 == 0 ? EPLB_STRATEGY_HYBRID_INIT : EPLB_STRATEGY_RANDOM_RESTARTS);
+    expect_one_answer(random_layer(seed), seed,
+                      seed % 12 == 0 ? EPLB_STRATEGY_HYBRID_INIT : EPLB_STRATEGY_RANDOM_RESTARTS);
 }
 
 TEST(Parity, DeepSeekSized) {

@@ -99,9 +99,8 @@ class ShuffledTeam {
   template <class Number, class Amount, class Close>
   void fill(int n, View<int> keys, int steps, Amount amount, Close close) {
     for_each(n, [&](int i) { keys[i] = 0; });
-    serve(n, keys, steps, [&](int step, int i, int key) {
-      return close(step, i, key) ? kNever : Number::add(key, amount(step));
-    });
+    serve(n, keys, steps,
+          [&](int step, int i, int key) { return close(step, i, key) ? kNever : Number::add(key, amount(step)); });
   }
 
   struct Best {
@@ -124,7 +123,9 @@ class ShuffledTeam {
       if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
     }
   }
-  int most(const Best& best) { return reduce(best.value, [](int a, int b) { return std::max(a, b); }); }
+  int most(const Best& best) {
+    return reduce(best.value, [](int a, int b) { return std::max(a, b); });
+  }
   int tag(const Best& best, int value) {
     int least = kNever;
     for (const int lane : shuffled_lanes())

@@ -16,10 +16,14 @@ std::vector<double> tiny_weights(std::mt19937& random, int experts) {
   std::vector<double> weights(experts);
   const int kind = static_cast<int>(random() % 4);
   for (double& w : weights) {
-    if (kind == 0) w = static_cast<double>(random() % 5);
-    else if (kind == 1) w = std::lognormal_distribution<double>(3, 1)(random);
-    else if (kind == 2) w = 1 + static_cast<double>(random() % 100);
-    else w = random() % 3 == 0 ? 500 + random() % 200 : 1 + random() % 30;
+    if (kind == 0)
+      w = static_cast<double>(random() % 5);
+    else if (kind == 1)
+      w = std::lognormal_distribution<double>(3, 1)(random);
+    else if (kind == 2)
+      w = 1 + static_cast<double>(random() % 100);
+    else
+      w = random() % 3 == 0 ? 500 + random() % 200 : 1 + random() % 30;
   }
   return weights;
 }
@@ -44,10 +48,10 @@ TEST(Bound, IsNeverAboveTheOptimum) {
 
 TEST(Bound, KnownValues) {
   EXPECT_EQ(simple_bound({0, 0, 0}, 4, 2), 0);
-  EXPECT_NEAR(simple_bound({8, 4}, 2, 2), 8, 1e-9);             // one replica each: the largest
-  EXPECT_NEAR(simple_bound({9, 1}, 4, 4), 3, 1e-9);             // K = 1: D'Hondt is the optimum
-  EXPECT_NEAR(simple_bound({5, 5, 1, 1}, 4, 2), 6, 1e-9);       // the mean
-  EXPECT_NEAR(simple_bound({10, 3, 2, 1}, 4, 2), 11, 1e-9);     // the heaviest beside the lightest
+  EXPECT_NEAR(simple_bound({8, 4}, 2, 2), 8, 1e-9);          // one replica each: the largest
+  EXPECT_NEAR(simple_bound({9, 1}, 4, 4), 3, 1e-9);          // K = 1: D'Hondt is the optimum
+  EXPECT_NEAR(simple_bound({5, 5, 1, 1}, 4, 2), 6, 1e-9);    // the mean
+  EXPECT_NEAR(simple_bound({10, 3, 2, 1}, 4, 2), 11, 1e-9);  // the heaviest beside the lightest
   const double largest_double = 1.7e308;
   EXPECT_LE(simple_bound({largest_double}, 1, 1), largest_double);
 }

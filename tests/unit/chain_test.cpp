@@ -65,7 +65,8 @@ TEST(Counts, EqualTheDefinition) {
     Room room(experts, slots, 1);
     ShuffledTeam team(t);
     std::copy(q.begin(), q.end(), room.workspace.mine.data);
-    solver::count_replicas<Integer>(team, room.workspace.mine, experts, slots, most, room.workspace.pricing, room.workspace.items);
+    solver::count_replicas<Integer>(team, room.workspace.mine, experts, slots, most, room.workspace.pricing,
+                                    room.workspace.items);
     const int* count = room.workspace.items.count.data;
     EXPECT_EQ(std::vector<int>(count, count + experts), counts_by_definition(q, slots, most)) << "case " << t;
   }
@@ -88,7 +89,8 @@ struct Chain {
 };
 
 Chain chain_of(const Packing& p) {
-  return {{p.size.data, p.size.data + p.items}, {p.pack.data, p.pack.data + p.items}, {p.load.data, p.load.data + p.packs}};
+  return {
+      {p.size.data, p.size.data + p.items}, {p.pack.data, p.pack.data + p.items}, {p.load.data, p.load.data + p.packs}};
 }
 
 Chain longest_first_by_definition(std::vector<int> size, int packs) {
@@ -131,7 +133,8 @@ TEST(Packing, AndSwapsEqualTheDefinition) {
   std::mt19937 random(5);
   int swaps = 0;
   for (int t = 0; t < 300; ++t) {
-    const int packs = 2 + static_cast<int>(random() % 20), places = 2 + static_cast<int>(random() % 9), items = packs * places;
+    const int packs = 2 + static_cast<int>(random() % 20), places = 2 + static_cast<int>(random() % 9),
+              items = packs * places;
     const std::vector<int> size = random_weights(random, items, t % 3 == 0 ? 6 : 2000000);
     Room room(items, items, packs);
     Packing& p = room.workspace.packing;

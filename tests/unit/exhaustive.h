@@ -12,7 +12,10 @@ class Exhaustive {
  public:
   // duplicates: may a GPU hold an expert twice?
   Exhaustive(std::vector<double> weights, int slots, int gpus, bool duplicates)
-      : weights_(std::move(weights)), gpus_(gpus), per_gpu_(slots / gpus), duplicates_(duplicates),
+      : weights_(std::move(weights)),
+        gpus_(gpus),
+        per_gpu_(slots / gpus),
+        duplicates_(duplicates),
         count_(weights_.size(), 1) {
     choose_counts(0, slots - static_cast<int>(weights_.size()));
   }
@@ -34,7 +37,8 @@ class Exhaustive {
     replicas_.clear();
     for (size_t e = 0; e < weights_.size(); ++e)
       for (int c = 0; c < count_[e]; ++c) replicas_.push_back({weights_[e] / count_[e], static_cast<int>(e)});
-    std::sort(replicas_.begin(), replicas_.end(), [](auto& a, auto& b) { return a.size > b.size || (a.size == b.size && a.expert < b.expert); });
+    std::sort(replicas_.begin(), replicas_.end(),
+              [](auto& a, auto& b) { return a.size > b.size || (a.size == b.size && a.expert < b.expert); });
     gpu_.assign(gpus_, {});
     put(0);
   }

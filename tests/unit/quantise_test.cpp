@@ -16,14 +16,18 @@ std::vector<int> quantised(const nlohmann::json& weights, bool whole) {
   std::vector<double> real;
   std::vector<int64_t> integers;
   for (const auto& w : weights) {
-    if (whole) integers.push_back(w.is_string() ? std::stoll(w.get<std::string>()) : w.get<int64_t>());
-    else real.push_back(w.is_string() ? std::stod(w.get<std::string>()) : w.get<double>());
+    if (whole)
+      integers.push_back(w.is_string() ? std::stoll(w.get<std::string>()) : w.get<int64_t>());
+    else
+      real.push_back(w.is_string() ? std::stod(w.get<std::string>()) : w.get<double>());
   }
   std::vector<int> q(weights.size() + 64);
   const int n = static_cast<int>(weights.size());
   ShuffledTeam team(1);
-  if (whole) solver::quantise(team, solver::WholeWeights{integers.data()}, n, {q.data()});
-  else solver::quantise(team, solver::RealWeights{real.data()}, n, {q.data()});
+  if (whole)
+    solver::quantise(team, solver::WholeWeights{integers.data()}, n, {q.data()});
+  else
+    solver::quantise(team, solver::RealWeights{real.data()}, n, {q.data()});
   q.resize(n);
   return q;
 }

@@ -10,8 +10,14 @@ namespace eplb::tests {
 namespace {
 
 Problem problem_of(int64_t experts, int64_t slots, int64_t gpus, int64_t nodes = 1, int64_t groups = 1) {
-  return {experts, slots, gpus, nodes, groups, nodes > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL,
-          EPLB_POLICY_REASON_ASKED, EPLB_BOUND_SIMPLE};
+  return {experts,
+          slots,
+          gpus,
+          nodes,
+          groups,
+          nodes > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL,
+          EPLB_POLICY_REASON_ASKED,
+          EPLB_BOUND_SIMPLE};
 }
 
 Weights weights_of(std::vector<double> values, int64_t layers) {
@@ -63,16 +69,19 @@ TEST(Placement, NamesTheRuleThatBreaks) {
   };
   EXPECT_EQ(text({0, 1, 2, 1}, problem_of(3, 4, 2)), "");
   EXPECT_EQ(text({0, 1, 2, 3}, problem_of(3, 4, 2)), "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2");
-  EXPECT_EQ(text({0, 1, -1, 2}, problem_of(3, 4, 2)), "placement[layer 0, slot 2] is -1, must be an expert from 0 to 2");
+  EXPECT_EQ(text({0, 1, -1, 2}, problem_of(3, 4, 2)),
+            "placement[layer 0, slot 2] is -1, must be an expert from 0 to 2");
   EXPECT_EQ(text({0, 1, 1, 0}, problem_of(3, 4, 2)), "placement[layer 0] has no replica of expert 2");
-  EXPECT_NE(text({0, 1, 2, 2, 3, 3}, problem_of(4, 6, 2, 2, 2)).find("expert 2 on node 1, but its group 1 is on node 0"),
-            std::string::npos);
+  EXPECT_NE(
+      text({0, 1, 2, 2, 3, 3}, problem_of(4, 6, 2, 2, 2)).find("expert 2 on node 1, but its group 1 is on node 0"),
+      std::string::npos);
   EXPECT_EQ(text({0, 1, 2, 3, 4, 5, 6, 7}, problem_of(8, 8, 2, 2, 4)), "");
 }
 
 TEST(MapShape, NeverDependsOnData) {
   const Problem problem = problem_of(256, 288, 32);
-  const Options free{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 0}, capped{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 4};
+  const Options free{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 0},
+      capped{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 4};
   EXPECT_EQ(map_shape(EPLB_MAP_LOGICAL_TO_PHYSICAL, 58, problem, free).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
   EXPECT_EQ(map_shape(EPLB_MAP_LOGICAL_TO_PHYSICAL, 58, problem, capped).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
   EXPECT_EQ(map_shape(EPLB_MAP_GPU_LOAD, 58, problem, free).elements(), 58 * 32);

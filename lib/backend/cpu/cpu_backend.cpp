@@ -25,8 +25,12 @@ LayerSizes sizes_of(const Problem& problem, const Options& options) {
   // GREEDY is the published program, which knows no cap; what it gives is checked afterwards.
   const bool capped = options.max_replicas > 0 && options.strategy != EPLB_STRATEGY_GREEDY;
   const int64_t most = capped ? std::min(options.max_replicas, problem.slots) : problem.slots;
-  return {static_cast<int>(problem.experts), static_cast<int>(problem.slots),  static_cast<int>(problem.gpus),
-          static_cast<int>(problem.nodes),   static_cast<int>(problem.groups), static_cast<int>(most),
+  return {static_cast<int>(problem.experts),
+          static_cast<int>(problem.slots),
+          static_cast<int>(problem.gpus),
+          static_cast<int>(problem.nodes),
+          static_cast<int>(problem.groups),
+          static_cast<int>(most),
           options.seed};
 }
 
@@ -43,7 +47,8 @@ void check_float32(const Weights& weights) {
              static_cast<long long>(l), static_cast<long long>(e));
     }
     if (static_cast<float>(total) > FLT_MAX)
-      fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than the float32 of greedy holds", static_cast<long long>(l));
+      fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than the float32 of greedy holds",
+           static_cast<long long>(l));
   }
 }
 
@@ -70,7 +75,9 @@ void Block::at_least(int64_t bytes) {
   bytes_ = bytes;
 }
 
-int CpuBackend::worker_count(int64_t layers) const { return static_cast<int>(std::min<int64_t>({num_threads_, layers, 65536})); }
+int CpuBackend::worker_count(int64_t layers) const {
+  return static_cast<int>(std::min<int64_t>({num_threads_, layers, 65536}));
+}
 
 void CpuBackend::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers) {
   const int64_t bytes = kernel_.workspace_bytes(sizes, strategy);
@@ -106,8 +113,7 @@ void CpuBackend::solve_layers(const LayerSizes& sizes, eplb_strategy strategy) {
       const int64_t experts = l * sizes.experts, slots = l * sizes.slots;
       const LayerTask task{weights_.integer ? nullptr : &weights_.real[experts],
                            weights_.integer ? &weights_.whole[experts] : nullptr,
-                           &spare_plan_.physical_to_logical[slots],
-                           &spare_plan_.replica_count[experts],
+                           &spare_plan_.physical_to_logical[slots], &spare_plan_.replica_count[experts],
                            &spare_plan_.replica_slots[slots]};
       kernel_.solve(sizes, strategy, task, workspaces_[worker].data());
     }
@@ -164,8 +170,8 @@ void CpuBackend::evaluate(const eplb_problem& asked, const void* placement, int6
   const Problem problem = check_problem(asked, weights_.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
   if (wanted && outputs_length != weights_.layers)
-    fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld", static_cast<long long>(outputs_length),
-         static_cast<long long>(weights_.layers));
+    fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
+         static_cast<long long>(outputs_length), static_cast<long long>(weights_.layers));
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, weights_.layers, problem);
   fill_report(weights_, problem, ids.data(), report, outputs);
   report.microseconds = now_microseconds() - start;
@@ -180,8 +186,12 @@ namespace {
 }  // namespace
 
 void CpuBackend::upload_device(const WeightSource&, void*) { refuse_device_call("eplb_upload_weights_device"); }
-void CpuBackend::solve_device(const eplb_problem&, const eplb_solve_options&, void*) { refuse_device_call("eplb_solve_device"); }
-void CpuBackend::fetch_device(eplb_map, eplb_dtype, void*, int64_t, void*) { refuse_device_call("eplb_fetch_map_device"); }
+void CpuBackend::solve_device(const eplb_problem&, const eplb_solve_options&, void*) {
+  refuse_device_call("eplb_solve_device");
+}
+void CpuBackend::fetch_device(eplb_map, eplb_dtype, void*, int64_t, void*) {
+  refuse_device_call("eplb_fetch_map_device");
+}
 
 BackendFacts facts() {
   BackendFacts facts;

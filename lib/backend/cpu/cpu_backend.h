@@ -30,14 +30,15 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(int64_t num_threads, const Kernel& kernel = fastest_kernel())
       : kernel_(kernel), num_threads_(num_threads) {}
 
-  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem, const Options& options) override;
+  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem,
+               const Options& options) override;
   void upload(const WeightSource& source) override;
   void solve(const eplb_problem& problem, const eplb_solve_options& options) override;
   MapShape shape(eplb_map map) const override;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) override;
   void report(eplb_report& report) override;
-  void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype, eplb_report& report,
-                const LayerOutputs& outputs, int64_t outputs_length) override;
+  void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
+                eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) override;
   void synchronize() override {}
 
   void upload_device(const WeightSource& source, void* stream) override;

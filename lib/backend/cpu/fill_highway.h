@@ -10,7 +10,9 @@ EPLB_STAGE_BEGIN
 // v + amount, in all lanes or in the upper half of words; Number says what + is.
 template <class Number> struct Sum;
 template <> struct Sum<Integer> {
-  static KeyVectors<int>::Vector add(KeyVectors<int>::Vector v, int amount) { return hn::Add(v, hn::Set(kInts, amount)); }
+  static KeyVectors<int>::Vector add(KeyVectors<int>::Vector v, int amount) {
+    return hn::Add(v, hn::Set(kInts, amount));
+  }
 #if HWY_TARGET == HWY_AVX3
   static __m512i add_upper(__m512i words, int amount) {
     return _mm512_add_epi64(words, _mm512_set1_epi64(static_cast<int64_t>(amount) << 32));
@@ -31,10 +33,12 @@ template <> struct Sum<Float32> {
 };
 
 // The sum stays in vectors: a minimum over all keys, a comparison, a blend.
-template <class Number, int N, class Amount, class Close> void fill_in_registers(int n, int steps, Amount amount, Close close) {
+template <class Number, int N, class Amount, class Close>
+void fill_in_registers(int n, int steps, Amount amount, Close close) {
   Keys<N, int> keys;
   for (int i = 0; i < N; ++i)
-    keys.v[i] = hn::IfThenElse(hn::Lt(hn::Iota(kInts, i * kLanes), hn::Set(kInts, n)), hn::Zero(kInts), KeyVectors<int>::never());
+    keys.v[i] = hn::IfThenElse(hn::Lt(hn::Iota(kInts, i * kLanes), hn::Set(kInts, n)), hn::Zero(kInts),
+                               KeyVectors<int>::never());
   for (int step = 0; step < steps; ++step) {
     const auto least = keys.least();
     const auto at = keys.where(least);
@@ -45,7 +49,8 @@ template <class Number, int N, class Amount, class Close> void fill_in_registers
 }
 
 #if HWY_TARGET == HWY_AVX3
-template <class Number, int N, class Amount, class Close> void fill_sorted(int n, int steps, Amount amount, Close close) {
+template <class Number, int N, class Amount, class Close>
+void fill_sorted(int n, int steps, Amount amount, Close close) {
   using Sorted = SortedKeys<N>;
   int64_t start[N * 8];
   int step = 0;
@@ -67,7 +72,8 @@ template <class Number, int N, class Amount, class Close> void fill_sorted(int n
     const int64_t word = Sorted::word(least);
     if (EPLB_RARELY(close(step, Sorted::index(word), Sorted::key(word))))
       keys.replace_first(_mm512_set1_epi64(Sorted::kNeverWord));
-    else keys.replace_first(sum);
+    else
+      keys.replace_first(sum);
   }
 }
 #endif

@@ -6,8 +6,8 @@
 #include "backend/cpu/lanes_plain.h"
 #include "backend/cpu/serve_plain.h"
 #else
-#include "backend/cpu/lanes_highway.h"
 #include "backend/cpu/fill_highway.h"
+#include "backend/cpu/lanes_highway.h"
 #endif
 
 EPLB_STAGE_BEGIN
@@ -76,7 +76,9 @@ class HostTeam {
     }
   }
   static int most(const Best& best) { return maximum(best.value); }
-  static int tag(const Best& best, int value) { return minimum(choose(best.value == Accumulator(value), best.tag, Accumulator(kNever))); }
+  static int tag(const Best& best, int value) {
+    return minimum(choose(best.value == Accumulator(value), best.tag, Accumulator(kNever)));
+  }
   template <class Body> int find(int from, int to, Body body) const {
     for (int i = from; i < to; i += kLanes) {
       const int first = first_true(body(index_at(i)));

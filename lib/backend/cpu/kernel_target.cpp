@@ -1,9 +1,9 @@
 // Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages land in a namespace of
 // that name. Nothing here may call an inline function of the standard library: the linker keeps one copy of each, perhaps
 // one with instructions that the machine does not have. tests/abi checks that no such copy is emitted.
-#define EPLB_STAGE_BEGIN           \
-  namespace eplb {                 \
-  namespace solver {               \
+#define EPLB_STAGE_BEGIN \
+  namespace eplb {       \
+  namespace solver {     \
   namespace EPLB_TARGET {
 #define EPLB_STAGE_END \
   }                    \
@@ -34,6 +34,11 @@ template <class Number> struct Room {
     return arena.used();
   }
 };
+
+static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
+                  EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
+                  EPLB_STRATEGY_HYBRID_INIT == 5,
+              "preset_of knows them by number: solver includes nothing but itself");
 
 int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
   if (strategy == EPLB_STRATEGY_GREEDY) return Room<target::Float32>().lay_out(nullptr, sizes);

@@ -31,7 +31,8 @@ uint32_t index_of(uint64_t word) { return static_cast<uint32_t>(word); }
 
 // The upper 32 of the bits in which keys differ share a word with the index, so that no two words are equal. Two radix passes
 // over the highest of them leave little to do: real weights spread over many binades. The rest is insertion by whole keys.
-template <int kBits> void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, uint64_t most, int* order) {
+template <int kBits>
+void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, uint64_t most, int* order) {
   constexpr int kDigits = 1 << kBits;
   const int bits = static_cast<int>(std::bit_width(most - least)), drop = std::max(0, bits - 32);
   const int shift = 32 + std::max(0, bits - drop - 2 * kBits);
@@ -57,15 +58,18 @@ template <int kBits> void sort_words(const uint64_t* keys, uint64_t* words, int 
   auto finish = [&](auto less) {
     if (!finish_by_insertion(words, n, less)) std::sort(words, words + n, less);
   };
-  if (drop > 0) finish(by_key);
-  else if (shift > 32) finish(by_word);
+  if (drop > 0)
+    finish(by_key);
+  else if (shift > 32)
+    finish(by_word);
   for (int i = 0; i < n; ++i) order[i] = static_cast<int>(index_of(words[i]));
 }
 
 }  // namespace
 
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order) {
-  return n < 1024 ? sort_words<7>(keys, keys + n, n, least, most, order) : sort_words<8>(keys, keys + n, n, least, most, order);
+  return n < 1024 ? sort_words<7>(keys, keys + n, n, least, most, order)
+                  : sort_words<8>(keys, keys + n, n, least, most, order);
 }
 
 }  // namespace eplb::cpu

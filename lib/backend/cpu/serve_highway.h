@@ -26,7 +26,8 @@ template <class Key> struct KeyVectors {
   static Vector least(Vector v) {
     if constexpr (kLanes * sizeof(Key) == 64) v = hn::Min(v, hn::ReverseBlocks(Tag(), v));
     if constexpr (kLanes * sizeof(Key) >= 32) v = hn::Min(v, hn::SwapAdjacentBlocks(v));
-    if constexpr (sizeof(Key) == 8) return hn::Min(v, hn::Shuffle01(v));
+    if constexpr (sizeof(Key) == 8)
+      return hn::Min(v, hn::Shuffle01(v));
     else {
       v = hn::Min(v, hn::Shuffle1032(v));
       return hn::Min(v, hn::Shuffle2301(v));
@@ -160,13 +161,20 @@ template <class Key, class Rekey> void serve_in_blocks(int n, Key* stored, Key* 
 // Calls run(N) for the number of vectors that n keys need; false if they are too many for registers.
 template <class Key, class Run> bool in_registers(int n, Run run) {
   constexpr int kLanes = KeyVectors<Key>::kLanes;
-  if (n <= 2 * kLanes) run.template operator()<2>();
-  else if (n <= 4 * kLanes) run.template operator()<4>();
-  else if (n <= 6 * kLanes) run.template operator()<6>();
-  else if (n <= 9 * kLanes) run.template operator()<9>();
-  else if (n <= 12 * kLanes) run.template operator()<12>();
-  else if (n <= 18 * kLanes) run.template operator()<18>();
-  else return false;
+  if (n <= 2 * kLanes)
+    run.template operator()<2>();
+  else if (n <= 4 * kLanes)
+    run.template operator()<4>();
+  else if (n <= 6 * kLanes)
+    run.template operator()<6>();
+  else if (n <= 9 * kLanes)
+    run.template operator()<9>();
+  else if (n <= 12 * kLanes)
+    run.template operator()<12>();
+  else if (n <= 18 * kLanes)
+    run.template operator()<18>();
+  else
+    return false;
   return true;
 }
 

@@ -28,9 +28,8 @@ template <class Key, class Rekey> void serve_least(int n, Key* keys, int64_t* bl
 
 template <class Number, class Amount, class Close>
 void fill_least(int n, int* keys, int64_t* blocks, int steps, Amount amount, Close close) {
-  serve_least(n, keys, blocks, steps, [&](int step, int i, int key) {
-    return close(step, i, key) ? kNever : Number::add(key, amount(step));
-  });
+  serve_least(n, keys, blocks, steps,
+              [&](int step, int i, int key) { return close(step, i, key) ? kNever : Number::add(key, amount(step)); });
 }
 
 EPLB_STAGE_END

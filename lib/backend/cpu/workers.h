@@ -1,7 +1,6 @@
 // Threads for one piece of work: they start with it and end with it, and no signal of the process is handled on them.
 #pragma once
 
-
 namespace eplb::cpu {
 
 using Work = void (*)(void* context, int worker);
@@ -11,7 +10,8 @@ using Work = void (*)(void* context, int worker);
 void run_workers(int count, Work work, void* context);
 
 template <class Body> void run_workers(int count, Body& body) {
-  run_workers(count, [](void* context, int worker) { (*static_cast<Body*>(context))(worker); }, &body);
+  run_workers(
+      count, [](void* context, int worker) { (*static_cast<Body*>(context))(worker); }, &body);
 }
 
 }  // namespace eplb::cpu

@@ -103,9 +103,8 @@ class CudaTeam {
   template <class Number, class Amount, class Close>
   __device__ void fill(int n, View<int> keys, int steps, Amount amount, Close close) {
     for_each(n, [&](int i) { keys[i] = 0; });
-    serve(n, keys, steps, [&](int step, int i, int key) {
-      return close(step, i, key) ? kNever : Number::add(key, amount(step));
-    });
+    serve(n, keys, steps,
+          [&](int step, int i, int key) { return close(step, i, key) ? kNever : Number::add(key, amount(step)); });
   }
 
   struct Best {

@@ -6,8 +6,9 @@ namespace eplb::cuda {
 
 // weights [L,E] in double; maps [L,S], [L,E], [L,S]; workspace: `stride` bytes for each layer.
 template <class Number>
-__global__ void solve_layers(solver::Preset preset, solver::Shape shape, const double* weights, int* physical_to_logical,
-                             int* replica_count, int* replica_slots, char* workspace, int64_t stride) {
+__global__ void solve_layers(solver::Preset preset, solver::Shape shape, const double* weights,
+                             int* physical_to_logical, int* replica_count, int* replica_slots, char* workspace,
+                             int64_t stride) {
   const int64_t layer = blockIdx.x;
   solver::Workspace<Number> w;
   solver::Arena arena(workspace + layer * stride);
@@ -19,9 +20,9 @@ __global__ void solve_layers(solver::Preset preset, solver::Shape shape, const d
   solver::solve_layer<Number>(team, preset, shape, solver::RealWeights{weights + layer * shape.experts}, w, maps);
 }
 
-template __global__ void solve_layers<solver::Integer>(solver::Preset, solver::Shape, const double*, int*, int*, int*, char*,
-                                                       int64_t);
-template __global__ void solve_layers<solver::Float32>(solver::Preset, solver::Shape, const double*, int*, int*, int*, char*,
-                                                       int64_t);
+template __global__ void solve_layers<solver::Integer>(solver::Preset, solver::Shape, const double*, int*, int*, int*,
+                                                       char*, int64_t);
+template __global__ void solve_layers<solver::Float32>(solver::Preset, solver::Shape, const double*, int*, int*, int*,
+                                                       char*, int64_t);
 
 }  // namespace eplb::cuda

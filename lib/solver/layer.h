@@ -57,6 +57,7 @@ template <class Number> struct Workspace {
     packing.load = arena.take<int>(most_packs);
     packing.used = arena.take<int>(most_packs);
     packing.open = arena.take<int>(most_packs);
+    packing.held = arena.take<int>(2 * most_packs);
     packing.scratch = arena.take<uint64_t>(3 * most_items);
   }
 };
@@ -81,7 +82,7 @@ EPLB_FN void pack(Team& team, const Preset& preset, Packing p, int items, int pa
   for (int chain = 0; chain < preset.chains; ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     arrange(team, p, size, preset, chance);
-    place_longest_first<Number>(team, p);
+    place_longest_first<Number>(team, p, [](int) { return 1; });
     if (preset.moves > 0) refine(team, p, preset.move, preset.moves, chain == 0);
     const int own = score(team, p, preset.winner);
     if (own >= best) continue;

@@ -1,7 +1,7 @@
 // n items on packs of equally many places: groups on nodes, replicas on GPUs.
 #pragma once
 
-#include "solver/number.h"
+#include "solver/fill.h"
 
 EPLB_STAGE_BEGIN
 
@@ -13,15 +13,17 @@ struct Packing {
   View<int> beside;          // by position: the load of its pack
   View<int> at, slot;        // positions by pack: at[g * places + k]; and by position, its k
   View<int> load, used;      // by pack
-  View<int> open;            // by pack: its load while it has room, then kNever
+  View<int> open, held;      // by pack, for filling: its load while it has room, then kNever; those set aside
   View<uint64_t> scratch;    // for sorting
 };
 
-// Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack.
-template <class Number, class Team> EPLB_FN void place_longest_first(Team& team, const Packing& p) {
+// Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack. Runs of
+// apart(position) positions go to different packs while they can.
+template <class Number, class Team, class Apart>
+EPLB_FN void place_longest_first(Team& team, const Packing& p, Apart apart) {
   team.for_each(p.packs, [&](int g) { p.used[g] = 0; });
   team.template fill<Number>(
-      p.packs, p.open, p.items, [&](int i) { return p.size[i]; },
+      p.packs, p.open, p.held, p.items, [&](int i) { return p.size[i]; }, apart,
       [&](int i, int g, int load) {
         const int k = p.used[g];
         p.used[g] = k + 1;

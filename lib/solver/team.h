@@ -15,9 +15,10 @@
 //   team.pick(n, out, f)         out = the i < n with f(int i), in order; returns how many
 //   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, which becomes f(step, i, key), called
 //                                by one lane; keys are used up
-//   team.fill<Number>(n, keys, steps, amount, f)
+//   team.fill<Number>(n, keys, held, steps, amount, apart, f)
 //                                the same from keys of 0 on, where the new key is Number::add(key, amount(int step)), or kNever
-//                                if f(step, i, key) returns true; amounts do not grow with the step
+//                                if f(step, i, key) returns true; amounts do not grow with the step. Runs of apart(step)
+//                                steps get different i: none is served twice before all have been. keys: n, held: 2n
 //   best = team.nothing(); team.raise(best, from, to, tag, go_on, f); value = team.most(best); team.tag(best, value)
 //                                the largest f(auto i) of several stretches, each with its own tag (an int), reduced once; tag:
 //                                the least tag of a stretch that has the value. A stretch may end where go_on(int i) is
@@ -45,6 +46,9 @@
   }                    \
   }
 #endif
+
+// For what keeps state in registers: an object whose address is taken lives in memory.
+#define EPLB_INLINE __attribute__((always_inline))
 
 #ifdef __CUDACC__
 #define EPLB_FN __host__ __device__ inline

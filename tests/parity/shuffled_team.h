@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "solver/fill.h"
 #include "solver/layer.h"
 
 namespace eplb::tests {
@@ -96,11 +97,10 @@ class ShuffledTeam {
       keys[first] = rekey(step, first, keys[first]);
     }
   }
-  template <class Number, class Amount, class Close>
-  void fill(int n, View<int> keys, int steps, Amount amount, Close close) {
-    for_each(n, [&](int i) { keys[i] = 0; });
-    serve(n, keys, steps,
-          [&](int step, int i, int key) { return close(step, i, key) ? kNever : Number::add(key, amount(step)); });
+  template <class Number, class Amount, class Apart, class Close>
+  void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+    FillKeys fill_keys{*this, n, keys};
+    solver::fill_with<Number>(fill_keys, held, steps, amount, apart, close);
   }
 
   struct Best {
@@ -137,6 +137,30 @@ class ShuffledTeam {
   void barrier() {}
 
  private:
+  struct FillKeys {
+    ShuffledTeam& team;
+    int n;
+    View<int> keys;
+
+    template <class Amount, class Apart, class Close> int begin(int, Amount, Apart, Close) {
+      team.for_each(n, [&](int i) { keys[i] = 0; });
+      return 0;
+    }
+    template <class Number, class Close> void serve(int amount, Close close) {
+      team.serve(n, keys, 1, [&](int, int i, int key) { return close(i, key) ? kNever : Number::add(key, amount); });
+    }
+    bool take(int& i, int& key) {
+      team.serve(n, keys, 1, [&](int, int found, int least) {
+        i = found;
+        key = least;
+        return kNever;
+      });
+      return key != kNever;
+    }
+    void put(int i, int key) { keys[i] = key; }
+    template <class Body> bool once(Body body) { return body(); }
+  };
+
   const PerLane& shuffled_lanes() {
     std::shuffle(lanes_.begin(), lanes_.end(), random_);
     return lanes_;

@@ -141,12 +141,12 @@ TEST(Packing, AndSwapsEqualTheDefinition) {
     ShuffledTeam team(t);
     std::copy(size.begin(), size.end(), room.workspace.items.size.data);
     solver::arrange(team, p, room.workspace.items.size, solver::lpt_swap(), {0, 0, 0, 0});
-    solver::place_longest_first<Integer>(team, p);
+    solver::place_longest_first<Integer>(team, p, [](int) { return 1; });
     Chain expected = longest_first_by_definition(size, packs);
     ASSERT_EQ(chain_of(p).pack, expected.pack);
     for (const bool sorted : {true, false}) {
       SCOPED_TRACE(sorted);
-      solver::place_longest_first<Integer>(team, p);
+      solver::place_longest_first<Integer>(team, p, [](int) { return 1; });
       expected = longest_first_by_definition(size, packs);
       int steps = 0;
       for (; steps < 50 && swap_by_definition(expected); ++steps) {

@@ -125,10 +125,9 @@ class HostTeam {
   template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
     serve_least(n, keys.data, blocks_.data, steps, rekey);
   }
-  template <class Number, class Amount, class Close>
-  void fill(int n, View<int> keys, int steps, Amount amount, Close close) const {
-    for (int i = 0; i < n; ++i) keys[i] = 0;
-    fill_least<Number>(n, keys.data, blocks_.data, steps, amount, close);
+  template <class Number, class Amount, class Apart, class Close>
+  void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) const {
+    fill_least<Number>(n, keys.data, blocks_.data, held, steps, amount, apart, close);
   }
   template <class Body> void single(Body body) const { body(); }
   void barrier() const {}

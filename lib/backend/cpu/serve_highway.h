@@ -130,31 +130,73 @@ inline constexpr int kBlockVectors = 4;
 inline constexpr int kServeBlock = kBlockVectors * KeyVectors<int64_t>::kLanes;  // the smallest block of any key type
 
 // Many keys: the least of each block of four vectors is kept.
-template <class Key, class Rekey> void serve_in_blocks(int n, Key* stored, Key* least, int steps, Rekey rekey) {
+template <class Key> struct BlockKeys {
   using Lane = KeyVectors<Key>;
-  constexpr int kBlock = kBlockVectors * Lane::kLanes;
-  const int blocks = (n + kBlock - 1) / kBlock;
+  static constexpr int kBlock = kBlockVectors * Lane::kLanes;
+  int n, blocks;
+  Key *keys, *least;
   Keys<kBlockVectors, Key> block;
-  for (int b = 0; b < blocks; ++b) {
-    block.load(stored, b * kBlock, n);
-    least[b] = hn::GetLane(block.least());
+  int at;                              // the block in hand
+  typename Keys<kBlockVectors, Key>::Where where;
+
+  BlockKeys(int count, Key* stored, int64_t* memory)
+      : n(count), blocks((count + kBlock - 1) / kBlock), keys(stored), least(reinterpret_cast<Key*>(memory)) {}
+
+  void refresh_all() {
+    for (int b = 0; b < blocks; ++b) {
+      block.load(keys, b * kBlock, n);
+      least[b] = hn::GetLane(block.least());
+    }
   }
-  for (int step = 0; step < steps; ++step) {
+  int find(Key& key) {
     typename Lane::Vector m = Lane::never();
     for (int b = 0; b < blocks; b += Lane::kLanes) m = hn::Min(m, Lane::load(least, b, blocks));
     m = Lane::least(m);
-    int b = 0;
+    at = 0;
     uint64_t hit = 0;
-    for (; (hit = Lane::bits(hn::Eq(Lane::load(least, b, blocks), m))) == 0; b += Lane::kLanes) {
-    }
-    b += __builtin_ctzll(hit);
-    block.load(stored, b * kBlock, n);
-    const auto at = block.where(m);
-    const int i = at.first();
-    const Key key = rekey(step, b * kBlock + i, hn::GetLane(m));
-    stored[b * kBlock + i] = key;
-    block.set(at, i, hn::Set(typename Lane::Tag(), key));
-    least[b] = hn::GetLane(block.least());
+    while ((hit = Lane::bits(hn::Eq(Lane::load(least, at, blocks), m))) == 0) at += Lane::kLanes;
+    at += __builtin_ctzll(hit);
+    block.load(keys, at * kBlock, n);
+    where = block.where(m);
+    key = hn::GetLane(m);
+    return at * kBlock + where.first();
+  }
+  void replace(int found, Key key) {  // of what was just found; the block is in registers still
+    keys[found] = key;
+    block.set(where, found - at * kBlock, hn::Set(typename Lane::Tag(), key));
+    least[at] = hn::GetLane(block.least());
+  }
+
+  template <class Amount, class Apart, class Close> int begin(int, Amount, Apart, Close) {
+    for (int i = 0; i < n; ++i) keys[i] = 0;
+    refresh_all();
+    return 0;
+  }
+  template <class Number, class Close> void serve(int amount, Close close) {
+    Key key;
+    const int i = find(key);
+    replace(i, close(i, key) ? Never<Key>::key : Number::add(key, amount));
+  }
+  bool take(int& i, int& key) {
+    i = find(key);
+    replace(i, kNever);
+    return key != kNever;
+  }
+  void put(int i, Key key) {
+    keys[i] = key;
+    block.load(keys, i / kBlock * kBlock, n);
+    least[i / kBlock] = hn::GetLane(block.least());
+  }
+  template <class Body> bool once(Body body) { return body(); }
+};
+
+template <class Key, class Rekey> void serve_in_blocks(int n, Key* stored, int64_t* blocks, int steps, Rekey rekey) {
+  BlockKeys<Key> keys(n, stored, blocks);
+  keys.refresh_all();
+  for (int step = 0; step < steps; ++step) {
+    Key key;
+    const int i = keys.find(key);
+    keys.replace(i, rekey(step, i, key));
   }
 }
 
@@ -184,7 +226,7 @@ template <class Key, class Rekey> void serve_least(int n, Key* keys, int64_t* bl
     if (in_registers<int64_t>(n, [&]<int N> { serve_sorted<N>(n, keys, steps, rekey); })) return;
 #endif
   if (!in_registers<Key>(n, [&]<int N> { serve_in_registers<N>(n, keys, steps, rekey); }))
-    serve_in_blocks(n, keys, reinterpret_cast<Key*>(blocks), steps, rekey);
+    serve_in_blocks(n, keys, blocks, steps, rekey);
 }
 
 EPLB_STAGE_END

@@ -6,6 +6,11 @@
 EPLB_STAGE_BEGIN
 
 class CudaTeam {
+  template <class Key> struct Found {
+    Key key;
+    int index;
+  };
+
  public:
   static constexpr int kLanes = 32;
   static constexpr unsigned kAll = 0xffffffffu;
@@ -80,31 +85,15 @@ class CudaTeam {
   }
   template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
     for (int step = 0; step < steps; ++step) {
-      Key key = Never<Key>::key;
-      int index = kNever;
-      for (int i = lane_; i < n; i += kLanes)
-        if (keys[i] < key || index == kNever) {
-          key = keys[i];
-          index = i;
-        }
-      for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-        const Key other = shuffle(key, distance);
-        const int other_index = __shfl_xor_sync(kAll, index, distance);
-        if (other < key || (other == key && other_index < index)) {
-          key = other;
-          index = other_index;
-        }
-      }
-      __syncwarp();
-      if (lane_ == 0) keys[index] = rekey(step, index, key);
+      const Found<Key> found = find_least(n, keys);
+      if (lane_ == 0) keys[found.index] = rekey(step, found.index, found.key);
       __syncwarp();
     }
   }
-  template <class Number, class Amount, class Close>
-  __device__ void fill(int n, View<int> keys, int steps, Amount amount, Close close) {
-    for_each(n, [&](int i) { keys[i] = 0; });
-    serve(n, keys, steps,
-          [&](int step, int i, int key) { return close(step, i, key) ? kNever : Number::add(key, amount(step)); });
+  template <class Number, class Amount, class Apart, class Close>
+  __device__ void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+    FillKeys fill_keys{*this, n, keys};
+    fill_with<Number>(fill_keys, held, steps, amount, apart, close);
   }
 
   struct Best {
@@ -134,6 +123,57 @@ class CudaTeam {
   __device__ void barrier() { __syncwarp(); }
 
  private:
+  struct FillKeys {
+    CudaTeam& team;
+    int n;
+    View<int> keys;
+
+    template <class Amount, class Apart, class Close> __device__ int begin(int, Amount, Apart, Close) {
+      team.for_each(n, [&](int i) { keys[i] = 0; });
+      return 0;
+    }
+    template <class Number, class Close> __device__ void serve(int amount, Close close) {
+      team.serve(n, keys, 1, [&](int, int i, int key) { return close(i, key) ? kNever : Number::add(key, amount); });
+    }
+    __device__ bool take(int& i, int& key) {
+      const Found<int> found = team.find_least(n, keys);
+      i = found.index;
+      key = found.key;
+      put(i, kNever);
+      return key != kNever;
+    }
+    __device__ void put(int i, int key) {
+      if (team.lane_ == 0) keys[i] = key;
+      __syncwarp();
+    }
+    template <class Body> __device__ bool once(Body body) {
+      int result = 0;
+      if (team.lane_ == 0) result = body();
+      __syncwarp();
+      return __shfl_sync(kAll, result, 0) != 0;
+    }
+  };
+
+  template <class Key> __device__ Found<Key> find_least(int n, View<Key> keys) {
+    Key key = Never<Key>::key;
+    int index = kNever;
+    for (int i = lane_; i < n; i += kLanes)
+      if (keys[i] < key || index == kNever) {
+        key = keys[i];
+        index = i;
+      }
+    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+      const Key other = shuffle(key, distance);
+      const int other_index = __shfl_xor_sync(kAll, index, distance);
+      if (other < key || (other == key && other_index < index)) {
+        key = other;
+        index = other_index;
+      }
+    }
+    __syncwarp();
+    return {key, index};
+  }
+
   __device__ static int shuffle(int key, int distance) { return __shfl_xor_sync(kAll, key, distance); }
   __device__ static int64_t shuffle(int64_t key, int distance) {
     return __shfl_xor_sync(kAll, static_cast<long long>(key), distance);

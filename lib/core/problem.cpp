@@ -86,8 +86,6 @@ Options check_options(const eplb_solve_options& o, const Problem& problem) {
   if (o.effort < EPLB_EFFORT_FAST || o.effort > EPLB_EFFORT_MAX)
     fail(EPLB_INVALID_ARGUMENT, "effort is %d, must be EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL or EPLB_EFFORT_MAX",
          o.effort);
-  if (o.strategy == EPLB_STRATEGY_BEST)
-    fail(EPLB_UNAVAILABLE, "strategy %s is not in this version", strategy_name(o.strategy));
   check_least("max_replicas", o.max_replicas, 0);
   // Nodes have equal shares of slots and experts, so one test serves both policies. GREEDY takes no cap: it is the published
   // program, and is refused only if it would exceed one.

@@ -10,12 +10,18 @@ EPLB_STAGE_BEGIN
 enum ChanceStage : uint32_t {
   kGroupKeys = 1,    // orders of groups to be packed on nodes
   kReplicaKeys = 2,  // orders of replicas to be packed on GPUs
+  kNoisyCounts = 3,  // BEST: weights for noisy counts
+  kRecount = 6,      // BEST: which replica changes its expert
+  kSearch = 7,       // BEST: tenures, walks, where pairs are looked for
+  kFoldKick = 8,     // BEST, two slots per GPU: kicks
+  kFoldProposal = 9, // and proposals
 };
 
 struct Chance {
   uint64_t seed;
   uint32_t stage, node, chain;
 
+  EPLB_FN Chance at(uint32_t other_stage) const { return {seed, other_stage, node, chain}; }
   EPLB_FN uint32_t operator()(uint32_t draw) const {
     uint32_t a = draw, b = chain, c = node, d = stage;
     uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
@@ -31,5 +37,8 @@ struct Chance {
     return a;
   }
 };
+
+// A number from 0 to n - 1.
+EPLB_FN int below(uint32_t random, int n) { return static_cast<int>(static_cast<uint64_t>(random) * static_cast<uint32_t>(n) >> 32); }
 
 EPLB_STAGE_END

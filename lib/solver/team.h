@@ -10,6 +10,7 @@
 //   team.most_of(n, f), find_of(n, f)  largest f(int i) -> int32 or int64, and lowest i with f(int i) true, else n, for bodies
 //                                that are no plain arithmetic on arrays
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
+//   team.sum(from, to, f)        sum of f(auto i) -> int32, which must not overflow
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
 //   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 3n words
 //   team.pick(n, out, f)         out = the i < n with f(int i), in order; returns how many
@@ -83,6 +84,15 @@ template <class T> struct View {
   EPLB_FN void set(int i, T value) const { data[i] = value; }
   template <class Index, class Value> EPLB_FN void set(Index i, Value value) const { i.store(data, value); }
   EPLB_FN View from(int i) const { return {data + i}; }
+};
+
+// The first n elements of an array, last first.
+template <class T> struct Mirrored {
+  T* data;
+  int n;
+
+  EPLB_FN T& operator[](int i) const { return data[n - 1 - i]; }
+  template <class Index> EPLB_FN auto operator[](Index i) const { return i.load_mirrored(data, n); }
 };
 
 // Hands out aligned pieces of one block. With a null block it only counts: the same code that lays memory out tells how

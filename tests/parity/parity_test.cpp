@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/cpu/kernel.h"
+#include "solver/best_layer.h"
 #include "tests/parity/shuffled_team.h"
 
 namespace eplb::tests {
@@ -40,55 +41,73 @@ struct Memory {
   char* data;
 };
 
-Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, int rubbish) {
+solver::Shape shape_of(const Layer& layer) {
+  const cpu::LayerSizes& s = layer.sizes;
+  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
+}
+
+Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, eplb_effort effort, int rubbish) {
   Memory memory(kernel.workspace_bytes(layer.sizes, strategy), rubbish);
   Answer answer(layer.sizes);
   const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
                             layer.whole.empty() ? nullptr : layer.whole.data(), answer.physical_to_logical.data(),
                             answer.replica_count.data(), answer.replica_slots.data()};
-  kernel.solve(layer.sizes, strategy, task, memory.data);
+  kernel.solve(layer.sizes, strategy, effort, task, memory.data);
   return answer;
 }
 
-template <class Number> Answer shuffled(const Layer& layer, const solver::Preset& preset, uint32_t seed) {
-  const cpu::LayerSizes& s = layer.sizes;
-  const solver::Shape shape{s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
-  solver::Workspace<Number> workspace;
+// Calls solve(team, workspace, weights, maps) on a shuffled warp.
+template <class Workspace, class Solve> Answer shuffled(const Layer& layer, uint32_t seed, Solve solve) {
+  const solver::Shape shape = shape_of(layer);
+  Workspace workspace;
   solver::Arena count(nullptr);
   workspace.lay_out(count, shape);
   Memory memory(count.used(), 0x7f);
   solver::Arena arena(memory.data);
   workspace.lay_out(arena, shape);
-  Answer answer(s);
+  Answer answer(layer.sizes);
   const solver::Maps maps{
       {answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}};
   ShuffledTeam team(seed);
-  if (layer.whole.empty()) {
-    solver::solve_layer<Number>(team, preset, shape, solver::RealWeights{layer.real.data()}, workspace, maps);
-  } else {
-    solver::solve_layer<Number>(team, preset, shape, solver::WholeWeights{layer.whole.data()}, workspace, maps);
-  }
+  if (layer.whole.empty())
+    solve(team, workspace, solver::RealWeights{layer.real.data()}, maps);
+  else
+    solve(team, workspace, solver::WholeWeights{layer.whole.data()}, maps);
   return answer;
 }
 
-Answer shuffled(const Layer& layer, eplb_strategy strategy, uint32_t seed) {
-  return strategy == EPLB_STRATEGY_GREEDY ? shuffled<solver::Float32>(layer, solver::greedy(), seed)
-                                          : shuffled<solver::Integer>(layer, solver::preset_of(strategy), seed);
+Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, uint32_t seed) {
+  const solver::Shape shape = shape_of(layer);
+  if (strategy == EPLB_STRATEGY_BEST)
+    return shuffled<solver::BestWorkspace>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
+      solver::solve_layer_best(team, effort, shape, weights, w, maps);
+    });
+  if (strategy == EPLB_STRATEGY_GREEDY)
+    return shuffled<solver::Workspace<solver::Float32>>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
+      solver::solve_layer<solver::Float32>(team, solver::greedy(), shape, weights, w, maps);
+    });
+  return shuffled<solver::Workspace<solver::Integer>>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
+    solver::solve_layer<solver::Integer>(team, solver::preset_of(strategy), shape, weights, w, maps);
+  });
+}
+
+void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy, eplb_effort effort) {
+  SCOPED_TRACE(layer.name + ", strategy " + std::to_string(strategy) + ", effort " + std::to_string(effort));
+  const Answer reference = shuffled(layer, strategy, effort, seed);
+  for (const cpu::Kernel* kernel : cpu::kernels()) {
+    if (!kernel->supported()) continue;
+    SCOPED_TRACE(kernel->name);
+    for (const int rubbish : {0x00, 0x7f, 0x81, 0xff})
+      EXPECT_TRUE(solve_on(*kernel, layer, strategy, effort, rubbish) == reference);
+  }
 }
 
 // The strategies of many chains are as slow on a shuffled warp as they are thorough: `last` may leave them out.
 void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy last) {
-  for (eplb_strategy strategy = EPLB_STRATEGY_GREEDY; strategy <= last; ++strategy) {
-    SCOPED_TRACE(layer.name + ", strategy " + std::to_string(strategy));
-    const Answer reference = shuffled(layer, strategy, seed);
-    EXPECT_EQ(reference, shuffled(layer, strategy, seed + 1));
-    for (const cpu::Kernel* kernel : cpu::kernels()) {
-      if (!kernel->supported()) continue;
-      SCOPED_TRACE(kernel->name);
-      for (const int rubbish : {0x00, 0x7f, 0x81, 0xff})
-        EXPECT_EQ(solve_on(*kernel, layer, strategy, rubbish), reference);
-    }
-  }
+  for (eplb_strategy strategy = EPLB_STRATEGY_GREEDY; strategy <= last; ++strategy)
+    expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
+  for (const eplb_effort effort : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX})
+    if (effort == EPLB_EFFORT_FAST || layer.sizes.slots <= 100) expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, effort);
 }
 
 // The layers of a golden case that has answers; its windows must be one.

@@ -54,6 +54,11 @@ class ShuffledTeam {
     for (const int lane : shuffled_lanes()) sum += own[lane];
     return sum;
   }
+  template <class Body> int sum(int from, int to, Body body) {
+    PerLane own{};
+    each_lane(to - from, [&](int lane, int i) { own[lane] += body(from + i); });
+    return reduce(own, [](int a, int b) { return a + b; });
+  }
   template <class Body> int find(int from, int to, Body body) {
     for (int chunk = from; chunk < to; chunk += kLanes) {
       uint32_t ballot = 0;

@@ -106,7 +106,7 @@ void CpuBackend::upload(const WeightSource& source) {
   has_ = Has::kWeights;
 }
 
-void CpuBackend::solve_layers(const LayerSizes& sizes, eplb_strategy strategy) {
+void CpuBackend::solve_layers(const LayerSizes& sizes, const Options& options) {
   std::atomic<int64_t> next{0};
   auto take_layers = [&](int worker) {
     for (int64_t l; (l = next.fetch_add(1, std::memory_order_relaxed)) < spare_plan_.layers;) {
@@ -115,7 +115,7 @@ void CpuBackend::solve_layers(const LayerSizes& sizes, eplb_strategy strategy) {
                            weights_.integer ? &weights_.whole[experts] : nullptr,
                            &spare_plan_.physical_to_logical[slots], &spare_plan_.replica_count[experts],
                            &spare_plan_.replica_slots[slots]};
-      kernel_.solve(sizes, strategy, task, workspaces_[worker].data());
+      kernel_.solve(sizes, options.strategy, options.effort, task, workspaces_[worker].data());
     }
   };
   run_workers(worker_count(spare_plan_.layers), take_layers);
@@ -130,7 +130,7 @@ void CpuBackend::solve(const eplb_problem& asked, const eplb_solve_options& want
   const LayerSizes sizes = sizes_of(problem, options);
   spare_plan_.resize(problem, options, weights_.layers);
   prepare_workers(sizes, options.strategy, worker_count(weights_.layers));
-  solve_layers(sizes, options.strategy);
+  solve_layers(sizes, options);
   check_cap(spare_plan_);
   plan_.reserve(spare_plan_);  // as in upload
   std::swap(plan_, spare_plan_);

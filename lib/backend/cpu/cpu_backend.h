@@ -50,7 +50,7 @@ class CpuBackend final : public Backend {
 
   int worker_count(int64_t layers) const;
   void prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers);
-  void solve_layers(const LayerSizes& sizes, eplb_strategy strategy);
+  void solve_layers(const LayerSizes& sizes, const Options& options);
   int64_t bytes() const;
 
   const Kernel& kernel_;

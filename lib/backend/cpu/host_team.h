@@ -16,6 +16,7 @@ EPLB_STAGE_BEGIN
 inline Index index_at(int i) { return i; }
 inline int minimum(int v) { return v; }
 inline int maximum(int v) { return v; }
+inline int sum_of(int v) { return v; }
 inline int keep_first(int, int v, int) { return v; }
 inline int first_true(bool m) { return m ? 0 : -1; }
 using Accumulator = int;
@@ -23,6 +24,7 @@ using Accumulator = int;
 inline Index index_at(int i) { return {i}; }
 inline int minimum(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.v)); }
 inline int maximum(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.v)); }
+inline int sum_of(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
 // The first `count` lanes of `a`, the others become `rest`.
 inline Lanes keep_first(int count, Lanes a, int rest) {
   return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
@@ -78,6 +80,13 @@ class HostTeam {
   static int most(const Best& best) { return maximum(best.value); }
   static int tag(const Best& best, int value) {
     return minimum(choose(best.value == Accumulator(value), best.tag, Accumulator(kNever)));
+  }
+  template <class Body> int sum(int from, int to, Body body) const {
+    Accumulator found = 0;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = found + body(index_at(i));
+    if (i < to) found = found + keep_first(to - i, body(index_at(i)), 0);
+    return sum_of(found);
   }
   template <class Body> int find(int from, int to, Body body) const {
     for (int i = from; i < to; i += kLanes) {

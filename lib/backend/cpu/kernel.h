@@ -24,7 +24,7 @@ struct Kernel {
   const char* name;  // of the instruction set
   bool (*supported)();
   int64_t (*workspace_bytes)(const LayerSizes&, eplb_strategy);
-  void (*solve)(const LayerSizes&, eplb_strategy, const LayerTask&, void* workspace);
+  void (*solve)(const LayerSizes&, eplb_strategy, eplb_effort, const LayerTask&, void* workspace);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

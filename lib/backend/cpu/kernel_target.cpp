@@ -11,7 +11,7 @@
   }
 #include "backend/cpu/host_team.h"
 #include "backend/cpu/kernel.h"
-#include "solver/layer.h"
+#include "solver/best_layer.h"
 
 namespace eplb::cpu {
 namespace {
@@ -22,9 +22,14 @@ target::Shape shape_of(const LayerSizes& s) {
   return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
 }
 
+static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
+                  EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
+                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_EFFORT_FAST == 0 && EPLB_EFFORT_NORMAL == 1,
+              "preset_of and effort_of know them by number: solver includes nothing but itself");
+
 // Memory of one thread: the layer's, and the team's own.
-template <class Number> struct Room {
-  target::Workspace<Number> layer;
+template <class Workspace> struct Room {
+  Workspace layer;
   target::View<int64_t> blocks;
 
   int64_t lay_out(void* memory, const LayerSizes& s) {
@@ -35,32 +40,41 @@ template <class Number> struct Room {
   }
 };
 
-static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
-                  EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
-                  EPLB_STRATEGY_HYBRID_INIT == 5,
-              "preset_of knows them by number: solver includes nothing but itself");
+using GreedyRoom = Room<target::Workspace<target::Float32>>;
+using PresetRoom = Room<target::Workspace<target::Integer>>;
+using BestRoom = Room<target::BestWorkspace>;
 
 int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
-  if (strategy == EPLB_STRATEGY_GREEDY) return Room<target::Float32>().lay_out(nullptr, sizes);
-  return Room<target::Integer>().lay_out(nullptr, sizes);
+  if (strategy == EPLB_STRATEGY_GREEDY) return GreedyRoom().lay_out(nullptr, sizes);
+  if (strategy == EPLB_STRATEGY_BEST) return BestRoom().lay_out(nullptr, sizes);
+  return PresetRoom().lay_out(nullptr, sizes);
 }
 
-template <class Number>
-void run(const target::Preset& preset, const LayerSizes& sizes, const LayerTask& task, void* memory) {
-  Room<Number> room;
+// Calls run(team, workspace, weights, maps).
+template <class Room, class Run> void with_room(const LayerSizes& sizes, const LayerTask& task, void* memory, Run run) {
+  Room room;
   room.lay_out(memory, sizes);
   target::HostTeam team(room.blocks);
   const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}};
-  if (task.real) {
-    target::solve_layer<Number>(team, preset, shape_of(sizes), target::RealWeights{task.real}, room.layer, maps);
-  } else {
-    target::solve_layer<Number>(team, preset, shape_of(sizes), target::WholeWeights{task.whole}, room.layer, maps);
-  }
+  if (task.real)
+    run(team, room.layer, target::RealWeights{task.real}, maps);
+  else
+    run(team, room.layer, target::WholeWeights{task.whole}, maps);
 }
 
-void solve(const LayerSizes& sizes, eplb_strategy strategy, const LayerTask& task, void* workspace) {
-  if (strategy == EPLB_STRATEGY_GREEDY) return run<target::Float32>(target::greedy(), sizes, task, workspace);
-  run<target::Integer>(target::preset_of(strategy), sizes, task, workspace);
+void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, const LayerTask& task, void* memory) {
+  const target::Shape shape = shape_of(sizes);
+  if (strategy == EPLB_STRATEGY_GREEDY)
+    return with_room<GreedyRoom>(sizes, task, memory, [&](auto& team, auto& w, auto weights, auto& maps) {
+      target::solve_layer<target::Float32>(team, target::greedy(), shape, weights, w, maps);
+    });
+  if (strategy == EPLB_STRATEGY_BEST)
+    return with_room<BestRoom>(sizes, task, memory, [&](auto& team, auto& w, auto weights, auto& maps) {
+      target::solve_layer_best(team, effort, shape, weights, w, maps);
+    });
+  with_room<PresetRoom>(sizes, task, memory, [&](auto& team, auto& w, auto weights, auto& maps) {
+    target::solve_layer<target::Integer>(team, target::preset_of(strategy), shape, weights, w, maps);
+  });
 }
 
 bool supported() { return EPLB_TARGET_SUPPORTED; }

@@ -28,11 +28,15 @@ struct Index {
   int at;
 
   Lanes load(const int32_t* array) const { return hn::LoadU(kInts, array + at); }
+  Lanes load_mirrored(const int32_t* array, int n) const {
+    return hn::Reverse(kInts, hn::LoadU(kInts, array + n - kLanes - at));
+  }
   void store(int32_t* array, Lanes value) const { hn::StoreU(value.v, kInts, array + at); }
 };
 
 inline Lanes operator+(Lanes a, Lanes b) { return hn::Add(a.v, b.v); }
 inline Lanes operator-(Lanes a, Lanes b) { return hn::Sub(a.v, b.v); }
+inline Mask operator!=(Lanes a, Lanes b) { return {hn::Ne(a.v, b.v)}; }
 inline Lanes operator*(Lanes a, Lanes b) { return hn::Mul(a.v, b.v); }
 inline Mask operator==(Lanes a, Lanes b) { return {hn::Eq(a.v, b.v)}; }
 inline Mask operator<(Lanes a, Lanes b) { return {hn::Lt(a.v, b.v)}; }

@@ -55,6 +55,11 @@ class CudaTeam {
     __syncwarp();
     return own;
   }
+  template <class Body> __device__ int sum(int from, int to, Body body) {
+    int own = 0;
+    for (int i = from + lane_; i < to; i += kLanes) own += body(i);
+    return __reduce_add_sync(kAll, own);
+  }
   template <class Body> __device__ int find(int from, int to, Body body) {
     for (int chunk = from; chunk < to; chunk += kLanes) {
       const unsigned hits = __ballot_sync(kAll, chunk + lane_ < to && body(chunk + lane_));

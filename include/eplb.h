@@ -179,7 +179,7 @@ typedef struct eplb_problem {
 
 typedef struct eplb_solve_options {
   int64_t struct_size;
-  eplb_strategy strategy; /* EPLB_STRATEGY_LPT_SWAP until EPLB_STRATEGY_BEST is there */
+  eplb_strategy strategy; /* EPLB_STRATEGY_BEST */
   eplb_effort effort;     /* EPLB_EFFORT_NORMAL */
   uint64_t seed;          /* 0; chance is a hash of this: the same seed gives the same answer */
   int64_t max_replicas;   /* 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL */

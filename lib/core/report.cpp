@@ -38,7 +38,7 @@ LayerScore LayerScorer::score(const Weights& weights, int64_t layer, const int32
   }
   const double mean = total / static_cast<double>(problem_.gpus);
   const double largest = *std::max_element(loads_.begin(), loads_.end());
-  return {mean, largest, mean > 0 ? largest / mean : 1.0};
+  return {mean, largest, largest > mean ? largest / mean : 1.0};  // roundings never make it better than perfect
 }
 
 double LayerScorer::bound(const Weights& weights, int64_t layer) {

@@ -184,12 +184,7 @@ static void defaults_are_the_ones_in_the_header(void) {
   EQUAL(EPLB_EFFORT_NORMAL, s.solve_options.effort);
   EQUAL(0, s.solve_options.seed);
   EQUAL(0, s.solve_options.max_replicas);
-  /* LPT_SWAP until BEST is there; which of the two this library has, a solve with BEST tells. */
-  if (s.solve_options.strategy != EPLB_STRATEGY_BEST) {
-    EQUAL(EPLB_STRATEGY_LPT_SWAP, s.solve_options.strategy);
-    s.solve_options.strategy = EPLB_STRATEGY_BEST;
-    EXPECT(EPLB_UNAVAILABLE, use_solve(&s, ERR));
-  }
+  EQUAL(EPLB_STRATEGY_BEST, s.solve_options.strategy);
   EXPECT(EPLB_OK, init_report(&s, sizeof s.report, ERR));
   CHECK(all_bytes(s.bytes + 8, sizeof s.report - 8, 0));
 }

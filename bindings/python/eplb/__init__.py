@@ -1,0 +1,58 @@
+"""Where every expert of a Mixture-of-Experts model goes, so that no GPU is late: Python over libeplb.
+
+    physical_to_logical, logical_to_physical, replica_count = eplb.rebalance_experts(
+        weight, num_replicas, num_groups, num_nodes, num_gpus)
+
+    with eplb.Context() as context:
+        plan = context.solve(weights, num_slots=288, num_gpus=32)
+        print(plan.report)
+
+Words: L layers, E experts, S slots (places for one expert's parameters), G GPUs. A weight is the tokens routed to an
+expert; its replicas share it evenly. A load is the sum over the replicas on a GPU. eplb.h says all of it.
+"""
+
+from . import _library
+from ._context import Context
+from ._errors import (
+    DeviceError,
+    Error,
+    InternalError,
+    InvalidArgument,
+    InvalidPlacement,
+    InvalidState,
+    InvalidWeight,
+    OutOfMemory,
+    Unavailable,
+)
+from ._plan import Plan
+from ._rebalance import rebalance_experts, synchronize
+from ._report import Report
+
+__version__ = _library.version()
+
+# Names of the header's constants; what of them this version has, a solve tells.
+STRATEGIES = tuple(_library.STRATEGIES)
+EFFORTS = tuple(_library.EFFORTS)
+POLICIES = tuple(_library.POLICIES)
+BOUND_KINDS = tuple(_library.BOUND_KINDS)
+
+__all__ = [
+    "BOUND_KINDS",
+    "EFFORTS",
+    "POLICIES",
+    "STRATEGIES",
+    "Context",
+    "DeviceError",
+    "Error",
+    "InternalError",
+    "InvalidArgument",
+    "InvalidPlacement",
+    "InvalidState",
+    "InvalidWeight",
+    "OutOfMemory",
+    "Plan",
+    "Report",
+    "Unavailable",
+    "rebalance_experts",
+    "synchronize",
+]

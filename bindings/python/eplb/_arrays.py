@@ -1,0 +1,164 @@
+"""Arrays of every kind in, as numpy on the host; results out, as the kind that came in.
+
+torch is never imported here: whoever gives us a tensor has imported it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ._errors import InvalidWeight
+from ._library import DTYPES, STATUSES, invalid_argument
+
+Array: TypeAlias = npt.NDArray[Any]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Deliver: TypeAlias = Callable[[Array], Any]
+
+# What C reads as it is.
+DTYPE_CODES = {np.dtype(name): code for name, code in DTYPES.items()}
+_WIDER = {
+    "float16": "float32",
+    # From ml_dtypes, which jax brings; torch's own is widened by torch.
+    "bfloat16": "float32",
+    "int8": "int32",
+    "int16": "int32",
+    "uint8": "int32",
+    "uint16": "int32",
+    "uint32": "int64",
+    "uint64": "int64",
+}
+_DLPACK_CPU = 1
+_DLPACK_FAULTS = (BufferError, TypeError, RuntimeError, ValueError, AttributeError)
+
+
+def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
+    """Returns value as a numpy array, without a copy where possible, and how to turn results into its kind."""
+    if type(value) is np.ndarray:
+        return value, _as_it_is
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _torch_to_host(argument, torch, value), _torch_delivery(torch, value.device)
+    if isinstance(value, np.ma.MaskedArray):
+        raise invalid_argument(f"{argument} is a masked array: fill its holes first")
+    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
+        return _dlpack_to_host(argument, value), _dlpack_delivery(value)
+    try:
+        return np.asarray(value), _as_it_is
+    except (TypeError, ValueError) as error:
+        raise invalid_argument(f"{argument} is no array: {error}") from None
+
+
+def weights_to_host(weights: Any) -> tuple[Array, Deliver]:
+    """Returns weights as C takes them: [L,E] or [T,L,E], contiguous, of one of the four types.
+
+    Raises:
+        InvalidArgument: a type or number of dimensions that cannot be.
+        InvalidWeight: a uint64 above 2^63 - 1.
+    """
+    array, deliver = to_host("weights", weights)
+    if array.ndim not in (2, 3):
+        count = f"{array.ndim} dimension{'' if array.ndim == 1 else 's'}"
+        raise invalid_argument(f"weights has {count}, must be [layers, experts] or [windows, layers, experts]")
+    if array.dtype in DTYPE_CODES and array.flags.carray:
+        return array, deliver
+    return _prepared(array), deliver
+
+
+def placement_to_host(placement: Any) -> Array:
+    """Returns a placement [L,S] as C takes it."""
+    array, _ = to_host("physical_to_logical", placement)
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        found = f"{array.dtype.name} of {array.ndim} dimensions"
+        raise invalid_argument(f"physical_to_logical is {found}, must be integers [layers, slots]")
+    # What does not fit becomes negative, and C refuses that by layer and slot.
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _as_it_is(array: Array) -> Array:
+    return array
+
+
+def _prepared(array: Array) -> Array:
+    name = array.dtype.name
+    target = _WIDER.get(name, name)
+    if target not in DTYPES:
+        some = ", ".join(DTYPES)
+        raise invalid_argument(f"weights has dtype {name}, must be {some}, or a smaller or unsigned one of these kinds")
+    if name == "uint64":
+        _refuse_above_int64(array)
+    # Byte order and alignment, too.
+    return np.require(array, np.dtype(target), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+
+
+def _refuse_above_int64(array: Array) -> None:
+    above = np.argwhere(array > np.uint64(2**63 - 1))
+    if len(above):
+        where = above[0]
+        names = ("window", "layer", "expert")[-array.ndim :]
+        place = ", ".join(f"{name} {index}" for name, index in zip(names, where, strict=True))
+        text = f"weights[{place}] is {array[tuple(where)]}, above 2^63 - 1"
+        raise InvalidWeight(text, STATUSES["invalid_weight"], "EPLB_INVALID_WEIGHT")
+
+
+def _torch_to_host(argument: str, torch: Any, tensor: Any) -> Array:
+    try:
+        if tensor.requires_grad:
+            tensor = tensor.detach()
+        if tensor.is_neg():
+            # A view that is negated when read, like the imaginary part of a conjugate.
+            tensor = tensor.resolve_neg()
+        if tensor.dtype is torch.bfloat16:
+            # numpy has no such type.
+            tensor = tensor.float()
+        if tensor.device.type != "cpu":
+            tensor = tensor.cpu()
+        array: Array = tensor.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        kind = f"{tensor.dtype} on {tensor.device}, {tensor.layout}"
+        raise invalid_argument(f"{argument} is a tensor that cannot be read ({kind}): {error}") from None
+    return array
+
+
+def _torch_delivery(torch: Any, device: Any) -> Deliver:
+    if device.type == "cpu":
+        from_numpy: Deliver = torch.from_numpy
+        return from_numpy
+    return lambda array: torch.from_numpy(array).to(device)
+
+
+def _dlpack_to_host(argument: str, value: Any) -> Array:
+    try:
+        if value.__dlpack_device__()[0] == _DLPACK_CPU:
+            return np.from_dlpack(value)
+        # numpy 2.1 and later ask the producer for a copy on the host.
+        return np.from_dlpack(value, device="cpu")
+    except _DLPACK_FAULTS as error:
+        # bfloat16, for one, is not in numpy's DLPack; the producer's own way to numpy may know it.
+        try:
+            array = np.asarray(value)
+        except _DLPACK_FAULTS:
+            array = np.empty(0, object)
+        if array.dtype == object:
+            kind = type(value).__name__
+            raise invalid_argument(f"{argument} is a {kind} that cannot be read on the host: {error}") from None
+        return array
+
+
+def _dlpack_delivery(value: Any) -> Deliver:
+    if hasattr(value, "__array_namespace__"):
+        namespace = value.__array_namespace__()
+    else:
+        namespace = sys.modules.get(type(value).__module__.partition(".")[0])
+    from_dlpack = getattr(namespace, "from_dlpack", None)
+    if from_dlpack is None:
+        return _as_it_is
+    if value.__dlpack_device__()[0] == _DLPACK_CPU:
+        return lambda array: from_dlpack(array)
+    device = value.device
+    return lambda array: from_dlpack(array, device=device)

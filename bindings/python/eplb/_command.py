@@ -1,0 +1,293 @@
+"""The commands, from their arguments to what they show."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import _terminal
+from ._arrays import Array, Floats
+from ._backends import describe_library
+from ._context import Context
+from ._errors import Error, InvalidWeight, Unavailable
+from ._library import STRATEGIES
+from ._loads import gpu_loads, placement_before, relative_loads, sum_windows
+from ._plan import Plan
+from ._plan_file import check_folder, check_plan_path, read_plan, write_plan
+from ._report import Report
+from ._weight_file import FileError, os_error_text, read_weights
+from .sample import sample_weights
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
+)
+
+File = Annotated[
+    Path, typer.Argument(help="Weights: CSV, a row per layer; or .npy, .npz [layers, experts], windows first.")
+]
+Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
+Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
+Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
+Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
+Policy = Annotated[str, typer.Option("--policy", help="auto, hierarchical or global.")]
+Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.")]
+Seed = Annotated[int, typer.Option("--seed", help="Another seed, another answer, for strategies with chance.")]
+MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="At most so many replicas of an expert.")]
+Bound = Annotated[
+    str, typer.Option("--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a command line; returns its exit code. What is wrong with it is one sentence on stderr."""
+    try:
+        app(arguments or ["--help"], prog_name="eplb", standalone_mode=False)
+    except (FileError, Error) as error:
+        _terminal.complain(str(error))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        # What typer raises about arguments; its class has moved between versions, this has stayed.
+        if not hasattr(error, "format_message"):
+            raise
+        _terminal.complain(error.format_message())
+        return 2
+    return 0
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """A bad weight is the fault of the file that it came from."""
+    try:
+        yield
+    except InvalidWeight as error:
+        raise FileError(f"{file}: {error}") from None
+
+
+def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Report, Floats]:
+    """Report and loads without a balancer; nobody kept that one's groups on nodes, so it is judged as global."""
+    placement = placement_before(weights.shape[-2], weights.shape[-1], slots)
+    report = context.evaluate(placement, num_gpus=gpus, num_nodes=1, num_groups=1, policy="global")
+    return report, gpu_loads(sum_windows(weights), placement, gpus)
+
+
+def _check_picture(path: Path) -> None:
+    """Before the work, not after it."""
+    check_folder(path)
+    try:
+        from .picture import FORMATS
+    except ModuleNotFoundError as error:
+        text = f"--picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
+        raise FileError(text) from None
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise FileError(f"{path}: a picture is written as {', '.join(FORMATS)}")
+
+
+def _draw(path: Path, before_loads: Floats, plan: Plan, title: str) -> None:
+    from .picture import draw_comparison
+
+    try:
+        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title)
+    except OSError as error:
+        raise FileError(os_error_text(path, error)) from None
+
+
+def _problem(slots: int, gpus: int, nodes: int, groups: int, policy: str) -> dict[str, Any]:
+    return {"num_slots": slots, "num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
+
+
+def _sizes(file: Path, weights: Array, problem: dict[str, Any]) -> dict[str, Any]:
+    layers, experts = weights.shape[-2:]
+    return {"file": str(file), "num_layers": layers, "num_experts": experts, **problem}
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, allow_nan=False))
+
+
+@app.command()
+def solve(
+    file: File,
+    slots: Slots,
+    gpus: Gpus,
+    nodes: Nodes = 1,
+    groups: Groups = 1,
+    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(STRATEGIES)}.")] = None,
+    policy: Policy = "auto",
+    effort: Effort = "normal",
+    seed: Seed = 0,
+    max_replicas: MaxReplicas = None,
+    bound: Bound = "simple",
+    device: Device = "cpu",
+    threads: Threads = 1,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan as .npz or .json.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw before and after, as .png, .svg or .pdf.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Places the experts of FILE and tells how well."""
+    if output is not None:
+        check_plan_path(output)
+    if picture is not None:
+        _check_picture(picture)
+    weights = read_weights(file)
+    problem = _problem(slots, gpus, nodes, groups, policy)
+    options: dict[str, Any] = {"strategy": strategy, "effort": effort, "seed": seed, "max_replicas": max_replicas}
+    with _naming(file), Context(device, threads) as context, _terminal.progress("solving"):
+        plan = context.solve(weights, **problem, **options, bound=bound)
+        before, before_loads = _before(context, weights, slots, gpus)
+    if output is not None:
+        write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
+    if picture is not None:
+        _draw(picture, before_loads, plan, file.stem)
+    if json_output:
+        _print_json({**_sizes(file, weights, problem), **plan.report.to_dict(), "before": before.to_dict()})
+        return
+    _show_plan(file, weights, nodes, plan, before, before_loads)
+
+
+def _show_plan(file: Path, weights: Array, nodes: int, plan: Plan, before: Report, before_loads: Floats) -> None:
+    report = plan.report
+    layers, experts = weights.shape[-2:]
+    slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
+    where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
+    _terminal.say(f"{file.name}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
+    _terminal.show_reports({"before": before, str(report.strategy): report})
+    worst = before.worst_layer
+    loads = (relative_loads(before_loads)[worst], relative_loads(plan.gpu_load)[worst])
+    _terminal.show_bars(worst, *loads)
+    _terminal.say(
+        f"The busiest GPU carries {report.imbalance_mean:.3f}x the mean, was {before.imbalance_mean:.3f}x; "
+        f"no placement gets below {report.bound_mean:.3f}x."
+    )
+
+
+@app.command()
+def compare(
+    file: File,
+    slots: Slots,
+    gpus: Gpus,
+    nodes: Nodes = 1,
+    groups: Groups = 1,
+    policy: Policy = "auto",
+    effort: Effort = "normal",
+    seed: Seed = 0,
+    max_replicas: MaxReplicas = None,
+    bound: Bound = "simple",
+    device: Device = "cpu",
+    threads: Threads = 1,
+    json_output: Json = False,
+) -> None:
+    """Solves FILE with every strategy and shows them side by side."""
+    weights = read_weights(file)
+    problem = _problem(slots, gpus, nodes, groups, policy)
+    options: dict[str, Any] = {"effort": effort, "seed": seed, "max_replicas": max_replicas, "bound": bound}
+    reports: dict[str, Report | str] = {}
+    refusal: Error | None = None
+    with _naming(file), Context(device, threads) as context, _terminal.progress("", len(STRATEGIES)) as move:
+        for strategy in STRATEGIES:
+            move(strategy)
+            try:
+                reports[strategy] = context.solve(weights, strategy=strategy, **problem, **options).report
+            except Unavailable as unavailable:
+                reports[strategy] = str(unavailable)
+            except Error as error:
+                # One strategy may refuse what others take, a cap for instance; what all refuse is the caller's.
+                reports[strategy] = str(error)
+                refusal = error
+            move(strategy, 1)
+        if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
+            raise refusal
+        before = _before(context, weights, slots, gpus)[0]
+    if json_output:
+        rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
+        _print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
+        return
+    _terminal.show_reports({"before": before, **reports})
+
+
+@app.command()
+def evaluate(
+    file: File,
+    plan: Annotated[
+        Path, typer.Argument(help="A plan of solve; or CSV, .npy [layers, slots], the expert in each slot.")
+    ],
+    gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
+    groups: Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="auto, hierarchical or global.")] = None,
+    bound: Bound = "simple",
+    json_output: Json = False,
+) -> None:
+    """Tells whether PLAN is a placement, and how good it is under the weights of FILE."""
+    weights = read_weights(file)
+    placement, problem = read_plan(plan)
+    asked = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
+    problem.update({name: value for name, value in asked.items() if value is not None})
+    if problem.get("num_slots", placement.shape[1]) != placement.shape[1]:
+        raise FileError(f"{plan}: num_slots is {problem['num_slots']}, but a layer has {placement.shape[1]} slots")
+    problem.pop("num_slots", None)
+    if "num_gpus" not in problem:
+        raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
+    if len(placement) != weights.shape[-2]:
+        raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
+    with _naming(file), Context() as context:
+        report = context.evaluate(placement, weights, **problem, bound=bound)
+    if json_output:
+        _print_json({"file": str(file), "plan": str(plan), **report.to_dict()})
+        return
+    _terminal.show_reports({plan.name: report})
+
+
+@app.command()
+def info(json_output: Json = False) -> None:
+    """Tells the version, and which backends, devices and strategies there are, or why not."""
+    facts = describe_library()
+    if json_output:
+        _print_json(facts)
+        return
+    _terminal.say(f"libeplb {facts['version']}, ABI {facts['abi']}: {facts['library']}")
+    for name, backend in facts["backends"].items():
+        _terminal.say(f"{name}: {'usable' if backend['usable'] else 'not usable'}, {backend['why']}")
+        for index, device in enumerate(backend["devices"]):
+            _terminal.say(f"  {name}:{index} {device}")
+    there = [name for name, has in facts["strategies"].items() if has]
+    missing = [name for name, has in facts["strategies"].items() if not has]
+    _terminal.say(f"strategies: {', '.join(there)}; the default is {facts['default_strategy']}")
+    if missing:
+        _terminal.say(f"not in this version: {', '.join(missing)}")
+
+
+@app.command()
+def sample(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The CSV to write.")],
+    layers: Annotated[int, typer.Option("--layers", min=1, help="Layers.")] = 58,
+    experts: Annotated[int, typer.Option("--experts", min=1, help="Experts of a layer.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same file.")] = 0,
+) -> None:
+    """Makes up weights that look like those of DeepSeek-V3, and writes them as CSV."""
+    check_folder(output)
+    rows = sample_weights(layers, experts, seed).tolist()
+    try:
+        output.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="ascii")
+    except OSError as error:
+        raise FileError(os_error_text(output, error)) from None
+    _terminal.say(f"{output}: {layers} layers, {experts} experts, made up")

@@ -1,0 +1,60 @@
+"""The loaded library: cffi's two objects, the constants by name, and the check of every status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._errors import InvalidArgument, error_for
+from ._loader import load
+
+ffi: Any
+lib: Any
+ffi, lib, _header, path = load()
+
+STRATEGIES = _header.constants["strategy"]
+EFFORTS = _header.constants["effort"]
+POLICIES = _header.constants["policy"]
+POLICY_REASONS = _header.constants["policy_reason"]
+BOUND_KINDS = _header.constants["bound_kind"]
+MAPS = _header.constants["map"]
+DTYPES = _header.constants["dtype"]
+DEVICE_KINDS = _header.constants["device_kind"]
+STATUSES = _header.constants["status"]
+STATUS_NAMES = _header.full_names["status"]
+
+
+def check(status: int, error: Any) -> None:
+    """Raises what a call answered, unless that was success."""
+    if status:
+        raise error_for(status, status_name(status), ffi.string(error.text).decode("utf-8", "replace"))
+
+
+def status_name(status: int) -> str:
+    text: bytes = ffi.string(lib.eplb_status_name(status))
+    return text.decode()
+
+
+def invalid_argument(text: str) -> InvalidArgument:
+    """For what C cannot see: the wrong Python type, an unknown name."""
+    return InvalidArgument(text, STATUSES["invalid_argument"], "EPLB_INVALID_ARGUMENT")
+
+
+def value_of(constants: dict[str, int], argument: str, name: Any) -> int:
+    """The value of a constant by name, upper or lower case."""
+    try:
+        return constants[name]
+    except (KeyError, TypeError):
+        pass
+    if isinstance(name, str) and name.lower() in constants:
+        return constants[name.lower()]
+    raise invalid_argument(f"{argument} is {name!r}, must be one of {', '.join(constants)}")
+
+
+def name_of(constants: dict[str, int], value: int) -> str:
+    """The name of a value; the number itself for one of a later library."""
+    return next((name for name, each in constants.items() if each == value), str(value))
+
+
+def version() -> str:
+    text: bytes = ffi.string(lib.eplb_version_string())
+    return text.decode()

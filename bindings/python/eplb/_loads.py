@@ -1,0 +1,34 @@
+"""Loads of GPUs from any placement, and the placement that is called "before"."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._arrays import Array, Floats, Ints
+
+
+def placement_before(num_layers: int, num_experts: int, num_slots: int) -> Ints:
+    """What there is without a balancer: slot s holds expert s mod E. [L,S]."""
+    return np.tile(np.arange(num_slots) % num_experts, (num_layers, 1))
+
+
+def sum_windows(weights: Array) -> Floats:
+    """Weights [L,E] in float64, from [L,E] or [T,L,E]."""
+    table: Floats = weights.astype(np.float64)
+    return np.asarray(table.sum(axis=0)) if table.ndim == 3 else table
+
+
+def gpu_loads(weights: Floats, placement: Array, num_gpus: int) -> Floats:
+    """Loads [L,G] of a valid placement [L,S] under weights [L,E]; replicas share their expert's weight evenly."""
+    layers = np.arange(len(weights))[:, np.newaxis]
+    count = np.zeros(weights.shape, np.int64)
+    np.add.at(count, (layers, placement), 1)
+    per_slot = (weights / np.maximum(count, 1))[layers, placement]
+    return np.asarray(per_slot.reshape(len(weights), num_gpus, -1).sum(axis=2), np.float64)
+
+
+def relative_loads(loads: Floats) -> Floats:
+    """Loads over the mean load of their layer; 1 where a layer has no load at all."""
+    mean = loads.mean(axis=1, keepdims=True)
+    relative: Floats = np.divide(loads, mean, out=np.ones_like(loads), where=mean > 0)
+    return relative

@@ -1,0 +1,60 @@
+"""A solved placement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ._arrays import Floats, Ints
+from ._report import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A solved placement; it stays as it is when its context solves again or is closed.
+
+    Attributes:
+        physical_to_logical: int64 [L,S], the expert in each slot. GPU g owns slots g*S/G to (g+1)*S/G - 1.
+        replica_count: int64 [L,E].
+        replica_slots: int64 [L,S], the slots of expert 0 in replica order, then those of expert 1, and so on.
+        gpu_load: float64 [L,G], in the weights' unit.
+        report: how good it is.
+        max_replicas: the width of logical_to_physical: the cap that was given, else S - E + 1.
+    """
+
+    physical_to_logical: Ints = field(repr=False)
+    replica_count: Ints = field(repr=False)
+    replica_slots: Ints = field(repr=False)
+    gpu_load: Floats = field(repr=False)
+    report: Report
+    max_replicas: int
+
+    @cached_property
+    def logical_to_physical(self) -> Ints:
+        """int64 [L,E,X]: the slots of each expert in replica order, the original first, then -1. Built when read."""
+        return expand_replica_slots(self.replica_slots, self.replica_count, self.max_replicas)
+
+    @property
+    def imbalance(self) -> Floats:
+        """float64 [L]: largest over mean GPU load."""
+        return self.report.imbalance
+
+    @property
+    def bound(self) -> Floats:
+        """float64 [L]: no placement has a largest GPU load below this, in the weights' unit."""
+        return self.report.bound
+
+    @property
+    def duplicates(self) -> Ints:
+        """int64 [L]: slots whose expert already sits in a lower slot of the same GPU."""
+        return self.report.layer_duplicates
+
+
+def expand_replica_slots(replica_slots: Ints, replica_count: Ints, width: int) -> Ints:
+    """logical_to_physical [L,E,width] from the slots of all experts one after the other."""
+    expanded = np.full((*replica_count.shape, width), -1, np.int64)
+    # True where a replica is; in C order these places are those of replica_slots.
+    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots.ravel()
+    return expanded

@@ -1,0 +1,102 @@
+"""Placements in files: .npz and .json with the problem they solve, CSV and .npy without."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array
+from ._plan import Plan
+from ._weight_file import FileError, load_numpy, os_error_text, read_csv
+
+PLACEMENT = "physical_to_logical"
+# How to judge a placement again: these are read back.
+PROBLEM = ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy")
+
+
+def check_plan_path(path: Path) -> None:
+    """Before the work, not after it."""
+    if path.suffix.lower() not in (".npz", ".json"):
+        raise FileError(f"{path}: a plan is written as .npz or .json")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}")
+
+
+def write_plan(path: Path, plan: Plan, settings: dict[str, Any]) -> None:
+    """Writes the maps, the imbalance of each layer, and what was asked for (settings)."""
+    maps: dict[str, Any] = {
+        PLACEMENT: plan.physical_to_logical,
+        "logical_to_physical": plan.logical_to_physical,
+        "replica_count": plan.replica_count,
+        "imbalance": plan.imbalance,
+    }
+    known = {name: value for name, value in settings.items() if value is not None}
+    arrays: dict[str, Any] = {**maps, **{name: np.array(value) for name, value in known.items()}}
+    try:
+        if path.suffix.lower() == ".npz":
+            with path.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+        else:
+            lists = {name: array.tolist() for name, array in maps.items()}
+            path.write_text(json.dumps({**known, **lists}, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FileError(os_error_text(path, error)) from None
+
+
+def read_plan(path: Path) -> tuple[Array, dict[str, Any]]:
+    """Returns a placement [L,S], and of its problem what the file tells: nothing for CSV and .npy.
+
+    Raises:
+        FileError: no such file, or no placement in it.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        content: Any = {PLACEMENT: load_numpy(path)}
+    elif suffix == ".npz":
+        content = load_numpy(path)
+    elif suffix == ".json":
+        content = _read_json(path)
+    else:
+        content = {PLACEMENT: read_csv(path)}
+    if not isinstance(content, dict) or PLACEMENT not in content:
+        raise FileError(f"{path}: holds no {PLACEMENT}")
+    return _placement(path, content[PLACEMENT]), _problem(path, content)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(os_error_text(path, error)) from None
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: no JSON that can be read: {error}") from None
+
+
+def _placement(path: Path, value: Any) -> Array:
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        array = np.empty(0)
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        raise FileError(f"{path}: {PLACEMENT} must be a table of integers, a row per layer, a column per slot")
+    return array
+
+
+def _problem(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    problem = {}
+    for name in PROBLEM:
+        if name in content:
+            value = np.asarray(content[name])
+            kind = str if name == "policy" else int
+            item = value.item() if value.ndim == 0 else None
+            if not isinstance(item, kind):
+                raise FileError(f"{path}: {name} must be {'a name' if kind is str else 'an integer'}")
+            problem[name] = item
+    return problem

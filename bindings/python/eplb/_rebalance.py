@@ -1,0 +1,106 @@
+"""The published program's call over the library."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from ._arrays import weights_to_host
+from ._session import Session, parse_device
+
+_local = threading.local()
+
+
+def _take_session() -> Session:
+    """This thread's session, out of its place while in use: a signal handler that calls in between gets another."""
+    kept: tuple[int, Session] | None = _local.__dict__.pop("kept", None)
+    # The parent's context is useless in a child.
+    return kept[1] if kept is not None and kept[0] == os.getpid() else Session()
+
+
+def _keep_session(session: Session) -> None:
+    _local.kept = (os.getpid(), session)
+
+
+def rebalance_experts(
+    weight: Any,
+    num_replicas: int,
+    num_groups: int,
+    num_nodes: int,
+    num_gpus: int,
+    *,
+    strategy: str | None = None,
+    policy: str = "auto",
+    effort: str = "normal",
+    seed: int = 0,
+    max_replicas: int | None = None,
+) -> tuple[Any, Any, Any]:
+    """Places the experts of every layer, in place of the published program's function of this name.
+
+    Args:
+        weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts], which are summed.
+        num_replicas: replicas of all experts together, which is the number of slots: a multiple of num_gpus.
+        num_groups: equal groups of consecutive experts.
+        num_nodes: nodes that the GPUs are on.
+        num_gpus: GPUs, a multiple of num_nodes where whole groups go to nodes.
+        strategy: one of eplb.strategies(); None takes the library's default.
+        policy: "auto" (whole groups go to nodes if num_groups is a multiple of num_nodes), "hierarchical" or "global".
+        effort: "fast", "normal" or "max", for the strategies that know it.
+        seed: 0 to 2^64 - 1. The same seed gives the same answer.
+        max_replicas: at most so many replicas of any expert.
+
+    Returns:
+        physical_to_logical [layers, num_replicas]: the expert in each slot; GPU g owns slots
+            g*num_replicas/num_gpus and on.
+        logical_to_physical [layers, experts, X]: the slots of each expert in the order its replicas were made, then -1.
+        replica_count [layers, experts].
+        All int64 and of the kind of `weight`: torch tensors on its device for a torch tensor, numpy arrays for numpy
+        and nested lists, the producer's own arrays for whatever else speaks DLPack (jax makes these int32, unless
+        64 bits are switched on there).
+
+    Raises:
+        InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
+        InvalidWeight: a weight that is NaN, infinite or negative, naming layer and expert.
+        Unavailable: this version does not have the strategy or the effort.
+
+    What differs from the published program (https://github.com/deepseek-ai/EPLB):
+        - The default strategy is the library's, which balances better. strategy="greedy" is the published one.
+        - X is num_replicas - experts + 1, or max_replicas, whatever the data; there it is the largest count.
+        - Sorts are stable, so ties always go to the lowest index; there they go as torch's sort has them.
+        - A layer of zeros is spread evenly; there all spare replicas go to expert 0.
+        - Results are on the device of `weight`; there on the host. The search itself runs on the host.
+        - Bad weights and sizes raise the errors above; there NaN is placed somehow, and sizes are asserted.
+
+    Each thread keeps a context of its own, so repeated calls allocate their results only. The GIL is free meanwhile.
+    """
+    array, deliver = weights_to_host(weight)
+    session = _take_session()
+    try:
+        session.set_problem(num_replicas, num_gpus, num_nodes, num_groups, policy, "simple")
+        session.set_options(strategy, effort, seed, max_replicas)
+        session.upload(array)
+        session.solve()
+        maps = (
+            session.ints("physical_to_logical"),
+            session.ints("logical_to_physical"),
+            session.ints("replica_count"),
+        )
+    finally:
+        _keep_session(session)
+    placement, slots, count = maps
+    return deliver(placement), deliver(slots), deliver(count)
+
+
+def synchronize(device: Any = "cpu") -> None:
+    """Waits for this thread's calls of rebalance_experts on a device, and raises what only the device could tell.
+
+    The search runs on the host in this version and every call returns finished, so there is nothing to wait for.
+
+    Raises:
+        InvalidArgument: no such kind of device.
+    """
+    parse_device(device)
+    kept: tuple[int, Session] | None = _local.__dict__.get("kept")
+    if kept is not None and kept[0] == os.getpid():
+        kept[1].synchronize()

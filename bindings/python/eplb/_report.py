@@ -1,0 +1,82 @@
+"""How good a placement is."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Floats, Ints
+from ._library import BOUND_KINDS, POLICIES, POLICY_REASONS, STRATEGIES, name_of
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """How good a placement is under the weights it was solved for, or evaluated with.
+
+    The imbalance of a layer is the largest GPU load over the mean GPU load: 1 is perfect. A bound is a proven lower
+    bound on the largest GPU load of a layer, the same for every strategy; the gap is largest load / bound - 1, so the
+    placement is at most that far from the optimum. "Mean" and "worst" are over layers.
+
+    Attributes:
+        imbalance_mean, imbalance_worst: of the model, and of its worst layer.
+        worst_layer: the lowest layer that has imbalance_worst.
+        bound_mean: mean of bound / mean load: no placement has a lower imbalance_mean.
+        gap_mean, gap_worst: see above; 0.01 is one percent.
+        duplicates: slots whose expert already sits in a lower slot of the same GPU, over all layers.
+        duplicates_unavoidable: so many of these no placement with the same replica counts could avoid.
+        microseconds: time of the solve, or of the evaluation, inside the library.
+        context_bytes: memory that the context holds, weights and plan included.
+        strategy: what solved it; None for a placement that was evaluated.
+        policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
+        bound_kind: which bound the gaps are over.
+        imbalance, bound, gap: float64 [L]; bounds are in the weights' unit.
+        layer_duplicates: int64 [L].
+    """
+
+    imbalance_mean: float
+    imbalance_worst: float
+    worst_layer: int
+    bound_mean: float
+    gap_mean: float
+    gap_worst: float
+    duplicates: int
+    duplicates_unavoidable: int
+    microseconds: float
+    context_bytes: int
+    strategy: str | None
+    policy: str
+    policy_reason: str
+    bound_kind: str
+    imbalance: Floats = dataclasses.field(repr=False)
+    bound: Floats = dataclasses.field(repr=False)
+    gap: Floats = dataclasses.field(repr=False)
+    layer_duplicates: Ints = dataclasses.field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain Python numbers, strings and lists, ready for JSON."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+
+
+# Fields that are the C struct's as they are.
+_SCALARS = [field.name for field in dataclasses.fields(Report) if field.type in ("float", "int")]
+
+
+def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats) -> Report:
+    """A Report from the C struct and what belongs to layers; mean_load is that of the layers' GPUs, float64 [L]."""
+    gap = np.divide(imbalance * mean_load, bound, out=np.ones_like(bound), where=bound > 0) - 1
+    evaluated = c_report.strategy < 0
+    return Report(
+        **{name: getattr(c_report, name) for name in _SCALARS},
+        strategy=None if evaluated else name_of(STRATEGIES, c_report.strategy),
+        policy=name_of(POLICIES, c_report.policy),
+        policy_reason=name_of(POLICY_REASONS, c_report.policy_reason),
+        bound_kind=name_of(BOUND_KINDS, c_report.bound_kind),
+        imbalance=imbalance,
+        bound=bound,
+        gap=gap,
+        layer_duplicates=duplicates,
+    )

@@ -1,0 +1,148 @@
+"""One eplb_context with the structs of its calls: what Context and rebalance_experts both stand on."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any
+
+import numpy as np
+
+from ._arrays import DTYPE_CODES, Array, Floats, Ints
+from ._library import (
+    BOUND_KINDS,
+    DEVICE_KINDS,
+    DTYPES,
+    EFFORTS,
+    MAPS,
+    POLICIES,
+    STRATEGIES,
+    check,
+    ffi,
+    invalid_argument,
+    lib,
+    value_of,
+)
+
+_DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
+_INT64, _FLOAT64 = DTYPES["int64"], DTYPES["float64"]
+
+
+def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
+    """An argument as the integer that it must be: 288.0 and "288" are refused, numpy's integers are not."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise invalid_argument(f"{argument} is {value!r}, must be an integer") from None
+    if not low <= number <= high:
+        raise invalid_argument(f"{argument} is {number}, must be {low} to {high}")
+    return number
+
+
+def parse_device(device: Any) -> tuple[int, int]:
+    """Kind and index of a device: "cpu", "cuda", "cuda:1" or a torch.device."""
+    match = _DEVICE.fullmatch(str(device))
+    if match is None or match[1] not in DEVICE_KINDS:
+        raise invalid_argument(f"device is {str(device)!r}, must be one of {', '.join(DEVICE_KINDS)}, or like 'cuda:1'")
+    return DEVICE_KINDS[match[1]], int(match[2] or 0)
+
+
+def _init(kind: str, error: Any) -> Any:
+    struct = ffi.new(f"eplb_{kind} *")
+    check(getattr(lib, f"eplb_{kind}_init")(struct, ffi.sizeof(f"eplb_{kind}"), error), error)
+    return struct
+
+
+class Session:
+    """Not for two threads at once; whoever uses it sees to that."""
+
+    def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
+        self.error = ffi.new("eplb_error *")
+        self.problem = _init("problem", self.error)
+        self.options = _init("solve_options", self.error)
+        self.default_strategy: int = self.options.strategy
+        self._rank = ffi.new("int32_t *")
+        self._dims = ffi.new("int64_t[4]")
+        options = _init("context_options", self.error)
+        options.device_kind, options.device_index = parse_device(device)
+        options.num_threads = integer("num_threads", num_threads)
+        made = ffi.new("eplb_context **")
+        check(lib.eplb_context_create(made, options, self.error), self.error)
+        self.context = ffi.gc(made[0], lib.eplb_context_destroy)
+
+    def close(self) -> None:
+        ffi.release(self.context)
+
+    def set_problem(
+        self, num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, policy: Any, bound: Any
+    ) -> None:
+        problem = self.problem
+        problem.num_slots = integer("num_slots", num_slots)
+        problem.num_gpus = integer("num_gpus", num_gpus)
+        problem.num_nodes = integer("num_nodes", num_nodes)
+        problem.num_groups = integer("num_groups", num_groups)
+        problem.policy = value_of(POLICIES, "policy", policy)
+        problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
+
+    def set_options(self, strategy: Any, effort: Any, seed: Any, max_replicas: Any) -> None:
+        options = self.options
+        options.strategy = self.default_strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
+        options.effort = value_of(EFFORTS, "effort", effort)
+        options.seed = integer("seed", seed, 0, 2**64 - 1)
+        options.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
+
+    def upload(self, weights: Array) -> None:
+        """Takes what weights_to_host gives."""
+        shape = weights.shape if weights.ndim == 3 else (1, *weights.shape)
+        code = DTYPE_CODES[weights.dtype]
+        data = ffi.from_buffer(weights)
+        check(lib.eplb_upload_weights(self.context, data, weights.size, code, *shape, self.error), self.error)
+
+    def solve(self) -> None:
+        check(lib.eplb_solve(self.context, self.problem, self.options, self.error), self.error)
+
+    def _fetch(self, which: int, dtype: type, code: int) -> Array:
+        error, rank, dims = self.error, self._rank, self._dims
+        check(lib.eplb_map_shape(self.context, which, rank, dims, 4, error), error)
+        array = np.empty(ffi.unpack(dims, rank[0]), dtype)
+        data = ffi.from_buffer(array, require_writable=True)
+        check(lib.eplb_fetch_map(self.context, which, code, data, array.size, error), error)
+        return array
+
+    def ints(self, name: str) -> Ints:
+        """Fetches an int map."""
+        return self._fetch(MAPS[name], np.int64, _INT64)
+
+    def floats(self, name: str) -> Floats:
+        """Fetches a float map."""
+        return self._fetch(MAPS[name], np.float64, _FLOAT64)
+
+    def report(self) -> Any:
+        """The C report of the solved plan."""
+        report = _init("report", self.error)
+        check(lib.eplb_fetch_report(self.context, report, self.error), self.error)
+        return report
+
+    def evaluate(self, placement: Array) -> tuple[Any, Floats, Floats, Ints]:
+        """The C report of a placement [L,S] in int64; and imbalance, bound, duplicates of its layers."""
+        layers = len(placement)
+        report = _init("report", self.error)
+        imbalance, bound, duplicates = np.empty(layers), np.empty(layers), np.empty(layers, np.int64)
+        status = lib.eplb_evaluate(
+            self.context,
+            self.problem,
+            ffi.from_buffer(placement),
+            placement.size,
+            _INT64,
+            report,
+            ffi.from_buffer("double[]", imbalance),
+            ffi.from_buffer("double[]", bound),
+            ffi.from_buffer("int64_t[]", duplicates),
+            layers,
+            self.error,
+        )
+        check(status, self.error)
+        return report, imbalance, bound, duplicates
+
+    def synchronize(self) -> None:
+        check(lib.eplb_context_synchronize(self.context, self.error), self.error)

@@ -1,0 +1,117 @@
+"""What the command shows: tables and bars on a terminal, plain lines into a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rich.bar import Bar
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ._arrays import Floats
+from ._report import Report
+
+MOST_BARS = 32
+_COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
+
+# Names of files and strategies are no markup, and numbers need no colours of their own.
+_out = Console(highlight=False, markup=False, emoji=False)
+_err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def say(text: str = "") -> None:
+    _out.print(text, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """One line on stderr, whatever the text held."""
+    _err.print(" ".join(f"eplb: {text}".split()), soft_wrap=True)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The first column is names, the others numbers."""
+    if not is_terminal():
+        _show_plain([columns, *rows])
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if index else "left", no_wrap=not index)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    _out.print(table)
+
+
+def _show_plain(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[0] = row[0].ljust(widths[0])
+        say("  ".join(cells).rstrip())
+
+
+def show_reports(rows: dict[str, Report | str]) -> None:
+    """A row for each placement: its report, or in words why there is none."""
+    reports = [_report_row(name, report) for name, report in rows.items() if isinstance(report, Report)]
+    show_table(_COLUMNS, reports)
+    for name, report in rows.items():
+        if isinstance(report, str):
+            say(f"{name}: {report}")
+
+
+def _report_row(name: str, report: Report) -> tuple[str, ...]:
+    time = f"{report.microseconds / 1000:.2f} ms" if report.strategy else "-"
+    numbers = (
+        f"{report.imbalance_mean:.4f}",
+        f"{report.imbalance_worst:.4f}",
+        f"{report.gap_mean:.3%}",
+        f"{report.gap_worst:.3%}",
+        str(report.duplicates),
+    )
+    return (name, *numbers, time)
+
+
+def show_bars(layer: int, before: Floats, after: Floats) -> None:
+    """Loads over the mean of every GPU of one layer, before and after; of many GPUs the heaviest and the lightest."""
+    if not is_terminal():
+        return
+    order = np.argsort(-before, kind="stable")
+    shown = order if len(order) <= MOST_BARS else np.concatenate([order[: MOST_BARS // 2], order[-MOST_BARS // 2 :]])
+    which = "" if len(shown) == len(order) else f", the {MOST_BARS} heaviest and lightest of {len(order)}"
+    say(f"Load of the GPUs over their mean in layer {layer}, the worst one before{which}:")
+    table = Table(box=None, pad_edge=False)
+    largest = max(before.max(), after.max())
+    for column in ("", "before", "", "after", ""):
+        table.add_column(column, justify="left" if column else "right", ratio=1 if column else None)
+    for gpu in shown:
+        cells: list[Any] = [f"GPU {gpu}"]
+        for load, colour in ((before[gpu], "dark_orange"), (after[gpu], "cyan")):
+            cells += [Bar(float(largest), 0, float(load), color=colour), f"{load:.2f}"]
+        table.add_row(*cells)
+    _out.print(table)
+
+
+@contextmanager
+def progress(text: str, total: int | None = None) -> Iterator[Any]:
+    """A bar on stderr while the body runs, if that is a terminal; without a total it only shows that time passes.
+
+    Yields a function that tells what is being done and moves the bar on by `done`.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task: TaskID = bar.add_task(text, total=total)
+
+        def move(description: str, done: int = 0) -> None:
+            bar.update(task, description=description, advance=done)
+
+        yield move

@@ -1,0 +1,123 @@
+"""A picture of what a placement gained: the load of every GPU in every layer, before and after."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator
+
+from ._arrays import Floats
+from ._loads import relative_loads
+
+FORMATS = ("png", "svg", "pdf")
+# Blue has nothing to do, red makes all the others wait, grey is the mean.
+_COLOURS = "coolwarm"
+# Up to so many layers or GPUs each has its number, and each layer bars of its own.
+_FEW = 12
+_BEFORE, _AFTER, _BOUND = "#b40426", "#3b4cc0", "#222222"
+
+
+def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bound: Floats, *, title: str) -> None:
+    """Draws two heat maps, layers by GPUs, on one scale, and the imbalance of every layer beside them.
+
+    Args:
+        path: where to write it; the ending says the format, one of FORMATS.
+        before, after: loads [L,G].
+        bound: [L], proven lower bounds on the largest load, in the same unit.
+        title: what this is, the name of the file for instance.
+    """
+    mean = after.mean(axis=1)
+    lowest = np.divide(bound, mean, out=np.ones_like(mean), where=mean > 0)
+    before, after = relative_loads(before), relative_loads(after)
+    figure, (left, right, side, scale, key) = _make_axes(len(before))
+    largest = max(2.0, float(before.max()), float(after.max()))
+    norm = TwoSlopeNorm(1, 0, largest)
+    _draw_heat(left, before, norm, "Before")
+    image = _draw_heat(right, after, norm, "After")
+    left.set_ylabel("layer")
+    _draw_scale(figure, image, scale, largest)
+    _draw_imbalance(side, before.max(axis=1), after.max(axis=1), lowest)
+    for axes in (right, side):
+        axes.tick_params(labelleft=False)
+    handles = dict(zip(*reversed(side.get_legend_handles_labels()), strict=True))
+    names = ("before", "after", "proven limit")
+    key.legend([handles[name] for name in names], names, loc="center", ncols=3, frameon=False, fontsize=9)
+    inch = 1 / float(figure.get_figheight())
+    figure.text(0.5, 1 - 0.16 * inch, _headline(before, after), ha="center", va="top", fontsize=14, fontweight="bold")
+    figure.text(0.5, 1 - 0.48 * inch, title, ha="center", va="top", fontsize=9, color="#555555")
+    figure.savefig(path)
+
+
+def _make_axes(layers: int) -> tuple[Figure, list[Any]]:
+    """Two heat maps, the imbalance, the colour scale and the key: laid out in inches, so that text always has room."""
+    # One row is a strip; many rows are as high as a page.
+    rows = float(np.clip(1.0 + 0.09 * layers, 1.3, 5.6))
+    width, height = 12.5, rows + 2.5
+    figure = Figure(figsize=(width, height), dpi=120)
+    heights = {"top": (1.42, rows), "bottom": (0.62, 0.16)}
+    places = [("top", 0.75, 4.1), ("top", 5.1, 4.1), ("top", 9.6, 2.65), ("bottom", 0.75, 8.45), ("bottom", 9.6, 2.65)]
+    axes: list[Any] = []
+    for row, x, wide in places:
+        y, high = heights[row]
+        axes.append(figure.add_axes((x / width, y / height, wide / width, high / height)))
+    axes[4].axis("off")
+    return figure, axes
+
+
+def _headline(before: Floats, after: Floats) -> str:
+    was, now = before.max(axis=1).mean(), after.max(axis=1).mean()
+    return f"All GPUs wait for the busiest one: it carries {now:.3f}x the mean load, was {was:.2f}x"
+
+
+def _draw_heat(axes: Any, loads: Floats, norm: TwoSlopeNorm, name: str) -> Any:
+    image = axes.imshow(loads, norm=norm, cmap=_COLOURS, aspect="auto", interpolation="nearest")
+    least, most = f"{loads.min():.2f}x", f"{loads.max():.2f}x"
+    carried = f"GPUs carry {least} to {most}" if least != most else f"every GPU carries {most}"
+    axes.set_title(f"{name}: {carried} the mean", fontsize=11)
+    axes.set_xlabel("GPU")
+    axes.xaxis.set_major_locator(_whole_numbers(loads.shape[1]))
+    axes.yaxis.set_major_locator(_whole_numbers(len(loads)))
+    return image
+
+
+def _whole_numbers(count: int) -> Locator:
+    return FixedLocator(range(count)) if count <= _FEW else MaxNLocator(8, integer=True)
+
+
+def _draw_scale(figure: Figure, image: Any, axes: Any, largest: float) -> None:
+    bar = figure.colorbar(image, cax=axes, orientation="horizontal")
+    bar.set_ticks([0, 0.5, *_ticks_from_mean(largest)])
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "mean" if value == 1 else f"{value:g}x"))
+    bar.set_label("load of a GPU over the mean of its layer: blue GPUs wait, red ones are waited for")
+
+
+def _ticks_from_mean(largest: float) -> list[float]:
+    """The mean always has its tick, which an automatic choice would pass over when loads are far above it."""
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(1, largest)
+    return [1, *(float(tick) for tick in ticks if 1.01 < tick <= largest)]
+
+
+def _draw_imbalance(axes: Any, before: Floats, after: Floats, lowest: Floats) -> None:
+    layers = np.arange(len(before))
+    if len(layers) <= _FEW:
+        axes.barh(layers - 0.2, before - 1, 0.36, left=1, color=_BEFORE, label="before")
+        axes.barh(layers + 0.2, after - 1, 0.36, left=1, color=_AFTER, label="after")
+        axes.plot(lowest, layers + 0.2, color=_BOUND, marker="|", markersize=14, ls="", label="proven limit")
+    else:
+        axes.plot(before, layers, color=_BEFORE, label="before")
+        axes.plot(after, layers, color=_AFTER, label="after")
+        axes.plot(lowest, layers, color=_BOUND, ls=":", label="proven limit")
+        axes.fill_betweenx(layers, after, before, color=_BEFORE, alpha=0.12, lw=0)
+    axes.set_ylim(len(layers) - 0.5, -0.5)
+    axes.yaxis.set_major_locator(_whole_numbers(len(layers)))
+    axes.set_title("Imbalance: the busiest GPU", fontsize=11)
+    axes.set_xlabel("its load over the mean")
+    span = max(float(before.max()), float(after.max()), 1.1) - 1
+    axes.set_xlim(1 - 0.05 * span, 1 + 1.08 * span)
+    axes.set_xticks(_ticks_from_mean(1 + span))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+    axes.grid(alpha=0.25)

@@ -1,0 +1,55 @@
+"""What several test files use."""
+
+import os
+import sys
+from pathlib import Path
+
+import eplb
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+# Real router counts; not part of the repository.
+TRACES = ROOT.parent / "shared" / "data"
+# 600 560 120 ...: the best largest load is 196.67.
+PAIRS = [[600, 560, 120, 120, 20, 10, 10, 10]]
+
+
+def package_folder():
+    return Path(eplb.__file__).parent
+
+
+def child_environment(**changes):
+    """For programs that import the package from where this one did. None removes a variable."""
+    environment = {**os.environ, "PYTHONPATH": str(package_folder().parent), **changes}
+    return {name: value for name, value in environment.items() if value is not None}
+
+
+@pytest.fixture
+def context():
+    with eplb.Context() as made:
+        yield made
+
+
+@pytest.fixture
+def olmoe():
+    """Real counts that ship with the repository."""
+    return np.loadtxt(ROOT / "examples" / "data" / "olmoe-1b-7b_allenai_L3xE64.csv", delimiter=",")
+
+
+@pytest.fixture(scope="session")
+def available_strategies():
+    def has(strategy):
+        with eplb.Context() as made:
+            try:
+                made.solve(PAIRS, num_slots=16, num_gpus=8, strategy=strategy)
+            except eplb.Unavailable:
+                return False
+        return True
+
+    return [strategy for strategy in eplb.strategies() if has(strategy)]
+
+
+@pytest.fixture
+def python():
+    return sys.executable

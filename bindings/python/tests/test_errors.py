@@ -1,0 +1,121 @@
+"""Every error has a class of its own and a sentence that names what is wrong."""
+
+import pickle
+
+import eplb
+import numpy as np
+import pytest
+from conftest import PAIRS
+from eplb import _library
+from eplb._errors import error_for
+
+SIZES = {"num_slots": 16, "num_gpus": 8}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "builtin"),
+    [
+        ("invalid_argument", eplb.InvalidArgument, ValueError),
+        ("invalid_state", eplb.InvalidState, RuntimeError),
+        ("invalid_weight", eplb.InvalidWeight, ValueError),
+        ("invalid_placement", eplb.InvalidPlacement, ValueError),
+        ("unavailable", eplb.Unavailable, RuntimeError),
+        ("not_built", eplb.Unavailable, RuntimeError),
+        ("no_driver", eplb.Unavailable, RuntimeError),
+        ("no_device", eplb.Unavailable, RuntimeError),
+        ("out_of_memory", eplb.OutOfMemory, MemoryError),
+        ("device_out_of_memory", eplb.OutOfMemory, MemoryError),
+        ("device_error", eplb.DeviceError, RuntimeError),
+        ("internal_error", eplb.InternalError, RuntimeError),
+    ],
+)
+def test_class_of_status(status, kind, builtin):
+    error = error_for(_library.STATUSES[status], "EPLB_" + status.upper(), "text")
+    assert type(error) is kind
+    assert isinstance(error, eplb.Error)
+    assert isinstance(error, builtin)
+    assert (error.text, str(error), error.code) == ("text", "text", _library.STATUSES[status])
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.text, copy.code, copy.status) == (kind, "text", error.code, error.status)
+
+
+def test_every_status_has_a_class():
+    errors = {name for name in _library.STATUSES if name != "ok"}
+    assert all(type(error_for(1, "EPLB_" + name.upper(), "")) is not eplb.Error for name in errors)
+
+
+def test_status_of_a_later_library():
+    assert type(error_for(99, "unknown status", "text")) is eplb.Error
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"strategy": "gredy"}, f"strategy is 'gredy', must be one of {', '.join(eplb.strategies())}"),
+        ({"strategy": 1}, "strategy is 1, must be one of"),
+        ({"strategy": ["greedy"]}, "strategy is ['greedy'], must be one of"),
+        ({"policy": "local"}, f"policy is 'local', must be one of {', '.join(eplb.policies())}"),
+        ({"effort": "much"}, f"effort is 'much', must be one of {', '.join(eplb.efforts())}"),
+        ({"bound": "tight"}, f"bound is 'tight', must be one of {', '.join(eplb.bounds())}"),
+        ({"num_slots": 16.0}, "num_slots is 16.0, must be an integer"),
+        ({"num_slots": "16"}, "num_slots is '16', must be an integer"),
+        ({"num_gpus": 2**63}, "num_gpus is 9223372036854775808, must be -9223372036854775808 to 9223372036854775807"),
+        ({"num_nodes": None}, "num_nodes is None, must be an integer"),
+        ({"num_slots": 17}, "num_slots is 17, must be a multiple of num_gpus = 8 (16 or 24)"),
+        ({"seed": -1}, "seed is -1, must be 0 to 18446744073709551615"),
+        ({"seed": 2**64}, "seed is 18446744073709551616, must be 0 to 18446744073709551615"),
+        ({"max_replicas": 1.5}, "max_replicas is 1.5, must be an integer"),
+    ],
+)
+def test_bad_argument(context, change, text):
+    with pytest.raises(eplb.InvalidArgument) as raised:
+        context.solve(PAIRS, **{**SIZES, **change})
+    assert raised.value.text.startswith(text)
+    assert raised.value.status == "EPLB_INVALID_ARGUMENT"
+    # A refused call leaves nothing behind.
+    assert context.solve(PAIRS, **SIZES).physical_to_logical.shape == (1, 16)
+
+
+def test_names_in_capitals_and_numpy_integers(context):
+    plan = context.solve(PAIRS, num_slots=np.int32(16), num_gpus=np.uint8(8), strategy="GREEDY", policy="Global")
+    assert (plan.report.strategy, plan.report.policy) == ("greedy", "global")
+
+
+@pytest.mark.parametrize(
+    ("device", "kind", "text"),
+    [
+        ("gpu", eplb.InvalidArgument, "device is 'gpu', must be one of cpu, cuda, or like 'cuda:1'"),
+        ("cuda:", eplb.InvalidArgument, "device is 'cuda:'"),
+        ("cuda:-1", eplb.InvalidArgument, "device is 'cuda:-1'"),
+        (None, eplb.InvalidArgument, "device is 'None'"),
+        ("cpu:1", eplb.Unavailable, ""),
+    ],
+)
+def test_bad_device(device, kind, text):
+    with pytest.raises(kind) as raised:
+        eplb.Context(device)
+    assert raised.value.text.startswith(text)
+
+
+def test_cuda_says_why_not():
+    try:
+        eplb.Context("cuda:0").close()
+    except eplb.Unavailable as error:
+        assert error.status in ("EPLB_NOT_BUILT", "EPLB_NO_DRIVER", "EPLB_NO_DEVICE")
+        assert error.text
+
+
+@pytest.mark.parametrize("num_threads", [0, -1, "two", 1.0])
+def test_bad_threads(num_threads):
+    with pytest.raises(eplb.InvalidArgument, match="num_threads"):
+        eplb.Context(num_threads=num_threads)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_bad_weight_is_named(value):
+    weights = np.ones((4, 18))
+    weights[3, 17] = value
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 3, expert 17\]") as raised:
+        eplb.rebalance_experts(weights, 20, 1, 1, 4)
+    assert raised.value.status == "EPLB_INVALID_WEIGHT"
+    assert eplb.rebalance_experts(np.ones((4, 18)), 20, 1, 1, 4)[0].shape == (4, 20)

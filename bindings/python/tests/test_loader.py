@@ -1,0 +1,126 @@
+"""Finding the library: what is tried, in which order, and what is said when there is none."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, child_environment, package_folder
+from eplb import _library
+from eplb._header import Header
+
+HEADER = ROOT / "include" / "eplb.h"
+SHOW = "import eplb; from eplb import _library; print(_library.path)"
+
+
+def run(program=SHOW, **changes):
+    command = [sys.executable, "-W", "error", "-c", program]
+    # Not from here: python -c looks for modules in the current folder first.
+    return subprocess.run(command, cwd="/", env=child_environment(**changes), capture_output=True, text=True)
+
+
+def fake_library(folder, body):
+    """A library that is only what a test needs."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source, library = folder / "fake.c", folder / "libfake.so"
+    source.write_text(body)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    return str(library)
+
+
+def version_only(folder, version):
+    return fake_library(folder, f"int eplb_abi_version(void) {{ return {version}; }}\n")
+
+
+def test_environment_comes_first(tmp_path):
+    copy = shutil.copy(_library.path, tmp_path / "mine.so") if "/" in _library.path else pytest.skip("no file")
+    shutil.copy(HEADER, tmp_path / "eplb.h")
+    done = run(EPLB_LIBRARY=str(copy))
+    assert (done.stdout.strip(), done.stderr) == (str(copy), "")
+
+
+def test_header_of_an_installed_library(tmp_path):
+    if "/" not in _library.path:
+        pytest.skip("no file")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "include").mkdir()
+    copy = shutil.copy(_library.path, tmp_path / "lib" / "libeplb.so.0")
+    header = HEADER.read_text().replace("EPLB_STRATEGY_BEST = 6", "EPLB_STRATEGY_BEST = 6,\n  EPLB_STRATEGY_NEWER = 7")
+    (tmp_path / "include" / "eplb.h").write_text(header)
+    done = run("import eplb; print(eplb.strategies()[-1])", EPLB_LIBRARY=str(copy))
+    # A strategy that is new in the header is there in Python by itself.
+    assert done.stdout.strip() == "newer", done.stderr
+
+
+@pytest.mark.parametrize("path", ["/nowhere/libeplb.so.0", "", "libnothing_of_this_name.so"])
+def test_what_the_environment_names_is_not_there(path):
+    done = run(EPLB_LIBRARY=path)
+    assert done.returncode == 1
+    assert "ImportError: eplb cannot load the library named by EPLB_LIBRARY. Tried:" in done.stderr
+    assert repr(path) in done.stderr
+    # Nothing else was tried: whoever names one library does not want another.
+    assert "_native" not in done.stderr.split("Tried:")[1]
+
+
+def test_no_library_at_all(tmp_path):
+    shutil.copytree(package_folder(), tmp_path / "eplb", ignore=shutil.ignore_patterns("_native", "__pycache__"))
+    done = run(EPLB_LIBRARY=None, PYTHONPATH=str(tmp_path), LD_LIBRARY_PATH="")
+    if done.returncode == 0:
+        pytest.skip(f"this machine has a library of its own: {done.stdout.strip()}")
+    assert "ImportError: eplb cannot load the library. Tried:" in done.stderr
+    assert str(tmp_path / "eplb" / "_native" / "libeplb.so.0") in done.stderr
+    assert "'libeplb.so.0'" in done.stderr
+    assert "EPLB_LIBRARY" in done.stderr
+
+
+def test_no_library_file(tmp_path):
+    text = tmp_path / "text.so"
+    text.write_text("no ELF")
+    done = run(EPLB_LIBRARY=str(text))
+    assert done.returncode == 1
+    assert "ImportError" in done.stderr
+    assert str(text) in done.stderr
+
+
+def test_library_of_something_else(tmp_path):
+    done = run(EPLB_LIBRARY=fake_library(tmp_path, "int something;\n"))
+    assert "this is no libeplb" in done.stderr
+
+
+@pytest.mark.parametrize(("version", "text"), [(2 << 16, "2.0"), (7, "0.7"), ((1 << 16) + 3, None)])
+def test_version(tmp_path, version, text):
+    done = run("from eplb import _loader; _loader.load()", EPLB_LIBRARY=version_only(tmp_path, version))
+    if text is None:
+        # A later minor passes the check; that this one has nothing else is another matter.
+        assert "ABI" not in done.stderr
+    else:
+        assert f"its ABI is {text}, but this package needs 1.0 or a later 1.x" in done.stderr
+
+
+def test_header_that_cannot_be_read(tmp_path):
+    library = version_only(tmp_path, 1 << 16)
+    (tmp_path / "eplb.h").write_text("int broken(")
+    assert "cannot be read" in run(EPLB_LIBRARY=library).stderr
+
+
+def test_header_is_read_whole():
+    header = Header(HEADER.read_text())
+    for line in ("__cplusplus", "#", "/*"):
+        assert line not in header.declarations
+    assert header.constants["device_kind"] == {"cpu": 0, "cuda": 1}
+    assert header.constants["policy_reason"] == {"asked": 0, "groups_divide": 1, "groups_do_not": 2}
+    assert header.constants["dtype"] == {"float32": 0, "float64": 1, "int32": 2, "int64": 3}
+    # Constants of C, all of them, and each in one type only.
+    names = [name for values in header.full_names.values() for name in values.values()]
+    assert len(names) == len(set(names))
+    assert set(names) >= set(re.findall(r"\bEPLB_[A-Z0-9_]+(?= = )", HEADER.read_text()))
+
+
+def test_torch_and_the_tools_are_not_imported():
+    program = "import sys, eplb; eplb.rebalance_experts([[1.0, 2.0]], 2, 1, 1, 2); print(*sys.modules)"
+    modules = run(program).stdout.split()
+    assert "numpy" in modules
+    assert not {"torch", "typer", "rich", "matplotlib"} & set(modules)

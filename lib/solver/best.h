@@ -4,28 +4,23 @@
 #include "solver/fold.h"
 #include "solver/rules.h"
 #include "solver/tabu.h"
+#include "solver/tiny.h"
 
 EPLB_STAGE_BEGIN
 
 // Three or more slots per GPU: chains of quarters * S/4 + G/2 steps; a chain whose load is at most LB + LB/slack ends the
-// choice. Two: folds chains of fold_quarters * S/4 proposals.
+// choice. Two: folds chains of fold_quarters * S/4 proposals. Tiny problems: so many counts are tried on top.
 struct Effort {
-  int chains, quarters, slack, folds, fold_quarters;
+  int chains, quarters, slack, folds, fold_quarters, tiny_counts;
 };
 inline constexpr int kFewSlots = 128;  // at most so many: the largest effort is many short chains
-inline constexpr int kTiny = 32;       // at most so many: rounds cost nothing
 EPLB_FN Effort effort_of(int effort, int slots) {
-  if (effort == 0) return {2, 1, 100, 1, 3};
-  if (effort == 1) return {3, 7, 400, 1, 16};
-  return slots <= kFewSlots ? Effort{24, 4, 16384, 4, 40} : Effort{4, 24, 16384, 4, 40};
+  if (effort == 0) return {2, 1, 100, 1, 3, 512};
+  if (effort == 1) return {3, 7, 400, 1, 16, 1024};
+  return slots <= kFewSlots ? Effort{24, 4, 16384, 4, 40, 4096} : Effort{4, 24, 16384, 4, 40, 0};
 }
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {
-  const int steps = effort.quarters * slots / 4 + gpus / 2;
-  return slots <= kTiny ? more(steps, 256) : steps;
-}
-EPLB_FN int proposals_of(const Effort& effort, int slots) {
-  const int proposals = effort.fold_quarters * slots / 4;
-  return slots <= kTiny ? more(proposals, 2048) : proposals;
+  return more(effort.quarters * slots / 4 + gpus / 2, slots <= kTiny ? 4 * kPatience : 0);
 }
 
 struct BestRoom {
@@ -34,6 +29,7 @@ struct BestRoom {
   Fold fold;
   Packing packing;  // for the start: what Placement does not have
   View<int> partner;
+  CountList counts;
 
   EPLB_FN void lay_out(Arena& arena, int e, int s, int g) {
     search.lay_out(arena, e, s, g);
@@ -43,6 +39,7 @@ struct BestRoom {
     packing.open = arena.take<int>(g);
     packing.held = arena.take<int>(2 * g);
     partner = arena.take<int>(g);
+    if (s <= kTiny) counts.lay_out(arena, e);
   }
 };
 
@@ -100,9 +97,15 @@ struct NodeAnswer {
   View<int> expert, count;
 };
 
+template <class Team> EPLB_FN void write_answer(Team& team, const Placement& s, const NodeAnswer& out) {
+  team.for_each(s.p.slots, [&](int i) { out.expert[i] = s.p.expert[s.item[i]]; });
+  team.for_each(s.p.experts, [&](int e) { out.count[e] = s.p.count[e]; });
+}
+
+// Returns the largest load.
 template <class Team>
-EPLB_FN void search_chains(Team& team, BestRoom& room, const Effort& effort, CountChoice& choice, Chance chance,
-                           const NodeAnswer& out) {
+EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, CountChoice& choice, Chance chance,
+                          const NodeAnswer& out) {
   Search& search = room.search;
   const Positions& p = search.now.p;
   int best = kNever;
@@ -114,29 +117,64 @@ EPLB_FN void search_chains(Team& team, BestRoom& room, const Effort& effort, Cou
     run(team, search, steps_of(effort, p.slots, p.gpus));
     if (search.best < best) {
       best = search.best;
-      team.for_each(p.slots, [&](int s) { out.expert[s] = p.expert[search.now.item[s]]; });
-      team.for_each(p.experts, [&](int e) { out.count[e] = p.count[e]; });
+      write_answer(team, search.now, out);
     }
-    if (best <= choice.lower + choice.lower / effort.slack) return;
+    if (best <= choice.lower + choice.lower / effort.slack) break;
   }
+  return best;
+}
+
+// The pairs of counts, expert of position i beside that of its partner, if their largest load is below `best`; returns the
+// least of the two. (Keeping an expert from itself may cost something, which the search for counts does not see.)
+template <class Team>
+EPLB_FN int write_pairs(Team& team, View<int> size, View<int> owner, View<int> count, View<int> partner,
+                        const Positions& p, int best, const NodeAnswer& out) {
+  pair_up(team, owner, p.gpus, partner);
+  const int largest = team.most_of(p.gpus, [&](int g) { return size[g] + size[partner[g]]; });
+  if (largest >= best) return best;
+  team.for_each(p.gpus, [&](int g) {
+    out.expert[2 * g] = owner[g];
+    out.expert[2 * g + 1] = owner[partner[g]];
+  });
+  team.for_each(p.experts, [&](int e) { out.count[e] = count[e]; });
+  return largest;
 }
 
 template <class Team>
-EPLB_FN void search_folds(Team& team, BestRoom& room, const Effort& effort, int most, Chance chance, const NodeAnswer& out) {
+EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int most, Chance chance, const NodeAnswer& out) {
   const Positions& p = room.search.now.p;
   Fold& f = room.fold;
   int best = kNever;
   for (int chain = 0; chain < effort.folds; ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
-    search_fold(team, f, p, chance, most, proposals_of(effort, p.slots));
-    if (f.best >= best) continue;
-    best = f.best;
-    pair_up(team, f, room.partner);
-    team.for_each(p.gpus, [&](int g) {
-      out.expert[2 * g] = f.kept.owner[g];
-      out.expert[2 * g + 1] = f.kept.owner[room.partner[g]];
-    });
-    team.for_each(p.experts, [&](int e) { out.count[e] = f.kept.count[e]; });
+    search_fold(team, f, p, chance, most, effort.fold_quarters * p.slots / 4);
+    best = write_pairs(team, f.kept.size, f.kept.owner, f.kept.count, room.partner, p, best, out);
+  }
+  return best;
+}
+
+// Tries counts one after the other where the problem is tiny; `best` is the largest load so far.
+template <class Team>
+EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice, const Chance& chance,
+                        int best, const NodeAnswer& out) {
+  Search& search = room.search;
+  const Positions& p = search.now.p;
+  bool any = first_counts(team, room.counts, p, best);
+  for (int i = 0; i < effort.tiny_counts && any; ++i, any = next_counts(team, room.counts, p.experts)) {
+    if (!take_counts(team, room.counts, p, choice.most)) continue;
+    set_positions(team, p);
+    const int bound = counts_bound(team, p);
+    if (bound >= best) continue;
+    if (p.places == 2) {
+      best = write_pairs(team, p.size, p.expert, p.count, room.partner, p, best, out);
+      continue;
+    }
+    start<Integer>(team, search.now, room.packing);
+    begin(team, search, chance, choice.mean, choice.most, bound);
+    run(team, search, steps_of(effort, p.slots, p.gpus));
+    if (search.best >= best) continue;
+    best = search.best;
+    write_answer(team, search.now, out);
   }
 }
 
@@ -157,10 +195,17 @@ EPLB_FN void solve_best(Team& team, BestRoom& room, int experts, int slots, int 
   choice.mean = static_cast<int>(sum / gpus);
   choice.most = most;
   choice.lower = 0;
-  if (p.places > 2) return search_chains(team, room, effort, choice, chance, out);
-  count_by_rule(team, p, p.weight, room.rules, rule_of(0), choice.mean, most);
-  set_positions(team, p);
-  if (p.places == 2 && slots > experts) return search_folds(team, room, effort, most, chance, out);
+  int best = kNever;
+  if (p.places > 2) best = search_chains(team, room, effort, choice, chance, out);
+  if (p.places <= 2) {
+    count_by_rule(team, p, p.weight, room.rules, rule_of(0), choice.mean, most);
+    set_positions(team, p);
+  }
+  if (p.places == 2 && slots > experts) best = search_folds(team, room, effort, most, chance, out);
+  if (best < kNever) {
+    if (slots <= kTiny && slots > experts && best > 0) try_counts(team, room, effort, choice, chance, best, out);
+    return;
+  }
   team.for_each(slots, [&](int s) {
     const int g = s / p.places;
     out.expert[s] = p.expert[s % p.places == 0 ? g : slots - 1 - g];

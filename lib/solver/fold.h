@@ -287,13 +287,12 @@ EPLB_FN void search_fold(Team& team, Fold& f, const Positions& p, const Chance& 
   for (int i = 0; i < proposals && f.splits > 0; ++i) propose(team, f);
 }
 
-// The pairs of the kept counts: position i with slots - 1 - i. partner[i] is that of position i < pairs. An expert may meet
+// The pairs of counts whose positions belong to `owner`: position i with slots - 1 - i. partner[i] is that of position i < pairs. An expert may meet
 // itself only around the middle; such a pair changes partners with the nearest one outwards that has neither of them.
-template <class Team> EPLB_FN void pair_up(Team& team, const Fold& f, View<int> partner) {
+template <class Team> EPLB_FN void pair_up(Team& team, View<int> owner, int pairs, View<int> partner) {
   team.single([&] {
-    const View<int> owner = f.kept.owner;
-    for (int i = 0; i < f.pairs; ++i) partner[i] = f.slots - 1 - i;
-    for (int i = f.pairs - 1, j = i; i >= 0; --i) {
+    for (int i = 0; i < pairs; ++i) partner[i] = 2 * pairs - 1 - i;
+    for (int i = pairs - 1, j = i; i >= 0; --i) {
       if (owner[i] != owner[partner[i]]) continue;
       for (j = less(j, i); j >= 0; --j)
         if (owner[j] != owner[i] && owner[partner[j]] != owner[i]) break;

@@ -71,6 +71,16 @@ EPLB_FN bool holds(const Placement& s, int g, int e) {
   return false;
 }
 
+EPLB_FN int copies_on(const Placement& s, int g, int e) {
+  const int from = s.p.first[e], to = from + s.p.count[e];
+  int copies = 0;
+  for (int k = 0; k < s.p.places; ++k) {
+    const int i = s.item[g * s.p.places + k];
+    copies += i >= from && i < to;
+  }
+  return copies;
+}
+
 // Does GPU g keep a replica of expert e when `out` and `out2` have left it?
 template <class Team>
 EPLB_FN bool keeps(Team& team, const Placement& s, int g, int e, int out, int out2) {
@@ -114,7 +124,7 @@ template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int 
 }
 
 // The start: longest first, copies apart while they can be; then each duplicate, GPU by GPU and slot by slot, changes places
-// with the position that leaves the least larger load and makes no other (ties: lowest position).
+// with the position that leaves the least larger load and makes no other, or is one itself (ties: lowest position).
 template <class Number, class Team> EPLB_FN void start(Team& team, const Placement& s, Packing packing) {
   packing.items = s.p.slots;
   packing.packs = s.p.gpus;
@@ -133,7 +143,7 @@ template <class Number, class Team> EPLB_FN void start(Team& team, const Placeme
       if (s.p.count[e] == 1 || slot_of_expert(team, s, g, e) >= k) continue;
       auto value = [&](int q) {
         const int h = s.gpu[q], d = s.p.size[p] - s.p.size[q];
-        const bool fits = h != g && !holds(s, h, e) && !holds(s, g, s.p.expert[q]);
+        const bool fits = h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
         return fits ? -more(s.load[g] - d, s.load[h] + d) : -kNever;
       };
       const int least = team.most_of(s.p.slots, value);

@@ -18,9 +18,8 @@ struct FoldState {
   View<int> count, first;  // by expert
 
   EPLB_FN void lay_out(Arena& arena, int e, int s) {
-    constexpr int kBefore = kAhead;  // mirrored loads look before the first position
-    size = arena.take<int>(s + kBefore).from(kBefore);
-    owner = arena.take<int>(s + kBefore).from(kBefore);
+    size = arena.take_behind_room<int>(s);  // mirrored loads look before the first position
+    owner = arena.take<int>(s);
     count = arena.take<int>(e);
     first = arena.take<int>(e);
   }

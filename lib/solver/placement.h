@@ -123,6 +123,8 @@ template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int 
   });
 }
 
+inline constexpr int kRepairPlaces = 64;  // with more slots on a GPU copies are apart already, or cannot be
+
 // The start: longest first, copies apart while they can be; then each duplicate, GPU by GPU and slot by slot, changes places
 // with the position that leaves the least larger load and makes no other, or is one itself (ties: lowest position).
 template <class Number, class Team> EPLB_FN void start(Team& team, const Placement& s, Packing packing) {
@@ -136,7 +138,7 @@ template <class Number, class Team> EPLB_FN void start(Team& team, const Placeme
   packing.load = s.load;
   place_longest_first<Number>(team, packing, [&](int i) { return s.p.count[s.p.expert[i]]; });
   settle(team, s);
-  if (s.p.slots == s.p.experts) return;
+  if (s.p.slots == s.p.experts || s.p.places > kRepairPlaces) return;
   for (int g = 0; g < s.p.gpus; ++g)
     for (int k = 1; k < s.p.places; ++k) {
       const int p = s.item[g * s.p.places + k], e = s.p.expert[p];

@@ -105,6 +105,11 @@ class Arena {
     used_ += (n * static_cast<int64_t>(sizeof(T)) + kRoom + kAlign - 1) / kAlign * kAlign;
     return {reinterpret_cast<T*>(piece)};
   }
+  // For arrays that are looked at through a Mirrored view: a vector may read before the beginning.
+  template <class T> EPLB_FN View<T> take_behind_room(int64_t n) {
+    used_ += kRoom;
+    return take<T>(n);
+  }
   EPLB_FN int64_t used() const { return used_; }
 
   static constexpr int64_t kAlign = 64,

@@ -11,7 +11,7 @@ Words: L layers, E experts, S slots (places for one expert's parameters), G GPUs
 expert; its replicas share it evenly. A load is the sum over the replicas on a GPU. eplb.h says all of it.
 """
 
-from . import _library
+from ._backends import Backend, backends, bounds, efforts, library_version, policies, strategies
 from ._context import Context
 from ._errors import (
     DeviceError,
@@ -28,19 +28,11 @@ from ._plan import Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
 
-__version__ = _library.version()
-
-# Names of the header's constants; what of them this version has, a solve tells.
-STRATEGIES = tuple(_library.STRATEGIES)
-EFFORTS = tuple(_library.EFFORTS)
-POLICIES = tuple(_library.POLICIES)
-BOUND_KINDS = tuple(_library.BOUND_KINDS)
+# The package and the library are built and released as one.
+__version__ = library_version()
 
 __all__ = [
-    "BOUND_KINDS",
-    "EFFORTS",
-    "POLICIES",
-    "STRATEGIES",
+    "Backend",
     "Context",
     "DeviceError",
     "Error",
@@ -53,6 +45,12 @@ __all__ = [
     "Plan",
     "Report",
     "Unavailable",
+    "backends",
+    "bounds",
+    "efforts",
+    "library_version",
+    "policies",
     "rebalance_experts",
+    "strategies",
     "synchronize",
 ]

@@ -16,6 +16,9 @@ def main() -> None:
         if module not in _EXTRA:
             raise
         sys.exit(_missing(module))
+    except KeyboardInterrupt:
+        # Imports take longer than small solves.
+        sys.exit(130)
     sys.exit(_command.run(sys.argv[1:]))
 
 

@@ -16,11 +16,11 @@ from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
 from ._context import Context
-from ._errors import Error, InvalidWeight, Unavailable
+from ._errors import Error, InvalidArgument, InvalidPlacement, InvalidWeight, Unavailable
 from ._library import STRATEGIES
 from ._loads import gpu_loads, placement_before, relative_loads, sum_windows
 from ._plan import Plan
-from ._plan_file import check_folder, check_plan_path, read_plan, write_plan
+from ._plan_file import check_output, check_plan_path, read_plan, write_plan
 from ._report import Report
 from ._weight_file import FileError, os_error_text, read_weights
 from .sample import sample_weights
@@ -49,11 +49,17 @@ Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
+# Far above any model, far below what fills a machine's memory.
+_MOST_SAMPLES = 2**24
+
 
 def run(arguments: list[str]) -> int:
     """Runs a command line; returns its exit code. What is wrong with it is one sentence on stderr."""
     try:
-        app(arguments or ["--help"], prog_name="eplb", standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name="eplb", standalone_mode=False)
+        if sys.stdout is not None:
+            # A full disk shows here, where it can still be told, and not when Python exits.
+            sys.stdout.flush()
     except (FileError, Error) as error:
         _terminal.complain(str(error))
         return 2
@@ -61,23 +67,39 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read our output has had enough; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 1
+    except OSError as error:
+        # Files have their own errors, so what is left is where the output goes.
+        _leave_output()
+        _terminal.complain(os_error_text(Path("standard output"), error))
+        return 2
     except Exception as error:
         # What typer raises about arguments; its class has moved between versions, this has stayed.
         if not hasattr(error, "format_message"):
             raise
         _terminal.complain(error.format_message())
         return 2
-    return 0
+    # typer turns an interrupt into a code that it returns.
+    return code if isinstance(code, int) else 0
+
+
+def _leave_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """A bad weight is the fault of the file that it came from."""
+def _naming(file: Path, plan: Path | None = None) -> Iterator[None]:
+    """A bad weight is the fault of the file that it came from, a bad placement that of its plan."""
     try:
         yield
     except InvalidWeight as error:
+        raise FileError(f"{file}: {error}") from None
+    except InvalidPlacement as error:
+        raise FileError(f"{plan}: {error}" if plan else str(error)) from None
+    except InvalidArgument as error:
+        if not str(error).startswith("weights has dtype"):
+            raise
         raise FileError(f"{file}: {error}") from None
 
 
@@ -90,7 +112,7 @@ def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Re
 
 def _check_picture(path: Path) -> None:
     """Before the work, not after it."""
-    check_folder(path)
+    check_output(path)
     try:
         from .picture import FORMATS
     except ModuleNotFoundError as error:
@@ -249,7 +271,7 @@ def evaluate(
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     if len(placement) != weights.shape[-2]:
         raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
-    with _naming(file), Context() as context:
+    with _naming(file, plan), Context() as context:
         report = context.evaluate(placement, weights, **problem, bound=bound)
     if json_output:
         _print_json({"file": str(file), "plan": str(plan), **report.to_dict()})
@@ -284,7 +306,9 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same file.")] = 0,
 ) -> None:
     """Makes up weights that look like those of DeepSeek-V3, and writes them as CSV."""
-    check_folder(output)
+    check_output(output)
+    if layers * experts > _MOST_SAMPLES:
+        raise FileError(f"--layers {layers} times --experts {experts} is above {_MOST_SAMPLES} values")
     rows = sample_weights(layers, experts, seed).tolist()
     try:
         output.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="ascii")

@@ -74,6 +74,22 @@ class Context:
         finally:
             self._lock.release()
 
+    def upload(self, weights: Any) -> None:
+        """Copies weights into the context, for any number of solves and evaluations that are given None.
+
+        A plan that was solved before stays valid; after an error the context is as it was.
+
+        Args:
+            weights: as for solve.
+
+        Raises:
+            InvalidArgument: a type or number of dimensions that cannot be.
+            InvalidWeight: naming layer and expert.
+        """
+        array, _ = weights_to_host(weights)
+        with self._use() as session:
+            self._upload(session, array)
+
     def _upload(self, session: Session, weights: Array) -> None:
         session.upload(weights)
         windows = 0 if weights.ndim == 3 else ()
@@ -82,11 +98,11 @@ class Context:
     def solve(
         self,
         weights: Any,
-        *,
         num_slots: int,
         num_gpus: int,
         num_nodes: int = 1,
         num_groups: int = 1,
+        *,
         strategy: str | None = None,
         policy: str = "auto",
         effort: str = "normal",
@@ -98,7 +114,8 @@ class Context:
 
         Args:
             weights: [L,E], the tokens routed to each expert, or [T,L,E], windows that are summed. torch, numpy, any
-                DLPack array or nested lists; float32, float64, int32, int64, and what these can hold.
+                DLPack array or nested lists; float32, float64, int32, int64, and what these can hold: float16,
+                bfloat16, smaller and unsigned integers, but no bool. None takes what was uploaded last.
             num_slots: slots of a layer over all GPUs: at least E, a multiple of num_gpus.
             num_gpus: GPUs that the slots are on.
             num_nodes: nodes that the GPUs are on.
@@ -116,9 +133,10 @@ class Context:
         Raises:
             InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
             InvalidWeight: naming layer and expert.
+            InvalidState: no weights yet, or the context is closed or in use by another thread.
             Unavailable: this version does not have the strategy, effort or bound kind.
         """
-        array, _ = weights_to_host(weights)
+        array = None if weights is None else weights_to_host(weights)[0]
         problem = {
             "num_slots": num_slots,
             "num_gpus": num_gpus,
@@ -130,12 +148,13 @@ class Context:
         with self._use() as session:
             session.set_problem(**problem)
             session.set_options(strategy, effort, seed, max_replicas)
-            self._upload(session, array)
+            if array is not None:
+                self._upload(session, array)
             session.solve()
             self._last_problem = problem
-            return self._fetch_plan(session, array.shape[-1])
+            return self._fetch_plan(session)
 
-    def _fetch_plan(self, session: Session, num_experts: int) -> Plan:
+    def _fetch_plan(self, session: Session) -> Plan:
         gpu_load = session.floats("gpu_load")
         report = make_report(
             session.report(),
@@ -144,14 +163,14 @@ class Context:
             session.ints("duplicates"),
             gpu_load.mean(axis=1),
         )
-        placement = session.ints("physical_to_logical")
+        placement, count = session.ints("physical_to_logical"), session.ints("replica_count")
         return Plan(
             physical_to_logical=placement,
-            replica_count=session.ints("replica_count"),
+            replica_count=count,
             replica_slots=session.ints("replica_slots"),
             gpu_load=gpu_load,
             report=report,
-            max_replicas=session.options.max_replicas or placement.shape[1] - num_experts + 1,
+            max_replicas=session.options.max_replicas or placement.shape[1] - count.shape[1] + 1,
         )
 
     def evaluate(
@@ -200,10 +219,10 @@ class Context:
             session.set_problem(**{**problem, "num_slots": placement.shape[1]})
             if array is not None:
                 self._upload(session, array)
-            c_report, imbalance, bound, duplicates = session.evaluate(placement)
+            c_report, imbalance, bounds, duplicates = session.evaluate(placement)
             assert self._layer_sums is not None, "C refuses to evaluate before an upload"
             mean_load = self._layer_sums / session.problem.num_gpus
-            return make_report(c_report, imbalance, bound, duplicates, mean_load)
+            return make_report(c_report, imbalance, bounds, duplicates, mean_load)
 
     def synchronize(self) -> None:
         """Waits until everything asked of the context is done, and raises what only the device could tell, once."""

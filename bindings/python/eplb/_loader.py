@@ -69,6 +69,20 @@ def _check_version(lib: Any) -> None:
         raise _Refused(f"its ABI is {major}.{minor}, but this package needs {MAJOR}.{MINOR} or a later {MAJOR}.x")
 
 
+def _check_structs(ffi: Any, lib: Any, header: Header) -> None:
+    """A header of another library would have us read its structs at the wrong places."""
+    error = ffi.new("eplb_error *")
+    for name in header.structs:
+        size = ffi.sizeof(name)
+        try:
+            status = getattr(lib, f"{name}_init")(ffi.new(f"{name} *"), size, error)
+        except AttributeError:
+            raise _Refused(f"it has no {name}_init, which the eplb.h found for it declares") from None
+        if status:
+            text = ffi.string(error.text).decode("utf-8", "replace")
+            raise _Refused(f"the eplb.h found for it has {name} of {size} bytes: {text}")
+
+
 def _open(library: str) -> tuple[Any, Any, Header]:
     if not library:
         raise _Refused("it is empty")
@@ -85,6 +99,7 @@ def _open(library: str) -> tuple[Any, Any, Header]:
     except OSError as error:
         raise _Refused(str(error)) from None
     _check_version(lib)
+    _check_structs(ffi, lib, header)
     return ffi, lib, header
 
 

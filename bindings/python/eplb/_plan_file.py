@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,17 @@ def check_plan_path(path: Path) -> None:
     """Before the work, not after it."""
     if path.suffix.lower() not in (".npz", ".json"):
         raise FileError(f"{path}: a plan is written as .npz or .json")
-    check_folder(path)
+    check_output(path)
 
 
-def check_folder(path: Path) -> None:
+def check_output(path: Path) -> None:
+    """Before the work, not after it: could a file be written here, as far as looking tells."""
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise FileError(f"{path}: permission denied")
 
 
 def write_plan(path: Path, plan: Plan, settings: dict[str, Any]) -> None:

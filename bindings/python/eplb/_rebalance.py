@@ -40,6 +40,8 @@ def rebalance_experts(
 
     Args:
         weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts], which are summed.
+            float32, float64, int32, int64, and what these can hold: float16, bfloat16, smaller and unsigned integers,
+            but no bool.
         num_replicas: replicas of all experts together, which is the number of slots: a multiple of num_gpus.
         num_groups: equal groups of consecutive experts.
         num_nodes: nodes that the GPUs are on.

@@ -55,6 +55,10 @@ class Report:
     gap: Floats = dataclasses.field(repr=False)
     layer_duplicates: Ints = dataclasses.field(repr=False)
 
+    def summary(self) -> dict[str, Any]:
+        """What is over all layers, as plain Python numbers and strings, ready for JSON."""
+        return {name: value for name, value in self.to_dict().items() if not isinstance(value, list)}
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain Python numbers, strings and lists, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

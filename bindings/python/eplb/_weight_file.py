@@ -57,7 +57,9 @@ def load_numpy(path: Path) -> Array | dict[str, Array]:
     except OSError as error:
         raise FileError(os_error_text(path, error)) from None
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise FileError(f"{path}: no numpy file that can be read: {error}") from None
+        # numpy takes whatever it does not know for a pickle, and advises to load that unsafely.
+        reason = "pickled objects, or something else entirely" if "pickle" in str(error) else str(error)
+        raise FileError(f"{path}: no numpy file that can be read: {reason}") from None
 
 
 def _only_array(path: Path, arrays: dict[str, Array]) -> Array:

@@ -1,16 +1,35 @@
 """What several test files use."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
 
-import eplb
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 # Real router counts; not part of the repository.
 TRACES = ROOT.parent / "shared" / "data"
+FILE = "libeplb.so.0"
+
+
+def find_package():
+    """Makes the package importable from a checkout that was built but not installed."""
+    if importlib.util.find_spec("eplb") is None:
+        sys.path.insert(0, str(ROOT / "bindings" / "python"))
+    folders = importlib.util.find_spec("eplb").submodule_search_locations
+    if "EPLB_LIBRARY" in os.environ or any((Path(folder) / "_native" / FILE).exists() for folder in folders):
+        return
+    built = [ROOT / "build" / "release" / FILE, ROOT / "build" / FILE]
+    found = next((library for library in built if library.exists()), None)
+    if found is not None:
+        os.environ["EPLB_LIBRARY"] = str(found)
+
+
+find_package()
+import eplb  # noqa: E402
+
 # 600 560 120 ...: the best largest load is 196.67.
 PAIRS = [[600, 560, 120, 120, 20, 10, 10, 10]]
 

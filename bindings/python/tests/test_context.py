@@ -1,6 +1,8 @@
 """Context, Plan and Report."""
 
 import gc
+import json
+import re
 import threading
 
 import eplb
@@ -37,6 +39,32 @@ def test_report(context):
     assert set(plain) == set(report.__dataclass_fields__)
     assert "imbalance_mean" in repr(report)
     assert "array" not in repr(report)
+
+
+def test_summary_holds_no_arrays(context):
+    report = context.solve(PAIRS, **SIZES).report
+    summary = report.summary()
+    assert summary["imbalance_mean"] == report.imbalance_mean
+    assert json.loads(json.dumps(summary)) == summary
+    assert set(report.to_dict()) - set(summary) == {"imbalance", "bound", "gap", "layer_duplicates"}
+
+
+def test_one_upload_serves_many_solves(context):
+    with pytest.raises(eplb.InvalidState):
+        context.solve(None, **SIZES)
+    context.upload(PAIRS)
+    expected = {name: context.solve(PAIRS, **SIZES, strategy=name) for name in ("greedy", "lpt_swap")}
+    context.upload(PAIRS)
+    for name, plan in expected.items():
+        again = context.solve(None, 16, 8, strategy=name)
+        assert np.array_equal(again.physical_to_logical, plan.physical_to_logical)
+    bad = np.array(PAIRS, float)
+    bad[0, 3] = np.nan
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 0, expert 3\]"):
+        context.upload(bad)
+    # What was refused has not replaced what was there.
+    assert context.solve(None, 16, 8).report.imbalance_mean > 0
+    assert context.evaluate(plan.physical_to_logical).gap[0] == pytest.approx(plan.report.gap[0])
 
 
 def test_cap(context):
@@ -158,3 +186,19 @@ def test_constants_come_from_the_header():
     assert eplb.policies() == ("auto", "hierarchical", "global")
     assert eplb.efforts() == ("fast", "normal", "max")
     assert "simple" in eplb.bounds()
+
+
+def test_backends():
+    backends = eplb.backends()
+    assert set(backends) == {"cpu", "cuda"}
+    cpu, cuda = backends["cpu"], backends["cuda"]
+    assert (cpu.built, cpu.usable, cpu.status, cpu.num_devices) == (True, True, "EPLB_OK", 1)
+    assert cuda.usable == (cuda.status == "EPLB_OK")
+    for backend in backends.values():
+        assert backend.text
+        assert len(backend.device_names) == backend.num_devices
+
+
+def test_version():
+    assert eplb.library_version() == eplb.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", eplb.library_version())

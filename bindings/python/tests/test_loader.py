@@ -100,6 +100,23 @@ def test_version(tmp_path, version, text):
         assert f"its ABI is {text}, but this package needs 1.0 or a later 1.x" in done.stderr
 
 
+def test_structs_of_another_header(tmp_path):
+    """A struct that the library refuses, here one below the sizes of 1.0, is found by the import, not by a solve."""
+    if "/" not in _library.path:
+        pytest.skip("no file")
+    copy = shutil.copy(_library.path, tmp_path / "libeplb.so.0")
+    shorter = HEADER.read_text().replace("  int64_t num_groups; ", "  // ")
+    (tmp_path / "eplb.h").write_text(re.sub(r"//.*", "", shorter))
+    done = run(EPLB_LIBRARY=str(copy))
+    assert done.returncode == 1
+    assert "the eplb.h found for it has eplb_problem of 40 bytes" in done.stderr
+
+
+def test_function_of_another_header(tmp_path):
+    done = run(EPLB_LIBRARY=version_only(tmp_path, 1 << 16))
+    assert "it has no eplb_backend_init, which the eplb.h found for it declares" in done.stderr
+
+
 def test_header_that_cannot_be_read(tmp_path):
     library = version_only(tmp_path, 1 << 16)
     (tmp_path / "eplb.h").write_text("int broken(")

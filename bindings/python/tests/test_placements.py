@@ -74,6 +74,17 @@ def test_layers_do_not_depend_on_each_other(available_strategies, question, data
             assert np.array_equal(alone[0], whole[layer])
 
 
+@pytest.mark.parametrize("weights", [[1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [3.0, 2.0, 1.0, 0.0, 0.0, 0.0]])
+@pytest.mark.parametrize(("gpus", "slots_per_gpu"), [(2, 3), (2, 4), (4, 2), (4, 4)])
+def test_node_without_any_weight(available_strategies, weights, gpus, slots_per_gpu):
+    """A development build divided by the load of such a node."""
+    problem = {"num_slots": gpus * slots_per_gpu, "num_gpus": gpus, "num_nodes": 2, "num_groups": 2}
+    for strategy in available_strategies:
+        with eplb.Context() as context:
+            plan = context.solve([weights], **problem, strategy=strategy)
+        check_plan([weights], plan, problem)
+
+
 def traces():
     files = sorted(TRACES.glob("*.csv")) + sorted(TRACES.glob("*.npz"))
     if not files:

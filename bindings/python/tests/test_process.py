@@ -130,14 +130,14 @@ def test_nothing_leaks():
     weights = sample_weights(58, 256)
 
     def cycles(count):
-        for _ in range(count):
+        for index in range(count):
             context = eplb.Context(num_threads=2)
             plan = context.solve(weights, num_slots=288, num_gpus=32)
             context.evaluate(plan.physical_to_logical)
             with pytest.raises(eplb.InvalidArgument):
                 context.solve(weights, num_slots=289, num_gpus=32)
             # Every other one is left to the garbage collector.
-            if count % 2:
+            if index % 2:
                 context.close()
 
     cycles(40)

@@ -1,0 +1,106 @@
+"""The command in bad surroundings: full disks, interrupts, outputs that cannot be, files that are no data."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, child_environment
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+from eplb import _command
+
+OLMOE = str(ROOT / "examples" / "data" / "olmoe-1b-7b_allenai_L3xE64.csv")
+CLUSTER = ["--slots", "80", "--gpus", "16"]
+
+
+def start(*arguments, **options):
+    command = [sys.executable, "-m", "eplb", *map(str, arguments)]
+    return subprocess.Popen(command, env=child_environment(), stderr=subprocess.PIPE, text=True, **options)
+
+
+def refused(capsys, *arguments):
+    assert _command.run([str(argument) for argument in arguments]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1
+    return written.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["info"], ["info", "--json"], ["solve", OLMOE, *CLUSTER], ["solve", OLMOE, *CLUSTER, "--json"]]
+)
+def test_full_disk(arguments):
+    with open("/dev/full", "w") as full, start(*arguments, stdout=full) as process:
+        _, said = process.communicate()
+    assert process.returncode == 2
+    assert said == "eplb: standard output: no space left on device\n"
+
+
+def test_interrupt_while_the_command_is_loaded():
+    program = (
+        "import eplb, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'eplb._command': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from eplb.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_interrupt_of_a_command(monkeypatch, capsys):
+    def interrupt(path):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(_command, "read_weights", interrupt)
+    assert _command.run(["solve", OLMOE, *CLUSTER]) == 130
+    written = capsys.readouterr()
+    assert (written.out.strip(), written.err.strip()) == ("", "")
+
+
+@pytest.mark.parametrize("option", [("-o", "plan.npz"), ("-o", "plan.json"), ("--picture", "plan.png")])
+def test_output_is_looked_at_before_the_work(monkeypatch, capsys, tmp_path, option):
+    if option[0] == "--picture":
+        pytest.importorskip("matplotlib")
+    monkeypatch.setattr(_command, "read_weights", lambda path: pytest.fail("the work has begun"))
+    path = tmp_path / option[1]
+    path.mkdir()
+    assert "is a directory" in refused(capsys, "solve", OLMOE, *CLUSTER, option[0], path)
+    path.rmdir()
+    if os.geteuid() != 0:
+        path.touch()
+        path.chmod(0o400)
+        assert "permission denied" in refused(capsys, "solve", OLMOE, *CLUSTER, option[0], path)
+
+
+def test_sample_that_would_fill_the_memory(capsys, tmp_path):
+    path = tmp_path / "weights.csv"
+    arguments = ["sample", "--layers", 2**20, "--experts", 2**20, "-o", path]
+    assert "--layers 1048576 times --experts 1048576" in refused(capsys, *arguments)
+    assert not path.exists()
+
+
+def test_sentence_names_the_file(capsys, tmp_path):
+    words, plan = tmp_path / "words.npy", tmp_path / "plan.npy"
+    np.save(words, np.array([["a", "b"]]))
+    np.save(plan, np.full((3, 80), 64))
+    assert refused(capsys, "solve", words, "--slots", 4, "--gpus", 2).startswith(f"eplb: {words}: weights has dtype")
+    assert refused(capsys, "evaluate", OLMOE, plan, "--gpus", 16).startswith(f"eplb: {plan}: placement[layer 0")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_never_advises_to_unpickle(capsys, tmp_path, suffix):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(b"x")
+    sentence = refused(capsys, "solve", path, "--slots", 4, "--gpus", 2)
+    assert str(path) in sentence
+    assert "unsafe" not in sentence

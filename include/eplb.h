@@ -141,7 +141,8 @@ typedef int32_t eplb_bound_kind;
 enum {
   EPLB_BOUND_SIMPLE = 0,    /* the largest of: mean load, largest replica of the best counts (D'Hondt), pigeonhole */
   EPLB_BOUND_THRESHOLD = 1, /* two slots per GPU: which pairs must exceed a threshold; slower, closer */
-  EPLB_BOUND_NODE = 2       /* hierarchical: the simple bound of the nodes, over all ways to put groups on nodes */
+  EPLB_BOUND_NODE = 2       /* reported, not asked for: the simple one, and under a hierarchical policy the mean load of the
+                               heaviest node over all ways to put groups on nodes, where these could be gone through */
 };
 
 /* What can be fetched. Int maps come as EPLB_INT32 or EPLB_INT64, the others as EPLB_FLOAT64. */

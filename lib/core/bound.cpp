@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <utility>
+
+#include "solver/group_search.h"
 
 namespace eplb {
 namespace {
@@ -125,6 +128,24 @@ double simple_bound(const std::vector<double>& weights, int64_t slots, int64_t g
   }
   if (extras == 0 && per_gpu > 1) bound = std::max(bound, heaviest_together(descending, gpus, per_gpu));
   return bound * (1 - 0x1p-40);
+}
+
+double node_bound(const std::vector<double>& weights, int64_t gpus, int64_t nodes, int64_t groups) {
+  const size_t each = weights.size() / static_cast<size_t>(groups);
+  std::vector<double> sums(groups);
+  double total = 0;
+  for (size_t e = 0; e < weights.size(); ++e) sums[e / each] += weights[e];
+  for (const double sum : sums) total += sum;
+  if (!(total > 0)) return 0;
+  // In units that are rounded down: the heaviest node of the best way can only get lighter by that.
+  const double unit = total / static_cast<double>(1 << 30);
+  std::vector<int> size(groups), node(groups), best(groups), sum(nodes), used(nodes);
+  for (int64_t g = 0; g < groups; ++g) size[g] = static_cast<int>(sums[g] / unit * (1 - 0x1p-40));
+  solver::GroupWalk walk({{node.data()}, {best.data()}, {sum.data()}, {used.data()}}, {size.data()},
+                         static_cast<int>(groups), static_cast<int>(nodes), std::numeric_limits<int>::max());
+  walk.run();
+  if (!walk.proven()) return 0;
+  return walk.best() * unit * (1 - 0x1p-40) * static_cast<double>(nodes) / static_cast<double>(gpus);
 }
 
 }  // namespace eplb

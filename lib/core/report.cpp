@@ -43,7 +43,11 @@ LayerScore LayerScorer::score(const Weights& weights, int64_t layer, const int32
 
 double LayerScorer::bound(const Weights& weights, int64_t layer) {
   for (int64_t e = 0; e < problem_.experts; ++e) weights_[e] = weights.at(layer, e);
-  return simple_bound(weights_, problem_.slots, problem_.gpus);
+  const double simple = simple_bound(weights_, problem_.slots, problem_.gpus);
+  if (problem_.nodes == 1) return simple;
+  const double node = node_bound(weights_, problem_.gpus, problem_.nodes, problem_.groups);
+  nodes_proven_ = node > 0 || simple == 0;
+  return std::max(simple, node);
 }
 
 int64_t LayerScorer::unavoidable() const {
@@ -58,12 +62,14 @@ void fill_report(const Weights& weights, const Problem& problem, const int32_t* 
   LayerScorer scorer(problem);
   DuplicateCounter counter(problem);
   double imbalance = 0, gap = 0, bound_sum = 0;
+  bool nodes_proven = problem.nodes > 1;
   report.imbalance_worst = report.gap_worst = 0;
   report.duplicates = report.duplicates_unavoidable = 0;
   for (int64_t l = 0; l < weights.layers; ++l) {
     const int32_t* row = placement + l * problem.slots;
     const LayerScore score = scorer.score(weights, l, row);
     const double bound = scorer.bound(weights, l);
+    nodes_proven &= scorer.nodes_proven();
     const int64_t duplicates = counter.count(row);
     const double layer_gap = bound > 0 ? score.largest / bound - 1 : 0;
     imbalance += score.imbalance;
@@ -86,7 +92,7 @@ void fill_report(const Weights& weights, const Problem& problem, const int32_t* 
   report.gap_mean = gap / layers;
   report.policy = problem.policy;
   report.policy_reason = problem.reason;
-  report.bound_kind = problem.bound_kind;
+  report.bound_kind = nodes_proven ? EPLB_BOUND_NODE : problem.bound_kind;
 }
 
 }  // namespace eplb

@@ -34,7 +34,12 @@ class GroupWalk {
   EPLB_FN bool run() {
     bool found = false;
     s_.node[0] = -1;
-    for (int g = 0, steps = 0; g >= 0 && steps < kGroupSteps; ++steps) {
+    int g = 0;
+    for (int steps = 0; g >= 0; ++steps) {
+      if (steps == kGroupSteps) {
+        through_ = false;
+        break;
+      }
       if (s_.node[g] >= 0) move(g, s_.node[g], -1);
       const int n = next_node(g, s_.node[g] + 1);
       s_.node[g] = n;
@@ -49,10 +54,12 @@ class GroupWalk {
       }
       found = true;
       keep();
-      if (best_ <= least_) return true;
+      if (best_ <= least_) break;
     }
     return found;
   }
+  EPLB_FN int best() const { return best_; }
+  EPLB_FN bool proven() const { return through_; }  // after run: that nothing is better
 
  private:
   EPLB_FN void move(int g, int n, int direction) {
@@ -72,9 +79,10 @@ class GroupWalk {
     for (int g = 0; g < groups_; ++g) s_.best[g] = s_.node[g];
   }
 
-  const GroupSearch& s_;
+  GroupSearch s_;
   View<int> size_;
   int groups_, nodes_, places_, best_, least_;
+  bool through_ = true;
 };
 
 // place[group]: node * places + rank. Holds a good assignment when called, the best found after; groups in ascending order.

@@ -26,7 +26,7 @@ SOLVER = r'"solver/\w+\.(h|cuh)"'
 # For each folder, the longest match counts: what its files may include.
 RULES = {
     "lib/solver": [SOLVER, CXX, DEVICE_CXX],
-    "lib/core": [CORE, CONTRACT, CXX],
+    "lib/core": [CORE, SOLVER, CONTRACT, CXX],
     "lib/backend": [CORE, CONTRACT, CXX],
     "lib/backend/cpu": [r'"backend/cpu/\w+\.h"', r'"targets\.h"', SEAM, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS]
     + [HIGHWAY],

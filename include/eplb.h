@@ -140,7 +140,7 @@ enum {
 typedef int32_t eplb_bound_kind;
 enum {
   EPLB_BOUND_SIMPLE = 0,    /* the largest of: mean load, largest replica of the best counts (D'Hondt), pigeonhole */
-  EPLB_BOUND_THRESHOLD = 1, /* two slots per GPU: which pairs must exceed a threshold; slower, closer */
+  EPLB_BOUND_THRESHOLD = 1, /* two slots per GPU: how many replicas are too large for partners; slower, closer. Else simple */
   EPLB_BOUND_NODE = 2       /* reported, not asked for: the simple one, and under a hierarchical policy the mean load of the
                                heaviest node over all ways to put groups on nodes, where these could be gone through */
 };

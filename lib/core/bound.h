@@ -12,6 +12,10 @@ namespace eplb {
 // duplicates on a GPU too.
 double simple_bound(const std::vector<double>& weights, int64_t slots, int64_t gpus);
 
+// With two slots per GPU a closer one, and slower; else the simple one. From Hall's condition on
+// which replicas may share a GPU, relaxed.
+double threshold_bound(const std::vector<double>& weights, int64_t slots, int64_t gpus);
+
 // Under a hierarchical policy: whole groups on nodes, as many on each, whatever the placement. No way to do that makes the
 // heaviest node's mean load less than this. 0 if the ways are too many to be gone through.
 double node_bound(const std::vector<double>& weights, int64_t gpus, int64_t nodes, int64_t groups);

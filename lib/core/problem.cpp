@@ -64,10 +64,7 @@ Problem check_problem(const eplb_problem& p, int64_t experts) {
   if (p.num_slots < experts)
     fail(EPLB_INVALID_ARGUMENT, "num_slots is %lld, must be at least num_experts = %lld (%lld)", ll(p.num_slots),
          ll(experts), ll((experts + p.num_gpus - 1) / p.num_gpus * p.num_gpus));
-  if (p.bound_kind == EPLB_BOUND_THRESHOLD || p.bound_kind == EPLB_BOUND_NODE)
-    fail(EPLB_UNAVAILABLE, "bound_kind %s is not in this version",
-         p.bound_kind == EPLB_BOUND_NODE ? "node" : "threshold");
-  if (p.bound_kind != EPLB_BOUND_SIMPLE)
+  if (p.bound_kind != EPLB_BOUND_SIMPLE && p.bound_kind != EPLB_BOUND_THRESHOLD)
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is %d, must be EPLB_BOUND_SIMPLE or EPLB_BOUND_THRESHOLD", p.bound_kind);
   return {experts, p.num_slots, p.num_gpus,  hierarchical ? p.num_nodes : 1, hierarchical ? groups : 1,
           policy,  reason,      p.bound_kind};

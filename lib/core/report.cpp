@@ -43,7 +43,9 @@ LayerScore LayerScorer::score(const Weights& weights, int64_t layer, const int32
 
 double LayerScorer::bound(const Weights& weights, int64_t layer) {
   for (int64_t e = 0; e < problem_.experts; ++e) weights_[e] = weights.at(layer, e);
-  const double simple = simple_bound(weights_, problem_.slots, problem_.gpus);
+  const bool threshold = problem_.bound_kind == EPLB_BOUND_THRESHOLD;
+  const double simple = threshold ? threshold_bound(weights_, problem_.slots, problem_.gpus)
+                                  : simple_bound(weights_, problem_.slots, problem_.gpus);
   if (problem_.nodes == 1) return simple;
   const double node = node_bound(weights_, problem_.gpus, problem_.nodes, problem_.groups);
   nodes_proven_ = node > 0 || simple == 0;
@@ -92,7 +94,9 @@ void fill_report(const Weights& weights, const Problem& problem, const int32_t* 
   report.gap_mean = gap / layers;
   report.policy = problem.policy;
   report.policy_reason = problem.reason;
-  report.bound_kind = nodes_proven ? EPLB_BOUND_NODE : problem.bound_kind;
+  report.bound_kind = nodes_proven                        ? EPLB_BOUND_NODE
+                      : problem.slots == 2 * problem.gpus ? problem.bound_kind
+                                                          : EPLB_BOUND_SIMPLE;
 }
 
 }  // namespace eplb

@@ -46,8 +46,8 @@ struct BestRoom {
 // Which counts a chain begins with.
 struct CountChoice {
   int mean, most;
-  int64_t lower;          // what no placement is below, or nearly
-  int fallback = -1;      // the rule whose counts have the least bound, once it is known
+  int64_t lower;      // what no placement is below, or nearly
+  int fallback = -1;  // the rule whose counts have the least bound, once it is known
   int64_t fallback_bound = 0;
 };
 
@@ -141,7 +141,8 @@ EPLB_FN int write_pairs(Team& team, View<int> size, View<int> owner, View<int> c
 }
 
 template <class Team>
-EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int most, Chance chance, const NodeAnswer& out) {
+EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int most, Chance chance,
+                         const NodeAnswer& out) {
   const Positions& p = room.search.now.p;
   Fold& f = room.fold;
   int best = kNever;
@@ -155,8 +156,8 @@ EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int m
 
 // Tries counts one after the other where the problem is tiny; `best` is the largest load so far.
 template <class Team>
-EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice, const Chance& chance,
-                        int best, const NodeAnswer& out) {
+EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice,
+                        const Chance& chance, int best, const NodeAnswer& out) {
   Search& search = room.search;
   const Positions& p = search.now.p;
   bool any = first_counts(team, room.counts, p, best);
@@ -180,8 +181,8 @@ EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const 
 
 // One slot per GPU: D'Hondt's counts are optimal. Two without redundancy: largest with smallest is.
 template <class Team>
-EPLB_FN void solve_best(Team& team, BestRoom& room, int experts, int slots, int gpus, int most_replicas, int effort_level,
-                        const Chance& chance, const NodeAnswer& out) {
+EPLB_FN void solve_best(Team& team, BestRoom& room, int experts, int slots, int gpus, int most_replicas,
+                        int effort_level, const Chance& chance, const NodeAnswer& out) {
   Positions& p = room.search.now.p;
   p.experts = experts;
   p.slots = slots;

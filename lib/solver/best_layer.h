@@ -26,7 +26,8 @@ struct BestWorkspace {
 // Groups on nodes so that the heaviest node is lightest; each node's groups in ascending order.
 template <class Team> EPLB_FN void assign_groups_best(Team& team, const Shape& shape, const BestWorkspace& w) {
   assign_groups<Integer>(team, lpt_swap(), shape, w.layer);
-  if (shape.groups == shape.nodes || shape.nodes == 1) return team.for_each(shape.experts, [&](int e) { w.layer.member[e] = e; });
+  if (shape.groups == shape.nodes || shape.nodes == 1)
+    return team.for_each(shape.experts, [&](int e) { w.layer.member[e] = e; });
   search_groups(team, w.groups, w.layer.group_size, w.layer.place, shape.groups, shape.nodes);
   const int each = shape.experts / shape.groups;
   team.for_each(shape.experts, [&](int e) { w.layer.member[w.layer.place[e / each] * each + e % each] = e; });

@@ -8,13 +8,13 @@ EPLB_STAGE_BEGIN
 
 // What a draw is for. Values are part of the answer.
 enum ChanceStage : uint32_t {
-  kGroupKeys = 1,    // orders of groups to be packed on nodes
-  kReplicaKeys = 2,  // orders of replicas to be packed on GPUs
-  kNoisyCounts = 3,  // BEST: weights for noisy counts
-  kRecount = 6,      // BEST: which replica changes its expert
-  kSearch = 7,       // BEST: tenures, walks, where pairs are looked for
-  kFoldKick = 8,     // BEST, two slots per GPU: kicks
-  kFoldProposal = 9, // and proposals
+  kGroupKeys = 1,     // orders of groups to be packed on nodes
+  kReplicaKeys = 2,   // orders of replicas to be packed on GPUs
+  kNoisyCounts = 3,   // BEST: weights for noisy counts
+  kRecount = 6,       // BEST: which replica changes its expert
+  kSearch = 7,        // BEST: tenures, walks, where pairs are looked for
+  kFoldKick = 8,      // BEST, two slots per GPU: kicks
+  kFoldProposal = 9,  // and proposals
 };
 
 struct Chance {
@@ -39,6 +39,8 @@ struct Chance {
 };
 
 // A number from 0 to n - 1.
-EPLB_FN int below(uint32_t random, int n) { return static_cast<int>(static_cast<uint64_t>(random) * static_cast<uint32_t>(n) >> 32); }
+EPLB_FN int below(uint32_t random, int n) {
+  return static_cast<int>(static_cast<uint64_t>(random) * static_cast<uint32_t>(n) >> 32);
+}
 
 EPLB_STAGE_END

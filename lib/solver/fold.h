@@ -126,7 +126,8 @@ EPLB_FN FoldEdits edits_of(const Fold& f, int a, int b) {
 
 // Writes sizes, or owners, as they would be.
 template <class Team>
-EPLB_FN void write_edited(Team& team, const Fold& f, const FoldEdits& edits, View<int> old, View<int> out, bool owners) {
+EPLB_FN void write_edited(Team& team, const Fold& f, const FoldEdits& edits, View<int> old, View<int> out,
+                          bool owners) {
   int at = 0, next = 0;
   for (int i = 0; i < 4; ++i) {
     const FoldEdit e = edits.edit[i];

@@ -46,7 +46,8 @@ template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, co
     const int from = (first + z) % s.stride, to = less(from + kPairBlock, s.p.gpus);
     for (int i = 0; i < k; ++i)
       for (int j = i + 1; j < k; ++j) {
-        const View<int> one = s.held.from(i * s.stride), other = s.held.from(j * s.stride), load = s.load, twice = search.twice;
+        const View<int> one = s.held.from(i * s.stride), other = s.held.from(j * s.stride), load = s.load,
+                        twice = search.twice;
         auto promising = [&](auto g) {  // some pair of h would be better than the best so far, h itself never
           const auto want = 2 * (one[g] + other[g]) + (e.most - load[g]);
           auto off = more(want - twice[0], twice[0] - want);

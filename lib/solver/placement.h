@@ -82,15 +82,14 @@ EPLB_FN int copies_on(const Placement& s, int g, int e) {
 }
 
 // Does GPU g keep a replica of expert e when `out` and `out2` have left it?
-template <class Team>
-EPLB_FN bool keeps(Team& team, const Placement& s, int g, int e, int out, int out2) {
+template <class Team> EPLB_FN bool keeps(Team& team, const Placement& s, int g, int e, int out, int out2) {
   if (s.p.count[e] == 1) return false;
   const int from = s.p.first[e], to = from + s.p.count[e];
   const View<int> items = s.item.from(g * s.p.places);
   return team.find(0, s.p.places, [=](auto k) {
-           const auto i = items[k];
-           return (i >= from) & (i < to) & (i != out) & (i != out2);
-         }) < s.p.places;
+    const auto i = items[k];
+    return (i >= from) & (i < to) & (i != out) & (i != out2);
+  }) < s.p.places;
 }
 
 // Would an exchange of p and q put two replicas of an expert on one GPU?
@@ -145,7 +144,8 @@ template <class Number, class Team> EPLB_FN void start(Team& team, const Placeme
       if (s.p.count[e] == 1 || slot_of_expert(team, s, g, e) >= k) continue;
       auto value = [&](int q) {
         const int h = s.gpu[q], d = s.p.size[p] - s.p.size[q];
-        const bool fits = h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
+        const bool fits =
+            h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
         return fits ? -more(s.load[g] - d, s.load[h] + d) : -kNever;
       };
       const int least = team.most_of(s.p.slots, value);

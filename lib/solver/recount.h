@@ -68,8 +68,9 @@ template <class Team> EPLB_FN void change_expert(Team& team, const Search& searc
     if (i == from) return put(first_b + copies_b - 1, size_b, b, i);
     if (e == a) return put(first_a + (i - old.first[a]) - (i > from ? 1 : 0), size_a, a, i);
     if (e == b) return put(first_b + (i - old.first[b]), size_b, b, i);
-    const int shift = (before(size_a, a, old.size[i], e) ? copies_a : 0) + (before(size_b, b, old.size[i], e) ? copies_b : 0) -
-                      (old.first[a] < i ? old.count[a] : 0) - (old.first[b] < i ? old.count[b] : 0);
+    const int shift = (before(size_a, a, old.size[i], e) ? copies_a : 0) +
+                      (before(size_b, b, old.size[i], e) ? copies_b : 0) - (old.first[a] < i ? old.count[a] : 0) -
+                      (old.first[b] < i ? old.count[b] : 0);
     put(i + shift, old.size[i], e, i);
     if (i == old.first[e]) s.p.first[e] = i + shift;
   });

@@ -32,8 +32,9 @@ template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, 
   for (int k = 0; k < s.p.places; ++k) {
     const int p = s.item[h * s.p.places + k], expert = s.p.expert[p];
     const int cap = until[p] > now ? less(limit, best) : limit, floor = size[p] - (cap - e.least);
-    team.raise(found, s.p.first[expert] + s.p.count[expert], s.p.slots, k, [&](int q) { return size[q] > floor; },
-               value_of(p));
+    team.raise(
+        found, s.p.first[expert] + s.p.count[expert], s.p.slots, k, [&](int q) { return size[q] > floor; },
+        value_of(p));
   }
   const int value = team.most(found);
   if (value == -kNever) return {kNever, 0, 0};

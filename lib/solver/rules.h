@@ -44,8 +44,7 @@ struct RuleScratch {
 
 // Sets p.count to the floors; the extras that are left, or -1 if the rule fails: no room for them.
 template <class Team>
-EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule rule, int mean,
-                       int most) {
+EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule rule, int mean, int most) {
   team.for_each(p.experts, [&](int e) { p.count[e] = 1; });
   if (rule.floors == 0) return p.slots - p.experts;
   team.order(p.experts, p.order, p.scratch, [&](int e) { return static_cast<uint64_t>(weight[e]); });
@@ -69,7 +68,8 @@ EPLB_FN int pick_for_rule(Team& team, const Positions& p, View<int> weight, cons
   const float shift = static_cast<float>(rule.b) / 16;
   const int64_t total = team.total(p.experts, [&](int e) { return int64_t{weight[e]}; });
   team.for_each(p.experts, [&](int e) { r.estimate[e] = static_cast<float>(weight[e]); });
-  float price = 0.999f * static_cast<float>(total) / (static_cast<float>(p.slots) + static_cast<float>(p.experts) * shift);
+  float price =
+      0.999f * static_cast<float>(total) / (static_cast<float>(p.slots) + static_cast<float>(p.experts) * shift);
   float too_much = 4 * price;
   auto bought = [&](float at) {
     const float share = 0.999f / at;
@@ -81,8 +81,10 @@ EPLB_FN int pick_for_rule(Team& team, const Positions& p, View<int> weight, cons
   if (price < 16384 || bought(price) < extras) return team.pick(p.experts, r.candidate, [](int) { return true; });
   for (int i = 0; i < 5; ++i) {
     const float middle = 0.5f * (price + too_much);
-    if (bought(middle) >= extras) price = middle;
-    else too_much = middle;
+    if (bought(middle) >= extras)
+      price = middle;
+    else
+      too_much = middle;
   }
   return team.pick(p.experts, r.candidate, [&](int e) { return r.estimate[e] >= price * (1 + shift) * 0.999f; });
 }
@@ -96,7 +98,8 @@ EPLB_FN bool count_by_rule(Team& team, const Positions& p, View<int> weight, con
   const int candidates = pick_for_rule(team, p, weight, r, rule, extras, most);
   auto key = [&](int e, int copies) {
     if (copies >= most) return kNever;
-    return kNever - 1 - static_cast<int>(static_cast<uint32_t>(weight[e]) * 8u / static_cast<uint32_t>(16 * copies + rule.b));
+    return kNever - 1 -
+           static_cast<int>(static_cast<uint32_t>(weight[e]) * 8u / static_cast<uint32_t>(16 * copies + rule.b));
   };
   team.for_each(candidates, [&](int i) {
     const int e = r.candidate[i];

@@ -6,7 +6,7 @@
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kPatience = 20;  // steps without a new best before going back
+inline constexpr int kPatience = 20;    // steps without a new best before going back
 inline constexpr int kPairPlaces = 16;  // pairs are exchanged for 4 to so many slots per GPU
 
 // What recount restores.
@@ -46,8 +46,7 @@ template <class Team> EPLB_FN void clear_tabu(Team& team, const Search& s) {
 }
 
 // Begins from a placement that has been started. bound: of its counts.
-template <class Team>
-EPLB_FN void begin(Team& team, Search& s, const Chance& chance, int mean, int most, int bound) {
+template <class Team> EPLB_FN void begin(Team& team, Search& s, const Chance& chance, int mean, int most, int bound) {
   s.chance = chance.at(kSearch);
   s.recounts = chance.at(kRecount);
   s.mean = mean;

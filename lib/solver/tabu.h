@@ -27,7 +27,8 @@ template <class Team> EPLB_FN void walk(Team& team, Search& search, const Ends& 
     const int from = s.p.first[expert] + s.p.count[expert], to = less(s.p.slots, from + kLooks);
     for (int q = from; q < to; ++q) {
       const int f = s.gpu[q];
-      if (f == e.heaviest || f == g || s.load[f] + s.p.size[p] - s.p.size[q] >= e.most || clash(team, s, p, q)) continue;
+      if (f == e.heaviest || f == g || s.load[f] + s.p.size[p] - s.p.size[q] >= e.most || clash(team, s, p, q))
+        continue;
       exchange(team, s, p, q);
       break;
     }

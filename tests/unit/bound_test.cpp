@@ -39,11 +39,26 @@ TEST(Bound, IsNeverAboveTheOptimum) {
     const std::vector<double> weights = tiny_weights(random, experts);
     const double bound = simple_bound(weights, slots, gpus);
     const double optimum = Exhaustive(weights, slots, gpus, true).largest_load();
+    ASSERT_LE(threshold_bound(weights, slots, gpus), optimum) << "threshold";
     ASSERT_LE(bound, optimum) << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
     tight += bound >= optimum * (1 - 1e-9);
     ++problems;
   }
   EXPECT_GT(tight, problems / 3);  // and not so low as to say nothing
+}
+
+TEST(Bound, ThresholdsSeeWhatTheSimpleOneDoesNot) {
+  std::mt19937 random(1);
+  double simple = 0, closer = 0;
+  for (int t = 0; t < 10; ++t) {
+    std::vector<double> weights(64);
+    for (double& w : weights) w = std::lognormal_distribution<double>(5, 0.8)(random);
+    simple += simple_bound(weights, 72, 36);
+    closer += threshold_bound(weights, 72, 36);
+    EXPECT_GE(threshold_bound(weights, 72, 36), simple_bound(weights, 72, 36));
+    EXPECT_EQ(threshold_bound(weights, 72, 24), simple_bound(weights, 72, 24));
+  }
+  EXPECT_GT(closer, simple * 1.005);
 }
 
 TEST(Bound, KnownValues) {

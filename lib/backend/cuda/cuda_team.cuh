@@ -1,7 +1,7 @@
 // A team that is one warp. All lanes call every member together; each ends with the warp in step and its writes seen.
 #pragma once
 
-#include "solver/layer.h"
+#include "solver/best_layer.h"
 
 EPLB_STAGE_BEGIN
 

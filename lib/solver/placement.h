@@ -33,9 +33,8 @@ struct Ends {
   int heaviest, most, least;  // the lowest GPU with the largest load; largest and least load
 };
 template <class Team> EPLB_FN Ends ends(Team& team, const Placement& s) {
-  const int most = team.most(0, s.p.gpus, [=](auto g) { return s.load[g]; });
-  const int least = team.least(0, s.p.gpus, [=](auto g) { return s.load[g]; });
-  return {team.find(0, s.p.gpus, [=](auto g) { return s.load[g] == most; }), most, least};
+  const Range loads = team.range(s.p.gpus, [=](auto g) { return s.load[g]; });
+  return {team.find(0, s.p.gpus, [=](auto g) { return s.load[g] == loads.most; }), loads.most, loads.least};
 }
 
 // Items, loads and rests from gpu and slot.

@@ -64,7 +64,6 @@ EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule ru
 template <class Team>
 EPLB_FN int pick_for_rule(Team& team, const Positions& p, View<int> weight, const RuleScratch& r, Rule rule, int extras,
                           int most) {
-  if (most <= extras) return team.pick(p.experts, r.candidate, [](int) { return true; });
   const float shift = static_cast<float>(rule.b) / 16;
   const int64_t total = team.total(p.experts, [&](int e) { return int64_t{weight[e]}; });
   team.for_each(p.experts, [&](int e) { r.estimate[e] = static_cast<float>(weight[e]); });
@@ -74,7 +73,8 @@ EPLB_FN int pick_for_rule(Team& team, const Positions& p, View<int> weight, cons
   auto bought = [&](float at) {
     const float share = 0.999f / at;
     return team.total(p.experts, [&](int e) {
-      return int64_t{more(0, static_cast<int>(r.estimate[e] * share - shift - 0.001f) + 1 - p.count[e])};
+      const int copies = static_cast<int>(r.estimate[e] * share - shift - 0.001f);  // the last that is worth the price
+      return int64_t{more(0, less(copies, most - 1) + 1 - p.count[e])};
     });
   };
   // Priorities are rounded down: the margin of a thousandth must be more than their unit.

@@ -7,6 +7,7 @@
 //   team.sweep(n, f)             the same for bodies that only read and write element i of arrays: f(auto i)
 //   team.least(from, to, f)      least f(auto i) -> int32 over from <= i < to; kNever if there is none
 //   team.most(from, to, f)       largest, -kNever if there is none
+//   team.range(to, f)            both, from 0 on
 //   team.most_of(n, f), find_of(n, f)  largest f(int i) -> int32 or int64, and lowest i with f(int i) true, else n, for bodies
 //                                that are no plain arithmetic on arrays
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
@@ -70,6 +71,10 @@ inline constexpr int kAhead = 32;
 EPLB_FN int less(int a, int b) { return a < b ? a : b; }
 EPLB_FN int more(int a, int b) { return a > b ? a : b; }
 EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
+
+struct Range {
+  int least, most;
+};
 
 template <class Key> struct Never;
 template <> struct Never<int> { static constexpr int key = kNever; };

@@ -108,6 +108,7 @@ class ShuffledTeam {
     solver::fill_with<Number>(fill_keys, held, steps, amount, apart, close);
   }
 
+  template <class Body> solver::Range range(int to, Body body) { return {least(0, to, body), most(0, to, body)}; }
   struct Best {
     PerLane value, tag;
   };

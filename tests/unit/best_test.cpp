@@ -59,10 +59,14 @@ std::vector<double> tiny_weights(std::mt19937& random, int experts) {
   std::vector<double> weights(experts);
   const int kind = static_cast<int>(random() % 4);
   for (double& w : weights) {
-    if (kind == 0) w = static_cast<double>(random() % 6);
-    else if (kind == 1) w = std::lognormal_distribution<double>(5, 1)(random);
-    else if (kind == 2) w = 1 + static_cast<double>(random() % 1000);
-    else w = random() % 3 == 0 ? 500 + random() % 200 : 1 + random() % 60;
+    if (kind == 0)
+      w = static_cast<double>(random() % 6);
+    else if (kind == 1)
+      w = std::lognormal_distribution<double>(5, 1)(random);
+    else if (kind == 2)
+      w = 1 + static_cast<double>(random() % 1000);
+    else
+      w = random() % 3 == 0 ? 500 + random() % 200 : 1 + random() % 60;
   }
   return weights;
 }

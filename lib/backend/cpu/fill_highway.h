@@ -41,7 +41,8 @@ template <int N> struct RegisterKeys {
   template <class Amount, class Apart, class Close> EPLB_INLINE int begin(int, Amount, Apart, Close) {
 #pragma GCC unroll 32
     for (int i = 0; i < N; ++i)
-      keys.v[i] = hn::IfThenElse(hn::Lt(hn::Iota(kInts, i * kLanes), hn::Set(kInts, n)), hn::Zero(kInts), Lane::never());
+      keys.v[i] =
+          hn::IfThenElse(hn::Lt(hn::Iota(kInts, i * kLanes), hn::Set(kInts, n)), hn::Zero(kInts), Lane::never());
     return 0;
   }
   template <class Number, class Close> EPLB_INLINE void serve(int amount, Close close) {
@@ -68,7 +69,8 @@ template <int N> struct FillKeys {
   SortedKeys<N> keys;
 
   // The first n steps go to one index each, in order, if later amounts are smaller but not zero; as far as whole runs go.
-  template <class Amount, class Apart, class Close> EPLB_INLINE int begin(int steps, Amount amount, Apart apart, Close close) {
+  template <class Amount, class Apart, class Close>
+  EPLB_INLINE int begin(int steps, Amount amount, Apart apart, Close close) {
     using Sorted = SortedKeys<N>;
     int64_t start[N * 8];
     int end = 0;
@@ -106,7 +108,8 @@ template <int N> struct FillKeys {
 #endif
 
 template <class Number, class Amount, class Apart, class Close>
-void fill_least(int n, int* stored, int64_t* blocks, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+void fill_least(int n, int* stored, int64_t* blocks, View<int> held, int steps, Amount amount, Apart apart,
+                Close close) {
 #if HWY_TARGET == HWY_AVX3
   if (in_registers<int64_t>(n, [&]<int N> {
         FillKeys<N> keys{n, {}};

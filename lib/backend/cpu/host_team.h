@@ -60,6 +60,20 @@ class HostTeam {
     if (i < to) found = more(found, keep_first(to - i, body(index_at(i)), -kNever));
     return maximum(found);
   }
+  template <class Body> Range range(int to, Body body) const {
+    Accumulator low = kNever, high = -kNever;
+    int i = 0;
+    for (; i + kLanes <= to; i += kLanes) {
+      const Accumulator x = body(index_at(i));
+      low = less(low, x);
+      high = more(high, x);
+    }
+    if (i < to) {
+      low = less(low, keep_first(to - i, body(index_at(i)), kNever));
+      high = more(high, keep_first(to - i, body(index_at(i)), -kNever));
+    }
+    return {minimum(low), maximum(high)};
+  }
   struct Best {
     Accumulator value, tag;
   };

@@ -136,7 +136,7 @@ template <class Key> struct BlockKeys {
   int n, blocks;
   Key *keys, *least;
   Keys<kBlockVectors, Key> block;
-  int at;                              // the block in hand
+  int at;  // the block in hand
   typename Keys<kBlockVectors, Key>::Where where;
 
   BlockKeys(int count, Key* stored, int64_t* memory)

@@ -61,7 +61,8 @@ template <class Key, class Rekey> void serve_least(int n, Key* stored, int64_t* 
 }
 
 template <class Number, class Amount, class Apart, class Close>
-void fill_least(int n, int* stored, int64_t* blocks, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+void fill_least(int n, int* stored, int64_t* blocks, View<int> held, int steps, Amount amount, Apart apart,
+                Close close) {
   BlockKeys<int> keys{n, stored, blocks};
   fill_with<Number>(keys, held, steps, amount, apart, close);
 }

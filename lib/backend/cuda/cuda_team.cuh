@@ -101,6 +101,7 @@ class CudaTeam {
     fill_with<Number>(fill_keys, held, steps, amount, apart, close);
   }
 
+  template <class Body> __device__ Range range(int to, Body body) { return {least(0, to, body), most(0, to, body)}; }
   struct Best {
     int value, tag;
   };

@@ -8,8 +8,8 @@ namespace eplb::api {
 
 inline constexpr eplb_context_options kContextDefaults{sizeof(eplb_context_options), EPLB_DEVICE_CPU, 0, 1};
 inline constexpr eplb_problem kProblemDefaults{sizeof(eplb_problem), 0, 0, 1, 1, EPLB_POLICY_AUTO, EPLB_BOUND_SIMPLE};
-inline constexpr eplb_solve_options kSolveDefaults{sizeof(eplb_solve_options), EPLB_STRATEGY_BEST,
-                                                   EPLB_EFFORT_NORMAL, 0, 0};
+inline constexpr eplb_solve_options kSolveDefaults{sizeof(eplb_solve_options), EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL,
+                                                   0, 0};
 
 static_assert(sizeof(eplb_error) == 256);
 static_assert(sizeof(eplb_context_options) >= kContextOptionsSize && sizeof(eplb_problem) >= kProblemSize);

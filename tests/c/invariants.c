@@ -161,10 +161,12 @@ static int report_names_the_rule(const plan *p, const input *in) {
   eplb_policy policy = policy_of(&in->problem, &reason);
   int64_t weight_bytes = input_length(in) / in->windows * 4;
   /* Under a hierarchical policy the bound looks at nodes too, if all ways to put groups on them could be gone through. */
-  int by_node = policy == EPLB_POLICY_HIERARCHICAL && in->problem.num_nodes > 1 && p->report.bound_kind == EPLB_BOUND_NODE;
+  int by_node =
+      policy == EPLB_POLICY_HIERARCHICAL && in->problem.num_nodes > 1 && p->report.bound_kind == EPLB_BOUND_NODE;
   return EQUAL(policy, p->report.policy) & EQUAL(reason, p->report.policy_reason) &
-         (by_node || EQUAL(in->problem.bound_kind, p->report.bound_kind)) & EQUAL(in->options.strategy, p->report.strategy) &
-         EQUAL(sizeof p->report, p->report.struct_size) & CHECK(p->report.context_bytes >= weight_bytes);
+         (by_node || EQUAL(in->problem.bound_kind, p->report.bound_kind)) &
+         EQUAL(in->options.strategy, p->report.strategy) & EQUAL(sizeof p->report, p->report.struct_size) &
+         CHECK(p->report.context_bytes >= weight_bytes);
 }
 
 /* What the library says of its own plan when it is handed in as anyone's. */

@@ -8,8 +8,8 @@ An item's *position* is its index in its chain's order. Ties fall by position, b
 always to the lowest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 from arithmetic import Float32, Integer
 
@@ -34,7 +34,7 @@ def place_in_order(sizes, packs, add):
 
 def pack_loads(sizes, pack_of, packs):
     load = [0] * packs
-    for size, pack in zip(sizes, pack_of):
+    for size, pack in zip(sizes, pack_of, strict=False):
         load[pack] += size
     return load
 
@@ -162,7 +162,7 @@ class Strategy:
     number: type = Integer
     chains: int = 1
     order: Callable = pure_order
-    refine: Optional[Callable] = None
+    refine: Callable | None = None
     by_slot: bool = False
     steps: int = 0
     penalty: Callable = largest_load  # the chain with the least of this wins; ties: lowest chain

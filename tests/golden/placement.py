@@ -8,7 +8,7 @@ from reference import logical_to_physical
 def gpu_loads(weights, layer, problem):
     """Load of each GPU as an exact Fraction, in the unit of the weights."""
     each = problem.num_slots // problem.num_gpus
-    shares = [Fraction(w) / count for w, count in zip(weights, layer.replica_count)]
+    shares = [Fraction(w) / count for w, count in zip(weights, layer.replica_count, strict=False)]
     return [
         sum(shares[e] for e in layer.physical_to_logical[g * each : (g + 1) * each]) for g in range(problem.num_gpus)
     ]
@@ -42,7 +42,7 @@ def lower_bound(weights, problem):
     count = [1] * len(exact)
     for _ in range(problem.num_slots - len(exact)):
         count[max(range(len(exact)), key=lambda e: exact[e] / count[e])] += 1
-    return max(sum(exact) / problem.num_gpus, max(w / c for w, c in zip(exact, count)))
+    return max(sum(exact) / problem.num_gpus, max(w / c for w, c in zip(exact, count, strict=False)))
 
 
 def check_maps(weights, layer, problem, max_replicas=0):

@@ -63,7 +63,7 @@ def test_every_answer_holds_the_invariants(entry):
     cap = entry.get("options", {}).get("max_replicas", 0)
     for answer in entry["answers"].values():
         for row, layer, claimed, same in zip(
-            entry_weights(entry), entry_layers(entry, answer), answer["imbalance"], answer["duplicates"]
+            entry_weights(entry), entry_layers(entry, answer), answer["imbalance"], answer["duplicates"], strict=False
         ):
             check(row, layer, problem, cap, claimed)
             assert duplicates(layer, problem) == same
@@ -80,7 +80,7 @@ def test_random_problems_hold_the_invariants(seed):
     for strategy in STRATEGIES:
         kept = Options(options.seed) if strategy == "greedy" else options
         layers = solve(strategy, weights, problem, kept)
-        for row, layer in zip(weights, layers):
+        for row, layer in zip(weights, layers, strict=False):
             check(row, layer, problem, kept.max_replicas)
         alone = solve(strategy, weights[1:], problem, kept)
         assert alone[0] == layers[1], "a layer's answer depends on the layer beside it"
@@ -131,9 +131,9 @@ def test_the_pairs_have_a_better_answer():
     entry = next(e for e in ENTRIES if e["name"] == "pairs")
     (weights,), problem, best = entry_weights(entry), Problem(**entry["problem"]), math.inf
     for bars in itertools.combinations(range(15), 7):  # 8 extras on 8 experts, as stars and bars
-        count = [right - left for left, right in zip((-1, *bars), (*bars, 15))]
-        sizes = sorted(Fraction(int(w), c) for w, c in zip(weights, count) for _ in range(c))
-        best = min(best, max(a + b for a, b in zip(sizes, reversed(sizes))))
+        count = [right - left for left, right in zip((-1, *bars), (*bars, 15), strict=False)]
+        sizes = sorted(Fraction(int(w), c) for w, c in zip(weights, count, strict=False) for _ in range(c))
+        best = min(best, max(a + b for a, b in zip(sizes, reversed(sizes), strict=False)))
     assert round(float(best), 2) == 196.67
     for answer in entry["answers"].values():
         (layer,) = entry_layers(entry, answer)

@@ -92,7 +92,10 @@ def layers_that_agree(strategy, rows, problem):
     placed, counts = torch_answer(program, rows, problem)
     layers = solve(strategy, rows, problem)
     assert [layer.replica_count for layer in layers] == counts
-    pairs = [(experts_per_gpu(layer.physical_to_logical, problem), slots) for layer, slots in zip(layers, placed)]
+    pairs = [
+        (experts_per_gpu(layer.physical_to_logical, problem), slots)
+        for layer, slots in zip(layers, placed, strict=False)
+    ]
     return sum(ours == experts_per_gpu(slots, problem) for ours, slots in pairs)
 
 
@@ -106,7 +109,7 @@ def test_greedy_is_the_published_program(problem, stable_sorts):
     """With its sorts made stable: the same bits. Group sums are exact (below 2^24), so their order cannot matter."""
     rows = [[w % 2**17 for w in row] for row in traces()][::3]
     placed, counts = torch_answer(seed_programs().program(greedy_packing), rows, problem)
-    for row, layer, slots, count in zip(rows, solve("greedy", rows, problem), placed, counts):
+    for row, layer, slots, count in zip(rows, solve("greedy", rows, problem), placed, counts, strict=False):
         assert layer.replica_count == count
         assert layer.physical_to_logical == slots
         assert sum(gpu_loads(row, layer, problem)) == sum(row)
@@ -117,7 +120,7 @@ def test_greedy_against_unstable_sorts(problem):
     """The published program as it is: what design section 4 promises is equal counts and equal sorted GPU loads."""
     rows = [[w % 2**17 for w in row] for row in traces()][1::3]
     placed, counts = torch_answer(seed_programs().program(greedy_packing), rows, problem)
-    for row, layer, slots, count in zip(rows, solve("greedy", rows, problem), placed, counts):
+    for row, layer, slots, count in zip(rows, solve("greedy", rows, problem), placed, counts, strict=False):
         assert layer.replica_count == count
         theirs = Layer(slots, count, [])
         assert sorted(gpu_loads(row, layer, problem)) == sorted(gpu_loads(row, theirs, problem))

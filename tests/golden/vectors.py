@@ -70,13 +70,13 @@ def flat(rows):
 def answer(case, strategy, weights):
     """The reference's answer as it goes into the file; it has passed all invariants."""
     layers = solve(strategy, weights, case.problem, case.options)
-    for row, layer in zip(weights, layers):
+    for row, layer in zip(weights, layers, strict=False):
         check(row, layer, case.problem, case.options.max_replicas)
     return {
         "physical_to_logical": flat(layer.physical_to_logical for layer in layers),
         "replica_count": flat(layer.replica_count for layer in layers),
         "replica_slots": flat(layer.replica_slots for layer in layers),
-        "imbalance": [imbalance(row, layer, case.problem) for row, layer in zip(weights, layers)],
+        "imbalance": [imbalance(row, layer, case.problem) for row, layer in zip(weights, layers, strict=False)],
         "duplicates": [duplicates(layer, case.problem) for layer in layers],
     }
 

@@ -46,7 +46,8 @@ solver::Shape shape_of(const Layer& layer) {
   return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
 }
 
-Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, eplb_effort effort, int rubbish) {
+Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, eplb_effort effort,
+                int rubbish) {
   Memory memory(kernel.workspace_bytes(layer.sizes, strategy), rubbish);
   Answer answer(layer.sizes);
   const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
@@ -83,9 +84,10 @@ Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, 
       solver::solve_layer_best(team, effort, shape, weights, w, maps);
     });
   if (strategy == EPLB_STRATEGY_GREEDY)
-    return shuffled<solver::Workspace<solver::Float32>>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
-      solver::solve_layer<solver::Float32>(team, solver::greedy(), shape, weights, w, maps);
-    });
+    return shuffled<solver::Workspace<solver::Float32>>(
+        layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
+          solver::solve_layer<solver::Float32>(team, solver::greedy(), shape, weights, w, maps);
+        });
   return shuffled<solver::Workspace<solver::Integer>>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
     solver::solve_layer<solver::Integer>(team, solver::preset_of(strategy), shape, weights, w, maps);
   });
@@ -107,7 +109,8 @@ void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy last) {
   for (eplb_strategy strategy = EPLB_STRATEGY_GREEDY; strategy <= last; ++strategy)
     expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
   for (const eplb_effort effort : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX})
-    if (effort == EPLB_EFFORT_FAST || layer.sizes.slots <= 100) expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, effort);
+    if (effort == EPLB_EFFORT_FAST || layer.sizes.slots <= 100)
+      expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, effort);
 }
 
 // The layers of a golden case that has answers; its windows must be one.

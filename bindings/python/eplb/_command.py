@@ -17,7 +17,7 @@ from ._arrays import Array, Floats
 from ._backends import describe_library
 from ._context import Context
 from ._errors import Error, InvalidArgument, InvalidPlacement, InvalidWeight, Unavailable
-from ._library import STRATEGIES
+from ._library import EFFORTS, STRATEGIES
 from ._loads import gpu_loads, placement_before, relative_loads, sum_windows
 from ._plan import Plan
 from ._plan_file import check_output, check_plan_path, read_plan, write_plan
@@ -210,7 +210,6 @@ def compare(
     nodes: Nodes = 1,
     groups: Groups = 1,
     policy: Policy = "auto",
-    effort: Effort = "normal",
     seed: Seed = 0,
     max_replicas: MaxReplicas = None,
     bound: Bound = "simple",
@@ -218,24 +217,27 @@ def compare(
     threads: Threads = 1,
     json_output: Json = False,
 ) -> None:
-    """Solves FILE with every strategy and shows them side by side."""
+    """Solves FILE with every strategy, the best one at every effort, and shows them side by side."""
     weights = read_weights(file)
     problem = _problem(slots, gpus, nodes, groups, policy)
-    options: dict[str, Any] = {"effort": effort, "seed": seed, "max_replicas": max_replicas, "bound": bound}
+    options: dict[str, Any] = {"seed": seed, "max_replicas": max_replicas, "bound": bound}
     reports: dict[str, Report | str] = {}
     refusal: Error | None = None
-    with _naming(file), Context(device, threads) as context, _terminal.progress("", len(STRATEGIES)) as move:
-        for strategy in STRATEGIES:
-            move(strategy)
+    # Only best knows efforts.
+    rows_of: dict[str, dict[str, str]] = {name: {"strategy": name} for name in STRATEGIES if name != "best"}
+    rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    with _naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
+        for name, choice in rows_of.items():
+            move(name)
             try:
-                reports[strategy] = context.solve(weights, strategy=strategy, **problem, **options).report
+                reports[name] = context.solve(weights, **choice, **problem, **options).report
             except Unavailable as unavailable:
-                reports[strategy] = str(unavailable)
+                reports[name] = str(unavailable)
             except Error as error:
                 # One strategy may refuse what others take, a cap for instance; what all refuse is the caller's.
-                reports[strategy] = str(error)
+                reports[name] = str(error)
                 refusal = error
-            move(strategy, 1)
+            move(name, 1)
         if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
             raise refusal
         before = _before(context, weights, slots, gpus)[0]

@@ -38,6 +38,31 @@ struct Chance {
   }
 };
 
+// The draws of a stage, so many computed at once: one at a time each would wait for ten rounds.
+struct Draws {
+  static constexpr int kAtOnce = 32;
+  Chance chance;
+  View<uint32_t> known;  // draws first .. first + kAtOnce - 1
+  uint32_t first;
+
+  EPLB_FN void lay_out(Arena& arena) { known = arena.take<uint32_t>(kAtOnce); }
+  template <class Team> EPLB_FN void begin(Team& team, const Chance& of) {
+    chance = of;
+    draw_from(team, 0);
+  }
+  template <class Team> EPLB_FN uint32_t operator()(Team& team, uint32_t draw) {
+    if (draw - first >= kAtOnce) draw_from(team, draw);
+    return known[static_cast<int>(draw - first)];
+  }
+
+ private:
+  template <class Team> EPLB_FN void draw_from(Team& team, uint32_t draw) {
+    first = draw;
+    team.barrier();
+    team.for_each(kAtOnce, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });
+  }
+};
+
 // A number from 0 to n - 1.
 EPLB_FN int below(uint32_t random, int n) {
   return static_cast<int>(static_cast<uint64_t>(random) * static_cast<uint32_t>(n) >> 32);

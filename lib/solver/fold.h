@@ -49,7 +49,8 @@ struct Fold {
   int target, violation, best;
   int splits, overs, version, since;
   uint32_t draws;
-  Chance proposals, kicks;
+  Draws proposals;
+  Chance kicks;
 
   EPLB_FN void lay_out(Arena& arena, int e, int s) {
     now.lay_out(arena, e, s);
@@ -61,6 +62,7 @@ struct Fold {
     from = arena.take<int>(s / 2);
     to = arena.take<int>(s / 2);
     marks = arena.take<int>(1);
+    proposals.lay_out(arena);
   }
 };
 
@@ -236,7 +238,7 @@ template <class Team> EPLB_FN void kick(Team& team, Fold& f) {
 }
 
 template <class Team> EPLB_FN void propose(Team& team, Fold& f) {
-  const uint32_t random = f.proposals(2 * f.draws), other = f.proposals(2 * f.draws + 1);
+  const uint32_t random = f.proposals(team, 2 * f.draws), other = f.proposals(team, 2 * f.draws + 1);
   ++f.draws;
   const int a = f.split[below(random, f.splits)];
   int b = below(other, f.experts);
@@ -270,7 +272,7 @@ EPLB_FN void search_fold(Team& team, Fold& f, const Positions& p, const Chance& 
   f.slots = p.slots;
   f.pairs = p.gpus;
   f.most = most;
-  f.proposals = chance.at(kFoldProposal);
+  f.proposals.begin(team, chance.at(kFoldProposal));
   f.kicks = chance.at(kFoldKick);
   f.draws = 0;
   f.version = 0;

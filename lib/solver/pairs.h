@@ -35,7 +35,8 @@ EPLB_FN void try_pairs(Team& team, const Search& search, const Ends& e, int g, i
 template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, const Ends& e) {
   const Placement& s = search.now;
   const int k = s.p.places, h = e.heaviest, pairs = k * (k - 1) / 2, count = less(s.stride, kPairGpus);
-  const int first = count == s.stride ? 0 : kPairBlock * below(search.chance(search.draws++), s.stride / kPairBlock);
+  const int first =
+      count == s.stride ? 0 : kPairBlock * below(search.chance(team, search.draws++), s.stride / kPairBlock);
   search.spent += 1 + int64_t{pairs} * pairs * count / 4096;
   team.single([&] {
     for (int a = 0, x = 0; a < k; ++a)

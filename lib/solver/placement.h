@@ -34,7 +34,7 @@ struct Ends {
 };
 template <class Team> EPLB_FN Ends ends(Team& team, const Placement& s) {
   const Range loads = team.range(s.p.gpus, [=](auto g) { return s.load[g]; });
-  return {team.find(0, s.p.gpus, [=](auto g) { return s.load[g] == loads.most; }), loads.most, loads.least};
+  return {loads.first_most, loads.most, loads.least};
 }
 
 // Items, loads and rests from gpu and slot.

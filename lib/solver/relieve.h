@@ -18,30 +18,26 @@ struct Swap {
 // value - load of q's GPU = size p - size q, so q is above size p - (limit - least): a window, with the same answer.
 template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
   const Placement& s = search.now;
-  const int h = e.heaviest, limit = e.most + (e.most - e.least), now = search.step, best = search.best;
+  const int h = e.heaviest, limit = e.most + (e.most - e.least), best = search.best;
   const View<int> size = s.p.size, rest = s.rest, gpu = s.gpu, until = search.until;
-  auto value_of = [=](int p) {  // negative, for the largest is looked for
-    const int mine = size[p], without = e.most - mine, cap = until[p] > now ? less(limit, best) : limit;
-    return [=](auto q) {
-      const auto value = more(size[q] + without, rest[q] + mine);
-      const auto out = (gpu[q] == h) | (size[q] >= mine) | (value >= cap) | ((until[q] > now) & (value >= best));
-      return choose(out, -kNever, 0 - value);
-    };
-  };
-  auto found = team.nothing();
+  auto found = team.above(-limit);  // negative values, for the largest is looked for
   for (int k = 0; k < s.p.places; ++k) {
-    const int p = s.item[h * s.p.places + k], expert = s.p.expert[p];
-    const int cap = until[p] > now ? less(limit, best) : limit, floor = size[p] - (cap - e.least);
+    const int p = s.item[h * s.p.places + k], expert = s.p.expert[p], mine = size[p], without = e.most - mine;
+    const bool tabu = until[p] > search.step;
+    const int floor = mine - ((tabu ? less(limit, best) : limit) - e.least);
+    const int now = tabu ? -1 : search.step;  // nothing is free of a tabu then
+    int from = s.p.first[expert] + s.p.count[expert];
+    if (EPLB_RARELY(size[from] == mine)) from = team.find(from, s.p.slots, [=](auto q) { return size[q] < mine; });
     team.raise(
-        found, s.p.first[expert] + s.p.count[expert], s.p.slots, k, [&](int q) { return size[q] > floor; },
-        value_of(p));
+        found, from, s.p.slots, k, [&](int q) { return size[q] > floor; },
+        [=](auto q) {
+          const auto value = more(size[q] + without, rest[q] + mine);
+          return choose((gpu[q] == h) | ((until[q] > now) & (value >= best)), -kNever, 0 - value);
+        });
   }
-  const int value = team.most(found);
-  if (value == -kNever) return {kNever, 0, 0};
-  const int p = s.item[h * s.p.places + team.tag(found, value)];
-  const auto value_p = value_of(p);
-  const int q = team.find(s.p.first[s.p.expert[p]], s.p.slots, [=](auto i) { return value_p(i) == value; });
-  return {-value, p, q};
+  const Found swap = team.found(found);
+  if (swap.value == -limit) return {kNever, 0, 0};
+  return {-swap.value, s.item[h * s.p.places + swap.tag], swap.index};
 }
 
 // The same with duplicates left out one by one: where the least of all would make one, which is rare.
@@ -77,7 +73,7 @@ template <class Team> EPLB_FN bool relieve(Team& team, Search& search, const End
   if (swap.value != kNever && clash(team, search.now, swap.p, swap.q)) swap = least_clean_swap(team, search, e);
   if (swap.value == kNever) return false;
   exchange(team, search.now, swap.p, swap.q);
-  const uint32_t random = search.chance(search.draws++);
+  const uint32_t random = search.chance(team, search.draws++);
   team.single([&] {
     search.until[swap.p] = search.step + kTenure + below(random, kTenureSpread);
     search.until[swap.q] = search.step + kTenure + below(random * 0x9E3779B1u, kTenureSpread);

@@ -22,7 +22,8 @@ struct Search {
   View<int> log;         // swaps since the best state, two positions each
   View<int> twice;       // for pairs: twice the size of each pair of the heaviest GPU
 
-  Chance chance, recounts;
+  Draws chance;
+  Chance recounts;
   int mean, most;  // load; copies an expert may have
   int best, enough;
   int step, since, patience, turn, logged;
@@ -37,6 +38,7 @@ struct Search {
     until = arena.take<int>(s);
     log = arena.take<int>(2 * int64_t{more(2 * kPatience, s / 4) + 1});
     twice = arena.take<int>(kPairPlaces * kPairPlaces / 2);
+    chance.lay_out(arena);
   }
 };
 
@@ -47,7 +49,7 @@ template <class Team> EPLB_FN void clear_tabu(Team& team, const Search& s) {
 
 // Begins from a placement that has been started. bound: of its counts.
 template <class Team> EPLB_FN void begin(Team& team, Search& s, const Chance& chance, int mean, int most, int bound) {
-  s.chance = chance.at(kSearch);
+  s.chance.begin(team, chance.at(kSearch));
   s.recounts = chance.at(kRecount);
   s.mean = mean;
   s.most = most;

@@ -49,19 +49,16 @@ template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, b
       return less(d, heaviest - p.beside[s] - d);
     };
   };
-  auto best = team.nothing();
+  auto best = team.above(0);
   for (int k = 0; k < p.places; ++k) {
     const int i = p.at[h * p.places + k];
     const Window w = window(p, i, heaviest - lightest, sorted);
     team.raise(
         best, w.from, p.items, i, [&](int s) { return p.size[s] > w.floor; }, score(i));
   }
-  const int value = team.most(best);
-  if (value <= 0) return false;
-  const int i = team.tag(best, value);
-  const auto score_i = score(i);
-  const int j = team.find(sorted ? i + 1 : 0, p.items, [=](auto s) { return score_i(s) == value; });
-  exchange(team, p, i, j);
+  const Found found = team.found(best);
+  if (found.value == 0) return false;
+  exchange(team, p, found.tag, found.index);
   return true;
 }
 

@@ -22,16 +22,15 @@ template <class Team> EPLB_FN void walk(Team& team, Search& search, const Ends& 
   const Placement& s = search.now;
   ++search.spent;
   for (int t = less(more(s.p.gpus / 8, 2), 16); t > 0; --t) {
-    const int p = below(search.chance(search.draws++), s.p.slots), g = s.gpu[p], expert = s.p.expert[p];
+    const int p = below(search.chance(team, search.draws++), s.p.slots), g = s.gpu[p], expert = s.p.expert[p];
     if (g == e.heaviest) continue;
     const int from = s.p.first[expert] + s.p.count[expert], to = less(s.p.slots, from + kLooks);
-    for (int q = from; q < to; ++q) {
-      const int f = s.gpu[q];
-      if (f == e.heaviest || f == g || s.load[f] + s.p.size[p] - s.p.size[q] >= e.most || clash(team, s, p, q))
-        continue;
-      exchange(team, s, p, q);
-      break;
-    }
+    auto lighter_host = [=, room = e.most - s.p.size[p], h = e.heaviest](auto q) {
+      return (s.gpu[q] != h) & (s.gpu[q] != g) & (s.rest[q] < room);
+    };
+    int q = team.find(from, to, lighter_host);
+    while (q < to && clash(team, s, p, q)) q = team.find(q + 1, to, lighter_host);
+    if (q < to) exchange(team, s, p, q);
   }
 }
 

@@ -7,7 +7,7 @@
 //   team.sweep(n, f)             the same for bodies that only read and write element i of arrays: f(auto i)
 //   team.least(from, to, f)      least f(auto i) -> int32 over from <= i < to; kNever if there is none
 //   team.most(from, to, f)       largest, -kNever if there is none
-//   team.range(to, f)            both, from 0 on
+//   team.range(to, f)            both, from 0 on, and the lowest i with the largest
 //   team.most_of(n, f), find_of(n, f)  largest f(int i) -> int32 or int64, and lowest i with f(int i) true, else n, for bodies
 //                                that are no plain arithmetic on arrays
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
@@ -21,10 +21,11 @@
 //                                the same from keys of 0 on, where the new key is Number::add(key, amount(int step)), or kNever
 //                                if f(step, i, key) returns true; amounts do not grow with the step. Runs of apart(step)
 //                                steps get different i: none is served twice before all have been. keys: n, held: 2n
-//   best = team.nothing(); team.raise(best, from, to, tag, go_on, f); value = team.most(best); team.tag(best, value)
-//                                the largest f(auto i) of several stretches, each with its own tag (an int), reduced once; tag:
-//                                the least tag of a stretch that has the value. A stretch may end where go_on(int i) is
-//                                false, or up to kAhead elements later, beyond `to` too: f must be harmless there
+//   best = team.above(floor); team.raise(best, from, to, tag, go_on, f); team.found(best)
+//                                the largest f(auto i) above floor of several stretches, each with its own tag (an int),
+//                                reduced once; the least tag of a stretch that has it, and the lowest i there; value = floor
+//                                if there is none. A stretch may end where go_on(int i) is false, or up to kAhead elements
+//                                later, beyond `to` too: f must be harmless there
 //   team.single(f)               f() once, by one lane
 //   team.barrier()               what was written before is seen by all lanes after
 //
@@ -73,7 +74,10 @@ EPLB_FN int more(int a, int b) { return a > b ? a : b; }
 EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
 
 struct Range {
-  int least, most;
+  int least, most, first_most;
+};
+struct Found {
+  int value, tag, index;
 };
 
 template <class Key> struct Never;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "solver/fill.h"
@@ -108,14 +109,14 @@ class ShuffledTeam {
     solver::fill_with<Number>(fill_keys, held, steps, amount, apart, close);
   }
 
-  template <class Body> solver::Range range(int to, Body body) { return {least(0, to, body), most(0, to, body)}; }
-  struct Best {
-    PerLane value, tag;
-  };
-  Best nothing() {
+  template <class Body> solver::Range range(int to, Body body) {
+    const int largest = most(0, to, body);
+    return {least(0, to, body), largest, find(0, to, [&](int i) { return body(i) == largest; })};
+  }
+  using Best = std::array<solver::Found, kLanes>;
+  static Best above(int floor) {
     Best best;
-    best.value.fill(-kNever);
-    best.tag.fill(kNever);
+    best.fill({floor, -1, kNever});
     return best;
   }
   template <class GoOn, class Body> void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
@@ -123,20 +124,16 @@ class ShuffledTeam {
       for (const int lane : shuffled_lanes()) {
         if (chunk + lane >= to) continue;
         const int x = body(chunk + lane);
-        if (x > best.value[lane] || (x == best.value[lane] && tag < best.tag[lane])) best.tag[lane] = tag;
-        best.value[lane] = std::max(best.value[lane], x);
+        solver::Found& own = best[lane];
+        if (x > own.value || (x == own.value && tag < own.tag)) own = {x, tag, chunk + lane};
       }
       if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
     }
   }
-  int most(const Best& best) {
-    return reduce(best.value, [](int a, int b) { return std::max(a, b); });
-  }
-  int tag(const Best& best, int value) {
-    int least = kNever;
-    for (const int lane : shuffled_lanes())
-      if (best.value[lane] == value) least = std::min(least, best.tag[lane]);
-    return least;
+  static solver::Found found(const Best& best) {
+    return *std::min_element(best.begin(), best.end(), [](const solver::Found& a, const solver::Found& b) {
+      return std::tuple(-a.value, a.tag, a.index) < std::tuple(-b.value, b.tag, b.index);
+    });
   }
 
   template <class Body> void single(Body body) { body(); }

@@ -19,6 +19,8 @@ inline int maximum(int v) { return v; }
 inline int sum_of(int v) { return v; }
 inline int keep_first(int, int v, int) { return v; }
 inline int first_true(bool m) { return m ? 0 : -1; }
+inline int indices_from(int i) { return i; }
+template <class Visit> void for_each_true(bool, int tag, int index, Visit visit) { visit(tag, index); }
 using Accumulator = int;
 #else
 inline Index index_at(int i) { return {i}; }
@@ -30,6 +32,18 @@ inline Lanes keep_first(int count, Lanes a, int rest) {
   return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
 }
 inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.m)); }
+// Iota of a constant only: else Highway stores the lanes one by one and loads them, which stalls.
+inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
+// visit(tag, index) for the lanes that are true: mostly one, for which this is faster than a reduction.
+template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit visit) {
+  alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
+  hn::Store(tag.v, kInts, tags);
+  hn::Store(index.v, kInts, indices);
+  for (uint64_t left = KeyVectors<int>::bits(a.m); left != 0; left &= left - 1) {
+    const int lane = __builtin_ctzll(left);
+    visit(tags[lane], indices[lane]);
+  }
+}
 using Accumulator = Lanes;
 #endif
 
@@ -61,39 +75,52 @@ class HostTeam {
     return maximum(found);
   }
   template <class Body> Range range(int to, Body body) const {
-    Accumulator low = kNever, high = -kNever;
+    Accumulator low = kNever, high = -kNever, at = kNever;
+    auto look = [&](int i, Accumulator x, Accumulator y) {
+      at = choose(y > high, indices_from(i), at);
+      low = less(low, x);
+      high = more(high, y);
+    };
     int i = 0;
     for (; i + kLanes <= to; i += kLanes) {
       const Accumulator x = body(index_at(i));
-      low = less(low, x);
-      high = more(high, x);
+      look(i, x, x);
     }
     if (i < to) {
-      low = less(low, keep_first(to - i, body(index_at(i)), kNever));
-      high = more(high, keep_first(to - i, body(index_at(i)), -kNever));
+      const Accumulator x = body(index_at(i));
+      look(i, keep_first(to - i, x, kNever), keep_first(to - i, x, -kNever));
     }
-    return {minimum(low), maximum(high)};
+    Range range{minimum(low), maximum(high), kNever};
+    for_each_true(high == Accumulator(range.most), at, at,
+                  [&](int, int index) { range.first_most = less(range.first_most, index); });
+    return range;
   }
   struct Best {
-    Accumulator value, tag;
+    Accumulator value, tag, index;
   };
-  static Best nothing() { return {-kNever, kNever}; }
+  static Best above(int floor) { return {floor, -1, kNever}; }
   template <class GoOn, class Body> void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) const {
-    // Whole stretches without a look at their ends: how long they are is what a processor cannot predict.
+    constexpr int kLook = 16;  // how often to look for the end, which a processor cannot predict
     const Accumulator mine = tag;
-    for (int i = from; i < to; i += kAhead) {
-      for (int v = 0; v < kAhead; v += kLanes) {
+    for (int i = from; i < to; i += kLook) {
+      for (int v = 0; v < kLook; v += kLanes) {
         const Accumulator x = body(index_at(i + v));
         const auto better = (x > best.value) | ((x == best.value) & (mine < best.tag));
         best.tag = choose(better, mine, best.tag);
+        best.index = choose(better, indices_from(i + v), best.index);
         best.value = more(best.value, x);
       }
-      if (!go_on(i + kAhead - 1)) return;
+      if (!go_on(i + kLook - 1)) return;
     }
   }
-  static int most(const Best& best) { return maximum(best.value); }
-  static int tag(const Best& best, int value) {
-    return minimum(choose(best.value == Accumulator(value), best.tag, Accumulator(kNever)));
+  static Found found(const Best& best) {
+    Found found{maximum(best.value), kNever, kNever};
+    for_each_true(best.value == Accumulator(found.value), best.tag, best.index, [&](int tag, int index) {
+      const bool first = tag < found.tag || (tag == found.tag && index < found.index);
+      found.tag = first ? tag : found.tag;
+      found.index = first ? index : found.index;
+    });
+    return found;
   }
   template <class Body> int sum(int from, int to, Body body) const {
     Accumulator found = 0;

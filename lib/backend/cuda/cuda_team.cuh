@@ -6,7 +6,7 @@
 EPLB_STAGE_BEGIN
 
 class CudaTeam {
-  template <class Key> struct Found {
+  template <class Key> struct Least {
     Key key;
     int index;
   };
@@ -90,7 +90,7 @@ class CudaTeam {
   }
   template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
     for (int step = 0; step < steps; ++step) {
-      const Found<Key> found = find_least(n, keys);
+      const Least<Key> found = find_least(n, keys);
       if (lane_ == 0) keys[found.index] = rekey(step, found.index, found.key);
       __syncwarp();
     }
@@ -101,25 +101,33 @@ class CudaTeam {
     fill_with<Number>(fill_keys, held, steps, amount, apart, close);
   }
 
-  template <class Body> __device__ Range range(int to, Body body) { return {least(0, to, body), most(0, to, body)}; }
-  struct Best {
-    int value, tag;
-  };
-  __device__ static Best nothing() { return {-kNever, kNever}; }
+  template <class Body> __device__ Range range(int to, Body body) {
+    int low = kNever, high = -kNever, at = kNever;
+    for (int i = lane_; i < to; i += kLanes) {
+      const int x = body(i);
+      at = x > high ? i : at;
+      low = less(low, x);
+      high = more(high, x);
+    }
+    const int most = __reduce_max_sync(kAll, high);
+    return {__reduce_min_sync(kAll, low), most, __reduce_min_sync(kAll, high == most ? at : kNever)};
+  }
+  using Best = Found;
+  __device__ static Best above(int floor) { return {floor, -1, kNever}; }
   template <class GoOn, class Body>
   __device__ void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
     for (int chunk = from; chunk < to; chunk += kLanes) {
       if (chunk + lane_ < to) {
         const int x = body(chunk + lane_);
-        if (x > best.value || (x == best.value && tag < best.tag)) best.tag = tag;
-        best.value = more(best.value, x);
+        if (x > best.value || (x == best.value && tag < best.tag)) best = {x, tag, chunk + lane_};
       }
       if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
     }
   }
-  __device__ static int most(const Best& best) { return __reduce_max_sync(kAll, best.value); }
-  __device__ static int tag(const Best& best, int value) {
-    return __reduce_min_sync(kAll, best.value == value ? best.tag : kNever);
+  __device__ static Best found(const Best& own) {
+    const int value = __reduce_max_sync(kAll, own.value);
+    const int tag = __reduce_min_sync(kAll, own.value == value ? own.tag : kNever);
+    return {value, tag, __reduce_min_sync(kAll, own.value == value && own.tag == tag ? own.index : kNever)};
   }
 
   template <class Body> __device__ void single(Body body) {
@@ -142,7 +150,7 @@ class CudaTeam {
       team.serve(n, keys, 1, [&](int, int i, int key) { return close(i, key) ? kNever : Number::add(key, amount); });
     }
     __device__ bool take(int& i, int& key) {
-      const Found<int> found = team.find_least(n, keys);
+      const Least<int> found = team.find_least(n, keys);
       i = found.index;
       key = found.key;
       put(i, kNever);
@@ -160,7 +168,7 @@ class CudaTeam {
     }
   };
 
-  template <class Key> __device__ Found<Key> find_least(int n, View<Key> keys) {
+  template <class Key> __device__ Least<Key> find_least(int n, View<Key> keys) {
     Key key = Never<Key>::key;
     int index = kNever;
     for (int i = lane_; i < n; i += kLanes)

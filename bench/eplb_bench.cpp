@@ -1,7 +1,7 @@
 // How fast and how good libeplb is beside a heap greedy, in one run on one thread.
 //
 //     eplb_bench [--seconds S] [--shape SLOTS/GPUS[/NODES/GROUPS]] [--markdown FILE] [--commit TEXT]
-//                [--profile STRATEGY] [TRACE.csv ...]
+//                [--only START_OF_NAME] [--profile STRATEGY] [TRACE.csv ...]
 //
 // Baseline and subject take turns and the median of the ratios of neighbours is what counts: a neighbour on the machine
 // slows both. Several traces are pooled. Without traces, three made-up ones (see trace.h) are solved.
@@ -26,7 +26,7 @@ struct Arguments {
   double seconds = 0.25;  // for each pair of trace and strategy
   std::vector<Shape> shapes;
   std::vector<Trace> traces;
-  std::string markdown, commit = "not stated", profile;
+  std::string markdown, commit = "not stated", only, profile;
 };
 
 struct Row {
@@ -106,7 +106,10 @@ void measure_candidate(const Candidate& candidate, const Arguments& arguments, S
 std::vector<Row> measure_shape(const Arguments& arguments, Shape shape) {
   Row base{.name = "heap greedy"};
   std::vector<Row> rows;
-  for (const Candidate& candidate : all_candidates()) measure_candidate(candidate, arguments, shape, base, rows);
+  for (const Candidate& candidate : all_candidates()) {
+    if (std::string(candidate.name).rfind(arguments.only, 0) == 0)
+      measure_candidate(candidate, arguments, shape, base, rows);
+  }
   for (const Trace& trace : arguments.traces) {
     Baseline baseline{trace, shape};
     baseline.run();
@@ -195,6 +198,8 @@ Arguments parse(int argc, char** argv) {
       arguments.markdown = value;
     } else if (word == "--commit") {
       arguments.commit = value;
+    } else if (word == "--only") {
+      arguments.only = value;
     } else if (word == "--profile") {
       arguments.profile = value;
     } else if (word == "--shape" && is_shape(value, shape)) {

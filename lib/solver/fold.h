@@ -87,17 +87,6 @@ template <class Team> EPLB_FN void copy(Team& team, const Fold& f, const FoldSta
   copy(team, from.first, to.first, f.experts);
 }
 
-EPLB_FN int first_at_most(const Fold& f, int value) {
-  int low = 0;
-  for (int n = f.slots; n > 0;) {
-    const int half = n / 2;
-    const bool right = f.now.size[low + half] > value;
-    low = right ? low + half + 1 : low;
-    n = right ? n - half - 1 : half;
-  }
-  return low;
-}
-
 // The positions after a proposal: two blocks cut out, two put in, the rest shifted. By position in the old list.
 struct FoldEdit {
   int at, cut, put, size, expert;
@@ -109,10 +98,10 @@ EPLB_FN FoldEdits edits_of(const Fold& f, int a, int b) {
   const FoldState& s = f.now;
   const int copies_a = s.count[a] - 1, copies_b = s.count[b] + 1;
   const int size_a = f.weight[a] / copies_a, size_b = f.weight[b] / copies_b;
-  FoldEdits edits{{{less(first_at_most(f, size_a), s.first[a]), 0, copies_a, size_a, a},
+  FoldEdits edits{{{less(first_at_most(s.size, f.slots, size_a), s.first[a]), 0, copies_a, size_a, a},
                    {s.first[a], s.count[a], 0, 0, a},
                    {s.first[b], s.count[b], 0, 0, b},
-                   {more(first_at_most(f, size_b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
+                   {more(first_at_most(s.size, f.slots, size_b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
   auto before = [](const FoldEdit& x, const FoldEdit& y) {
     if (x.at != y.at) return x.at < y.at;
     return x.put > 0 && y.put > 0 ? x.size > y.size : x.put > 0;

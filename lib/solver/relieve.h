@@ -11,33 +11,61 @@ struct Swap {
   int value, p, q;  // value: the larger of the two new loads; kNever: there is none
 };
 
-// The least (value, slot of h, position q) over positions p on the heaviest GPU h and strictly smaller q on others, with
-// value = max(load h - size p + size q, rest q + size p) below most + (most - least): worsening is allowed. While p or q is
-// tabu only a value below the best load counts. Exchanges that would make a duplicate are not looked at here.
+// The value of a swap of position p, of size `mine` on the heaviest GPU h, with q: the larger of the two new loads. Negative,
+// for the largest is looked for. While p or q is tabu only a value below the best load counts.
+EPLB_FN auto swap_value(const Search& search, const Ends& e, int p) {
+  const View<int> size = search.now.p.size, rest = search.now.rest, gpu = search.now.gpu, until = search.until;
+  const int mine = size[p], without = e.most - mine, h = e.heaviest, best = search.best;
+  const int now = until[p] > search.step ? -1 : search.step;  // -1: nothing is free of a tabu then
+  return [=](auto q) {
+    const auto value = more(size[q] + without, rest[q] + mine);
+    return choose((gpu[q] == h) | ((until[q] > now) & (value >= best)), -kNever, 0 - value);
+  };
+}
+
+// The least (value, slot of h, position q) with a value below `limit`, over positions p on the heaviest GPU h and strictly
+// smaller q on others. Exchanges that would make a duplicate are not looked at here.
 //
-// value - load of q's GPU = size p - size q, so q is above size p - (limit - least): a window, with the same answer.
-template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
+// With d = size p - size q a value is at least most - d, and at least least + d: so q lies in a window of sizes. `narrow`: it
+// is worth looking for the upper end of the window, not only for the lower.
+template <class Team>
+EPLB_FN Swap least_swap_below(Team& team, const Search& search, const Ends& e, int limit, bool narrow) {
   const Placement& s = search.now;
-  const int h = e.heaviest, limit = e.most + (e.most - e.least), best = search.best;
-  const View<int> size = s.p.size, rest = s.rest, gpu = s.gpu, until = search.until;
-  auto found = team.above(-limit);  // negative values, for the largest is looked for
+  const View<int> size = s.p.size;
+  if (narrow) {
+    team.for_each(s.p.places, [&](int k) {
+      const int mine = size[s.item[e.heaviest * s.p.places + k]];
+      search.window[k] = first_at_most(size, s.p.slots, mine - (e.most - limit) - 1);
+    });
+  }
+  auto found = team.above(-limit);
   for (int k = 0; k < s.p.places; ++k) {
-    const int p = s.item[h * s.p.places + k], expert = s.p.expert[p], mine = size[p], without = e.most - mine;
-    const bool tabu = until[p] > search.step;
-    const int floor = mine - ((tabu ? less(limit, best) : limit) - e.least);
-    const int now = tabu ? -1 : search.step;  // nothing is free of a tabu then
+    const int p = s.item[e.heaviest * s.p.places + k], expert = s.p.expert[p], mine = size[p];
+    const int cap = search.until[p] > search.step ? less(limit, search.best) : limit, floor = mine - (cap - e.least);
     int from = s.p.first[expert] + s.p.count[expert];
     if (EPLB_RARELY(size[from] == mine)) from = team.find(from, s.p.slots, [=](auto q) { return size[q] < mine; });
+    if (narrow) from = more(from, search.window[k]);
     team.raise(
-        found, from, s.p.slots, k, [&](int q) { return size[q] > floor; },
-        [=](auto q) {
-          const auto value = more(size[q] + without, rest[q] + mine);
-          return choose((gpu[q] == h) | ((until[q] > now) & (value >= best)), -kNever, 0 - value);
-        });
+        found, from, s.p.slots, k, [&](int q) { return size[q] > floor; }, swap_value(search, e, p));
   }
   const Found swap = team.found(found);
   if (swap.value == -limit) return {kNever, 0, 0};
-  return {-swap.value, s.item[h * s.p.places + swap.tag], swap.index};
+  return {-swap.value, s.item[e.heaviest * s.p.places + swap.tag], swap.index};
+}
+
+inline constexpr int kWide = 2048;  // with so many slots, windows are worth being made narrow
+
+// The best swap is allowed to make things worse: values are below most + (most - least). Half of the way between most and
+// least is the best there can be, and where slots are many the least value is near it: so we look there first.
+template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
+  const int spread = e.most - e.least, limit = e.most + spread;
+  if (search.now.p.slots >= kWide) {
+    for (int margin = spread / 8; margin > 0 && margin < spread; margin *= 2) {
+      const Swap swap = least_swap_below(team, search, e, e.most - spread / 2 + margin, true);
+      if (swap.value != kNever) return swap;
+    }
+  }
+  return least_swap_below(team, search, e, limit, false);
 }
 
 // The same with duplicates left out one by one: where the least of all would make one, which is rare.

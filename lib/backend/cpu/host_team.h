@@ -2,11 +2,10 @@
 #pragma once
 
 #include "backend/cpu/ordering.h"
+#include "backend/cpu/sorted_keys.h"
 #ifdef EPLB_PLAIN_LANES
 #include "backend/cpu/lanes_plain.h"
-#include "backend/cpu/serve_plain.h"
 #else
-#include "backend/cpu/fill_highway.h"
 #include "backend/cpu/lanes_highway.h"
 #endif
 
@@ -31,6 +30,14 @@ inline int sum_of(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
 inline Lanes keep_first(int count, Lanes a, int rest) {
   return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
 }
+// Bit i: lane i is true.
+inline uint64_t bits_of(Mask a) {
+  uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes; eight are what it may touch
+  hn::StoreMaskBits(kInts, a.m, bytes);
+  uint64_t word = 0;
+  __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
+  return word;
+}
 inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.m)); }
 // Iota of a constant only: else Highway stores the lanes one by one and loads them, which stalls.
 inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
@@ -39,7 +46,7 @@ template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit 
   alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
   hn::Store(tag.v, kInts, tags);
   hn::Store(index.v, kInts, indices);
-  for (uint64_t left = KeyVectors<int>::bits(a.m); left != 0; left &= left - 1) {
+  for (uint64_t left = bits_of(a); left != 0; left &= left - 1) {
     const int lane = __builtin_ctzll(left);
     visit(tags[lane], indices[lane]);
   }
@@ -49,10 +56,9 @@ using Accumulator = Lanes;
 
 class HostTeam {
  public:
-  static constexpr int kBlock = kServeBlock;
-
-  // blocks: memory for serve, one word for every kBlock keys of the largest call, and a vector.
-  explicit HostTeam(View<int64_t> blocks) : blocks_(blocks) {}
+  // Memory for serve and fill with up to so many keys, in words.
+  static int64_t room(int64_t keys) { return 2 * WinnerTree<int64_t>::words(keys); }
+  explicit HostTeam(View<int64_t> room) : room_(room) {}
 
   template <class Body> void for_each(int n, Body body) const {
     for (int i = 0; i < n; ++i) body(i);
@@ -173,17 +179,33 @@ class HostTeam {
     cpu::sort_indices(scratch.data, n, least, most, order.data);
   }
   template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
-    serve_least(n, keys.data, blocks_.data, steps, rekey);
+#ifdef __AVX512F__
+    if constexpr (sizeof(Key) == sizeof(int))
+      if (in_registers(n, [&]<int N> { serve_sorted<N>(n, keys.data, steps, rekey); })) return;
+#endif
+    WinnerTree<Key> tree(room_.data, n, [&](int i) { return keys[i]; });
+    for (int step = 0; step < steps; ++step) {
+      const int i = tree.index();
+      tree.put(i, rekey(step, i, tree.key()));
+    }
   }
   template <class Number, class Amount, class Apart, class Close>
-  void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) const {
-    fill_least<Number>(n, keys.data, blocks_.data, held, steps, amount, apart, close);
+  void fill(int n, View<int>, View<int> held, int steps, Amount amount, Apart apart, Close close) const {
+#ifdef __AVX512F__
+    if (in_registers(n, [&]<int N> {
+          SortedFillKeys<N> keys{n, {}};
+          fill_with<Number>(keys, held, steps, amount, apart, close);
+        }))
+      return;
+#endif
+    TreeKeys keys{{room_.data, n, [](int) { return 0; }}};
+    fill_with<Number>(keys, held, steps, amount, apart, close);
   }
   template <class Body> void single(Body body) const { body(); }
   void barrier() const {}
 
  private:
-  View<int64_t> blocks_;
+  View<int64_t> room_;
 };
 
 EPLB_STAGE_END

@@ -30,12 +30,12 @@ static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_S
 // Memory of one thread: the layer's, and the team's own.
 template <class Workspace> struct Room {
   Workspace layer;
-  target::View<int64_t> blocks;
+  target::View<int64_t> team;
 
   int64_t lay_out(void* memory, const LayerSizes& s) {
     target::Arena arena(memory);
     layer.lay_out(arena, shape_of(s));
-    blocks = arena.take<int64_t>((s.experts > s.gpus ? s.experts : s.gpus) / target::HostTeam::kBlock + 1);
+    team = arena.take<int64_t>(target::HostTeam::room(s.experts > s.gpus ? s.experts : s.gpus));
     return arena.used();
   }
 };
@@ -54,7 +54,7 @@ int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
 template <class Room, class Run> void with_room(const LayerSizes& sizes, const LayerTask& task, void* memory, Run run) {
   Room room;
   room.lay_out(memory, sizes);
-  target::HostTeam team(room.blocks);
+  target::HostTeam team(room.team);
   const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}};
   if (task.real)
     run(team, room.layer, target::RealWeights{task.real}, maps);

@@ -1,0 +1,205 @@
+package eplb
+
+import (
+	"runtime"
+	"sync"
+)
+
+// ContextOptions is what a context is made of. The zero value means the library's defaults.
+type ContextOptions struct {
+	Device     string // "cpu" (the default), "cuda" or "cuda:1". CUDA is never used unasked
+	NumThreads int    // CPU threads of a solve, the caller's included; default 1. Any number gives the same answer
+}
+
+// Problem is the cluster and the rule. NumSlots and NumGPUs must be set; other zero fields mean the library's defaults.
+type Problem struct {
+	NumSlots  int       // slots of a layer over all GPUs: at least E, a multiple of NumGPUs, at most 2^18
+	NumGPUs   int       // GPUs that the slots are on
+	NumNodes  int       // nodes that the GPUs are on; default 1. Hierarchical: NumGPUs must be a multiple
+	NumGroups int       // equal groups of consecutive experts; default 1. Hierarchical: a multiple of NumNodes that divides E
+	Policy    Policy    // default PolicyAuto
+	Bound     BoundKind // which bound reports use; default BoundSimple. It costs time there, never in a solve
+}
+
+// SolveOptions is how a placement is looked for. The zero value means the library's defaults.
+type SolveOptions struct {
+	Strategy    Strategy // default StrategyBest
+	Effort      Effort   // default EffortNormal
+	Seed        uint64   // default 0; chance is a hash of this: the same seed gives the same answer
+	MaxReplicas int      // at most so many replicas of any expert, and the X of MapLogicalToPhysical; 0 means no cap
+}
+
+// Context owns uploaded weights, the solved plan and the memory of the search; keep it for repeated solves. It serves one
+// call at a time: a call that comes while another runs is refused with ErrInvalidState.
+type Context struct {
+	library *Library
+	handle  cHandle // 0 when closed
+	cleanup runtime.Cleanup
+	mutex   sync.Mutex // held by every call; C would see two calls at once, but not a stranger between an upload and its solve
+
+	// C's side of a call, here so that calls allocate nothing. Guarded by mutex.
+	err     cError
+	problem cProblem
+	options cSolveOptions
+	report  cReport
+	dims    [4]int64
+	rank    int32
+	layers  int // of the uploaded weights
+}
+
+// NewContext makes a context. Close it when it is no longer needed; one that is forgotten is freed some time after the
+// garbage collector finds it.
+//
+// Errors: ErrInvalidArgument for options that cannot be; ErrNotBuilt, ErrNoDriver or ErrNoDevice, all of them also
+// ErrUnavailable, for a device that cannot be had.
+func (l *Library) NewContext(options ContextOptions) (*Context, error) {
+	if err := l.unloaded(); err != nil {
+		return nil, err
+	}
+	given := l.contextOptions
+	if err := given.setDevice(options.Device); err != nil {
+		return nil, err
+	}
+	setUnlessZero(&given.NumThreads, options.NumThreads)
+	context := &Context{library: l}
+	if err := context.err.check(l.call.ContextCreate(&context.handle, &given, &context.err)); err != nil {
+		return nil, err
+	}
+	// Must not refer to the context, or it would never be found unreachable.
+	context.cleanup = runtime.AddCleanup(context, l.call.ContextDestroy, context.handle)
+	return context, nil
+}
+
+// Close frees everything; placements that were fetched stay valid. It waits for a call that runs in another goroutine;
+// calls after it are refused with ErrInvalidState, but for Close itself. It always returns nil.
+func (c *Context) Close() error {
+	if c == nil {
+		return nil
+	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.handle != 0 {
+		// After Stop the cleanup does not run, as c is reachable still: it is unlocked below.
+		c.cleanup.Stop()
+		c.library.call.ContextDestroy(c.handle)
+		c.handle = 0
+	}
+	return nil
+}
+
+// acquire begins a call; release ends it. The unlock at the end also keeps the context reachable, and so its handle
+// valid, until C has returned.
+func (c *Context) acquire() error {
+	if c == nil {
+		return errorf(ErrInvalidState, "the context is nil")
+	}
+	if !c.mutex.TryLock() {
+		return errorf(ErrInvalidState, "the context is in use by another call: one at a time, or a context per goroutine")
+	}
+	if c.handle == 0 {
+		c.mutex.Unlock()
+		return errorf(ErrInvalidState, "the context is closed")
+	}
+	return nil
+}
+
+func (c *Context) release() { c.mutex.Unlock() }
+
+// Upload copies weights into the context, for any number of solves and evaluations. A plan that was solved before is
+// discarded; after an error weights and plan are as they were.
+//
+// Errors: ErrInvalidArgument for a shape that does not fit the values; ErrInvalidWeight naming layer and expert for NaN,
+// infinite and negative weights and for sums that are out of range. A layer of zeros is solved as if all its experts
+// weighed the same.
+func (c *Context) Upload(weights Weights) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	return c.upload(weights)
+}
+
+func (c *Context) upload(weights Weights) error {
+	status := c.library.call.UploadWeights(c.handle, weights.data, int64(weights.length), weights.dtype,
+		int64(weights.windows), int64(weights.layers), int64(weights.experts), &c.err)
+	if status == 0 {
+		c.layers = weights.layers
+	}
+	return c.err.check(status)
+}
+
+// Solve uploads weights, computes a placement and fetches it. Loops that need one map only, or several solves of the same
+// weights, take Upload, SolveUploaded and FetchInts instead.
+//
+// Errors: those of Upload and SolveUploaded. The weights stay uploaded if it is the solve that is refused.
+func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) (*Placement, error) {
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	defer c.release()
+	// Names that cannot be are refused before anything happens.
+	if err := c.setSolve(problem, options); err != nil {
+		return nil, err
+	}
+	if err := c.upload(weights); err != nil {
+		return nil, err
+	}
+	if err := c.err.check(c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err)); err != nil {
+		return nil, err
+	}
+	return c.placement()
+}
+
+// SolveUploaded computes a placement of the uploaded weights and keeps it in the context, for Placement, Report,
+// FetchInts and FetchFloats. After an error the plan of the last good solve is still there.
+//
+// Errors: ErrInvalidArgument with the numbers and the nearest legal value for sizes that do not fit each other;
+// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort or bound that the library does not have;
+// ErrInvalidWeight if StrategyGreedy cannot hold a weight in its float32.
+func (c *Context) SolveUploaded(problem Problem, options SolveOptions) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	if err := c.setSolve(problem, options); err != nil {
+		return err
+	}
+	return c.err.check(c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err))
+}
+
+func (c *Context) setSolve(problem Problem, options SolveOptions) error {
+	if err := c.setProblem(problem); err != nil {
+		return err
+	}
+	c.options = c.library.solveOptions
+	if err := strategyNames.set(&c.options.Strategy, "strategy", string(options.Strategy)); err != nil {
+		return err
+	}
+	if err := effortNames.set(&c.options.Effort, "effort", string(options.Effort)); err != nil {
+		return err
+	}
+	if options.Seed != 0 {
+		c.options.Seed = options.Seed
+	}
+	setUnlessZero(&c.options.MaxReplicas, options.MaxReplicas)
+	return nil
+}
+
+func (c *Context) setProblem(problem Problem) error {
+	c.problem = c.library.problem
+	setUnlessZero(&c.problem.NumSlots, problem.NumSlots)
+	setUnlessZero(&c.problem.NumGpus, problem.NumGPUs)
+	setUnlessZero(&c.problem.NumNodes, problem.NumNodes)
+	setUnlessZero(&c.problem.NumGroups, problem.NumGroups)
+	if err := policyNames.set(&c.problem.Policy, "policy", string(problem.Policy)); err != nil {
+		return err
+	}
+	return boundNames.set(&c.problem.BoundKind, "bound", string(problem.Bound))
+}
+
+// setUnlessZero leaves C's default where the caller has said nothing.
+func setUnlessZero(field *int64, value int) {
+	if value != 0 {
+		*field = int64(value)
+	}
+}

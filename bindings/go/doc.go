@@ -1,0 +1,36 @@
+// Package eplb decides which experts of a Mixture-of-Experts model get several replicas and which GPU holds what, so that
+// the busiest GPU carries as little as possible. It loads libeplb at run time, without cgo:
+//
+//	library, err := eplb.Load("")
+//	context, err := library.NewContext(eplb.ContextOptions{})
+//	defer context.Close()
+//	placement, err := context.Solve(eplb.NewWeights(counts, 58, 256), eplb.Problem{NumSlots: 288, NumGPUs: 32}, eplb.SolveOptions{})
+//
+// # Words
+//
+// L layers, E logical experts, S slots (places for one expert's parameters), G GPUs, K = S/G slots per GPU: GPU g owns
+// slots g*K to g*K+K-1. The weight of an expert is the number of tokens routed to it, measured. An expert has c >= 1
+// replicas, each carries weight/c. The load of a GPU is the sum over its replicas. The imbalance of a layer is the largest
+// load over the mean load: 1 is perfect. Arrays are flat and in C order: element [l,s] of [L,S] is at l*S + s.
+//
+// # Zero values
+//
+// A zero field of [ContextOptions], [Problem] or [SolveOptions] is the library's own default, so later libraries may
+// choose better. Only Problem.NumSlots and Problem.NumGPUs must be set.
+//
+// # Errors
+//
+// A call that the library refuses gives an [*Error], whose message names the argument and the numbers. Ask for its kind
+// with errors.Is(err, [ErrInvalidWeight]) and the like. [Load] gives a [*LoadError] that says where it looked.
+//
+// # Goroutines
+//
+// A [Context] may move between goroutines and threads but serves one call at a time: a call that comes while another runs
+// is refused with [ErrInvalidState]. Use one for each goroutine; different contexts are independent. A [Library] is free
+// for all. Equal weights, problem and options give equal placements, bit for bit, on every machine and thread count.
+//
+// # What is not wrapped
+//
+// The C functions on device memory and streams (eplb_..._device, eplb_context_reserve, eplb_context_synchronize), and
+// eplb_device_count, whose answer [Library.Backends] gives.
+package eplb

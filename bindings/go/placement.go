@@ -1,0 +1,76 @@
+package eplb
+
+// Placement is a solved placement. It stays as it is when its context solves again or is closed.
+type Placement struct {
+	NumLayers, NumExperts, NumSlots, NumGPUs int // L, E, S, G
+
+	PhysicalToLogical []int32   // [L,S]: the expert in each slot. GPU g owns slots g*S/G to (g+1)*S/G - 1
+	ReplicaCount      []int32   // [L,E]
+	ReplicaSlots      []int32   // [L,S]: the slots of expert 0 in replica order, then those of expert 1, and so on
+	GPULoad           []float64 // [L,G], in the weights' unit
+	MaxReplicas       int       // X, the width of LogicalToPhysical: the cap that was given, else S - E + 1
+	Report            Report    // how good it is
+}
+
+// Placement fetches the solved plan with all its maps.
+//
+// Errors: ErrInvalidState before a solve.
+func (c *Context) Placement() (*Placement, error) {
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	defer c.release()
+	return c.placement()
+}
+
+func (c *Context) placement() (p *Placement, err error) {
+	// Shapes from the library, not from the last problem: a solve that was refused has left an older plan.
+	if err := c.shape(int32(MapLogicalToPhysical)); err != nil {
+		return nil, err
+	}
+	p = &Placement{NumLayers: int(c.dims[0]), NumExperts: int(c.dims[1]), MaxReplicas: int(c.dims[2])}
+	if p.PhysicalToLogical, err = fetch[int32](c, int32(MapPhysicalToLogical), nil); err != nil {
+		return nil, err
+	}
+	if p.ReplicaCount, err = fetch[int32](c, int32(MapReplicaCount), nil); err != nil {
+		return nil, err
+	}
+	if p.ReplicaSlots, err = fetch[int32](c, int32(MapReplicaSlots), nil); err != nil {
+		return nil, err
+	}
+	if p.GPULoad, err = fetch[float64](c, int32(MapGPULoad), nil); err != nil {
+		return nil, err
+	}
+	p.NumSlots, p.NumGPUs = len(p.PhysicalToLogical)/p.NumLayers, len(p.GPULoad)/p.NumLayers
+	if p.Report, err = c.fetchReport(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Layer returns the expert in each slot of a layer: a part of PhysicalToLogical, not a copy.
+func (p *Placement) Layer(layer int) []int32 {
+	return p.PhysicalToLogical[layer*p.NumSlots : (layer+1)*p.NumSlots]
+}
+
+// GPU returns the experts that a GPU holds of a layer: a part of PhysicalToLogical, not a copy.
+func (p *Placement) GPU(layer, gpu int) []int32 {
+	perGPU := p.NumSlots / p.NumGPUs
+	return p.Layer(layer)[gpu*perGPU : (gpu+1)*perGPU]
+}
+
+// LogicalToPhysical returns [L,E,X]: the slots of each expert in replica order, the original first, then -1. It is built
+// when asked for: with S - E + 1 columns it is many times as large as the other maps.
+func (p *Placement) LogicalToPhysical() []int32 {
+	table := make([]int32, len(p.ReplicaCount)*p.MaxReplicas)
+	slots := p.ReplicaSlots
+	for expert, count := range p.ReplicaCount {
+		row := table[expert*p.MaxReplicas : (expert+1)*p.MaxReplicas]
+		n := copy(row, slots[:count])
+		slots = slots[n:]
+		for i := n; i < len(row); i++ {
+			row[i] = -1
+		}
+	}
+	return table
+}

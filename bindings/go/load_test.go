@@ -1,0 +1,198 @@
+package eplb
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// loadFails loads and returns what was said.
+func loadFails(t *testing.T, path string) string {
+	t.Helper()
+	loaded, err := Load(path)
+	var failure *LoadError
+	if loaded != nil || !errors.As(err, &failure) || len(failure.Tried) == 0 {
+		t.Fatalf("Load(%q) gave %v, %v", path, loaded, err)
+	}
+	return err.Error()
+}
+
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in:\n%s", part, text)
+		}
+	}
+}
+
+func TestLoadNamesWhatIsNotThere(t *testing.T) {
+	folder := t.TempDir()
+	noELF := filepath.Join(folder, "text.so")
+	if err := os.WriteFile(noELF, []byte("no ELF"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, reason := range map[string]string{
+		"/nowhere/libeplb.so.0":      "there is no such file",
+		folder:                       "there is no such file",
+		"libnothing_of_this_name.so": "cannot open shared object file",
+		noELF:                        noELF + ": ",
+		"lib\x00eplb.so":             "zero byte",
+	} {
+		text := loadFails(t, path)
+		contains(t, text, "eplb: cannot load the library named by the program. Tried:\n  '"+path+"': ", reason)
+		t.Setenv(environment, path[:max(0, strings.IndexByte(path+"\x00", 0))])
+		if path != "lib\x00eplb.so" {
+			// Nothing else is tried: whoever names one library does not want another.
+			text = loadFails(t, "")
+			contains(t, text, "eplb: cannot load the library named by EPLB_LIBRARY. Tried:\n  '"+path+"': ", reason)
+			if strings.Count(text, "\n") != 1 {
+				t.Errorf("more than one place:\n%s", text)
+			}
+		}
+	}
+}
+
+func TestLoadRefusesAnEmptyName(t *testing.T) {
+	t.Setenv(environment, "")
+	contains(t, loadFails(t, ""), "named by EPLB_LIBRARY. Tried:\n  '': it is empty")
+}
+
+func TestLoadSaysWhereItLooked(t *testing.T) {
+	t.Setenv(environment, "")
+	os.Unsetenv(environment) // t.Setenv brings it back
+	if loaded, err := Load(""); err == nil {
+		t.Skipf("this machine has a library of its own: %s", loaded.Path())
+	}
+	program, _ := os.Executable()
+	contains(t, loadFails(t, ""), "eplb: cannot load the library. Tried:", filepath.Join(filepath.Dir(program), file),
+		"'libeplb.so.0': libeplb.so.0: cannot open", "Set EPLB_LIBRARY to the path of libeplb.so.0")
+}
+
+func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
+	contains(t, loadFails(t, compileC(t, "int something;\n", "-shared", "-fPIC")),
+		"it has no eplb_abi_version: this is no libeplb")
+}
+
+func TestLoadRefusesAnotherABI(t *testing.T) {
+	for version, text := range map[int]string{2 << 16: "2.0", 7: "0.7", 0: "0.0", -1: "-1.65535"} {
+		fake := compileC(t, fmt.Sprintf("int eplb_abi_version(void) { return %d; }\n", version), "-shared", "-fPIC")
+		contains(t, loadFails(t, fake), "its ABI is "+text+", but this package needs 1.0 or a later 1.x")
+	}
+}
+
+// Every function in turn is missing from a library that has all the others, of this or a later minor.
+func TestLoadNamesAMissingFunction(t *testing.T) {
+	names := groups(header(t), `(?m)^\w[\w *]*?\b(eplb_\w+)(\()`)
+	for missing := range names {
+		if _, left := notWrapped[missing]; left || missing == "eplb_abi_version" {
+			continue
+		}
+		source := "int eplb_abi_version(void) { return 1 << 16 | 3; }\n"
+		for name := range names {
+			if name != missing && name != "eplb_abi_version" {
+				source += "int " + name + "(void) { return 0; }\n"
+			}
+		}
+		contains(t, loadFails(t, compileC(t, source, "-shared", "-fPIC")),
+			"it has no "+missing+", which every libeplb of ABI 1.0 has")
+	}
+}
+
+func TestLoadRefusesStructsOfAnotherSize(t *testing.T) {
+	source := "#include \"eplb.h\"\n#include <string.h>\nint32_t eplb_abi_version(void) { return 1 << 16; }\n"
+	for name := range groups(header(t), `(?m)^\w[\w *]*?\b(eplb_\w+)(\()`) {
+		switch {
+		case name == "eplb_problem_init":
+			source += "eplb_status eplb_problem_init(eplb_problem *p, int64_t size, eplb_error *err) {\n" +
+				"(void)p; err->code = 1; strcpy(err->text, size == 48 ? \"no 48\" : \"?\"); return 1; }\n"
+		case name != "eplb_abi_version":
+			source = "#define " + name + " declared_" + name + "\n" + source + "#undef " + name + "\nint " + name + "(void) { return 0; }\n"
+		}
+	}
+	contains(t, loadFails(t, compileC(t, source, "-shared", "-fPIC")), "it does not take eplb_problem of 48 bytes: no 48")
+}
+
+func TestLoadTakesACopyAndAName(t *testing.T) {
+	if !strings.ContainsRune(library.Path(), filepath.Separator) {
+		t.Skip("the library was found by the system")
+	}
+	content, err := os.ReadFile(library.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "mine.so")
+	if err := os.WriteFile(path, content, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copied.Path() != path || copied.Version() != library.Version() || copied.Version() == "" {
+		t.Errorf("%s of %s", copied.Version(), copied.Path())
+	}
+	// By the environment, the same; both libraries work beside each other.
+	t.Setenv(environment, path)
+	again, err := Load("")
+	if err != nil || again.Path() != path {
+		t.Fatal(err)
+	}
+	for _, each := range []*Library{library, copied, again} {
+		context, err := each.NewContext(ContextOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := context.Solve(pairsWeights(), pairsProblem, SolveOptions{}); err != nil {
+			t.Error(err)
+		}
+		context.Close()
+	}
+}
+
+func TestLoadBesideTheProgram(t *testing.T) {
+	t.Setenv(environment, "")
+	os.Unsetenv(environment)
+	list, named := places("")
+	program, _ := os.Executable()
+	equal(t, "places", []string{filepath.Join(filepath.Dir(program), file), file}, list)
+	if named != "" {
+		t.Error(named)
+	}
+}
+
+func TestLoadAgainAndAgain(t *testing.T) {
+	mappings := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Skip(err)
+		}
+		return strings.Count(string(maps), filepath.Base(library.Path()))
+	}
+	before := mappings()
+	for range 50 {
+		if _, err := Load(library.Path()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	if after := mappings(); after != before {
+		t.Errorf("%d mappings before, %d after", before, after)
+	}
+}
+
+func TestALibraryThatWasNotLoaded(t *testing.T) {
+	for _, nothing := range []*Library{nil, {}} {
+		_, err := nothing.NewContext(ContextOptions{})
+		refused(t, err, ErrInvalidState, "use Load")
+		_, err = nothing.Backends()
+		refused(t, err, ErrInvalidState, "use Load")
+		if nothing.Version() != "" {
+			t.Error(nothing.Version())
+		}
+	}
+}

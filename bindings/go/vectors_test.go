@@ -2,7 +2,6 @@ package eplb
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -223,15 +222,4 @@ func near(t *testing.T, name string, want, got float64) {
 	if !(math.Abs(got-want) <= 1e-12*math.Max(math.Abs(want), math.Abs(got))) {
 		t.Errorf("%s is %v, want %v", name, got, want)
 	}
-}
-
-func ExampleError() {
-	context, _ := library.NewContext(ContextOptions{})
-	defer context.Close()
-	_, err := context.Solve(NewWeights([]float64{1, math.NaN()}, 1, 2), Problem{NumSlots: 2, NumGPUs: 2}, SolveOptions{})
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		fmt.Println(refusal.Status, "-", refusal.Message)
-	}
-	// Output: EPLB_INVALID_WEIGHT - weights[layer 0, expert 1] is NaN
 }

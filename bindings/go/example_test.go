@@ -1,0 +1,130 @@
+package eplb_test
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"math"
+
+	"eplb"
+)
+
+func Example() {
+	library, err := eplb.Load("") // EPLB_LIBRARY, beside the program, or the system's
+	if err != nil {
+		log.Fatal(err) // says where it looked
+	}
+	context, err := library.NewContext(eplb.ContextOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer context.Close()
+
+	tokens := []int{600, 560, 120, 120, 20, 10, 10, 10} // 1 layer, 8 experts: tokens routed to each
+	placement, err := context.Solve(eplb.NewWeights(tokens, 1, 8), eplb.Problem{NumSlots: 16, NumGPUs: 8}, eplb.SolveOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("replicas:", placement.ReplicaCount)
+	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", placement.Report.ImbalanceMean, 100*placement.Report.GapMean)
+	// Output:
+	// replicas: [4 4 2 2 1 1 1 1]
+	// imbalance 1.085, at most 8.5 % above the optimum
+}
+
+// A loop that needs one map only, in a buffer of its own, tries two strategies on one upload.
+func ExampleContext_SolveUploaded() {
+	library, err := eplb.Load("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	context, err := library.NewContext(eplb.ContextOptions{NumThreads: 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer context.Close()
+
+	if err := context.Upload(eplb.NewWeights([]float32{9, 1, 1, 1}, 1, 4)); err != nil {
+		log.Fatal(err)
+	}
+	var placement []int32 // grows once, is reused from then on
+	for _, strategy := range []eplb.Strategy{eplb.StrategyGreedy, eplb.StrategyBest} {
+		err := context.SolveUploaded(eplb.Problem{NumSlots: 6, NumGPUs: 3}, eplb.SolveOptions{Strategy: strategy})
+		if err != nil {
+			log.Fatal(err)
+		}
+		if placement, err = context.FetchInts(eplb.MapPhysicalToLogical, placement); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(strategy, len(placement))
+	}
+	// Output:
+	// greedy 6
+	// best 6
+}
+
+func ExampleContext_Evaluate() {
+	library, err := eplb.Load("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	context, err := library.NewContext(eplb.ContextOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer context.Close()
+
+	if err := context.Upload(eplb.NewWeights([]float32{3, 1}, 1, 2)); err != nil {
+		log.Fatal(err)
+	}
+	report, err := context.Evaluate(eplb.Problem{NumSlots: 2, NumGPUs: 2}, []int32{0, 1})
+	fmt.Println(report.ImbalanceMean, err)
+	_, err = context.Evaluate(eplb.Problem{NumSlots: 2, NumGPUs: 2}, []int32{0, 0})
+	fmt.Println(err)
+	// Output:
+	// 1.5 <nil>
+	// eplb: placement[layer 0] has no replica of expert 1
+}
+
+func ExampleError() {
+	library, err := eplb.Load("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	context, err := library.NewContext(eplb.ContextOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer context.Close()
+
+	err = context.Upload(eplb.NewWeights([]float64{1, math.NaN()}, 1, 2))
+	fmt.Println(errors.Is(err, eplb.ErrInvalidWeight))
+	var refusal *eplb.Error
+	if errors.As(err, &refusal) {
+		fmt.Println(refusal.Status, "-", refusal.Message)
+	}
+	// Output:
+	// true
+	// EPLB_INVALID_WEIGHT - weights[layer 0, expert 1] is NaN
+}
+
+func ExampleLoad() {
+	_, err := eplb.Load("/nowhere/libeplb.so.0")
+	fmt.Println(err)
+	// Output:
+	// eplb: cannot load the library named by the program. Tried:
+	//   '/nowhere/libeplb.so.0': there is no such file
+}
+
+func ExampleLibrary_Backends() {
+	library, err := eplb.Load("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	backends, err := library.Backends()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(backends[0].Name, backends[0].Usable()) // and in Text, why or why not
+	// Output: cpu true
+}

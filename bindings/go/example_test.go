@@ -28,7 +28,7 @@ func Example() {
 	fmt.Println("replicas:", placement.ReplicaCount)
 	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", placement.Report.ImbalanceMean, 100*placement.Report.GapMean)
 	// Output:
-	// replicas: [4 4 2 2 1 1 1 1]
+	// replicas: [5 3 2 2 1 1 1 1]
 	// imbalance 1.085, at most 8.5 % above the optimum
 }
 

@@ -1,5 +1,7 @@
-"""Counts tests over all suites, from the JUnit files that their runners leave."""
+"""Counts tests over all suites, from what their runners leave: JUnit files, and the JSON of go test."""
 
+import collections
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -37,6 +39,31 @@ class Tally:
                 self.skips.append(f"{case.get('name')}: {skip.get('message', '')}")
             else:
                 self.add(1, 0, 0)
+
+    def add_go(self, path):
+        """Counts what `go test -json` wrote, a test with parts by its parts. Returns what the failed ones printed."""
+        ends, printed = {}, collections.defaultdict(str)
+        with open(path) as file:
+            for event in map(json.loads, file):
+                key = event.get("Package") or event.get("ImportPath"), event.get("Test", "")
+                printed[key] += event.get("Output", "")
+                if event["Action"] in ("pass", "fail", "skip", "build-fail"):
+                    ends[key] = event["Action"]
+        # Everything that a test's name begins with, its package included: that is counted by its parts.
+        whole = {(package, test[:end]) for package, test in ends for end, c in enumerate(test) if c == "/" or not end}
+        failures = []
+        for (package, test), end in ends.items():
+            if (package, test) in whole or (end == "skip" and not test):
+                # A test that fails beside its parts is seen by its runner's exit status.
+                failures += [printed[package, test]] if end == "fail" else []
+            elif end == "skip":
+                self.add(0, 0, 1)
+                why = [line.strip() for line in printed[package, test].splitlines() if line.startswith("    ")]
+                self.skips.append(f"{package}.{test}: {' '.join(why[:1])}")
+            else:
+                self.add(int(end == "pass"), int(end != "pass"), 0)
+                failures += [printed[package, test]] if end != "pass" else []
+        return "".join(failures)
 
     def __str__(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"

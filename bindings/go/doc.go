@@ -4,7 +4,8 @@
 //	library, err := eplb.Load("")
 //	context, err := library.NewContext(eplb.ContextOptions{})
 //	defer context.Close()
-//	placement, err := context.Solve(eplb.NewWeights(counts, 58, 256), eplb.Problem{NumSlots: 288, NumGPUs: 32}, eplb.SolveOptions{})
+//	weights := eplb.NewWeights(tokens, 58, 256)
+//	placement, err := context.Solve(weights, eplb.Problem{NumSlots: 288, NumGPUs: 32}, eplb.SolveOptions{})
 //
 // # Words
 //

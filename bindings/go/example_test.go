@@ -21,12 +21,14 @@ func Example() {
 	defer context.Close()
 
 	tokens := []int{600, 560, 120, 120, 20, 10, 10, 10} // 1 layer, 8 experts: tokens routed to each
-	placement, err := context.Solve(eplb.NewWeights(tokens, 1, 8), eplb.Problem{NumSlots: 16, NumGPUs: 8}, eplb.SolveOptions{})
+	weights := eplb.NewWeights(tokens, 1, 8)
+	placement, err := context.Solve(weights, eplb.Problem{NumSlots: 16, NumGPUs: 8}, eplb.SolveOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("replicas:", placement.ReplicaCount)
-	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", placement.Report.ImbalanceMean, 100*placement.Report.GapMean)
+	report := placement.Report
+	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", report.ImbalanceMean, 100*report.GapMean)
 	// Output:
 	// replicas: [5 3 2 2 1 1 1 1]
 	// imbalance 1.085, at most 8.5 % above the optimum

@@ -95,9 +95,11 @@ type functions struct {
 
 	UploadWeights func(context cHandle, weights unsafe.Pointer, weightsLength int64, dtype int32,
 		numWindows, numLayers, numExperts int64, err *cError) int32 `c:"eplb_upload_weights"`
-	Solve    func(context cHandle, problem *cProblem, options *cSolveOptions, err *cError) int32               `c:"eplb_solve"`
-	MapShape func(context cHandle, which int32, rank *int32, dims *int64, dimsLength int64, err *cError) int32 `c:"eplb_map_shape"`
-	FetchMap func(context cHandle, which, dtype int32, buffer unsafe.Pointer, length int64, err *cError) int32 `c:"eplb_fetch_map"`
+	Solve    func(context cHandle, problem *cProblem, options *cSolveOptions, err *cError) int32 `c:"eplb_solve"`
+	MapShape func(context cHandle, which int32, rank *int32, dims *int64, dimsLength int64,
+		err *cError) int32 `c:"eplb_map_shape"`
+	FetchMap func(context cHandle, which, dtype int32, buffer unsafe.Pointer, length int64,
+		err *cError) int32 `c:"eplb_fetch_map"`
 
 	FetchReport func(context cHandle, report *cReport, err *cError) int32 `c:"eplb_fetch_report"`
 	Evaluate    func(context cHandle, problem *cProblem, placement unsafe.Pointer, placementLength int64, dtype int32,

@@ -98,5 +98,6 @@ func (o *cContextOptions) setDevice(device string) error {
 			return nil
 		}
 	}
-	return errorf(ErrInvalidArgument, "device is '%s', must be one of %s, or like 'cuda:1'", device, strings.Join(deviceNames, ", "))
+	return errorf(ErrInvalidArgument, "device is '%s', must be one of %s, or like 'cuda:1'",
+		device, strings.Join(deviceNames, ", "))
 }

@@ -146,7 +146,8 @@ func (l *Library) bind(handle uintptr) error {
 func checkVersion(version int32) error {
 	major, minor := version>>16, version&0xFFFF
 	if major != abiMajor || minor < abiMinor {
-		return fmt.Errorf("its ABI is %d.%d, but this package needs %d.%d or a later %d.x", major, minor, abiMajor, abiMinor, abiMajor)
+		return fmt.Errorf("its ABI is %d.%d, but this package needs %d.%d or a later %d.x",
+			major, minor, abiMajor, abiMinor, abiMajor)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ type IntMap int32
 // The integer maps. Replica order is the order in which the replicas were created, the original first.
 const (
 	MapPhysicalToLogical IntMap = 0 // [L,S]: the expert in each slot (-1 is reserved for empty slots)
-	MapLogicalToPhysical IntMap = 1 // [L,E,X]: the slots of each expert in replica order, then -1. X = MaxReplicas, else S - E + 1
+	MapLogicalToPhysical IntMap = 1 // [L,E,X]: the slots of each expert in replica order, then -1. X: MaxReplicas, or S - E + 1
 	MapReplicaCount      IntMap = 2 // [L,E]
 	MapReplicaSlots      IntMap = 3 // [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts
 	MapDuplicates        IntMap = 7 // [L]: slots whose expert already sits in a lower slot of the same GPU
@@ -55,7 +55,8 @@ func fetch[T int32 | int64 | float64](c *Context, which int32, dst []T) ([]T, er
 		filled = make([]T, length)
 	}
 	filled = filled[:length]
-	status := c.library.call.FetchMap(c.handle, which, dtypeOf[T](), unsafe.Pointer(unsafe.SliceData(filled)), int64(length), &c.err)
+	buffer := unsafe.Pointer(unsafe.SliceData(filled))
+	status := c.library.call.FetchMap(c.handle, which, dtypeOf[T](), buffer, int64(length), &c.err)
 	if status != 0 {
 		return dst, c.err.check(status)
 	}

@@ -11,9 +11,9 @@ type Strategy string
 
 // The strategies; some may be ErrUnavailable in an old library.
 const (
-	StrategyGreedy         Strategy = "greedy"          // the published EPLB program (deepseek-ai/EPLB) in its own float32, sorts made stable
+	StrategyGreedy         Strategy = "greedy"          // the published EPLB program in its own float32, its sorts made stable
 	StrategyLPTSwap        Strategy = "lpt_swap"        // longest first, then the best swaps of the heaviest GPU
-	StrategyL2Swap         Strategy = "l2_swap"         // longest first, then the swaps that lessen the sum of squared loads most
+	StrategyL2Swap         Strategy = "l2_swap"         // longest first, then the swaps that lessen the squared loads most
 	StrategyRandomRestarts Strategy = "random_restarts" // 4 noisy orders, swaps between the heaviest and the lightest GPU
 	StrategyNoiseSpectrum  Strategy = "noise_spectrum"  // 64 orders from no noise to much
 	StrategyHybridInit     Strategy = "hybrid_init"     // 128 starts: noisy, shuffled, folded
@@ -37,7 +37,7 @@ type Policy string
 
 // The policies.
 const (
-	PolicyAuto         Policy = "auto"         // hierarchical if NumGroups is a multiple of NumNodes, else global: the published rule
+	PolicyAuto         Policy = "auto"         // hierarchical if NumGroups is a multiple of NumNodes, else global
 	PolicyHierarchical Policy = "hierarchical" // whole groups on nodes, replicas stay on their group's node
 	PolicyGlobal       Policy = "global"       // any replica on any GPU; nodes and groups need not fit
 )

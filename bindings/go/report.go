@@ -82,7 +82,8 @@ func (c *Context) Evaluate(problem Problem, physicalToLogical []int32) (Report, 
 		return Report{}, c.err.check(status)
 	}
 	report := c.report.inGo()
-	report.LayerImbalance, report.LayerBound, report.LayerDuplicates = imbalance[:c.layers], bound[:c.layers], duplicates[:c.layers]
+	report.LayerImbalance, report.LayerBound = imbalance[:c.layers], bound[:c.layers]
+	report.LayerDuplicates = duplicates[:c.layers]
 	return report, nil
 }
 

@@ -67,7 +67,8 @@ func run(arguments []string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(result{"go", float64(times[len(times)/2].Nanoseconds()) / 1000, len(times)})
 }
 
-func measure(context *eplb.Context, weights eplb.Weights, problem eplb.Problem, options eplb.SolveOptions, enough time.Duration) ([]time.Duration, error) {
+func measure(context *eplb.Context, weights eplb.Weights, problem eplb.Problem, options eplb.SolveOptions,
+	enough time.Duration) ([]time.Duration, error) {
 	var placement []int32
 	once := func() (err error) {
 		if err = context.Upload(weights); err != nil {

@@ -77,7 +77,8 @@ func run(arguments []string, moves, story io.Writer) error {
 
 // compare tells what keeping the old placement would cost under the weights that are uploaded now, and what the new one
 // costs: its moves.
-func compare(context *eplb.Context, problem eplb.Problem, old, placement *eplb.Placement, path string, out, story io.Writer) error {
+func compare(context *eplb.Context, problem eplb.Problem, old, placement *eplb.Placement, path string,
+	out, story io.Writer) error {
 	kept, err := context.Evaluate(problem, old.PhysicalToLogical)
 	if err != nil {
 		return err

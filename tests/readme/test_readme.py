@@ -1,6 +1,6 @@
 """Every example that a reader may copy from README.md or examples/ is run as it stands there.
 
-Fenced blocks marked c, python and sh are taken, but for those with a comment before them that says why not:
+Fenced blocks marked c, go, python and sh are taken, but for those with a comment before them that says why not:
 <!-- not run: why -->.
 """
 
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"]
 BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<why>[^>]*?) -->\s*)?^```(?P<language>c|python|sh)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:<!-- not run: (?P<why>[^>]*?) -->\s*)?^```(?P<language>c|go|python|sh)\n(?P<text>.*?)^```$", re.M | re.S
 )
 
 
@@ -76,12 +76,26 @@ def compile_c(source, folder, installed):
     return program
 
 
+def run_go(text, folder, installed):
+    """A program in a module of its own, as bindings/go/README.md says."""
+    if shutil.which("go") is None:
+        pytest.skip("no go on this machine")
+    module = folder / "placer"
+    module.mkdir()
+    (module / "main.go").write_text(text)
+    how = re.search(r"```sh\n(go mod edit.*?)```", (ROOT / "bindings" / "go" / "README.md").read_text(), re.S)
+    commands = "go mod init placer\n" + how[1].replace("/path/to/libeplb", str(ROOT)) + "go vet .\ngo run .\n"
+    return run(["bash", "-euo", "pipefail", "-c", commands], module, {**installed, "CGO_ENABLED": "0"})
+
+
 @pytest.mark.parametrize(("language", "text"), list(blocks()))
 def test_block(language, text, folder, installed):
     if language == "c":
         source = folder / "example.c"
         source.write_text(text)
         assert run([compile_c(source, folder, installed)], folder, installed)
+    elif language == "go":
+        assert "GPU 7: experts" in run_go(text, folder, installed)
     elif language == "python":
         assert run([sys.executable, "-W", "error", "-c", text], folder, {})
     else:
@@ -117,7 +131,7 @@ def test_load_at_run_time(folder, installed):
 
 def test_every_language_has_an_example():
     languages = {parameter.values[0] for parameter in blocks()}
-    assert languages == {"c", "python", "sh"}
+    assert languages == {"c", "go", "python", "sh"}
 
 
 def test_files_named_in_the_readme_exist():

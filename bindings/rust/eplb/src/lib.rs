@@ -1,1 +1,24 @@
+#![doc = include_str!("../README.md")]
 
+mod constants;
+mod context;
+pub mod device;
+mod element;
+mod error;
+mod library;
+mod load_error;
+mod placement;
+mod problem;
+mod raw;
+mod report;
+
+pub use constants::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy};
+pub use context::Context;
+pub use device::{ContextOptions, Device, DeviceSlice, DeviceSliceMut, Stream};
+pub use element::{ExpertElement, MapElement, WeightElement};
+pub use error::{Error, Result};
+pub use library::{Backend, Library};
+pub use load_error::{Attempt, ENVIRONMENT, FILE, LoadError, NamedBy, Refusal};
+pub use placement::{MapShape, Placement};
+pub use problem::{Problem, SolveOptions, WeightShape};
+pub use report::{Evaluation, Report};

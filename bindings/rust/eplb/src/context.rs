@@ -1,0 +1,244 @@
+//! A context: weights in, placements and reports out.
+
+use std::fmt;
+
+use crate::device::{ContextOptions, DeviceSlice, Stream};
+use crate::element::{ExpertElement, WeightElement};
+use crate::raw::{LayerOutputs, RawContext};
+use crate::{Evaluation, Library, Placement, Problem, Report, Result, SolveOptions, WeightShape};
+
+/// Owns the uploaded weights, the solved placement and the memory of the search; keep it for repeated solves.
+///
+/// **Threads.** A context may move between threads but is used by one at a time, so it is [`Send`] and not [`Sync`];
+/// different contexts are independent. For one that several threads share, put it into a `Mutex`.
+///
+/// **Fork.** In a child process it is useless: every call is [`Error::InvalidState`](crate::Error::InvalidState). It may
+/// be dropped there.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use eplb::{Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+///
+/// let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+/// // 2 layers of 4 experts: tokens routed to each.
+/// context.upload(&[90.0_f32, 30.0, 20.0, 10.0, 5.0, 5.0, 80.0, 10.0], WeightShape::new(2, 4))?;
+/// // 6 slots on 2 GPUs.
+/// let placement = context.solve(&Problem::new(6, 2), &SolveOptions::new())?;
+/// let experts: Vec<i32> = placement.physical_to_logical()?;
+/// for (layer, slots) in experts.chunks(placement.num_slots()).enumerate() {
+///     println!("layer {layer}: {slots:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It cannot be shared:
+///
+/// ```compile_fail,E0277
+/// fn assert_sync<T: Sync>() {}
+/// assert_sync::<eplb::Context>();
+/// ```
+///
+/// A placement that was solved before is gone with the next upload or solve, and the compiler says so:
+///
+/// ```compile_fail,E0499
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use eplb::{Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+/// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+/// # context.upload(&[1, 2, 3, 4], WeightShape::new(1, 4))?;
+/// let placement = context.solve(&Problem::new(4, 2), &SolveOptions::new())?;
+/// context.upload(&[4, 3, 2, 1], WeightShape::new(1, 4))?;
+/// let report = placement.report()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Context {
+    pub(crate) raw: RawContext,
+    uploaded: Option<WeightShape>,
+    solved: Option<PlacementShape>,
+}
+
+/// Dimensions of a solved placement.
+#[derive(Clone, Copy)]
+pub(crate) struct PlacementShape {
+    pub(crate) layers: usize,
+    pub(crate) experts: usize,
+    pub(crate) slots: usize,
+    pub(crate) gpus: usize,
+}
+
+impl Context {
+    /// Makes a context.
+    ///
+    /// # Errors
+    ///
+    /// [`NotBuilt`](crate::Error::NotBuilt), [`NoDriver`](crate::Error::NoDriver) or
+    /// [`NoDevice`](crate::Error::NoDevice) for a device that cannot be had;
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a number of threads that cannot be.
+    pub fn new(library: &Library, options: &ContextOptions) -> Result<Self> {
+        let options = options.over(&library.api().context_options);
+        let raw = RawContext::new(library.api().clone(), &options)?;
+        Ok(Self { raw, uploaded: None, solved: None })
+    }
+
+    /// Copies weights into the context, for any number of solves and evaluations. Windows are summed in order, floats in
+    /// double, integers exactly. The placement solved before is discarded.
+    ///
+    /// `weights` is `[T,L,E]` as `shape` says, in C order: the tokens routed to each expert.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) if there are more or fewer weights than the shape has.
+    /// [`InvalidWeight`](crate::Error::InvalidWeight), naming layer and expert, for NaN, infinite and negative weights,
+    /// and for sums that are out of range. Zero is a weight like any other.
+    pub fn upload<T: WeightElement>(&mut self, weights: &[T], shape: WeightShape) -> Result<()> {
+        self.raw.upload(weights, shape)?;
+        self.uploaded = Some(shape);
+        self.solved = None;
+        Ok(())
+    }
+
+    /// The same from device memory, in the order of `stream`; see [`device`](crate::device).
+    ///
+    /// A bad weight is found on the device: its layer is solved as a layer of zeros, and
+    /// [`synchronize`](Self::synchronize) or [`Placement::report`] tells.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) on a CPU context;
+    /// [`InvalidState`](crate::Error::InvalidState) beyond what was reserved.
+    pub fn upload_device<T: WeightElement>(
+        &mut self,
+        weights: DeviceSlice<'_, T>,
+        shape: WeightShape,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        self.raw.upload_device(weights, shape, stream)?;
+        self.uploaded = Some(shape);
+        self.solved = None;
+        Ok(())
+    }
+
+    /// Computes a placement of the uploaded weights and keeps it in the context. Returns finished.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument), with the numbers and the nearest legal value, for sizes that do
+    /// not fit each other and for a cap on replicas that cannot be kept;
+    /// [`InvalidState`](crate::Error::InvalidState) before an upload;
+    /// [`Unavailable`](crate::Error::Unavailable) for a strategy, effort or bound kind that this library does not have;
+    /// [`InvalidWeight`](crate::Error::InvalidWeight) for weights that the float32 of
+    /// [`Strategy::Greedy`](crate::Strategy::Greedy) does not hold.
+    /// The placement of the last good solve is then still there: [`placement`](Self::placement).
+    pub fn solve(&mut self, problem: &Problem, options: &SolveOptions) -> Result<Placement<'_>> {
+        let api = self.raw.api();
+        let (c_problem, c_options) = (problem.over(&api.problem), options.over(&api.solve_options));
+        self.raw.solve(&c_problem, &c_options)?;
+        Ok(self.solved(problem))
+    }
+
+    /// The same in the order of `stream`; see [`device`](crate::device). What the placement then fetches to the host
+    /// waits for the device.
+    ///
+    /// # Errors
+    ///
+    /// As [`upload_device`](Self::upload_device).
+    pub fn solve_device(
+        &mut self,
+        problem: &Problem,
+        options: &SolveOptions,
+        stream: Stream<'_>,
+    ) -> Result<Placement<'_>> {
+        let api = self.raw.api();
+        let (c_problem, c_options) = (problem.over(&api.problem), options.over(&api.solve_options));
+        self.raw.solve_device(&c_problem, &c_options, stream)?;
+        Ok(self.solved(problem))
+    }
+
+    /// What a solve that worked leaves: sizes that fit each other. The library is not asked for them, since a call for
+    /// the host would wait for the device.
+    fn solved(&mut self, problem: &Problem) -> Placement<'_> {
+        let WeightShape { layers, experts, .. } = self.uploaded.unwrap_or(WeightShape::new(0, 0));
+        let shape = PlacementShape { layers, experts, slots: problem.num_slots, gpus: problem.num_gpus };
+        self.solved = Some(shape);
+        Placement::new(self, shape)
+    }
+
+    /// The placement of the last good solve, unless an upload or [`reserve`](Self::reserve) has discarded it.
+    pub fn placement(&mut self) -> Option<Placement<'_>> {
+        let shape = self.solved?;
+        Some(Placement::new(self, shape))
+    }
+
+    /// Tells whether a placement, anyone's, is one, and how good it is under the uploaded weights. The solved placement
+    /// is left alone.
+    ///
+    /// `physical_to_logical` is `[L,S]`, the expert in each slot. Two replicas of an expert on one GPU are valid and
+    /// counted.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPlacement`](crate::Error::InvalidPlacement), naming the rule and the layer, slot or expert: a number that
+    /// is no expert, an expert without a replica, under a hierarchical policy a replica that is not on the node of its
+    /// group. [`InvalidArgument`](crate::Error::InvalidArgument) for sizes that do not fit;
+    /// [`InvalidState`](crate::Error::InvalidState) before an upload.
+    pub fn evaluate<T: ExpertElement>(&self, problem: &Problem, physical_to_logical: &[T]) -> Result<Report> {
+        let problem = problem.over(&self.raw.api().problem);
+        Ok(Report::from_c(&self.raw.evaluate(&problem, physical_to_logical, None)?))
+    }
+
+    /// The same, with what belongs to each layer.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_layers<T: ExpertElement>(
+        &self,
+        problem: &Problem,
+        physical_to_logical: &[T],
+    ) -> Result<Evaluation> {
+        let problem = problem.over(&self.raw.api().problem);
+        let layers = self.uploaded.map_or(0, |shape| shape.layers);
+        let (mut imbalance, mut bound, mut duplicates) = (vec![0.0; layers], vec![0.0; layers], vec![0; layers]);
+        let outputs = LayerOutputs { imbalance: &mut imbalance, bound: &mut bound, duplicates: &mut duplicates };
+        let report = Report::from_c(&self.raw.evaluate(&problem, physical_to_logical, Some(outputs))?);
+        Ok(Evaluation { report, imbalance, bound, duplicates })
+    }
+
+    /// Sizes all memory for weights of type `T` and such a shape, solved so, such that later calls up to this size
+    /// allocate nothing. The only call that prepares `..._device` calls, and the only limit on them; on a CPU context a
+    /// hint. What was uploaded and solved is discarded.
+    ///
+    /// # Errors
+    ///
+    /// As [`solve`](Self::solve), and [`DeviceOutOfMemory`](crate::Error::DeviceOutOfMemory).
+    pub fn reserve<T: WeightElement>(
+        &mut self,
+        shape: WeightShape,
+        problem: &Problem,
+        options: &SolveOptions,
+    ) -> Result<()> {
+        let api = self.raw.api();
+        let (problem, options) = (problem.over(&api.problem), options.over(&api.solve_options));
+        self.raw.reserve::<T>(shape, &problem, &options)?;
+        self.uploaded = None;
+        self.solved = None;
+        Ok(())
+    }
+
+    /// Waits until everything asked of the context is done, and reports what only the device could tell, once. On a CPU
+    /// context all calls return finished, so this does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidWeight`](crate::Error::InvalidWeight) with the lowest (layer, expert).
+    pub fn synchronize(&self) -> Result<()> {
+        self.raw.synchronize()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Context").field("uploaded", &self.uploaded).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! A solved placement.
+
+use std::fmt;
+
+use crate::context::PlacementShape;
+use crate::device::{DeviceSliceMut, Stream};
+use crate::element::{ExpertElement, MapElement};
+use crate::{Context, Map, Report, Result};
+
+/// A solved placement, which its context holds: fetch the maps that are to outlive it.
+///
+/// Whole maps come as vectors in C order. [`fetch_into`](Self::fetch_into) writes into a buffer that is kept, for
+/// schedulers that solve again and again. All calls may answer
+/// [`Error::InvalidState`](crate::Error::InvalidState) after fork.
+pub struct Placement<'a> {
+    context: &'a mut Context,
+    shape: PlacementShape,
+}
+
+/// Dimensions of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MapShape {
+    rank: usize,
+    dims: [usize; 4],
+}
+
+impl MapShape {
+    /// One number per dimension.
+    #[must_use]
+    pub fn dims(&self) -> &[usize] {
+        self.dims.get(..self.rank).unwrap_or(&self.dims)
+    }
+
+    /// Elements in all: the length of a buffer for the map.
+    #[must_use]
+    pub fn num_elements(&self) -> usize {
+        self.dims.iter().product()
+    }
+}
+
+impl<'a> Placement<'a> {
+    pub(crate) fn new(context: &'a mut Context, shape: PlacementShape) -> Self {
+        Self { context, shape }
+    }
+
+    /// The context, for example to evaluate another placement beside this one.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        self.context
+    }
+
+    /// L.
+    #[must_use]
+    pub fn num_layers(&self) -> usize {
+        self.shape.layers
+    }
+
+    /// E, of a layer.
+    #[must_use]
+    pub fn num_experts(&self) -> usize {
+        self.shape.experts
+    }
+
+    /// S, of a layer over all GPUs.
+    #[must_use]
+    pub fn num_slots(&self) -> usize {
+        self.shape.slots
+    }
+
+    /// G.
+    #[must_use]
+    pub fn num_gpus(&self) -> usize {
+        self.shape.gpus
+    }
+
+    /// The dimensions of a map.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a map that this library does not know.
+    pub fn map_shape(&self, map: Map) -> Result<MapShape> {
+        let (rank, dims) = self.context.raw.map_shape(map.as_raw())?;
+        // Never negative; should one be, an empty buffer is refused.
+        Ok(MapShape {
+            rank: usize::try_from(rank).unwrap_or(0),
+            dims: dims.map(|dim| usize::try_from(dim).unwrap_or(0)),
+        })
+    }
+
+    /// Copies a map into `buffer`, whose length must be that of the map.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a wrong length or a type that the map does not come in; the
+    /// buffer is then as it was.
+    pub fn fetch_into<T: MapElement>(&self, map: Map, buffer: &mut [T]) -> Result<()> {
+        self.context.raw.fetch_into(map.as_raw(), buffer)
+    }
+
+    /// A map.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a type that the map does not come in.
+    pub fn fetch<T: MapElement>(&self, map: Map) -> Result<Vec<T>> {
+        self.context.raw.fetch_vec(map.as_raw(), self.map_shape(map)?.num_elements())
+    }
+
+    /// Copies a map into device memory, in the order of `stream`; see [`device`](crate::device).
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_into`](Self::fetch_into), and as [`Context::upload_device`].
+    pub fn fetch_device<T: MapElement>(
+        &self,
+        map: Map,
+        buffer: &mut DeviceSliceMut<'_, T>,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        self.context.raw.fetch_device(map.as_raw(), buffer, stream)
+    }
+
+    /// How good it is. Loads are recomputed in double from the original weights; bounds are computed here, outside the
+    /// time of the solve.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidWeight`](crate::Error::InvalidWeight) if the device found a bad weight, once.
+    pub fn report(&self) -> Result<Report> {
+        Ok(Report::from_c(&self.context.raw.report()?))
+    }
+
+    /// `[L,S]`: the expert in each slot. GPU g owns slots gS/G to (g+1)S/G - 1.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn physical_to_logical<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::PhysicalToLogical)
+    }
+
+    /// `[L,E,X]`: the slots of each expert in replica order, the original first, then -1. X is the cap on replicas if one
+    /// was given, else S - E + 1.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn logical_to_physical<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::LogicalToPhysical)
+    }
+
+    /// `[L,E]`: how many replicas each expert has, at least one.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn replica_count<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::ReplicaCount)
+    }
+
+    /// `[L,S]`: the slots of expert 0 in replica order, then those of expert 1, and so on.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn replica_slots<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::ReplicaSlots)
+    }
+
+    /// `[L,G]`: the load of each GPU, in the weights' unit.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn gpu_load(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::GpuLoad)
+    }
+
+    /// `[L]`: largest over mean GPU load.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn imbalance(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::Imbalance)
+    }
+
+    /// `[L]`: no placement has a largest GPU load below this, in the weights' unit.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn bound(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::Bound)
+    }
+
+    /// `[L]`: slots whose expert already sits in a lower slot of the same GPU.
+    ///
+    /// # Errors
+    ///
+    /// See [`Placement`].
+    pub fn duplicates<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::Duplicates)
+    }
+}
+
+impl fmt::Debug for Placement<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PlacementShape { layers, experts, slots, gpus } = self.shape;
+        formatter
+            .debug_struct("Placement")
+            .field("layers", &layers)
+            .field("experts", &experts)
+            .field("slots", &slots)
+            .field("gpus", &gpus)
+            .finish_non_exhaustive()
+    }
+}

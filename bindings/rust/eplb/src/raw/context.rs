@@ -1,0 +1,219 @@
+//! One context of the library. Lengths are passed as they are: the library checks them against its shapes before it
+//! touches the memory.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use eplb_sys as sys;
+
+use super::{Api, call};
+use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::element::{Element, ExpertElement, MapElement, WeightElement};
+use crate::problem::{WeightShape, to_c};
+use crate::{Error, Result};
+
+/// Where `eplb_evaluate` writes what belongs to each layer.
+pub(crate) struct LayerOutputs<'a> {
+    pub(crate) imbalance: &'a mut [f64],
+    pub(crate) bound: &'a mut [f64],
+    pub(crate) duplicates: &'a mut [i64],
+}
+
+pub(crate) struct RawContext {
+    handle: NonNull<sys::eplb_context>,
+    // Dropped last: the library stays loaded until its context is destroyed.
+    api: Arc<Api>,
+}
+
+// SAFETY: eplb.h, THREADS: "A context may move between threads but is used by one at a time". It keeps nothing that
+// belongs to a thread. The pointer makes it not Sync, and so it shall stay: a second call beside a first is refused.
+unsafe impl Send for RawContext {}
+
+impl Drop for RawContext {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from eplb_context_create, is destroyed once, and &mut says that nobody else uses it.
+        unsafe { self.api.functions.eplb_context_destroy(self.handle.as_ptr()) }
+    }
+}
+
+impl RawContext {
+    pub(crate) fn new(api: Arc<Api>, options: &sys::eplb_context_options) -> Result<Self> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: options has been through its init.
+        call(|error| unsafe { api.functions.eplb_context_create(&raw mut handle, options, error) })?;
+        match NonNull::new(handle) {
+            Some(handle) => Ok(Self { handle, api }),
+            None => Err(Error::InternalError("eplb_context_create gave no context".into())),
+        }
+    }
+
+    pub(crate) fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
+    /// Calls a function of the library with this context.
+    fn call(
+        &self,
+        function: impl FnOnce(&sys::Eplb, *mut sys::eplb_context, *mut sys::eplb_error) -> sys::eplb_status,
+    ) -> Result<()> {
+        call(|error| function(&self.api.functions, self.handle.as_ptr(), error))
+    }
+
+    pub(crate) fn synchronize(&self) -> Result<()> {
+        // SAFETY: the handle is valid as long as self is; this holds of all calls below, too.
+        self.call(|lib, context, error| unsafe { lib.eplb_context_synchronize(context, error) })
+    }
+
+    pub(crate) fn reserve<T: WeightElement>(
+        &mut self,
+        shape: WeightShape,
+        problem: &sys::eplb_problem,
+        options: &sys::eplb_solve_options,
+    ) -> Result<()> {
+        let [windows, layers, experts] = dims(shape);
+        // SAFETY: both structs have been through their init.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_context_reserve(context, T::DTYPE, windows, layers, experts, problem, options, error)
+        })
+    }
+
+    pub(crate) fn upload<T: WeightElement>(&mut self, weights: &[T], shape: WeightShape) -> Result<()> {
+        let [windows, layers, experts] = dims(shape);
+        let (pointer, length) = (weights.as_ptr().cast(), to_c(weights.len()));
+        // SAFETY: reads so many elements of that type, and keeps a copy.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_upload_weights(context, pointer, length, T::DTYPE, windows, layers, experts, error)
+        })
+    }
+
+    pub(crate) fn upload_device<T: WeightElement>(
+        &mut self,
+        weights: DeviceSlice<'_, T>,
+        shape: WeightShape,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        let [windows, layers, experts] = dims(shape);
+        let (pointer, length) = (weights.as_ptr().cast(), to_c(weights.len()));
+        // SAFETY: whoever made the slice and the stream promised what the device needs of them.
+        self.call(|lib, context, error| unsafe {
+            let stream = stream.as_raw();
+            lib.eplb_upload_weights_device(context, pointer, length, T::DTYPE, windows, layers, experts, stream, error)
+        })
+    }
+
+    pub(crate) fn solve(&mut self, problem: &sys::eplb_problem, options: &sys::eplb_solve_options) -> Result<()> {
+        // SAFETY: both structs have been through their init.
+        self.call(|lib, context, error| unsafe { lib.eplb_solve(context, problem, options, error) })
+    }
+
+    pub(crate) fn solve_device(
+        &mut self,
+        problem: &sys::eplb_problem,
+        options: &sys::eplb_solve_options,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        // SAFETY: both structs have been through their init; the stream is as its maker promised.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_solve_device(context, problem, options, stream.as_raw(), error)
+        })
+    }
+
+    /// Number of dimensions, and the dimensions.
+    pub(crate) fn map_shape(&self, map: sys::eplb_map) -> Result<(i32, [i64; 4])> {
+        let (mut rank, mut dims) = (0, [1; 4]);
+        // SAFETY: writes one number, and four.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_map_shape(context, map, &raw mut rank, dims.as_mut_ptr(), 4, error)
+        })?;
+        Ok((rank, dims))
+    }
+
+    pub(crate) fn fetch_into<T: MapElement>(&self, map: sys::eplb_map, buffer: &mut [T]) -> Result<()> {
+        // SAFETY: the buffer has so many elements of that type, and any bits that C writes there are valid.
+        unsafe { self.fetch(map, buffer.as_mut_ptr(), buffer.len()) }
+    }
+
+    /// A map of `length` elements, written once: into memory that nobody filled before.
+    pub(crate) fn fetch_vec<T: MapElement>(&self, map: sys::eplb_map, length: usize) -> Result<Vec<T>> {
+        let mut elements = Vec::with_capacity(length);
+        let spare: &mut [MaybeUninit<T>] = elements.spare_capacity_mut();
+        // SAFETY: there is room for `length` elements.
+        unsafe { self.fetch(map, spare.as_mut_ptr().cast::<T>(), length) }?;
+        // SAFETY: the library writes the whole map, which has `length` elements or the call would have failed.
+        unsafe { elements.set_len(length) };
+        Ok(elements)
+    }
+
+    /// # Safety
+    ///
+    /// `buffer` has room for `length` elements.
+    unsafe fn fetch<T: Element>(&self, map: sys::eplb_map, buffer: *mut T, length: usize) -> Result<()> {
+        let length = to_c(length);
+        // SAFETY: writes so many elements of that type, as the caller promises.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_fetch_map(context, map, T::DTYPE, buffer.cast(), length, error)
+        })
+    }
+
+    pub(crate) fn fetch_device<T: MapElement>(
+        &self,
+        map: sys::eplb_map,
+        buffer: &mut DeviceSliceMut<'_, T>,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        let (pointer, length): (*mut c_void, i64) = (buffer.as_mut_ptr().cast(), to_c(buffer.len()));
+        // SAFETY: whoever made the slice and the stream promised what the device needs of them.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_fetch_map_device(context, map, T::DTYPE, pointer, length, stream.as_raw(), error)
+        })
+    }
+
+    pub(crate) fn report(&self) -> Result<sys::eplb_report> {
+        let mut report = self.api.report;
+        // SAFETY: the report has been through its init.
+        self.call(|lib, context, error| unsafe { lib.eplb_fetch_report(context, &raw mut report, error) })?;
+        Ok(report)
+    }
+
+    pub(crate) fn evaluate<T: ExpertElement>(
+        &self,
+        problem: &sys::eplb_problem,
+        placement: &[T],
+        layers: Option<LayerOutputs<'_>>,
+    ) -> Result<sys::eplb_report> {
+        let mut report = self.api.report;
+        let (pointer, length) = (placement.as_ptr().cast(), to_c(placement.len()));
+        let (imbalance, bound, duplicates, layers_length) = match layers {
+            None => (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0),
+            Some(LayerOutputs { imbalance, bound, duplicates }) => {
+                // All three share one length, so what is beyond the shortest is not theirs.
+                let shared = imbalance.len().min(bound.len()).min(duplicates.len());
+                (imbalance.as_mut_ptr(), bound.as_mut_ptr(), duplicates.as_mut_ptr(), to_c(shared))
+            }
+        };
+        // SAFETY: reads the placement, of so many elements; problem and report have been through their init; each
+        // output that is not null has room for layers_length elements.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_evaluate(
+                context,
+                problem,
+                pointer,
+                length,
+                T::DTYPE,
+                &raw mut report,
+                imbalance,
+                bound,
+                duplicates,
+                layers_length,
+                error,
+            )
+        })?;
+        Ok(report)
+    }
+}
+
+fn dims(shape: WeightShape) -> [i64; 3] {
+    [to_c(shape.windows), to_c(shape.layers), to_c(shape.experts)]
+}

@@ -176,6 +176,18 @@ impl Context {
     /// `physical_to_logical` is `[L,S]`, the expert in each slot. Two replicas of an expert on one GPU are valid and
     /// counted.
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Problem, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// context.upload(&[90, 10, 10, 10], WeightShape::new(1, 4))?;
+    /// // 2 slots on each of 2 GPUs: 100 and 20 where 60 is the mean.
+    /// let report = context.evaluate(&Problem::new(4, 2), &[0, 1, 2, 3])?;
+    /// assert!((report.imbalance_mean - 100.0 / 60.0).abs() < 1e-12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidPlacement`](crate::Error::InvalidPlacement), naming the rule and the layer, slot or expert: a number that

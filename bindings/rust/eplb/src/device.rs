@@ -6,6 +6,27 @@
 //!
 //! Rust's borrows end when a call returns, but the device reads and writes later. So whoever makes a [`DeviceSlice`], a
 //! [`DeviceSliceMut`] or a [`Stream`] promises what no compiler can see; their constructors say what.
+//!
+//! ```no_run
+//! use eplb::{Context, DeviceSlice, DeviceSliceMut, Map, Problem, Result, SolveOptions, Stream, WeightShape};
+//!
+//! /// Queues a solve of 58 layers of 256 experts.
+//! ///
+//! /// # Safety
+//! ///
+//! /// `weights` has 58 x 256 elements and `experts` 58 x 288, both on the context's device, where they stay as they are
+//! /// until `context.synchronize()` has returned.
+//! unsafe fn enqueue(context: &mut Context, weights: *const f32, experts: *mut i32) -> Result<()> {
+//!     // SAFETY: as the caller promises.
+//!     let (weights, mut experts) = unsafe {
+//!         (DeviceSlice::from_raw_parts(weights, 58 * 256), DeviceSliceMut::from_raw_parts(experts, 58 * 288))
+//!     };
+//!     let (problem, stream) = (Problem::new(288, 32), Stream::default_stream());
+//!     context.upload_device(weights, WeightShape::new(58, 256), stream)?;
+//!     let placement = context.solve_device(&problem, &SolveOptions::new(), stream)?;
+//!     placement.fetch_device(Map::PhysicalToLogical, &mut experts, stream)
+//! }
+//! ```
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;

@@ -1,6 +1,5 @@
 //! Finds and loads the library, and tells what it can do.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,11 +145,13 @@ fn usual_places() -> Vec<PathBuf> {
 }
 
 fn open(path: &Path) -> Result<Api, Refusal> {
-    if path.as_os_str() == OsString::new() {
+    let mut components = path.components();
+    // The system takes an empty name for the program itself.
+    if components.next().is_none() {
         return Err(Refusal::EmptyName);
     }
-    let has_folder = path.parent().is_some_and(|folder| folder.as_os_str() != OsString::new());
-    if has_folder && !path.is_file() {
+    // A name without a folder is searched for; anything else must be there.
+    if (path.is_absolute() || components.next().is_some()) && !path.is_file() {
         return Err(Refusal::NoSuchFile);
     }
     Api::open(path)

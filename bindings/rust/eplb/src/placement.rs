@@ -89,6 +89,21 @@ impl<'a> Placement<'a> {
 
     /// Copies a map into `buffer`, whose length must be that of the map.
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Map, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// let (layers, experts, slots, gpus) = (1, 4, 6, 2);
+    /// let mut buffer = vec![0_i32; layers * slots];
+    /// for weights in [[90, 10, 10, 10], [10, 10, 10, 90]] {
+    ///     context.upload(&weights, WeightShape::new(layers, experts))?;
+    ///     let placement = context.solve(&Problem::new(slots, gpus), &SolveOptions::new())?;
+    ///     placement.fetch_into(Map::PhysicalToLogical, &mut buffer)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a wrong length or a type that the map does not come in; the

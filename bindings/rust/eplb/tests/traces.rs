@@ -42,7 +42,7 @@ fn read(path: &Path) -> Result<Input, Failed> {
     let weights = Weights::F32(rows.concat());
     // One slot in eight more than experts, on as many GPUs as divide that.
     let slots = experts + experts.div_ceil(8);
-    let gpus = (2..=experts / 8).rev().find(|gpus| slots % gpus == 0).unwrap_or(1);
+    let gpus = (2..=experts / 8).rev().find(|gpus| slots.is_multiple_of(*gpus)).unwrap_or(1);
     Ok(Input::new(weights, [1, rows.len(), experts], slots, gpus))
 }
 

@@ -93,7 +93,7 @@ impl Input {
     /// The published rule.
     pub fn policy_used(&self) -> Policy {
         match self.policy {
-            Policy::Auto if self.groups() % self.num_nodes == 0 => Policy::Hierarchical,
+            Policy::Auto if self.groups().is_multiple_of(self.num_nodes) => Policy::Hierarchical,
             Policy::Auto => Policy::Global,
             asked => asked,
         }

@@ -11,7 +11,8 @@ pub type Checked = Result<(), String>;
 
 macro_rules! ensure {
     ($condition:expr, $($text:tt)*) => {
-        if !$condition {
+        let holds: bool = $condition;
+        if !holds {
             return Err(format!($($text)*));
         }
     };

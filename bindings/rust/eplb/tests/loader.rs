@@ -1,0 +1,143 @@
+//! Finding the library: what is tried, in which order, and what is said when there is none that can be used.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod fake;
+mod input;
+mod programs;
+
+use eplb::{LoadError, NamedBy, Refusal};
+use fake::Fake;
+use input::library;
+use programs::example;
+
+fn refusal(path: &str) -> Refusal {
+    let LoadError { named_by, mut tried, .. } = eplb::Library::load_from(path).expect_err("it cannot be used");
+    assert_eq!((named_by, tried.len()), (NamedBy::Program, 1));
+    let attempt = tried.remove(0);
+    assert_eq!(attempt.path.to_string_lossy(), path);
+    attempt.refusal
+}
+
+#[test]
+fn explicit_path() {
+    let path = library().path().to_owned();
+    let again = eplb::Library::load_from(&path).expect("it was loaded before");
+    assert_eq!(again.path(), path);
+    assert_eq!(again.version(), library().version());
+    assert!(again.abi_version() >= (1, 0));
+}
+
+#[test]
+fn missing() {
+    assert_eq!(refusal(""), Refusal::EmptyName);
+    assert_eq!(refusal("/nowhere/libeplb.so.0"), Refusal::NoSuchFile);
+    assert_eq!(refusal("/"), Refusal::NoSuchFile);
+    let Refusal::NotLoadable(text) = refusal("libnothing_of_this_name.so") else { panic!("it cannot be there") };
+    assert!(text.contains("libnothing_of_this_name.so"), "{text}");
+}
+
+#[test]
+fn a_name_with_a_zero_byte_is_refused() {
+    assert!(matches!(refusal("lib\0eplb.so"), Refusal::NotLoadable(_)));
+}
+
+#[test]
+fn no_library_file() {
+    let folder = fake::folder("text");
+    let file = folder.join("libeplb.so.0");
+    std::fs::write(&file, "no ELF").expect("the folder can be written");
+    assert!(matches!(refusal(&file.to_string_lossy()), Refusal::NotLoadable(_)));
+}
+
+#[test]
+fn something_else() {
+    let library = Fake::new("other").body("int something;").build();
+    let refused = refusal(&library);
+    assert_eq!(refused, Refusal::NotEplb);
+    assert_eq!(refused.to_string(), "it has no eplb_abi_version: this is no libeplb");
+}
+
+#[test]
+fn another_abi() {
+    for (number, major, minor) in [((2 << 16), 2, 0), (7, 0, 7), ((1 << 20) + 3, 16, 3)] {
+        let library = Fake::new(&format!("abi{number}")).version(number).build();
+        let refused = refusal(&library);
+        assert_eq!(refused, Refusal::AbiVersion { major, minor });
+        let text = format!("its ABI is {major}.{minor}, but this crate needs 1.0 or a later 1.x");
+        assert_eq!(refused.to_string(), text);
+    }
+}
+
+#[test]
+fn the_version_is_asked_for_before_any_function() {
+    // It has nothing else, and the version is what is complained of.
+    let library = Fake::new("version_only").version(2 << 16).build();
+    assert!(matches!(refusal(&library), Refusal::AbiVersion { .. }));
+}
+
+#[test]
+fn a_later_minor_version_is_taken() {
+    let library = Fake::new("minor").version((1 << 16) + 3).functions(fake::all(), 0).build();
+    let loaded = eplb::Library::load_from(&library).expect("it has every function, and takes every struct");
+    assert_eq!(loaded.abi_version(), (1, 3));
+}
+
+#[test]
+fn a_missing_function_is_named() {
+    for missing in ["eplb_solve", "eplb_fetch_map_device", "eplb_report_init"] {
+        let rest = fake::all().into_iter().filter(|name| name != missing);
+        let library = Fake::new(missing).version(1 << 16).functions(rest, 0).build();
+        let refused = refusal(&library);
+        assert!(matches!(&refused, Refusal::MissingFunction(text) if text.contains(missing)), "{refused}");
+        assert!(refused.to_string().starts_with("it lacks a function of ABI 1.0: "), "{refused}");
+    }
+}
+
+#[test]
+fn structs_that_it_does_not_take() {
+    // Its init functions refuse, as one does whose structs of 1.0 were longer.
+    let library = Fake::new("structs").version(1 << 16).functions(fake::all(), 1).build();
+    assert!(matches!(refusal(&library), Refusal::Structs(_)));
+}
+
+#[test]
+fn the_environment_is_the_only_place_if_it_names_one() {
+    for path in ["/nowhere/libeplb.so.0", "", "libnothing_of_this_name.so"] {
+        let done = example("info").env("EPLB_LIBRARY", path).output().expect("the example runs");
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{text}");
+        assert!(text.starts_with("eplb cannot load the library named by EPLB_LIBRARY. Tried:\n"), "{text}");
+        assert!(text.contains(&format!("'{path}'")), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn the_usual_places() {
+    let folder = fake::folder("usual");
+    let program = folder.join("info");
+    std::fs::copy(example("info").get_program(), &program).expect("the example can be copied");
+    let run = |path: &str| {
+        let mut command = std::process::Command::new(&program);
+        command.env_remove("EPLB_LIBRARY").env("LD_LIBRARY_PATH", path).current_dir("/").output().expect("it runs")
+    };
+    let done = run("");
+    if !done.status.success() {
+        // So it is unless this machine has the library installed.
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(text.starts_with("eplb cannot load the library. Tried:\n"), "{text}");
+        for place in [&*folder.join("libeplb.so.0").to_string_lossy(), "libeplb.so.0", "/usr/local/lib/libeplb.so.0"] {
+            assert!(text.contains(&format!("\n  '{place}': ")), "{text}");
+        }
+        assert!(text.contains("Set EPLB_LIBRARY to the path of libeplb.so.0"), "{text}");
+    }
+    // By the system's search, then beside the program, which comes first.
+    let system = folder.join("system");
+    std::fs::create_dir_all(&system).expect("a folder can be made");
+    std::fs::copy(library().path(), system.join("libeplb.so.0")).expect("the library is a file");
+    let found = String::from_utf8_lossy(&run(&system.to_string_lossy()).stdout).into_owned();
+    assert!(found.lines().next().is_some_and(|line| line.ends_with(" libeplb.so.0")), "{found}");
+    std::fs::copy(library().path(), folder.join("libeplb.so.0")).expect("the library is a file");
+    let found = String::from_utf8_lossy(&run(&system.to_string_lossy()).stdout).into_owned();
+    assert!(found.contains(&*folder.join("libeplb.so.0").to_string_lossy()), "{found}");
+}

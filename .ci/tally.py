@@ -1,4 +1,4 @@
-"""Counts tests over all suites, from what their runners leave: JUnit files, and the JSON of go test."""
+"""Counts tests over all suites, from what their runners leave: JUnit files, the JSON of go test, cargo's lines."""
 
 import collections
 import json
@@ -6,6 +6,8 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
+CARGO_COUNTS = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.M)
+CARGO_SKIP = re.compile(r"^test (.+) \.\.\. ignored(?:, (.+))?$", re.M)
 
 
 class Tally:
@@ -64,6 +66,16 @@ class Tally:
                 self.add(int(end == "pass"), int(end != "pass"), 0)
                 failures += [printed[package, test]] if end != "pass" else []
         return "".join(failures)
+
+    def add_cargo(self, printed):
+        """One line of counts for each of cargo's test programs, and one for each ignored test."""
+        for counts in CARGO_COUNTS.findall(printed):
+            self.add(*map(int, counts))
+        self.skips += [f"{name}: {why}" if why else name for name, why in CARGO_SKIP.findall(printed)]
+
+    def skip(self, name):
+        self.add(0, 0, 1)
+        self.skips.append(name)
 
     def __str__(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"

@@ -1,6 +1,6 @@
 """Every example that a reader may copy from README.md or examples/ is run as it stands there.
 
-Fenced blocks marked c, go, python and sh are taken, but for those with a comment before them that says why not:
+Fenced blocks marked c, go, python, rust and sh are taken, but for those with a comment before them that says why not:
 <!-- not run: why -->.
 """
 
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"]
 BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<why>[^>]*?) -->\s*)?^```(?P<language>c|go|python|sh)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:<!-- not run: (?P<why>[^>]*?) -->\s*)?^```(?P<language>c|go|python|rust|sh)\n(?P<text>.*?)^```$", re.M | re.S
 )
 
 
@@ -88,6 +88,20 @@ def run_go(text, folder, installed):
     return run(["bash", "-euo", "pipefail", "-c", commands], module, {**installed, "CGO_ENABLED": "0"})
 
 
+def run_rust(text, folder, installed):
+    """As a program of its own that depends on the crate; what the crates' own tests have built is not built again."""
+    if shutil.which("cargo") is None:
+        pytest.skip("no cargo on this machine")
+    crates = ROOT / "bindings" / "rust"
+    (folder / "src").mkdir()
+    (folder / "src" / "main.rs").write_text(text)
+    shutil.copy(crates / "Cargo.lock", folder)
+    package = '[package]\nname = "example"\nversion = "0.0.0"\nedition = "2024"\n'
+    (folder / "Cargo.toml").write_text(f"{package}[dependencies]\neplb = {{ path = '{crates / 'eplb'}' }}\n")
+    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "build" / "rust"))
+    return run(["cargo", "run", "--quiet"], folder, {**installed, "CARGO_TARGET_DIR": target})
+
+
 @pytest.mark.parametrize(("language", "text"), list(blocks()))
 def test_block(language, text, folder, installed):
     if language == "c":
@@ -98,6 +112,8 @@ def test_block(language, text, folder, installed):
         assert "GPU 7: experts" in run_go(text, folder, installed)
     elif language == "python":
         assert run([sys.executable, "-W", "error", "-c", text], folder, {})
+    elif language == "rust":
+        assert run_rust(text, folder, installed)
     else:
         assert run(["bash", "-euo", "pipefail", "-c", text], folder, installed)
 
@@ -131,7 +147,7 @@ def test_load_at_run_time(folder, installed):
 
 def test_every_language_has_an_example():
     languages = {parameter.values[0] for parameter in blocks()}
-    assert languages == {"c", "go", "python", "sh"}
+    assert languages == {"c", "go", "python", "rust", "sh"}
 
 
 def test_files_named_in_the_readme_exist():

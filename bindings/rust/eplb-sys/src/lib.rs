@@ -31,7 +31,6 @@ pub use libloading;
     unused_qualifications,
     clippy::all,
     clippy::pedantic,
-    clippy::indexing_slicing,
     clippy::undocumented_unsafe_blocks,
     rustdoc::all
 )]

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Nothing that a caller or the library says makes this crate panic.
+#![deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod constants;
 mod context;

@@ -1,5 +1,5 @@
 //! Every call of the safe crate, what it refuses, and what a refusal leaves.
-#![allow(unsafe_code, clippy::expect_used, clippy::indexing_slicing, clippy::float_cmp, clippy::panic)]
+#![allow(unsafe_code, clippy::float_cmp)]
 
 mod input;
 

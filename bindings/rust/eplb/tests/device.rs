@@ -1,5 +1,5 @@
 //! Device calls as far as a machine without a GPU goes: a context on the CPU refuses them and touches nothing.
-#![allow(unsafe_code, clippy::expect_used)]
+#![allow(unsafe_code)]
 
 mod input;
 

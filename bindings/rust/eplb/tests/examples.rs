@@ -1,5 +1,4 @@
 //! The examples do what they say.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod programs;
 

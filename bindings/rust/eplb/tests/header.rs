@@ -1,5 +1,4 @@
 //! Nothing of eplb.h is left out: every function is called, every constant is named.
-#![allow(clippy::expect_used)]
 
 mod programs;
 

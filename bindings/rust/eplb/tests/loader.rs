@@ -1,5 +1,4 @@
 //! Finding the library: what is tried, in which order, and what is said when there is none that can be used.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod fake;
 mod input;

@@ -1,5 +1,4 @@
 //! Contexts move between threads, many work at once, and a library may be asked from anywhere.
-#![allow(clippy::expect_used)]
 
 mod input;
 

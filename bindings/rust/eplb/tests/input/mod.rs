@@ -1,5 +1,6 @@
 //! Weights of any type and what is asked of them: what the golden vectors, the traces and the property test share.
 #![allow(dead_code, reason = "each test uses what it needs")]
+#![allow(clippy::cast_precision_loss)]
 
 use eplb::{Context, ContextOptions, Library, Policy, Problem, Result, SolveOptions, Strategy, WeightShape};
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
 CARGO_COUNTS = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.M)
-CARGO_SKIP = re.compile(r"^test (.+) \.\.\. ignored(?:, (.+))?$", re.M)
+CARGO_SKIP = re.compile(r"^test (.+?) +\.\.\. ignored(?:, (.+))?$", re.M)
 
 
 class Tally:

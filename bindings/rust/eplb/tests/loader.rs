@@ -5,9 +5,13 @@ mod input;
 mod programs;
 
 use eplb::{LoadError, NamedBy, Refusal};
+use eplb_sys::{ABI_MAJOR, ABI_MINOR};
 use fake::Fake;
 use input::library;
 use programs::example;
+
+/// The version that this crate was written for.
+const ABI: i32 = ABI_MAJOR << 16 | ABI_MINOR;
 
 fn refusal(path: &str) -> Refusal {
     let LoadError { named_by, mut tried, .. } = eplb::Library::load_from(path).expect_err("it cannot be used");
@@ -23,7 +27,9 @@ fn explicit_path() {
     let again = eplb::Library::load_from(&path).expect("it was loaded before");
     assert_eq!(again.path(), path);
     assert_eq!(again.version(), library().version());
-    assert!(again.abi_version() >= (1, 0));
+    // The bindings are those of the library that stands beside them.
+    assert_eq!(i64::from(again.abi_version().0), i64::from(ABI_MAJOR));
+    assert_eq!(i64::from(again.abi_version().1), i64::from(ABI_MINOR));
 }
 
 #[test]
@@ -62,7 +68,8 @@ fn another_abi() {
         let library = Fake::new(&format!("abi{number}")).version(number).build();
         let refused = refusal(&library);
         assert_eq!(refused, Refusal::AbiVersion { major, minor });
-        let text = format!("its ABI is {major}.{minor}, but this crate needs 1.0 or a later 1.x");
+        let needed = format!("{ABI_MAJOR}.{ABI_MINOR} or a later {ABI_MAJOR}.x");
+        let text = format!("its ABI is {major}.{minor}, but this crate needs {needed}");
         assert_eq!(refused.to_string(), text);
     }
 }
@@ -76,26 +83,27 @@ fn the_version_is_asked_for_before_any_function() {
 
 #[test]
 fn a_later_minor_version_is_taken() {
-    let library = Fake::new("minor").version((1 << 16) + 3).functions(fake::all(), 0).build();
+    let library = Fake::new("minor").version(ABI + 3).functions(fake::all(), 0).build();
     let loaded = eplb::Library::load_from(&library).expect("it has every function, and takes every struct");
-    assert_eq!(loaded.abi_version(), (1, 3));
+    assert_eq!(i64::from(loaded.abi_version().1), i64::from(ABI_MINOR + 3));
 }
 
 #[test]
 fn a_missing_function_is_named() {
     for missing in ["eplb_solve", "eplb_fetch_map_device", "eplb_report_init"] {
         let rest = fake::all().into_iter().filter(|name| name != missing);
-        let library = Fake::new(missing).version(1 << 16).functions(rest, 0).build();
+        let library = Fake::new(missing).version(ABI).functions(rest, 0).build();
         let refused = refusal(&library);
         assert!(matches!(&refused, Refusal::MissingFunction(text) if text.contains(missing)), "{refused}");
-        assert!(refused.to_string().starts_with("it lacks a function of ABI 1.0: "), "{refused}");
+        let text = format!("it lacks a function of ABI {ABI_MAJOR}.{ABI_MINOR}: ");
+        assert!(refused.to_string().starts_with(&text), "{refused}");
     }
 }
 
 #[test]
 fn structs_that_it_does_not_take() {
     // Its init functions refuse, as one does whose structs of 1.0 were longer.
-    let library = Fake::new("structs").version(1 << 16).functions(fake::all(), 1).build();
+    let library = Fake::new("structs").version(ABI).functions(fake::all(), 1).build();
     assert!(matches!(refusal(&library), Refusal::Structs(_)));
 }
 

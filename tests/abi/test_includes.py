@@ -8,7 +8,9 @@ from header import ROOT
 
 SOURCES = (".c", ".h", ".cpp", ".cu", ".cuh", ".hpp", ".cc", ".h.in")
 MOST_LINES = 400
-MAY_BE_LONGER = {}  # path: why, and how many lines
+MAY_BE_LONGER = {  # path: why, and how many lines
+    "bindings/rust/eplb-sys/src/bindings.rs": 1500,  # generated from the header, with its comments
+}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "tools", "stuff", "base", "shared", "general"}
 
 CXX = r"<[a-z_]+>"  # the C++ standard library: no dots, no folders

@@ -8,19 +8,19 @@
 
 EPLB_STAGE_BEGIN
 
-// Three or more slots per GPU: chains of quarters * S/4 + G/2 steps; a chain whose load is at most LB + LB/slack ends the
+// Three or more slots per GPU: chains of (per_slot * S + per_gpu * G) / 16 steps; a chain whose load is at most LB + LB/slack ends the
 // choice. Two: folds chains of fold_quarters * S/4 proposals. Tiny problems: so many counts are tried on top.
 struct Effort {
-  int chains, quarters, slack, folds, fold_quarters, tiny_counts;
+  int chains, per_slot, per_gpu, slack, fine, folds, fold_quarters, tiny_counts;
 };
 inline constexpr int kFewSlots = 128;  // at most so many: the largest effort is many short chains
 EPLB_FN Effort effort_of(int effort, int slots) {
-  if (effort == 0) return {2, 1, 100, 1, 3, 512};
-  if (effort == 1) return {3, 7, 400, 1, 16, 1024};
-  return slots <= kFewSlots ? Effort{24, 4, 16384, 4, 40, 4096} : Effort{4, 24, 16384, 4, 40, 0};
+  if (effort == 0) return {2, 5, 5, 100, 16, 1, 3, 512};
+  if (effort == 1) return {3, 32, 8, 400, 16, 1, 16, 1024};
+  return slots <= kFewSlots ? Effort{24, 16, 8, 32768, 17, 4, 40, 4096} : Effort{4, 96, 8, 65536, 18, 4, 40, 0};
 }
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {
-  return more(effort.quarters * slots / 4 + gpus / 2, slots <= kTiny ? 4 * kPatience : 0);
+  return more((effort.per_slot * slots + effort.per_gpu * gpus) / 16, slots <= kTiny ? 4 * kPatience : 0);
 }
 
 struct BestRoom {
@@ -113,7 +113,7 @@ EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, Coun
     chance.chain = static_cast<uint32_t>(chain);
     const int bound = choose_counts(team, room, choice, chain, chance);
     start<Integer>(team, search.now, room.packing);
-    begin(team, search, chance, choice.mean, choice.most, bound);
+    begin(team, search, chance, choice.mean, choice.most, bound, effort.fine);
     run(team, search, steps_of(effort, p.slots, p.gpus));
     if (search.best < best) {
       best = search.best;
@@ -171,7 +171,7 @@ EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const 
       continue;
     }
     start<Integer>(team, search.now, room.packing);
-    begin(team, search, chance, choice.mean, choice.most, bound);
+    begin(team, search, chance, choice.mean, choice.most, bound, effort.fine);
     run(team, search, steps_of(effort, p.slots, p.gpus));
     if (search.best >= best) continue;
     best = search.best;

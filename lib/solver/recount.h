@@ -114,7 +114,7 @@ template <class Team> EPLB_FN bool recount(Team& team, Search& search, int h) {
   search.recounted = true;
   search.patience = more(2 * kPatience, p.slots / 4);
   search.logged = 0;
-  search.enough = search.mean + (search.mean >> 16);
+  search.enough = search.mean + (search.mean >> search.fine);
   return true;
 }
 

@@ -26,6 +26,7 @@ struct Search {
   Draws chance;
   Chance recounts;
   int mean, most;  // load; copies an expert may have
+  int fine;        // a load is good enough mean / 2^fine above the mean
   int best, enough;
   int step, since, patience, turn, logged;
   uint32_t draws;
@@ -50,13 +51,15 @@ template <class Team> EPLB_FN void clear_tabu(Team& team, const Search& s) {
 }
 
 // Begins from a placement that has been started. bound: of its counts.
-template <class Team> EPLB_FN void begin(Team& team, Search& s, const Chance& chance, int mean, int most, int bound) {
+template <class Team>
+EPLB_FN void begin(Team& team, Search& s, const Chance& chance, int mean, int most, int bound, int fine) {
   s.chance.begin(team, chance.at(kSearch));
   s.recounts = chance.at(kRecount);
   s.mean = mean;
   s.most = most;
   s.best = ends(team, s.now).most;
-  s.enough = more(bound, mean + (mean >> 16));
+  s.fine = fine;
+  s.enough = more(bound, mean + (mean >> fine));
   s.step = s.since = s.turn = s.logged = 0;
   s.patience = kPatience;
   s.draws = 0;

@@ -87,7 +87,6 @@ EPLB_FN void pack(Team& team, const Preset& preset, Packing p, int items, int pa
     const int own = score(team, p, preset.winner);
     if (own >= best) continue;
     best = own;
-    if (preset.moves > 0 && preset.move != Move::kHeaviestWithLightest) relist(team, p);
     number_places(team, p, place);
   }
 }

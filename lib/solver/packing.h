@@ -35,14 +35,6 @@ EPLB_FN void place_longest_first(Team& team, const Packing& p, Apart apart) {
       });
 }
 
-// Lists the positions of each pack in order again, after exchanges.
-template <class Team> EPLB_FN void relist(Team& team, const Packing& p) {
-  team.single([&] {
-    for (int g = 0; g < p.packs; ++g) p.used[g] = g * p.places;
-    for (int i = 0; i < p.items; ++i) p.at[p.used[p.pack[i]]++] = i;
-  });
-}
-
 // place[item]: the items of a pack as they are listed.
 template <class Team> EPLB_FN void number_places(Team& team, const Packing& p, View<int> place) {
   team.for_each(p.items, [&](int s) { place[p.order[p.at[s]]] = s; });

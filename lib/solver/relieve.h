@@ -23,49 +23,45 @@ EPLB_FN auto swap_value(const Search& search, const Ends& e, int p) {
   };
 }
 
-// The least (value, slot of h, position q) with a value below `limit`, over positions p on the heaviest GPU h and strictly
-// smaller q on others. Exchanges that would make a duplicate are not looked at here.
+inline constexpr int kWide = 4096;  // slots from which on windows are made narrower
+
+// A bound on the least value: one above the best swap with the lightest GPU.
+template <class Team> EPLB_FN int probe(Team& team, const Search& search, const Ends& e, int limit) {
+  const Placement& s = search.now;
+  const int k = s.p.places, lightest = team.find(0, s.p.gpus, [=](auto g) { return s.load[g] == e.least; });
+  int value = -limit;
+  for (int i = 0; i < k; ++i) {
+    const int p = s.item[e.heaviest * k + i];
+    const auto value_of = swap_value(search, e, p);
+    value = more(value, team.most_of(k, [&](int j) {
+      const int q = s.item[lightest * k + j];
+      return s.p.size[q] < s.p.size[p] ? value_of(q) : -kNever;
+    }));
+  }
+  return less(limit, 1 - value);
+}
+
+// The least (value, slot of h, position q) over positions p on the heaviest GPU h and strictly smaller q on others, with a
+// value below most + (most - least): worsening is allowed. Exchanges that would make a duplicate are not looked at here.
 //
-// With d = size p - size q a value is at least most - d, and at least least + d: so q lies in a window of sizes. `narrow`: it
-// is worth looking for the upper end of the window, not only for the lower.
-template <class Team>
-EPLB_FN Swap least_swap_below(Team& team, const Search& search, const Ends& e, int limit, bool narrow) {
+// value - load of q's GPU = size p - size q, so q is above size p - (limit - least): a window, with the same answer.
+template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
   const Placement& s = search.now;
   const View<int> size = s.p.size;
-  if (narrow) {
-    team.for_each(s.p.places, [&](int k) {
-      const int mine = size[s.item[e.heaviest * s.p.places + k]];
-      search.window[k] = first_at_most(size, s.p.slots, mine - (e.most - limit) - 1);
-    });
-  }
+  int limit = e.most + (e.most - e.least);
+  if (s.p.slots >= kWide) limit = probe(team, search, e, limit);
   auto found = team.above(-limit);
   for (int k = 0; k < s.p.places; ++k) {
     const int p = s.item[e.heaviest * s.p.places + k], expert = s.p.expert[p], mine = size[p];
     const int cap = search.until[p] > search.step ? less(limit, search.best) : limit, floor = mine - (cap - e.least);
     int from = s.p.first[expert] + s.p.count[expert];
     if (EPLB_RARELY(size[from] == mine)) from = team.find(from, s.p.slots, [=](auto q) { return size[q] < mine; });
-    if (narrow) from = more(from, search.window[k]);
     team.raise(
         found, from, s.p.slots, k, [&](int q) { return size[q] > floor; }, swap_value(search, e, p));
   }
   const Found swap = team.found(found);
   if (swap.value == -limit) return {kNever, 0, 0};
   return {-swap.value, s.item[e.heaviest * s.p.places + swap.tag], swap.index};
-}
-
-inline constexpr int kWide = 2048;  // with so many slots, windows are worth being made narrow
-
-// The best swap is allowed to make things worse: values are below most + (most - least). Half of the way between most and
-// least is the best there can be, and where slots are many the least value is near it: so we look there first.
-template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
-  const int spread = e.most - e.least, limit = e.most + spread;
-  if (search.now.p.slots >= kWide) {
-    for (int margin = spread / 8; margin > 0 && margin < spread; margin *= 2) {
-      const Swap swap = least_swap_below(team, search, e, e.most - spread / 2 + margin, true);
-      if (swap.value != kNever) return swap;
-    }
-  }
-  return least_swap_below(team, search, e, limit, false);
 }
 
 // The same with duplicates left out one by one: where the least of all would make one, which is rare.

@@ -19,7 +19,6 @@ struct Search {
   Placement now;
   SavedPlacement saved;  // while recounted
   View<int> until;       // by position: tabu while until > step
-  View<int> window;      // by slot of the heaviest GPU: where to begin looking for partners
   View<int> log;         // swaps since the best state, two positions each
   View<int> twice;       // for pairs: twice the size of each pair of the heaviest GPU
 
@@ -38,7 +37,6 @@ struct Search {
     saved = {arena.take<int>(s), arena.take<int>(s), arena.take<int>(s),
              arena.take<int>(s), arena.take<int>(e), arena.take<int>(e)};
     until = arena.take<int>(s);
-    window = arena.take<int>(s / g);
     log = arena.take<int>(2 * int64_t{more(2 * kPatience, s / 4) + 1});
     twice = arena.take<int>(kPairPlaces * kPairPlaces / 2);
     chance.lay_out(arena);

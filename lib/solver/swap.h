@@ -6,17 +6,28 @@
 
 EPLB_STAGE_BEGIN
 
-template <class Team> EPLB_FN void exchange(Team& team, const Packing& p, int i, int j) {
+// Puts position i into place k of pack g; with `in_order` into the one that the order of positions wants, k being free.
+EPLB_FN void put(const Packing& p, int g, int k, int i, bool in_order) {
+  const View<int> at = p.at.from(g * p.places);
+  auto take = [&](int from) {
+    at[k] = at[from];
+    p.slot[at[k]] = k;
+    k = from;
+  };
+  while (in_order && k > 0 && at[k - 1] > i) take(k - 1);
+  while (in_order && k + 1 < p.places && at[k + 1] < i) take(k + 1);
+  at[k] = i;
+  p.slot[i] = k;
+  p.pack[i] = g;
+}
+
+template <class Team> EPLB_FN void exchange(Team& team, const Packing& p, int i, int j, bool in_order) {
   const int g = p.pack[i], h = p.pack[j], k = p.slot[i], l = p.slot[j], d = p.size[i] - p.size[j];
   const int load_g = p.load[g] - d, load_h = p.load[h] + d;
   team.barrier();
   team.single([&] {
-    p.pack[i] = h;
-    p.pack[j] = g;
-    p.slot[i] = l;
-    p.slot[j] = k;
-    p.at[g * p.places + k] = j;
-    p.at[h * p.places + l] = i;
+    put(p, g, k, j, in_order);
+    put(p, h, l, i, in_order);
     p.load[g] = load_g;
     p.load[h] = load_h;
   });
@@ -58,7 +69,7 @@ template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, b
   }
   const Found found = team.found(best);
   if (found.value == 0) return false;
-  exchange(team, p, found.tag, found.index);
+  exchange(team, p, found.tag, found.index, true);
   return true;
 }
 
@@ -85,7 +96,7 @@ template <class Team> EPLB_FN bool swap_any_pair(Team& team, const Packing& p) {
   if (value <= 0) return false;
   const int i = team.find_of(p.items, [&](int a) { return best_of(a) == value; });
   const int j = team.find_of(p.items, [&](int b) { return b > i && inside(i, b) && gain(i, b) == value; });
-  exchange(team, p, i, j);
+  exchange(team, p, i, j, true);
   return true;
 }
 
@@ -107,7 +118,7 @@ template <class Team> EPLB_FN bool swap_with_lightest(Team& team, const Packing&
   const int value = team.most_of(pairs, gain);
   if (value <= 0) return false;
   const int x = team.find_of(pairs, [&](int y) { return gain(y) == value; });
-  exchange(team, p, p.at[h * p.places + x / p.places], p.at[l * p.places + x % p.places]);
+  exchange(team, p, p.at[h * p.places + x / p.places], p.at[l * p.places + x % p.places], false);
   return true;
 }
 

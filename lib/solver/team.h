@@ -22,9 +22,9 @@
 //                                if f(step, i, key) returns true; amounts do not grow with the step. Runs of apart(step)
 //                                steps get different i: none is served twice before all have been. keys: n, held: 2n
 //   best = team.above(floor); team.raise(best, from, to, tag, go_on, f); team.found(best)
-//                                the largest f(auto i) above floor of several stretches, each with its own tag (an int),
-//                                reduced once; the least tag of a stretch that has it, and the lowest i there; value = floor
-//                                if there is none. A stretch may end where go_on(int i) is false, or up to kAhead elements
+//                                the largest f(auto i) above floor of several stretches, each with its own tag (an int, from
+//                                stretch to stretch larger), reduced once; the least tag of a stretch that has it, and the
+//                                lowest i there; value = floor if there is none. A stretch may end where go_on(int i) is false, or up to kAhead elements
 //                                later, beyond `to` too: f must be harmless there
 //   team.single(f)               f() once, by one lane
 //   team.barrier()               what was written before is seen by all lanes after

@@ -125,7 +125,7 @@ class ShuffledTeam {
         if (chunk + lane >= to) continue;
         const int x = body(chunk + lane);
         solver::Found& own = best[lane];
-        if (x > own.value || (x == own.value && tag < own.tag)) own = {x, tag, chunk + lane};
+        if (x > own.value) own = {x, tag, chunk + lane};
       }
       if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
     }

@@ -111,7 +111,7 @@ class HostTeam {
     for (int i = from; i < to; i += kLook) {
       for (int v = 0; v < kLook; v += kLanes) {
         const Accumulator x = body(index_at(i + v));
-        const auto better = (x > best.value) | ((x == best.value) & (mine < best.tag));
+        const auto better = x > best.value;
         best.tag = choose(better, mine, best.tag);
         best.index = choose(better, indices_from(i + v), best.index);
         best.value = more(best.value, x);

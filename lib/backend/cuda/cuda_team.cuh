@@ -119,7 +119,7 @@ class CudaTeam {
     for (int chunk = from; chunk < to; chunk += kLanes) {
       if (chunk + lane_ < to) {
         const int x = body(chunk + lane_);
-        if (x > best.value || (x == best.value && tag < best.tag)) best = {x, tag, chunk + lane_};
+        if (x > best.value) best = {x, tag, chunk + lane_};
       }
       if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
     }

@@ -3,8 +3,8 @@
     python bench/best_gaps.py [--seeds N] [--markdown FILE] [--commit TEXT] [--data FOLDER]
 
 Needs the measured traces (../shared/data). A gap is that of the report: the mean over layers of the busiest GPU's load
-over the simple bound (hierarchical: the bound that knows nodes), minus 1. Of several seeds the median counts. Times here
-are the report's, in microseconds per layer; time beside a heap greedy is what eplb_bench measures.
+over the simple bound (hierarchical: the bound that knows nodes), minus 1. Of several seeds the median counts. Times
+here are the report's, in microseconds per layer; time beside a heap greedy is what eplb_bench measures.
 """
 
 import argparse

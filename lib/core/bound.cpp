@@ -139,10 +139,15 @@ double node_bound(const std::vector<double>& weights, int64_t gpus, int64_t node
   if (!(total > 0)) return 0;
   // In units that are rounded down: the heaviest node of the best way can only get lighter by that.
   const double unit = total / static_cast<double>(1 << 30);
-  std::vector<int> size(groups), node(groups), best(groups), sum(nodes), used(nodes);
+  std::vector<int> size(groups), memory(4 * groups + 2 * nodes);
   for (int64_t g = 0; g < groups; ++g) size[g] = static_cast<int>(sums[g] / unit * (1 - 0x1p-40));
-  solver::GroupWalk walk({{node.data()}, {best.data()}, {sum.data()}, {used.data()}}, {size.data()},
-                         static_cast<int>(groups), static_cast<int>(nodes), std::numeric_limits<int>::max());
+  int* const of_groups = memory.data();
+  int* const of_nodes = of_groups + 4 * groups;
+  const solver::GroupSearch room{{of_groups}, {of_groups + groups}, {of_groups + 2 * groups}, {of_groups + 3 * groups},
+                                 {of_nodes},  {of_nodes + nodes}};
+  const solver::View<int> sizes{size.data()};
+  const int q = static_cast<int>(groups), n = static_cast<int>(nodes);
+  solver::GroupWalk walk(room, sizes, q, n, solver::spread_groups(room, sizes, q, n));
   walk.run();
   if (!walk.proven()) return 0;
   return walk.best() * unit * (1 - 0x1p-40) * static_cast<double>(nodes) / static_cast<double>(gpus);

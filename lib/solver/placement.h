@@ -121,10 +121,27 @@ template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int 
   });
 }
 
-inline constexpr int kRepairPlaces = 64;  // with more slots on a GPU copies are apart already, or cannot be
+// If slot k of GPU g holds a duplicate, it changes places with the position that leaves the least larger load and makes no
+// other, or is one itself (ties: lowest position); true if that was possible. Each time there is one duplicate less.
+template <class Team> EPLB_FN bool repair(Team& team, const Placement& s, int g, int k) {
+  const int p = s.item[g * s.p.places + k], e = s.p.expert[p];
+  if (s.p.count[e] == 1 || slot_of_expert(team, s, g, e) >= k) return false;
+  auto value = [&](int q) {
+    const int h = s.gpu[q], d = s.p.size[p] - s.p.size[q];
+    const bool fits = h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
+    return fits ? -more(s.load[g] - d, s.load[h] + d) : -kNever;
+  };
+  const int least = team.most_of(s.p.slots, value);
+  if (least == -kNever) return false;
+  exchange(team, s, p, team.find_of(s.p.slots, [&](int q) { return value(q) == least; }));
+  return true;
+}
 
-// The start: longest first, copies apart while they can be; then each duplicate, GPU by GPU and slot by slot, changes places
-// with the position that leaves the least larger load and makes no other, or is one itself (ties: lowest position).
+// With more slots on a GPU duplicates stay: looking for them costs K for each slot, and with fewer experts than slots on a GPU
+// most cannot be avoided.
+inline constexpr int kRepairPlaces = 1024, kRepairPlacesOfFew = 64;
+
+// The start: longest first, copies apart while they can be; then duplicates are repaired, GPU by GPU and slot by slot.
 template <class Number, class Team> EPLB_FN void start(Team& team, const Placement& s, Packing packing) {
   packing.items = s.p.slots;
   packing.packs = s.p.gpus;
@@ -136,20 +153,12 @@ template <class Number, class Team> EPLB_FN void start(Team& team, const Placeme
   packing.load = s.load;
   place_longest_first<Number>(team, packing, [&](int i) { return s.p.count[s.p.expert[i]]; });
   settle(team, s);
-  if (s.p.slots == s.p.experts || s.p.places > kRepairPlaces) return;
+  if (s.p.slots == s.p.experts) return;
+  if (s.p.places > (s.p.experts < s.p.places ? kRepairPlacesOfFew : kRepairPlaces)) return;
   for (int g = 0; g < s.p.gpus; ++g)
-    for (int k = 1; k < s.p.places; ++k) {
-      const int p = s.item[g * s.p.places + k], e = s.p.expert[p];
-      if (s.p.count[e] == 1 || slot_of_expert(team, s, g, e) >= k) continue;
-      auto value = [&](int q) {
-        const int h = s.gpu[q], d = s.p.size[p] - s.p.size[q];
-        const bool fits =
-            h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
-        return fits ? -more(s.load[g] - d, s.load[h] + d) : -kNever;
-      };
-      const int least = team.most_of(s.p.slots, value);
-      if (least > -kNever) exchange(team, s, p, team.find_of(s.p.slots, [&](int q) { return value(q) == least; }));
-    }
+    for (int k = 1; k < s.p.places; ++k)
+      while (repair(team, s, g, k)) {
+      }
 }
 
 EPLB_STAGE_END

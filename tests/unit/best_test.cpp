@@ -19,12 +19,14 @@ class Solver {
   ~Solver() { eplb_context_destroy(context_); }
 
   // One layer; throws nothing, fails the test.
-  void solve(const std::vector<double>& weights, eplb_problem problem, eplb_effort effort, uint64_t seed = 0) {
+  void solve(const std::vector<double>& weights, eplb_problem problem, eplb_effort effort, uint64_t seed = 0,
+             int64_t max_replicas = 0) {
     eplb_solve_options options;
     eplb_solve_options_init(&options, sizeof options, nullptr);
     options.strategy = EPLB_STRATEGY_BEST;
     options.effort = effort;
     options.seed = seed;
+    options.max_replicas = max_replicas;
     const int64_t experts = static_cast<int64_t>(weights.size());
     ASSERT_EQ(eplb_upload_weights(context_, weights.data(), experts, EPLB_FLOAT64, 1, 1, experts, &error_), EPLB_OK);
     ASSERT_EQ(eplb_solve(context_, &problem, &options, &error_), EPLB_OK) << error_.text;
@@ -111,6 +113,24 @@ TEST(Best, NoDuplicatesThatCouldBeAvoided) {
     std::vector<double> weights(experts);
     for (double& w : weights) w = std::lognormal_distribution<double>(8, t % 3 == 0 ? 2.5 : 0.8)(random);
     solver.solve(weights, problem_of(slots, gpus), t % 2 ? EPLB_EFFORT_FAST : EPLB_EFFORT_NORMAL, t);
+    EXPECT_EQ(solver.report.duplicates, 0) << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
+  }
+}
+
+// A cap leaves steep sizes, of which one exchange does not always take a duplicate away; and GPUs of more than 64 slots.
+TEST(Best, NoDuplicatesThatCouldBeAvoidedUnderACap) {
+  Solver solver;
+  solver.solve({30, 179, 5, 9, 22, 37, 375, 5, 2}, problem_of(16, 4), EPLB_EFFORT_NORMAL, 0, 3);
+  EXPECT_EQ(solver.report.duplicates, 0);
+  std::mt19937 random(6);
+  for (int t = 0; t < 300; ++t) {
+    const int gpus = 3 + static_cast<int>(random() % 12), per_gpu = t % 5 == 0 ? 65 + random() % 60 : 3 + random() % 8;
+    const int slots = gpus * per_gpu,
+              experts = std::max<int>(per_gpu, slots / 4 + static_cast<int>(random() % slots) / 2);
+    const int cap = std::min<int>(gpus, (slots + experts - 1) / experts + static_cast<int>(random() % 3));
+    std::vector<double> weights(experts);
+    for (double& w : weights) w = std::exp(static_cast<double>(random() % 10000) / 1000);
+    solver.solve(weights, problem_of(slots, gpus), EPLB_EFFORT_FAST, t, cap);
     EXPECT_EQ(solver.report.duplicates, 0) << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
   }
 }

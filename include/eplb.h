@@ -183,7 +183,8 @@ typedef struct eplb_solve_options {
   eplb_strategy strategy; /* EPLB_STRATEGY_BEST */
   eplb_effort effort;     /* EPLB_EFFORT_NORMAL */
   uint64_t seed;          /* 0; chance is a hash of this: the same seed gives the same answer */
-  int64_t max_replicas;   /* 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL */
+  int64_t max_replicas;   /* 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL;
+                             at least S / E, at most 2^18 */
 } eplb_solve_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers. */

@@ -21,7 +21,11 @@ void check_most(const char* name, int64_t value, int64_t most, const char* why) 
 // Names the nearest multiples below and above that are at least `least`.
 void check_multiple(const char* name, int64_t value, const char* of, int64_t divisor, int64_t least = 1) {
   if (value % divisor == 0) return;
-  const int64_t below = value / divisor * divisor, above = (std::max(value, least) + divisor - 1) / divisor * divisor;
+  const int64_t below = value / divisor * divisor, from = std::max(value, least) - 1;
+  int64_t above;
+  if (__builtin_add_overflow(from - from % divisor, divisor, &above))
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld)", name, ll(value), of, ll(divisor),
+         ll(below));
   if (below >= least)
     fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld or %lld)", name, ll(value), of,
          ll(divisor), ll(below), ll(above));
@@ -84,6 +88,7 @@ Options check_options(const eplb_solve_options& o, const Problem& problem) {
     fail(EPLB_INVALID_ARGUMENT, "effort is %d, must be EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL or EPLB_EFFORT_MAX",
          o.effort);
   check_least("max_replicas", o.max_replicas, 0);
+  check_most("max_replicas", o.max_replicas, kMaxSlots, "2^18, the most slots there can be");
   // Nodes have equal shares of slots and experts, so one test serves both policies. GREEDY takes no cap: it is the published
   // program, and is refused only if it would exceed one.
   const int64_t least = (problem.slots + problem.experts - 1) / problem.experts;

@@ -133,6 +133,8 @@ static void caps_that_cannot_be_kept(void) {
     INVALID(CALL(solve)(context, &in.problem, &options, ERR), "max_replicas", "1", "2");
     options.max_replicas = -1;
     INVALID(CALL(solve)(context, &in.problem, &options, ERR), "max_replicas", "-1");
+    options.max_replicas = (int64_t)1 << 61; /* times 8 experts this would be 0 elements */
+    INVALID(CALL(solve)(context, &in.problem, &options, ERR), "max_replicas", "262144");
     hot.options = options;
     hot.options.max_replicas = 2;
     if (!input_upload(context, &hot)) continue;

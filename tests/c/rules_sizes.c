@@ -70,6 +70,9 @@ static void hierarchies_that_do_not_fit(void) {
   INVALID(solve(48, 8, 4, 6, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "6", "num_nodes", "4");
   INVALID(solve(50, 10, 5, 5, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "5", "num_experts", "24");
   INVALID(solve(96, 48, 1, 48, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "48", "24");
+  INVALID(solve(48, 8, INT64_MAX - 1, 5, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "5", "num_nodes");
+  INVALID(solve(48, 8, 1, INT64_MAX - 1, EPLB_POLICY_HIERARCHICAL, ERR), "num_experts", "24", "num_groups");
+  INVALID(solve(48, 8, INT64_MAX - 2, INT64_MAX, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "num_nodes");
   INVALID(solve(48, 6, 4, 4, EPLB_POLICY_AUTO, ERR), "num_gpus", "6", "num_nodes", "4");
   INVALID(solve(50, 10, 5, 5, EPLB_POLICY_AUTO, ERR), "num_groups", "5", "24");
 }

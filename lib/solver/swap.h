@@ -109,16 +109,21 @@ template <class Team> EPLB_FN bool swap_with_lightest(Team& team, const Packing&
   const int h = team.find(0, p.packs, [=](auto g) { return p.load[g] == heaviest; });
   const int l = team.find(0, p.packs, [=](auto g) { return p.load[g] == lightest; });
   const int difference = heaviest - lightest;
-  auto gain = [&](int x) {
-    const int d = p.size[p.at[h * p.places + x / p.places]] - p.size[p.at[l * p.places + x % p.places]];
+  auto gain = [&](int k, int m) {
+    const int d = p.size[p.at[h * p.places + k]] - p.size[p.at[l * p.places + m]];
     const int left = difference - 2 * d;
     return difference - (left < 0 ? -left : left);
   };
-  const int pairs = p.places * p.places;
-  const int value = team.most_of(pairs, gain);
+  auto best_of = [&](int k) {
+    int best = 0;
+    for (int m = 0; m < p.places; ++m) best = more(best, gain(k, m));
+    return best;
+  };
+  const int value = team.most_of(p.places, best_of);
   if (value <= 0) return false;
-  const int x = team.find_of(pairs, [&](int y) { return gain(y) == value; });
-  exchange(team, p, p.at[h * p.places + x / p.places], p.at[l * p.places + x % p.places], false);
+  const int k = team.find_of(p.places, [&](int x) { return best_of(x) == value; });
+  const int m = team.find_of(p.places, [&](int x) { return gain(k, x) == value; });
+  exchange(team, p, p.at[h * p.places + k], p.at[l * p.places + m], false);
   return true;
 }
 

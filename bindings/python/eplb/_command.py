@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,6 +203,14 @@ def _show_plan(file: Path, weights: Array, nodes: int, plan: Plan, before: Repor
     )
 
 
+def _fastest(solve: Callable[[], Plan]) -> Report:
+    """The report of the fastest of some solves, which are all alike: the first one pays for memory."""
+    reports: list[Report] = []
+    while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
+        reports.append(solve().report)
+    return min(reports, key=lambda report: report.microseconds)
+
+
 @app.command()
 def compare(
     file: File,
@@ -230,7 +239,7 @@ def compare(
         for name, choice in rows_of.items():
             move(name)
             try:
-                reports[name] = context.solve(weights, **choice, **problem, **options).report
+                reports[name] = _fastest(partial(context.solve, weights, **choice, **problem, **options))
             except Unavailable as unavailable:
                 reports[name] = str(unavailable)
             except Error as error:

@@ -233,7 +233,7 @@ def compare(
     reports: dict[str, Report | str] = {}
     refusal: Error | None = None
     # Only best knows efforts.
-    rows_of: dict[str, dict[str, str]] = {name: {"strategy": name} for name in STRATEGIES if name != "best"}
+    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in STRATEGIES if name != "best"}
     rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
     with _naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
         for name, choice in rows_of.items():

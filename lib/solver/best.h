@@ -17,7 +17,7 @@ inline constexpr int kFewSlots = 128;  // at most so many: the largest effort is
 EPLB_FN Effort effort_of(int effort, int slots) {
   if (effort == 0) return {2, 5, 5, 100, 16, 1, 3, 512};
   if (effort == 1) return {3, 32, 8, 400, 16, 1, 16, 1024};
-  return slots <= kFewSlots ? Effort{24, 16, 8, 32768, 17, 4, 40, 4096} : Effort{4, 96, 8, 65536, 18, 4, 40, 0};
+  return slots <= kFewSlots ? Effort{24, 16, 8, 32768, 17, 4, 40, 4096} : Effort{4, 96, 8, 32768, 17, 4, 40, 0};
 }
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {
   return more((effort.per_slot * slots + effort.per_gpu * gpus) / 16, slots <= kTiny ? 4 * kPatience : 0);

@@ -87,6 +87,15 @@ template <class Team> EPLB_FN void copy(Team& team, const Fold& f, const FoldSta
   copy(team, from.first, to.first, f.experts);
 }
 
+// The first position that does not come before a replica of such a size of expert e.
+EPLB_FN int place_of(const Fold& f, int size, int e) {
+  const View<int> sizes = f.now.size, owner = f.now.owner;
+  auto earlier = [&](int i) { return (sizes[i] > size) | ((sizes[i] == size) & (owner[i] < e)); };
+  int low = 0, n = f.slots;
+  for (; n > 1; n -= n / 2) low += n / 2 & -static_cast<int>(earlier(low + n / 2 - 1));  // no branch to foresee
+  return low + static_cast<int>(earlier(low));
+}
+
 // The positions after a proposal: two blocks cut out, two put in, the rest shifted. By position in the old list.
 struct FoldEdit {
   int at, cut, put, size, expert;
@@ -98,13 +107,14 @@ EPLB_FN FoldEdits edits_of(const Fold& f, int a, int b) {
   const FoldState& s = f.now;
   const int copies_a = s.count[a] - 1, copies_b = s.count[b] + 1;
   const int size_a = f.weight[a] / copies_a, size_b = f.weight[b] / copies_b;
-  FoldEdits edits{{{less(first_at_most(s.size, f.slots, size_a), s.first[a]), 0, copies_a, size_a, a},
+  FoldEdits edits{{{less(place_of(f, size_a, a), s.first[a]), 0, copies_a, size_a, a},
                    {s.first[a], s.count[a], 0, 0, a},
                    {s.first[b], s.count[b], 0, 0, b},
-                   {more(first_at_most(s.size, f.slots, size_b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
+                   {more(place_of(f, size_b, b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
   auto before = [](const FoldEdit& x, const FoldEdit& y) {
     if (x.at != y.at) return x.at < y.at;
-    return x.put > 0 && y.put > 0 ? x.size > y.size : x.put > 0;
+    if (x.put == 0 || y.put == 0) return x.put > 0;
+    return x.size != y.size ? x.size > y.size : x.expert < y.expert;
   };
   for (int i = 1; i < 4; ++i)
     for (int j = i; j > 0 && before(edits.edit[j], edits.edit[j - 1]); --j) {

@@ -29,13 +29,6 @@ struct Positions {
 // Behind the last position: smaller than any size, so that windows end there.
 inline constexpr int kNoSize = -(1 << 29);
 
-// The first of n positions whose size is at most `value`; n if there is none.
-EPLB_FN int first_at_most(View<int> size, int n, int value) {
-  int low = 0;
-  for (; n > 1; n -= n / 2) low += n / 2 & -static_cast<int>(size[low + n / 2 - 1] > value);  // no branch to foresee
-  return low + static_cast<int>(n == 1 && size[low] > value);
-}
-
 // Sets first, size and expert from the counts.
 template <class Team> EPLB_FN void set_positions(Team& team, const Positions& p) {
   team.for_each(p.experts, [&](int e) { p.share[e] = p.count[e] == 1 ? p.weight[e] : p.weight[e] / p.count[e]; });

@@ -108,21 +108,16 @@ struct Positions {
   std::vector<int64_t> size;       // by position
   std::vector<int> expert, first;  // by position; by expert
 
-  Positions(const Layer& layer, const Counts& counts) : Positions(layer, counts, by_size(layer, counts)) {}
-  Positions(const Layer& layer, Counts counts, const std::vector<int>& order)
-      : count(std::move(counts)), first(count.size()) {
-    for (const int e : order) {
-      first[e] = static_cast<int>(size.size());
-      size.insert(size.end(), count[e], layer.q[e] / count[e]);
-      expert.insert(expert.end(), count[e], e);
-    }
-  }
-  static std::vector<int> by_size(const Layer& layer, const Counts& count) {
+  Positions(const Layer& layer, Counts counts) : count(std::move(counts)), first(count.size()) {
     std::vector<int> order(count.size());
     std::iota(order.begin(), order.end(), 0);
     auto share = [&](int e) { return layer.q[e] / count[e]; };
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return share(a) > share(b); });
-    return order;
+    for (const int e : order) {
+      first[e] = static_cast<int>(size.size());
+      size.insert(size.end(), count[e], share(e));
+      expert.insert(expert.end(), count[e], e);
+    }
   }
   int64_t largest(int n) const { return std::accumulate(size.begin(), size.begin() + n, int64_t{0}); }
   int64_t smallest(int n) const { return std::accumulate(size.end() - n, size.end(), int64_t{0}); }

@@ -30,46 +30,20 @@ struct Pairing {
   }
 };
 
-// Counts, and the experts in order of their positions. In best.md the order follows from the counts: by (size descending,
-// expert). In the library only the first order does; after a move the expert that got its size last is first among equals.
-struct Listed {
-  Counts count;
-  std::vector<int> order;
-
-  int64_t share(const Layer& layer, int e) const { return layer.q[e] / count[e]; }
-  void move(const Layer& layer, int a, int b) {
-    const int64_t size_b = share(layer, b);
-    --count[a];
-    std::erase(order, a);
-    auto not_before_a = [&](int e) { return share(layer, e) <= share(layer, a); };
-    order.insert(std::find_if(order.begin(), order.end(), not_before_a), a);
-    ++count[b];
-    if (share(layer, b) == size_b) return;
-    std::erase(order, b);
-    auto not_before_b = [&](int e) { return share(layer, e) < share(layer, b) + (e != a); };
-    order.insert(std::find_if(order.begin(), order.end(), not_before_b), b);
-  }
-};
-
 class Fold {
  public:
   // use_prices: prices reject what would be rejected anyway, so the answer is the same without.
   Fold(const Layer& layer, int chain, const Counts& counts, bool use_prices = true)
-      : layer_(layer),
-        chain_(chain),
-        use_prices_(use_prices),
-        now_{counts, Positions::by_size(layer, counts)},
-        kept_(now_) {
-    best_ = largest(positions(now_));
+      : layer_(layer), chain_(chain), use_prices_(use_prices), now_(counts), kept_(now_) {
+    best_ = largest(Positions(layer_, now_));
     aim();
   }
   void run(int proposals) {
     for (int t = 0; t < proposals; ++t) propose();
   }
-  Positions kept() const { return positions(kept_); }
+  Positions kept() const { return Positions(layer_, kept_); }
 
  private:
-  Positions positions(const Listed& listed) const { return Positions(layer_, listed.count, listed.order); }
   int64_t pair(const Positions& p, int i) const { return p.size[i] + p.size[layer_.slots - 1 - i]; }
   int64_t largest(const Positions& p) const {
     int64_t most = 0;
@@ -83,7 +57,7 @@ class Fold {
   }
   void aim() {
     target_ = best_ - best_ * 6 / 1024;
-    violation_ = violation(positions(now_));
+    violation_ = violation(Positions(layer_, now_));
   }
   std::vector<int> split(const Positions& p) const {
     std::vector<int> experts;
@@ -123,7 +97,7 @@ class Fold {
   }
 
   void propose() {
-    const Positions p = positions(now_);
+    const Positions p(layer_, now_);
     const uint32_t r1 = layer_.u(9, chain_, 2 * draws_), r2 = layer_.u(9, chain_, 2 * draws_ + 1);
     ++draws_;
     const std::vector<int> split = this->split(p), over = this->over(p);
@@ -134,10 +108,11 @@ class Fold {
       b = p.expert[r2 & 3 ? i : layer_.slots - 1 - i];
     }
     if (++since_ > 600) return kick(split);
-    if (a == b || now_.count[b] >= layer_.most || (use_prices_ && cannot_help(p, a, b))) return;
-    Listed changed = now_;
-    changed.move(layer_, a, b);
-    const Positions proposed = positions(changed);
+    if (a == b || now_[b] >= layer_.most || (use_prices_ && cannot_help(p, a, b))) return;
+    Counts changed = now_;
+    --changed[a];
+    ++changed[b];
+    const Positions proposed(layer_, changed);
     if (violation(proposed) >= violation_) return;
     now_ = changed;
     violation_ = violation(proposed);
@@ -145,7 +120,7 @@ class Fold {
     if (violation_ == 0) aim();
   }
   void keep_if_best() {
-    const int64_t most = largest(positions(now_));
+    const int64_t most = largest(Positions(layer_, now_));
     if (most >= best_) return;
     best_ = most;
     since_ = 0;
@@ -157,7 +132,9 @@ class Fold {
     for (int i = 0; i < 3; ++i, draws_ += 2) {
       const uint32_t r = layer_.u(8, chain_, draws_), r2 = layer_.u(8, chain_, draws_ + 1);
       const int a = split[below(r, static_cast<int64_t>(split.size()))], b = below(r2, layer_.experts());
-      if (a != b && now_.count[a] > 1 && now_.count[b] < layer_.most) now_.move(layer_, a, b);
+      if (a == b || now_[a] == 1 || now_[b] >= layer_.most) continue;
+      --now_[a];
+      ++now_[b];
     }
     since_ = 0;
     aim();
@@ -167,7 +144,7 @@ class Fold {
   const Layer& layer_;
   int chain_;
   bool use_prices_;
-  Listed now_, kept_;
+  Counts now_, kept_;
   int64_t best_ = 0, target_ = 0, violation_ = 0;
   int since_ = 0;
   uint32_t draws_ = 0;

@@ -317,8 +317,8 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
 /* --------------------------------------------------------------------------------------------------------------- maps */
 
 /* Writes the shape of a map of the solved plan: *rank dimensions into dims, whose dims_length must be at least 4 (unused
- * ones become 1). Works after eplb_solve, and after eplb_context_reserve.
- * Errors: EPLB_INVALID_STATE before both. */
+ * ones become 1). While there is no plan, the shape that it has for what eplb_context_reserve was last given.
+ * Errors: EPLB_INVALID_STATE without a plan if nothing was reserved. */
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims, int64_t dims_length,
                            eplb_error *err);
 

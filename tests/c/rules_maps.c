@@ -174,6 +174,13 @@ static void reserve_answers_shapes(void) {
   INVALID(CALL(context_reserve)(fresh, EPLB_INT32, 1, 3, EXPERTS, &problem, NULL, ERR), "num_slots", "17", "16", "24");
   EXPECT(EPLB_OK, CALL(map_shape)(fresh, EPLB_MAP_GPU_LOAD, &rank, dims, 4, ERR));
   EQUAL(3, dims[0]);
+  if (input_upload(fresh, &in)) { /* what was reserved stays so */
+    EXPECT(EPLB_OK, CALL(map_shape)(fresh, EPLB_MAP_GPU_LOAD, &rank, dims, 4, ERR));
+    EQUAL(3, dims[0]);
+    input_upload_and_solve(fresh, &in);
+    EXPECT(EPLB_OK, CALL(map_shape)(fresh, EPLB_MAP_GPU_LOAD, &rank, dims, 4, ERR));
+    EQUAL(LAYERS, dims[0]);
+  }
   CALL(context_destroy)(fresh);
 }
 

@@ -96,7 +96,8 @@ void CpuBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Proble
   spare_weights_ = std::move(spare_weights);
   plan_ = std::move(plan);
   spare_plan_ = std::move(spare_plan);
-  has_ = Has::kShape;
+  reserved_ = {layers, problem, options};
+  has_ = Has::kNothing;
 }
 
 void CpuBackend::upload(const WeightSource& source) {
@@ -139,9 +140,9 @@ void CpuBackend::solve(const eplb_problem& asked, const eplb_solve_options& want
 }
 
 MapShape CpuBackend::shape(eplb_map map) const {
-  if (has_ != Has::kPlan && has_ != Has::kShape)
-    fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
-  return map_shape(map, plan_.layers, plan_.problem, plan_.options);
+  if (has_ == Has::kPlan) return map_shape(map, plan_.layers, plan_.problem, plan_.options);
+  if (reserved_) return map_shape(map, reserved_->layers, reserved_->problem, reserved_->options);
+  fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
 }
 
 void CpuBackend::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {

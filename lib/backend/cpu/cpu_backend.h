@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "backend/backend.h"
@@ -46,7 +47,12 @@ class CpuBackend final : public Backend {
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) override;
 
  private:
-  enum class Has { kNothing, kShape, kWeights, kPlan };
+  enum class Has { kNothing, kWeights, kPlan };
+  struct PlanShape {
+    int64_t layers;
+    Problem problem;
+    Options options;
+  };
 
   int worker_count(int64_t layers) const;
   void prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers);
@@ -56,6 +62,7 @@ class CpuBackend final : public Backend {
   const Kernel& kernel_;
   int64_t num_threads_;
   Has has_ = Has::kNothing;
+  std::optional<PlanShape> reserved_;  // what the shapes of maps are while there is no plan
   // The spare ones are written to first and exchanged on success, so that a failed call changes nothing.
   Weights weights_, spare_weights_;
   Plan plan_, spare_plan_;

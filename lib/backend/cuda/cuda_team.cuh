@@ -26,12 +26,12 @@ class CudaTeam {
   template <class Body> __device__ int least(int from, int to, Body body) {
     int own = kNever;
     for (int i = from + lane_; i < to; i += kLanes) own = less(own, body(i));
-    return __reduce_min_sync(kAll, own);
+    return in_step(__reduce_min_sync(kAll, own));
   }
   template <class Body> __device__ int most(int from, int to, Body body) {
     int own = -kNever;
     for (int i = from + lane_; i < to; i += kLanes) own = more(own, body(i));
-    return __reduce_max_sync(kAll, own);
+    return in_step(__reduce_max_sync(kAll, own));
   }
   template <class Body> __device__ auto most_of(int n, Body body) {
     auto own = -Never<decltype(body(0))>::key;
@@ -43,7 +43,7 @@ class CudaTeam {
       const auto other = shuffle(own, distance);
       own = other > own ? other : own;
     }
-    return own;
+    return in_step(own);
   }
   template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
 
@@ -52,20 +52,19 @@ class CudaTeam {
     for (int i = lane_; i < n; i += kLanes) own += body(i);
     for (int distance = kLanes / 2; distance > 0; distance /= 2)
       own += __shfl_xor_sync(kAll, static_cast<long long>(own), distance);
-    __syncwarp();
-    return own;
+    return in_step(own);
   }
   template <class Body> __device__ int sum(int from, int to, Body body) {
     int own = 0;
     for (int i = from + lane_; i < to; i += kLanes) own += body(i);
-    return __reduce_add_sync(kAll, own);
+    return in_step(__reduce_add_sync(kAll, own));
   }
   template <class Body> __device__ int find(int from, int to, Body body) {
     for (int chunk = from; chunk < to; chunk += kLanes) {
       const unsigned hits = __ballot_sync(kAll, chunk + lane_ < to && body(chunk + lane_));
-      if (hits) return chunk + __ffs(static_cast<int>(hits)) - 1;
+      if (hits) return in_step(chunk + __ffs(static_cast<int>(hits)) - 1);
     }
-    return to;
+    return in_step(to);
   }
   template <class Body> __device__ int pick(int n, View<int> out, Body body) {
     int count = 0;
@@ -110,7 +109,7 @@ class CudaTeam {
       high = more(high, x);
     }
     const int most = __reduce_max_sync(kAll, high);
-    return {__reduce_min_sync(kAll, low), most, __reduce_min_sync(kAll, high == most ? at : kNever)};
+    return {__reduce_min_sync(kAll, low), most, in_step(__reduce_min_sync(kAll, high == most ? at : kNever))};
   }
   using Best = Found;
   __device__ static Best above(int floor) { return {floor, -1, kNever}; }
@@ -127,7 +126,7 @@ class CudaTeam {
   __device__ static Best found(const Best& own) {
     const int value = __reduce_max_sync(kAll, own.value);
     const int tag = __reduce_min_sync(kAll, own.value == value ? own.tag : kNever);
-    return {value, tag, __reduce_min_sync(kAll, own.value == value && own.tag == tag ? own.index : kNever)};
+    return {value, tag, in_step(__reduce_min_sync(kAll, own.value == value && own.tag == tag ? own.index : kNever))};
   }
 
   template <class Body> __device__ void single(Body body) {
@@ -137,6 +136,13 @@ class CudaTeam {
   __device__ void barrier() { __syncwarp(); }
 
  private:
+  // Reductions, votes and shuffles bring the lanes together but order no memory: what a lane has read before must not be
+  // overtaken by what another writes after.
+  template <class T> __device__ static T in_step(T value) {
+    __syncwarp();
+    return value;
+  }
+
   struct FillKeys {
     CudaTeam& team;
     int n;
@@ -184,8 +190,7 @@ class CudaTeam {
         index = other_index;
       }
     }
-    __syncwarp();
-    return {key, index};
+    return in_step(Found<Key>{key, index});
   }
 
   __device__ static int shuffle(int key, int distance) { return __shfl_xor_sync(kAll, key, distance); }

@@ -36,13 +36,29 @@ LayerScore LayerScorer::score(const Weights& weights, int64_t layer, const int32
     for (int64_t k = 0; k < per_gpu; ++k, ++s) load += weights_[placement[s]] / count_[placement[s]];
     loads_[g] = load;
   }
-  const double mean = total / static_cast<double>(problem_.gpus);
+  const double gpus = static_cast<double>(problem_.gpus), mean = total / gpus;
   const double largest = *std::max_element(loads_.begin(), loads_.end());
-  return {mean, largest, largest > mean ? largest / mean : 1.0};  // roundings never make it better than perfect
+  if (largest <= mean) return {mean, largest, 1.0};  // roundings never make it better than perfect
+  return {mean, largest,
+          mean > 0 ? largest / mean : largest / total * gpus};  // the mean of the least denormals may be 0
 }
 
+// Quotients of denormals lose bits, or become 0: such layers are taken 2^200 times as heavy. What score() may have lost by
+// rounding, half of the least denormal for each replica on a GPU, comes off again.
 double LayerScorer::bound(const Weights& weights, int64_t layer) {
-  for (int64_t e = 0; e < problem_.experts; ++e) weights_[e] = weights.at(layer, e);
+  constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
+  double total = 0;
+  for (int64_t e = 0; e < problem_.experts; ++e) {
+    weights_[e] = weights.at(layer, e);
+    total += weights_[e];
+  }
+  if (total >= kLittle) return bound_of_weights();
+  for (double& w : weights_) w *= kScale;
+  const double lost = kLeast * static_cast<double>(problem_.slots_per_gpu() + 1);
+  return std::max(0.0, bound_of_weights() / kScale - lost);
+}
+
+double LayerScorer::bound_of_weights() {
   const bool threshold = problem_.bound_kind == EPLB_BOUND_THRESHOLD;
   const double simple = threshold ? threshold_bound(weights_, problem_.slots, problem_.gpus)
                                   : simple_bound(weights_, problem_.slots, problem_.gpus);

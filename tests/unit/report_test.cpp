@@ -48,6 +48,28 @@ TEST(Report, FiguresByHand) {
   EXPECT_EQ(report.duplicates_unavoidable, 0);
 }
 
+// Quotients of denormals lose bits, or become 0: an infinite imbalance, a bound above the load, one that was looked for without
+// end.
+TEST(Report, DenormalWeights) {
+  const double least = 0x1p-1074;
+  eplb_report report{};
+  const int32_t both[] = {0, 0}, each[] = {0, 1, 2, 3};
+  fill_report(weights_of({least}, 1), problem_of(1, 2, 2), both, report);
+  EXPECT_EQ(report.gap_mean, 0);
+  fill_report(weights_of({least, 0, 0, 0}, 1), problem_of(4, 4, 4), each, report);
+  EXPECT_DOUBLE_EQ(report.imbalance_mean, 4);
+  for (const int64_t nodes : {1, 2})
+    for (const double unit : {1.0, 10.0, 1e6}) {
+      double bound;
+      const Weights weights = weights_of({unit * least, unit * least, 2 * unit * least, 0}, 1);
+      fill_report(weights, problem_of(4, 4, 2, nodes, nodes), each, report, {nullptr, &bound, nullptr});
+      EXPECT_EQ(report.imbalance_mean, 1);
+      EXPECT_LE(bound, 2 * unit * least);
+      EXPECT_GE(bound, 2 * unit * least - 4 * least - 1e-9 * unit * least);
+      EXPECT_GE(report.gap_mean, 0);
+    }
+}
+
 TEST(Report, DuplicatesThatCannotBeAvoided) {
   const Problem problem = problem_of(2, 8, 2);  // four slots per GPU, two experts: two duplicates each
   const int32_t placement[] = {0, 0, 0, 1, 0, 0, 1, 1};

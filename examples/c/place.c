@@ -1,7 +1,7 @@
 /* Reads expert weights from a CSV file (one row per layer), places the experts and says what it gained.
  *
  *     cc -std=c99 place.c $(pkg-config --cflags --libs eplb) -o place
- *     ./place data/olmoe-1b-7b_allenai_L3xE64.csv 80 16
+ *     ./place ../data/olmoe-1b-7b_allenai_L3xE64.csv 80 16
  */
 #include <eplb.h>
 #include <stdio.h>

@@ -9,6 +9,7 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CPLUSPLUS = re.compile(r"^#ifdef __cplusplus$.*?^#endif$", re.DOTALL | re.MULTILINE)
 _PREPROCESSOR = re.compile(r"^#.*$", re.MULTILINE)
 _CONSTANTS = re.compile(r"typedef int32_t (eplb_\w+);\s*enum \{([^}]*)\}")
+_FUNCTION = re.compile(r"\b(eplb_\w+)\(")
 _STRUCT = re.compile(r"\beplb_status (eplb_\w+)_init\(")
 _CONSTANT = re.compile(r"\b(EPLB_\w+) = (\d+)")
 
@@ -18,6 +19,7 @@ class Header:
 
     Attributes:
         declarations: the header as cffi reads it.
+        functions: their names.
         structs: those that have an ..._init function.
         constants: by type without its prefix ("strategy"), the constants by short name ("lpt_swap").
         full_names: by type, the constants by value as C calls them ("EPLB_STRATEGY_LPT_SWAP").
@@ -26,6 +28,7 @@ class Header:
     def __init__(self, text: str) -> None:
         bare = _COMMENT.sub("", text)
         self.declarations = _PREPROCESSOR.sub("", _CPLUSPLUS.sub("", bare))
+        self.functions: list[str] = _FUNCTION.findall(self.declarations)
         self.structs: list[str] = _STRUCT.findall(self.declarations)
         self.constants: dict[str, dict[str, int]] = {}
         self.full_names: dict[str, dict[int, str]] = {}

@@ -69,15 +69,19 @@ def _check_version(lib: Any) -> None:
         raise _Refused(f"its ABI is {major}.{minor}, but this package needs {MAJOR}.{MINOR} or a later {MAJOR}.x")
 
 
+def _check_functions(lib: Any, header: Header) -> None:
+    """cffi looks a function up when it is first called: too late to say that the library is the wrong one."""
+    for name in header.functions:
+        if not hasattr(lib, name):
+            raise _Refused(f"it has no {name}, which the eplb.h found for it declares")
+
+
 def _check_structs(ffi: Any, lib: Any, header: Header) -> None:
     """A header of another library would have us read its structs at the wrong places."""
     error = ffi.new("eplb_error *")
     for name in header.structs:
         size = ffi.sizeof(name)
-        try:
-            status = getattr(lib, f"{name}_init")(ffi.new(f"{name} *"), size, error)
-        except AttributeError:
-            raise _Refused(f"it has no {name}_init, which the eplb.h found for it declares") from None
+        status = getattr(lib, f"{name}_init")(ffi.new(f"{name} *"), size, error)
         if status:
             text = ffi.string(error.text).decode("utf-8", "replace")
             raise _Refused(f"the eplb.h found for it has {name} of {size} bytes: {text}")
@@ -99,6 +103,7 @@ def _open(library: str) -> tuple[Any, Any, Header]:
     except OSError as error:
         raise _Refused(str(error)) from None
     _check_version(lib)
+    _check_functions(lib, header)
     _check_structs(ffi, lib, header)
     return ffi, lib, header
 

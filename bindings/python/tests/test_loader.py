@@ -112,9 +112,16 @@ def test_structs_of_another_header(tmp_path):
     assert "the eplb.h found for it has eplb_problem of 40 bytes" in done.stderr
 
 
-def test_function_of_another_header(tmp_path):
-    done = run(EPLB_LIBRARY=version_only(tmp_path, 1 << 16))
-    assert "it has no eplb_backend_init, which the eplb.h found for it declares" in done.stderr
+@pytest.mark.parametrize("missing", ["eplb_version_string", "eplb_solve", "eplb_evaluate"])
+def test_a_missing_function_is_named(tmp_path, missing):
+    """Even one that is called late or never: the import says so, not a call months after it."""
+    names = set(Header(HEADER.read_text()).functions) - {"eplb_abi_version", missing}
+    assert len(names) > 20
+    body = "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(names))
+    library = fake_library(tmp_path, f"int eplb_abi_version(void) {{ return 1 << 16; }}\n{body}")
+    done = run(EPLB_LIBRARY=library)
+    assert done.returncode == 1
+    assert f"{library!r}: it has no {missing}, which the eplb.h found for it declares" in done.stderr
 
 
 def test_header_that_cannot_be_read(tmp_path):

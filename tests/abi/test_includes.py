@@ -36,7 +36,7 @@ RULES = {
     "lib/backend/no_cuda": [SEAM, CORE, CONTRACT, CXX],
     "lib/api": [r'"api/\w+\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
     "include": [r"<std(def|int)\.h>"],
-    "tests/c": [CONTRACT, r"<type_traits>", r"<[\w/]+\.h>"],  # and files of their own folder, see below
+    "tests/c": [CONTRACT, r"<[\w/]+\.h>"],  # and files of their own folder, see below
     "bindings": [CONTRACT, r"<[\w/]+\.h>"],
     "examples": [CONTRACT, r"<[\w/]+\.h>"],
 }

@@ -1,5 +1,6 @@
 //! Libraries that are only what a test needs. rustc links by the system's C compiler, so there is one.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -15,10 +16,11 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Every function of the library but for `eplb_abi_version`.
-pub fn all() -> Vec<String> {
-    let list = fs::read_to_string(repository("tests/abi/symbols.txt")).expect("the list of symbols is committed");
-    list.split_whitespace().filter(|name| *name != "eplb_abi_version").map(str::to_owned).collect()
+/// Every function of the library but for `eplb_abi_version`: the names in its header that a parenthesis follows.
+pub fn all() -> BTreeSet<String> {
+    let header = fs::read_to_string(repository("include/eplb.h")).expect("the header is committed");
+    let names = header.split('(').filter_map(|text| text.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next());
+    names.filter(|name| name.starts_with("eplb_") && *name != "eplb_abi_version").map(str::to_owned).collect()
 }
 
 pub struct Fake {

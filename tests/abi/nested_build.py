@@ -1,4 +1,4 @@
-"""Builds the library once more, otherwise: from edited sources, or with a sanitizer. Scalar code only: it is quicker."""
+"""Builds the library once more, otherwise: from edited sources, or with a sanitizer. Without Highway, to be quick."""
 
 import os
 import subprocess

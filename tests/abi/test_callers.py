@@ -1,7 +1,7 @@
 """Old programs with a new library, new programs with an old one.
 
-The old program is client.c, compiled from a kept header. The new library is this one with what a later minor version might
-bring, put in by edits: a field at the end of every struct that may grow, and a function.
+The old program is client.c, compiled from a kept header. The new library is this one with what a later minor version
+might bring, put in by edits: a field at the end of every struct that may grow, and a function.
 """
 
 import os
@@ -44,9 +44,10 @@ EDITS = {
     "lib/api/context.cpp": [(NUM_THREADS, f"  eplb::api::only_seven(options);\n{NUM_THREADS}")],
     "lib/api/structs.h": [(RETURNED_SIZE, f"{RETURNED_SIZE}\n  value.later = 9;")],
     "lib/api/info.cpp": [
+        (f"{VERSION} {{ return 1 << 16 | ", f"{VERSION} {{ return 1 << 16 | 1 + "),
         (
-            f"{VERSION} {{ return 1 << 16 | ",
-            "int32_t eplb_later(void) { return 7; }\n" + f"{VERSION} {{ return 1 << 16 | 1 + ",
+            "const char* eplb_version_string",
+            "int32_t eplb_later(void) { return 7; }\n\nconst char* eplb_version_string",
         ),
     ],
 }
@@ -125,7 +126,7 @@ class Callers(library.LibraryTest):
 
     def test_an_old_library_refuses_what_it_does_not_know(self):
         refused = self.run_client(self.new_client, self.now, "8", status=3)[1]
-        self.assertRegex(refused, "EPLB_INVALID_ARGUMENT: problem has a non-zero byte at 48: .* the caller is newer")
+        self.assertRegex(refused, "EPLB_INVALID_ARGUMENT: options has a non-zero byte at 32: .* the caller is newer")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the tests of this folder with the standard library alone, and ends with the line of counts that ./dev reads."""
+"""Runs the tests of a folder with the standard library alone, and ends with the line of counts that ./dev reads.
+
+run_tests.py [FOLDER]     without one: this one
+"""
 
 import os
 import sys
@@ -9,8 +12,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def main():
-    sys.path.insert(0, HERE)
-    suite = unittest.defaultTestLoader.discover(HERE, pattern="test_*.py", top_level_dir=HERE)
+    folder = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    sys.path.insert(0, folder)
+    suite = unittest.defaultTestLoader.discover(folder, pattern="test_*.py", top_level_dir=folder)
     total = suite.countTestCases()
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(suite)
     failed = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})

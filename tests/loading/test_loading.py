@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""dlopen, solve and dlclose thousands of times and from several threads leave nothing behind, and a forked child starts anew.
+
+The same program, loading.c, is run as it is, under valgrind, and with a library and a program that ThreadSanitizer was
+compiled into. Both tools must first find what was put there for them to find.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "abi"))
+import library  # noqa: E402
+from nested_build import ROOT, build, folder  # noqa: E402
+
+VALGRIND = "valgrind --quiet --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all --error-exitcode=9"
+CC = os.environ.get("CC", "cc")
+
+
+class LoadingTest(library.LibraryTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.mkdtemp(prefix="eplb-loading-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.library = os.path.realpath(library.path())
+        cls.program = cls.compile()
+
+    @classmethod
+    def compile(cls, *options):
+        out = os.path.join(cls.folder, "loading")
+        strict = [
+            CC,
+            "-std=c99",
+            "-pedantic",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-g",
+            "-O1",
+            f"-I{ROOT}/include",
+            *options,
+        ]
+        subprocess.run([*strict, f"{HERE}/loading.c", "-o", out, "-ldl", "-pthread"], check=True)
+        return out
+
+    def run_program(self, command, count, under=(), timeout=300):
+        arguments = [*under, self.program, self.library, command, str(count)]
+        done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
+        return done.returncode, done.stdout
+
+    def leaves_nothing(self, command, count, under=()):
+        status, printed = self.run_program(command, count, under)
+        self.assertEqual(status, 0, printed)
+        return printed
+
+
+class Plain(LoadingTest):
+    def test_one_after_the_other(self):
+        printed = self.leaves_nothing("cycles", 5000)
+        self.assertRegex(printed, r"bytes [1-9]")  # else the C library has not told
+
+    def test_from_eight_threads(self):
+        self.leaves_nothing("threads", 300)
+
+    def test_a_forked_child_makes_a_context_of_its_own(self):
+        self.leaves_nothing("fork", 50)
+
+    def test_a_child_that_is_forked_amid_a_solve_of_another_thread(self):
+        self.leaves_nothing("fork-amid", 50)
+
+
+class Valgrind(LoadingTest):
+    UNDER = [*VALGRIND.split(), "--fair-sched=yes", f"--suppressions={HERE}/loader.supp"]
+
+    @classmethod
+    def setUpClass(cls):
+        if shutil.which("valgrind") is None:
+            raise unittest.SkipTest("no valgrind on this machine: apt-get install valgrind")
+        super().setUpClass()
+
+    def test_a_leak_is_seen(self):
+        status, printed = self.run_program("leak", 1, self.UNDER)
+        self.assertEqual(status, 9, printed)
+        self.assertIn("definitely lost", printed)
+
+    def test_one_after_the_other(self):
+        self.leaves_nothing("cycles", 1000, self.UNDER)
+
+    def test_from_eight_threads(self):
+        self.leaves_nothing("threads", 20, self.UNDER)
+
+    def test_a_forked_child_makes_a_context_of_its_own(self):
+        self.leaves_nothing("fork", 10, self.UNDER)
+
+
+class Threads(LoadingTest):
+    """With ThreadSanitizer, which must be in the program too. Here the C library is not asked for bytes."""
+
+    @classmethod
+    def setUpClass(cls):
+        if "EPLB_BUILD" not in os.environ:
+            raise unittest.SkipTest("EPLB_BUILD is not set: no folder to build with ThreadSanitizer in")
+        super().setUpClass()
+        try:
+            cls.program = cls.compile("-fsanitize=thread")
+        except subprocess.CalledProcessError:
+            raise unittest.SkipTest(f"{CC} has no ThreadSanitizer on this machine") from None
+        compilers = [f"CMAKE_C_COMPILER={CC}", f"CMAKE_CXX_COMPILER={os.environ.get('CXX', 'c++')}"]
+        cls.library = build(ROOT, folder("tsan"), "EPLB_SANITIZE=thread", *compilers)
+        # GCC 12's cannot place its memory where the kernel is very random about addresses.
+        status, printed = cls.run_program(cls, "cycles", 1)
+        cls.under = ["setarch", "-R"] if re.search("unexpected memory mapping", printed) else []
+
+    def test_a_race_is_seen(self):
+        status, printed = self.run_program("race", 1000, self.under)
+        self.assertEqual(status, 66, printed)
+        self.assertIn("data race", printed)
+
+    def test_one_after_the_other(self):
+        self.leaves_nothing("cycles", 1000, self.under)
+
+    def test_from_eight_threads(self):
+        self.leaves_nothing("threads", 40, self.under)
+
+    def test_a_forked_child_makes_a_context_of_its_own(self):
+        self.leaves_nothing("fork", 10, self.under)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""dlopen, solve and dlclose thousands of times and from several threads leave nothing behind, and a forked child starts anew.
+"""dlopen, solve, dlclose thousands of times and from several threads leave nothing behind; a forked child starts anew.
 
 The same program, loading.c, is run as it is, under valgrind, and with a library and a program that ThreadSanitizer was
 compiled into. Both tools must first find what was put there for them to find.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -34,24 +33,14 @@ class LoadingTest(library.LibraryTest):
     @classmethod
     def compile(cls, *options):
         out = os.path.join(cls.folder, "loading")
-        strict = [
-            CC,
-            "-std=c99",
-            "-pedantic",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-g",
-            "-O1",
-            f"-I{ROOT}/include",
-            *options,
-        ]
-        subprocess.run([*strict, f"{HERE}/loading.c", "-o", out, "-ldl", "-pthread"], check=True)
+        strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-g", "-O1", f"-I{ROOT}/include"]
+        subprocess.run([CC, *strict, *options, f"{HERE}/loading.c", "-o", out, "-ldl", "-pthread"], check=True)
         return out
 
-    def run_program(self, command, count, under=(), timeout=300):
-        arguments = [*under, self.program, self.library, command, str(count)]
-        done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    @classmethod
+    def run_program(cls, command, count, under=()):
+        arguments = [*under, cls.program, cls.library, command, str(count)]
+        done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
         return done.returncode, done.stdout
 
     def leaves_nothing(self, command, count, under=()):
@@ -114,8 +103,8 @@ class Threads(LoadingTest):
         compilers = [f"CMAKE_C_COMPILER={CC}", f"CMAKE_CXX_COMPILER={os.environ.get('CXX', 'c++')}"]
         cls.library = build(ROOT, folder("tsan"), "EPLB_SANITIZE=thread", *compilers)
         # GCC 12's cannot place its memory where the kernel is very random about addresses.
-        status, printed = cls.run_program(cls, "cycles", 1)
-        cls.under = ["setarch", "-R"] if re.search("unexpected memory mapping", printed) else []
+        printed = cls.run_program("cycles", 1)[1]
+        cls.under = ["setarch", "-R"] if "unexpected memory mapping" in printed else []
 
     def test_a_race_is_seen(self):
         status, printed = self.run_program("race", 1000, self.under)

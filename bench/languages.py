@@ -46,10 +46,8 @@ def programs(build, trace, seconds):
         found["Rust"] = ([build_rust(out), trace, "--seconds", seconds], one_map)
     if shutil.which("go"):
         found["Go"] = ([build_go(out), "-seconds", seconds, trace], one_map)
-    found["Python, rebalance_experts"] = (
-        [sys.executable, os.path.join(HERE, "time_call.py"), trace, seconds],
-        three_maps,
-    )
+    python = [sys.executable, os.path.join(HERE, "time_call.py"), trace, seconds]
+    found["Python, rebalance_experts"] = (python, three_maps)
     return found
 
 
@@ -88,8 +86,8 @@ def table(arguments, found, times, ratios):
     yield "# One call from each language\n"
     yield f"- machine: {processor()}; one thread, Python {platform.python_version()}"
     yield f"- library: commit {arguments.commit}"
-    yield f"- 58 layers or what the trace has: {os.path.basename(arguments.trace)}; 288 slots on 32 GPUs, `BEST` at normal effort"
-    yield f"- {arguments.rounds} rounds of {arguments.seconds} s for each program; medians, quartiles of the ratios behind them\n"
+    yield f"- {os.path.basename(arguments.trace)}; 288 slots on 32 GPUs, `BEST` at normal effort"
+    yield f"- medians of {arguments.rounds} rounds of {arguments.seconds} s for each program, and quartiles of the ratios\n"
     yield "| language | upload, solve and fetch of | us | times C | quartiles |\n|---|---|---|---|---|"
     yield from rows(found, times, ratios)
     yield "\nThe row of C is C over C: what the machine adds by itself."

@@ -1,4 +1,4 @@
-"""Times one call as bench/time_call.c does with three-maps: rebalance_experts, BEST at normal effort, 288 slots on 32 GPUs.
+"""Times one call as time_call.c does with three-maps: rebalance_experts, BEST at normal effort, 288 slots on 32 GPUs.
 
 python bench/time_call.py TRACE.csv [SECONDS]
 """

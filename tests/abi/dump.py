@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import header
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RELEASED = os.path.join(HERE, "eplb-1.0.abi")
+RELEASED = os.path.join(HERE, "released", "eplb-1.0.abi")
 INCLUDE = os.path.dirname(header.PATH)
 FROZEN = ("eplb_error",)  # the other structs may grow at the end
 

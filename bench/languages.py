@@ -87,7 +87,7 @@ def table(arguments, found, times, ratios):
     yield f"- machine: {processor()}; one thread, Python {platform.python_version()}"
     yield f"- library: commit {arguments.commit}"
     yield f"- {os.path.basename(arguments.trace)}; 288 slots on 32 GPUs, `BEST` at normal effort"
-    yield f"- medians of {arguments.rounds} rounds of {arguments.seconds} s for each program, and quartiles of the ratios\n"
+    yield f"- medians of {arguments.rounds} rounds of {arguments.seconds} s for each program, quartiles of the ratios\n"
     yield "| language | upload, solve and fetch of | us | times C | quartiles |\n|---|---|---|---|---|"
     yield from rows(found, times, ratios)
     yield "\nThe row of C is C over C: what the machine adds by itself."

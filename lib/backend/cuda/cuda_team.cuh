@@ -190,7 +190,7 @@ class CudaTeam {
         index = other_index;
       }
     }
-    return in_step(Found<Key>{key, index});
+    return in_step(Least<Key>{key, index});
   }
 
   __device__ static int shuffle(int key, int distance) { return __shfl_xor_sync(kAll, key, distance); }

@@ -1,0 +1,112 @@
+"""What the machine and .venv must have, and how it gets there."""
+
+import glob
+import os
+import shlex
+import shutil
+import sys
+
+from places import VENV, VENV_PYTHON
+from steps import answer, step
+
+# What the machine must have: how to see that it has it, and the Debian package that brings it.
+TOOLS = {
+    "g++": ("program", "g++", "g++"),
+    "cmake": ("program", "cmake", "cmake"),
+    "ninja": ("program", "ninja", "ninja-build"),
+    "Highway": ("header", "hwy/highway.h", "libhwy-dev"),
+    "venv": ("module", "ensurepip", "python3-venv"),
+    "GoogleTest": ("header", "gtest/gtest.h", "libgtest-dev"),
+    "cJSON": ("header", "cjson/cJSON.h", "libcjson-dev"),
+    "JSON for C++": ("header", "nlohmann/json.hpp", "nlohmann-json3-dev"),
+    "pkg-config": ("program", "pkg-config", "pkg-config"),
+    "clang": ("program", "clang++-14", "clang-14"),
+    "clang runtime": ("glob", "/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.asan-*.a", "libclang-rt-14-dev"),
+    "abidw": ("program", "abidw", "abigail-tools"),
+    "valgrind": ("program", "valgrind", "valgrind"),
+    "clang-format": ("program", "clang-format-14", "clang-format-14"),
+}
+FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
+FOR_PYTHON = FOR_LIBRARY + ["venv"]
+FOR_TESTS = FOR_PYTHON + [
+    "GoogleTest",
+    "cJSON",
+    "JSON for C++",
+    "pkg-config",
+    "clang",
+    "clang runtime",
+    "abidw",
+    "valgrind",
+]
+
+# Python packages of our own tools; those of the package eplb stand in bindings/python/pyproject.toml.
+PIP_BUILD = ["scikit-build-core>=0.11,<2"]
+PIP_FORMAT = ["ruff==0.14.0"]
+PIP_CUDA = [
+    "nvidia-cuda-nvcc==13.0.88",
+    "nvidia-cuda-crt==13.0.88",
+    "nvidia-nvvm==13.0.88",
+    "nvidia-cuda-runtime==13.0.96",
+    "nvidia-cuda-cccl==13.0.85",
+]
+
+
+def is_there(tool):
+    kind, name, _ = TOOLS[tool]
+    if kind == "program":
+        return shutil.which(name) is not None
+    if kind == "glob":
+        return bool(glob.glob(name))
+    if kind == "module":
+        return answer([sys.executable, "-c", f"import {name}"]).returncode == 0
+    compile_only = ["g++", "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
+    return is_there("g++") and answer(compile_only, input=f"#include <{name}>\n").returncode == 0
+
+
+def need(tools):
+    missing = [tool for tool in tools if not is_there(tool)]
+    if not missing:
+        return
+    packages = [TOOLS[tool][2] for tool in missing]
+    apt = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    # sudo -n says no at once where it would have to ask for a password.
+    by = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    able = shutil.which("apt-get") and (not by or (shutil.which("sudo") and answer([*by, "true"]).returncode == 0))
+    if not able:
+        sys.exit(f"Missing: {', '.join(missing)}. On Debian and Ubuntu this brings it:\n    sudo {shlex.join(apt)}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    step("refresh the lists of Debian packages", [*by, "apt-get", "update"], env=quiet)
+    step(f"install {' '.join(packages)}", [*by, *apt], env=quiet)
+
+
+def stamp_path(name):
+    return os.path.join(VENV, f"stamp-{name}")
+
+
+def is_fresh(stamp, key):
+    try:
+        with open(stamp) as file:
+            return file.read() == key
+    except OSError:
+        return False
+
+
+def set_stamp(stamp, key):
+    with open(stamp, "w") as file:
+        file.write(key)
+
+
+def make_venv():
+    key = f"{sys.version}\n{sys.base_prefix}\n{VENV}"
+    if not is_fresh(stamp_path("python"), key):
+        step("make .venv", [sys.executable, "-m", "venv", "--clear", VENV])
+        set_stamp(stamp_path("python"), key)
+
+
+def pip_install(name, requirements, *options):
+    make_venv()
+    key = "\n".join(requirements)
+    if not is_fresh(stamp_path(name), key):
+        pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        step(f"install {' '.join(requirements)} into .venv", [*pip, *options, *requirements])
+        set_stamp(stamp_path(name), key)

@@ -1,0 +1,10 @@
+"""Where things are."""
+
+import os
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, "build")
+VENV = os.path.join(ROOT, ".venv")
+VENV_PYTHON = os.path.join(VENV, "bin", "python")
+RELEASE = os.path.join(BUILD, "release")
+LIBRARY = os.path.join(RELEASE, "libeplb.so.0")

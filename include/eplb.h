@@ -141,8 +141,9 @@ typedef int32_t eplb_bound_kind;
 enum {
   EPLB_BOUND_SIMPLE = 0,    /* the largest of: mean load, largest replica of the best counts (D'Hondt), pigeonhole */
   EPLB_BOUND_THRESHOLD = 1, /* two slots per GPU: how many replicas are too large for partners; slower, closer. Else simple */
-  EPLB_BOUND_NODE = 2       /* reported, not asked for: the simple one, and under a hierarchical policy the mean load of the
-                               heaviest node over all ways to put groups on nodes, where these could be gone through */
+  EPLB_BOUND_NODE = 2       /* reported, not asked for: what was asked for, and under a hierarchical policy the mean load of
+                               the heaviest node in the best of all ways to put groups on nodes, up to 16 groups always and
+                               with more where it was found; holds for hierarchical placements */
 };
 
 /* What can be fetched. Int maps come as EPLB_INT32 or EPLB_INT64, the others as EPLB_FLOAT64. */
@@ -155,7 +156,8 @@ enum {
   EPLB_MAP_REPLICA_SLOTS = 3,       /* int [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts */
   EPLB_MAP_GPU_LOAD = 4,            /* float64 [L,G], in the weights' unit */
   EPLB_MAP_IMBALANCE = 5,           /* float64 [L] */
-  EPLB_MAP_BOUND = 6,               /* float64 [L]: no placement has a largest GPU load below this, in the weights' unit */
+  EPLB_MAP_BOUND = 6,               /* float64 [L]: no placement under the policy has a largest GPU load below this, in
+                                       the weights' unit */
   EPLB_MAP_DUPLICATES = 7           /* int [L]: slots whose expert already sits in a lower slot of the same GPU */
 };
 
@@ -173,7 +175,8 @@ typedef struct eplb_problem {
   int64_t num_slots;          /* must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus, <= 2^18 */
   int64_t num_gpus;           /* must be set */
   int64_t num_nodes;          /* 1; hierarchical: num_gpus must be a multiple */
-  int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E. 0 means 1 */
+  int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E.
+                                 0 means 1 */
   eplb_policy policy;         /* EPLB_POLICY_AUTO */
   eplb_bound_kind bound_kind; /* EPLB_BOUND_SIMPLE; which bound reports use. It costs time there, never in a solve */
 } eplb_problem;

@@ -116,7 +116,8 @@ double simple_bound(const std::vector<double>& weights, int64_t slots, int64_t g
   std::vector<double> descending = weights;
   std::sort(descending.begin(), descending.end(), std::greater<>());
   const Pigeonhole pigeonhole(descending, slots, gpus);
-  for (int64_t j = 0; j < per_gpu; ++j) {
+  constexpr int64_t kDepth = 64;  // beyond, so many replicas on a GPU even out, and looking costs K for each j
+  for (int64_t j = 0; j < std::min(per_gpu, kDepth); ++j) {
     if (pigeonhole.reachable(bound * (1 - 1e-12), j)) continue;
     double low = bound, high = 1.5 * bound;
     while (!pigeonhole.reachable(high, j)) std::swap(low, high), high = 1.5 * low;

@@ -8,8 +8,9 @@
 
 EPLB_STAGE_BEGIN
 
-// Three or more slots per GPU: chains of (per_slot * S + per_gpu * G) / 16 steps; a chain whose load is at most LB + LB/slack ends the
-// choice. Two: folds chains of fold_quarters * S/4 proposals. Tiny problems: so many counts are tried on top.
+// Three or more slots per GPU: chains of (per_slot * S + per_gpu * G) / 16 steps, which end mean / 2^fine above the mean; a
+// chain whose load is at most LB + LB/slack ends the choice. Two: folds chains of fold_quarters * S/4 proposals. Tiny
+// problems: so many counts are tried on top.
 struct Effort {
   int chains, per_slot, per_gpu, slack, fine, folds, fold_quarters, tiny_counts;
 };

@@ -288,8 +288,9 @@ EPLB_FN void search_fold(Team& team, Fold& f, const Positions& p, const Chance& 
   for (int i = 0; i < proposals && f.splits > 0; ++i) propose(team, f);
 }
 
-// The pairs of counts whose positions belong to `owner`: position i with slots - 1 - i. partner[i] is that of position i < pairs. An expert may meet
-// itself only around the middle; such a pair changes partners with the nearest one outwards that has neither of them.
+// The pairs of counts whose positions belong to `owner`: position i with slots - 1 - i. partner[i] is that of position
+// i < pairs. An expert may meet itself only around the middle; such a pair changes partners with the nearest one outwards
+// that has neither of them.
 template <class Team> EPLB_FN void pair_up(Team& team, View<int> owner, int pairs, View<int> partner) {
   team.single([&] {
     for (int i = 0; i < pairs; ++i) partner[i] = 2 * pairs - 1 - i;

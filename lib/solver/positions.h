@@ -51,8 +51,8 @@ template <class Team> EPLB_FN void set_positions(Team& team, const Positions& p)
 
 inline constexpr int kBoundDepth = 64;  // beyond, so many replicas on a GPU even out, and looking costs K^2
 
-// No placement of these counts has a largest load below: the mean; for j < K (and 64), j + 1 of the jG + 1 largest replicas meet on a
-// GPU, with the K - 1 - j smallest at least; the m largest are on m GPUs with (K - 1) m others, or two of them share one.
+// No placement of these counts has a largest load below: the mean; for j < K (and 64), j + 1 of the jG + 1 largest replicas
+// meet on a GPU, with the K - 1 - j smallest at least; the m largest are on m GPUs with (K - 1) m others, or two of them share one.
 template <class Team> EPLB_FN int counts_bound(Team& team, const Positions& p) {
   const int64_t sum = team.total(p.slots, [&](int s) { return int64_t{p.size[s]}; });
   const int last = p.slots - 1, k = p.places, g = p.gpus;

@@ -24,8 +24,8 @@
 //   best = team.above(floor); team.raise(best, from, to, tag, go_on, f); team.found(best)
 //                                the largest f(auto i) above floor of several stretches, each with its own tag (an int, from
 //                                stretch to stretch larger), reduced once; the least tag of a stretch that has it, and the
-//                                lowest i there; value = floor if there is none. A stretch may end where go_on(int i) is false, or up to kAhead elements
-//                                later, beyond `to` too: f must be harmless there
+//                                lowest i there; value = floor if there is none. A stretch may end where go_on(int i) is
+//                                false, or up to kAhead elements later, beyond `to` too: f must be harmless there
 //   team.single(f)               f() once, by one lane
 //   team.barrier()               what was written before is seen by all lanes after
 //

@@ -103,8 +103,9 @@ pub type eplb_bound_kind = i32;
 pub const EPLB_BOUND_SIMPLE: _bindgen_ty_8 = 0;
 /// two slots per GPU: how many replicas are too large for partners; slower, closer. Else simple
 pub const EPLB_BOUND_THRESHOLD: _bindgen_ty_8 = 1;
-/** reported, not asked for: the simple one, and under a hierarchical policy the mean load of the
-heaviest node over all ways to put groups on nodes, where these could be gone through*/
+/** reported, not asked for: what was asked for, and under a hierarchical policy the mean load of
+the heaviest node in the best of all ways to put groups on nodes, up to 16 groups always and
+with more where it was found; holds for hierarchical placements*/
 pub const EPLB_BOUND_NODE: _bindgen_ty_8 = 2;
 pub type _bindgen_ty_8 = ::std::os::raw::c_int;
 /// What can be fetched. Int maps come as EPLB_INT32 or EPLB_INT64, the others as EPLB_FLOAT64.
@@ -122,7 +123,8 @@ pub const EPLB_MAP_REPLICA_SLOTS: _bindgen_ty_9 = 3;
 pub const EPLB_MAP_GPU_LOAD: _bindgen_ty_9 = 4;
 /// float64 [L]
 pub const EPLB_MAP_IMBALANCE: _bindgen_ty_9 = 5;
-/// float64 [L]: no placement has a largest GPU load below this, in the weights' unit
+/** float64 [L]: no placement under the policy has a largest GPU load below this, in
+the weights' unit*/
 pub const EPLB_MAP_BOUND: _bindgen_ty_9 = 6;
 /// int [L]: slots whose expert already sits in a lower slot of the same GPU
 pub const EPLB_MAP_DUPLICATES: _bindgen_ty_9 = 7;
@@ -171,7 +173,8 @@ pub struct eplb_problem {
     pub num_gpus: i64,
     /// 1; hierarchical: num_gpus must be a multiple
     pub num_nodes: i64,
-    /// 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E. 0 means 1
+    /** 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E.
+0 means 1*/
     pub num_groups: i64,
     /// EPLB_POLICY_AUTO
     pub policy: eplb_policy,
@@ -214,7 +217,8 @@ pub struct eplb_solve_options {
     pub effort: eplb_effort,
     /// 0; chance is a hash of this: the same seed gives the same answer
     pub seed: u64,
-    /// 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL
+    /** 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL;
+at least S / E, at most 2^18*/
     pub max_replicas: i64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -847,8 +851,8 @@ impl Eplb {
         unsafe { (self.eplb_solve_device)(context, problem, options, stream, err) }
     }
     /** Writes the shape of a map of the solved plan: *rank dimensions into dims, whose dims_length must be at least 4 (unused
- ones become 1). Works after eplb_solve, and after eplb_context_reserve.
- Errors: EPLB_INVALID_STATE before both.*/
+ ones become 1). While there is no plan, the shape that it has for what eplb_context_reserve was last given.
+ Errors: EPLB_INVALID_STATE without a plan if nothing was reserved.*/
     pub unsafe fn eplb_map_shape(
         &self,
         context: *mut eplb_context,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "solver/fold.h"
+#include "solver/level.h"
 #include "solver/rules.h"
 #include "solver/tabu.h"
 #include "solver/tiny.h"
@@ -29,6 +30,7 @@ struct BestRoom {
   RuleScratch rules;
   Fold fold;
   Packing packing;  // for the start: what Placement does not have
+  Levelling levelling;
   View<int> partner;
   CountList counts;
 
@@ -39,6 +41,7 @@ struct BestRoom {
     packing.used = arena.take<int>(g);
     packing.open = arena.take<int>(g);
     packing.held = arena.take<int>(2 * g);
+    levelling.lay_out(arena, g);
     partner = arena.take<int>(g);
     if (s <= kTiny) counts.lay_out(arena, e);
   }
@@ -114,6 +117,7 @@ EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, Coun
     chance.chain = static_cast<uint32_t>(chain);
     const int bound = choose_counts(team, room, choice, chain, chance);
     start<Integer>(team, search.now, room.packing);
+    level(team, search.now, room.levelling);
     begin(team, search, chance, choice.mean, choice.most, bound, effort.fine);
     run(team, search, steps_of(effort, p.slots, p.gpus));
     if (search.best < best) {

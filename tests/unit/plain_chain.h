@@ -17,6 +17,7 @@ class Chain {
         until_(layer.slots, 0) {
     place_longest_first();
     part_duplicates();
+    level();
     best_ = ends().most;
     enough_ = std::max(bound(layer, positions), nearly_mean());
   }
@@ -136,6 +137,33 @@ class Chain {
     if (chosen < 0) return false;
     exchange(p, chosen);
     return true;
+  }
+
+  // The library's, not in best.md: where GPUs are many, all of them swap before the search, heaviest with lightest and so on.
+  void level() {
+    if (layer_.gpus < 64 || layer_.places() > 64) return;
+    for (int sweep = std::min(2 + layer_.gpus / 256, 4); sweep > 0; --sweep) {
+      const std::vector<int64_t> load = loads();
+      std::vector<int> order(layer_.gpus);
+      std::iota(order.begin(), order.end(), 0);
+      std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return load[a] > load[b]; });
+      for (int i = 0; i < layer_.gpus / 2; ++i) level(order[i], order[layer_.gpus - 1 - i], load);
+    }
+  }
+  void level(int h, int l, const std::vector<int64_t>& load) {
+    const std::vector<int> item = items();
+    const int k = layer_.places();
+    int64_t least = load[h];
+    int p = -1, q = -1;
+    for (int i = 0; i < k * k; ++i) {
+      const int a = item[h * k + i / k], b = item[l * k + i % k];
+      const int64_t d = size(a) - size(b), value = std::max(load[h] - d, load[l] + d);
+      if (d <= 0 || value >= least || makes_duplicate(a, b)) continue;
+      least = value;
+      p = a;
+      q = b;
+    }
+    if (p >= 0) exchange(p, q);
   }
 
   void go_back() {

@@ -23,24 +23,6 @@ EPLB_FN auto swap_value(const Search& search, const Ends& e, int p) {
   };
 }
 
-inline constexpr int kWide = 4096;  // slots from which on windows are made narrower
-
-// A bound on the least value: one above the best swap with the lightest GPU.
-template <class Team> EPLB_FN int probe(Team& team, const Search& search, const Ends& e, int limit) {
-  const Placement& s = search.now;
-  const int k = s.p.places, lightest = team.find(0, s.p.gpus, [=](auto g) { return s.load[g] == e.least; });
-  int value = -limit;
-  for (int i = 0; i < k; ++i) {
-    const int p = s.item[e.heaviest * k + i];
-    const auto value_of = swap_value(search, e, p);
-    value = more(value, team.most_of(k, [&](int j) {
-      const int q = s.item[lightest * k + j];
-      return s.p.size[q] < s.p.size[p] ? value_of(q) : -kNever;
-    }));
-  }
-  return less(limit, 1 - value);
-}
-
 // The least (value, slot of h, position q) over positions p on the heaviest GPU h and strictly smaller q on others, with a
 // value below most + (most - least): worsening is allowed. Exchanges that would make a duplicate are not looked at here.
 //
@@ -48,8 +30,7 @@ template <class Team> EPLB_FN int probe(Team& team, const Search& search, const 
 template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
   const Placement& s = search.now;
   const View<int> size = s.p.size;
-  int limit = e.most + (e.most - e.least);
-  if (s.p.slots >= kWide) limit = probe(team, search, e, limit);
+  const int limit = e.most + (e.most - e.least);
   auto found = team.above(-limit);
   for (int k = 0; k < s.p.places; ++k) {
     const int p = s.item[e.heaviest * s.p.places + k], expert = s.p.expert[p], mine = size[p];

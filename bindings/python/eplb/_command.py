@@ -42,7 +42,7 @@ Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecuti
 Policy = Annotated[str, typer.Option("--policy", help="auto, hierarchical or global.")]
 Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed, another answer, for strategies with chance.")]
-MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="At most so many replicas of an expert; 0: any.")]
+MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="Most replicas of an expert; 0: any.")]
 Bound = Annotated[
     str, typer.Option("--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).")
 ]

@@ -175,8 +175,7 @@ typedef struct eplb_problem {
   int64_t num_slots;          /* must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus, <= 2^18 */
   int64_t num_gpus;           /* must be set */
   int64_t num_nodes;          /* 1; hierarchical: num_gpus must be a multiple */
-  int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E.
-                                 0 means 1 */
+  int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of num_nodes, divides E. 0: 1 */
   eplb_policy policy;         /* EPLB_POLICY_AUTO */
   eplb_bound_kind bound_kind; /* EPLB_BOUND_SIMPLE; which bound reports use. It costs time there, never in a solve */
 } eplb_problem;

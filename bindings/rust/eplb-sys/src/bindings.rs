@@ -173,8 +173,7 @@ pub struct eplb_problem {
     pub num_gpus: i64,
     /// 1; hierarchical: num_gpus must be a multiple
     pub num_nodes: i64,
-    /** 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E.
-0 means 1*/
+    /// 1; groups of consecutive experts; hierarchical: a multiple of num_nodes, divides E. 0: 1
     pub num_groups: i64,
     /// EPLB_POLICY_AUTO
     pub policy: eplb_policy,

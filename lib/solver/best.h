@@ -2,6 +2,7 @@
 #pragma once
 
 #include "solver/fold.h"
+#include "solver/layer.h"
 #include "solver/level.h"
 #include "solver/rules.h"
 #include "solver/tabu.h"
@@ -55,67 +56,78 @@ struct CountChoice {
   int64_t fallback_bound = 0;
 };
 
-// Rule m (from 8 on: noisy), or, where the bound of its counts is above lower + lower/400, those of the rule of the list with
-// the least bound (ties: first), made noisy after chain 0. Sets counts and positions; returns their bound.
+// Sets counts and positions by a rule, made noisy unless depth is 0; returns the bound of the counts, or -1 if the rule fails.
 template <class Team>
-EPLB_FN int choose_counts(Team& team, const BestRoom& room, CountChoice& choice, int chain, const Chance& chance) {
+EPLB_FN int try_rule(Team& team, const BestRoom& room, const CountChoice& choice, int rule, int depth,
+                     const Chance& chance) {
   const Positions& p = room.search.now.p;
-  auto by_rule = [&](int rule) {
-    if (!count_by_rule(team, p, p.weight, room.rules, rule_of(rule), choice.mean, choice.most)) return -1;
-    set_positions(team, p);
-    return counts_bound(team, p);
-  };
-  auto by_noisy_rule = [&](int rule, int depth) {
-    const Chance noise = chance.at(kNoisyCounts);
-    if (!count_by_noisy_rule(team, p, room.rules, rule_of(rule), depth, choice.mean, choice.most, noise)) return -1;
-    set_positions(team, p);
-    return counts_bound(team, p);
-  };
-  int bound = chain < kRules ? by_rule(chain) : by_noisy_rule(chain % kRules, 1);
-  if (chain == 0) {
-    int64_t together = p.size[0];
-    for (int k = 0; k < p.places - 1; ++k) together += p.size[p.slots - 1 - k];
-    if (p.slots == p.experts) together = bound;
-    choice.lower = together > choice.mean ? together : choice.mean;
-  }
+  const bool possible =
+      depth == 0 ? count_by_rule(team, p, p.weight, room.rules, rule_of(rule), choice.mean, choice.most)
+                 : count_by_noisy_rule(team, p, room.rules, rule_of(rule), depth, choice.mean, choice.most,
+                                       chance.at(kNoisyCounts));
+  if (!possible) return -1;
+  set_positions(team, p);
+  return counts_bound(team, p);
+}
+
+// Finds `lower`; leaves the counts of rule 0 and returns their bound.
+template <class Team>
+EPLB_FN int begin_choice(Team& team, const BestRoom& room, CountChoice& choice, const Chance& chance) {
+  const Positions& p = room.search.now.p;
+  const int bound = try_rule(team, room, choice, 0, 0, chance);
+  int64_t together = p.size[0];
+  for (int k = 0; k < p.places - 1; ++k) together += p.size[p.slots - 1 - k];
+  if (p.slots == p.experts) together = bound;
+  choice.lower = together > choice.mean ? together : choice.mean;
+  return bound;
+}
+
+// Rule m (from 8 on: noisy), or, where the bound of its counts is above lower + lower/400, those of the rule of the list with
+// the least bound (ties: first), made noisy after chain 0. Sets counts and positions; returns their bound. For chain 0 those
+// of rule 0 are there, with `bound`.
+template <class Team>
+EPLB_FN int choose_counts(Team& team, const BestRoom& room, CountChoice& choice, int bound, const Chance& chance) {
+  const int chain = static_cast<int>(chance.chain);
+  if (chain > 0) bound = try_rule(team, room, choice, chain % kRules, chain < kRules ? 0 : 1, chance);
   const int64_t good = choice.lower + choice.lower / 400;
   if (bound >= 0 && bound <= good) return bound;
   if (choice.fallback < 0) {
     choice.fallback_bound = kNever;
     for (int rule = 0; rule < kRules; ++rule) {
-      bound = by_rule(rule);
+      bound = try_rule(team, room, choice, rule, 0, chance);
       if (bound < 0 || bound >= choice.fallback_bound) continue;
       choice.fallback_bound = bound;
       choice.fallback = rule;
     }
   }
   if (chain > 0) {
-    bound = by_noisy_rule(choice.fallback, 3);
+    bound = try_rule(team, room, choice, choice.fallback, 3, chance);
     if (bound >= 0 && (bound <= good || bound <= choice.fallback_bound)) return bound;
   }
-  return by_rule(choice.fallback);
+  return try_rule(team, room, choice, choice.fallback, 0, chance);
 }
 
-// Where the answer of a node goes: the expert in each slot, and counts.
-struct NodeAnswer {
-  View<int> expert, count;
-};
+// expert[slot], as the search has left them.
+template <class Team> EPLB_FN void write_answer(Team& team, const Placement& s, View<int> expert) {
+  team.for_each(s.p.slots, [&](int i) { expert[i] = s.p.expert[s.item[i]]; });
+}
 
-template <class Team> EPLB_FN void write_answer(Team& team, const Placement& s, const NodeAnswer& out) {
-  team.for_each(s.p.slots, [&](int i) { out.expert[i] = s.p.expert[s.item[i]]; });
-  team.for_each(s.p.experts, [&](int e) { out.count[e] = s.p.count[e]; });
+// Is that near enough to `lower` to end the choice between chains?
+EPLB_FN bool ends_choice(const CountChoice& choice, const Effort& effort, int load) {
+  return load <= choice.lower + choice.lower / effort.slack;
 }
 
 // Returns the largest load.
 template <class Team>
 EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, CountChoice& choice, Chance chance,
-                          const NodeAnswer& out) {
+                          Chains chains, View<int> out) {
   Search& search = room.search;
   const Positions& p = search.now.p;
+  const int first_bound = begin_choice(team, room, choice, chance);
   int best = kNever;
-  for (int chain = 0; chain < effort.chains; ++chain) {
+  for (int chain = chains.from; chain < less(chains.to, effort.chains); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
-    const int bound = choose_counts(team, room, choice, chain, chance);
+    const int bound = choose_counts(team, room, choice, first_bound, chance);
     start<Integer>(team, search.now, room.packing);
     level(team, search.now, room.levelling);
     begin(team, search, chance, choice.mean, choice.most, bound, effort.fine);
@@ -124,7 +136,7 @@ EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, Coun
       best = search.best;
       write_answer(team, search.now, out);
     }
-    if (best <= choice.lower + choice.lower / effort.slack) break;
+    if (ends_choice(choice, effort, best)) break;
   }
   return best;
 }
@@ -132,37 +144,36 @@ EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, Coun
 // The pairs of counts, expert of position i beside that of its partner, if their largest load is below `best`; returns the
 // least of the two. (Keeping an expert from itself may cost something, which the search for counts does not see.)
 template <class Team>
-EPLB_FN int write_pairs(Team& team, View<int> size, View<int> owner, View<int> count, View<int> partner,
-                        const Positions& p, int best, const NodeAnswer& out) {
+EPLB_FN int write_pairs(Team& team, View<int> size, View<int> owner, View<int> partner, const Positions& p, int best,
+                        View<int> out) {
   pair_up(team, owner, p.gpus, partner);
   const int largest = team.most_of(p.gpus, [&](int g) { return size[g] + size[partner[g]]; });
   if (largest >= best) return best;
   team.for_each(p.gpus, [&](int g) {
-    out.expert[2 * g] = owner[g];
-    out.expert[2 * g + 1] = owner[partner[g]];
+    out[2 * g] = owner[g];
+    out[2 * g + 1] = owner[partner[g]];
   });
-  team.for_each(p.experts, [&](int e) { out.count[e] = count[e]; });
   return largest;
 }
 
 template <class Team>
-EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int most, Chance chance,
-                         const NodeAnswer& out) {
+EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int most, Chance chance, Chains chains,
+                         View<int> out) {
   const Positions& p = room.search.now.p;
   Fold& f = room.fold;
   int best = kNever;
-  for (int chain = 0; chain < effort.folds; ++chain) {
+  for (int chain = chains.from; chain < less(chains.to, effort.folds); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     search_fold(team, f, p, chance, most, effort.fold_quarters * p.slots / 4);
-    best = write_pairs(team, f.kept.size, f.kept.owner, f.kept.count, room.partner, p, best, out);
+    best = write_pairs(team, f.kept.size, f.kept.owner, room.partner, p, best, out);
   }
   return best;
 }
 
-// Tries counts one after the other where the problem is tiny; `best` is the largest load so far.
+// Tries counts one after the other where the problem is tiny; `best` is the largest load so far. Returns the least.
 template <class Team>
-EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice,
-                        const Chance& chance, int best, const NodeAnswer& out) {
+EPLB_FN int try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice,
+                        const Chance& chance, int best, View<int> out) {
   Search& search = room.search;
   const Positions& p = search.now.p;
   bool any = first_counts(team, room.counts, p, best);
@@ -172,7 +183,7 @@ EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const 
     const int bound = counts_bound(team, p);
     if (bound >= best) continue;
     if (p.places == 2) {
-      best = write_pairs(team, p.size, p.expert, p.count, room.partner, p, best, out);
+      best = write_pairs(team, p.size, p.expert, room.partner, p, best, out);
       continue;
     }
     start<Integer>(team, search.now, room.packing);
@@ -182,12 +193,22 @@ EPLB_FN void try_counts(Team& team, BestRoom& room, const Effort& effort, const 
     best = search.best;
     write_answer(team, search.now, out);
   }
+  return best;
 }
 
-// One slot per GPU: D'Hondt's counts are optimal. Two without redundancy: largest with smallest is.
+// How many chains may be run apart; a tiny problem's are not, for what they find is where trying counts begins.
+EPLB_FN int best_chains(int effort_level, int experts, int slots, int gpus) {
+  const Effort effort = effort_of(effort_level, slots);
+  if (slots <= kTiny || slots <= gpus) return 1;
+  if (slots > 2 * gpus) return effort.chains;
+  return slots > experts ? effort.folds : 1;
+}
+
+// expert[slot] from the best of these chains, and its score. One slot per GPU: D'Hondt's counts are optimal. Two without
+// redundancy: largest with smallest is.
 template <class Team>
-EPLB_FN void solve_best(Team& team, BestRoom& room, int experts, int slots, int gpus, int most_replicas,
-                        int effort_level, const Chance& chance, const NodeAnswer& out) {
+EPLB_FN int solve_best(Team& team, BestRoom& room, int experts, int slots, int gpus, int most_replicas,
+                       int effort_level, const Chance& chance, Chains chains, View<int> out) {
   Positions& p = room.search.now.p;
   p.experts = experts;
   p.slots = slots;
@@ -201,22 +222,24 @@ EPLB_FN void solve_best(Team& team, BestRoom& room, int experts, int slots, int 
   choice.mean = static_cast<int>(sum / gpus);
   choice.most = most;
   choice.lower = 0;
-  int best = kNever;
-  if (p.places > 2) best = search_chains(team, room, effort, choice, chance, out);
-  if (p.places <= 2) {
+  int best;
+  if (p.places > 2) {
+    best = search_chains(team, room, effort, choice, chance, chains, out);
+  } else {
     count_by_rule(team, p, p.weight, room.rules, rule_of(0), choice.mean, most);
     set_positions(team, p);
+    if (p.places == 1 || slots == experts) {
+      team.for_each(slots, [&](int s) {
+        const int g = s / p.places;
+        out[s] = p.expert[s % p.places == 0 ? g : slots - 1 - g];
+      });
+      return 0;
+    }
+    best = search_folds(team, room, effort, most, chance, chains, out);
   }
-  if (p.places == 2 && slots > experts) best = search_folds(team, room, effort, most, chance, out);
-  if (best < kNever) {
-    if (slots <= kTiny && slots > experts && best > 0) try_counts(team, room, effort, choice, chance, best, out);
-    return;
-  }
-  team.for_each(slots, [&](int s) {
-    const int g = s / p.places;
-    out.expert[s] = p.expert[s % p.places == 0 ? g : slots - 1 - g];
-  });
-  team.for_each(experts, [&](int e) { out.count[e] = p.count[e]; });
+  if (slots <= kTiny && slots > experts && best > 0)
+    best = try_counts(team, room, effort, choice, chance, best, out);
+  return ends_choice(choice, effort, best) ? 0 : best;
 }
 
 EPLB_STAGE_END

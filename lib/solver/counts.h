@@ -11,12 +11,27 @@ template <class Number> struct Pricing {
   View<float> estimate;
   View<int> share, candidate;
   View<typename Number::Priority> priority, next;
+
+  EPLB_FN void lay_out(Arena& arena, int experts) {
+    estimate = arena.take<float>(experts);
+    share = arena.take<int>(experts);
+    candidate = arena.take<int>(experts);
+    priority = arena.take<typename Number::Priority>(experts);
+    next = arena.take<typename Number::Priority>(experts);
+  }
 };
 
 // Items are replicas in order of creation: item i < n is the first replica of expert i, the extras follow.
 struct Items {
   View<int> expert, rank, size;  // by item; rank: which replica of its expert
   View<int> count;               // by expert
+
+  EPLB_FN void lay_out(Arena& arena, int experts, int slots) {
+    expert = arena.take<int>(slots);
+    rank = arena.take<int>(slots);
+    size = arena.take<int>(slots);
+    count = arena.take<int>(experts);
+  }
 };
 
 // The experts that may get a second replica, in order, when none may have more than `most`: all, or those that weigh at least

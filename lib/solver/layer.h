@@ -1,10 +1,21 @@
-// One layer from weights to maps.
+// One layer from weights to maps, whatever the strategy.
+//
+// A *method* is a strategy with its memory: PresetMethod (preset_method.h) or BestMethod (best_method.h). It offers the steps
+// of a layer, of which those with chains may be run apart, by other teams with memory of their own:
+//
+//   method.lay_out(arena)              takes its memory
+//   method.read(team, source)          weights as numbers
+//   method.group_chains(), node_chains()   how many chains may be run apart; 1: they are not to be
+//   method.pack_groups(team, chains, place)   if groups are packed on nodes: place[group] from the best of these chains
+//   method.place_groups(team, place)   which experts are on which node
+//   method.solve_node(team, node, chains, answer)   what is in the node's slots, from the best of these chains
+//   method.finish_node(team, node, answer, maps)    by a team that has just solved the node
+//
+// pack_groups and solve_node return a score: between chains that were run apart the least (score, chain) is the answer.
 #pragma once
 
-#include "solver/arrange.h"
-#include "solver/counts.h"
+#include "solver/packing.h"
 #include "solver/quantise.h"
-#include "solver/swap.h"
 
 EPLB_STAGE_BEGIN
 
@@ -13,131 +24,79 @@ struct Shape {
   int experts, slots, gpus, nodes, groups;
   int most_replicas;  // cap of an expert's replicas
   uint64_t seed;
+
+  EPLB_FN int node_experts() const { return experts / nodes; }
+  EPLB_FN int node_slots() const { return slots / nodes; }
+  EPLB_FN int node_gpus() const { return gpus / nodes; }
 };
+
+// Chains from <= chain < to.
+struct Chains {
+  int from, to;
+};
+EPLB_FN Chains all_chains() { return {0, kNever}; }
 
 // Where the answer goes. Replica order is the order of creation.
 struct Maps {
   View<int> physical_to_logical, replica_count, replica_slots;  // [S], [E], [S]
+  View<int> rank;                                               // [S]: which replica of its expert a slot holds
 };
 
-// Working memory of a layer, laid out by the same code that counts it.
-template <class Number> struct Workspace {
-  View<int> weight;             // by logical expert
-  View<int> member;             // logical expert by node-major index: node by node, group by group
-  View<int> mine;               // weights of a node's experts
-  View<int> group_size, place;  // by group; by item: where it was packed
-  Pricing<Number> pricing;
-  View<int> first;  // by logical expert: where its replica slots begin
-  View<int> rank;   // by slot: which replica of its expert it holds
-  Items items;
-  Packing packing;
+// What every method keeps of a layer.
+struct LayerRoom {
+  View<int> weight;      // by logical expert
+  View<int> member;      // logical expert by node-major index: node by node, group by group
+  View<int> group_size;  // by group
+  View<int> place;       // by group, and the answer of a node
+  View<int> answer;
 
   EPLB_FN void lay_out(Arena& arena, const Shape& shape) {
-    const int e = shape.experts / shape.nodes, s = shape.slots / shape.nodes;
-    const int most_items = more(s, shape.groups), most_packs = more(shape.gpus / shape.nodes, shape.nodes);
     weight = arena.take<int>(shape.experts);
     member = arena.take<int>(shape.experts);
-    mine = arena.take<int>(e);
     group_size = arena.take<int>(shape.groups);
-    place = arena.take<int>(most_items);
-    pricing.estimate = arena.take<float>(e);
-    pricing.share = arena.take<int>(e);
-    pricing.candidate = arena.take<int>(e);
-    pricing.priority = arena.take<typename Number::Priority>(e);
-    pricing.next = arena.take<typename Number::Priority>(e);
-    first = arena.take<int>(shape.experts);
-    rank = arena.take<int>(shape.slots);
-    items = {arena.take<int>(s), arena.take<int>(s), arena.take<int>(s), arena.take<int>(e)};
-    packing.order = arena.take<int>(most_items);
-    packing.size = arena.take<int>(most_items);
-    packing.pack = arena.take<int>(most_items);
-    packing.beside = arena.take<int>(most_items);
-    packing.at = arena.take<int>(most_items);
-    packing.slot = arena.take<int>(most_items);
-    packing.load = arena.take<int>(most_packs);
-    packing.used = arena.take<int>(most_packs);
-    packing.open = arena.take<int>(most_packs);
-    packing.held = arena.take<int>(2 * most_packs);
-    packing.scratch = arena.take<uint64_t>(3 * most_items);
+    place = arena.take<int>(shape.groups);
+    answer = arena.take<int>(shape.node_slots());
   }
 };
 
-// What decides between chains.
-template <class Team> EPLB_FN int score(Team& team, const Packing& p, Winner winner) {
-  const int largest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
-  if (winner == Winner::kLeastLargest) return largest;
-  return largest - team.least(0, p.packs, [=](auto g) { return p.load[g]; });
-}
-
-// place[item] for items of such sizes, from the best chain (ties: lowest). One place per pack is the identity, as in the
-// published program.
-template <class Number, class Team>
-EPLB_FN void pack(Team& team, const Preset& preset, Packing p, int items, int packs, View<int> size, Chance chance,
-                  View<int> place) {
-  p.items = items;
-  p.packs = packs;
-  p.places = items / packs;
-  if (p.places == 1) return team.for_each(items, [&](int i) { place[i] = i; });
-  int best = kNever;
-  for (int chain = 0; chain < preset.chains; ++chain) {
-    chance.chain = static_cast<uint32_t>(chain);
-    arrange(team, p, size, preset, chance);
-    place_longest_first<Number>(team, p, [](int) { return 1; });
-    if (preset.moves > 0) refine(team, p, preset.move, preset.moves, chain == 0);
-    const int own = score(team, p, preset.winner);
-    if (own >= best) continue;
-    best = own;
-    number_places(team, p, place);
-  }
-}
-
-// Node by node, the groups in the order of their places there, the experts of a group in theirs.
-template <class Number, class Team>
-EPLB_FN void assign_groups(Team& team, const Preset& preset, const Shape& shape, const Workspace<Number>& w) {
-  if (shape.groups == shape.nodes) return team.for_each(shape.experts, [&](int e) { w.member[e] = e; });
+template <class Number, class Team> EPLB_FN void add_groups(Team& team, const Shape& shape, const LayerRoom& w) {
   const int each = shape.experts / shape.groups;
   team.for_each(shape.groups, [&](int g) {
     int sum = w.weight[g * each];
     for (int i = 1; i < each; ++i) sum = Number::add(sum, w.weight[g * each + i]);
     w.group_size[g] = sum;
   });
-  pack<Number>(team, preset, w.packing, shape.groups, shape.nodes, w.group_size, {shape.seed, kGroupKeys, 0, 0},
-               w.place);
-  team.for_each(shape.experts, [&](int e) { w.member[w.place[e / each] * each + e % each] = e; });
 }
 
-template <class Number, class Team>
-EPLB_FN void solve_node(Team& team, const Preset& preset, const Shape& shape, int node, const Workspace<Number>& w,
-                        const Maps& maps) {
-  const int experts = shape.experts / shape.nodes, slots = shape.slots / shape.nodes;
-  const View<int> member = w.member.from(node * experts);
-  team.for_each(experts, [&](int e) { w.mine[e] = w.weight[member[e]]; });
-  count_replicas<Number>(team, w.mine, experts, slots, shape.most_replicas, w.pricing, w.items);
-  pack<Number>(team, preset, w.packing, slots, shape.gpus / shape.nodes, w.items.size,
-               {shape.seed, kReplicaKeys, static_cast<uint32_t>(node), 0}, w.place);
-  team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = w.items.count[e]; });
-  team.for_each(slots, [&](int i) {
-    const int slot = node * slots + w.place[i];
-    maps.physical_to_logical[slot] = member[w.items.expert[i]];
-    w.rank[slot] = w.items.rank[i];
-  });
+// Node by node, the groups in the order of their places there, the experts of a group in theirs.
+template <class Team>
+EPLB_FN void list_members(Team& team, const Shape& shape, View<int> place, const LayerRoom& w) {
+  const int each = shape.experts / shape.groups;
+  team.for_each(shape.experts, [&](int e) { w.member[place[e / each] * each + e % each] = e; });
+}
+template <class Team> EPLB_FN void list_members_as_they_are(Team& team, const Shape& shape, const LayerRoom& w) {
+  team.for_each(shape.experts, [&](int e) { w.member[e] = e; });
 }
 
-template <class Number, class Team>
-EPLB_FN void list_replicas(Team& team, const Shape& shape, const Workspace<Number>& w, const Maps& maps) {
-  team.single([&] {
-    for (int e = 0, next = 0; e < shape.experts; next += maps.replica_count[e++]) w.first[e] = next;
-  });
-  team.for_each(shape.slots, [&](int s) { maps.replica_slots[w.first[maps.physical_to_logical[s]] + w.rank[s]] = s; });
+// The slots of expert 0, of expert 1, and so on. first: scratch [E].
+template <class Team> EPLB_FN void list_replicas(Team& team, const Shape& shape, View<int> first, const Maps& maps) {
+  team.scan(
+      shape.experts, [&](int e) { return maps.replica_count[e]; }, [&](int e, int before) { first[e] = before; });
+  team.for_each(shape.slots,
+                [&](int s) { maps.replica_slots[first[maps.physical_to_logical[s]] + maps.rank[s]] = s; });
 }
 
-template <class Number, class Team, class Source>
-EPLB_FN void solve_layer(Team& team, const Preset& preset, const Shape& shape, const Source& source,
-                         const Workspace<Number>& w, const Maps& maps) {
-  Reader<Number>::read(team, source, shape.experts, w.weight);
-  assign_groups<Number>(team, preset, shape, w);
-  for (int node = 0; node < shape.nodes; ++node) solve_node<Number>(team, preset, shape, node, w, maps);
-  list_replicas<Number>(team, shape, w, maps);
+template <class Team, class Method, class Source>
+EPLB_FN void solve_layer(Team& team, Method& method, const Source& source, const Maps& maps) {
+  const LayerRoom& room = method.layer;
+  method.read(team, source);
+  if (method.group_chains() > 0) method.pack_groups(team, all_chains(), room.place);
+  method.place_groups(team, room.place);
+  for (int node = 0; node < method.shape.nodes; ++node) {
+    method.solve_node(team, node, all_chains(), room.answer);
+    method.finish_node(team, node, room.answer, maps);
+  }
+  list_replicas(team, method.shape, room.weight, maps);
 }
 
 EPLB_STAGE_END

@@ -15,6 +15,20 @@ struct Packing {
   View<int> load, used;      // by pack
   View<int> open, held;      // by pack, for filling: its load while it has room, then kNever; those set aside
   View<uint64_t> scratch;    // for sorting
+
+  EPLB_FN void lay_out(Arena& arena, int most_items, int most_packs) {
+    order = arena.take<int>(most_items);
+    size = arena.take<int>(most_items);
+    pack = arena.take<int>(most_items);
+    beside = arena.take<int>(most_items);
+    at = arena.take<int>(most_items);
+    slot = arena.take<int>(most_items);
+    load = arena.take<int>(most_packs);
+    used = arena.take<int>(most_packs);
+    open = arena.take<int>(most_packs);
+    held = arena.take<int>(2 * int64_t{most_packs});
+    scratch = arena.take<uint64_t>(3 * int64_t{most_items});
+  }
 };
 
 // Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack. Runs of

@@ -14,6 +14,9 @@
 //   team.sum(from, to, f)        sum of f(auto i) -> int32, which must not overflow
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
 //   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 3n words
+//   team.scan(n, f, visit)       visit(int i, int before), before = sum of f(int j) over j < i; returns the sum of all. f(j) must
+//                                not see what visit(i) writes
+//   team.number(n, seen, out, f) out[i] = how many j < i have f(int j) == f(i) -> int; seen: zeros by value, in the end how many
 //   team.pick(n, out, f)         out = the i < n with f(int i), in order; returns how many
 //   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, which becomes f(step, i, key), called
 //                                by one lane; keys are used up

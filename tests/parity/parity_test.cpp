@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "backend/cpu/kernel.h"
-#include "solver/best_layer.h"
+#include "solver/best_method.h"
+#include "solver/preset_method.h"
 #include "tests/parity/shuffled_team.h"
 
 namespace eplb::tests {
@@ -57,40 +58,33 @@ Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy str
   return answer;
 }
 
-// Calls solve(team, workspace, weights, maps) on a shuffled warp.
-template <class Workspace, class Solve> Answer shuffled(const Layer& layer, uint32_t seed, Solve solve) {
-  const solver::Shape shape = shape_of(layer);
-  Workspace workspace;
+template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Method method) {
   solver::Arena count(nullptr);
-  workspace.lay_out(count, shape);
+  method.lay_out(count);
   Memory memory(count.used(), 0x7f);
   solver::Arena arena(memory.data);
-  workspace.lay_out(arena, shape);
+  method.lay_out(arena);
   Answer answer(layer.sizes);
-  const solver::Maps maps{
-      {answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}};
+  std::vector<int> rank(layer.sizes.slots);
+  const solver::Maps maps{{answer.physical_to_logical.data()},
+                          {answer.replica_count.data()},
+                          {answer.replica_slots.data()},
+                          {rank.data()}};
   ShuffledTeam team(seed);
   if (layer.whole.empty())
-    solve(team, workspace, solver::RealWeights{layer.real.data()}, maps);
+    solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, maps);
   else
-    solve(team, workspace, solver::WholeWeights{layer.whole.data()}, maps);
+    solver::solve_layer(team, method, solver::WholeWeights{layer.whole.data()}, maps);
   return answer;
 }
 
 Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, uint32_t seed) {
   const solver::Shape shape = shape_of(layer);
-  if (strategy == EPLB_STRATEGY_BEST)
-    return shuffled<solver::BestWorkspace>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
-      solver::solve_layer_best(team, effort, shape, weights, w, maps);
-    });
+  if (strategy == EPLB_STRATEGY_BEST) return shuffled(layer, seed, solver::BestMethod{effort, shape});
+  const solver::Preset preset = solver::preset_of(strategy);
   if (strategy == EPLB_STRATEGY_GREEDY)
-    return shuffled<solver::Workspace<solver::Float32>>(
-        layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
-          solver::solve_layer<solver::Float32>(team, solver::greedy(), shape, weights, w, maps);
-        });
-  return shuffled<solver::Workspace<solver::Integer>>(layer, seed, [&](auto& team, auto& w, auto weights, auto& maps) {
-    solver::solve_layer<solver::Integer>(team, solver::preset_of(strategy), shape, weights, w, maps);
-  });
+    return shuffled(layer, seed, solver::PresetMethod<solver::Float32>{preset, shape});
+  return shuffled(layer, seed, solver::PresetMethod<solver::Integer>{preset, shape});
 }
 
 void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy, eplb_effort effort) {

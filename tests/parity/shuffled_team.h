@@ -69,6 +69,21 @@ class ShuffledTeam {
     }
     return to;
   }
+  template <class Body, class Visit> int scan(int n, Body body, Visit visit) {
+    int sum = 0;
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      PerLane own{}, before{};
+      for (const int lane : shuffled_lanes())
+        if (chunk + lane < n) own[lane] = body(chunk + lane);
+      for (int lane = 0; lane < kLanes; sum += own[lane++]) before[lane] = sum;
+      for (const int lane : shuffled_lanes())
+        if (chunk + lane < n) visit(chunk + lane, before[lane]);
+    }
+    return sum;
+  }
+  template <class Body> void number(int n, View<int> seen, View<int> out, Body body) {
+    for (int i = 0; i < n; ++i) out[i] = seen[body(i)]++;
+  }
   template <class Body> int pick(int n, View<int> out, Body body) {
     int count = 0;
     for (int chunk = 0; chunk < n; chunk += kLanes) {

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "solver/layer.h"
+#include "solver/preset_method.h"
 #include "tests/parity/shuffled_team.h"
 
 namespace eplb::tests {
@@ -18,18 +18,17 @@ using solver::Packing;
 // Memory for a chain of n items on m packs, all stages' arrays in it.
 struct Room {
   std::vector<char> memory;
-  solver::Workspace<Integer> workspace;
-  solver::Shape shape;
+  solver::PresetMethod<Integer> workspace;
 
-  Room(int experts, int slots, int gpus) : shape{experts, slots, gpus, 1, 1, slots, 0} {
+  Room(int experts, int slots, int gpus) : workspace{{}, {experts, slots, gpus, 1, 1, slots, 0}} {
     solver::Arena count(nullptr);
-    workspace.lay_out(count, shape);
+    workspace.lay_out(count);
     memory.assign(count.used() + 64, 0x7f);
     void* start = memory.data();
     size_t space = memory.size();
     std::align(64, static_cast<size_t>(count.used()), start, space);
     solver::Arena arena(start);
-    workspace.lay_out(arena, shape);
+    workspace.lay_out(arena);
     workspace.packing.items = slots;
     workspace.packing.packs = gpus;
     workspace.packing.places = slots / gpus;

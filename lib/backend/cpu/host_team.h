@@ -160,6 +160,18 @@ class HostTeam {
     for (int i = 0; i < n; ++i) sum += body(i);
     return sum;
   }
+  template <class Body, class Visit> int scan(int n, Body body, Visit visit) const {
+    int sum = 0;
+    for (int i = 0; i < n; ++i) {
+      const int own = body(i);
+      visit(i, sum);
+      sum += own;
+    }
+    return sum;
+  }
+  template <class Body> void number(int n, View<int> seen, View<int> out, Body body) const {
+    for (int i = 0; i < n; ++i) out[i] = seen[body(i)]++;
+  }
   template <class Body> int pick(int n, View<int> out, Body body) const {
     int count = 0;
     for (int i = 0; i < n; ++i) {

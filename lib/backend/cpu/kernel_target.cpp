@@ -11,7 +11,8 @@
   }
 #include "backend/cpu/host_team.h"
 #include "backend/cpu/kernel.h"
-#include "solver/best_layer.h"
+#include "solver/best_method.h"
+#include "solver/preset_method.h"
 
 namespace eplb::cpu {
 namespace {
@@ -27,53 +28,47 @@ static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_S
                   EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_EFFORT_FAST == 0 && EPLB_EFFORT_NORMAL == 1,
               "preset_of and effort_of know them by number: solver includes nothing but itself");
 
-// Memory of one thread: the layer's, and the team's own.
-template <class Workspace> struct Room {
-  Workspace layer;
-  target::View<int64_t> team;
+// Calls use(method) with the strategy's own.
+template <class Use>
+auto with_method(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, Use use) {
+  const target::Shape shape = shape_of(sizes);
+  if (strategy == EPLB_STRATEGY_BEST) return use(target::BestMethod{effort, shape});
+  const target::Preset preset = target::preset_of(strategy);
+  if (strategy == EPLB_STRATEGY_GREEDY) return use(target::PresetMethod<target::Float32>{preset, shape});
+  return use(target::PresetMethod<target::Integer>{preset, shape});
+}
 
-  int64_t lay_out(void* memory, const LayerSizes& s) {
+// Memory of one thread: the method's, and the team's own.
+template <class Method> struct Room {
+  Method method;
+  target::View<int> rank{};
+  target::View<int64_t> team{};
+
+  int64_t lay_out(void* memory) {
     target::Arena arena(memory);
-    layer.lay_out(arena, shape_of(s));
+    const target::Shape& s = method.shape;
+    method.lay_out(arena);
+    rank = arena.take<int>(s.slots);
     team = arena.take<int64_t>(target::HostTeam::room(s.experts > s.gpus ? s.experts : s.gpus));
     return arena.used();
   }
 };
 
-using GreedyRoom = Room<target::Workspace<target::Float32>>;
-using PresetRoom = Room<target::Workspace<target::Integer>>;
-using BestRoom = Room<target::BestWorkspace>;
-
 int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
-  if (strategy == EPLB_STRATEGY_GREEDY) return GreedyRoom().lay_out(nullptr, sizes);
-  if (strategy == EPLB_STRATEGY_BEST) return BestRoom().lay_out(nullptr, sizes);
-  return PresetRoom().lay_out(nullptr, sizes);
-}
-
-// Calls run(team, workspace, weights, maps).
-template <class Room, class Run> void with_room(const LayerSizes& sizes, const LayerTask& task, void* memory, Run run) {
-  Room room;
-  room.lay_out(memory, sizes);
-  target::HostTeam team(room.team);
-  const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}};
-  if (task.real)
-    run(team, room.layer, target::RealWeights{task.real}, maps);
-  else
-    run(team, room.layer, target::WholeWeights{task.whole}, maps);
+  return with_method(sizes, strategy, EPLB_EFFORT_MAX,
+                     [](auto method) { return Room<decltype(method)>{method}.lay_out(nullptr); });
 }
 
 void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, const LayerTask& task, void* memory) {
-  const target::Shape shape = shape_of(sizes);
-  if (strategy == EPLB_STRATEGY_GREEDY)
-    return with_room<GreedyRoom>(sizes, task, memory, [&](auto& team, auto& w, auto weights, auto& maps) {
-      target::solve_layer<target::Float32>(team, target::greedy(), shape, weights, w, maps);
-    });
-  if (strategy == EPLB_STRATEGY_BEST)
-    return with_room<BestRoom>(sizes, task, memory, [&](auto& team, auto& w, auto weights, auto& maps) {
-      target::solve_layer_best(team, effort, shape, weights, w, maps);
-    });
-  with_room<PresetRoom>(sizes, task, memory, [&](auto& team, auto& w, auto weights, auto& maps) {
-    target::solve_layer<target::Integer>(team, target::preset_of(strategy), shape, weights, w, maps);
+  with_method(sizes, strategy, effort, [&](auto method) {
+    Room<decltype(method)> room{method};
+    room.lay_out(memory);
+    target::HostTeam team(room.team);
+    const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, room.rank};
+    if (task.real)
+      target::solve_layer(team, room.method, target::RealWeights{task.real}, maps);
+    else
+      target::solve_layer(team, room.method, target::WholeWeights{task.whole}, maps);
   });
 }
 

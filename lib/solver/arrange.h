@@ -9,22 +9,21 @@ EPLB_STAGE_BEGIN
 
 // Sizes are not negative, so kNever - size puts the largest first; equal ones stay in order of creation.
 template <class Team> EPLB_FN void order_by_size(Team& team, const Packing& p, View<int> size) {
-  team.order(p.items, p.order, p.scratch, [&](int i) { return static_cast<uint64_t>(kNever - size[i]); });
+  team.order(p.items, p.order, [&](int i) { return static_cast<uint64_t>(kNever - size[i]); });
 }
 
 // u has 24 bits, size below 30: size * (parts * 2^24 + noise * u) stays below 2^62.
 template <class Team>
 EPLB_FN void order_by_noisy_size(Team& team, const Packing& p, View<int> size, uint64_t noise, uint64_t parts,
                                  const Chance& chance) {
-  team.order(p.items, p.order, p.scratch, [&](int i) {
+  team.order(p.items, p.order, [&](int i) {
     const uint64_t u = chance(static_cast<uint32_t>(i)) >> 8;
     return (uint64_t{1} << 62) - static_cast<uint64_t>(size[i]) * ((parts << 24) + noise * u);
   });
 }
 
 template <class Team> EPLB_FN void order_by_chance(Team& team, const Packing& p, const Chance& chance) {
-  team.order(p.items, p.order, p.scratch,
-             [&](int i) { return uint64_t{0xffffffff} - chance(static_cast<uint32_t>(i)); });
+  team.order(p.items, p.order, [&](int i) { return uint64_t{0xffffffff} - chance(static_cast<uint32_t>(i)); });
 }
 
 template <class Team> EPLB_FN void fold_order(Team& team, const Packing& p, View<int> size) {

@@ -37,7 +37,10 @@ struct BestRoom {
 
   EPLB_FN void lay_out(Arena& arena, int e, int s, int g) {
     search.lay_out(arena, e, s, g);
-    rules.lay_out(arena, e);
+    Arena beside = arena;  // counts are chosen when the search begins
+    rules.lay_out(beside, e);
+    search.lay_out_past(arena, e, s);
+    arena.past(beside);
     if (s == 2 * g) fold.lay_out(arena, e, s);
     packing.used = arena.take<int>(g);
     packing.open = arena.take<int>(g);

@@ -47,15 +47,11 @@ struct LayerRoom {
   View<int> weight;      // by logical expert
   View<int> member;      // logical expert by node-major index: node by node, group by group
   View<int> group_size;  // by group
-  View<int> place;       // by group, and the answer of a node
-  View<int> answer;
 
   EPLB_FN void lay_out(Arena& arena, const Shape& shape) {
     weight = arena.take<int>(shape.experts);
     member = arena.take<int>(shape.experts);
     group_size = arena.take<int>(shape.groups);
-    place = arena.take<int>(shape.groups);
-    answer = arena.take<int>(shape.node_slots());
   }
 };
 
@@ -86,17 +82,27 @@ template <class Team> EPLB_FN void list_replicas(Team& team, const Shape& shape,
                 [&](int s) { maps.replica_slots[first[maps.physical_to_logical[s]] + maps.rank[s]] = s; });
 }
 
-template <class Team, class Method, class Source>
-EPLB_FN void solve_layer(Team& team, Method& method, const Source& source, const Maps& maps) {
-  const LayerRoom& room = method.layer;
-  method.read(team, source);
-  if (method.group_chains() > 0) method.pack_groups(team, all_chains(), room.place);
-  method.place_groups(team, room.place);
-  for (int node = 0; node < method.shape.nodes; ++node) {
-    method.solve_node(team, node, all_chains(), room.answer);
-    method.finish_node(team, node, room.answer, maps);
+// What solve_layer needs beside the method's memory.
+struct LayerAnswer {
+  View<int> place, node;  // by group; of a node, see the method
+
+  EPLB_FN void lay_out(Arena& arena, const Shape& shape) {
+    place = arena.take<int>(shape.groups);
+    node = arena.take<int>(shape.node_slots());
   }
-  list_replicas(team, method.shape, room.weight, maps);
+};
+
+template <class Team, class Method, class Source>
+EPLB_FN void solve_layer(Team& team, Method& method, const Source& source, const LayerAnswer& answer,
+                         const Maps& maps) {
+  method.read(team, source);
+  if (method.group_chains() > 0) method.pack_groups(team, all_chains(), answer.place);
+  method.place_groups(team, answer.place);
+  for (int node = 0; node < method.shape.nodes; ++node) {
+    method.solve_node(team, node, all_chains(), answer.node);
+    method.finish_node(team, node, answer.node, maps);
+  }
+  list_replicas(team, method.shape, method.layer.weight, maps);
 }
 
 EPLB_STAGE_END

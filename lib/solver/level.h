@@ -14,11 +14,9 @@ EPLB_FN int sweeps_of(int gpus, int places) {
 
 struct Levelling {
   View<int> order;  // GPUs, heaviest first
-  View<uint64_t> scratch;
 
   EPLB_FN void lay_out(Arena& arena, int gpus) {
     order = arena.take<int>(gpus);
-    scratch = arena.take<uint64_t>(3 * int64_t{gpus});
   }
 };
 
@@ -59,7 +57,7 @@ EPLB_FN void level_pair(const Placement& s, int h, int l) {
 template <class Team> EPLB_FN void level(Team& team, const Placement& s, const Levelling& room) {
   const int gpus = s.p.gpus;
   for (int sweep = sweeps_of(gpus, s.p.places); sweep > 0; --sweep) {
-    team.order(gpus, room.order, room.scratch, [&](int g) { return static_cast<uint64_t>(kNever - s.load[g]); });
+    team.order(gpus, room.order, [&](int g) { return static_cast<uint64_t>(kNever - s.load[g]); });
     team.for_each(gpus / 2, [&](int i) { level_pair(s, room.order[i], room.order[gpus - 1 - i]); });
   }
 }

@@ -14,7 +14,6 @@ struct Packing {
   View<int> at, slot;        // positions by pack: at[g * places + k]; and by position, its k
   View<int> load, used;      // by pack
   View<int> open, held;      // by pack, for filling: its load while it has room, then kNever; those set aside
-  View<uint64_t> scratch;    // for sorting
 
   EPLB_FN void lay_out(Arena& arena, int most_items, int most_packs) {
     order = arena.take<int>(most_items);
@@ -27,7 +26,6 @@ struct Packing {
     used = arena.take<int>(most_packs);
     open = arena.take<int>(most_packs);
     held = arena.take<int>(2 * int64_t{most_packs});
-    scratch = arena.take<uint64_t>(3 * int64_t{most_items});
   }
 };
 

@@ -13,7 +13,6 @@ struct Positions {
   View<int> size, expert;  // by position
   View<int> share, order;  // by expert, scratch of laying out
   View<int> sums;          // by position: of the sizes before it; one more at the end
-  View<uint64_t> scratch;
 
   EPLB_FN void lay_out(Arena& arena, int e, int s) {
     weight = arena.take<int>(e);
@@ -24,7 +23,6 @@ struct Positions {
     size = arena.take<int>(s);
     expert = arena.take<int>(s);
     sums = arena.take<int>(s + 1);
-    scratch = arena.take<uint64_t>(3 * e);
   }
 };
 
@@ -34,7 +32,7 @@ inline constexpr int kNoSize = -(1 << 29);
 // Sets first, size and expert from the counts.
 template <class Team> EPLB_FN void set_positions(Team& team, const Positions& p) {
   team.for_each(p.experts, [&](int e) { p.share[e] = p.count[e] == 1 ? p.weight[e] : p.weight[e] / p.count[e]; });
-  team.order(p.experts, p.order, p.scratch, [&](int e) { return static_cast<uint64_t>(kNever - p.share[e]); });
+  team.order(p.experts, p.order, [&](int e) { return static_cast<uint64_t>(kNever - p.share[e]); });
   team.scan(
       p.experts, [&](int i) { return p.count[p.order[i]]; }, [&](int i, int before) { p.first[p.order[i]] = before; });
   team.for_each(p.experts, [&](int e) {

@@ -19,9 +19,11 @@ template <class Number> struct PresetMethod {
     const int e = shape.node_experts(), s = shape.node_slots();
     layer.lay_out(arena, shape);
     mine = arena.take<int>(e);
-    pricing.lay_out(arena, e);
     items.lay_out(arena, e, s);
+    Arena beside = arena;  // counting is over when packing begins
+    pricing.lay_out(beside, e);
     packing.lay_out(arena, more(s, shape.groups), more(shape.node_gpus(), shape.nodes));
+    arena.past(beside);
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
     Reader<Number>::read(team, source, shape.experts, layer.weight);

@@ -47,7 +47,7 @@ template <class Team>
 EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule rule, int mean, int most) {
   team.for_each(p.experts, [&](int e) { p.count[e] = 1; });
   if (rule.floors == 0) return p.slots - p.experts;
-  team.order(p.experts, p.order, p.scratch, [&](int e) { return static_cast<uint64_t>(weight[e]); });
+  team.order(p.experts, p.order, [&](int e) { return static_cast<uint64_t>(weight[e]); });
   int64_t fill = 0;
   for (int i = 0; i < p.places - 1 && i < p.experts; ++i) fill += weight[p.order[i]];
   const int64_t cap = (mean + mean / 1000 - fill) * rule.floors / 20;

@@ -34,12 +34,15 @@ struct Search {
 
   EPLB_FN void lay_out(Arena& arena, int e, int s, int g) {
     now.lay_out(arena, e, s, g);
-    saved = {arena.take<int>(s), arena.take<int>(s), arena.take<int>(s),
-             arena.take<int>(s), arena.take<int>(e), arena.take<int>(e)};
     until = arena.take<int>(s);
-    log = arena.take<int>(2 * int64_t{more(2 * kPatience, s / 4) + 1});
     twice = arena.take<int>(kPairPlaces * kPairPlaces / 2);
     chance.lay_out(arena);
+  }
+  // What is of no use before a search begins.
+  EPLB_FN void lay_out_past(Arena& arena, int e, int s) {
+    saved = {arena.take<int>(s), arena.take<int>(s), arena.take<int>(s),
+             arena.take<int>(s), arena.take<int>(e), arena.take<int>(e)};
+    log = arena.take<int>(2 * int64_t{more(2 * kPatience, s / 4) + 1});
   }
 };
 

@@ -13,7 +13,7 @@
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
 //   team.sum(from, to, f)        sum of f(auto i) -> int32, which must not overflow
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
-//   team.order(n, order, scratch, f)  order[0..n) = the indices i by (f(int i) -> uint64, i), least first; scratch: 3n words
+//   team.order(n, order, f)      order[0..n) = the indices i by (f(int i) -> uint64, i), least first
 //   team.scan(n, f, visit)       visit(int i, int before), before = sum of f(int j) over j < i; returns the sum of all. f(j) must
 //                                not see what visit(i) writes
 //   team.number(n, seen, out, f) out[i] = how many j < i have f(int j) == f(i) -> int; seen: zeros by value, in the end how many
@@ -123,6 +123,8 @@ class Arena {
     return take<T>(n);
   }
   EPLB_FN int64_t used() const { return used_; }
+  // After something was laid out by a copy of this arena: beside it, in memory that is used at other times.
+  EPLB_FN void past(const Arena& other) { used_ = other.used_ > used_ ? other.used_ : used_; }
 
   static constexpr int64_t kAlign = 64,
                            kRoom = 128;  // room: a vector may read and write beyond the end, raise may read

@@ -23,7 +23,7 @@ struct CountList {
 };
 
 template <class Team> EPLB_FN bool first_counts(Team& team, const CountList& list, const Positions& p, int beat) {
-  team.order(p.experts, list.order, p.scratch, [&](int e) { return static_cast<uint64_t>(kNever - p.weight[e]); });
+  team.order(p.experts, list.order, [&](int e) { return static_cast<uint64_t>(kNever - p.weight[e]); });
   team.single([&] {
     int spare = p.slots;
     for (int i = 0; i < p.experts; ++i) {

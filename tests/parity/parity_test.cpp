@@ -60,10 +60,13 @@ Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy str
 
 template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Method method) {
   solver::Arena count(nullptr);
+  solver::LayerAnswer room;
   method.lay_out(count);
+  room.lay_out(count, method.shape);
   Memory memory(count.used(), 0x7f);
   solver::Arena arena(memory.data);
   method.lay_out(arena);
+  room.lay_out(arena, method.shape);
   Answer answer(layer.sizes);
   std::vector<int> rank(layer.sizes.slots);
   const solver::Maps maps{{answer.physical_to_logical.data()},
@@ -72,9 +75,9 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
                           {rank.data()}};
   ShuffledTeam team(seed);
   if (layer.whole.empty())
-    solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, maps);
+    solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, room, maps);
   else
-    solver::solve_layer(team, method, solver::WholeWeights{layer.whole.data()}, maps);
+    solver::solve_layer(team, method, solver::WholeWeights{layer.whole.data()}, room, maps);
   return answer;
 }
 

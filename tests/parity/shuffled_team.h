@@ -96,7 +96,8 @@ class ShuffledTeam {
     }
     return count;
   }
-  template <class Key> void order(int n, View<int> order, View<uint64_t> scratch, Key key) {
+  template <class Key> void order(int n, View<int> order, Key key) {
+    std::vector<uint64_t> scratch(n);
     for_each(n, [&](int i) { scratch[i] = key(i); });
     for_each(n, [&](int i) {
       int rank = 0;

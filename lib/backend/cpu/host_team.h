@@ -56,8 +56,11 @@ using Accumulator = Lanes;
 
 class HostTeam {
  public:
-  // Memory for serve and fill with up to so many keys, in words.
-  static int64_t room(int64_t keys) { return 2 * WinnerTree<int64_t>::words(keys); }
+  // Memory for order, serve and fill with up to so many keys, in words.
+  static int64_t room(int64_t keys) {
+    const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
+    return tree > 3 * keys ? tree : 3 * keys;
+  }
   explicit HostTeam(View<int64_t> room) : room_(room) {}
 
   template <class Body> void for_each(int n, Body body) const {
@@ -180,7 +183,8 @@ class HostTeam {
     }
     return count;
   }
-  template <class Key> void order(int n, View<int> order, View<uint64_t> scratch, Key key) const {
+  template <class Key> void order(int n, View<int> order, Key key) const {
+    uint64_t* const scratch = reinterpret_cast<uint64_t*>(room_.data);
     uint64_t least = ~uint64_t{0}, most = 0;
     for (int i = 0; i < n; ++i) {
       const uint64_t k = key(i);
@@ -188,7 +192,7 @@ class HostTeam {
       least = k < least ? k : least;
       most = k > most ? k : most;
     }
-    cpu::sort_indices(scratch.data, n, least, most, order.data);
+    cpu::sort_indices(scratch, n, least, most, order.data);
   }
   template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
 #ifdef __AVX512F__

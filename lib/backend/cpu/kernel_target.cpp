@@ -41,6 +41,7 @@ auto with_method(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort ef
 // Memory of one thread: the method's, and the team's own.
 template <class Method> struct Room {
   Method method;
+  target::LayerAnswer answer{};
   target::View<int> rank{};
   target::View<int64_t> team{};
 
@@ -48,8 +49,9 @@ template <class Method> struct Room {
     target::Arena arena(memory);
     const target::Shape& s = method.shape;
     method.lay_out(arena);
+    answer.lay_out(arena, s);
     rank = arena.take<int>(s.slots);
-    team = arena.take<int64_t>(target::HostTeam::room(s.experts > s.gpus ? s.experts : s.gpus));
+    team = arena.take<int64_t>(target::HostTeam::room(s.slots));
     return arena.used();
   }
 };
@@ -66,9 +68,9 @@ void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, 
     target::HostTeam team(room.team);
     const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, room.rank};
     if (task.real)
-      target::solve_layer(team, room.method, target::RealWeights{task.real}, maps);
+      target::solve_layer(team, room.method, target::RealWeights{task.real}, room.answer, maps);
     else
-      target::solve_layer(team, room.method, target::WholeWeights{task.whole}, maps);
+      target::solve_layer(team, room.method, target::WholeWeights{task.whole}, room.answer, maps);
   });
 }
 

@@ -1,21 +1,24 @@
 // A team that is one warp. All lanes call every member together; each ends with the warp in step and its writes seen.
 #pragma once
 
-#include "solver/best_layer.h"
+#include "backend/cuda/fill_keys.cuh"
+#include "backend/cuda/warp_sort.cuh"
+#include "solver/team.h"
 
-EPLB_STAGE_BEGIN
+namespace eplb::cuda {
+
+using solver::Found;
+using solver::kNever;
+using solver::Never;
+using solver::Range;
 
 class CudaTeam {
-  template <class Key> struct Least {
-    Key key;
-    int index;
-  };
-
  public:
   static constexpr int kLanes = 32;
-  static constexpr unsigned kAll = 0xffffffffu;
 
-  __device__ CudaTeam() : lane_(static_cast<int>(threadIdx.x) % kLanes) {}
+  // Memory for order with up to so many keys, in words.
+  EPLB_FN static int64_t room(int64_t keys) { return sort_words(keys); }
+  __device__ explicit CudaTeam(View<uint64_t> room) : room_(room), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
 
   template <class Body> __device__ void for_each(int n, Body body) {
     for (int i = lane_; i < n; i += kLanes) body(i);
@@ -25,13 +28,24 @@ class CudaTeam {
 
   template <class Body> __device__ int least(int from, int to, Body body) {
     int own = kNever;
-    for (int i = from + lane_; i < to; i += kLanes) own = less(own, body(i));
-    return in_step(__reduce_min_sync(kAll, own));
+    for (int i = from + lane_; i < to; i += kLanes) own = solver::less(own, body(i));
+    return in_step(__reduce_min_sync(kAllLanes, own));
   }
   template <class Body> __device__ int most(int from, int to, Body body) {
     int own = -kNever;
-    for (int i = from + lane_; i < to; i += kLanes) own = more(own, body(i));
-    return in_step(__reduce_max_sync(kAll, own));
+    for (int i = from + lane_; i < to; i += kLanes) own = solver::more(own, body(i));
+    return in_step(__reduce_max_sync(kAllLanes, own));
+  }
+  template <class Body> __device__ Range range(int to, Body body) {
+    int low = kNever, high = -kNever, at = kNever;
+    for (int i = lane_; i < to; i += kLanes) {
+      const int x = body(i);
+      at = x > high ? i : at;
+      low = solver::less(low, x);
+      high = solver::more(high, x);
+    }
+    const int most = __reduce_max_sync(kAllLanes, high), least = __reduce_min_sync(kAllLanes, low);
+    return {least, most, in_step(__reduce_min_sync(kAllLanes, high == most ? at : kNever))};
   }
   template <class Body> __device__ auto most_of(int n, Body body) {
     auto own = -Never<decltype(body(0))>::key;
@@ -39,78 +53,92 @@ class CudaTeam {
       const auto x = body(i);
       own = x > own ? x : own;
     }
-    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-      const auto other = shuffle(own, distance);
-      own = other > own ? other : own;
-    }
-    return in_step(own);
+    return in_step(most_of_warp(own));
   }
   template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
 
   template <class Body> __device__ int64_t total(int n, Body body) {
-    int64_t own = 0;
+    long long own = 0;
     for (int i = lane_; i < n; i += kLanes) own += body(i);
-    for (int distance = kLanes / 2; distance > 0; distance /= 2)
-      own += __shfl_xor_sync(kAll, static_cast<long long>(own), distance);
-    return in_step(own);
+    for (int distance = kLanes / 2; distance > 0; distance /= 2) own += __shfl_xor_sync(kAllLanes, own, distance);
+    return in_step(static_cast<int64_t>(own));
   }
   template <class Body> __device__ int sum(int from, int to, Body body) {
     int own = 0;
     for (int i = from + lane_; i < to; i += kLanes) own += body(i);
-    return in_step(__reduce_add_sync(kAll, own));
+    return in_step(__reduce_add_sync(kAllLanes, own));
   }
   template <class Body> __device__ int find(int from, int to, Body body) {
     for (int chunk = from; chunk < to; chunk += kLanes) {
-      const unsigned hits = __ballot_sync(kAll, chunk + lane_ < to && body(chunk + lane_));
+      const unsigned hits = __ballot_sync(kAllLanes, chunk + lane_ < to && body(chunk + lane_));
       if (hits) return in_step(chunk + __ffs(static_cast<int>(hits)) - 1);
     }
     return in_step(to);
+  }
+  template <class Body, class Visit> __device__ int scan(int n, Body body, Visit visit) {
+    int sum = 0;
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      const int own = chunk + lane_ < n ? body(chunk + lane_) : 0;
+      int up_to = own;
+      for (int distance = 1; distance < kLanes; distance *= 2) {
+        const int other = __shfl_up_sync(kAllLanes, up_to, static_cast<unsigned>(distance));
+        if (lane_ >= distance) up_to += other;
+      }
+      if (chunk + lane_ < n) visit(chunk + lane_, sum + up_to - own);
+      sum += __shfl_sync(kAllLanes, up_to, kLanes - 1);
+    }
+    return in_step(sum);
+  }
+  template <class Body> __device__ void number(int n, View<int> seen, View<int> out, Body body) {
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      const int own = chunk + lane_ < n ? body(chunk + lane_) : -1 - lane_;  // whoever has none is alone
+      const unsigned alike = __match_any_sync(kAllLanes, own);
+      const int before = own >= 0 ? seen[own] : 0;
+      __syncwarp();
+      if (own >= 0) out[chunk + lane_] = before + __popc(alike & below_me());
+      if (own >= 0 && (alike & below_me()) == 0) seen[own] = before + __popc(alike);
+      __syncwarp();
+    }
   }
   template <class Body> __device__ int pick(int n, View<int> out, Body body) {
     int count = 0;
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       const bool mine = chunk + lane_ < n && body(chunk + lane_);
-      const unsigned hits = __ballot_sync(kAll, mine);
-      if (mine) out[count + __popc(hits & ((1u << lane_) - 1))] = chunk + lane_;
+      const unsigned hits = __ballot_sync(kAllLanes, mine);
+      if (mine) out[count + __popc(hits & below_me())] = chunk + lane_;
       count += __popc(hits);
     }
-    __syncwarp();
-    return count;
+    return in_step(count);
   }
-  // By rank: every item counts those before it. A few hundred items are 10 rounds of a warp each; more want a merge sort.
-  template <class Key> __device__ void order(int n, View<int> order, View<uint64_t> scratch, Key key) {
-    for_each(n, [&](int i) { scratch[i] = key(i); });
-    for_each(n, [&](int i) {
-      const uint64_t mine = scratch[i];
-      int rank = 0;
-      for (int j = 0; j < n; ++j) rank += scratch[j] < mine || (scratch[j] == mine && j < i);
-      order[rank] = i;
-    });
+  template <class Key> __device__ void order(int n, View<int> order, Key key) {
+    sort_indices(*this, n, order, room_, key);
   }
   template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
     for (int step = 0; step < steps; ++step) {
-      const Least<Key> found = find_least(n, keys);
-      if (lane_ == 0) keys[found.index] = rekey(step, found.index, found.key);
+      Key key = Never<Key>::key;
+      int index = kNever;
+      for (int i = lane_; i < n; i += kLanes)
+        if (keys[i] < key || index == kNever) {
+          key = keys[i];
+          index = i;
+        }
+      const Key least = -most_of_warp(-key);
+      const int i = in_step(__reduce_min_sync(kAllLanes, key == least ? index : kNever));
+      if (lane_ == 0) keys[i] = rekey(step, i, least);
       __syncwarp();
     }
   }
   template <class Number, class Amount, class Apart, class Close>
   __device__ void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
-    FillKeys fill_keys{*this, n, keys};
-    fill_with<Number>(fill_keys, held, steps, amount, apart, close);
+    auto with = [&](auto&& kind) {
+      kind.clear(n);
+      solver::fill_with<Number>(kind, held, steps, amount, apart, close);
+    };
+    if (n <= 32) return with(FillKeys<RegisterKeys<1>>{});
+    if (n <= 128) return with(FillKeys<RegisterKeys<4>>{});
+    with(FillKeys<MemoryKeys>{{n, keys}});
   }
 
-  template <class Body> __device__ Range range(int to, Body body) {
-    int low = kNever, high = -kNever, at = kNever;
-    for (int i = lane_; i < to; i += kLanes) {
-      const int x = body(i);
-      at = x > high ? i : at;
-      low = less(low, x);
-      high = more(high, x);
-    }
-    const int most = __reduce_max_sync(kAll, high);
-    return {__reduce_min_sync(kAll, low), most, in_step(__reduce_min_sync(kAll, high == most ? at : kNever))};
-  }
   using Best = Found;
   __device__ static Best above(int floor) { return {floor, -1, kNever}; }
   template <class GoOn, class Body>
@@ -124,9 +152,10 @@ class CudaTeam {
     }
   }
   __device__ static Best found(const Best& own) {
-    const int value = __reduce_max_sync(kAll, own.value);
-    const int tag = __reduce_min_sync(kAll, own.value == value ? own.tag : kNever);
-    return {value, tag, in_step(__reduce_min_sync(kAll, own.value == value && own.tag == tag ? own.index : kNever))};
+    const int value = __reduce_max_sync(kAllLanes, own.value);
+    const int tag = __reduce_min_sync(kAllLanes, own.value == value ? own.tag : kNever);
+    return {value, tag,
+            in_step(__reduce_min_sync(kAllLanes, own.value == value && own.tag == tag ? own.index : kNever))};
   }
 
   template <class Body> __device__ void single(Body body) {
@@ -142,63 +171,18 @@ class CudaTeam {
     __syncwarp();
     return value;
   }
+  __device__ unsigned below_me() const { return (1u << lane_) - 1; }
 
-  struct FillKeys {
-    CudaTeam& team;
-    int n;
-    View<int> keys;
-
-    template <class Amount, class Apart, class Close> __device__ int begin(int, Amount, Apart, Close) {
-      team.for_each(n, [&](int i) { keys[i] = 0; });
-      return 0;
-    }
-    template <class Number, class Close> __device__ void serve(int amount, Close close) {
-      team.serve(n, keys, 1, [&](int, int i, int key) { return close(i, key) ? kNever : Number::add(key, amount); });
-    }
-    __device__ bool take(int& i, int& key) {
-      const Least<int> found = team.find_least(n, keys);
-      i = found.index;
-      key = found.key;
-      put(i, kNever);
-      return key != kNever;
-    }
-    __device__ void put(int i, int key) {
-      if (team.lane_ == 0) keys[i] = key;
-      __syncwarp();
-    }
-    template <class Body> __device__ bool once(Body body) {
-      int result = 0;
-      if (team.lane_ == 0) result = body();
-      __syncwarp();
-      return __shfl_sync(kAll, result, 0) != 0;
-    }
-  };
-
-  template <class Key> __device__ Least<Key> find_least(int n, View<Key> keys) {
-    Key key = Never<Key>::key;
-    int index = kNever;
-    for (int i = lane_; i < n; i += kLanes)
-      if (keys[i] < key || index == kNever) {
-        key = keys[i];
-        index = i;
-      }
-    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-      const Key other = shuffle(key, distance);
-      const int other_index = __shfl_xor_sync(kAll, index, distance);
-      if (other < key || (other == key && other_index < index)) {
-        key = other;
-        index = other_index;
-      }
-    }
-    return in_step(Least<Key>{key, index});
+  __device__ static int most_of_warp(int own) { return __reduce_max_sync(kAllLanes, own); }
+  // Upper halves first, then the lower ones of those that have the largest.
+  __device__ static int64_t most_of_warp(int64_t own) {
+    const int upper = static_cast<int>(own >> 32), most = __reduce_max_sync(kAllLanes, upper);
+    const unsigned lower = __reduce_max_sync(kAllLanes, upper == most ? static_cast<unsigned>(own) : 0u);
+    return static_cast<int64_t>(static_cast<uint64_t>(static_cast<uint32_t>(most)) << 32 | lower);
   }
 
-  __device__ static int shuffle(int key, int distance) { return __shfl_xor_sync(kAll, key, distance); }
-  __device__ static int64_t shuffle(int64_t key, int distance) {
-    return __shfl_xor_sync(kAll, static_cast<long long>(key), distance);
-  }
-
+  View<uint64_t> room_;
   int lane_;
 };
 
-EPLB_STAGE_END
+}  // namespace eplb::cuda

@@ -41,7 +41,10 @@ eplb_status eplb_context_create(eplb_context** context, const eplb_context_optio
   });
 }
 
-void eplb_context_destroy(eplb_context* context) { delete context; }
+void eplb_context_destroy(eplb_context* context) {
+  if (context != nullptr && context->process != getpid()) context->backend->abandon();
+  delete context;
+}
 
 eplb_status eplb_context_synchronize(eplb_context* context, eplb_error* err) {
   return with_backend(context, err, [](eplb::Backend& backend) { backend.synchronize(); });

@@ -37,6 +37,9 @@ class Backend {
                         eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) = 0;
   virtual void synchronize() = 0;
 
+  // In a process forked from the context's: forgets the device without a call to it.
+  virtual void abandon() {}
+
   virtual void upload_device(const WeightSource& source, void* stream) = 0;
   virtual void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream) = 0;
   virtual void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) = 0;

@@ -14,17 +14,6 @@ constexpr const char* kMapNames[] = {
 
 bool is_real(eplb_map map) { return map == EPLB_MAP_GPU_LOAD || map == EPLB_MAP_IMBALANCE || map == EPLB_MAP_BOUND; }
 
-void check_buffer(eplb_map map, eplb_dtype dtype, const void* buffer, int64_t length, const MapShape& shape) {
-  const bool fits = is_real(map) ? dtype == EPLB_FLOAT64 : dtype == EPLB_INT32 || dtype == EPLB_INT64;
-  if (!fits)
-    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be %s for EPLB_MAP_%s", dtype,
-         is_real(map) ? "EPLB_FLOAT64" : "EPLB_INT32 or EPLB_INT64", kMapNames[map]);
-  if (buffer == nullptr) fail(EPLB_INVALID_ARGUMENT, "buffer is NULL");
-  if (length != shape.elements())
-    fail(EPLB_INVALID_ARGUMENT, "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims",
-         static_cast<long long>(length), static_cast<long long>(shape.elements()), kMapNames[map]);
-}
-
 template <class T> void copy_out(const std::vector<int32_t>& from, void* buffer) {
   std::copy(from.begin(), from.end(), static_cast<T*>(buffer));
 }
@@ -110,9 +99,20 @@ MapShape map_shape(eplb_map map, int64_t layers, const Problem& problem, const O
   }
 }
 
+void check_map_buffer(eplb_map map, eplb_dtype dtype, const void* buffer, int64_t length, const MapShape& shape) {
+  const bool fits = is_real(map) ? dtype == EPLB_FLOAT64 : dtype == EPLB_INT32 || dtype == EPLB_INT64;
+  if (!fits)
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be %s for EPLB_MAP_%s", dtype,
+         is_real(map) ? "EPLB_FLOAT64" : "EPLB_INT32 or EPLB_INT64", kMapNames[map]);
+  if (buffer == nullptr) fail(EPLB_INVALID_ARGUMENT, "buffer is NULL");
+  if (length != shape.elements())
+    fail(EPLB_INVALID_ARGUMENT, "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims",
+         static_cast<long long>(length), static_cast<long long>(shape.elements()), kMapNames[map]);
+}
+
 void write_map(const Weights& weights, const Plan& plan, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
   const MapShape shape = map_shape(map, plan.layers, plan.problem, plan.options);
-  check_buffer(map, dtype, buffer, length, shape);
+  check_map_buffer(map, dtype, buffer, length, shape);
   if (is_real(map)) return write_reals(weights, plan, map, static_cast<double*>(buffer));
   if (dtype == EPLB_INT32) return write_integers<int32_t>(plan, map, buffer, shape);
   write_integers<int64_t>(plan, map, buffer, shape);

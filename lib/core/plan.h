@@ -33,6 +33,9 @@ struct MapShape {
 // Throws InvalidArgument for a map that this version does not know.
 MapShape map_shape(eplb_map map, int64_t layers, const Problem& problem, const Options& options);
 
+// Throws InvalidArgument unless a buffer of this type and length is one for the map.
+void check_map_buffer(eplb_map map, eplb_dtype dtype, const void* buffer, int64_t length, const MapShape& shape);
+
 // Writes a map to the caller's buffer after checking its type and length.
 void write_map(const Weights& weights, const Plan& plan, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
 

@@ -80,6 +80,11 @@ const char* strategy_name(eplb_strategy strategy) {
   return strategy >= 0 && strategy <= EPLB_STRATEGY_BEST ? kNames[strategy] : "unknown";
 }
 
+int64_t most_replicas(const Problem& problem, const Options& options) {
+  const bool capped = options.max_replicas > 0 && options.strategy != EPLB_STRATEGY_GREEDY;
+  return capped ? std::min(options.max_replicas, problem.slots) : problem.slots;
+}
+
 Options check_options(const eplb_solve_options& o, const Problem& problem) {
   if (o.strategy < EPLB_STRATEGY_GREEDY || o.strategy > EPLB_STRATEGY_BEST)
     fail(EPLB_INVALID_ARGUMENT, "strategy is %d, must be an EPLB_STRATEGY_ constant (%d to %d)", o.strategy,

@@ -33,6 +33,9 @@ struct Options {
 Problem check_problem(const eplb_problem& problem, int64_t experts);
 Options check_options(const eplb_solve_options& options, const Problem& problem);
 
+// Copies that an expert may have. GREEDY is the published program, which knows no cap: what it gives is checked afterwards.
+int64_t most_replicas(const Problem& problem, const Options& options);
+
 const char* strategy_name(eplb_strategy strategy);
 
 }  // namespace eplb

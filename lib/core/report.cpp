@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/bound.h"
+#include "solver/loads.h"
 
 namespace eplb {
 
@@ -30,17 +31,13 @@ LayerScore LayerScorer::score(const Weights& weights, int64_t layer, const int32
   }
   std::fill(count_.begin(), count_.end(), 0);
   for (int64_t s = 0; s < problem_.slots; ++s) ++count_[placement[s]];
-  const int64_t per_gpu = problem_.slots_per_gpu();
-  for (int64_t g = 0, s = 0; g < problem_.gpus; ++g) {
-    double load = 0;
-    for (int64_t k = 0; k < per_gpu; ++k, ++s) load += weights_[placement[s]] / count_[placement[s]];
-    loads_[g] = load;
-  }
-  const double gpus = static_cast<double>(problem_.gpus), mean = total / gpus;
+  const int per_gpu = static_cast<int>(problem_.slots_per_gpu());
+  for (int64_t g = 0; g < problem_.gpus; ++g)
+    loads_[g] = solver::gpu_load(
+        placement + g * per_gpu, per_gpu, [&](int e) { return weights_[e]; }, [&](int e) { return count_[e]; });
+  const double gpus = static_cast<double>(problem_.gpus);
   const double largest = *std::max_element(loads_.begin(), loads_.end());
-  if (largest <= mean) return {mean, largest, 1.0};  // roundings never make it better than perfect
-  return {mean, largest,
-          mean > 0 ? largest / mean : largest / total * gpus};  // the mean of the least denormals may be 0
+  return {total / gpus, largest, solver::imbalance_of(total, largest, gpus)};
 }
 
 // Quotients of denormals lose bits, or become 0: such layers are taken 2^200 times as heavy. What score() may have lost by

@@ -117,7 +117,7 @@ void Weights::reserve(const Weights& other) {
   whole.reserve(other.whole.size());
 }
 
-void read_weights(const WeightSource& source, Weights& weights) {
+void check_source(const WeightSource& source) {
   check_shape(source.dtype, source.windows, source.layers, source.experts);
   const int64_t expected = source.windows * source.layers * source.experts;
   if (source.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "weights is NULL");
@@ -127,6 +127,10 @@ void read_weights(const WeightSource& source, Weights& weights) {
          static_cast<long long>(source.length), static_cast<long long>(source.windows),
          static_cast<long long>(source.layers), static_cast<long long>(source.experts),
          static_cast<long long>(expected));
+}
+
+void read_weights(const WeightSource& source, Weights& weights) {
+  check_source(source);
   weights.resize(is_integer(source.dtype), source.layers, source.experts);
   switch (source.dtype) {
     case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);

@@ -38,6 +38,9 @@ inline bool is_integer(eplb_dtype dtype) { return dtype == EPLB_INT32 || dtype =
 // Throws InvalidArgument for a shape that cannot be.
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);
 
+// Throws InvalidArgument for a shape, pointer or length that cannot be.
+void check_source(const WeightSource& source);
+
 // Checks `source` and sums its windows into `weights`, whose memory is reused. Throws InvalidArgument for a shape that cannot
 // be and InvalidWeight naming the lowest (layer, expert) for a value that cannot be; `weights` is then garbage.
 void read_weights(const WeightSource& source, Weights& weights);

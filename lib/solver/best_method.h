@@ -8,7 +8,11 @@
 EPLB_STAGE_BEGIN
 
 struct BestMethod {
-  int effort;
+  using Setting = int;  // effort
+  static constexpr bool kHoldsAll = true;
+  static constexpr int kLeastBlocks = 6;
+
+  Setting setting;
   Shape shape;
   LayerRoom layer{};
   Packing packing{};  // of groups
@@ -29,7 +33,7 @@ struct BestMethod {
   }
   EPLB_FN int group_chains() const { return shape.groups == shape.nodes || shape.nodes == 1 ? 0 : 1; }
   EPLB_FN int node_chains() const {
-    return best_chains(effort, shape.node_experts(), shape.node_slots(), shape.node_gpus());
+    return best_chains(setting, shape.node_experts(), shape.node_slots(), shape.node_gpus());
   }
 
   // So that the heaviest node is lightest; each node's groups in ascending order.
@@ -49,7 +53,7 @@ struct BestMethod {
     const int experts = shape.node_experts();
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts, [&](int e) { best.search.now.p.weight[e] = layer.weight[member[e]]; });
-    return solve_best(team, best, experts, shape.node_slots(), shape.node_gpus(), shape.most_replicas, effort,
+    return solve_best(team, best, experts, shape.node_slots(), shape.node_gpus(), shape.most_replicas, setting,
                       {shape.seed, 0, static_cast<uint32_t>(node), 0}, chains, answer);
   }
   // Replicas in order of their slots.

@@ -3,6 +3,7 @@
 // A *method* is a strategy with its memory: PresetMethod (preset_method.h) or BestMethod (best_method.h). It offers the steps
 // of a layer, of which those with chains may be run apart, by other teams with memory of their own:
 //
+//   Method::kHoldsAll, kLeastBlocks    can its numbers hold every weight? Blocks that a multiprocessor should have room for
 //   method.lay_out(arena)              takes its memory
 //   method.read(team, source)          weights as numbers
 //   method.group_chains(), node_chains()   how many chains may be run apart; 1: they are not to be

@@ -8,6 +8,7 @@ EPLB_STAGE_BEGIN
 
 struct Integer {
   using Priority = int64_t;
+  static constexpr bool kHoldsAll = true;  // every weight that there can be
 
   EPLB_FN static int add(int a, int b) { return a + b; }
   EPLB_FN static int share(int weight, int copies) { return weight / copies; }
@@ -25,6 +26,7 @@ struct Integer {
 
 struct Float32 {
   using Priority = int;
+  static constexpr bool kHoldsAll = false;
 
   EPLB_FN static float value(int bits) {
 #ifdef __CUDA_ARCH__

@@ -7,7 +7,11 @@
 EPLB_STAGE_BEGIN
 
 template <class Number> struct PresetMethod {
-  Preset preset;
+  using Setting = Preset;
+  static constexpr bool kHoldsAll = Number::kHoldsAll;
+  static constexpr int kLeastBlocks = 8;
+
+  Setting setting;
   Shape shape;
   LayerRoom layer{};
   View<int> mine{};  // weights of a node's experts
@@ -29,13 +33,13 @@ template <class Number> struct PresetMethod {
     Reader<Number>::read(team, source, shape.experts, layer.weight);
   }
   EPLB_FN int group_chains() const {
-    return shape.groups == shape.nodes ? 0 : chains_of(preset, shape.groups, shape.nodes);
+    return shape.groups == shape.nodes ? 0 : chains_of(setting, shape.groups, shape.nodes);
   }
-  EPLB_FN int node_chains() const { return chains_of(preset, shape.node_slots(), shape.node_gpus()); }
+  EPLB_FN int node_chains() const { return chains_of(setting, shape.node_slots(), shape.node_gpus()); }
 
   template <class Team> EPLB_FN int pack_groups(Team& team, Chains chains, View<int> place) {
     add_groups<Number>(team, shape, layer);
-    return pack<Number>(team, preset, packing, shape.groups, shape.nodes, layer.group_size,
+    return pack<Number>(team, setting, packing, shape.groups, shape.nodes, layer.group_size,
                         {shape.seed, kGroupKeys, 0, 0}, chains, place);
   }
   template <class Team> EPLB_FN void place_groups(Team& team, View<int> place) {
@@ -48,7 +52,7 @@ template <class Number> struct PresetMethod {
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts, [&](int e) { mine[e] = layer.weight[member[e]]; });
     count_replicas<Number>(team, mine, experts, slots, shape.most_replicas, pricing, items);
-    return pack<Number>(team, preset, packing, slots, shape.node_gpus(), items.size,
+    return pack<Number>(team, setting, packing, slots, shape.node_gpus(), items.size,
                         {shape.seed, kReplicaKeys, static_cast<uint32_t>(node), 0}, chains, answer);
   }
   template <class Team> EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {

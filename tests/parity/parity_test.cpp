@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "backend/cpu/kernel.h"
-#include "solver/best_method.h"
-#include "solver/preset_method.h"
+#include "solver/methods.h"
 #include "tests/parity/shuffled_team.h"
 
 namespace eplb::tests {
@@ -82,12 +81,8 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
 }
 
 Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, uint32_t seed) {
-  const solver::Shape shape = shape_of(layer);
-  if (strategy == EPLB_STRATEGY_BEST) return shuffled(layer, seed, solver::BestMethod{effort, shape});
-  const solver::Preset preset = solver::preset_of(strategy);
-  if (strategy == EPLB_STRATEGY_GREEDY)
-    return shuffled(layer, seed, solver::PresetMethod<solver::Float32>{preset, shape});
-  return shuffled(layer, seed, solver::PresetMethod<solver::Integer>{preset, shape});
+  return solver::with_method(strategy, effort, shape_of(layer),
+                             [&](auto method) { return shuffled(layer, seed, method); });
 }
 
 void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy, eplb_effort effort) {

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernel.h"
+#include "core/store.h"
 
 namespace eplb::cpu {
 
@@ -33,11 +33,13 @@ class CpuBackend final : public Backend {
 
   void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem,
                const Options& options) override;
-  void upload(const WeightSource& source) override;
+  void upload(const WeightSource& source) override { store_.upload(source); }
   void solve(const eplb_problem& problem, const eplb_solve_options& options) override;
-  MapShape shape(eplb_map map) const override;
-  void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) override;
-  void report(eplb_report& report) override;
+  MapShape shape(eplb_map map) const override { return store_.shape(map); }
+  void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) override {
+    store_.fetch(map, dtype, buffer, length);
+  }
+  void report(eplb_report& report) override { store_.report(report, bytes()); }
   void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
                 eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) override;
   void synchronize() override {}
@@ -47,25 +49,14 @@ class CpuBackend final : public Backend {
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) override;
 
  private:
-  enum class Has { kNothing, kWeights, kPlan };
-  struct PlanShape {
-    int64_t layers;
-    Problem problem;
-    Options options;
-  };
-
   int worker_count(int64_t layers) const;
   void prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers);
-  void solve_layers(const LayerSizes& sizes, const Options& options);
+  void solve_layers(const LayerSizes& sizes, Plan& plan);
   int64_t bytes() const;
 
   const Kernel& kernel_;
   int64_t num_threads_;
-  Has has_ = Has::kNothing;
-  std::optional<PlanShape> reserved_;  // what the shapes of maps are while there is no plan
-  // The spare ones are written to first and exchanged on success, so that a failed call changes nothing.
-  Weights weights_, spare_weights_;
-  Plan plan_, spare_plan_;
+  Store store_;
   std::vector<Block> workspaces_;  // one per thread
 };
 

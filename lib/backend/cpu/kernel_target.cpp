@@ -11,8 +11,7 @@
   }
 #include "backend/cpu/host_team.h"
 #include "backend/cpu/kernel.h"
-#include "solver/best_method.h"
-#include "solver/preset_method.h"
+#include "solver/methods.h"
 
 namespace eplb::cpu {
 namespace {
@@ -25,18 +24,8 @@ target::Shape shape_of(const LayerSizes& s) {
 
 static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
                   EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
-                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_EFFORT_FAST == 0 && EPLB_EFFORT_NORMAL == 1,
-              "preset_of and effort_of know them by number: solver includes nothing but itself");
-
-// Calls use(method) with the strategy's own.
-template <class Use>
-auto with_method(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, Use use) {
-  const target::Shape shape = shape_of(sizes);
-  if (strategy == EPLB_STRATEGY_BEST) return use(target::BestMethod{effort, shape});
-  const target::Preset preset = target::preset_of(strategy);
-  if (strategy == EPLB_STRATEGY_GREEDY) return use(target::PresetMethod<target::Float32>{preset, shape});
-  return use(target::PresetMethod<target::Integer>{preset, shape});
-}
+                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_STRATEGY_BEST == 6 && EPLB_EFFORT_FAST == 0 && EPLB_EFFORT_NORMAL == 1,
+              "with_method, preset_of and effort_of know them by number: solver includes nothing but itself");
 
 // Memory of one thread: the method's, and the team's own.
 template <class Method> struct Room {
@@ -57,12 +46,12 @@ template <class Method> struct Room {
 };
 
 int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
-  return with_method(sizes, strategy, EPLB_EFFORT_MAX,
-                     [](auto method) { return Room<decltype(method)>{method}.lay_out(nullptr); });
+  return target::with_method(strategy, EPLB_EFFORT_MAX, shape_of(sizes),
+                             [](auto method) { return Room<decltype(method)>{method}.lay_out(nullptr); });
 }
 
 void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, const LayerTask& task, void* memory) {
-  with_method(sizes, strategy, effort, [&](auto method) {
+  target::with_method(strategy, effort, shape_of(sizes), [&](auto method) {
     Room<decltype(method)> room{method};
     room.lay_out(memory);
     target::HostTeam team(room.team);

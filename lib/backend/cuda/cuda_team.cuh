@@ -17,10 +17,11 @@ class CudaTeam {
   static constexpr int kLanes = 32;
 
   // Memory for order with up to so many keys, in words.
-  EPLB_FN static int64_t room(int64_t keys) { return sort_words(keys); }
+  EPLB_FN static int64_t room(int64_t keys) { return sort_room(keys); }
   __device__ explicit CudaTeam(View<uint64_t> room) : room_(room), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
 
   template <class Body> __device__ void for_each(int n, Body body) {
+#pragma unroll 1
     for (int i = lane_; i < n; i += kLanes) body(i);
     __syncwarp();
   }
@@ -28,11 +29,13 @@ class CudaTeam {
 
   template <class Body> __device__ int least(int from, int to, Body body) {
     int own = kNever;
+#pragma unroll 1
     for (int i = from + lane_; i < to; i += kLanes) own = solver::less(own, body(i));
     return in_step(__reduce_min_sync(kAllLanes, own));
   }
   template <class Body> __device__ int most(int from, int to, Body body) {
     int own = -kNever;
+#pragma unroll 1
     for (int i = from + lane_; i < to; i += kLanes) own = solver::more(own, body(i));
     return in_step(__reduce_max_sync(kAllLanes, own));
   }
@@ -49,6 +52,7 @@ class CudaTeam {
   }
   template <class Body> __device__ auto most_of(int n, Body body) {
     auto own = -Never<decltype(body(0))>::key;
+#pragma unroll 1
     for (int i = lane_; i < n; i += kLanes) {
       const auto x = body(i);
       own = x > own ? x : own;
@@ -59,16 +63,19 @@ class CudaTeam {
 
   template <class Body> __device__ int64_t total(int n, Body body) {
     long long own = 0;
+#pragma unroll 1
     for (int i = lane_; i < n; i += kLanes) own += body(i);
     for (int distance = kLanes / 2; distance > 0; distance /= 2) own += __shfl_xor_sync(kAllLanes, own, distance);
     return in_step(static_cast<int64_t>(own));
   }
   template <class Body> __device__ int sum(int from, int to, Body body) {
     int own = 0;
+#pragma unroll 1
     for (int i = from + lane_; i < to; i += kLanes) own += body(i);
     return in_step(__reduce_add_sync(kAllLanes, own));
   }
   template <class Body> __device__ int find(int from, int to, Body body) {
+#pragma unroll 1
     for (int chunk = from; chunk < to; chunk += kLanes) {
       const unsigned hits = __ballot_sync(kAllLanes, chunk + lane_ < to && body(chunk + lane_));
       if (hits) return in_step(chunk + __ffs(static_cast<int>(hits)) - 1);
@@ -77,6 +84,7 @@ class CudaTeam {
   }
   template <class Body, class Visit> __device__ int scan(int n, Body body, Visit visit) {
     int sum = 0;
+#pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       const int own = chunk + lane_ < n ? body(chunk + lane_) : 0;
       int up_to = own;
@@ -90,6 +98,7 @@ class CudaTeam {
     return in_step(sum);
   }
   template <class Body> __device__ void number(int n, View<int> seen, View<int> out, Body body) {
+#pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       const int own = chunk + lane_ < n ? body(chunk + lane_) : -1 - lane_;  // whoever has none is alone
       const unsigned alike = __match_any_sync(kAllLanes, own);
@@ -102,6 +111,7 @@ class CudaTeam {
   }
   template <class Body> __device__ int pick(int n, View<int> out, Body body) {
     int count = 0;
+#pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       const bool mine = chunk + lane_ < n && body(chunk + lane_);
       const unsigned hits = __ballot_sync(kAllLanes, mine);
@@ -111,12 +121,15 @@ class CudaTeam {
     return in_step(count);
   }
   template <class Key> __device__ void order(int n, View<int> order, Key key) {
-    sort_indices(*this, n, order, room_, key);
+    for_each(n, [&](int i) { room_[i] = key(i); });
+    sort_indices(n, room_, order);
   }
   template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+#pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       Key key = Never<Key>::key;
       int index = kNever;
+#pragma unroll 1
       for (int i = lane_; i < n; i += kLanes)
         if (keys[i] < key || index == kNever) {
           key = keys[i];
@@ -143,6 +156,7 @@ class CudaTeam {
   __device__ static Best above(int floor) { return {floor, -1, kNever}; }
   template <class GoOn, class Body>
   __device__ void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
+#pragma unroll 1
     for (int chunk = from; chunk < to; chunk += kLanes) {
       if (chunk + lane_ < to) {
         const int x = body(chunk + lane_);

@@ -16,7 +16,9 @@ struct LeastKey {
 // Of every lane's own least the least, ties: lowest index.
 __device__ inline LeastKey least_of_warp(int key, int index) {
   const int least = __reduce_min_sync(kAllLanes, key);
-  return {least, __reduce_min_sync(kAllLanes, key == least ? index : kNever)};
+  const int first = __reduce_min_sync(kAllLanes, key == least ? index : kNever);
+  __syncwarp();  // orders memory, which reductions do not: what was read so far may be written now
+  return {least, first};
 }
 
 // What both kinds of keys have in common: serve, take and once, over a kind's least() and put().

@@ -1,0 +1,325 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <cstring>
+
+#include "core/error.h"
+
+namespace eplb::cuda {
+namespace {
+
+using ll = long long;
+
+cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream), "cudaMemcpyAsync");
+}
+
+[[noreturn]] void refuse(const char* what, const RoomSizes& needed, const RoomSizes& reserved) {
+  fail(EPLB_INVALID_STATE,
+       "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld and %lld are reserved: "
+       "call eplb_context_reserve for it",
+       what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch), ll(reserved.weights),
+       ll(reserved.plan), ll(reserved.counters + reserved.scratch));
+}
+
+void fail_with(FaultCode code) {
+  const ll layer = static_cast<ll>(code >> 23), expert = static_cast<ll>(code >> 4 & ((1 << 19) - 1));
+  auto weight = [&](const char* what) {
+    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] %s: the layer was solved as zeros", layer, expert, what);
+  };
+  auto sum = [&](const char* what) {
+    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than %s holds: it was solved as zeros", layer, what);
+  };
+  switch (static_cast<Fault>(code & 15)) {
+    case Fault::kNaN: return weight("is NaN");
+    case Fault::kNegative: return weight("is negative");
+    case Fault::kInfinite: return weight("is infinite");
+    case Fault::kWindowSum: return weight("sum over windows to more than their type holds");
+    case Fault::kFloat32: return weight("is above what the float32 of greedy holds");
+    case Fault::kLayerSum: return sum("a float64");
+    case Fault::kFloat32Sum: return sum("the float32 of greedy");
+    default: break;
+  }
+  fail(EPLB_INVALID_ARGUMENT,
+       "max_replicas is less than what greedy gives expert %lld of layer %lld: the layer was solved as zeros", expert,
+       layer);
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int index) : device_(index) {
+  const DeviceScope scope(device_);
+  limits_ = device_.limits();
+  prepare_kernels(limits_);
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  check(cudaEventCreate(&started_), "cudaEventCreate");
+  check(cudaEventCreate(&ended_), "cudaEventCreate");
+}
+
+CudaBackend::~CudaBackend() {
+  if (device_.context() == nullptr) return;
+  try {
+    const DeviceScope scope(device_);
+    pending_.wait();
+    reserved_ = Room();
+    grown_ = Room();
+    pending_.release();
+    staging_.release();
+    cudaEventDestroy(started_);
+    cudaEventDestroy(ended_);
+    cudaStreamDestroy(stream_);
+    cudaGetLastError();
+  } catch (...) {  // the device is gone: so is all that was on it
+    abandon();
+  }
+}
+
+void CudaBackend::abandon() {
+  reserved_.abandon();
+  grown_.abandon();
+  pending_.abandon();
+  staging_.abandon();
+  device_.abandon();
+}
+
+SolveTask CudaBackend::task_of(const Problem& problem, const Options& options, int64_t layers) const {
+  SolveTask task{};
+  task.shape = {static_cast<int>(problem.experts), static_cast<int>(problem.slots),
+                static_cast<int>(problem.gpus),    static_cast<int>(problem.nodes),
+                static_cast<int>(problem.groups),  static_cast<int>(most_replicas(problem, options)),
+                options.seed};
+  task.layers = layers;
+  task.strategy = options.strategy;
+  task.effort = options.effort;
+  return task;
+}
+
+int64_t CudaBackend::bytes() const {
+  return static_cast<int64_t>(sizeof *this - sizeof store_) + reserved_.bytes() + grown_.bytes() + staging_.bytes();
+}
+
+// ------------------------------------------------------------------------------------------------------------ host calls
+
+void CudaBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Problem& problem, const Options& options) {
+  const DeviceScope scope(device_);
+  pending_.wait();
+  const SolveTask task = task_of(problem, options, layers);
+  Room room(RoomSizes::of(task, spread_of(task, limits_)), stream_);
+  staging_.at_least(layers * problem.experts * 8 + plan_elements(task) * 4);
+  pending_.prepare();
+  store_.reserve(dtype, layers, problem, options);
+  reserved_ = std::move(room);
+  there_ = {};
+}
+
+Room& CudaBackend::room_for(const RoomSizes& sizes) {
+  if (reserved_.sizes().hold(sizes)) return reserved_;
+  if (!grown_.sizes().hold(sizes)) {
+    const RoomSizes larger = grown_.sizes().at_least(sizes);
+    grown_ = Room();
+    grown_ = Room(larger, stream_);
+  }
+  return grown_;
+}
+
+// The host's weights, in the order of our stream.
+void CudaBackend::send_weights(const Room& room) {
+  const Weights& from = store_.weights();
+  const DeviceWeights to = room.weights(from.layers, static_cast<int>(from.experts), from.integer);
+  const int64_t bytes = from.layers * from.experts * 8;
+  std::memcpy(staging_.data(), from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
+              static_cast<size_t>(bytes));
+  copy(to.sums, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_);
+  // The host has looked: what GREEDY cannot hold is refused before it comes here.
+  check(cudaMemsetAsync(to.float32_fault, 0xff, static_cast<size_t>(from.layers) * sizeof(FaultCode), stream_),
+        "cudaMemsetAsync");
+}
+
+void CudaBackend::upload(const WeightSource& source) {
+  const DeviceScope scope(device_);
+  pending_.wait();
+  store_.upload(source);
+  there_ = {};
+  if (reserved_.sizes().weights < RoomSizes::of_weights(source.layers, source.experts)) return;
+  staging_.at_least(source.layers * source.experts * 8);
+  send_weights(reserved_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  there_.weights = true;
+  there_.whole = is_integer(source.dtype);
+  there_.layers = source.layers;
+  there_.experts = static_cast<int>(source.experts);
+}
+
+void CudaBackend::run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan) {
+  const int64_t slots = task.layers * task.shape.slots, experts = task.layers * task.shape.experts;
+  const int64_t sent = experts * 8, bytes = plan_elements(task) * 4;
+  const DevicePlan device_plan = room.plan(task);
+  staging_.at_least(sent + bytes);
+  send_weights(room);
+  launch_solve(task, spread, room.weights(task.layers, task.shape.experts, store_.weights().integer),
+               room.solve_room(task, spread), device_plan, stream_);
+  copy(staging_.data() + sent, device_plan.physical_to_logical, bytes, cudaMemcpyDeviceToHost, stream_);
+  check(cudaStreamSynchronize(stream_), "a solve");
+  const int32_t* const from = reinterpret_cast<const int32_t*>(staging_.data() + sent);
+  std::memcpy(plan.physical_to_logical.data(), from, static_cast<size_t>(slots) * 4);
+  std::memcpy(plan.replica_slots.data(), from + slots, static_cast<size_t>(slots) * 4);
+  std::memcpy(plan.replica_count.data(), from + 2 * slots, static_cast<size_t>(experts) * 4);
+}
+
+void CudaBackend::solve(const eplb_problem& asked, const eplb_solve_options& wanted) {
+  const DeviceScope scope(device_);
+  pull();
+  Plan& plan = store_.begin_solve(asked, wanted);
+  const SolveTask task = task_of(plan.problem, plan.options, plan.layers);
+  const Spread spread = spread_of(task, limits_);
+  Room& room = room_for(RoomSizes::of(task, spread));
+  const bool here = &room == &reserved_;
+  const Problem problem = plan.problem;
+  const Options options = plan.options;
+  run(room, task, spread, plan);
+  there_ = {};
+  if (here)
+    there_ = {true, store_.weights().integer, task.layers, task.shape.experts, std::nullopt, {}, false, false};
+  store_.end_solve();
+  if (!here) return;
+  there_.problem = problem;
+  there_.options = options;
+}
+
+MapShape CudaBackend::shape(eplb_map map) const {
+  if (there_.newer && there_.problem) return map_shape(map, there_.layers, *there_.problem, there_.options);
+  return store_.shape(map);
+}
+
+// Copies to the host what device calls have left.
+void CudaBackend::pull() {
+  pending_.wait();
+  if (!there_.weights || !(there_.newer || pending_.replays())) return;
+  Weights& weights = store_.begin_upload(there_.whole, there_.layers, there_.experts);
+  const DeviceWeights from = reserved_.weights(there_.layers, there_.experts, there_.whole);
+  void* const to = there_.whole ? static_cast<void*>(weights.whole.data()) : weights.real.data();
+  copy(to, from.sums, there_.layers * there_.experts * 8, cudaMemcpyDeviceToHost, stream_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  store_.end_upload();
+  if (there_.problem) pull_plan();
+  there_.newer = false;
+}
+
+void CudaBackend::pull_plan() {
+  const SolveTask task = task_of(*there_.problem, there_.options, there_.layers);
+  const DevicePlan from = reserved_.plan(task);
+  Plan& plan = store_.begin_plan(*there_.problem, there_.options);
+  const int64_t slots = task.layers * task.shape.slots * 4, experts = task.layers * task.shape.experts * 4;
+  copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost, stream_);
+  copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
+  copy(plan.replica_count.data(), from.replica_count, experts, cudaMemcpyDeviceToHost, stream_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  float milliseconds = 0;
+  if (there_.timed) check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cudaEventElapsedTime");
+  store_.end_plan(1000.0 * milliseconds);
+}
+
+void CudaBackend::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
+  const DeviceScope scope(device_);
+  pull();
+  store_.fetch(map, dtype, buffer, length);
+}
+
+// Once: the next report begins anew.
+void CudaBackend::throw_fault() {
+  if (reserved_.bytes() == 0) return;
+  FaultCode code = kNoFault;
+  copy(&code, reserved_.fault(), sizeof code, cudaMemcpyDeviceToHost, stream_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  if (code == kNoFault) return;
+  check(cudaMemsetAsync(reserved_.fault(), 0xff, sizeof code, stream_), "cudaMemsetAsync");
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  fail_with(code);
+}
+
+void CudaBackend::report(eplb_report& report) {
+  const DeviceScope scope(device_);
+  pull();
+  throw_fault();
+  store_.report(report, bytes());
+}
+
+void CudaBackend::evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
+                           eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) {
+  const DeviceScope scope(device_);
+  pull();
+  store_.evaluate(problem, placement, length, dtype, report, outputs, outputs_length, bytes());
+}
+
+void CudaBackend::synchronize() {
+  const DeviceScope scope(device_);
+  pending_.wait();
+  throw_fault();
+}
+
+// ---------------------------------------------------------------------------------------------------------- device calls
+
+void CudaBackend::upload_device(const WeightSource& source, void* stream) {
+  check_source(source);
+  if (source.experts > kMaxSlots)  // beyond, no problem fits
+    fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld", ll(source.experts),
+         ll(kMaxSlots));
+  RoomSizes needed;
+  needed.weights = RoomSizes::of_weights(source.layers, source.experts);
+  if (!reserved_.sizes().hold(needed)) refuse("eplb_upload_weights_device", needed, reserved_.sizes());
+  const DeviceScope scope(device_);
+  const bool whole = is_integer(source.dtype);
+  const DeviceWeights to = reserved_.weights(source.layers, static_cast<int>(source.experts), whole);
+  launch_sum(source.data, source.dtype, source.windows, to, stream_of(stream));
+  pending_.note(stream_of(stream));
+  store_.forget();
+  there_ = {};
+  there_.weights = there_.newer = true;
+  there_.whole = whole;
+  there_.layers = source.layers;
+  there_.experts = to.experts;
+}
+
+void CudaBackend::solve_device(const eplb_problem& asked, const eplb_solve_options& wanted, void* stream) {
+  if (!there_.weights)
+    fail(EPLB_INVALID_STATE,
+         "there are no weights in the reserved device memory: call eplb_context_reserve and eplb_upload_weights_device "
+         "first");
+  const Problem problem = check_problem(asked, there_.experts);
+  const Options options = check_options(wanted, problem);
+  SolveTask task = task_of(problem, options, there_.layers);
+  if (options.strategy == EPLB_STRATEGY_GREEDY) task.cap = static_cast<int>(options.max_replicas);
+  const Spread spread = spread_of(task, limits_);
+  const RoomSizes needed = RoomSizes::of(task, spread);
+  if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
+  const DeviceScope scope(device_);
+  const bool timed = !is_capturing(stream_of(stream));
+  if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
+  launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, there_.whole),
+               reserved_.solve_room(task, spread), reserved_.plan(task), stream_of(stream));
+  if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
+  pending_.note(stream_of(stream));
+  there_.problem = problem;
+  there_.options = options;
+  there_.newer = true;
+  there_.timed = timed;
+}
+
+void CudaBackend::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) {
+  if (!there_.problem)
+    fail(EPLB_INVALID_STATE, "there is no plan in the reserved device memory: call eplb_solve_device first");
+  const MapShape shape = map_shape(map, there_.layers, *there_.problem, there_.options);
+  check_map_buffer(map, dtype, buffer, length, shape);
+  if (map == EPLB_MAP_BOUND)
+    fail(EPLB_UNAVAILABLE, "EPLB_MAP_BOUND has no device form in this version: eplb_fetch_map gives it");
+  const SolveTask task = task_of(*there_.problem, there_.options, there_.layers);
+  const DeviceScope scope(device_);
+  launch_map(map, dtype, buffer, shape.dims[2], task, reserved_.weights(task.layers, task.shape.experts, there_.whole),
+             reserved_.plan(task), stream_of(stream));
+  pending_.note(stream_of(stream));
+}
+
+std::unique_ptr<Backend> make_backend(int index) { return std::make_unique<CudaBackend>(index); }
+
+}  // namespace eplb::cuda

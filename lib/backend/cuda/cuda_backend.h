@@ -1,0 +1,93 @@
+// A context's work on a CUDA device.
+//
+// Host calls keep weights and plan in host memory, as on the CPU, and use the device to solve: everything that reads them is
+// the same code. Device calls work in the memory that was reserved. What they leave there is copied to the host when a host
+// call asks for it; what host calls upload and solve is left there for device calls, where it fits.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <optional>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/driver.h"
+#include "backend/cuda/memory.h"
+#include "core/store.h"
+
+namespace eplb::cuda {
+
+// Which streams have work of the context on them.
+class Pending {
+ public:
+  void prepare();             // events are allocated here
+  void note(cudaStream_t stream);
+  void wait();                // until all of it is done, replays of captured work included
+  bool replays() const { return captured_; }  // may there be some that nobody told us of?
+  void release();
+  void abandon() { events_.clear(); }
+
+ private:
+  struct Event {
+    cudaEvent_t event;
+    cudaStream_t stream;
+    bool used;
+  };
+  std::vector<Event> events_;
+  bool captured_ = false, everywhere_ = false;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int index);
+  ~CudaBackend() override;
+
+  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem,
+               const Options& options) override;
+  void upload(const WeightSource& source) override;
+  void solve(const eplb_problem& problem, const eplb_solve_options& options) override;
+  MapShape shape(eplb_map map) const override;
+  void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) override;
+  void report(eplb_report& report) override;
+  void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
+                eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) override;
+  void synchronize() override;
+  void abandon() override;
+
+  void upload_device(const WeightSource& source, void* stream) override;
+  void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream) override;
+  void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) override;
+
+ private:
+  // What lies in the reserved memory.
+  struct OnDevice {
+    bool weights = false, whole = false;
+    int64_t layers = 0;
+    int experts = 0;
+    std::optional<Problem> problem;  // of the plan, if there is one
+    Options options{};
+    bool newer = false;  // than what the host has
+    bool timed = false;  // the events around the solve were recorded
+  };
+
+  SolveTask task_of(const Problem& problem, const Options& options, int64_t layers) const;
+  Room& room_for(const RoomSizes& sizes);
+  void send_weights(const Room& room);
+  void run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan);
+  void pull();
+  void pull_plan();
+  void throw_fault();
+  int64_t bytes() const;
+
+  Device device_;
+  DeviceLimits limits_{};
+  Store store_;
+  Room reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
+  OnDevice there_;
+  Pending pending_;
+  PinnedBlock staging_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t started_ = nullptr, ended_ = nullptr;  // of the last solve that was not captured
+};
+
+}  // namespace eplb::cuda

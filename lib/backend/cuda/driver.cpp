@@ -1,0 +1,138 @@
+#include "backend/cuda/driver.h"
+
+#include <string>
+
+#include "core/error.h"
+
+namespace eplb::cuda {
+namespace {
+
+// The driver's own functions: the runtime has none that gives a context back. Results are CUresult, 0 being success.
+struct Driver {
+  int (*retain)(void** context, int device);
+  int (*release)(int device);
+  int (*push)(void* context);
+  int (*pop)(void** context);
+};
+
+template <class Function> void find(const char* name, Function& function) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+  check(cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result), name);
+  if (found == nullptr || result != cudaDriverEntryPointSuccess)
+    fail(EPLB_DEVICE_ERROR, "the CUDA driver has no %s", name);
+  function = reinterpret_cast<Function>(found);
+}
+
+const Driver& driver() {
+  static const Driver found = [] {
+    Driver d{};
+    find("cuDevicePrimaryCtxRetain", d.retain);
+    find("cuDevicePrimaryCtxRelease", d.release);
+    find("cuCtxPushCurrent", d.push);
+    find("cuCtxPopCurrent", d.pop);
+    return d;
+  }();
+  return found;
+}
+
+void check_driver(int result, const char* what) {
+  if (result == 2) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
+  if (result != 0) fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d", what, result);
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+}  // namespace
+
+void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // ours is told here and needs no other place
+  constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;  // found while something ran, perhaps long ago
+  const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
+  fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR, "%s: %s (%s)%s", what,
+       cudaGetErrorString(error), cudaGetErrorName(error),
+       perhaps_theirs ? ", perhaps of an earlier launch, the caller's included" : "");
+}
+
+Device::Device(int index) : index_(index) {
+  const BackendFacts facts = cuda::facts();
+  if (facts.status != EPLB_OK) fail(facts.status, "%s", facts.sentence.c_str());
+  if (index < 0 || index >= facts.devices)
+    fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index, facts.devices,
+         facts.devices - 1);
+  check_driver(driver().retain(&context_, index), "cuDevicePrimaryCtxRetain");
+}
+
+Device::~Device() {
+  if (context_) driver().release(index_);
+}
+
+DeviceLimits Device::limits() const {
+  return {attribute(cudaDevAttrMultiProcessorCount, index_),
+          attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index_)};
+}
+
+DeviceScope::DeviceScope(const Device& device) {
+  check_driver(driver().push(device.context()), "cuCtxPushCurrent");
+  cudaThreadExchangeStreamCaptureMode(&mode_);
+}
+
+DeviceScope::~DeviceScope() {
+  cudaThreadExchangeStreamCaptureMode(&mode_);
+  void* ours;
+  driver().pop(&ours);
+}
+
+bool is_capturing(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+BackendFacts facts() {
+  BackendFacts facts;
+  facts.built = true;
+  facts.runtime_version = CUDART_VERSION;
+  facts.driver_needed = CUDART_VERSION / 1000 * 1000;
+  cudaDriverGetVersion(&facts.driver_version);
+  const std::string needed = "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
+  if (facts.driver_version < facts.driver_needed) {
+    facts.status = EPLB_NO_DRIVER;
+    facts.sentence = facts.driver_version == 0
+                         ? "no CUDA driver on this machine: " + needed
+                         : "the CUDA driver is for CUDA " + version_text(facts.driver_version) + ": " + needed;
+    return facts;
+  }
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error != cudaSuccess || devices == 0) {
+    if (error != cudaSuccess) cudaGetLastError();
+    facts.status = EPLB_NO_DEVICE;
+    facts.sentence = "a CUDA driver for CUDA " + version_text(facts.driver_version) + ", but no device";
+    if (error != cudaSuccess) facts.sentence += std::string(": ") + cudaGetErrorString(error);
+    return facts;
+  }
+  facts.status = EPLB_OK;
+  facts.devices = devices;
+  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") +
+                   ", driver for CUDA " + version_text(facts.driver_version) + ", runtime " +
+                   version_text(CUDART_VERSION);
+  return facts;
+}
+
+std::string device_name(int index) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return properties.name;
+}
+
+}  // namespace eplb::cuda

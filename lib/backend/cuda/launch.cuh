@@ -1,0 +1,44 @@
+// How kernels are launched: one warp to a block, blocks that take one piece of work after the other.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "backend/cuda/cuda_team.cuh"
+#include "backend/cuda/driver.h"
+
+namespace eplb::cuda {
+
+// Calls work(int64_t i) for the block's share of `count` pieces.
+template <class Work> __device__ void for_each_piece(int64_t count, Work work) {
+  for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
+    work(i);
+    __syncwarp();  // before the next piece takes the memory of this one
+  }
+}
+
+inline unsigned grid_of(int64_t pieces, int64_t most = int64_t{1} << 30) {
+  return static_cast<unsigned>(pieces < most ? pieces : most);
+}
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), unsigned blocks, int64_t shared, cudaStream_t stream,
+            const Arguments&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(CudaTeam::kLanes);
+  config.dynamicSmemBytes = static_cast<size_t>(shared);
+  config.stream = stream;
+  check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "a kernel's launch");
+}
+
+// Loads a kernel, which happens on its first use otherwise.
+template <class... Parameters> void prepare(void (*kernel)(Parameters...), int shared_bytes) {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "cudaFuncGetAttributes");
+  if (shared_bytes > 0)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               shared_bytes),
+          "cudaFuncSetAttribute");
+}
+
+}  // namespace eplb::cuda

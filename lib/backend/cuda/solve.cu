@@ -1,0 +1,196 @@
+// Solving on the device. A block is one warp and works on one chain at a time: (layer, node, chain). All of them read and count
+// for themselves, which takes less time than waiting for another kernel; the last of a node to be done takes the best answer,
+// the last of a layer lists the replicas. Which is last does not change what it does.
+#include <algorithm>
+
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
+#include "solver/methods.h"
+
+extern __shared__ __align__(128) char eplb_shared[];
+
+namespace eplb::cuda {
+namespace {
+
+struct AnyWeights {
+  enum Kind { kReal, kWhole, kZero } kind;
+  const void* data;
+
+  __device__ solver::Decoded operator()(int e) const {
+    if (kind == kZero) return {0, 0};
+    return kind == kWhole ? solver::WholeWeights{static_cast<const int64_t*>(data)}(e)
+                          : solver::RealWeights{static_cast<const double*>(data)}(e);
+  }
+  __device__ float as_float(int e) const {
+    if (kind == kZero) return 0;
+    return kind == kWhole ? solver::WholeWeights{static_cast<const int64_t*>(data)}.as_float(e)
+                          : solver::RealWeights{static_cast<const double*>(data)}.as_float(e);
+  }
+};
+
+// What a layer is solved from: of what its numbers cannot hold nothing is left but zeros.
+template <class Method>
+__device__ AnyWeights weights_of(CudaTeam& team, const DeviceWeights& weights, int64_t layer) {
+  if constexpr (!Method::kHoldsAll) {
+    const FaultCode fault = weights.float32_fault[layer];
+    if (fault != kNoFault) {
+      team.single([&] { atomicMin(weights.fault, fault); });
+      return {AnyWeights::kZero, nullptr};
+    }
+  }
+  const int64_t first = layer * weights.experts;
+  if (weights.whole) return {AnyWeights::kWhole, static_cast<const int64_t*>(weights.sums) + first};
+  return {AnyWeights::kReal, static_cast<const double*>(weights.sums) + first};
+}
+
+// A block's memory: the method's and the team's.
+template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& room) {
+  solver::Arena arena(memory);
+  method.lay_out(arena);
+  const solver::Shape& shape = method.shape;
+  const int most_keys = solver::more(solver::more(shape.node_slots(), shape.groups), shape.node_gpus());
+  room = arena.take<uint64_t>(CudaTeam::room(most_keys));
+  return arena.used();
+}
+template <class Method>
+__device__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
+  View<uint64_t> words;
+  lay_out(spread.shared ? eplb_shared : room.workspace + blockIdx.x * spread.workspace, method, words);
+  return CudaTeam(words);
+}
+
+// Of `count` teams that come here each once, all but the last get false. What the others have written is then there for it.
+__device__ bool last_to_arrive(CudaTeam& team, unsigned* arrived, int count) {
+  __threadfence();
+  team.barrier();
+  unsigned before = 0;
+  if (threadIdx.x % 32 == 0) {
+    before = atomicAdd(arrived, 1u);
+    if (before + 1 == static_cast<unsigned>(count)) *arrived = 0;  // for the next solve
+  }
+  before = __shfl_sync(kAllLanes, before, 0);
+  __threadfence();
+  team.barrier();
+  return before + 1 == static_cast<unsigned>(count);
+}
+
+__device__ int best_of(CudaTeam& team, View<int> scores, int chains) {
+  const int best = team.least(0, chains, [=](int c) { return scores[c]; });
+  return team.find(0, chains, [=](int c) { return scores[c] == best; });
+}
+
+EPLB_FN solver::Chains chains_of(int chain, int chains) {
+  return chains == 1 ? solver::all_chains() : solver::Chains{chain, chain + 1};
+}
+
+template <class Method>
+__global__ void __launch_bounds__(32, Method::kLeastBlocks)
+    pack_groups(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights,
+                SolveRoom room) {
+  Method method{setting, task.shape};
+  CudaTeam team = begin_block(method, spread, room);
+  const int chains = spread.group_chains, groups = task.shape.groups;
+  for_each_piece(task.layers * chains, [&](int64_t i) {
+    const int64_t layer = i / chains;
+    const View<int> scores{room.group_scores + layer * chains}, place{room.group_place + layer * groups};
+    method.read(team, weights_of<Method>(team, weights, layer));
+    const int chain = static_cast<int>(i % chains);
+    const int score = method.pack_groups(team, chains_of(chain, chains), {room.group_answers + i * groups});
+    team.single([&] { scores[chain] = score; });
+    if (!last_to_arrive(team, room.groups_arrived + layer, chains)) return;
+    const View<int> answer{room.group_answers + (layer * chains + best_of(team, scores, chains)) * groups};
+    team.for_each(groups, [&](int g) { place[g] = answer[g]; });
+  });
+}
+
+// GREEDY knows no cap: a layer in which it would exceed one is solved as a layer of zeros, which keeps any cap that can be.
+template <class Method>
+__device__ void keep_cap(CudaTeam& team, Method& method, const SolveTask& task, int64_t layer, FaultCode* fault,
+                         const solver::LayerAnswer& answer, const solver::Maps& maps) {
+  const int experts = task.shape.experts;
+  const int over = team.find_of(experts, [&](int e) { return maps.replica_count[e] > task.cap; });
+  if (over == experts) return;
+  team.single([&] { atomicMin(fault, fault_code(layer, over, Fault::kCap)); });
+  solver::solve_layer(team, method, AnyWeights{AnyWeights::kZero, nullptr}, answer, maps);
+}
+
+template <class Method>
+__global__ void __launch_bounds__(32, Method::kLeastBlocks)
+    solve_nodes(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights, SolveRoom room,
+                DevicePlan plan) {
+  Method method{setting, task.shape};
+  CudaTeam team = begin_block(method, spread, room);
+  const int chains = spread.node_chains, nodes = task.shape.nodes, slots = task.shape.node_slots();
+  for_each_piece(task.layers * nodes * chains, [&](int64_t i) {
+    const int64_t unit = i / chains, layer = unit / nodes;
+    const int node = static_cast<int>(unit % nodes), chain = static_cast<int>(i % chains);
+    const View<int> scores{room.scores + unit * chains}, place{room.group_place + layer * task.shape.groups};
+    const int64_t first_slot = layer * task.shape.slots;
+    const solver::Maps maps{{plan.physical_to_logical + first_slot},
+                            {plan.replica_count + layer * task.shape.experts},
+                            {plan.replica_slots + first_slot},
+                            {plan.rank + first_slot}};
+    method.read(team, weights_of<Method>(team, weights, layer));
+    method.place_groups(team, place);
+    const int score = method.solve_node(team, node, chains_of(chain, chains), {room.answers + i * slots});
+    team.single([&] { scores[chain] = score; });
+    if (!last_to_arrive(team, room.chains_arrived + unit, chains)) return;
+    const int64_t best = unit * chains + best_of(team, scores, chains);
+    method.finish_node(team, node, {room.answers + best * slots}, maps);
+    if (!last_to_arrive(team, room.nodes_arrived + layer, nodes)) return;
+    solver::list_replicas(team, task.shape, method.layer.weight, maps);
+    if constexpr (!Method::kHoldsAll)
+      if (task.cap > 0)
+        keep_cap(team, method, task, layer, weights.fault, {place, {room.answers + i * slots}}, maps);
+  });
+}
+
+template <class Use> auto with_method(const SolveTask& task, Use use) {
+  return solver::with_method(task.strategy, task.effort, task.shape, use);
+}
+
+}  // namespace
+
+void prepare_sum();
+void prepare_maps();
+
+void prepare_kernels(const DeviceLimits& limits) {
+  for (const eplb_strategy strategy : {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
+    solver::with_method(strategy, 0, {}, [&](auto method) {
+      prepare(pack_groups<decltype(method)>, limits.shared_bytes);
+      prepare(solve_nodes<decltype(method)>, limits.shared_bytes);
+    });
+  prepare_sum();
+  prepare_maps();
+}
+
+Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
+  constexpr int kBlocksInGlobalMemory = 8;  // for each multiprocessor
+  return with_method(task, [&](auto method) {
+    View<uint64_t> words;
+    Spread spread{method.group_chains(), method.node_chains(), lay_out(nullptr, method, words), false, 0};
+    spread.shared = spread.workspace <= limits.shared_bytes;
+    const int64_t chains = std::max<int64_t>(task.shape.nodes * int64_t{spread.node_chains}, spread.group_chains);
+    spread.most_blocks = task.layers * chains;
+    if (!spread.shared)
+      spread.most_blocks = std::min<int64_t>(spread.most_blocks, limits.multiprocessors * kBlocksInGlobalMemory);
+    return spread;
+  });
+}
+
+void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
+                  const DevicePlan& plan, cudaStream_t stream) {
+  with_method(task, [&](auto method) {
+    using Method = decltype(method);
+    const int64_t shared = spread.shared ? spread.workspace : 0;
+    const int64_t group_pieces = task.layers * spread.group_chains;
+    const int64_t pieces = task.layers * task.shape.nodes * spread.node_chains;
+    if (group_pieces > 0)
+      launch(pack_groups<Method>, grid_of(group_pieces, spread.most_blocks), shared, stream, method.setting, task,
+             spread, weights, room);
+    launch(solve_nodes<Method>, grid_of(pieces, spread.most_blocks), shared, stream, method.setting, task, spread,
+           weights, room, plan);
+  });
+}
+
+}  // namespace eplb::cuda

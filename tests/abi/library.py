@@ -40,6 +40,10 @@ def dynamic_section():
     return re.findall(r"^ *0x[0-9a-f]+ \((\w+)\)\s+(.*)$", _ask("readelf", "-dW"), re.M)
 
 
+def has_cuda():
+    return ".nv_fatbin" in _ask("readelf", "-SW")
+
+
 def segments():
     """Flags of each program header by its type."""
     lines = re.findall(r"^ +(\w+) +0x\w+ 0x\w+ 0x\w+ 0x\w+ 0x\w+ ([RWE ]{3})", _ask("readelf", "-lW"), re.M)

@@ -19,6 +19,9 @@ FORBIDDEN = {
     "arc4random", "setrlimit", "prctl", "syslog", "perror",
 }  # fmt: skip
 
+# What the CUDA runtime brings along where it is linked in. Our own calls are seen in the library that has none.
+OF_CUDART = {"getenv", "open", "exit", "setenv", "fopen", "socket", "dlopen"}
+
 
 def names_of_header():
     return sorted(function.name for function in header.read().functions)
@@ -55,7 +58,7 @@ class Symbols(library.LibraryTest):
 
     def test_calls_nothing_that_changes_the_process(self):
         called = {name.split("@")[0] for name in library.imported()}
-        self.assertEqual(called & FORBIDDEN, set())
+        self.assertEqual(called & FORBIDDEN - (OF_CUDART if library.has_cuda() else set()), set())
         self.assertIn("malloc", called)  # else the list was not read
 
 

@@ -6,7 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernel.h"
-#include "core/store.h"
+#include "backend/store.h"
 
 namespace eplb::cpu {
 

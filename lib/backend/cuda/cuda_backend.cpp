@@ -59,20 +59,18 @@ CudaBackend::CudaBackend(int index) : device_(index) {
 
 CudaBackend::~CudaBackend() {
   if (device_.context() == nullptr) return;
-  try {
-    const DeviceScope scope(device_);
-    pending_.wait();
-    reserved_ = Room();
-    grown_ = Room();
-    pending_.release();
-    staging_.release();
-    cudaEventDestroy(started_);
-    cudaEventDestroy(ended_);
-    cudaStreamDestroy(stream_);
-    cudaGetLastError();
-  } catch (...) {  // the device is gone: so is all that was on it
+  const DeviceScope scope(device_, DeviceScope::Quietly());
+  if (!scope.entered()) {  // the device is gone: so is all that was on it
     abandon();
+    return;
   }
+  pending_.release();
+  reserved_ = Room();
+  grown_ = Room();
+  staging_.release();
+  cudaEventDestroy(started_);
+  cudaEventDestroy(ended_);
+  cudaStreamDestroy(stream_);
 }
 
 void CudaBackend::abandon() {

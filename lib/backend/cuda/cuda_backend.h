@@ -13,7 +13,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/driver.h"
 #include "backend/cuda/memory.h"
-#include "core/store.h"
+#include "backend/store.h"
 
 namespace eplb::cuda {
 
@@ -24,7 +24,7 @@ class Pending {
   void note(cudaStream_t stream);
   void wait();                // until all of it is done, replays of captured work included
   bool replays() const { return captured_; }  // may there be some that nobody told us of?
-  void release();
+  void release();  // waits for what events tell of, whatever comes
   void abandon() { events_.clear(); }
 
  private:

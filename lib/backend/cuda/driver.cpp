@@ -81,12 +81,17 @@ DeviceLimits Device::limits() const {
           attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index_)};
 }
 
-DeviceScope::DeviceScope(const Device& device) {
-  check_driver(driver().push(device.context()), "cuCtxPushCurrent");
-  cudaThreadExchangeStreamCaptureMode(&mode_);
+DeviceScope::DeviceScope(const Device& device, Quietly) noexcept
+    : entered_(driver().push(device.context()) == 0) {
+  if (entered_) cudaThreadExchangeStreamCaptureMode(&mode_);
+}
+
+DeviceScope::DeviceScope(const Device& device) : DeviceScope(device, Quietly()) {
+  if (!entered_) fail(EPLB_DEVICE_ERROR, "the CUDA driver cannot make device %d current", device.index());
 }
 
 DeviceScope::~DeviceScope() {
+  if (!entered_) return;
   cudaThreadExchangeStreamCaptureMode(&mode_);
   void* ours;
   driver().pop(&ours);

@@ -35,12 +35,17 @@ class Device {
 // not counted as part of that.
 class DeviceScope {
  public:
+  struct Quietly {};
   explicit DeviceScope(const Device& device);
+  DeviceScope(const Device& device, Quietly) noexcept;  // entered() tells whether it could be
   ~DeviceScope();
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
+  bool entered() const { return entered_; }
+
  private:
+  bool entered_;
   cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };
 

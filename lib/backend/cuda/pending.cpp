@@ -39,7 +39,10 @@ void Pending::wait() {
 }
 
 void Pending::release() {
-  for (const Event& e : events_) cudaEventDestroy(e.event);
+  for (const Event& e : events_) {
+    if (e.used) cudaEventSynchronize(e.event);
+    cudaEventDestroy(e.event);
+  }
   events_.clear();
 }
 

@@ -1,4 +1,4 @@
-#include "core/store.h"
+#include "backend/store.h"
 
 #include <cfloat>
 #include <chrono>

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 
-from places import BUILD, LIBRARY
+from places import BUILD, EMULATED, LIBRARY
 from steps import Failure, answer, attempt, step
 
 GO = os.path.join("bindings", "go")
@@ -29,7 +29,7 @@ def test_go(tally):
     if fault is not None:
         tally.skip(f"{GO}: {fault}")
         return
-    common = {"EPLB_LIBRARY": LIBRARY, "GOTOOLCHAIN": "local"}
+    common = {"EPLB_LIBRARY": LIBRARY, "EPLB_EMULATED_LIBRARY": EMULATED, "GOTOOLCHAIN": "local"}
     for name, command in (("go vet", ["go", "-C", GO, "vet", "./..."]), ("gofmt", GOFMT_CHECK)):
         attempt(tally, lambda name=name, command=command: step(name, command, env=common), counts=True)
     # The race detector needs cgo, which the package itself does without.

@@ -19,6 +19,7 @@ TOOLS = {
     "GoogleTest": ("header", "gtest/gtest.h", "libgtest-dev"),
     "cJSON": ("header", "cjson/cJSON.h", "libcjson-dev"),
     "JSON for C++": ("header", "nlohmann/json.hpp", "nlohmann-json3-dev"),
+    "Boost.Context": ("header", "boost/context/detail/fcontext.hpp", "libboost-context-dev"),
     "pkg-config": ("program", "pkg-config", "pkg-config"),
     "clang": ("program", "clang++-14", "clang-14"),
     "clang runtime": ("glob", "/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.asan-*.a", "libclang-rt-14-dev"),
@@ -32,6 +33,7 @@ FOR_TESTS = FOR_PYTHON + [
     "GoogleTest",
     "cJSON",
     "JSON for C++",
+    "Boost.Context",
     "pkg-config",
     "clang",
     "clang runtime",
@@ -48,6 +50,7 @@ PIP_CUDA = [
     "nvidia-nvvm==13.0.88",
     "nvidia-cuda-runtime==13.0.96",
     "nvidia-cuda-cccl==13.0.85",
+    "nvidia-cuda-cuobjdump==13.2.86",  # none of 13.0 is published; it reads what 13.0 has written
 ]
 
 

@@ -8,3 +8,5 @@ VENV = os.path.join(ROOT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 RELEASE = os.path.join(BUILD, "release")
 LIBRARY = os.path.join(RELEASE, "libeplb.so.0")
+EMULATED = os.path.join(RELEASE, "libeplb_emulated.so")  # its CUDA backend over an emulation of CUDA
+CUDA = os.path.join(BUILD, "cuda")

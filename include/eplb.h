@@ -44,8 +44,16 @@
  * NULL. The struct is yours; every call writes it fully; there is nothing to free, nothing global, nothing per thread. The
  * text names the argument and the numbers. After a failed call on host memory, outputs and context are as they were.
  * Every function may answer EPLB_INVALID_ARGUMENT (a null pointer, a wrong length, a wrong struct_size) and, if it takes a
- * context, EPLB_INVALID_STATE (used by two threads at once, or after fork) and EPLB_OUT_OF_MEMORY; comments name what comes
- * on top of that.
+ * context, EPLB_INVALID_STATE (used by two threads at once, or after fork) and EPLB_OUT_OF_MEMORY; on a CUDA context also
+ * EPLB_DEVICE_ERROR and EPLB_DEVICE_OUT_OF_MEMORY. Comments name what comes on top of that.
+ *
+ * CUDA. A context on a CUDA device takes the same calls: arrays in host memory, and every call returns finished. Next to them
+ * stand ..._device functions for arrays in device memory: they work in the order of a stream, return at once, allocate
+ * nothing (eplb_context_reserve does, before) and can be captured in a CUDA graph and replayed with new weights in the same
+ * buffer. The library adds no order between streams. Host and device calls may be mixed: a host call first waits for the
+ * context's earlier device calls (once one of them was captured: for the whole device, since replays cannot be seen) and goes
+ * on from what they left. What only the data can tell - a bad weight - is told later, see eplb_context_synchronize. The
+ * caller's current CUDA context stays as it is, also if there is none.
  *
  * STRUCTS hold scalars only and begin with struct_size. Let the matching ..._init function fill them: it is the only writer
  * of defaults. Within an ABI major version structs grow at the end only, from the sizes of 1.0 on: a shorter struct of an older
@@ -197,7 +205,7 @@ typedef struct eplb_report {
   double bound_mean;  /* mean over layers of bound / mean load: imbalance_mean can be no lower */
   double gap_mean;    /* mean of largest load / bound - 1: how far from the optimum it is at most */
   double gap_worst;
-  double microseconds;             /* time of the solve, or of the evaluation */
+  double microseconds;             /* time of the solve, or of the evaluation; 0 for a solve that a CUDA graph replayed */
   int64_t worst_layer;             /* the lowest layer that has imbalance_worst */
   int64_t duplicates;              /* over all layers, see EPLB_MAP_DUPLICATES */
   int64_t duplicates_unavoidable;  /* so many of these no placement with the same replica counts could avoid */
@@ -262,14 +270,17 @@ eplb_status eplb_context_create(eplb_context **context, const eplb_context_optio
  * another call on the same context. */
 void eplb_context_destroy(eplb_context *context);
 
-/* Waits until everything asked of the context is done, and reports what only the device could tell: EPLB_INVALID_WEIGHT
- * with the lowest (layer, expert), once. On a CPU context all calls return finished, so this does nothing. */
+/* Waits until everything asked of the context is done, and reports what only the device could tell, once: EPLB_INVALID_WEIGHT
+ * with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a max_replicas that EPLB_STRATEGY_GREEDY would exceed. Such
+ * layers were solved as layers of zeros: a valid, even spread. On a CPU context all calls return finished, so this does
+ * nothing. */
 eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
 
 /* Sizes all memory for weights of such a shape and dtype, solved so, such that later calls up to this size allocate
  * nothing. The only function that prepares ..._device calls, and the only limit on them: beyond it they answer
- * EPLB_INVALID_STATE. Buffers stay where they are until the next reserve or destroy. On a CPU context a hint: memory grows
- * on demand there. What was uploaded and solved is discarded. options NULL means defaults.
+ * EPLB_INVALID_STATE. Buffers stay where they are until the next reserve or destroy, so graphs that were captured before must
+ * not be replayed after either. On a CPU context a hint: memory grows on demand there, as it does for host calls on a CUDA
+ * context. What was uploaded and solved is discarded. options NULL means defaults.
  * Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY. */
 eplb_status eplb_context_reserve(eplb_context *context, eplb_dtype dtype, int64_t num_windows, int64_t num_layers,
                                  int64_t num_experts, const eplb_problem *problem, const eplb_solve_options *options,
@@ -287,8 +298,8 @@ eplb_status eplb_upload_weights(eplb_context *context, const void *weights, int6
                                 int64_t num_windows, int64_t num_layers, int64_t num_experts, eplb_error *err);
 
 /* The same from device memory, in the order of `stream` (a cudaStream_t; NULL: the default stream). Copies the weights,
- * never synchronises, never allocates, can be captured in a CUDA graph. A bad weight is found on the device: its layer is
- * solved as a layer of zeros, and eplb_context_synchronize or eplb_fetch_report tells.
+ * never synchronises, never allocates, can be captured in a CUDA graph. A bad weight is found on the device: its layer
+ * becomes a layer of zeros, and eplb_context_synchronize or eplb_fetch_report tells.
  * Errors: EPLB_INVALID_ARGUMENT on a CPU context; EPLB_NOT_BUILT; EPLB_INVALID_STATE beyond what was reserved. */
 eplb_status eplb_upload_weights_device(eplb_context *context, const void *weights, int64_t weights_length, eplb_dtype dtype,
                                        int64_t num_windows, int64_t num_layers, int64_t num_experts, void *stream,
@@ -312,7 +323,8 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
 eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem, const eplb_solve_options *options, eplb_error *err);
 
 /* The same in the order of `stream`; never synchronises, never allocates, can be captured and replayed with new weights in
- * the same buffer. Errors: as eplb_upload_weights_device. */
+ * the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot hold in its float32, or in which it would give an expert more than
+ * max_replicas, is solved as a layer of zeros, and told as a bad weight is. Errors: as eplb_upload_weights_device. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem, const eplb_solve_options *options,
                               void *stream, eplb_error *err);
 
@@ -331,7 +343,8 @@ eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, i
 eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer, int64_t length,
                            eplb_error *err);
 
-/* The same into device memory, in the order of `stream`. Errors: as eplb_upload_weights_device. */
+/* The same into device memory, in the order of `stream`. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for
+ * EPLB_MAP_BOUND, which only eplb_fetch_map has. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer, int64_t length,
                                   void *stream, eplb_error *err);
 
@@ -342,7 +355,7 @@ eplb_status eplb_report_init(eplb_report *report, int64_t struct_size, eplb_erro
 
 /* Tells how good the solved plan is, under the weights it was solved for. Loads are recomputed in double from the original
  * weights; bounds are computed here, outside the time of a solve. report must have been through eplb_report_init.
- * Errors: EPLB_INVALID_STATE before a solve. */
+ * Errors: EPLB_INVALID_STATE before a solve; on a CUDA context what eplb_context_synchronize would tell. */
 eplb_status eplb_fetch_report(eplb_context *context, eplb_report *report, eplb_error *err);
 
 /* Tells whether a placement, anyone's, is one, and how good it is under the uploaded weights. placement [L,S] holds the

@@ -22,6 +22,7 @@ CUDA = r"<(cuda\w*|cub/[\w/]+|cuda/[\w/]+|thrust/[\w/]+|cooperative_groups)(\.h|
 
 CONTRACT = r'"eplb\.h"'
 SEAM = r'"backend/backend\.h"'
+STORE = r'"backend/store\.h"'  # what the backends have in common
 CORE = r'"core/\w+\.h"'
 SOLVER = r'"solver/\w+\.(h|cuh)"'
 
@@ -29,10 +30,10 @@ SOLVER = r'"solver/\w+\.(h|cuh)"'
 RULES = {
     "lib/solver": [SOLVER, CXX, DEVICE_CXX],
     "lib/core": [CORE, SOLVER, CONTRACT, CXX],
-    "lib/backend": [CORE, CONTRACT, CXX],
-    "lib/backend/cpu": [r'"backend/cpu/\w+\.h"', r'"targets\.h"', SEAM, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS]
+    "lib/backend": [STORE, CORE, CONTRACT, CXX],
+    "lib/backend/cpu": [r'"backend/cpu/\w+\.h"', r'"targets\.h"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS]
     + [HIGHWAY],
-    "lib/backend/cuda": [r'"backend/cuda/\w+\.(h|cuh)"', SEAM, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
+    "lib/backend/cuda": [r'"backend/cuda/\w+\.(h|cuh)"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
     "lib/backend/no_cuda": [SEAM, CORE, CONTRACT, CXX],
     "lib/api": [r'"api/\w+\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
     "include": [r"<std(def|int)\.h>"],

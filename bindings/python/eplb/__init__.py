@@ -24,7 +24,7 @@ from ._errors import (
     OutOfMemory,
     Unavailable,
 )
-from ._plan import Plan
+from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
 
@@ -35,6 +35,7 @@ __all__ = [
     "Backend",
     "Context",
     "DeviceError",
+    "DevicePlan",
     "Error",
     "InternalError",
     "InvalidArgument",

@@ -44,6 +44,10 @@ def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return _torch_to_host(argument, torch, value), _torch_delivery(torch, value.device)
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(value, cupy.ndarray):
+        # Its __array__ refuses, and only its later versions bring themselves to the host through DLPack.
+        return value.get(), cupy.asarray
     if isinstance(value, np.ma.MaskedArray):
         raise invalid_argument(f"{argument} is a masked array: fill its holes first")
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
@@ -62,12 +66,36 @@ def weights_to_host(weights: Any) -> tuple[Array, Deliver]:
         InvalidWeight: a uint64 above 2^63 - 1.
     """
     array, deliver = to_host("weights", weights)
-    if array.ndim not in (2, 3):
-        count = f"{array.ndim} dimension{'' if array.ndim == 1 else 's'}"
-        raise invalid_argument(f"weights has {count}, must be [layers, experts] or [windows, layers, experts]")
+    check_dimensions(array.ndim)
     if array.dtype in DTYPE_CODES and array.flags.carray:
         return array, deliver
     return _prepared(array), deliver
+
+
+def check_dimensions(ndim: int) -> None:
+    if ndim not in (2, 3):
+        count = f"{ndim} dimension{'' if ndim == 1 else 's'}"
+        raise invalid_argument(f"weights has {count}, must be [layers, experts] or [windows, layers, experts]")
+
+
+def wider_dtype(name: str) -> str:
+    """The one of C's types that holds all values of the type of this name, uint64 apart: its top half is refused."""
+    target = _WIDER.get(name, name)
+    if target not in DTYPES:
+        some = ", ".join(DTYPES)
+        raise invalid_argument(f"weights has dtype {name}, must be {some}, or a smaller or unsigned one of these kinds")
+    return target
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a type that is given by name, or as torch's or numpy's own."""
+    text = str(dtype)
+    if text.startswith("torch."):
+        return text.removeprefix("torch.")
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        return text
 
 
 def placement_to_host(placement: Any) -> Array:
@@ -85,12 +113,8 @@ def _as_it_is(array: Array) -> Array:
 
 
 def _prepared(array: Array) -> Array:
-    name = array.dtype.name
-    target = _WIDER.get(name, name)
-    if target not in DTYPES:
-        some = ", ".join(DTYPES)
-        raise invalid_argument(f"weights has dtype {name}, must be {some}, or a smaller or unsigned one of these kinds")
-    if name == "uint64":
+    target = wider_dtype(array.dtype.name)
+    if array.dtype.name == "uint64":
         _refuse_above_int64(array)
     # Byte order and alignment, too.
     return np.require(array, np.dtype(target), ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
@@ -150,12 +174,15 @@ def _dlpack_to_host(argument: str, value: Any) -> Array:
         return array
 
 
-def _dlpack_delivery(value: Any) -> Deliver:
+def namespace_of(value: Any) -> Any:
+    """The module that makes arrays of this kind; None if it cannot be told."""
     if hasattr(value, "__array_namespace__"):
-        namespace = value.__array_namespace__()
-    else:
-        namespace = sys.modules.get(type(value).__module__.partition(".")[0])
-    from_dlpack = getattr(namespace, "from_dlpack", None)
+        return value.__array_namespace__()
+    return sys.modules.get(type(value).__module__.partition(".")[0])
+
+
+def _dlpack_delivery(value: Any) -> Deliver:
+    from_dlpack = getattr(namespace_of(value), "from_dlpack", None)
     if from_dlpack is None:
         return _as_it_is
     if value.__dlpack_device__()[0] == _DLPACK_CPU:

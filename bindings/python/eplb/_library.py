@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._errors import InvalidArgument, error_for
+from ._errors import InvalidArgument, InvalidState, error_for
 from ._loader import load
 
 ffi: Any
@@ -37,6 +37,11 @@ def status_name(status: int) -> str:
 def invalid_argument(text: str) -> InvalidArgument:
     """For what C cannot see: the wrong Python type, an unknown name."""
     return InvalidArgument(text, STATUSES["invalid_argument"], "EPLB_INVALID_ARGUMENT")
+
+
+def invalid_state(text: str) -> InvalidState:
+    """For what C cannot see: the wrong order of calls here."""
+    return InvalidState(text, STATUSES["invalid_state"], "EPLB_INVALID_STATE")
 
 
 def value_of(constants: dict[str, int], argument: str, name: Any) -> int:

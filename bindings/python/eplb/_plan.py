@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +52,36 @@ class Plan:
     def duplicates(self) -> Ints:
         """int64 [L]: slots whose expert already sits in a lower slot of the same GPU."""
         return self.report.layer_duplicates
+
+
+class DevicePlan(Plan):
+    """A placement that was solved on a device: a Plan whose maps are arrays of that device.
+
+    physical_to_logical, logical_to_physical and replica_count are there at once, in the order of the stream of the
+    solve, and stay as they are; but what was captured in a graph is written anew by every replay.
+
+    replica_slots and gpu_load, on the device, are fetched when they are first read, on the stream that is then current.
+    So is report, which comes to the host and waits for the device: it raises InvalidWeight if the device found a bad
+    weight, whose layer was placed as a layer of zeros. These need the context as the solve left it: when that is
+    closed, has taken other weights or has solved again, they raise InvalidState. Of a graph they tell about the last
+    replay.
+    """
+
+    def __init__(self, maps: dict[str, Any], max_replicas: int, fetch: Callable[[str], Any], replayed: bool) -> None:
+        # Frozen classes fill themselves so; what is missing comes from __getattr__.
+        vars(self).update(maps, max_replicas=max_replicas, _fetch=fetch, _replayed=replayed)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("replica_slots", "gpu_load", "report"):
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        value = self._fetch(name)
+        if not self._replayed:
+            vars(self)[name] = value
+        return value
+
+    def __repr__(self) -> str:
+        # Not the report, which would wait.
+        return f"DevicePlan(max_replicas={self.max_replicas})"
 
 
 def expand_replica_slots(replica_slots: Ints, replica_count: Ints, width: int) -> Ints:

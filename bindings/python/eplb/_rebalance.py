@@ -7,7 +7,10 @@ import threading
 from typing import Any
 
 from ._arrays import weights_to_host
-from ._session import Session, parse_device
+from ._device_arrays import cuda_index, device_weights
+from ._device_pool import MAPS_OF_A_CALL, solve_on_device, synchronize_devices
+from ._library import DEVICE_KINDS
+from ._session import Request, Session, parse_device
 
 _local = threading.local()
 
@@ -71,38 +74,56 @@ def rebalance_experts(
         - X is num_replicas - experts + 1, or max_replicas, whatever the data; there it is the largest count.
         - Sorts are stable, so ties always go to the lowest index; there they go as torch's sort has them.
         - A layer of zeros is spread evenly; there all spare replicas go to expert 0.
-        - Results are on the device of `weight`; there on the host. The search itself runs on the host.
+        - Results are on the device of `weight`; there on the host.
         - Bad weights and sizes raise the errors above; there NaN is placed somehow, and sizes are asserted.
 
     Each thread keeps a context of its own, so repeated calls allocate their results only. The GIL is free meanwhile.
+
+    On a CUDA device (torch, CuPy, and what goes through them by DLPack) all of it happens there, in the order of the
+    stream that is current for the library of `weight`, and the call does not wait. Only the first call of a thread
+    with such shapes, sizes and options on such a stream gets memory, which may wait; eight of these stay ready. A bad
+    weight is then found late: its layer is placed as a layer of zeros, and eplb.synchronize(device) raises
+    InvalidWeight. The call can be captured in a graph if it was made once before; the graph keeps the context of that
+    call, for good. Where this library cannot use the device (not built, driver too old), the weights go to the host
+    and the maps back, which waits.
     """
+    sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple")
+    options = (strategy, effort, seed, max_replicas)
+    index = cuda_index(weight)
+    weights = None if index is None else device_weights(weight, index)
+    if weights is not None:
+        request = Request()
+        request.set_problem(*sizes)
+        request.set_options(*options)
+        maps = solve_on_device(request, weights)
+        if maps is not None:
+            return maps
     array, deliver = weights_to_host(weight)
     session = _take_session()
     try:
-        session.set_problem(num_replicas, num_gpus, num_nodes, num_groups, policy, "simple")
-        session.set_options(strategy, effort, seed, max_replicas)
+        session.set_problem(*sizes)
+        session.set_options(*options)
         session.upload(array)
         session.solve()
-        maps = (
-            session.ints("physical_to_logical"),
-            session.ints("logical_to_physical"),
-            session.ints("replica_count"),
-        )
+        placement, slots, count = (session.ints(name) for name in MAPS_OF_A_CALL)
     finally:
         _keep_session(session)
-    placement, slots, count = maps
     return deliver(placement), deliver(slots), deliver(count)
 
 
-def synchronize(device: Any = "cpu") -> None:
-    """Waits for this thread's calls of rebalance_experts on a device, and raises what only the device could tell.
+def synchronize(device: Any = None) -> None:
+    """Waits for this thread's calls of rebalance_experts, and for those in graphs, and raises what came to light late.
 
-    The search runs on the host in this version and every call returns finished, so there is nothing to wait for.
+    Several calls may have had bad weights: each is raised by a call of this function, once.
+
+    Args:
+        device: "cuda:1" or a torch.device; "cuda" is every CUDA device; None is every device. On "cpu" every call
+            returns finished, so there is nothing to wait for.
 
     Raises:
-        InvalidArgument: no such kind of device.
+        InvalidWeight: a weight on the device was NaN, infinite or negative, naming the lowest layer and expert.
+        InvalidArgument: no such kind of device; a max_replicas that only the weights showed to be too small.
     """
-    parse_device(device)
-    kept: tuple[int, Session] | None = _local.__dict__.get("kept")
-    if kept is not None and kept[0] == os.getpid():
-        kept[1].synchronize()
+    kind, index = (None, None) if device is None else parse_device(device)
+    if kind in (None, DEVICE_KINDS["cuda"]):
+        synchronize_devices(None if device is None or ":" not in str(device) else index)

@@ -53,25 +53,14 @@ def _init(kind: str, error: Any) -> Any:
     return struct
 
 
-class Session:
-    """Not for two threads at once; whoever uses it sees to that."""
+class Request:
+    """What is to be solved, and how."""
 
-    def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
+    def __init__(self) -> None:
         self.error = ffi.new("eplb_error *")
         self.problem = _init("problem", self.error)
         self.options = _init("solve_options", self.error)
         self.default_strategy: int = self.options.strategy
-        self._rank = ffi.new("int32_t *")
-        self._dims = ffi.new("int64_t[4]")
-        options = _init("context_options", self.error)
-        options.device_kind, options.device_index = parse_device(device)
-        options.num_threads = integer("num_threads", num_threads)
-        made = ffi.new("eplb_context **")
-        check(lib.eplb_context_create(made, options, self.error), self.error)
-        self.context = ffi.gc(made[0], lib.eplb_context_destroy)
-
-    def close(self) -> None:
-        ffi.release(self.context)
 
     def set_problem(
         self, num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, policy: Any, bound: Any
@@ -91,6 +80,30 @@ class Session:
         options.seed = integer("seed", seed, 0, 2**64 - 1)
         options.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
 
+    def sizes(self) -> tuple[Any, ...]:
+        """All that memory is sized for, besides the weights: chance needs none."""
+        options = self.options
+        return bytes(ffi.buffer(self.problem)), options.strategy, options.effort, options.max_replicas
+
+
+class Session(Request):
+    """Not for two threads at once; whoever uses it sees to that."""
+
+    def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
+        super().__init__()
+        self._rank = ffi.new("int32_t *")
+        self._dims = ffi.new("int64_t[4]")
+        options = _init("context_options", self.error)
+        self.device = parse_device(device)
+        options.device_kind, options.device_index = self.device
+        options.num_threads = integer("num_threads", num_threads)
+        made = ffi.new("eplb_context **")
+        check(lib.eplb_context_create(made, options, self.error), self.error)
+        self.context = ffi.gc(made[0], lib.eplb_context_destroy)
+
+    def close(self) -> None:
+        ffi.release(self.context)
+
     def upload(self, weights: Array) -> None:
         """Takes what weights_to_host gives."""
         shape = weights.shape if weights.ndim == 3 else (1, *weights.shape)
@@ -101,10 +114,16 @@ class Session:
     def solve(self) -> None:
         check(lib.eplb_solve(self.context, self.problem, self.options, self.error), self.error)
 
+    def shape(self, which: int) -> list[int]:
+        """The shape of a map of the plan; before there is one, of what was reserved."""
+        rank, dims = self._rank, self._dims
+        check(lib.eplb_map_shape(self.context, which, rank, dims, 4, self.error), self.error)
+        shape: list[int] = ffi.unpack(dims, rank[0])
+        return shape
+
     def _fetch(self, which: int, dtype: type, code: int) -> Array:
-        error, rank, dims = self.error, self._rank, self._dims
-        check(lib.eplb_map_shape(self.context, which, rank, dims, 4, error), error)
-        array = np.empty(ffi.unpack(dims, rank[0]), dtype)
+        error = self.error
+        array: Array = np.empty(self.shape(which), dtype)
         data = ffi.from_buffer(array, require_writable=True)
         check(lib.eplb_fetch_map(self.context, which, code, data, array.size, error), error)
         return array

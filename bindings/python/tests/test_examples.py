@@ -19,3 +19,12 @@ def test_replay(tmp_path):
     lines = done.stdout.splitlines()
     assert [line.endswith("placed anew") for line in lines[:-1]] == [False, False, True, False, False]
     assert lines[-1].endswith("with 2 placements")
+
+
+def test_torch_cuda_graph():
+    """Runs anywhere: it says what is missing, or that the device answers as the CPU."""
+    command = [sys.executable, str(ROOT / "examples" / "torch_cuda_graph.py")]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Nothing to show here: ") or all(line.endswith("as on the CPU") for line in lines)

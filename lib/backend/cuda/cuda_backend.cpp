@@ -104,8 +104,11 @@ void CudaBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Probl
   pending_.wait();
   const SolveTask task = task_of(problem, options, layers);
   Room room(RoomSizes::of(task, spread_of(task, limits_)), stream_);
+  if (reserved_.bytes() > 0)  // what was found there is still to be told
+    copy(room.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
   staging_.at_least(layers * problem.experts * 8 + plan_elements(task) * 4);
   pending_.prepare();
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   store_.reserve(dtype, layers, problem, options);
   reserved_ = std::move(room);
   there_ = {};

@@ -256,7 +256,7 @@ pub struct eplb_report {
     /// mean of largest load / bound - 1: how far from the optimum it is at most
     pub gap_mean: f64,
     pub gap_worst: f64,
-    /// time of the solve, or of the evaluation
+    /// time of the solve, or of the evaluation; 0 for a solve that a CUDA graph replayed
     pub microseconds: f64,
     /// the lowest layer that has imbalance_worst
     pub worst_layer: i64,
@@ -702,8 +702,10 @@ impl Eplb {
     pub unsafe fn eplb_context_destroy(&self, context: *mut eplb_context) {
         unsafe { (self.eplb_context_destroy)(context) }
     }
-    /** Waits until everything asked of the context is done, and reports what only the device could tell: EPLB_INVALID_WEIGHT
- with the lowest (layer, expert), once. On a CPU context all calls return finished, so this does nothing.*/
+    /** Waits until everything asked of the context is done, and reports what only the device could tell, once: EPLB_INVALID_WEIGHT
+ with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a max_replicas that EPLB_STRATEGY_GREEDY would exceed. Such
+ layers were solved as layers of zeros: a valid, even spread. On a CPU context all calls return finished, so this does
+ nothing.*/
     pub unsafe fn eplb_context_synchronize(
         &self,
         context: *mut eplb_context,
@@ -713,8 +715,9 @@ impl Eplb {
     }
     /** Sizes all memory for weights of such a shape and dtype, solved so, such that later calls up to this size allocate
  nothing. The only function that prepares ..._device calls, and the only limit on them: beyond it they answer
- EPLB_INVALID_STATE. Buffers stay where they are until the next reserve or destroy. On a CPU context a hint: memory grows
- on demand there. What was uploaded and solved is discarded. options NULL means defaults.
+ EPLB_INVALID_STATE. Buffers stay where they are until the next reserve or destroy, so graphs that were captured before must
+ not be replayed after either. On a CPU context a hint: memory grows on demand there, as it does for host calls on a CUDA
+ context. What was uploaded and solved is discarded. options NULL means defaults.
  Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.*/
     pub unsafe fn eplb_context_reserve(
         &self,
@@ -773,8 +776,8 @@ impl Eplb {
         }
     }
     /** The same from device memory, in the order of `stream` (a cudaStream_t; NULL: the default stream). Copies the weights,
- never synchronises, never allocates, can be captured in a CUDA graph. A bad weight is found on the device: its layer is
- solved as a layer of zeros, and eplb_context_synchronize or eplb_fetch_report tells.
+ never synchronises, never allocates, can be captured in a CUDA graph. A bad weight is found on the device: its layer
+ becomes a layer of zeros, and eplb_context_synchronize or eplb_fetch_report tells.
  Errors: EPLB_INVALID_ARGUMENT on a CPU context; EPLB_NOT_BUILT; EPLB_INVALID_STATE beyond what was reserved.*/
     pub unsafe fn eplb_upload_weights_device(
         &self,
@@ -838,7 +841,8 @@ impl Eplb {
         unsafe { (self.eplb_solve)(context, problem, options, err) }
     }
     /** The same in the order of `stream`; never synchronises, never allocates, can be captured and replayed with new weights in
- the same buffer. Errors: as eplb_upload_weights_device.*/
+ the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot hold in its float32, or in which it would give an expert more than
+ max_replicas, is solved as a layer of zeros, and told as a bad weight is. Errors: as eplb_upload_weights_device.*/
     pub unsafe fn eplb_solve_device(
         &self,
         context: *mut eplb_context,
@@ -878,7 +882,8 @@ impl Eplb {
     ) -> eplb_status {
         unsafe { (self.eplb_fetch_map)(context, map, dtype, buffer, length, err) }
     }
-    /// The same into device memory, in the order of `stream`. Errors: as eplb_upload_weights_device.
+    /** The same into device memory, in the order of `stream`. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for
+ EPLB_MAP_BOUND, which only eplb_fetch_map has.*/
     pub unsafe fn eplb_fetch_map_device(
         &self,
         context: *mut eplb_context,
@@ -905,7 +910,7 @@ impl Eplb {
     }
     /** Tells how good the solved plan is, under the weights it was solved for. Loads are recomputed in double from the original
  weights; bounds are computed here, outside the time of a solve. report must have been through eplb_report_init.
- Errors: EPLB_INVALID_STATE before a solve.*/
+ Errors: EPLB_INVALID_STATE before a solve; on a CUDA context what eplb_context_synchronize would tell.*/
     pub unsafe fn eplb_fetch_report(
         &self,
         context: *mut eplb_context,

@@ -1,0 +1,204 @@
+"""Weights that are on a CUDA device: whose they are, on which stream, and how their library makes arrays there.
+
+torch and CuPy are known; they are never imported here. Arrays of other libraries come in as torch's or CuPy's,
+whichever of these is loaded, through DLPack's exchange of streams, and results go back the same way. Nothing here
+waits for a device.
+
+What is made here lives on the current stream of its library, whose allocator hands memory on in the order of that
+stream: so an array may be dropped while work on it is still queued. The caller's array is read on that stream, too; if
+it was made on another one, the caller orders the two and calls record_stream, as for any operation of torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ._arrays import check_dimensions, namespace_of, wider_dtype
+from ._errors import Error
+from ._library import DTYPES, invalid_argument
+
+_DLPACK_CUDA = (2, 13)  # device memory, managed memory
+_FAULTS = (BufferError, TypeError, RuntimeError, ValueError, AttributeError, NotImplementedError)
+
+
+class Maker(ABC):
+    """A library of arrays, on one CUDA device.
+
+    Attributes:
+        index: of the device.
+        deliver: turns a result into what the caller gets.
+    """
+
+    def __init__(self, module: Any, index: int, deliver: Callable[[Any], Any] | None = None) -> None:
+        self._module = module
+        self.index = index
+        self.deliver = deliver or (lambda array: array)
+
+    @abstractmethod
+    def stream(self) -> int:
+        """The current stream, as a cudaStream_t."""
+
+    @abstractmethod
+    def capturing(self) -> bool:
+        """Whether that stream is being captured in a graph."""
+
+    @abstractmethod
+    def dtype_name(self, array: Any) -> str: ...
+
+    @abstractmethod
+    def contiguous(self, array: Any, dtype: str) -> Any:
+        """The array in C order, of that type; itself if it is so already."""
+
+    @abstractmethod
+    def copy(self, array: Any) -> Any: ...
+
+    @abstractmethod
+    def empty(self, shape: Sequence[int], dtype: str) -> Any: ...
+
+    @abstractmethod
+    def pointer(self, array: Any) -> int: ...
+
+
+class _Torch(Maker):
+    def stream(self) -> int:
+        handle: int = self._module.cuda.current_stream(self.index).cuda_stream
+        return handle
+
+    def capturing(self) -> bool:
+        # torch answers for the current device only.
+        cuda = self._module.cuda
+        if cuda.current_device() == self.index:
+            return bool(cuda.is_current_stream_capturing())
+        with cuda.device(self.index):
+            return bool(cuda.is_current_stream_capturing())
+
+    def dtype_name(self, array: Any) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+    def contiguous(self, array: Any, dtype: str) -> Any:
+        if array.layout is not self._module.strided:
+            raise TypeError("it is not dense")
+        # A negated view has its sign resolved by the copy that contiguous() would spare.
+        return array.detach().resolve_neg().to(getattr(self._module, dtype)).contiguous()
+
+    def copy(self, array: Any) -> Any:
+        return array.clone()
+
+    def empty(self, shape: Sequence[int], dtype: str) -> Any:
+        return self._module.empty(shape, dtype=getattr(self._module, dtype), device=f"cuda:{self.index}")
+
+    def pointer(self, array: Any) -> int:
+        address: int = array.data_ptr()
+        return address
+
+
+class _Cupy(Maker):
+    def stream(self) -> int:
+        return int(self._stream().ptr)
+
+    def capturing(self) -> bool:
+        return bool(self._stream().is_capturing())
+
+    def _stream(self) -> Any:
+        with self._module.cuda.Device(self.index):
+            return self._module.cuda.get_current_stream()
+
+    def dtype_name(self, array: Any) -> str:
+        return str(array.dtype.name)
+
+    def contiguous(self, array: Any, dtype: str) -> Any:
+        with self._module.cuda.Device(self.index):
+            return self._module.ascontiguousarray(array, dtype)
+
+    def copy(self, array: Any) -> Any:
+        with self._module.cuda.Device(self.index):
+            return array.copy()
+
+    def empty(self, shape: Sequence[int], dtype: str) -> Any:
+        with self._module.cuda.Device(self.index):
+            return self._module.empty(tuple(shape), dtype)
+
+    def pointer(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+
+@dataclass(frozen=True)
+class DeviceWeights:
+    """Weights as C takes them from a device.
+
+    Attributes:
+        array: what owns the memory.
+        maker: its library.
+        dtype: C's number of its type.
+        shape: [T,L,E].
+    """
+
+    array: Any
+    maker: Maker
+    dtype: int
+    shape: tuple[int, int, int]
+
+    def copy(self) -> DeviceWeights:
+        return DeviceWeights(self.maker.copy(self.array), self.maker, self.dtype, self.shape)
+
+
+def cuda_index(value: Any) -> int | None:
+    """Index of the CUDA device that an array is on; None if it is elsewhere, or is no array of a device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        # With HIP, too, torch calls its devices cuda.
+        return value.device.index if value.is_cuda and torch.version.hip is None else None
+    if not hasattr(value, "__dlpack_device__"):
+        return None
+    try:
+        kind, index = value.__dlpack_device__()
+    except _FAULTS:
+        return None
+    return int(index) if kind in _DLPACK_CUDA else None
+
+
+def device_weights(value: Any, index: int) -> DeviceWeights | None:
+    """Returns weights on that device as C takes them; None if neither torch nor CuPy is there to make the results.
+
+    Widens and straightens on the device, in the order of the current stream. A uint64 above 2^63 - 1 becomes negative,
+    which the library finds and reports.
+
+    Raises:
+        InvalidArgument: a type or number of dimensions that cannot be.
+    """
+    try:
+        found = _find_maker(value, index)
+        if found is None:
+            return None
+        maker, array = found
+        check_dimensions(array.ndim)
+        dtype = wider_dtype(maker.dtype_name(array))
+        array = maker.contiguous(array, dtype)
+        # Some tensors, such as those of a tracing compiler, have no memory: the question shows it.
+        maker.pointer(array)
+    except Error:
+        raise
+    except _FAULTS as error:
+        kind = type(value).__name__
+        raise invalid_argument(f"weights is a {kind} on cuda:{index} that cannot be read there: {error}") from None
+    windows, layers, experts = array.shape if array.ndim == 3 else (1, *array.shape)
+    return DeviceWeights(array, maker, DTYPES[dtype], (windows, layers, experts))
+
+
+def _find_maker(value: Any, index: int) -> tuple[Maker, Any] | None:
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _Torch(torch, index), value
+    if cupy is not None and isinstance(value, cupy.ndarray):
+        return _Cupy(cupy, index), value
+    # Whose it is can take results back.
+    deliver = getattr(namespace_of(value), "from_dlpack", None)
+    if torch is not None and torch.cuda.is_available():
+        return _Torch(torch, index, deliver), torch.from_dlpack(value)
+    if cupy is not None:
+        return _Cupy(cupy, index, deliver), cupy.from_dlpack(value)
+    return None

@@ -1,0 +1,142 @@
+"""The calls of a session that take device memory: all in the order of the caller's stream, and none that waits.
+
+Only reserve allocates. It comes by itself when a call says that it needs more than what is reserved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ._device_arrays import DeviceWeights, Maker
+from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
+from ._session import Request, Session
+
+_FLOAT_MAPS = ("gpu_load",)
+
+
+def memory_key(request: Request, dtype: int, shape: Sequence[int]) -> tuple[Any, ...]:
+    """Two calls with the same key need the same memory."""
+    return (dtype, *shape, *request.sizes())
+
+
+class DeviceSession:
+    """Not for two threads at once, like the session under it.
+
+    Attributes:
+        session: that session.
+        index: of its device.
+        captured: a graph holds addresses of the session's memory, so that this must stay where it is.
+        maker: whose the weights are that were uploaded last; None if they came from the host, or there are none.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.index = session.device[1]
+        self.captured = False
+        self.maker: Maker | None = None
+        # Our own, not the caller's: those may be overwritten at any time.
+        self._copy: DeviceWeights | None = None
+        self._uploaded = False
+
+    def forget_weights(self) -> None:
+        """When others come from the host."""
+        self.maker, self._copy, self._uploaded = None, None, False
+
+    def reserve(self, dtype: int, shape: Sequence[int]) -> None:
+        """Sizes everything for such weights and the session's request; discards what was uploaded and solved."""
+        session = self.session
+        if self.captured:
+            raise invalid_state(
+                "the context has been captured in a graph, which holds its buffers: take another context for other "
+                "sizes, or close this one"
+            )
+        self._uploaded = False
+        error = session.error
+        check(lib.eplb_context_reserve(session.context, dtype, *shape, session.problem, session.options, error), error)
+
+    def keep(self, weights: DeviceWeights) -> None:
+        """Copies weights for later solves: what the library is given does not outlive a reserve."""
+        copy = weights.copy()
+        # What is reserved may be too small for them, or nothing is: a solve will see to that.
+        self._uploaded = self._upload(copy)
+        self.maker, self._copy = weights.maker, copy
+
+    def solve(self, weights: DeviceWeights | None) -> Maker:
+        """Solves the session's request; None takes the weights that it has."""
+        source = weights or self._copy
+        if source is not None and (weights is not None or not self._uploaded):
+            self._uploaded = self._upload(source)
+        if weights is not None:
+            self.maker, self._copy = weights.maker, None
+        maker = self.maker
+        assert maker is not None, "whoever calls knows that there are weights of a device"
+        if not (self._uploaded and self._solve(maker)):
+            if source is None:
+                raise invalid_state(
+                    "weights that came with a solve on a device cannot be taken to memory for larger ones: call "
+                    "upload(weights) first, then solve(None, ...) as often as you like, or reserve for the largest"
+                )
+            self._make_room(source)
+            self._uploaded = self._upload(source)
+            if not (self._uploaded and self._solve(maker)):
+                # Not for want of memory, then.
+                check(STATUSES["invalid_state"], self.session.error)
+        return maker
+
+    def _make_room(self, weights: DeviceWeights) -> None:
+        if weights.maker.capturing():
+            raise not_reserved(weights)
+        self.reserve(weights.dtype, weights.shape)
+
+    def _upload(self, weights: DeviceWeights) -> bool:
+        windows, layers, experts = weights.shape
+        maker, length = weights.maker, windows * layers * experts
+        pointer, stream = _address(maker.pointer(weights.array)), _address(maker.stream())
+        return self._has_room(
+            lib.eplb_upload_weights_device(
+                self.session.context, pointer, length, weights.dtype, *weights.shape, stream, self.session.error
+            ),
+            maker,
+        )
+
+    def _solve(self, maker: Maker) -> bool:
+        session, stream = self.session, _address(maker.stream())
+        return self._has_room(
+            lib.eplb_solve_device(session.context, session.problem, session.options, stream, session.error), maker
+        )
+
+    def _has_room(self, status: int, maker: Maker) -> bool:
+        """Whether a call found enough memory reserved; then it is done."""
+        if status == STATUSES["invalid_state"]:
+            return False
+        check(status, self.session.error)
+        self.captured = self.captured or maker.capturing()
+        return True
+
+    def fetch(self, name: str, maker: Maker) -> Any:
+        """A map as an array of that library, filled in the order of its current stream."""
+        session = self.session
+        dtype = "float64" if name in _FLOAT_MAPS else "int64"
+        shape = session.shape(MAPS[name])
+        array = maker.empty(shape, dtype)
+        pointer, stream = _address(maker.pointer(array)), _address(maker.stream())
+        status = lib.eplb_fetch_map_device(
+            session.context, MAPS[name], DTYPES[dtype], pointer, math.prod(shape), stream, session.error
+        )
+        check(status, session.error)
+        self.captured = self.captured or maker.capturing()
+        return maker.deliver(array)
+
+
+def not_reserved(weights: DeviceWeights) -> Exception:
+    shape = "x".join(map(str, weights.shape))
+    return invalid_state(
+        f"nothing is reserved for weights {shape} solved so, and memory cannot be had while a graph is captured: make "
+        "the same call once before the capture, or Context.reserve(...)"
+    )
+
+
+def _address(value: int) -> Any:
+    return ffi.cast("void *", value)

@@ -1,0 +1,235 @@
+"""Run by test_emulation.py on a library with an emulated CUDA: contexts on devices."""
+
+import eplb
+import numpy as np
+import pytest
+from conftest import PAIRS
+from emulation_plugin import LARGE, PER_THREAD, SIZES, UNTOUCHED, check_plan, on_cpu, waits
+from eplb import _device_pool
+from eplb.sample import sample_weights
+
+
+@pytest.fixture
+def context():
+    with eplb.Context(device="cuda") as made:
+        yield made
+
+
+@pytest.mark.parametrize("strategy", eplb.strategies())
+def test_as_on_the_cpu(put, context, strategy):
+    weights = sample_weights(3, 64, 5)
+    plan = context.solve(put(weights), **LARGE, strategy=strategy)
+    plan.replica_slots  # noqa: B018 - asks for it before the device is waited for
+    context.synchronize()
+    expected = on_cpu(weights, **LARGE, strategy=strategy)
+    check_plan(plan, expected)
+    np.testing.assert_allclose(plan.report.imbalance, expected.imbalance, rtol=1e-12)
+    assert np.array_equal(plan.report.bound, expected.bound)
+    assert plan.report.strategy == strategy
+
+
+def test_nothing_waits(put, context, lazy):
+    weights = put(sample_weights(3, 64))
+    first = context.solve(weights, **LARGE)
+    context.synchronize()
+    before = waits(lazy)
+    plans = [context.solve(weights, **LARGE, seed=seed) for seed in range(3)]
+    loads = plans[-1].gpu_load
+    assert waits(lazy) == before
+    for array in (plans[-1].physical_to_logical, plans[-1].logical_to_physical, plans[-1].replica_count, loads):
+        assert (array.array == UNTOUCHED).all()
+    context.synchronize()
+    assert waits(lazy) > before
+    assert np.array_equal(plans[0].physical_to_logical.array, first.physical_to_logical.array)
+    np.testing.assert_allclose(loads.array, on_cpu(sample_weights(3, 64), **LARGE, seed=2).gpu_load, rtol=1e-12)
+
+
+DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtypes(put, context, dtype):
+    weights = np.array([[60, 56, 12, 12, 2, 1, 1, 1]] * 2, dtype)
+    plan = context.solve(put(weights), **SIZES)
+    plan.replica_slots  # noqa: B018
+    context.synchronize()
+    check_plan(plan, on_cpu(weights, **SIZES))
+
+
+def test_layouts_and_windows(put, context):
+    table = sample_weights(6, 64).astype(np.float32)
+    for weights in (table.reshape(2, 3, 64), table[::2], table[:, ::-1].copy()[:, ::2]):
+        plan = context.solve(put(weights), num_slots=80, num_gpus=16)
+        plan.replica_slots  # noqa: B018
+        context.synchronize()
+        check_plan(plan, on_cpu(weights, num_slots=80, num_gpus=16))
+
+
+def test_streams(device, context, lazy):
+    state, put = device
+    state.stream = PER_THREAD
+    plan = context.solve(put(np.array(PAIRS)), **SIZES)
+    assert (plan.replica_count.array == UNTOUCHED).all()
+    context.synchronize()
+    assert np.array_equal(plan.replica_count.array, on_cpu(PAIRS, **SIZES).replica_count)
+    for stream in (0, PER_THREAD):
+        state.stream = stream
+        eplb.rebalance_experts(put(np.array(PAIRS)), 16, 1, 1, 8)
+    assert len(_device_pool._own_pool().kept) == 2
+
+
+def test_late_error(put, context):
+    weights = sample_weights(4, 64).astype(float)
+    weights[2, 7], weights[1, 9] = np.nan, -1
+    plan = context.solve(put(weights), **LARGE)
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 1, expert 9\] is negative"):
+        context.synchronize()
+    context.synchronize()
+    weights[1:3] = 0
+    assert np.array_equal(plan.physical_to_logical.array, on_cpu(weights, **LARGE).physical_to_logical)
+    # The context goes on.
+    context.solve(put(weights), **LARGE)
+    context.synchronize()
+
+
+def test_late_error_of_a_report(put, context):
+    plan = context.solve(put(np.array([[np.inf] + [1.0] * 7])), **SIZES)
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 0, expert 0\] is infinite"):
+        plan.report  # noqa: B018
+    assert plan.report.imbalance_mean == 1
+
+
+def test_errors_that_sizes_make_come_at_once(put, context):
+    weights = put(np.array(PAIRS))
+    for call in (
+        lambda: context.solve(weights, num_slots=17, num_gpus=8),
+        lambda: eplb.rebalance_experts(weights, 17, 1, 1, 8),
+    ):
+        with pytest.raises(eplb.InvalidArgument, match="17, must be a multiple"):
+            call()
+    with pytest.raises(eplb.InvalidArgument, match="must be at least 1"):
+        context.solve(put(np.ones((0, 8))), **SIZES)
+
+
+def test_late_error_stays_with_its_weights(put, context):
+    """A report comes with every solve of the host's weights, and it tells nothing of others."""
+    context.solve(put(np.array([[np.nan] + [1.0] * 7])), **SIZES)
+    plan = context.solve(PAIRS, **SIZES)
+    assert np.array_equal(plan.physical_to_logical, on_cpu(PAIRS, **SIZES).physical_to_logical)
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 0, expert 0\] is NaN"):
+        context.synchronize()
+    context.synchronize()
+
+
+def test_uint64_above_int64(put, context):
+    context.solve(put(np.array([[1, 2**63]], np.uint64)), num_slots=2, num_gpus=2)
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 0, expert 1\]"):
+        context.synchronize()
+
+
+def test_wrong_device(put, context):
+    text = r"weights is on cuda:1, but the context is on cuda:0: make it with Context\(device='cuda:1'\)"
+    with pytest.raises(eplb.InvalidArgument, match=text):
+        context.solve(put(np.array(PAIRS), 1), **SIZES)
+    with eplb.Context() as host, pytest.raises(eplb.InvalidArgument, match="the context is on the CPU"):
+        host.solve(put(np.array(PAIRS)), **SIZES)
+
+
+def test_second_device(put):
+    expected = on_cpu(PAIRS, **SIZES)
+    with eplb.Context(device="cuda:1") as context:
+        plan = context.solve(put(np.array(PAIRS), 1), **SIZES)
+        context.synchronize()
+    result = eplb.rebalance_experts(put(np.array(PAIRS), 1), 16, 1, 1, 8)
+    eplb.synchronize("cuda:1")
+    for given in (plan.physical_to_logical, result[0]):
+        assert np.array_equal(given.array, expected.physical_to_logical)
+
+
+def test_host_arrays(context):
+    weights = sample_weights(3, 64)
+    plan, expected = context.solve(weights, **LARGE), on_cpu(weights, **LARGE)
+    assert np.array_equal(plan.physical_to_logical, expected.physical_to_logical)
+    assert np.array_equal(plan.gpu_load, expected.gpu_load)
+    with pytest.raises(eplb.InvalidWeight):
+        context.solve([[np.nan, 1]], num_slots=2, num_gpus=2)
+
+
+def test_host_and_device_in_turn(put, context):
+    weights, other = sample_weights(3, 64, 1), sample_weights(3, 64, 2)
+    context.solve(put(weights), **LARGE)
+    plan = context.solve(other, **LARGE)
+    assert np.array_equal(plan.physical_to_logical, on_cpu(other, **LARGE).physical_to_logical)
+    # None takes the last ones, wherever they were.
+    assert isinstance(context.solve(None, **LARGE).physical_to_logical, np.ndarray)
+    context.solve(put(weights), **LARGE)
+    again = context.solve(None, **LARGE, seed=3)
+    context.synchronize()
+    assert np.array_equal(again.physical_to_logical.array, on_cpu(weights, **LARGE, seed=3).physical_to_logical)
+
+
+def test_one_upload_serves_many_solves(put, context):
+    weights = sample_weights(3, 64)
+    array = weights.copy()
+    context.upload(put(array))
+    plans = {}
+    for strategy in ("greedy", "best", "hybrid_init"):
+        plans[strategy] = context.solve(None, **LARGE, strategy=strategy)
+        plans[strategy].replica_slots  # noqa: B018
+        context.synchronize()
+        # The context has its own copy.
+        array[:] = 1
+    for strategy, plan in plans.items():
+        check_plan(plan, on_cpu(weights, **LARGE, strategy=strategy))
+
+
+def test_weights_that_are_gone(put, context):
+    context.solve(put(np.array(PAIRS)), **SIZES)
+    with pytest.raises(eplb.InvalidState, match="upload"):
+        context.solve(None, num_slots=800, num_gpus=8, strategy="hybrid_init")
+
+
+def test_reserve(put, context, lazy):
+    context.reserve((3, 64), **LARGE, dtype="int64")
+    allocations, before = lazy.emulation_count(b"allocations"), waits(lazy)
+    for experts in (64, 32):
+        context.solve(put(sample_weights(3, experts)), **{**LARGE, "num_slots": experts + 16})
+    assert lazy.emulation_count(b"allocations") == allocations
+    assert waits(lazy) == before
+    # More than that is reserved by itself, and waits.
+    context.solve(put(sample_weights(6, 64)), **LARGE)
+    assert lazy.emulation_count(b"allocations") > allocations
+
+
+def test_plan_outlives_its_context(put):
+    with eplb.Context(device="cuda") as context:
+        plan = context.solve(put(np.array(PAIRS)), **SIZES)
+    # Closing has waited.
+    assert np.array_equal(plan.physical_to_logical.array, on_cpu(PAIRS, **SIZES).physical_to_logical)
+    assert "DevicePlan" in repr(plan)
+    with pytest.raises(eplb.InvalidState, match="closed"):
+        plan.report  # noqa: B018
+
+
+def test_plan_after_another_solve(put, context):
+    plan = context.solve(put(np.array(PAIRS)), **SIZES)
+    report = plan.report
+    later = context.solve(put(np.array(PAIRS)), **SIZES)
+    assert plan.report is report
+    with pytest.raises(eplb.InvalidState, match="gpu_load of a placement on a device is there until"):
+        plan.gpu_load  # noqa: B018
+    assert later.report.imbalance_mean == report.imbalance_mean
+
+
+def test_evaluate(put, context):
+    weights = sample_weights(3, 64)
+    plan = context.solve(put(weights), **LARGE)
+    expected = on_cpu(weights, **LARGE)
+    context.synchronize()
+    report = context.evaluate(plan.physical_to_logical)
+    np.testing.assert_allclose(report.gap, expected.report.gap, rtol=1e-9)
+    again = context.evaluate(plan.physical_to_logical, put(weights))
+    np.testing.assert_allclose(again.gap, expected.report.gap, rtol=1e-9)
+    context.upload(put(weights))
+    with pytest.raises(eplb.InvalidState):
+        context.evaluate(expected.physical_to_logical)

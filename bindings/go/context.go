@@ -48,7 +48,7 @@ type Context struct {
 }
 
 // NewContext makes a context. Close it when it is no longer needed; one that is forgotten is freed some time after the
-// garbage collector finds it.
+// garbage collector finds it, which knows nothing of CUDA graphs that still need its memory.
 //
 // Errors: ErrInvalidArgument for options that cannot be; ErrNotBuilt, ErrNoDriver or ErrNoDevice, all of them also
 // ErrUnavailable, for a device that cannot be had.
@@ -120,7 +120,7 @@ func (c *Context) Upload(weights Weights) error {
 }
 
 func (c *Context) upload(weights Weights) error {
-	status := c.library.call.UploadWeights(c.handle, weights.data, int64(weights.length), weights.dtype,
+	status := c.library.call.UploadWeights(c.handle, weights.data, int64(weights.length), int32(weights.dtype),
 		int64(weights.windows), int64(weights.layers), int64(weights.experts), &c.err)
 	if status == 0 {
 		c.layers = weights.layers
@@ -131,7 +131,8 @@ func (c *Context) upload(weights Weights) error {
 // Solve uploads weights, computes a placement and fetches it. Loops that need one map only, or several solves of the same
 // weights, take Upload, SolveUploaded and FetchInts instead.
 //
-// Errors: those of Upload and SolveUploaded. The weights stay uploaded if it is the solve that is refused.
+// Errors: those of Upload and SolveUploaded. The weights stay uploaded if it is the solve that is refused. As it fetches a
+// report, it may tell the late error of an earlier device call; see Synchronize.
 func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) (*Placement, error) {
 	if err := c.acquire(); err != nil {
 		return nil, err

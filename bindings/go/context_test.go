@@ -260,6 +260,12 @@ func everyCall(c *Context) map[string]error {
 	_, all["Evaluate"] = c.Evaluate(pairsProblem, naive)
 	_, all["FetchInts"] = c.FetchInts(MapReplicaCount, nil)
 	_, all["FetchFloats"] = c.FetchFloats(MapBound, nil)
+	_, all["MapShape"] = c.MapShape(MapBound)
+	all["Synchronize"] = c.Synchronize()
+	all["Reserve"] = c.Reserve(Float32, pairsShape, pairsProblem, SolveOptions{})
+	for name, err := range everyDeviceCall(c) {
+		all[name] = err
+	}
 	return all
 }
 

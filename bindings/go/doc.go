@@ -30,8 +30,17 @@
 // is refused with [ErrInvalidState]. Use one for each goroutine; different contexts are independent. A [Library] is free
 // for all. Equal weights, problem and options give equal placements, bit for bit, on every machine and thread count.
 //
+// # CUDA
+//
+// A context made with ContextOptions{Device: "cuda"}, or "cuda:1", works on that device and gives the same placements. All
+// calls take it as they take one on the CPU, and return finished. Three more take device memory and a stream, are queued
+// there and return at once: [Context.UploadWeightsDevice], [Context.SolveDevice] and [Context.FetchMapDevice], after
+// [Context.Reserve] has got the memory. What is wrong with weights on a device is told late, by [Context.Synchronize] or
+// [Context.Report] only. This package allocates no device memory and makes no streams: both come as numbers, from whatever
+// the program uses CUDA with. CUDA's own current device belongs to a thread: calls here leave it as it was, and do not go by
+// it.
+//
 // # What is not wrapped
 //
-// The C functions on device memory and streams (eplb_..._device, eplb_context_reserve, eplb_context_synchronize), and
 // eplb_device_count, whose answer [Library.Backends] gives.
 package eplb

@@ -12,7 +12,7 @@ type Status int32
 // The kinds of errors; errors.Is(err, ErrInvalidWeight) asks for one.
 const (
 	ErrInvalidArgument   Status = 1  // the caller's: a shape, size or name that cannot be
-	ErrInvalidState      Status = 2  // the caller's: the wrong order of calls, two calls at once, after Close
+	ErrInvalidState      Status = 2  // the caller's: the wrong order of calls, more than was reserved, two calls at once, after Close
 	ErrInvalidWeight     Status = 3  // the data's: NaN, infinite, negative, or a sum that is out of range
 	ErrInvalidPlacement  Status = 4  // the data's: Evaluate was given something that is no placement
 	ErrUnavailable       Status = 10 // this version has no such strategy or option; also true of the next three

@@ -65,6 +65,43 @@ func ExampleContext_SolveUploaded() {
 	// best 6
 }
 
+// A solve of weights that lie on a device, queued on a stream: nothing waits but Synchronize.
+func ExampleContext_SolveDevice() {
+	library, err := eplb.Load("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	context, err := library.NewContext(eplb.ContextOptions{Device: "cuda"})
+	if err != nil {
+		log.Fatal(err) // says why there is no CUDA
+	}
+	defer context.Close()
+
+	// From what the program uses CUDA with: a cudaStream_t, and what cudaMalloc gave for 58 x 256 floats and 58 x 288 ints.
+	var stream eplb.Stream
+	var tokens, experts eplb.DevicePointer
+
+	shape := eplb.WeightShape{Layers: 58, Experts: 256}
+	problem, options := eplb.Problem{NumSlots: 288, NumGPUs: 32}, eplb.SolveOptions{}
+	if err := context.Reserve(eplb.Float32, shape, problem, options); err != nil { // once
+		log.Fatal(err)
+	}
+	weights := eplb.DeviceArray{Pointer: tokens, Length: 58 * 256, DType: eplb.Float32}
+	if err := context.UploadWeightsDevice(weights, shape, stream); err != nil {
+		log.Fatal(err)
+	}
+	if err := context.SolveDevice(problem, options, stream); err != nil {
+		log.Fatal(err)
+	}
+	placement := eplb.DeviceArray{Pointer: experts, Length: 58 * 288, DType: eplb.Int32}
+	if err := context.FetchMapDevice(eplb.MapPhysicalToLogical, placement, stream); err != nil {
+		log.Fatal(err)
+	}
+	if err := context.Synchronize(); errors.Is(err, eplb.ErrInvalidWeight) {
+		fmt.Println(err) // which weight is bad: its layer was solved as a layer of zeros
+	}
+}
+
 func ExampleContext_Evaluate() {
 	library, err := eplb.Load("")
 	if err != nil {

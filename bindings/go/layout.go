@@ -63,19 +63,11 @@ type cBackend struct {
 	RuntimeVersion int32
 }
 
-// Values of eplb_dtype.
-const (
-	cFloat32 int32 = iota
-	cFloat64
-	cInt32
-	cInt64
-)
-
 // cHandle is an eplb_context *, which Go's garbage collector has no business with.
 type cHandle uintptr
 
-// functions of the library; the tag is the name in C. No argument is kept by C after a call, and purego keeps all of them
-// alive until it returns.
+// functions of the library; the tag is the name in C. C keeps no pointer to Go's memory after a call, and purego keeps all
+// of it alive until it returns.
 type functions struct {
 	AbiVersion    func() int32              `c:"eplb_abi_version"`
 	VersionString func() string             `c:"eplb_version_string"`
@@ -92,6 +84,9 @@ type functions struct {
 
 	ContextCreate  func(context *cHandle, options *cContextOptions, err *cError) int32 `c:"eplb_context_create"`
 	ContextDestroy func(context cHandle)                                               `c:"eplb_context_destroy"`
+	Synchronize    func(context cHandle, err *cError) int32                            `c:"eplb_context_synchronize"`
+	Reserve        func(context cHandle, dtype int32, numWindows, numLayers, numExperts int64, problem *cProblem,
+		options *cSolveOptions, err *cError) int32 `c:"eplb_context_reserve"`
 
 	UploadWeights func(context cHandle, weights unsafe.Pointer, weightsLength int64, dtype int32,
 		numWindows, numLayers, numExperts int64, err *cError) int32 `c:"eplb_upload_weights"`
@@ -100,6 +95,13 @@ type functions struct {
 		err *cError) int32 `c:"eplb_map_shape"`
 	FetchMap func(context cHandle, which, dtype int32, buffer unsafe.Pointer, length int64,
 		err *cError) int32 `c:"eplb_fetch_map"`
+
+	UploadWeightsDevice func(context cHandle, weights DevicePointer, weightsLength int64, dtype int32,
+		numWindows, numLayers, numExperts int64, stream Stream, err *cError) int32 `c:"eplb_upload_weights_device"`
+	SolveDevice func(context cHandle, problem *cProblem, options *cSolveOptions, stream Stream,
+		err *cError) int32 `c:"eplb_solve_device"`
+	FetchMapDevice func(context cHandle, which, dtype int32, buffer DevicePointer, length int64, stream Stream,
+		err *cError) int32 `c:"eplb_fetch_map_device"`
 
 	FetchReport func(context cHandle, report *cReport, err *cError) int32 `c:"eplb_fetch_report"`
 	Evaluate    func(context cHandle, problem *cProblem, placement unsafe.Pointer, placementLength int64, dtype int32,

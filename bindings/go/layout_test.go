@@ -25,18 +25,13 @@ var layouts = map[string]reflect.Type{
 
 // What is in the header and not here, and why.
 var notWrapped = map[string]string{
-	"eplb_device_count":          "the number of names that eplb_device_name has",
-	"eplb_context_reserve":       "prepares device calls",
-	"eplb_context_synchronize":   "waits for device calls",
-	"eplb_upload_weights_device": "device memory",
-	"eplb_solve_device":          "device memory",
-	"eplb_fetch_map_device":      "device memory",
+	"eplb_device_count": "the number of names that eplb_device_name has",
 }
 
 // constants by their names in C, without the prefix EPLB_.
 func constants() map[string]int32 {
 	all := map[string]int32{
-		"FLOAT32": cFloat32, "FLOAT64": cFloat64, "INT32": cInt32, "INT64": cInt64,
+		"FLOAT32": int32(Float32), "FLOAT64": int32(Float64), "INT32": int32(Int32), "INT64": int32(Int64),
 		"MAP_PHYSICAL_TO_LOGICAL": int32(MapPhysicalToLogical), "MAP_LOGICAL_TO_PHYSICAL": int32(MapLogicalToPhysical),
 		"MAP_REPLICA_COUNT": int32(MapReplicaCount), "MAP_REPLICA_SLOTS": int32(MapReplicaSlots),
 		"MAP_DUPLICATES": int32(MapDuplicates), "MAP_GPU_LOAD": int32(MapGPULoad),
@@ -170,7 +165,7 @@ func inC(parameter reflect.Type) string {
 		return "double"
 	case reflect.TypeFor[byte]():
 		return "char"
-	case reflect.TypeFor[unsafe.Pointer]():
+	case reflect.TypeFor[unsafe.Pointer](), reflect.TypeFor[DevicePointer](), reflect.TypeFor[Stream]():
 		return "void*"
 	case reflect.TypeFor[cHandle]():
 		return "eplb_context*"

@@ -56,7 +56,7 @@ func fetch[T int32 | int64 | float64](c *Context, which int32, dst []T) ([]T, er
 	}
 	filled = filled[:length]
 	buffer := unsafe.Pointer(unsafe.SliceData(filled))
-	status := c.library.call.FetchMap(c.handle, which, dtypeOf[T](), buffer, int64(length), &c.err)
+	status := c.library.call.FetchMap(c.handle, which, int32(dtypeOf[T]()), buffer, int64(length), &c.err)
 	if status != 0 {
 		return dst, c.err.check(status)
 	}

@@ -14,7 +14,7 @@ type Placement struct {
 
 // Placement fetches the solved plan with all its maps.
 //
-// Errors: ErrInvalidState before a solve.
+// Errors: ErrInvalidState before a solve; as it fetches a report, the late errors of device calls, see Synchronize.
 func (c *Context) Placement() (*Placement, error) {
 	if err := c.acquire(); err != nil {
 		return nil, err

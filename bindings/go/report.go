@@ -31,7 +31,7 @@ type Report struct {
 // Report tells how good the solved plan is. Loads are computed anew in float64 from the original weights; bounds are
 // computed here, outside the time of a solve.
 //
-// Errors: ErrInvalidState before a solve.
+// Errors: ErrInvalidState before a solve; once, the late errors of device calls, see Synchronize.
 func (c *Context) Report() (Report, error) {
 	if err := c.acquire(); err != nil {
 		return Report{}, err
@@ -76,7 +76,7 @@ func (c *Context) Evaluate(problem Problem, physicalToLogical []int32) (Report, 
 	// One to spare, so that there is a first element to point at before an upload, when there are no layers yet.
 	imbalance, bound, duplicates := make([]float64, c.layers+1), make([]float64, c.layers+1), make([]int64, c.layers+1)
 	placement := unsafe.Pointer(unsafe.SliceData(physicalToLogical))
-	status := c.library.call.Evaluate(c.handle, &c.problem, placement, int64(len(physicalToLogical)), cInt32,
+	status := c.library.call.Evaluate(c.handle, &c.problem, placement, int64(len(physicalToLogical)), int32(Int32),
 		&c.report, &imbalance[0], &bound[0], &duplicates[0], int64(c.layers), &c.err)
 	if status != 0 {
 		return Report{}, c.err.check(status)

@@ -147,7 +147,8 @@ func TestCloseAmongCalls(t *testing.T) {
 				context.Close()
 			}
 			for name, err := range everyCall(context) {
-				if err != nil && !errors.Is(err, ErrInvalidState) {
+				ofTheCPU := strings.HasSuffix(name, "Device") && errors.Is(err, ErrInvalidArgument)
+				if err != nil && !errors.Is(err, ErrInvalidState) && !ofTheCPU {
 					t.Errorf("%s: %v", name, err)
 				}
 			}

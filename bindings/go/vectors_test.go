@@ -69,7 +69,7 @@ func inputOf[T Number](values []T, shape [3]int, problem Problem, options SolveO
 			rounded += float64(value)
 		}
 		sums[i] = rounded
-		if dtypeOf[T]() == cInt32 || dtypeOf[T]() == cInt64 {
+		if dtypeOf[T]() == Int32 || dtypeOf[T]() == Int64 {
 			sums[i] = float64(exact)
 		}
 	}

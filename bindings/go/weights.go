@@ -16,7 +16,7 @@ type Number interface {
 type Weights struct {
 	data                     unsafe.Pointer // the slice's first element; keeps the array alive
 	length                   int
-	dtype                    int32
+	dtype                    DType
 	windows, layers, experts int
 }
 
@@ -31,15 +31,15 @@ func NewWindows[T Number](values []T, windows, layers, experts int) Weights {
 	return Weights{unsafe.Pointer(unsafe.SliceData(values)), len(values), dtypeOf[T](), windows, layers, experts}
 }
 
-func dtypeOf[T Number]() int32 {
+func dtypeOf[T Number]() DType {
 	switch kind := reflect.TypeFor[T]().Kind(); {
 	case kind == reflect.Float32:
-		return cFloat32
+		return Float32
 	case kind == reflect.Float64:
-		return cFloat64
+		return Float64
 	case reflect.TypeFor[T]().Size() == 4:
-		return cInt32
+		return Int32
 	default:
-		return cInt64
+		return Int64
 	}
 }

@@ -38,9 +38,9 @@ template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, co
   const int first =
       count == s.stride ? 0 : kPairBlock * below(search.chance(team, search.draws++), s.stride / kPairBlock);
   search.spent += 1 + int64_t{pairs} * pairs * count / 4096;
-  team.single([&] {
-    for (int a = 0, x = 0; a < k; ++a)
-      for (int b = a + 1; b < k; ++b) search.twice[x++] = 2 * (s.held[a * s.stride + h] + s.held[b * s.stride + h]);
+  team.for_each(k * k, [&](int i) {
+    const int a = i / k, b = i % k, x = a * (2 * k - a - 1) / 2 + b - a - 1;  // of (a, b) among the pairs
+    if (a < b) search.twice[x] = 2 * (s.held[a * s.stride + h] + s.held[b * s.stride + h]);
   });
   PairExchange best{2 * e.most, -1, 0, 0, 0, 0};
   for (int z = 0; z < count; z += kPairBlock) {

@@ -121,11 +121,20 @@ template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int 
   });
 }
 
-// If slot k of GPU g holds a duplicate, it changes places with the position that leaves the least larger load and makes no
-// other, or is one itself (ties: lowest position); true if that was possible. Each time there is one duplicate less.
-template <class Team> EPLB_FN bool repair(Team& team, const Placement& s, int g, int k) {
-  const int p = s.item[g * s.p.places + k], e = s.p.expert[p];
-  if (s.p.count[e] == 1 || slot_of_expert(team, s, g, e) >= k) return false;
+// Does a lower slot of the GPU hold a replica of the same expert?
+EPLB_FN bool is_duplicate(const Placement& s, int slot) {
+  const int e = s.p.expert[s.item[slot]];
+  if (s.p.count[e] == 1) return false;
+  const int from = s.p.first[e], to = from + s.p.count[e];
+  for (int other = slot - slot % s.p.places; other < slot; ++other)
+    if (s.item[other] >= from && s.item[other] < to) return true;
+  return false;
+}
+
+// A duplicate changes places with the position that leaves the least larger load and makes no other, or is one itself (ties:
+// lowest position); true if that was possible. Each time there is one duplicate less.
+template <class Team> EPLB_FN bool repair(Team& team, const Placement& s, int slot) {
+  const int p = s.item[slot], e = s.p.expert[p], g = slot / s.p.places;
   auto value = [&](int q) {
     const int h = s.gpu[q], d = s.p.size[p] - s.p.size[q];
     const bool fits = h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
@@ -155,10 +164,11 @@ template <class Number, class Team> EPLB_FN void start(Team& team, const Placeme
   settle(team, s);
   if (s.p.slots == s.p.experts) return;
   if (s.p.places > (s.p.experts < s.p.places ? kRepairPlacesOfFew : kRepairPlaces)) return;
-  for (int g = 0; g < s.p.gpus; ++g)
-    for (int k = 1; k < s.p.places; ++k)
-      while (repair(team, s, g, k)) {
-      }
+  auto next = [&](int from) {
+    return from + team.find_of(s.p.slots - from, [&](int i) { return is_duplicate(s, from + i); });
+  };
+  for (int slot = next(0); slot < s.p.slots; slot = next(slot))
+    if (!repair(team, s, slot)) ++slot;
 }
 
 EPLB_STAGE_END

@@ -23,6 +23,18 @@ EPLB_FN auto swap_value(const Search& search, const Ends& e, int p) {
   };
 }
 
+// The first position from `from` on whose size is below `mine`.
+EPLB_FN int first_smaller(View<int> size, int from, int to, int mine) {
+  while (from < to) {
+    const int middle = from + (to - from) / 2;
+    if (size[middle] < mine)
+      to = middle;
+    else
+      from = middle + 1;
+  }
+  return to;
+}
+
 // The least (value, slot of h, position q) over positions p on the heaviest GPU h and strictly smaller q on others, with a
 // value below most + (most - least): worsening is allowed. Exchanges that would make a duplicate are not looked at here.
 //
@@ -31,18 +43,17 @@ template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, 
   const Placement& s = search.now;
   const View<int> size = s.p.size;
   const int limit = e.most + (e.most - e.least);
-  auto found = team.above(-limit);
-  for (int k = 0; k < s.p.places; ++k) {
-    const int p = s.item[e.heaviest * s.p.places + k], expert = s.p.expert[p], mine = size[p];
+  const View<int> items = s.item.from(e.heaviest * s.p.places);
+  const Found found = team.found(s.p.places, -limit, [&](int k) {
+    const int p = items[k], expert = s.p.expert[p], mine = size[p];
     const int cap = search.until[p] > search.step ? less(limit, search.best) : limit, floor = mine - (cap - e.least);
     int from = s.p.first[expert] + s.p.count[expert];
-    if (EPLB_RARELY(size[from] == mine)) from = team.find(from, s.p.slots, [=](auto q) { return size[q] < mine; });
-    team.raise(
-        found, from, s.p.slots, k, [&](int q) { return size[q] > floor; }, swap_value(search, e, p));
-  }
-  const Found swap = team.found(found);
-  if (swap.value == -limit) return {kNever, 0, 0};
-  return {-swap.value, s.item[e.heaviest * s.p.places + swap.tag], swap.index};
+    if (EPLB_RARELY(size[from] == mine)) from = first_smaller(size, from, s.p.slots, mine);
+    return stretch_of(
+        from, s.p.slots, [=](int q) { return size[q] > floor; }, swap_value(search, e, p));
+  });
+  if (found.value == -limit) return {kNever, 0, 0};
+  return {-found.value, items[found.stretch], found.index};
 }
 
 // The same with duplicates left out one by one: where the least of all would make one, which is rare.

@@ -54,22 +54,18 @@ template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, b
   const int heaviest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
   const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
   const int h = team.find(0, p.packs, [=](auto g) { return p.load[g] == heaviest; });
-  auto score = [=](int i) {
-    return [=, mine = p.size[i]](auto s) {
-      const auto d = mine - p.size[s];
-      return less(d, heaviest - p.beside[s] - d);
-    };
-  };
-  auto best = team.above(0);
-  for (int k = 0; k < p.places; ++k) {
-    const int i = p.at[h * p.places + k];
+  const Found found = team.found(p.places, 0, [&](int k) {
+    const int i = p.at[h * p.places + k], mine = p.size[i];
     const Window w = window(p, i, heaviest - lightest, sorted);
-    team.raise(
-        best, w.from, p.items, i, [&](int s) { return p.size[s] > w.floor; }, score(i));
-  }
-  const Found found = team.found(best);
+    return stretch_of(
+        w.from, p.items, [=, size = p.size](int s) { return size[s] > w.floor; },
+        [=, size = p.size, beside = p.beside](auto s) {
+          const auto d = mine - size[s];
+          return less(d, heaviest - beside[s] - d);
+        });
+  });
   if (found.value == 0) return false;
-  exchange(team, p, found.tag, found.index, true);
+  exchange(team, p, p.at[h * p.places + found.stretch], found.index, true);
   return true;
 }
 

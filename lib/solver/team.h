@@ -24,11 +24,11 @@
 //                                the same from keys of 0 on, where the new key is Number::add(key, amount(int step)), or kNever
 //                                if f(step, i, key) returns true; amounts do not grow with the step. Runs of apart(step)
 //                                steps get different i: none is served twice before all have been. keys: n, held: 2n
-//   best = team.above(floor); team.raise(best, from, to, tag, go_on, f); team.found(best)
-//                                the largest f(auto i) above floor of several stretches, each with its own tag (an int, from
-//                                stretch to stretch larger), reduced once; the least tag of a stretch that has it, and the
-//                                lowest i there; value = floor if there is none. A stretch may end where go_on(int i) is
-//                                false, or up to kAhead elements later, beyond `to` too: f must be harmless there
+//   team.found(n, floor, stretch)
+//                                the largest value above floor in n stretches of an array: stretch(int k) -> Stretch has the
+//                                value(auto i) from `from` on to `to`, or less far: it may end where go_on(int i) is false, or
+//                                up to kAhead elements later, beyond `to` too, so value must be harmless there. Gives the
+//                                least k that has it, and the lowest i there; value = floor if there is none
 //   team.single(f)               f() once, by one lane
 //   team.barrier()               what was written before is seen by all lanes after
 //
@@ -80,8 +80,16 @@ struct Range {
   int least, most, first_most;
 };
 struct Found {
-  int value, tag, index;
+  int value, stretch, index;
 };
+template <class GoOn, class Value> struct Stretch {
+  int from, to;
+  GoOn go_on;
+  Value value;
+};
+template <class GoOn, class Value> EPLB_FN Stretch<GoOn, Value> stretch_of(int from, int to, GoOn go_on, Value value) {
+  return {from, to, go_on, value};
+}
 
 template <class Key> struct Never;
 template <> struct Never<int> { static constexpr int key = kNever; };

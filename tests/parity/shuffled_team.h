@@ -129,26 +129,21 @@ class ShuffledTeam {
     const int largest = most(0, to, body);
     return {least(0, to, body), largest, find(0, to, [&](int i) { return body(i) == largest; })};
   }
-  using Best = std::array<solver::Found, kLanes>;
-  static Best above(int floor) {
-    Best best;
-    best.fill({floor, -1, kNever});
-    return best;
-  }
-  template <class GoOn, class Body> void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
-    for (int chunk = from; chunk < to; chunk += kLanes) {
-      for (const int lane : shuffled_lanes()) {
-        if (chunk + lane >= to) continue;
-        const int x = body(chunk + lane);
-        solver::Found& own = best[lane];
-        if (x > own.value) own = {x, tag, chunk + lane};
+  // A few lanes to a stretch; each lane keeps its own.
+  template <class Stretches> solver::Found found(int n, int floor, Stretches stretches) {
+    constexpr int kTogether = 8;
+    std::array<solver::Found, kLanes> best;
+    best.fill({floor, kNever, kNever});
+    for (const int lane : shuffled_lanes())
+      for (int k = lane / kTogether; k < n; k += kLanes / kTogether) {
+        const auto s = stretches(k);
+        for (int i = s.from + lane % kTogether; i < s.to && s.go_on(i); i += kTogether) {
+          const int x = s.value(i);
+          if (x > best[lane].value) best[lane] = {x, k, i};
+        }
       }
-      if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
-    }
-  }
-  static solver::Found found(const Best& best) {
     return *std::min_element(best.begin(), best.end(), [](const solver::Found& a, const solver::Found& b) {
-      return std::tuple(-a.value, a.tag, a.index) < std::tuple(-b.value, b.tag, b.index);
+      return std::tuple(-a.value, a.stretch, a.index) < std::tuple(-b.value, b.stretch, b.index);
     });
   }
 

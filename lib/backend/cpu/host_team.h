@@ -104,30 +104,28 @@ class HostTeam {
                   [&](int, int index) { range.first_most = less(range.first_most, index); });
     return range;
   }
-  struct Best {
-    Accumulator value, tag, index;
-  };
-  static Best above(int floor) { return {floor, -1, kNever}; }
-  template <class GoOn, class Body> void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) const {
-    constexpr int kLook = 16;  // how often to look for the end, which a processor cannot predict
-    const Accumulator mine = tag;
-    for (int i = from; i < to; i += kLook) {
-      for (int v = 0; v < kLook; v += kLanes) {
-        const Accumulator x = body(index_at(i + v));
-        const auto better = x > best.value;
-        best.tag = choose(better, mine, best.tag);
-        best.index = choose(better, indices_from(i + v), best.index);
-        best.value = more(best.value, x);
+  template <class Stretches> Found found(int n, int floor, Stretches stretches) const {
+    Accumulator value = floor, stretch = -1, index = kNever;
+    for (int k = 0; k < n; ++k) {
+      constexpr int kLook = 16;  // how often to look for the end, which a processor cannot predict
+      const auto s = stretches(k);
+      const Accumulator mine = k;
+      for (int i = s.from; i < s.to; i += kLook) {
+        for (int v = 0; v < kLook; v += kLanes) {
+          const Accumulator x = s.value(index_at(i + v));
+          const auto better = x > value;
+          stretch = choose(better, mine, stretch);
+          index = choose(better, indices_from(i + v), index);
+          value = more(value, x);
+        }
+        if (!s.go_on(i + kLook - 1)) break;
       }
-      if (!go_on(i + kLook - 1)) return;
     }
-  }
-  static Found found(const Best& best) {
-    Found found{maximum(best.value), kNever, kNever};
-    for_each_true(best.value == Accumulator(found.value), best.tag, best.index, [&](int tag, int index) {
-      const bool first = tag < found.tag || (tag == found.tag && index < found.index);
-      found.tag = first ? tag : found.tag;
-      found.index = first ? index : found.index;
+    Found found{maximum(value), kNever, kNever};
+    for_each_true(value == Accumulator(found.value), stretch, index, [&](int k, int i) {
+      const bool first = k < found.stretch || (k == found.stretch && i < found.index);
+      found.stretch = first ? k : found.stretch;
+      found.index = first ? i : found.index;
     });
     return found;
   }

@@ -152,24 +152,23 @@ class CudaTeam {
     with(FillKeys<MemoryKeys>{{n, keys}});
   }
 
-  using Best = Found;
-  __device__ static Best above(int floor) { return {floor, -1, kNever}; }
-  template <class GoOn, class Body>
-  __device__ void raise(Best& best, int from, int to, int tag, GoOn go_on, Body body) {
+  // Eight lanes to a stretch: most are short, and what comes before the first value of one is a chain of loads.
+  template <class Stretches> __device__ Found found(int n, int floor, Stretches stretches) {
+    constexpr int kTogether = 8;
+    Found own{floor, kNever, kNever};
 #pragma unroll 1
-    for (int chunk = from; chunk < to; chunk += kLanes) {
-      if (chunk + lane_ < to) {
-        const int x = body(chunk + lane_);
-        if (x > best.value) best = {x, tag, chunk + lane_};
+    for (int k = lane_ / kTogether; k < n; k += kLanes / kTogether) {
+      const auto s = stretches(k);
+#pragma unroll 1
+      for (int i = s.from + lane_ % kTogether; i < s.to && s.go_on(i); i += kTogether) {
+        const int x = s.value(i);
+        if (x > own.value) own = {x, k, i};
       }
-      if (chunk + kLanes - 1 < to && !go_on(chunk + kLanes - 1)) return;
     }
-  }
-  __device__ static Best found(const Best& own) {
     const int value = __reduce_max_sync(kAllLanes, own.value);
-    const int tag = __reduce_min_sync(kAllLanes, own.value == value ? own.tag : kNever);
-    return {value, tag,
-            in_step(__reduce_min_sync(kAllLanes, own.value == value && own.tag == tag ? own.index : kNever))};
+    const int stretch = __reduce_min_sync(kAllLanes, own.value == value ? own.stretch : kNever);
+    const bool mine = own.value == value && own.stretch == stretch;
+    return {value, stretch, in_step(__reduce_min_sync(kAllLanes, mine ? own.index : kNever))};
   }
 
   template <class Body> __device__ void single(Body body) {

@@ -90,7 +90,9 @@ RoomSizes RoomSizes::at_least(const RoomSizes& other) const {
 
 Room::Room(const RoomSizes& sizes, cudaStream_t stream) : sizes_(sizes), block_(kFaultBytes + sizes.total()) {
   check(cudaMemsetAsync(block_.data(), 0xff, kFaultBytes, stream), "cudaMemsetAsync");  // kNoFault
-  check(cudaMemsetAsync(at(kFaultBytes), 0, static_cast<size_t>(sizes.counters), stream), "cudaMemsetAsync");
+  // Weights and plan too: a map that is fetched before its solve, on streams without an order, is nonsense but harmless.
+  check(cudaMemsetAsync(at(kFaultBytes), 0, static_cast<size_t>(sizes.counters + sizes.weights + sizes.plan), stream),
+        "cudaMemsetAsync");
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 

@@ -19,12 +19,12 @@ const std::vector<Candidate>& all_candidates() {
   return candidates;
 }
 
-Subject::Subject(const Candidate& candidate, const Trace& trace, Shape shape)
+Subject::Subject(const Candidate& candidate, const Trace& trace, Shape shape, const eplb_context_options* options)
     : trace_(trace), placement_(size_t(trace.layers) * shape.slots) {
   eplb_error err;
   check(eplb_problem_init(&problem_, sizeof problem_, &err), err);
   check(eplb_solve_options_init(&options_, sizeof options_, &err), err);
-  check(eplb_context_create(&context_, nullptr, &err), err);
+  check(eplb_context_create(&context_, options, &err), err);
   problem_.num_slots = shape.slots;
   problem_.num_gpus = shape.gpus;
   problem_.num_nodes = shape.nodes;

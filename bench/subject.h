@@ -28,7 +28,8 @@ const std::vector<Candidate>& all_candidates();
 // words.
 class Subject {
  public:
-  Subject(const Candidate& candidate, const Trace& trace, Shape shape);
+  // options NULL: the CPU, one thread.
+  Subject(const Candidate& candidate, const Trace& trace, Shape shape, const eplb_context_options* options = nullptr);
   ~Subject();
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;

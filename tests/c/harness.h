@@ -39,6 +39,7 @@ void test_begin(const char *name);
 void test_end(void);
 void test_skip(const char *why); /* counted, and printed unless NULL; a test that skips must not check */
 int test_has_failed(void);
+int test_print_counts(void); /* the last line; true if a test failed */
 const char *test_name(void);
 
 int check_true(int passed, const char *what, const char *file, int line);

@@ -1,5 +1,7 @@
 #include "backend/cuda/driver.h"
 
+#include <cuda.h>
+
 #include <string>
 
 #include "core/error.h"
@@ -7,12 +9,12 @@
 namespace eplb::cuda {
 namespace {
 
-// The driver's own functions: the runtime has none that gives a context back. Results are CUresult, 0 being success.
+// The driver's own functions: the runtime has none that gives a context back.
 struct Driver {
-  int (*retain)(void** context, int device);
-  int (*release)(int device);
-  int (*push)(void* context);
-  int (*pop)(void** context);
+  CUresult (*retain)(CUcontext* context, CUdevice device);
+  CUresult (*release)(CUdevice device);
+  CUresult (*push)(CUcontext context);
+  CUresult (*pop)(CUcontext* context);
 };
 
 template <class Function> void find(const char* name, Function& function) {
@@ -36,9 +38,9 @@ const Driver& driver() {
   return found;
 }
 
-void check_driver(int result, const char* what) {
-  if (result == 2) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
-  if (result != 0) fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d", what, result);
+void check_driver(CUresult result, const char* what) {
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
+  if (result != CUDA_SUCCESS) fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d", what, static_cast<int>(result));
 }
 
 std::string version_text(int version) {
@@ -82,7 +84,7 @@ DeviceLimits Device::limits() const {
 }
 
 DeviceScope::DeviceScope(const Device& device, Quietly) noexcept
-    : entered_(driver().push(device.context()) == 0) {
+    : entered_(driver().push(device.context()) == CUDA_SUCCESS) {
   if (entered_) cudaThreadExchangeStreamCaptureMode(&mode_);
 }
 
@@ -93,7 +95,7 @@ DeviceScope::DeviceScope(const Device& device) : DeviceScope(device, Quietly()) 
 DeviceScope::~DeviceScope() {
   if (!entered_) return;
   cudaThreadExchangeStreamCaptureMode(&mode_);
-  void* ours;
+  CUcontext ours;
   driver().pop(&ours);
 }
 

@@ -6,6 +6,8 @@
 #include "backend/backend.h"
 #include "backend/cuda/kernels.h"
 
+struct CUctx_st;  // the driver's
+
 namespace eplb::cuda {
 
 // Throws for anything but success: DEVICE_OUT_OF_MEMORY or DEVICE_ERROR with the runtime's own words. What fails by us leaves
@@ -21,13 +23,13 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   int index() const { return index_; }
-  void* context() const { return context_; }
+  CUctx_st* context() const { return context_; }
   DeviceLimits limits() const;
   void abandon() { context_ = nullptr; }  // after fork: nothing of it is this process's
 
  private:
   int index_;
-  void* context_ = nullptr;
+  CUctx_st* context_ = nullptr;
 };
 
 // Makes a device current for a call. The caller's context comes back as a context, none included: by number it would be

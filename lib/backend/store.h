@@ -38,8 +38,8 @@ class Store {
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) const;
   // bytes: what the context holds beside this.
   void report(eplb_report& report, int64_t bytes) const;
-  void evaluate(const eplb_problem& asked, const void* placement, int64_t length, eplb_dtype dtype,
-                eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length, int64_t bytes) const;
+  void evaluate(const eplb_problem& asked, const void* placement, int64_t length, eplb_dtype dtype, eplb_report& report,
+                const LayerOutputs& outputs, int64_t outputs_length, int64_t bytes) const;
   int64_t bytes() const;
 
  private:

@@ -64,10 +64,10 @@ template <class Team>
 EPLB_FN int try_rule(Team& team, const BestRoom& room, const CountChoice& choice, int rule, int depth,
                      const Chance& chance) {
   const Positions& p = room.search.now.p;
-  const bool possible =
-      depth == 0 ? count_by_rule(team, p, p.weight, room.rules, rule_of(rule), choice.mean, choice.most)
-                 : count_by_noisy_rule(team, p, room.rules, rule_of(rule), depth, choice.mean, choice.most,
-                                       chance.at(kNoisyCounts));
+  const bool possible = depth == 0
+                            ? count_by_rule(team, p, p.weight, room.rules, rule_of(rule), choice.mean, choice.most)
+                            : count_by_noisy_rule(team, p, room.rules, rule_of(rule), depth, choice.mean, choice.most,
+                                                  chance.at(kNoisyCounts));
   if (!possible) return -1;
   set_positions(team, p);
   return counts_bound(team, p);
@@ -176,7 +176,7 @@ EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int m
 // Tries counts one after the other where the problem is tiny; `best` is the largest load so far. Returns the least.
 template <class Team>
 EPLB_FN int try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice,
-                        const Chance& chance, int best, View<int> out) {
+                       const Chance& chance, int best, View<int> out) {
   Search& search = room.search;
   const Positions& p = search.now.p;
   bool any = first_counts(team, room.counts, p, best);
@@ -240,8 +240,7 @@ EPLB_FN int solve_best(Team& team, BestRoom& room, int experts, int slots, int g
     }
     best = search_folds(team, room, effort, most, chance, chains, out);
   }
-  if (slots <= kTiny && slots > experts && best > 0)
-    best = try_counts(team, room, effort, choice, chance, best, out);
+  if (slots <= kTiny && slots > experts && best > 0) best = try_counts(team, room, effort, choice, chance, best, out);
   return ends_choice(choice, effort, best) ? 0 : best;
 }
 

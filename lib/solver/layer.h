@@ -66,8 +66,7 @@ template <class Number, class Team> EPLB_FN void add_groups(Team& team, const Sh
 }
 
 // Node by node, the groups in the order of their places there, the experts of a group in theirs.
-template <class Team>
-EPLB_FN void list_members(Team& team, const Shape& shape, View<int> place, const LayerRoom& w) {
+template <class Team> EPLB_FN void list_members(Team& team, const Shape& shape, View<int> place, const LayerRoom& w) {
   const int each = shape.experts / shape.groups;
   team.for_each(shape.experts, [&](int e) { w.member[place[e / each] * each + e % each] = e; });
 }
@@ -79,8 +78,7 @@ template <class Team> EPLB_FN void list_members_as_they_are(Team& team, const Sh
 template <class Team> EPLB_FN void list_replicas(Team& team, const Shape& shape, View<int> first, const Maps& maps) {
   team.scan(
       shape.experts, [&](int e) { return maps.replica_count[e]; }, [&](int e, int before) { first[e] = before; });
-  team.for_each(shape.slots,
-                [&](int s) { maps.replica_slots[first[maps.physical_to_logical[s]] + maps.rank[s]] = s; });
+  team.for_each(shape.slots, [&](int s) { maps.replica_slots[first[maps.physical_to_logical[s]] + maps.rank[s]] = s; });
 }
 
 // What solve_layer needs beside the method's memory.

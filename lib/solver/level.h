@@ -15,9 +15,7 @@ EPLB_FN int sweeps_of(int gpus, int places) {
 struct Levelling {
   View<int> order;  // GPUs, heaviest first
 
-  EPLB_FN void lay_out(Arena& arena, int gpus) {
-    order = arena.take<int>(gpus);
-  }
+  EPLB_FN void lay_out(Arena& arena, int gpus) { order = arena.take<int>(gpus); }
 };
 
 // The swap of a position on h with a smaller one on l that leaves the least larger load, if that is below h's and makes no

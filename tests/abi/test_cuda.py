@@ -13,8 +13,8 @@ import library
 
 ARCHITECTURES = ["sm_100", "sm_80", "sm_90"]
 MOST_BYTES = 12 << 20
-# Of one warp to a block. More than 255 registers there are not; what does not fit is spilled to the stack, which also holds
-# the state of BEST's search. From sm_90 on the driver takes 1 KiB of shared memory of each block.
+# Of one warp to a block. More than 255 registers there are not; what does not fit is spilled to the stack, which also
+# holds the state of BEST's search. From sm_90 on the driver takes 1 KiB of shared memory of each block.
 MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 2048, 2048
 
 
@@ -30,7 +30,10 @@ def cuobjdump(*options):
 
 def demangled(names):
     done = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
-    return [re.sub(r"\(.*", "", re.sub(r"\(anonymous namespace\)::|eplb::\w+::|void ", "", n)) for n in done.stdout.split("\n")]
+    return [
+        re.sub(r"\(.*", "", re.sub(r"\(anonymous namespace\)::|eplb::\w+::|void ", "", n))
+        for n in done.stdout.split("\n")
+    ]
 
 
 def resources():
@@ -61,7 +64,8 @@ class Cuda(library.LibraryTest):
     def test_registers_stack_and_shared_memory(self):
         rows = resources()
         self.assertGreaterEqual(len({kernel for _, kernel, *_ in rows}), 15, "kernels were not found")
-        names = dict(zip((kernel for _, kernel, *_ in rows), demangled([kernel for _, kernel, *_ in rows])))
+        kernels = [kernel for _, kernel, *_ in rows]
+        names = dict(zip(kernels, demangled(kernels), strict=False))
         print(f"\n{'kernel':58} {'arch':7} registers  stack  static shared bytes")
         for architecture, kernel, registers, stack, shared in sorted(rows, key=lambda row: (names[row[1]], row[0])):
             print(f"{names[kernel]:58.58} {architecture:7} {registers:9} {stack:6} {shared:8}")

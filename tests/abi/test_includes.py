@@ -31,7 +31,18 @@ RULES = {
     "lib/solver": [SOLVER, CXX, DEVICE_CXX],
     "lib/core": [CORE, SOLVER, CONTRACT, CXX],
     "lib/backend": [STORE, CORE, CONTRACT, CXX],
-    "lib/backend/cpu": [r'"backend/cpu/\w+\.h"', r'"targets\.h"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS]
+    "lib/backend/cpu": [
+        r'"backend/cpu/\w+\.h"',
+        r'"targets\.h"',
+        SEAM,
+        STORE,
+        CORE,
+        SOLVER,
+        CONTRACT,
+        CXX,
+        POSIX,
+        INTRINSICS,
+    ]
     + [HIGHWAY],
     "lib/backend/cuda": [r'"backend/cuda/\w+\.(h|cuh)"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
     "lib/backend/no_cuda": [SEAM, CORE, CONTRACT, CXX],

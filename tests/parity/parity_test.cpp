@@ -68,10 +68,8 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
   room.lay_out(arena, method.shape);
   Answer answer(layer.sizes);
   std::vector<int> rank(layer.sizes.slots);
-  const solver::Maps maps{{answer.physical_to_logical.data()},
-                          {answer.replica_count.data()},
-                          {answer.replica_slots.data()},
-                          {rank.data()}};
+  const solver::Maps maps{
+      {answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}, {rank.data()}};
   ShuffledTeam team(seed);
   if (layer.whole.empty())
     solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, room, maps);

@@ -24,7 +24,8 @@ target::Shape shape_of(const LayerSizes& s) {
 
 static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
                   EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
-                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_STRATEGY_BEST == 6 && EPLB_EFFORT_FAST == 0 && EPLB_EFFORT_NORMAL == 1,
+                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_STRATEGY_BEST == 6 && EPLB_EFFORT_FAST == 0 &&
+                  EPLB_EFFORT_NORMAL == 1,
               "with_method, preset_of and effort_of know them by number: solver includes nothing but itself");
 
 // Memory of one thread: the method's, and the team's own.

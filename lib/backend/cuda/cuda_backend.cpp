@@ -26,7 +26,8 @@ void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaSt
 void fail_with(FaultCode code) {
   const ll layer = static_cast<ll>(code >> 23), expert = static_cast<ll>(code >> 4 & ((1 << 19) - 1));
   auto weight = [&](const char* what) {
-    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] %s: the layer was solved as zeros", layer, expert, what);
+    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] %s: the layer was solved as zeros", layer, expert,
+         what);
   };
   auto sum = [&](const char* what) {
     fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than %s holds: it was solved as zeros", layer, what);
@@ -83,9 +84,12 @@ void CudaBackend::abandon() {
 
 SolveTask CudaBackend::task_of(const Problem& problem, const Options& options, int64_t layers) const {
   SolveTask task{};
-  task.shape = {static_cast<int>(problem.experts), static_cast<int>(problem.slots),
-                static_cast<int>(problem.gpus),    static_cast<int>(problem.nodes),
-                static_cast<int>(problem.groups),  static_cast<int>(most_replicas(problem, options)),
+  task.shape = {static_cast<int>(problem.experts),
+                static_cast<int>(problem.slots),
+                static_cast<int>(problem.gpus),
+                static_cast<int>(problem.nodes),
+                static_cast<int>(problem.groups),
+                static_cast<int>(most_replicas(problem, options)),
                 options.seed};
   task.layers = layers;
   task.strategy = options.strategy;
@@ -180,8 +184,7 @@ void CudaBackend::solve(const eplb_problem& asked, const eplb_solve_options& wan
   const Options options = plan.options;
   run(room, task, spread, plan);
   there_ = {};
-  if (here)
-    there_ = {true, store_.weights().integer, task.layers, task.shape.experts, std::nullopt, {}, false, false};
+  if (here) there_ = {true, store_.weights().integer, task.layers, task.shape.experts, std::nullopt, {}, false, false};
   store_.end_solve();
   if (!here) return;
   there_.problem = problem;

@@ -20,11 +20,11 @@ namespace eplb::cuda {
 // Which streams have work of the context on them.
 class Pending {
  public:
-  void prepare();             // events are allocated here
+  void prepare();  // events are allocated here
   void note(cudaStream_t stream);
-  void wait();                // until all of it is done, replays of captured work included
+  void wait();                                // until all of it is done, replays of captured work included
   bool replays() const { return captured_; }  // may there be some that nobody told us of?
-  void release();  // waits for what events tell of, whatever comes
+  void release();                             // waits for what events tell of, whatever comes
   void abandon() { events_.clear(); }
 
  private:

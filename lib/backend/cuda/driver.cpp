@@ -40,7 +40,8 @@ const Driver& driver() {
 
 void check_driver(CUresult result, const char* what) {
   if (result == CUDA_ERROR_OUT_OF_MEMORY) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
-  if (result != CUDA_SUCCESS) fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d", what, static_cast<int>(result));
+  if (result != CUDA_SUCCESS)
+    fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d", what, static_cast<int>(result));
 }
 
 std::string version_text(int version) {
@@ -57,7 +58,7 @@ int attribute(cudaDeviceAttr name, int device) {
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // ours is told here and needs no other place
+  cudaGetLastError();                                         // ours is told here and needs no other place
   constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;  // found while something ran, perhaps long ago
   const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
   fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR, "%s: %s (%s)%s", what,
@@ -130,9 +131,8 @@ BackendFacts facts() {
   }
   facts.status = EPLB_OK;
   facts.devices = devices;
-  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") +
-                   ", driver for CUDA " + version_text(facts.driver_version) + ", runtime " +
-                   version_text(CUDART_VERSION);
+  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") + ", driver for CUDA " +
+                   version_text(facts.driver_version) + ", runtime " + version_text(CUDART_VERSION);
   return facts;
 }
 

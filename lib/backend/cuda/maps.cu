@@ -12,8 +12,7 @@ template <class T> __global__ void widen(const int32_t* from, int64_t n, T* out)
 }
 
 // A piece is a layer's 32 experts: neighbouring lanes write neighbouring elements.
-template <class T>
-__global__ void write_logical_to_physical(SolveTask task, DevicePlan plan, int64_t width, T* out) {
+template <class T> __global__ void write_logical_to_physical(SolveTask task, DevicePlan plan, int64_t width, T* out) {
   constexpr int kExperts = CudaTeam::kLanes;
   __shared__ int first[kExperts], count[kExperts];
   CudaTeam team({nullptr});
@@ -21,7 +20,8 @@ __global__ void write_logical_to_physical(SolveTask task, DevicePlan plan, int64
   for_each_piece(task.layers * chunks, [&](int64_t i) {
     const int64_t layer = i / chunks;
     const int from = static_cast<int>(i % chunks) * kExperts, n = solver::less(kExperts, experts - from);
-    const int32_t *counts = plan.replica_count + layer * experts, *slots = plan.replica_slots + layer * task.shape.slots;
+    const int32_t *counts = plan.replica_count + layer * experts,
+                  *slots = plan.replica_slots + layer * task.shape.slots;
     const int before = team.sum(0, from, [&](int e) { return counts[e]; });
     team.scan(
         n, [&](int e) { return counts[from + e]; },
@@ -72,7 +72,8 @@ __global__ void write_imbalance(SolveTask task, DeviceWeights weights, DevicePla
   for_each_piece(task.layers, [&](int64_t layer) {
     const LayerLoads loads{task, weights, plan, layer};
     // Numbers that are not negative compare like their bits.
-    const int64_t largest = team.most_of(task.shape.gpus, [&](int g) { return int64_t{__double_as_longlong(loads.load(g))}; });
+    const int64_t largest =
+        team.most_of(task.shape.gpus, [&](int g) { return int64_t{__double_as_longlong(loads.load(g))}; });
     team.single([&] {
       double total = 0;
       for (int e = 0; e < weights.experts; ++e) total += loads.weight(e);
@@ -86,9 +87,8 @@ template <class T> __global__ void write_duplicates(SolveTask task, DevicePlan p
   const int places = task.shape.slots / task.shape.gpus;
   for_each_piece(task.layers, [&](int64_t layer) {
     const int32_t* const row = plan.physical_to_logical + layer * task.shape.slots;
-    const int64_t duplicates = team.total(task.shape.gpus, [&](int g) {
-      return int64_t{solver::duplicates_on(row + int64_t{g} * places, places)};
-    });
+    const int64_t duplicates = team.total(
+        task.shape.gpus, [&](int g) { return int64_t{solver::duplicates_on(row + int64_t{g} * places, places)}; });
     team.single([&] { out[layer] = static_cast<T>(duplicates); });
   });
 }

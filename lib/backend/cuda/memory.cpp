@@ -80,7 +80,8 @@ RoomSizes RoomSizes::of(const SolveTask& task, const Spread& spread) {
   solver::Arena plan(nullptr), counters(nullptr), scratch(nullptr);
   lay_out_plan(plan, task);
   SolveRoom().lay_out(counters, scratch, task, spread);
-  return {of_weights(task.layers, task.shape.experts), aligned(plan.used()), aligned(counters.used()), aligned(scratch.used())};
+  return {of_weights(task.layers, task.shape.experts), aligned(plan.used()), aligned(counters.used()),
+          aligned(scratch.used())};
 }
 
 RoomSizes RoomSizes::at_least(const RoomSizes& other) const {

@@ -29,8 +29,7 @@ struct AnyWeights {
 };
 
 // What a layer is solved from: of what its numbers cannot hold nothing is left but zeros.
-template <class Method>
-__device__ AnyWeights weights_of(CudaTeam& team, const DeviceWeights& weights, int64_t layer) {
+template <class Method> __device__ AnyWeights weights_of(CudaTeam& team, const DeviceWeights& weights, int64_t layer) {
   if constexpr (!Method::kHoldsAll) {
     const FaultCode fault = weights.float32_fault[layer];
     if (fault != kNoFault) {
@@ -52,8 +51,7 @@ template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, Vi
   room = arena.take<uint64_t>(CudaTeam::room(most_keys));
   return arena.used();
 }
-template <class Method>
-__device__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
+template <class Method> __device__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
   View<uint64_t> words;
   lay_out(spread.shared ? eplb_shared : room.workspace + blockIdx.x * spread.workspace, method, words);
   return CudaTeam(words);
@@ -140,8 +138,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks)
     if (!last_to_arrive(team, room.nodes_arrived + layer, nodes)) return;
     solver::list_replicas(team, task.shape, method.layer.weight, maps);
     if constexpr (!Method::kHoldsAll)
-      if (task.cap > 0)
-        keep_cap(team, method, task, layer, weights.fault, {place, {room.answers + i * slots}}, maps);
+      if (task.cap > 0) keep_cap(team, method, task, layer, weights.fault, {place, {room.answers + i * slots}}, maps);
   });
 }
 

@@ -85,8 +85,7 @@ template <class T> __global__ void sum_weights(const T* weights, int64_t windows
   });
 }
 
-template <class T>
-void sum_as(const void* weights, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
+template <class T> void sum_as(const void* weights, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
   launch(sum_weights<T>, grid_of(out.layers), 0, stream, static_cast<const T*>(weights), windows, out);
 }
 

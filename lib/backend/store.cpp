@@ -1,6 +1,5 @@
 #include "backend/store.h"
 
-#include <cfloat>
 #include <chrono>
 #include <utility>
 
@@ -14,18 +13,13 @@ using ll = long long;
 
 // The published program computes in float32: what does not fit there has no answer.
 void check_float32(const Weights& weights) {
-  if (weights.fits_float32) return;
-  for (int64_t l = 0; l < weights.layers; ++l) {
-    double total = 0;
-    for (int64_t e = 0; e < weights.experts; ++e) {
-      const float rounded = static_cast<float>(weights.at(l, e));
-      total += rounded;
-      if (rounded > FLT_MAX)
-        fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] is above what the float32 of greedy holds", ll(l),
-             ll(e));
-    }
-    if (static_cast<float>(total) > FLT_MAX)
+  for (int64_t l = 0; l < weights.layers && !weights.fits_float32; ++l) {
+    const int64_t e = beyond_float32(weights, l);
+    if (e == weights.experts)
       fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than the float32 of greedy holds", ll(l));
+    if (e >= 0)
+      fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] is above what the float32 of greedy holds", ll(l),
+           ll(e));
   }
 }
 
@@ -98,10 +92,18 @@ Plan& Store::begin_plan(const Problem& problem, const Options& options) {
 
 void Store::end_solve() {
   check_cap(spare_plan_);
-  end_plan(now_microseconds() - started_);
+  keep_plan(now_microseconds() - started_);
 }
 
 void Store::end_plan(double microseconds) {
+  if (!is_consistent(spare_plan_))
+    fail(EPLB_INVALID_STATE,
+         "the reserved device memory does not hold the plan of the last solve: was that one captured and never launched, "
+         "or a graph of another problem replayed?");
+  keep_plan(microseconds);
+}
+
+void Store::keep_plan(double microseconds) {
   plan_.reserve(spare_plan_);  // as in upload
   std::swap(plan_, spare_plan_);
   plan_.microseconds = microseconds;

@@ -29,11 +29,12 @@ class Store {
   // Checks what is asked and gives a plan to fill; end_solve makes it the plan, unless it breaks what was asked.
   Plan& begin_solve(const eplb_problem& asked, const eplb_solve_options& wanted);
   void end_solve();
-  // For a plan that was solved elsewhere, of what was checked there.
+  // For a plan that was solved elsewhere, of what was checked there; throws InvalidState if what was filled in is none.
   Plan& begin_plan(const Problem& problem, const Options& options);
   void end_plan(double microseconds);
 
   const Weights& weights() const { return weights_; }
+  double microseconds() const { return plan_.microseconds; }
   MapShape shape(eplb_map map) const;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) const;
   // bytes: what the context holds beside this.
@@ -49,6 +50,7 @@ class Store {
     Problem problem;
     Options options;
   };
+  void keep_plan(double microseconds);
   void need_weights() const;
   void need_plan() const;
 

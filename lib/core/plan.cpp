@@ -110,6 +110,26 @@ void check_map_buffer(eplb_map map, eplb_dtype dtype, const void* buffer, int64_
          static_cast<long long>(length), static_cast<long long>(shape.elements()), kMapNames[map]);
 }
 
+bool is_consistent(const Plan& plan) {
+  const int64_t slots = plan.problem.slots, experts = plan.problem.experts;
+  std::vector<bool> seen(slots);
+  for (int64_t l = 0; l < plan.layers; ++l) {
+    const int32_t *placement = &plan.physical_to_logical[l * slots], *slot = &plan.replica_slots[l * slots];
+    const int32_t* const end = slot + slots;
+    seen.assign(slots, false);
+    for (int64_t e = 0; e < experts; ++e) {
+      const int32_t count = plan.replica_count[l * experts + e];
+      if (count < 1 || count > end - slot) return false;
+      for (const int32_t* const own = slot + count; slot < own; ++slot) {
+        if (*slot < 0 || *slot >= slots || seen[*slot] || placement[*slot] != e) return false;
+        seen[*slot] = true;
+      }
+    }
+    if (slot != end) return false;
+  }
+  return true;
+}
+
 void write_map(const Weights& weights, const Plan& plan, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
   const MapShape shape = map_shape(map, plan.layers, plan.problem, plan.options);
   check_map_buffer(map, dtype, buffer, length, shape);

@@ -36,6 +36,10 @@ MapShape map_shape(eplb_map map, int64_t layers, const Problem& problem, const O
 // Throws InvalidArgument unless a buffer of this type and length is one for the map.
 void check_map_buffer(eplb_map map, eplb_dtype dtype, const void* buffer, int64_t length, const MapShape& shape);
 
+// Are these maps a plan: ids and slots in range, every expert with a replica, counts and both maps the same story? Of maps that
+// come from elsewhere: the others are made so.
+bool is_consistent(const Plan& plan);
+
 // Writes a map to the caller's buffer after checking its type and length.
 void write_map(const Weights& weights, const Plan& plan, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
 

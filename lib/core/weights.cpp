@@ -104,6 +104,17 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
          static_cast<long long>(windows), static_cast<long long>(layers), static_cast<long long>(experts));
 }
 
+int64_t beyond_float32(const Weights& weights, int64_t layer) {
+  if (weights.fits_float32) return -1;
+  double total = 0;
+  for (int64_t e = 0; e < weights.experts; ++e) {
+    const float rounded = static_cast<float>(weights.at(layer, e));
+    if (rounded > std::numeric_limits<float>::max()) return e;
+    total += rounded;
+  }
+  return static_cast<float>(total) > std::numeric_limits<float>::max() ? weights.experts : -1;
+}
+
 void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts) {
   integer = new_integer;
   layers = new_layers;

@@ -35,6 +35,10 @@ struct Weights {
 
 inline bool is_integer(eplb_dtype dtype) { return dtype == EPLB_INT32 || dtype == EPLB_INT64; }
 
+// The lowest expert of a layer whose weight is above float32's range; if only their sum, added up in order, is: the number of
+// experts; -1 if all fits.
+int64_t beyond_float32(const Weights& weights, int64_t layer);
+
 // Throws InvalidArgument for a shape that cannot be.
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);
 

@@ -57,7 +57,8 @@
 #define EPLB_INLINE __attribute__((always_inline))
 
 #ifdef __CUDACC__
-#define EPLB_FN __host__ __device__ inline
+// Into one kernel: then its state is in registers, and it is seen where memory is shared.
+#define EPLB_FN __host__ __device__ __forceinline__
 #include <cuda/std/cstdint>
 #else
 #define EPLB_FN inline

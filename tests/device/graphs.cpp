@@ -95,6 +95,25 @@ void calls_between_replays() {
   }
 }
 
+// Memory that holds no plan of the last solve is not taken for one, whatever lies there.
+void a_plan_that_never_came_is_refused() {
+  const Input in = small_input(3, 500);
+  Captured captured(in, cudaStreamCaptureModeRelaxed);  // and never launched
+  std::vector<int32_t> map(static_cast<size_t>(captured.device.map_length(EPLB_MAP_PHYSICAL_TO_LOGICAL)));
+  auto fetch = [&] {
+    return CALL(fetch_map)(captured.context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, map.data(),
+                           static_cast<int64_t>(map.size()), ERR);
+  };
+  REFUSED(EPLB_INVALID_STATE, fetch(), "captured");
+  Input other(input_make(EPLB_FLOAT32, 3, 8, 12, 4, 501));
+  if (!input_upload_and_solve(captured.context, other) || !captured.replay(in)) return;
+  map.resize(3 * 12);
+  REFUSED(EPLB_INVALID_STATE, fetch(), "replayed");  // a graph of another problem has written over it
+  Plan want, got;
+  if (!solve_on_cpu(in, want) || !captured.device.upload_and_solve()) return;
+  captured.device.maps_are(want);
+}
+
 // A caller that captures a stream of its own may call the library meanwhile, host functions included.
 void calls_while_the_caller_captures() {
   const Input in = input_for({EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_NORMAL}, 400);
@@ -127,6 +146,7 @@ void graphs() {
     }
   RUN(a_replay_tells_bad_weights_too);
   RUN(calls_between_replays);
+  RUN(a_plan_that_never_came_is_refused);
   RUN(calls_while_the_caller_captures);
 }
 

@@ -115,6 +115,21 @@ void greedy_beyond_float32() {
   EXPECT(EPLB_OK, CALL(context_synchronize)(context, ERR));
 }
 
+// Weights that the host has sent are looked at as closely.
+void greedy_beyond_float32_of_the_host() {
+  const Context context(EPLB_DEVICE_CUDA);
+  const Stream stream;
+  Input in = good_input(EPLB_FLOAT64, 1, {EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL});
+  in.weights<double>()[kBad * in->experts + kExpert] = 1e300;
+  Input zeroed = in.copy();
+  zeroed.zero_layer(kBad);
+  DeviceCalls device(context, in, stream);
+  Plan want;
+  if (!solve_on_cpu(zeroed, want) || !device.reserve() || !input_upload(context, in) || !device.solve()) return;
+  device.maps_are(want, Maps::kInts);
+  told_once(context, false, EPLB_INVALID_WEIGHT, at(kBad, kExpert));
+}
+
 void greedy_beyond_its_cap() {
   const Context context(EPLB_DEVICE_CUDA);
   const Stream stream;
@@ -168,6 +183,7 @@ void late() {
            [&] { one_fault(fault, method, by_report); });
     }
   RUN(greedy_beyond_float32);
+  RUN(greedy_beyond_float32_of_the_host);
   RUN(greedy_beyond_its_cap);
   RUN(host_calls_refuse_at_once);
   RUN(minus_zero_is_no_fault);

@@ -9,6 +9,10 @@ namespace {
 
 using ll = long long;
 
+int64_t weight_bytes(int64_t layers, int64_t experts) {
+  return layers * experts * 8 + layers * int64_t{sizeof(FaultCode)};
+}
+
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
 void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -49,11 +53,11 @@ void fail_with(FaultCode code) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(int index) : device_(index) {
+// The other constructor is through before this one does anything, so the destructor takes back what was had so far.
+CudaBackend::CudaBackend(int index) : CudaBackend(Closed(), index) {
   const DeviceScope scope(device_);
-  limits_ = device_.limits();
-  prepare_kernels(limits_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  prepare_kernels(limits_, stream_);
   check(cudaEventCreate(&started_), "cudaEventCreate");
   check(cudaEventCreate(&ended_), "cudaEventCreate");
 }
@@ -69,9 +73,9 @@ CudaBackend::~CudaBackend() {
   reserved_ = Room();
   grown_ = Room();
   staging_.release();
-  cudaEventDestroy(started_);
-  cudaEventDestroy(ended_);
-  cudaStreamDestroy(stream_);
+  if (started_) cudaEventDestroy(started_);
+  if (ended_) cudaEventDestroy(ended_);
+  if (stream_) cudaStreamDestroy(stream_);
 }
 
 void CudaBackend::abandon() {
@@ -105,21 +109,22 @@ int64_t CudaBackend::bytes() const {
 
 void CudaBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Problem& problem, const Options& options) {
   const DeviceScope scope(device_);
-  pending_.wait();
+  pending_.wait(stream_);
   const SolveTask task = task_of(problem, options, layers);
   Room room(RoomSizes::of(task, spread_of(task, limits_)), stream_);
   if (reserved_.bytes() > 0)  // what was found there is still to be told
     copy(room.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
-  staging_.at_least(layers * problem.experts * 8 + plan_elements(task) * 4);
+  staging_.at_least(weight_bytes(layers, problem.experts) + plan_elements(task) * 4);
   pending_.prepare();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   store_.reserve(dtype, layers, problem, options);
+  pending_.forget_captures();  // graphs of what was reserved before must not be replayed any more
   reserved_ = std::move(room);
   there_ = {};
 }
 
-Room& CudaBackend::room_for(const RoomSizes& sizes) {
-  if (reserved_.sizes().hold(sizes)) return reserved_;
+Room& CudaBackend::room_for(const RoomSizes& sizes, bool may_be_refused) {
+  if (!may_be_refused && reserved_.sizes().hold(sizes)) return reserved_;
   if (!grown_.sizes().hold(sizes)) {
     const RoomSizes larger = grown_.sizes().at_least(sizes);
     grown_ = Room();
@@ -128,7 +133,7 @@ Room& CudaBackend::room_for(const RoomSizes& sizes) {
   return grown_;
 }
 
-// The host's weights, in the order of our stream.
+// The host's weights, in the order of our stream, by way of the staging memory's first weight_bytes().
 void CudaBackend::send_weights(const Room& room) {
   const Weights& from = store_.weights();
   const DeviceWeights to = room.weights(from.layers, static_cast<int>(from.experts), from.integer);
@@ -136,18 +141,26 @@ void CudaBackend::send_weights(const Room& room) {
   std::memcpy(staging_.data(), from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
               static_cast<size_t>(bytes));
   copy(to.sums, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_);
-  // The host has looked: what GREEDY cannot hold is refused before it comes here.
-  check(cudaMemsetAsync(to.float32_fault, 0xff, static_cast<size_t>(from.layers) * sizeof(FaultCode), stream_),
-        "cudaMemsetAsync");
+  FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
+  for (int64_t l = 0; l < from.layers; ++l) {
+    const int64_t e = beyond_float32(from, l);
+    faults[l] = e < 0                ? kNoFault
+                : e < from.experts ? fault_code(l, static_cast<int>(e), Fault::kFloat32)
+                                   : fault_code(l, static_cast<int>(e) - 1, Fault::kFloat32Sum);
+  }
+  copy(to.float32_fault, faults, from.layers * int64_t{sizeof(FaultCode)}, cudaMemcpyHostToDevice, stream_);
 }
 
 void CudaBackend::upload(const WeightSource& source) {
+  check_source(source);
   const DeviceScope scope(device_);
-  pending_.wait();
+  pending_.wait(stream_);
+  const bool fits = source.experts <= kMaxSlots &&
+                    RoomSizes::of_weights(source.layers, source.experts) <= reserved_.sizes().weights;
+  if (fits) staging_.at_least(weight_bytes(source.layers, source.experts));
   store_.upload(source);
   there_ = {};
-  if (reserved_.sizes().weights < RoomSizes::of_weights(source.layers, source.experts)) return;
-  staging_.at_least(source.layers * source.experts * 8);
+  if (!fits) return;
   send_weights(reserved_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   there_.weights = true;
@@ -158,10 +171,11 @@ void CudaBackend::upload(const WeightSource& source) {
 
 void CudaBackend::run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan) {
   const int64_t slots = task.layers * task.shape.slots, experts = task.layers * task.shape.experts;
-  const int64_t sent = experts * 8, bytes = plan_elements(task) * 4;
+  const int64_t sent = weight_bytes(task.layers, task.shape.experts), bytes = plan_elements(task) * 4;
   const DevicePlan device_plan = room.plan(task);
   staging_.at_least(sent + bytes);
-  send_weights(room);
+  const bool are_there = &room == &reserved_ && there_.weights && !pending_.replays();
+  if (!are_there) send_weights(room);
   launch_solve(task, spread, room.weights(task.layers, task.shape.experts, store_.weights().integer),
                room.solve_room(task, spread), device_plan, stream_);
   copy(staging_.data() + sent, device_plan.physical_to_logical, bytes, cudaMemcpyDeviceToHost, stream_);
@@ -178,17 +192,20 @@ void CudaBackend::solve(const eplb_problem& asked, const eplb_solve_options& wan
   Plan& plan = store_.begin_solve(asked, wanted);
   const SolveTask task = task_of(plan.problem, plan.options, plan.layers);
   const Spread spread = spread_of(task, limits_);
-  Room& room = room_for(RoomSizes::of(task, spread));
-  const bool here = &room == &reserved_;
   const Problem problem = plan.problem;
   const Options options = plan.options;
+  // GREEDY may turn out to exceed its cap: the plan that is there must outlive that.
+  const bool may_be_refused = options.strategy == EPLB_STRATEGY_GREEDY && options.max_replicas > 0;
+  Room& room = room_for(RoomSizes::of(task, spread), may_be_refused);
   run(room, task, spread, plan);
-  there_ = {};
-  if (here) there_ = {true, store_.weights().integer, task.layers, task.shape.experts, std::nullopt, {}, false, false};
   store_.end_solve();
-  if (!here) return;
-  there_.problem = problem;
-  there_.options = options;
+  if (&room == &reserved_) {
+    there_ = {true, store_.weights().integer, task.layers, task.shape.experts, problem, options};
+    there_.microseconds = store_.microseconds();
+  } else {
+    there_.problem.reset();
+    if (pending_.replays()) there_.weights = false;  // what they leave is older than this
+  }
 }
 
 MapShape CudaBackend::shape(eplb_map map) const {
@@ -198,7 +215,7 @@ MapShape CudaBackend::shape(eplb_map map) const {
 
 // Copies to the host what device calls have left.
 void CudaBackend::pull() {
-  pending_.wait();
+  pending_.wait(stream_);
   if (!there_.weights || !(there_.newer || pending_.replays())) return;
   Weights& weights = store_.begin_upload(there_.whole, there_.layers, there_.experts);
   const DeviceWeights from = reserved_.weights(there_.layers, there_.experts, there_.whole);
@@ -219,9 +236,13 @@ void CudaBackend::pull_plan() {
   copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
   copy(plan.replica_count.data(), from.replica_count, experts, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  float milliseconds = 0;
-  if (there_.timed) check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cudaEventElapsedTime");
-  store_.end_plan(1000.0 * milliseconds);
+  if (there_.timed) {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cudaEventElapsedTime");
+    there_.microseconds = 1000.0 * milliseconds;
+    there_.timed = false;
+  }
+  store_.end_plan(there_.microseconds);
 }
 
 void CudaBackend::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
@@ -258,7 +279,7 @@ void CudaBackend::evaluate(const eplb_problem& problem, const void* placement, i
 
 void CudaBackend::synchronize() {
   const DeviceScope scope(device_);
-  pending_.wait();
+  pending_.wait(stream_);
   throw_fault();
 }
 
@@ -276,7 +297,7 @@ void CudaBackend::upload_device(const WeightSource& source, void* stream) {
   const bool whole = is_integer(source.dtype);
   const DeviceWeights to = reserved_.weights(source.layers, static_cast<int>(source.experts), whole);
   launch_sum(source.data, source.dtype, source.windows, to, stream_of(stream));
-  pending_.note(stream_of(stream));
+  pending_.note(stream_of(stream), stream_);
   store_.forget();
   there_ = {};
   there_.weights = there_.newer = true;
@@ -303,11 +324,12 @@ void CudaBackend::solve_device(const eplb_problem& asked, const eplb_solve_optio
   launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, there_.whole),
                reserved_.solve_room(task, spread), reserved_.plan(task), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
-  pending_.note(stream_of(stream));
+  pending_.note(stream_of(stream), stream_);
   there_.problem = problem;
   there_.options = options;
   there_.newer = true;
   there_.timed = timed;
+  there_.microseconds = 0;
 }
 
 void CudaBackend::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) {
@@ -321,7 +343,7 @@ void CudaBackend::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int
   const DeviceScope scope(device_);
   launch_map(map, dtype, buffer, shape.dims[2], task, reserved_.weights(task.layers, task.shape.experts, there_.whole),
              reserved_.plan(task), stream_of(stream));
-  pending_.note(stream_of(stream));
+  pending_.note(stream_of(stream), stream_);
 }
 
 std::unique_ptr<Backend> make_backend(int index) { return std::make_unique<CudaBackend>(index); }

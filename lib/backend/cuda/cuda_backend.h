@@ -21,8 +21,10 @@ namespace eplb::cuda {
 class Pending {
  public:
   void prepare();  // events are allocated here
-  void note(cudaStream_t stream);
-  void wait();                                // until all of it is done, replays of captured work included
+  // `own`: a stream of ours that waits for what there is no event for.
+  void note(cudaStream_t stream, cudaStream_t own);
+  void wait(cudaStream_t own);  // until all of it is done, replays of captured work included
+  void forget_captures() { captured_ = false; }
   bool replays() const { return captured_; }  // may there be some that nobody told us of?
   void release();                             // waits for what events tell of, whatever comes
   void abandon() { events_.clear(); }
@@ -34,7 +36,8 @@ class Pending {
     bool used;
   };
   std::vector<Event> events_;
-  bool captured_ = false, everywhere_ = false;
+  size_t oldest_ = 0;  // the next one that has to give way
+  bool captured_ = false;
 };
 
 class CudaBackend final : public Backend {
@@ -59,19 +62,23 @@ class CudaBackend final : public Backend {
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) override;
 
  private:
+  struct Closed {};
+  CudaBackend(Closed, int index) : device_(index), limits_(device_.limits()) {}
+
   // What lies in the reserved memory.
   struct OnDevice {
     bool weights = false, whole = false;
     int64_t layers = 0;
     int experts = 0;
-    std::optional<Problem> problem;  // of the plan, if there is one
+    std::optional<Problem> problem{};  // of the plan, if there is one
     Options options{};
     bool newer = false;  // than what the host has
-    bool timed = false;  // the events around the solve were recorded
+    bool timed = false;  // the events around the solve were recorded and not asked yet
+    double microseconds = 0;  // of the solve
   };
 
   SolveTask task_of(const Problem& problem, const Options& options, int64_t layers) const;
-  Room& room_for(const RoomSizes& sizes);
+  Room& room_for(const RoomSizes& sizes, bool may_be_refused);
   void send_weights(const Room& room);
   void run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan);
   void pull();
@@ -80,7 +87,7 @@ class CudaBackend final : public Backend {
   int64_t bytes() const;
 
   Device device_;
-  DeviceLimits limits_{};
+  DeviceLimits limits_;
   Store store_;
   Room reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
   OnDevice there_;

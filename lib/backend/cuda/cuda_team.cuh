@@ -29,13 +29,13 @@ class CudaTeam {
 
   template <class Body> __device__ int least(int from, int to, Body body) {
     int own = kNever;
-#pragma unroll 1
+#pragma unroll 4
     for (int i = from + lane_; i < to; i += kLanes) own = solver::less(own, body(i));
     return in_step(__reduce_min_sync(kAllLanes, own));
   }
   template <class Body> __device__ int most(int from, int to, Body body) {
     int own = -kNever;
-#pragma unroll 1
+#pragma unroll 4
     for (int i = from + lane_; i < to; i += kLanes) own = solver::more(own, body(i));
     return in_step(__reduce_max_sync(kAllLanes, own));
   }
@@ -52,7 +52,7 @@ class CudaTeam {
   }
   template <class Body> __device__ auto most_of(int n, Body body) {
     auto own = -Never<decltype(body(0))>::key;
-#pragma unroll 1
+#pragma unroll 4
     for (int i = lane_; i < n; i += kLanes) {
       const auto x = body(i);
       own = x > own ? x : own;
@@ -63,14 +63,13 @@ class CudaTeam {
 
   template <class Body> __device__ int64_t total(int n, Body body) {
     long long own = 0;
-#pragma unroll 1
+#pragma unroll 4
     for (int i = lane_; i < n; i += kLanes) own += body(i);
-    for (int distance = kLanes / 2; distance > 0; distance /= 2) own += __shfl_xor_sync(kAllLanes, own, distance);
-    return in_step(static_cast<int64_t>(own));
+    return in_step(static_cast<int64_t>(sum_of_warp(static_cast<uint64_t>(own))));
   }
   template <class Body> __device__ int sum(int from, int to, Body body) {
     int own = 0;
-#pragma unroll 1
+#pragma unroll 4
     for (int i = from + lane_; i < to; i += kLanes) own += body(i);
     return in_step(__reduce_add_sync(kAllLanes, own));
   }
@@ -185,6 +184,15 @@ class CudaTeam {
     return value;
   }
   __device__ unsigned below_me() const { return (1u << lane_) - 1; }
+
+  // In three parts whose sums fit 32 bits: exact modulo 2^64.
+  __device__ static uint64_t sum_of_warp(uint64_t own) {
+    constexpr unsigned kBits = 26, kPart = (1u << kBits) - 1;
+    const unsigned low = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own) & kPart);
+    const unsigned middle = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> kBits) & kPart);
+    const unsigned high = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> 2 * kBits));
+    return low + (uint64_t{middle} << kBits) + (uint64_t{high} << 2 * kBits);
+  }
 
   __device__ static int most_of_warp(int own) { return __reduce_max_sync(kAllLanes, own); }
   // Upper halves first, then the lower ones of those that have the largest.

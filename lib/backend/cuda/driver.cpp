@@ -72,6 +72,10 @@ Device::Device(int index) : index_(index) {
   if (index < 0 || index >= facts.devices)
     fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index, facts.devices,
          facts.devices - 1);
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
+  if (major < 8)
+    fail(EPLB_NO_DEVICE, "CUDA device %d has compute capability %d.%d, libeplb needs 8.0 or later", index, major,
+         attribute(cudaDevAttrComputeCapabilityMinor, index));
   check_driver(driver().retain(&context_, index), "cuDevicePrimaryCtxRetain");
 }
 

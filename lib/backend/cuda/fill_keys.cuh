@@ -21,12 +21,13 @@ __device__ inline LeastKey least_of_warp(int key, int index) {
   return {least, first};
 }
 
-// What both kinds of keys have in common: serve, take and once, over a kind's least() and put().
+// What both kinds of keys have in common, over a kind's least(), and set() by the lane that a key belongs to.
 template <class Kind> struct FillKeys : Kind {
   template <class Number, class Close> __device__ void serve(int amount, Close close) {
     const LeastKey found = this->least();
-    const bool closed = once([&] { return close(found.index, found.key); });
-    put(found.index, closed ? kNever : Number::add(found.key, amount));
+    if (found.index % 32 == static_cast<int>(threadIdx.x) % 32)
+      this->set(found.index, close(found.index, found.key) ? kNever : Number::add(found.key, amount));
+    __syncwarp();
   }
   __device__ bool take(int& i, int& key) {
     const LeastKey found = this->least();
@@ -35,7 +36,10 @@ template <class Kind> struct FillKeys : Kind {
     put(i, kNever);
     return key != kNever;
   }
-  __device__ void put(int i, int key) { Kind::put(i, key); }
+  __device__ void put(int i, int key) {
+    if (i % 32 == static_cast<int>(threadIdx.x) % 32) this->set(i, key);
+    __syncwarp();
+  }
   template <class Body> __device__ bool once(Body body) {
     int result = 0;
     if (threadIdx.x % 32 == 0) result = body();
@@ -55,6 +59,12 @@ template <int kEach> struct RegisterKeys {
   }
   __device__ LeastKey least() const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
+    if constexpr (kEach == 1) {
+      const int least = __reduce_min_sync(kAllLanes, own[0]);
+      const unsigned holders = __ballot_sync(kAllLanes, own[0] == least);
+      __syncwarp();
+      return {least, __ffs(static_cast<int>(holders)) - 1};
+    }
     int key = own[0], index = lane;
 #pragma unroll
     for (int r = 1; r < kEach; ++r)
@@ -64,10 +74,9 @@ template <int kEach> struct RegisterKeys {
       }
     return least_of_warp(key, index);
   }
-  __device__ void put(int i, int key) {
-    const bool mine = i % 32 == static_cast<int>(threadIdx.x) % 32;
+  __device__ void set(int i, int key) {
 #pragma unroll
-    for (int r = 0; r < kEach; ++r) own[r] = mine && i / 32 == r ? key : own[r];
+    for (int r = 0; r < kEach; ++r) own[r] = i / 32 == r ? key : own[r];
   }
 };
 
@@ -89,11 +98,7 @@ struct MemoryKeys {
       }
     return least_of_warp(key, index);
   }
-  __device__ void put(int i, int key) {
-    __syncwarp();  // all have looked at it
-    if (threadIdx.x % 32 == 0) keys[i] = key;
-    __syncwarp();
-  }
+  __device__ void set(int i, int key) { keys[i] = key; }
 };
 
 }  // namespace eplb::cuda

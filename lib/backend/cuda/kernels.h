@@ -13,8 +13,9 @@ struct DeviceLimits {
   int shared_bytes;  // that a block may have
 };
 
-// Loads every kernel and lets it have all the shared memory there is: neither may happen while a stream is captured.
-void prepare_kernels(const DeviceLimits& limits);
+// Loads every kernel, lets it have all the shared memory there is and the memory of its first launch: none of that may happen
+// while a stream is captured. Waits for the stream.
+void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 
 // Checks caller's weights [T,L,E] and sums their windows.
 void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out, cudaStream_t stream);

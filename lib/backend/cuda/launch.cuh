@@ -3,13 +3,15 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "backend/cuda/cuda_team.cuh"
 #include "backend/cuda/driver.h"
 
 namespace eplb::cuda {
 
 // Calls work(int64_t i) for the block's share of `count` pieces.
-template <class Work> __device__ void for_each_piece(int64_t count, Work work) {
+template <class Work> __device__ __forceinline__ void for_each_piece(int64_t count, Work work) {
   for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
     work(i);
     __syncwarp();  // before the next piece takes the memory of this one
@@ -17,7 +19,7 @@ template <class Work> __device__ void for_each_piece(int64_t count, Work work) {
 }
 
 inline unsigned grid_of(int64_t pieces, int64_t most = int64_t{1} << 30) {
-  return static_cast<unsigned>(pieces < most ? pieces : most);
+  return static_cast<unsigned>(std::clamp<int64_t>(pieces, 1, std::min(most, int64_t{1} << 30)));
 }
 
 template <class... Parameters, class... Arguments>
@@ -37,7 +39,7 @@ template <class... Parameters> void prepare(void (*kernel)(Parameters...), int s
   check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "cudaFuncGetAttributes");
   if (shared_bytes > 0)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               shared_bytes),
+                               shared_bytes - static_cast<int>(attributes.sharedSizeBytes)),
           "cudaFuncSetAttribute");
 }
 

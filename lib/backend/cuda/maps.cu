@@ -29,10 +29,9 @@ template <class T> __global__ void write_logical_to_physical(SolveTask task, Dev
           first[e] = before + others;
           count[e] = counts[from + e];
         });
-    T* const rows = out + (layer * experts + from) * width;
-    for (int64_t x = threadIdx.x; x < n * width; x += CudaTeam::kLanes) {
-      const int e = static_cast<int>(x / width), replica = static_cast<int>(x % width);
-      rows[x] = replica < count[e] ? slots[first[e] + replica] : -1;
+    for (int e = 0; e < n; ++e) {
+      T* const row = out + (layer * experts + from + e) * width;
+      for (int x = threadIdx.x; x < width; x += CudaTeam::kLanes) row[x] = x < count[e] ? slots[first[e] + x] : -1;
     }
   });
 }
@@ -110,7 +109,8 @@ void launch_integers(eplb_map map, eplb_dtype dtype, void* out, int64_t width, c
     case EPLB_MAP_REPLICA_SLOTS: return copy_or_widen(plan.replica_slots, slots, dtype, out, stream);
     case EPLB_MAP_REPLICA_COUNT: return copy_or_widen(plan.replica_count, experts, dtype, out, stream);
     case EPLB_MAP_LOGICAL_TO_PHYSICAL:
-      return launch(write_logical_to_physical<T>, grid_of(experts), 0, stream, task, plan, width, static_cast<T*>(out));
+      return launch(write_logical_to_physical<T>, grid_of(experts / CudaTeam::kLanes + task.layers), 0, stream, task, plan,
+                    width, static_cast<T*>(out));
     default: return launch(write_duplicates<T>, grid_of(task.layers), 0, stream, task, plan, static_cast<T*>(out));
   }
 }

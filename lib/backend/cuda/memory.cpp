@@ -1,6 +1,7 @@
 #include "backend/cuda/memory.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "backend/cuda/driver.h"
@@ -66,7 +67,12 @@ void PinnedBlock::release() {
 void PinnedBlock::at_least(int64_t bytes) {
   if (bytes <= bytes_) return;
   release();
-  check(cudaHostAlloc(&data_, static_cast<size_t>(bytes), cudaHostAllocDefault), "cudaHostAlloc");
+  const cudaError_t error = cudaHostAlloc(&data_, static_cast<size_t>(bytes), cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw std::bad_alloc();
+  }
+  check(error, "cudaHostAlloc");
   bytes_ = bytes;
 }
 

@@ -2,11 +2,9 @@
 
 namespace eplb::cuda {
 
-// So many streams are waited for one by one, then the whole device is.
-constexpr size_t kStreams = 8;
+constexpr size_t kStreams = 8;  // that have an event of their own
 
 void Pending::prepare() {
-  captured_ = false;  // graphs of what was reserved before must not be replayed any more
   while (events_.size() < kStreams) {
     cudaEvent_t event;
     check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
@@ -14,28 +12,34 @@ void Pending::prepare() {
   }
 }
 
-void Pending::note(cudaStream_t stream) {
+void Pending::note(cudaStream_t stream, cudaStream_t own) {
   if (is_capturing(stream)) {
     captured_ = true;
     return;
   }
-  for (Event& e : events_) {
-    if (e.used && e.stream != stream) continue;
-    check(cudaEventRecord(e.event, stream), "cudaEventRecord");
-    e.stream = stream;
-    e.used = true;
-    return;
+  Event* event = nullptr;
+  for (Event& e : events_)
+    if (!e.used || e.stream == stream) {
+      event = &e;
+      break;
+    }
+  if (event == nullptr) {  // the oldest gives way: our own stream waits for it instead
+    event = &events_[oldest_];
+    oldest_ = (oldest_ + 1) % events_.size();
+    check(cudaStreamWaitEvent(own, event->event, 0), "cudaStreamWaitEvent");
   }
-  everywhere_ = true;
+  check(cudaEventRecord(event->event, stream), "cudaEventRecord");
+  event->stream = stream;
+  event->used = true;
 }
 
-void Pending::wait() {
-  if (captured_ || everywhere_) check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+void Pending::wait(cudaStream_t own) {
+  if (captured_) check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   for (Event& e : events_) {
     if (e.used) check(cudaEventSynchronize(e.event), "cudaEventSynchronize");
     e.used = false;
   }
-  everywhere_ = false;
+  check(cudaStreamSynchronize(own), "cudaStreamSynchronize");
 }
 
 void Pending::release() {

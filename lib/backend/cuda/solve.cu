@@ -51,25 +51,30 @@ template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, Vi
   room = arena.take<uint64_t>(CudaTeam::room(most_keys));
   return arena.used();
 }
-template <class Method> __device__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
+template <bool kShared, class Method>
+__device__ __forceinline__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
   View<uint64_t> words;
-  lay_out(spread.shared ? eplb_shared : room.workspace + blockIdx.x * spread.workspace, method, words);
+  if constexpr (kShared)  // known to the compiler: faster loads, 32-bit addresses
+    lay_out(eplb_shared, method, words);
+  else
+    lay_out(room.workspace + blockIdx.x * spread.workspace, method, words);
   return CudaTeam(words);
 }
 
 // Of `count` teams that come here each once, all but the last get false. What the others have written is then there for it.
+// The counter wraps round to 0, for the next solve.
 __device__ bool last_to_arrive(CudaTeam& team, unsigned* arrived, int count) {
-  __threadfence();
-  team.barrier();
+  const unsigned last = static_cast<unsigned>(count) - 1;
   unsigned before = 0;
+  team.barrier();
   if (threadIdx.x % 32 == 0) {
-    before = atomicAdd(arrived, 1u);
-    if (before + 1 == static_cast<unsigned>(count)) *arrived = 0;  // for the next solve
+    __threadfence();
+    before = atomicInc(arrived, last);
+    __threadfence();
   }
   before = __shfl_sync(kAllLanes, before, 0);
-  __threadfence();
   team.barrier();
-  return before + 1 == static_cast<unsigned>(count);
+  return before == last;
 }
 
 __device__ int best_of(CudaTeam& team, View<int> scores, int chains) {
@@ -81,14 +86,14 @@ EPLB_FN solver::Chains chains_of(int chain, int chains) {
   return chains == 1 ? solver::all_chains() : solver::Chains{chain, chain + 1};
 }
 
-template <class Method>
+template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
     pack_groups(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights,
                 SolveRoom room) {
   Method method{setting, task.shape};
-  CudaTeam team = begin_block(method, spread, room);
+  CudaTeam team = begin_block<kShared>(method, spread, room);
   const int chains = spread.group_chains, groups = task.shape.groups;
-  for_each_piece(task.layers * chains, [&](int64_t i) {
+  for_each_piece(task.layers * chains, [&](int64_t i) EPLB_INLINE {
     const int64_t layer = i / chains;
     const View<int> scores{room.group_scores + layer * chains}, place{room.group_place + layer * groups};
     method.read(team, weights_of<Method>(team, weights, layer));
@@ -112,14 +117,14 @@ __device__ void keep_cap(CudaTeam& team, Method& method, const SolveTask& task, 
   solver::solve_layer(team, method, AnyWeights{AnyWeights::kZero, nullptr}, answer, maps);
 }
 
-template <class Method>
+template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
     solve_nodes(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights, SolveRoom room,
                 DevicePlan plan) {
   Method method{setting, task.shape};
-  CudaTeam team = begin_block(method, spread, room);
+  CudaTeam team = begin_block<kShared>(method, spread, room);
   const int chains = spread.node_chains, nodes = task.shape.nodes, slots = task.shape.node_slots();
-  for_each_piece(task.layers * nodes * chains, [&](int64_t i) {
+  for_each_piece(task.layers * nodes * chains, [&](int64_t i) EPLB_INLINE {
     const int64_t unit = i / chains, layer = unit / nodes;
     const int node = static_cast<int>(unit % nodes), chain = static_cast<int>(i % chains);
     const View<int> scores{room.scores + unit * chains}, place{room.group_place + layer * task.shape.groups};
@@ -151,14 +156,40 @@ template <class Use> auto with_method(const SolveTask& task, Use use) {
 void prepare_sum();
 void prepare_maps();
 
-void prepare_kernels(const DeviceLimits& limits) {
+namespace {
+
+template <class Method, bool kShared>
+void launch_method(const typename Method::Setting& setting, const SolveTask& task, const Spread& spread,
+                   const DeviceWeights& weights, const SolveRoom& room, const DevicePlan& plan, cudaStream_t stream) {
+  const int64_t bytes = kShared ? spread.workspace : 0;
+  if (spread.group_chains > 0)
+    launch(pack_groups<Method, kShared>, grid_of(task.layers * spread.group_chains, spread.most_blocks), bytes, stream,
+           setting, task, spread, weights, room);
+  launch(solve_nodes<Method, kShared>, grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.most_blocks),
+         bytes, stream, setting, task, spread, weights, room, plan);
+}
+
+// Both of a method's kernels, and once with nothing to do: the first launch may take memory for stacks.
+template <class Method, bool kShared>
+void prepare_method(const typename Method::Setting& setting, int shared_bytes, cudaStream_t stream) {
+  prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
+  prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
+  SolveTask nothing{};
+  nothing.shape = {1, 1, 1, 1, 1, 1, 0};
+  launch_method<Method, kShared>(setting, nothing, {1, 1, 0, kShared, 1}, {}, {}, {}, stream);
+}
+
+}  // namespace
+
+void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   for (const eplb_strategy strategy : {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
     solver::with_method(strategy, 0, {}, [&](auto method) {
-      prepare(pack_groups<decltype(method)>, limits.shared_bytes);
-      prepare(solve_nodes<decltype(method)>, limits.shared_bytes);
+      prepare_method<decltype(method), true>(method.setting, limits.shared_bytes, stream);
+      prepare_method<decltype(method), false>(method.setting, limits.shared_bytes, stream);
     });
   prepare_sum();
   prepare_maps();
+  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
 Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
@@ -179,14 +210,8 @@ void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeigh
                   const DevicePlan& plan, cudaStream_t stream) {
   with_method(task, [&](auto method) {
     using Method = decltype(method);
-    const int64_t shared = spread.shared ? spread.workspace : 0;
-    const int64_t group_pieces = task.layers * spread.group_chains;
-    const int64_t pieces = task.layers * task.shape.nodes * spread.node_chains;
-    if (group_pieces > 0)
-      launch(pack_groups<Method>, grid_of(group_pieces, spread.most_blocks), shared, stream, method.setting, task,
-             spread, weights, room);
-    launch(solve_nodes<Method>, grid_of(pieces, spread.most_blocks), shared, stream, method.setting, task, spread,
-           weights, room, plan);
+    const auto launch_it = spread.shared ? launch_method<Method, true> : launch_method<Method, false>;
+    launch_it(method.setting, task, spread, weights, room, plan, stream);
   });
 }
 

@@ -27,6 +27,10 @@ template <class T> using same = typename Same<T>::type;  // not deduced from: co
 template <emulated::Added T> T atomicAdd(T* address, emulated::same<T> value) {
   return emulated::exchange(address, [=](T old) { return static_cast<T>(old + value); });
 }
+// Back to 0 after `last`.
+inline unsigned atomicInc(unsigned* address, unsigned last) {
+  return emulated::exchange(address, [=](unsigned old) { return old >= last ? 0 : old + 1; });
+}
 template <emulated::Word T> T atomicSub(T* address, emulated::same<T> value) {
   return emulated::exchange(address, [=](T old) { return static_cast<T>(old - value); });
 }

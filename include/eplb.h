@@ -50,10 +50,11 @@
  * CUDA. A context on a CUDA device takes the same calls: arrays in host memory, and every call returns finished. Next to them
  * stand ..._device functions for arrays in device memory: they work in the order of a stream, return at once, allocate
  * nothing (eplb_context_reserve does, before) and can be captured in a CUDA graph and replayed with new weights in the same
- * buffer. The library adds no order between streams. Host and device calls may be mixed: a host call first waits for the
- * context's earlier device calls (once one of them was captured: for the whole device, since replays cannot be seen) and goes
- * on from what they left. What only the data can tell - a bad weight - is told later, see eplb_context_synchronize. The
- * caller's current CUDA context stays as it is, also if there is none.
+ * buffer. Streams are those of the device's primary context, which the CUDA runtime uses; the library adds no order between
+ * them. Host and device calls may be mixed: a host call first waits for the context's earlier device calls and goes on from
+ * what they left. Once one of them was captured it waits for the whole device, since replays cannot be seen, and so must not
+ * come while something else is being captured there. What only the data can tell - a bad weight - is told later, see
+ * eplb_context_synchronize. The caller's current CUDA context stays as it is, also if there is none.
  *
  * STRUCTS hold scalars only and begin with struct_size. Let the matching ..._init function fill them: it is the only writer
  * of defaults. Within an ABI major version structs grow at the end only, from the sizes of 1.0 on: a shorter struct of an older

@@ -98,7 +98,8 @@ void Store::end_solve() {
 void Store::end_plan(double microseconds) {
   if (!is_consistent(spare_plan_))
     fail(EPLB_INVALID_STATE,
-         "the reserved device memory does not hold the plan of the last solve: was that one captured and never launched, "
+         "the reserved device memory does not hold the plan of the last solve: was that one captured and never "
+         "launched, "
          "or a graph of another problem replayed?");
   keep_plan(microseconds);
 }

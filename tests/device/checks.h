@@ -40,6 +40,7 @@ void facts();
 void golden();
 void parity();
 void traces();
+void large();
 void calls();
 void late();
 void graphs();

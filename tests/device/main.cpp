@@ -22,9 +22,9 @@ struct Group {
   void (*run)();
 };
 
-constexpr Group kGroups[] = {{"facts", facts},     {"golden", golden}, {"parity", parity}, {"traces", traces},
-                             {"calls", calls},     {"late", late},     {"graphs", graphs}, {"worlds", worlds},
-                             {"threads", threads}, {"memory", memory}, {"broken", broken}};
+constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden},   {"parity", parity}, {"traces", traces},
+                             {"large", large},   {"calls", calls},     {"late", late},     {"graphs", graphs},
+                             {"worlds", worlds}, {"threads", threads}, {"memory", memory}, {"broken", broken}};
 
 struct Arguments {
   std::string library, only;

@@ -72,7 +72,28 @@ void one_trace(const bench::Trace& trace, eplb_context* context) {
   }
 }
 
+// Too large for the shared memory of a block, and for a grid with a block for each chain.
+void large_problem(const Method& method, int64_t nodes) {
+  Input in(input_make(EPLB_FLOAT32, 2, 2048, 2560, 512, 7));
+  in->problem.num_nodes = nodes;
+  in->problem.num_groups = 2 * nodes;
+  in->options.strategy = method.strategy;
+  in->options.effort = method.effort;
+  const Context context(EPLB_DEVICE_CUDA);
+  same_on_both(context, in, true);
+}
+
 }  // namespace
+
+void large() {
+  for (const Method& method : {Method{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL},
+                               {EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_NORMAL},
+                               {EPLB_STRATEGY_RANDOM_RESTARTS, EPLB_EFFORT_NORMAL},
+                               {EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST}})
+    for (const int64_t nodes : {1, 2})
+      test("2560 slots on 512 GPUs, " + std::to_string(nodes) + " nodes, " + method.name(),
+           [&] { large_problem(method, nodes); });
+}
 
 void parity() {
   const Context context(EPLB_DEVICE_CUDA);

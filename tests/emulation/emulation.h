@@ -2,7 +2,8 @@
  *
  *   EMULATED_CUDA       no_driver, old_driver (12.4), no_device; unset: driver 13.0 and two devices
  *   EMULATED_CUDA_SEED  what chance starts from
- *   EMULATED_CUDA_SMS   multiprocessors of each device, 4 if unset */
+ *   EMULATED_CUDA_SMS   multiprocessors of each device, 4 if unset
+ *   EMULATED_CUDA_SHARED  bytes of shared memory that a block may have, 227 KiB if unset */
 #ifndef EPLB_TESTS_EMULATION_H
 #define EPLB_TESTS_EMULATION_H
 

@@ -1,5 +1,6 @@
 // Launches, and what a kernel may ask for.
 #include <algorithm>
+#include <cstdlib>
 
 #include "block.h"
 #include "include/emulated/launch.h"
@@ -8,7 +9,16 @@
 namespace emulated {
 namespace {
 
-constexpr int kDefaultShared = 48 << 10, kSharedOptin = 227 << 10, kSharedOfMultiprocessor = 228 << 10;
+constexpr int kDefaultShared = 48 << 10, kMostShared = 227 << 10, kSharedOfMultiprocessor = 228 << 10;
+
+// What a block may have after cudaFuncSetAttribute.
+int shared_optin() {
+  static const int bytes = [] {
+    const char* value = std::getenv("EMULATED_CUDA_SHARED");
+    return value ? std::atoi(value) : kMostShared;
+  }();
+  return bytes;
+}
 constexpr int kSharedOfSystem = 1 << 10;  // that the driver takes from each block's
 
 cudaError_t check(const cudaLaunchConfig_t& config, const void* kernel) {
@@ -43,7 +53,7 @@ int attribute_value(cudaDeviceAttr attribute) {
     case cudaDevAttrComputeCapabilityMajor: return 9;
     case cudaDevAttrComputeCapabilityMinor: return 0;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return kSharedOfMultiprocessor;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: return kSharedOptin;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: return shared_optin();
     case cudaDevAttrMaxBlocksPerMultiprocessor: return 32;
     case cudaDevAttrReservedSharedMemoryPerBlock: return kSharedOfSystem;
   }
@@ -66,7 +76,7 @@ cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int v
   return call("cudaFuncSetAttribute", Needs::kContext, [=](Machine& m) {
     if (!kernel) return cudaErrorInvalidDeviceFunction;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-    if (value < 0 || value > kSharedOptin) return cudaErrorInvalidValue;
+    if (value < 0 || value > shared_optin()) return cudaErrorInvalidValue;
     m.shared_limits[kernel] = value;
     return cudaSuccess;
   });
@@ -124,7 +134,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->totalGlobalMem = m.devices[device].capacity;
     properties->sharedMemPerBlock = kDefaultShared;
     properties->sharedMemPerMultiprocessor = kSharedOfMultiprocessor;
-    properties->sharedMemPerBlockOptin = kSharedOptin;
+    properties->sharedMemPerBlockOptin = shared_optin();
     properties->reservedSharedMemPerBlock = kSharedOfSystem;
     properties->warpSize = 32;
     properties->maxThreadsPerBlock = 1024;

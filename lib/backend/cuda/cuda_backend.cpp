@@ -144,7 +144,7 @@ void CudaBackend::send_weights(const Room& room) {
   FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
   for (int64_t l = 0; l < from.layers; ++l) {
     const int64_t e = beyond_float32(from, l);
-    faults[l] = e < 0                ? kNoFault
+    faults[l] = e < 0              ? kNoFault
                 : e < from.experts ? fault_code(l, static_cast<int>(e), Fault::kFloat32)
                                    : fault_code(l, static_cast<int>(e) - 1, Fault::kFloat32Sum);
   }
@@ -155,8 +155,8 @@ void CudaBackend::upload(const WeightSource& source) {
   check_source(source);
   const DeviceScope scope(device_);
   pending_.wait(stream_);
-  const bool fits = source.experts <= kMaxSlots &&
-                    RoomSizes::of_weights(source.layers, source.experts) <= reserved_.sizes().weights;
+  const bool fits =
+      source.experts <= kMaxSlots && RoomSizes::of_weights(source.layers, source.experts) <= reserved_.sizes().weights;
   if (fits) staging_.at_least(weight_bytes(source.layers, source.experts));
   store_.upload(source);
   there_ = {};

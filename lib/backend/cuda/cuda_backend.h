@@ -72,8 +72,8 @@ class CudaBackend final : public Backend {
     int experts = 0;
     std::optional<Problem> problem{};  // of the plan, if there is one
     Options options{};
-    bool newer = false;  // than what the host has
-    bool timed = false;  // the events around the solve were recorded and not asked yet
+    bool newer = false;       // than what the host has
+    bool timed = false;       // the events around the solve were recorded and not asked yet
     double microseconds = 0;  // of the solve
   };
 

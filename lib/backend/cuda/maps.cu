@@ -109,8 +109,8 @@ void launch_integers(eplb_map map, eplb_dtype dtype, void* out, int64_t width, c
     case EPLB_MAP_REPLICA_SLOTS: return copy_or_widen(plan.replica_slots, slots, dtype, out, stream);
     case EPLB_MAP_REPLICA_COUNT: return copy_or_widen(plan.replica_count, experts, dtype, out, stream);
     case EPLB_MAP_LOGICAL_TO_PHYSICAL:
-      return launch(write_logical_to_physical<T>, grid_of(experts / CudaTeam::kLanes + task.layers), 0, stream, task, plan,
-                    width, static_cast<T*>(out));
+      return launch(write_logical_to_physical<T>, grid_of(experts / CudaTeam::kLanes + task.layers), 0, stream, task,
+                    plan, width, static_cast<T*>(out));
     default: return launch(write_duplicates<T>, grid_of(task.layers), 0, stream, task, plan, static_cast<T*>(out));
   }
 }

@@ -1,4 +1,4 @@
-// What stands in for backend/cuda where it was not built: the same names, and why there is nothing behind them.
+// What stands in for backend/cuda where there was no nvcc: the same names, and why there is nothing behind them.
 #include "backend/backend.h"
 #include "core/error.h"
 
@@ -6,7 +6,7 @@ namespace eplb::cuda {
 
 BackendFacts facts() {
   BackendFacts facts;
-  facts.sentence = "no CUDA in this build: the CUDA backend is not part of this version of libeplb";
+  facts.sentence = "this libeplb was built without CUDA: where CMake finds an nvcc, EPLB_CUDA=ON builds it in";
   return facts;
 }
 

@@ -5,7 +5,7 @@ import re
 import shutil
 from functools import partial
 
-from places import BUILD, LIBRARY, ROOT
+from places import BUILD, EMULATED, LIBRARY, ROOT
 from steps import Failure, answer, attempt, step
 
 RUST = os.path.join(ROOT, "bindings", "rust")
@@ -13,7 +13,8 @@ RUST = os.path.join(ROOT, "bindings", "rust")
 
 def cargo_environment():
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(BUILD, "rust"))
-    return {"EPLB_LIBRARY": LIBRARY, "CARGO_TARGET_DIR": target, "CARGO_TERM_COLOR": "never"}
+    libraries = {"EPLB_LIBRARY": LIBRARY, "EPLB_EMULATED_LIBRARY": EMULATED}
+    return {**libraries, "CARGO_TARGET_DIR": target, "CARGO_TERM_COLOR": "never"}
 
 
 def run_cargo(tally, headline, command):

@@ -95,13 +95,10 @@ void Store::end_solve() {
   keep_plan(now_microseconds() - started_);
 }
 
-void Store::end_plan(double microseconds) {
-  if (!is_consistent(spare_plan_))
-    fail(EPLB_INVALID_STATE,
-         "the reserved device memory does not hold the plan of the last solve: was that one captured and never "
-         "launched, "
-         "or a graph of another problem replayed?");
-  keep_plan(microseconds);
+bool Store::end_plan(double microseconds) {
+  const bool is_one = is_consistent(spare_plan_);
+  if (is_one) keep_plan(microseconds);
+  return is_one;
 }
 
 void Store::keep_plan(double microseconds) {

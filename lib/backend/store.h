@@ -29,9 +29,9 @@ class Store {
   // Checks what is asked and gives a plan to fill; end_solve makes it the plan, unless it breaks what was asked.
   Plan& begin_solve(const eplb_problem& asked, const eplb_solve_options& wanted);
   void end_solve();
-  // For a plan that was solved elsewhere, of what was checked there; throws InvalidState if what was filled in is none.
+  // For a plan that was solved elsewhere, of what was checked there; false if what was filled in is none.
   Plan& begin_plan(const Problem& problem, const Options& options);
-  void end_plan(double microseconds);
+  bool end_plan(double microseconds);
 
   const Weights& weights() const { return weights_; }
   double microseconds() const { return plan_.microseconds; }

@@ -188,7 +188,7 @@ void CudaBackend::run(const Room& room, const SolveTask& task, const Spread& spr
 
 void CudaBackend::solve(const eplb_problem& asked, const eplb_solve_options& wanted) {
   const DeviceScope scope(device_);
-  pull();
+  pull(Needed::kWeights);
   Plan& plan = store_.begin_solve(asked, wanted);
   const SolveTask task = task_of(plan.problem, plan.options, plan.layers);
   const Spread spread = spread_of(task, limits_);
@@ -213,8 +213,9 @@ MapShape CudaBackend::shape(eplb_map map) const {
   return store_.shape(map);
 }
 
-// Copies to the host what device calls have left.
-void CudaBackend::pull() {
+// Copies to the host what device calls have left. A plan that is not there is a fault only where it is needed: its solve may
+// have been captured and never launched.
+void CudaBackend::pull(Needed needed) {
   pending_.wait(stream_);
   if (!there_.weights || !(there_.newer || pending_.replays())) return;
   Weights& weights = store_.begin_upload(there_.whole, there_.layers, there_.experts);
@@ -223,11 +224,17 @@ void CudaBackend::pull() {
   copy(to, from.sums, there_.layers * there_.experts * 8, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   store_.end_upload();
-  if (there_.problem) pull_plan();
+  if (there_.problem && !pull_plan()) {
+    if (needed == Needed::kWeights) return;
+    fail(EPLB_INVALID_STATE,
+         "the reserved device memory does not hold the plan of the last solve: was that one captured and never "
+         "launched, "
+         "or a graph of another problem replayed?");
+  }
   there_.newer = false;
 }
 
-void CudaBackend::pull_plan() {
+bool CudaBackend::pull_plan() {
   const SolveTask task = task_of(*there_.problem, there_.options, there_.layers);
   const DevicePlan from = reserved_.plan(task);
   Plan& plan = store_.begin_plan(*there_.problem, there_.options);
@@ -242,12 +249,12 @@ void CudaBackend::pull_plan() {
     there_.microseconds = 1000.0 * milliseconds;
     there_.timed = false;
   }
-  store_.end_plan(there_.microseconds);
+  return store_.end_plan(there_.microseconds);
 }
 
 void CudaBackend::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
   const DeviceScope scope(device_);
-  pull();
+  pull(Needed::kPlan);
   store_.fetch(map, dtype, buffer, length);
 }
 
@@ -265,7 +272,7 @@ void CudaBackend::throw_fault() {
 
 void CudaBackend::report(eplb_report& report) {
   const DeviceScope scope(device_);
-  pull();
+  pull(Needed::kPlan);
   throw_fault();
   store_.report(report, bytes());
 }
@@ -273,7 +280,7 @@ void CudaBackend::report(eplb_report& report) {
 void CudaBackend::evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
                            eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) {
   const DeviceScope scope(device_);
-  pull();
+  pull(Needed::kWeights);
   store_.evaluate(problem, placement, length, dtype, report, outputs, outputs_length, bytes());
 }
 

@@ -81,8 +81,9 @@ class CudaBackend final : public Backend {
   Room& room_for(const RoomSizes& sizes, bool may_be_refused);
   void send_weights(const Room& room);
   void run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan);
-  void pull();
-  void pull_plan();
+  enum class Needed { kWeights, kPlan };
+  void pull(Needed needed);
+  bool pull_plan();
   void throw_fault();
   int64_t bytes() const;
 

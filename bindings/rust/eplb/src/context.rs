@@ -138,7 +138,8 @@ impl Context {
     }
 
     /// The same in the order of `stream`; see [`device`](crate::device). What the placement then fetches to the host
-    /// waits for the device.
+    /// waits for the device. What [`Strategy::Greedy`](crate::Strategy::Greedy) cannot do with a layer, its float32 or the
+    /// cap on replicas, is told as a bad weight is.
     ///
     /// # Errors
     ///
@@ -243,7 +244,9 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`InvalidWeight`](crate::Error::InvalidWeight) with the lowest (layer, expert).
+    /// [`InvalidWeight`](crate::Error::InvalidWeight) with the lowest (layer, expert);
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a cap on replicas that
+    /// [`Strategy::Greedy`](crate::Strategy::Greedy) would exceed. Such layers were solved as layers of zeros.
     pub fn synchronize(&self) -> Result<()> {
         self.raw.synchronize()
     }

@@ -125,7 +125,8 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// As [`fetch_into`](Self::fetch_into), and as [`Context::upload_device`].
+    /// As [`fetch_into`](Self::fetch_into), and as [`Context::upload_device`];
+    /// [`Unavailable`](crate::Error::Unavailable) for [`Map::Bound`], which only the host can fetch.
     pub fn fetch_device<T: MapElement>(
         &self,
         map: Map,
@@ -140,7 +141,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidWeight`](crate::Error::InvalidWeight) if the device found a bad weight, once.
+    /// What [`Context::synchronize`] would tell, once.
     pub fn report(&self) -> Result<Report> {
         Ok(Report::from_c(&self.context.raw.report()?))
     }

@@ -1,4 +1,4 @@
-//! Device calls as far as a machine without a GPU goes: a context on the CPU refuses them and touches nothing.
+//! Device calls on a context on the CPU, which refuses them and touches nothing. On a device: tests/emulation.rs.
 #![allow(unsafe_code)]
 
 mod input;

@@ -204,7 +204,7 @@ def device_tests(*arguments):
 
 
 def test(run, shared):
-    all_but_traces = "facts,golden,parity,calls,late,graphs,worlds,threads,memory,broken"
+    all_but_traces = "facts,golden,parity,large,calls,late,graphs,worlds,threads,memory,broken"
     command = device_tests("--only", all_but_traces, "--problems", "100")
     done = run.run("tests", [command], 100, "tests.log")
     run.judge("tests", done)

@@ -14,15 +14,7 @@ void check_cuda(cudaError_t error, const char* what) {
 #define CUDA(call) check_cuda((call), #call)
 
 GpuSubject::GpuSubject(const Candidate& candidate, const Trace& trace, Shape shape) : trace_(trace) {
-  eplb_error err;
-  check(eplb_problem_init(&problem_, sizeof problem_, &err), err);
-  check(eplb_solve_options_init(&options_, sizeof options_, &err), err);
-  problem_.num_slots = shape.slots;
-  problem_.num_gpus = shape.gpus;
-  problem_.num_nodes = shape.nodes;
-  problem_.num_groups = shape.groups;
-  options_.strategy = candidate.strategy;
-  options_.effort = candidate.effort;
+  ask(candidate, shape, problem_, options_);
   create();
   capture();
 }

@@ -19,18 +19,23 @@ const std::vector<Candidate>& all_candidates() {
   return candidates;
 }
 
+void ask(const Candidate& candidate, Shape shape, eplb_problem& problem, eplb_solve_options& options) {
+  eplb_error err;
+  if (eplb_problem_init(&problem, sizeof problem, &err) || eplb_solve_options_init(&options, sizeof options, &err))
+    throw std::runtime_error(err.text);
+  problem.num_slots = shape.slots;
+  problem.num_gpus = shape.gpus;
+  problem.num_nodes = shape.nodes;
+  problem.num_groups = shape.groups;
+  options.strategy = candidate.strategy;
+  options.effort = candidate.effort;
+}
+
 Subject::Subject(const Candidate& candidate, const Trace& trace, Shape shape, const eplb_context_options* options)
     : trace_(trace), placement_(size_t(trace.layers) * shape.slots) {
+  ask(candidate, shape, problem_, options_);
   eplb_error err;
-  check(eplb_problem_init(&problem_, sizeof problem_, &err), err);
-  check(eplb_solve_options_init(&options_, sizeof options_, &err), err);
   check(eplb_context_create(&context_, options, &err), err);
-  problem_.num_slots = shape.slots;
-  problem_.num_gpus = shape.gpus;
-  problem_.num_nodes = shape.nodes;
-  problem_.num_groups = shape.groups;
-  options_.strategy = candidate.strategy;
-  options_.effort = candidate.effort;
 }
 
 Subject::~Subject() { eplb_context_destroy(context_); }

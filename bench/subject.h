@@ -24,6 +24,9 @@ struct Candidate {
 
 const std::vector<Candidate>& all_candidates();
 
+// Fills in what the candidate is asked for.
+void ask(const Candidate& candidate, Shape shape, eplb_problem& problem, eplb_solve_options& options);
+
 // A context that solves one shape again and again, as an engine would. Throws std::runtime_error with the library's
 // words.
 class Subject {

@@ -13,16 +13,6 @@ namespace {
 
 constexpr std::align_val_t kAlign{64};
 
-LayerSizes sizes_of(const Problem& problem, const Options& options) {
-  return {static_cast<int>(problem.experts),
-          static_cast<int>(problem.slots),
-          static_cast<int>(problem.gpus),
-          static_cast<int>(problem.nodes),
-          static_cast<int>(problem.groups),
-          static_cast<int>(most_replicas(problem, options)),
-          options.seed};
-}
-
 }  // namespace
 
 void Block::Free::operator()(void* p) const { ::operator delete(p, kAlign); }
@@ -47,7 +37,7 @@ void CpuBackend::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy
 }
 
 void CpuBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Problem& problem, const Options& options) {
-  prepare_workers(sizes_of(problem, options), options.strategy, worker_count(layers));
+  prepare_workers(layer_sizes<LayerSizes>(problem, options), options.strategy, worker_count(layers));
   store_.reserve(dtype, layers, problem, options);
 }
 
@@ -68,7 +58,7 @@ void CpuBackend::solve_layers(const LayerSizes& sizes, Plan& plan) {
 
 void CpuBackend::solve(const eplb_problem& asked, const eplb_solve_options& wanted) {
   Plan& plan = store_.begin_solve(asked, wanted);
-  const LayerSizes sizes = sizes_of(plan.problem, plan.options);
+  const LayerSizes sizes = layer_sizes<LayerSizes>(plan.problem, plan.options);
   prepare_workers(sizes, plan.options.strategy, worker_count(plan.layers));
   solve_layers(sizes, plan);
   store_.end_solve();

@@ -88,13 +88,7 @@ void CudaBackend::abandon() {
 
 SolveTask CudaBackend::task_of(const Problem& problem, const Options& options, int64_t layers) const {
   SolveTask task{};
-  task.shape = {static_cast<int>(problem.experts),
-                static_cast<int>(problem.slots),
-                static_cast<int>(problem.gpus),
-                static_cast<int>(problem.nodes),
-                static_cast<int>(problem.groups),
-                static_cast<int>(most_replicas(problem, options)),
-                options.seed};
+  task.shape = layer_sizes<solver::Shape>(problem, options);
   task.layers = layers;
   task.strategy = options.strategy;
   task.effort = options.effort;

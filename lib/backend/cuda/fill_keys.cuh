@@ -1,4 +1,4 @@
-// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions and nothing else.
+// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions and one lane.
 #pragma once
 
 #include "solver/fill.h"

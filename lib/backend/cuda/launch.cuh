@@ -43,4 +43,8 @@ template <class... Parameters> void prepare(void (*kernel)(Parameters...), int s
           "cudaFuncSetAttribute");
 }
 
+// Each file prepares its own kernels.
+void prepare_sum();
+void prepare_maps();
+
 }  // namespace eplb::cuda

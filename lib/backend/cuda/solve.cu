@@ -1,5 +1,5 @@
 // Solving on the device. A block is one warp and works on one chain at a time: (layer, node, chain). All of them read and count
-// for themselves, which takes less time than waiting for another kernel; the last of a node to be done takes the best answer,
+// for themselves, which should take less time than another kernel; the last of a node to be done takes the best answer,
 // the last of a layer lists the replicas. Which is last does not change what it does.
 #include <algorithm>
 
@@ -152,9 +152,6 @@ template <class Use> auto with_method(const SolveTask& task, Use use) {
 }
 
 }  // namespace
-
-void prepare_sum();
-void prepare_maps();
 
 namespace {
 

@@ -227,8 +227,6 @@ func TestBadDeviceCalls(t *testing.T) {
 	} {
 		refused(t, err, ErrInvalidArgument, text)
 	}
-	bound := room[float64](e, 1)
-	refused(t, context.FetchMapDevice(MapBound, bound, e.stream), ErrUnavailable, "EPLB_MAP_BOUND")
 	// None of them has changed the plan, or is told again.
 	p, err := context.Placement()
 	e.ok(err)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/bound.h"
 #include "core/error.h"
 #include "core/report.h"
 
@@ -44,14 +45,16 @@ template <class T> void write_integers(const Plan& plan, eplb_map map, void* buf
   }
 }
 
+void write_bounds(const Weights& weights, const Plan& plan, double* out) {
+  LayerBounds bounds(plan.problem);
+  for (int64_t l = 0; l < plan.layers; ++l) out[l] = bounds.of(weights, l).load;
+}
+
 void write_reals(const Weights& weights, const Plan& plan, eplb_map map, double* out) {
+  if (map == EPLB_MAP_BOUND) return write_bounds(weights, plan, out);
   LayerScorer scorer(plan.problem);
   for (int64_t l = 0; l < plan.layers; ++l) {
     const int32_t* placement = &plan.physical_to_logical[l * plan.problem.slots];
-    if (map == EPLB_MAP_BOUND) {
-      out[l] = scorer.bound(weights, l);
-      continue;
-    }
     const LayerScore score = scorer.score(weights, l, placement);
     if (map == EPLB_MAP_IMBALANCE)
       out[l] = score.imbalance;

@@ -40,31 +40,6 @@ LayerScore LayerScorer::score(const Weights& weights, int64_t layer, const int32
   return {total / gpus, largest, solver::imbalance_of(total, largest, gpus)};
 }
 
-// Quotients of denormals lose bits, or become 0: such layers are taken 2^200 times as heavy. What score() may have lost by
-// rounding, half of the least denormal for each replica on a GPU, comes off again.
-double LayerScorer::bound(const Weights& weights, int64_t layer) {
-  constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
-  double total = 0;
-  for (int64_t e = 0; e < problem_.experts; ++e) {
-    weights_[e] = weights.at(layer, e);
-    total += weights_[e];
-  }
-  if (total >= kLittle) return bound_of_weights();
-  for (double& w : weights_) w *= kScale;
-  const double lost = kLeast * static_cast<double>(problem_.slots_per_gpu() + 1);
-  return std::max(0.0, bound_of_weights() / kScale - lost);
-}
-
-double LayerScorer::bound_of_weights() {
-  const bool threshold = problem_.bound_kind == EPLB_BOUND_THRESHOLD;
-  const double simple = threshold ? threshold_bound(weights_, problem_.slots, problem_.gpus)
-                                  : simple_bound(weights_, problem_.slots, problem_.gpus);
-  if (problem_.nodes == 1) return simple;
-  const double node = node_bound(weights_, problem_.gpus, problem_.nodes, problem_.groups);
-  nodes_proven_ = node > 0 || simple == 0;
-  return std::max(simple, node);
-}
-
 int64_t LayerScorer::unavoidable() const {
   const int64_t gpus = problem_.gpus / problem_.nodes;
   int64_t distinct = 0;  // (GPU, expert) pairs at most; an expert's replicas are all on one node
@@ -75,6 +50,7 @@ int64_t LayerScorer::unavoidable() const {
 void fill_report(const Weights& weights, const Problem& problem, const int32_t* placement, eplb_report& report,
                  const LayerOutputs& outputs) {
   LayerScorer scorer(problem);
+  LayerBounds bounds(problem);
   DuplicateCounter counter(problem);
   double imbalance = 0, gap = 0, bound_sum = 0;
   bool nodes_proven = problem.nodes > 1;
@@ -83,8 +59,8 @@ void fill_report(const Weights& weights, const Problem& problem, const int32_t* 
   for (int64_t l = 0; l < weights.layers; ++l) {
     const int32_t* row = placement + l * problem.slots;
     const LayerScore score = scorer.score(weights, l, row);
-    const double bound = scorer.bound(weights, l);
-    nodes_proven &= scorer.nodes_proven();
+    const auto [bound, proven] = bounds.of(weights, l);
+    nodes_proven &= proven;
     const int64_t duplicates = counter.count(row);
     const double layer_gap = bound > 0 ? score.largest / bound - 1 : 0;
     imbalance += score.imbalance;

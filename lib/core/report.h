@@ -32,20 +32,13 @@ class LayerScorer {
 
   LayerScore score(const Weights& weights, int64_t layer, const int32_t* placement);
   const std::vector<double>& loads() const { return loads_; }  // of the last score
-  // A proven lower bound on the largest load, whatever the placement and as score() rounds it; and whether the ways to put
-  // groups on nodes were all gone through for it.
-  double bound(const Weights& weights, int64_t layer);
-  bool nodes_proven() const { return nodes_proven_; }
   // Duplicates that no placement with the replica counts of the last score could avoid.
   int64_t unavoidable() const;
 
  private:
-  double bound_of_weights();
-
   const Problem& problem_;
   std::vector<double> weights_, loads_;
   std::vector<int32_t> count_;
-  bool nodes_proven_ = false;
 };
 
 // Where per-layer figures go; each may be null.

@@ -20,13 +20,13 @@ struct Row {
   int64_t most_bytes;  // 0: more than a block may have
 };
 
-Spread spread_of_row(const Row& row) { return spread_of({row.shape, 58, row.strategy, row.effort, 0}, kH200); }
+Spread spread_of_row(const Row& row) { return spread_of({row.shape, 58, row.strategy, row.effort, 0, false}, kH200); }
 
 void print(const Row& row, const Spread& spread) {
-  const int64_t blocks = spread.shared ? kOfMultiprocessor / (spread.workspace + kOfSystem) : 0;
+  const int64_t blocks = spread.chains.shared ? kOfMultiprocessor / (spread.chains.bytes + kOfSystem) : 0;
   std::printf("%-28s %3d chains, %7lld bytes of %s memory, %2lld blocks on a multiprocessor\n", row.name,
-              spread.node_chains, static_cast<long long>(spread.workspace), spread.shared ? "shared" : "global",
-              static_cast<long long>(blocks));
+              spread.node_chains, static_cast<long long>(spread.chains.bytes),
+              spread.chains.shared ? "shared" : "global", static_cast<long long>(blocks));
 }
 
 TEST(Spread, OfTheSizesThatPeopleHave) {
@@ -52,19 +52,32 @@ TEST(Spread, OfTheSizesThatPeopleHave) {
     const Spread spread = spread_of_row(row);
     print(row, spread);
     EXPECT_EQ(spread.node_chains, row.chains);
-    EXPECT_EQ(spread.shared, row.most_bytes > 0);
-    if (spread.shared) {
-      EXPECT_LE(spread.workspace, row.most_bytes);
+    EXPECT_EQ(spread.chains.shared, row.most_bytes > 0);
+    if (spread.chains.shared) {
+      EXPECT_LE(spread.chains.bytes, row.most_bytes);
     }
   }
+}
+
+TEST(Spread, OfBounds) {
+  const solver::Shape pairs{256, 288, 144, 1, 1, 288, 0}, large{16384, 32768, 1024, 1, 1, 32768, 0};
+  for (const bool threshold : {false, true}) {
+    const Spread spread = spread_of({pairs, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, threshold}, kH200);
+    EXPECT_TRUE(spread.bounds.shared);
+    EXPECT_LE(spread.bounds.bytes, threshold ? 32 << 10 : 16 << 10);
+    EXPECT_EQ(spread.bounds.most_blocks, 58);
+  }
+  EXPECT_FALSE(spread_of({large, 58, EPLB_STRATEGY_GREEDY, EPLB_EFFORT_FAST, 0, false}, kH200).bounds.shared);
 }
 
 // Every chain has a block of its own where that is in shared memory; else blocks take turns.
 TEST(Spread, BlocksTakeTurnsOverGlobalMemory) {
   const solver::Shape large{4096, 8192, 1024, 1, 1, 8192, 0}, usual{256, 288, 32, 4, 8, 288, 0};
-  EXPECT_EQ(spread_of({large, 3000, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0}, kH200).most_blocks, 132 * 8);
-  EXPECT_EQ(spread_of({usual, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0}, kH200).most_blocks, 58 * 4 * 2);
-  EXPECT_EQ(spread_of({usual, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0}, kH200).group_chains, 1);
+  EXPECT_EQ(spread_of({large, 3000, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, false}, kH200).chains.most_blocks,
+            132 * 8);
+  EXPECT_EQ(spread_of({usual, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, false}, kH200).chains.most_blocks,
+            58 * 4 * 2);
+  EXPECT_EQ(spread_of({usual, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, false}, kH200).group_chains, 1);
 }
 
 }  // namespace

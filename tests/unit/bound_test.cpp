@@ -28,6 +28,21 @@ std::vector<double> tiny_weights(std::mt19937& random, int experts) {
   return weights;
 }
 
+double bound_of(const std::vector<double>& weights, int slots, int gpus, eplb_bound_kind kind) {
+  Weights layer;
+  layer.layers = 1;
+  layer.experts = static_cast<int64_t>(weights.size());
+  layer.real = weights;
+  const Problem problem{layer.experts, slots, gpus, 1, 1, EPLB_POLICY_GLOBAL, EPLB_POLICY_REASON_ASKED, kind};
+  return LayerBounds(problem).of(layer, 0).load;
+}
+double simple_bound(const std::vector<double>& weights, int slots, int gpus) {
+  return bound_of(weights, slots, gpus, EPLB_BOUND_SIMPLE);
+}
+double threshold_bound(const std::vector<double>& weights, int slots, int gpus) {
+  return bound_of(weights, slots, gpus, EPLB_BOUND_THRESHOLD);
+}
+
 TEST(Bound, IsNeverAboveTheOptimum) {
   std::mt19937 random(7);
   int tight = 0, problems = 0;

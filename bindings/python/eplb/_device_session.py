@@ -13,7 +13,7 @@ from ._device_arrays import DeviceWeights, Maker
 from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
 from ._session import Request, Session
 
-_FLOAT_MAPS = ("gpu_load",)
+_FLOAT_MAPS = ("gpu_load", "imbalance", "bound")
 
 
 def memory_key(request: Request, dtype: int, shape: Sequence[int]) -> tuple[Any, ...]:

@@ -60,24 +60,45 @@ class DevicePlan(Plan):
     physical_to_logical, logical_to_physical and replica_count are there at once, in the order of the stream of the
     solve, and stay as they are; but what was captured in a graph is written anew by every replay.
 
-    replica_slots and gpu_load, on the device, are fetched when they are first read, on the stream that is then current.
-    So is report, which comes to the host and waits for the device: it raises InvalidWeight if the device found a bad
-    weight, whose layer was placed as a layer of zeros. These need the context as the solve left it: when that is
-    closed, has taken other weights or has solved again, they raise InvalidState. Of a graph they tell about the last
-    replay.
+    replica_slots, gpu_load, imbalance, bound and duplicates, on the device too, are fetched when they are first read,
+    on the stream that is then current. So is report, which comes to the host and waits for the device: it raises
+    InvalidWeight if the device found a bad weight, whose layer was placed as a layer of zeros. These need the context
+    as the solve left it: when that is closed, has taken other weights or has solved again, they raise InvalidState. Of
+    a graph they tell about the last replay.
     """
 
     def __init__(self, maps: dict[str, Any], max_replicas: int, fetch: Callable[[str], Any], replayed: bool) -> None:
         # Frozen classes fill themselves so; what is missing comes from __getattr__.
-        vars(self).update(maps, max_replicas=max_replicas, _fetch=fetch, _replayed=replayed)
+        vars(self).update(maps, max_replicas=max_replicas, _fetch=fetch, _fetched={}, _replayed=replayed)
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("replica_slots", "gpu_load", "report"):
             raise AttributeError(f"{type(self).__name__} has no {name}")
+        return self._later(name)
+
+    def _later(self, name: str) -> Any:
+        """Fetched once; what replays write anew each time it is asked for."""
+        if name in self._fetched:
+            return self._fetched[name]
         value = self._fetch(name)
         if not self._replayed:
-            vars(self)[name] = value
+            self._fetched[name] = value
         return value
+
+    @property
+    def imbalance(self) -> Any:
+        """float64 [L]: largest over mean GPU load."""
+        return self._later("imbalance")
+
+    @property
+    def bound(self) -> Any:
+        """float64 [L]: no placement has a largest GPU load below this, in the weights' unit."""
+        return self._later("bound")
+
+    @property
+    def duplicates(self) -> Any:
+        """int64 [L]: slots whose expert already sits in a lower slot of the same GPU."""
+        return self._later("duplicates")
 
     def __repr__(self) -> str:
         # Not the report, which would wait.

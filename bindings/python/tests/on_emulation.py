@@ -19,11 +19,15 @@ def context():
 def test_as_on_the_cpu(put, context, strategy):
     weights = sample_weights(3, 64, 5)
     plan = context.solve(put(weights), **LARGE, strategy=strategy)
-    plan.replica_slots  # noqa: B018 - asks for it before the device is waited for
+    # Asked for before the device is waited for.
+    later = {name: getattr(plan, name) for name in ("replica_slots", "gpu_load", "imbalance", "bound", "duplicates")}
     context.synchronize()
     expected = on_cpu(weights, **LARGE, strategy=strategy)
     check_plan(plan, expected)
-    np.testing.assert_allclose(plan.report.imbalance, expected.imbalance, rtol=1e-12)
+    for name, array in later.items():
+        assert getattr(plan, name) is array
+        assert np.array_equal(array.array, getattr(expected, name)), name
+    assert np.array_equal(plan.report.imbalance, expected.imbalance)
     assert np.array_equal(plan.report.bound, expected.bound)
     assert plan.report.strategy == strategy
 

@@ -92,6 +92,7 @@ SolveTask CudaBackend::task_of(const Problem& problem, const Options& options, i
   task.layers = layers;
   task.strategy = options.strategy;
   task.effort = options.effort;
+  task.threshold = problem.bound_kind == EPLB_BOUND_THRESHOLD;
   return task;
 }
 
@@ -338,12 +339,16 @@ void CudaBackend::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int
     fail(EPLB_INVALID_STATE, "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapShape shape = map_shape(map, there_.layers, *there_.problem, there_.options);
   check_map_buffer(map, dtype, buffer, length, shape);
-  if (map == EPLB_MAP_BOUND)
-    fail(EPLB_UNAVAILABLE, "EPLB_MAP_BOUND has no device form in this version: eplb_fetch_map gives it");
   const SolveTask task = task_of(*there_.problem, there_.options, there_.layers);
+  const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, there_.whole);
   const DeviceScope scope(device_);
-  launch_map(map, dtype, buffer, shape.dims[2], task, reserved_.weights(task.layers, task.shape.experts, there_.whole),
-             reserved_.plan(task), stream_of(stream));
+  if (map == EPLB_MAP_BOUND) {
+    const Spread spread = spread_of(task, limits_);
+    launch_bounds(task, spread, weights, reserved_.solve_room(task, spread), static_cast<double*>(buffer),
+                  stream_of(stream));
+  } else {
+    launch_map(map, dtype, buffer, shape.dims[2], task, weights, reserved_.plan(task), stream_of(stream));
+  }
   pending_.note(stream_of(stream), stream_);
 }
 

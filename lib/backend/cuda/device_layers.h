@@ -2,6 +2,7 @@
 // value.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "eplb.h"
@@ -27,6 +28,11 @@ struct DeviceWeights {
   int64_t layers;
   int experts;
   bool whole;
+
+  EPLB_FN double at(int64_t layer, int e) const {
+    const int64_t i = layer * experts + e;
+    return whole ? static_cast<double>(static_cast<const int64_t*>(sums)[i]) : static_cast<const double*>(sums)[i];
+  }
 };
 
 // A plan: [L,S], [L,S], [L,E] and, for a while, [L,S].
@@ -40,15 +46,23 @@ struct SolveTask {
   int64_t layers;
   eplb_strategy strategy;
   eplb_effort effort;
-  int cap;  // of replicas, which GREEDY does not keep by itself; 0: none
+  int cap;         // of replicas, which GREEDY does not keep by itself; 0: none
+  bool threshold;  // are bounds to be EPLB_BOUND_THRESHOLD?
 };
 
-// How a solve is spread over blocks, each one warp that works on one chain at a time.
+// What the blocks of a kernel work in.
+struct Workspace {
+  int64_t bytes;        // of one block
+  bool shared;          // in shared memory
+  int64_t most_blocks;  // that have it
+
+  int64_t in_global_memory() const { return shared ? 0 : most_blocks * bytes; }
+};
+
+// How a task is spread over blocks, each one warp that works on one chain, or one layer's bound, at a time.
 struct Spread {
   int group_chains, node_chains;  // 0 group chains: groups are not packed
-  int64_t workspace;              // bytes of one block
-  bool shared;                    // in shared memory
-  int64_t most_blocks;            // that have memory
+  Workspace chains, bounds;
 };
 
 // Memory of a solve beside weights and plan.
@@ -57,7 +71,7 @@ struct SolveRoom {
   int32_t *group_answers, *group_place;                       // [L,chains,Q], [L,Q]
   int32_t* answers;                                           // [L,N,chains,S/N]
   int32_t *group_scores, *scores;                             // [L,chains], [L,N,chains]
-  char* workspace;                                            // [blocks, bytes] unless shared
+  char* workspace;  // [blocks, bytes] unless shared; of chains, then of bounds
 
   void lay_out(solver::Arena& counters, solver::Arena& arena, const SolveTask& task, const Spread& spread) {
     const int64_t l = task.layers, n = l * task.shape.nodes, q = task.shape.groups;
@@ -69,7 +83,7 @@ struct SolveRoom {
     answers = arena.take<int32_t>(n * spread.node_chains * task.shape.node_slots()).data;
     group_scores = arena.take<int32_t>(l * spread.group_chains).data;
     scores = arena.take<int32_t>(n * spread.node_chains).data;
-    workspace = arena.take<char>(spread.shared ? 0 : spread.most_blocks * spread.workspace).data;
+    workspace = arena.take<char>(std::max(spread.chains.in_global_memory(), spread.bounds.in_global_memory())).data;
   }
 };
 

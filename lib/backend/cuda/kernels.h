@@ -24,7 +24,11 @@ Spread spread_of(const SolveTask& task, const DeviceLimits& limits);
 void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
                   const DevicePlan& plan, cudaStream_t stream);
 
-// width: X of LOGICAL_TO_PHYSICAL. Writes every map but BOUND.
+// [L], under the policy and of the kind that the task asks for. Works where the chains of a solve have worked.
+void launch_bounds(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
+                   double* out, cudaStream_t stream);
+
+// width: X of LOGICAL_TO_PHYSICAL. Every map but BOUND.
 void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const SolveTask& task,
                 const DeviceWeights& weights, const DevicePlan& plan, cudaStream_t stream);
 

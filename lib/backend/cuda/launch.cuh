@@ -8,6 +8,8 @@
 #include "backend/cuda/cuda_team.cuh"
 #include "backend/cuda/driver.h"
 
+extern __shared__ __align__(128) char eplb_shared[];
+
 namespace eplb::cuda {
 
 // Calls work(int64_t i) for the block's share of `count` pieces.
@@ -20,6 +22,13 @@ template <class Work> __device__ __forceinline__ void for_each_piece(int64_t cou
 
 inline unsigned grid_of(int64_t pieces, int64_t most = int64_t{1} << 30) {
   return static_cast<unsigned>(std::clamp<int64_t>(pieces, 1, std::min(most, int64_t{1} << 30)));
+}
+
+// In shared memory if a block may have as much; in global memory blocks take turns.
+inline Workspace workspace_of(int64_t bytes, int64_t pieces, const DeviceLimits& limits) {
+  constexpr int kBlocksInGlobalMemory = 8;  // for each multiprocessor
+  if (bytes <= limits.shared_bytes) return {bytes, true, pieces};
+  return {bytes, false, std::min<int64_t>(pieces, limits.multiprocessors * kBlocksInGlobalMemory)};
 }
 
 template <class... Parameters, class... Arguments>
@@ -46,5 +55,8 @@ template <class... Parameters> void prepare(void (*kernel)(Parameters...), int s
 // Each file prepares its own kernels.
 void prepare_sum();
 void prepare_maps();
+void prepare_bounds(int shared_bytes, cudaStream_t stream);
+
+int64_t bound_bytes(const SolveTask& task);  // that a block needs for a layer's bound
 
 }  // namespace eplb::cuda

@@ -43,11 +43,7 @@ struct LayerLoads {
   const DevicePlan& plan;
   int64_t layer;
 
-  __device__ double weight(int e) const {
-    const int64_t i = layer * weights.experts + e;
-    return weights.whole ? static_cast<double>(static_cast<const int64_t*>(weights.sums)[i])
-                         : static_cast<const double*>(weights.sums)[i];
-  }
+  __device__ double weight(int e) const { return weights.at(layer, e); }
   __device__ double load(int g) const {
     const int places = task.shape.slots / task.shape.gpus;
     const int32_t* const counts = plan.replica_count + layer * weights.experts;

@@ -7,8 +7,6 @@
 #include "backend/cuda/launch.cuh"
 #include "solver/methods.h"
 
-extern __shared__ __align__(128) char eplb_shared[];
-
 namespace eplb::cuda {
 namespace {
 
@@ -57,7 +55,7 @@ __device__ __forceinline__ CudaTeam begin_block(Method& method, const Spread& sp
   if constexpr (kShared)  // known to the compiler: faster loads, 32-bit addresses
     lay_out(eplb_shared, method, words);
   else
-    lay_out(room.workspace + blockIdx.x * spread.workspace, method, words);
+    lay_out(room.workspace + blockIdx.x * spread.chains.bytes, method, words);
   return CudaTeam(words);
 }
 
@@ -158,12 +156,13 @@ namespace {
 template <class Method, bool kShared>
 void launch_method(const typename Method::Setting& setting, const SolveTask& task, const Spread& spread,
                    const DeviceWeights& weights, const SolveRoom& room, const DevicePlan& plan, cudaStream_t stream) {
-  const int64_t bytes = kShared ? spread.workspace : 0;
+  const int64_t bytes = kShared ? spread.chains.bytes : 0;
   if (spread.group_chains > 0)
-    launch(pack_groups<Method, kShared>, grid_of(task.layers * spread.group_chains, spread.most_blocks), bytes, stream,
-           setting, task, spread, weights, room);
-  launch(solve_nodes<Method, kShared>, grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.most_blocks),
-         bytes, stream, setting, task, spread, weights, room, plan);
+    launch(pack_groups<Method, kShared>, grid_of(task.layers * spread.group_chains, spread.chains.most_blocks), bytes,
+           stream, setting, task, spread, weights, room);
+  launch(solve_nodes<Method, kShared>,
+         grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.chains.most_blocks), bytes, stream,
+         setting, task, spread, weights, room, plan);
 }
 
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for stacks.
@@ -173,7 +172,7 @@ void prepare_method(const typename Method::Setting& setting, int shared_bytes, c
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
   SolveTask nothing{};
   nothing.shape = {1, 1, 1, 1, 1, 1, 0};
-  launch_method<Method, kShared>(setting, nothing, {1, 1, 0, kShared, 1}, {}, {}, {}, stream);
+  launch_method<Method, kShared>(setting, nothing, {1, 1, {0, kShared, 1}, {}}, {}, {}, {}, stream);
 }
 
 }  // namespace
@@ -186,20 +185,18 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
     });
   prepare_sum();
   prepare_maps();
+  prepare_bounds(limits.shared_bytes, stream);
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
 Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
-  constexpr int kBlocksInGlobalMemory = 8;  // for each multiprocessor
   return with_method(task, [&](auto method) {
     View<uint64_t> words;
-    Spread spread{method.group_chains(), method.node_chains(), lay_out(nullptr, method, words), false, 0};
-    spread.shared = spread.workspace <= limits.shared_bytes;
-    const int64_t chains = std::max<int64_t>(task.shape.nodes * int64_t{spread.node_chains}, spread.group_chains);
-    spread.most_blocks = task.layers * chains;
-    if (!spread.shared)
-      spread.most_blocks = std::min<int64_t>(spread.most_blocks, limits.multiprocessors * kBlocksInGlobalMemory);
-    return spread;
+    const int group_chains = method.group_chains(), node_chains = method.node_chains();
+    const int64_t chains = std::max<int64_t>(task.shape.nodes * int64_t{node_chains}, group_chains);
+    return Spread{group_chains, node_chains,
+                  workspace_of(lay_out(nullptr, method, words), task.layers * chains, limits),
+                  workspace_of(bound_bytes(task), task.layers, limits)};
   });
 }
 
@@ -207,7 +204,7 @@ void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeigh
                   const DevicePlan& plan, cudaStream_t stream) {
   with_method(task, [&](auto method) {
     using Method = decltype(method);
-    const auto launch_it = spread.shared ? launch_method<Method, true> : launch_method<Method, false>;
+    const auto launch_it = spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
     launch_it(method.setting, task, spread, weights, room, plan, stream);
   });
 }

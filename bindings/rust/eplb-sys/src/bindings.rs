@@ -882,8 +882,8 @@ impl Eplb {
     ) -> eplb_status {
         unsafe { (self.eplb_fetch_map)(context, map, dtype, buffer, length, err) }
     }
-    /** The same into device memory, in the order of `stream`. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for
- EPLB_MAP_BOUND, which only eplb_fetch_map has.*/
+    /** The same into device memory, in the order of `stream`. EPLB_MAP_BOUND works in memory that a solve uses too: on another
+ stream it must not run beside the context's next solve. Errors: as eplb_upload_weights_device.*/
     pub unsafe fn eplb_fetch_map_device(
         &self,
         context: *mut eplb_context,

@@ -50,6 +50,7 @@ EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule ru
   team.order(p.experts, p.order, [&](int e) { return static_cast<uint64_t>(weight[e]); });
   int64_t fill = 0;
   for (int i = 0; i < p.places - 1 && i < p.experts; ++i) fill += weight[p.order[i]];
+  team.barrier();  // whoever called may write other weights there next
   const int64_t cap = (mean + mean / 1000 - fill) * rule.floors / 20;
   if (cap <= 0) return -1;
   auto floor_of = [&](int e) { return weight[e] > cap ? (weight[e] + cap - 1) / cap : 1; };

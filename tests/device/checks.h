@@ -41,6 +41,7 @@ void golden();
 void parity();
 void traces();
 void large();
+void tiny();
 void calls();
 void late();
 void graphs();

@@ -23,7 +23,7 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden},   {"parity", parity}, {"traces", traces},
-                             {"large", large},   {"calls", calls},     {"late", late},     {"graphs", graphs},
+                             {"large", large},   {"tiny", tiny},     {"calls", calls},     {"late", late},     {"graphs", graphs},
                              {"worlds", worlds}, {"threads", threads}, {"memory", memory}, {"broken", broken}};
 
 struct Arguments {

@@ -1,6 +1,8 @@
 // The same bits from the device as from the CPU: random problems, and measured weights.
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <random>
 
 #include "bench/trace.h"
 #include "problems.h"
@@ -93,6 +95,25 @@ void large() {
     for (const int64_t nodes : {1, 2})
       test("2560 slots on 512 GPUs, " + std::to_string(nodes) + " nodes, " + method.name(),
            [&] { large_problem(method, nodes); });
+}
+
+// Weights that are nearly alike, on few slots, at the largest effort: more chains than rules for counts, so that the rules
+// come to their fall back and to noise.
+void tiny() {
+  const Context context(EPLB_DEVICE_CUDA);
+  for (int i = 0; i < 2 * settings().problems; i++) {
+    const uint64_t seed = settings().seed + static_cast<uint64_t>(i);
+    std::mt19937_64 random(seed);
+    const auto below = [&](uint64_t n) { return static_cast<int64_t>(random() % n); };
+    const int64_t gpus = 2 + below(4), per_gpu = 3 + below(3), slots = gpus * per_gpu;
+    Input in(input_make(EPLB_FLOAT32, 1, std::max<int64_t>(2, per_gpu + below(slots - per_gpu + 1)), slots, gpus, 1));
+    const uint64_t spread = std::array{30, 300, 3000}[below(3)];
+    for (int64_t e = 0; e < in->experts; e++) in.weights<float>()[e] = static_cast<float>(1000 + below(spread));
+    in->options.strategy = EPLB_STRATEGY_BEST;
+    in->options.effort = EPLB_EFFORT_MAX;
+    in->options.seed = seed;
+    test("tiny problem " + std::to_string(seed) + ", " + describe(in), [&] { same_on_both(context, in, false); });
+  }
 }
 
 void parity() {

@@ -12,6 +12,7 @@
 #include "chance.h"
 #include "fiber.h"
 #include "include/emulated/warp.h"
+#include "races.h"
 #include "sanitizer.h"
 
 // Dynamic shared memory of the running block. Device code declares it without a size, perhaps inside a function: then it
@@ -33,6 +34,8 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace emulated {
+
+RaceWatch race_watch;
 
 namespace {
 
@@ -102,6 +105,7 @@ void next_lane(Fiber& from, bool for_ever) {
   b.ready.pop_back();
   if (lane == b.current && !for_ever) return;
   b.current = lane;
+  race_watch.lane = lane->number;
   threadIdx = lane->index;
   Fiber::change(from, lane->fiber, for_ever);
 }
@@ -183,7 +187,10 @@ void run_block(dim3 size, size_t shared_bytes) {
   std::memcpy(before, eplb_shared + shared_bytes, behind);
   forbid(eplb_shared + shared_bytes, kSharedBytes - shared_bytes);
   b.current = nullptr;
+  ++race_watch.epoch;
+  race_watch.on = b.warps.size() == 1;
   next_lane(b.outside, false);
+  race_watch.on = false;
   allow(eplb_shared, kSharedBytes);
   if (std::memcmp(before, eplb_shared + shared_bytes, behind) != 0)
     fail("something was written behind the %zu bytes of shared memory", shared_bytes);
@@ -203,6 +210,7 @@ const Meeting& meet(const Operation& operation, unsigned mask, uint64_t value) {
   meeting.values[lane.number] = value;
   if (warp.waiting == warp.size) {
     if (operation.combine) meeting.combined = operation.combine(meeting);
+    if (operation.orders_memory) ++race_watch.epoch;
     warp.turn ^= 1;
     release(lane.warp);
   }

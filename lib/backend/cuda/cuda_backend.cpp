@@ -322,6 +322,7 @@ void CudaBackend::solve_device(const eplb_problem& asked, const eplb_solve_optio
   if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
   const bool timed = !is_capturing(stream_of(stream));
+  there_.timed = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
   launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, there_.whole),
                reserved_.solve_room(task, spread), reserved_.plan(task), stream_of(stream));

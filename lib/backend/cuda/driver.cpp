@@ -38,10 +38,17 @@ const Driver& driver() {
   return found;
 }
 
+// Found while something ran, perhaps long ago. Runtime and driver count alike.
+const char* whose(int error) {
+  constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;
+  const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
+  return perhaps_theirs ? ", perhaps of an earlier launch, the caller's included" : "";
+}
+
 void check_driver(CUresult result, const char* what) {
   if (result == CUDA_ERROR_OUT_OF_MEMORY) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
   if (result != CUDA_SUCCESS)
-    fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d", what, static_cast<int>(result));
+    fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d%s", what, static_cast<int>(result), whose(result));
 }
 
 std::string version_text(int version) {
@@ -58,12 +65,9 @@ int attribute(cudaDeviceAttr name, int device) {
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();                                         // ours is told here and needs no other place
-  constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;  // found while something ran, perhaps long ago
-  const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
+  cudaGetLastError();  // ours is told here and needs no other place
   fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR, "%s: %s (%s)%s", what,
-       cudaGetErrorString(error), cudaGetErrorName(error),
-       perhaps_theirs ? ", perhaps of an earlier launch, the caller's included" : "");
+       cudaGetErrorString(error), cudaGetErrorName(error), whose(error));
 }
 
 Device::Device(int index) : index_(index) {
@@ -88,18 +92,17 @@ DeviceLimits Device::limits() const {
           attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index_)};
 }
 
-DeviceScope::DeviceScope(const Device& device, Quietly) noexcept
-    : entered_(driver().push(device.context()) == CUDA_SUCCESS) {
-  if (entered_) cudaThreadExchangeStreamCaptureMode(&mode_);
+DeviceScope::DeviceScope(const Device& device, Quietly) noexcept : refusal_(driver().push(device.context())) {
+  if (entered()) exchanged_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
 }
 
 DeviceScope::DeviceScope(const Device& device) : DeviceScope(device, Quietly()) {
-  if (!entered_) fail(EPLB_DEVICE_ERROR, "the CUDA driver cannot make device %d current", device.index());
+  check_driver(static_cast<CUresult>(refusal_), "cuCtxPushCurrent");
 }
 
 DeviceScope::~DeviceScope() {
-  if (!entered_) return;
-  cudaThreadExchangeStreamCaptureMode(&mode_);
+  if (!entered()) return;
+  if (exchanged_) cudaThreadExchangeStreamCaptureMode(&mode_);
   CUcontext ours;
   driver().pop(&ours);
 }

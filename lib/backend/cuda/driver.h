@@ -44,10 +44,11 @@ class DeviceScope {
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
-  bool entered() const { return entered_; }
+  bool entered() const { return refusal_ == 0; }
 
  private:
-  bool entered_;
+  int refusal_;  // the driver's answer
+  bool exchanged_ = false;
   cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };
 

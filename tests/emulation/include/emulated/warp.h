@@ -22,6 +22,7 @@ struct Meeting {
 struct Operation {
   const char* name;
   uint64_t (*combine)(const Meeting&);  // may be null
+  bool orders_memory = false;           // is what was written before seen by all lanes after?
 };
 
 const Meeting& meet(const Operation& operation, unsigned mask, uint64_t value);
@@ -52,7 +53,8 @@ concept Word = std::is_same_v<T, int> || std::is_same_v<T, unsigned>;
 
 inline constexpr Operation kShuffle{"__shfl_sync", nullptr}, kShuffleXor{"__shfl_xor_sync", nullptr},
     kShuffleUp{"__shfl_up_sync", nullptr}, kShuffleDown{"__shfl_down_sync", nullptr},
-    kMatchAny{"__match_any_sync", nullptr}, kSyncWarp{"__syncwarp", nullptr}, kSyncThreads{"__syncthreads", nullptr};
+    kMatchAny{"__match_any_sync", nullptr}, kSyncWarp{"__syncwarp", nullptr, true},
+    kSyncThreads{"__syncthreads", nullptr, true};
 
 // `from` counts within the segment of `width` lanes; beyond it a lane keeps its own value.
 template <class T> T take(const Meeting& meeting, int from, int lane, bool inside) {

@@ -47,7 +47,7 @@ class WarpMergeSort {
   }
 
  private:
-  static constexpr emulated::Operation kMeeting{"cub::WarpMergeSort", nullptr};
+  static constexpr emulated::Operation kMeeting{"cub::WarpMergeSort", nullptr, true};
   void barrier() const { emulated::meet(kMeeting, emulated::kFullMask, 0); }
 
   void fill(KeyT (&keys)[kItems], int valid_items, KeyT oob_default) const {

@@ -1,306 +1,306 @@
 """What takes a GPU: builds, tests, checks and measures there, in nine minutes, without a network or Debian packages."""
 
-import dataclasses
+import csv
 import glob
+import io
 import os
 import re
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import time
 
+from gpu_machine import find_machine, find_tool, first_line, missing_modules, torch_sees_gpu
+from gpu_run import STOPPED, Run
 from places import BUILD, ROOT
 from steps import answer
-from tally import COUNTS, Tally
 
-BUDGET = 540  # seconds for everything
-LEAST = 5  # a step that has less is not begun
 FOLDER = os.path.join(BUILD, "gpu")
-SHOWN = 40  # lines of a failed step's log
-SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
+# Each in a process of its own: a kernel that fails breaks the device for its whole process.
+GROUPS = (
+    "facts",
+    "golden",
+    "parity",
+    "tiny",
+    "calls",
+    "late",
+    "graphs",
+    "worlds",
+    "threads",
+    "memory",
+    "large",
+    "broken",
+)
 # A sanitizer makes every launch wait, so nothing that looks at waiting or at free memory is run under one.
-SANITIZED = ["--only", "parity,late,graphs", "--problems", "6", "--most-slots", "64", "--rounds", "2"]
-REFUSALS = ("Device not supported", "Unable to find", "not supported on this", "initialization failed")
+SANITIZED = {
+    "memcheck": ["--only", "parity,late,graphs", "--problems", "6"],
+    "racecheck": ["--only", "parity", "--problems", "2"],
+    "synccheck": ["--only", "parity,graphs", "--problems", "3"],
+    "initcheck": ["--only", "parity", "--problems", "2"],
+}
+SANITIZED_SIZE = ["--most-slots", "64", "--rounds", "2"]
+# What compute-sanitizer itself says begins so.
+REFUSAL = re.compile(r"^=+ .*(Device not supported|not supported on this|Unable to find|initialization failed)", re.M)
+FINDING = re.compile(r"^=+ (Invalid|Uninitialized|Error: Race|.*hazard|Program hit|Barrier error)", re.M)
 # The distinct DeepSeek-V3 traces; the others in that folder are near copies of these.
 TRACES = ("prefill-in512", "prefill-in1024", "prefill-in2048", "decode-in1000out1000")
+# No torch in this process: the library alone holds the device's context, and gives it back.
+ALONE = """
+import eplb, numpy
+weights = numpy.random.default_rng(1).lognormal(5, 1, (4, 64))
+sizes = dict(num_slots=80, num_gpus=16, num_nodes=2, num_groups=4)
+with eplb.Context() as cpu:
+    want = cpu.solve(weights, **sizes)
+for turn in range(3):
+    with eplb.Context(device="cuda") as context:
+        plan = context.solve(weights, **sizes)
+    for name in ("physical_to_logical", "logical_to_physical", "replica_count", "gpu_load", "bound"):
+        assert numpy.array_equal(getattr(plan, name), getattr(want, name)), (turn, name)
+"""
+METRICS = {
+    "gpu__time_duration.sum": "us",
+    "launch__registers_per_thread": "registers",
+    "launch__shared_mem_per_block": "shared bytes",
+    "sm__maximum_warps_per_active_cycle_pct": "occupancy possible, %",
+    "sm__warps_active.avg.pct_of_peak_sustained_active": "occupancy found, %",
+    "dram__bytes.sum": "bytes of memory moved",
+}
 
 
-# ---------------------------------------------------------------------------------------------------------- the machine
+class Gpu:
+    """The steps, over what they share."""
 
+    def __init__(self, run, machine, arguments):
+        self.run, self.machine, self.arguments = run, machine, arguments
+        places = [os.path.join(ROOT, "shared"), os.path.join(ROOT, "..", "shared")]
+        self.shared = next((place for place in places if os.path.isdir(place)), None)
+        self.data = os.path.join(self.shared, "data") if self.shared else ""
+        names = [os.path.join(self.data, f"deepseek-v3_{name}_L58xE256.csv") for name in TRACES]
+        self.traces = [os.path.relpath(path, ROOT) for path in names if os.path.exists(path)]
+        self.library = os.path.join(FOLDER, "libeplb.so.0")
+        self.times = os.path.join(FOLDER, "times.tsv")
+        package = os.path.join(ROOT, "bindings", "python")
+        site = os.path.join(FOLDER, "site")
+        path = os.pathsep.join(filter(None, [package, site, os.environ.get("PYTHONPATH")]))
+        self.python_environment = {"EPLB_LIBRARY": self.library, "PYTHONPATH": path}
+        if arguments.wheels:
+            wheels = glob.glob(os.path.join(arguments.wheels, "*.whl"))
+            options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", site]
+            answer([sys.executable, "-m", "pip", "install", *options, *wheels])
 
-def first_line(command):
-    try:
-        done = answer(command)
-    except OSError:
-        return ""
-    lines = done.stdout.strip().splitlines()
-    return lines[0].strip() if done.returncode == 0 and lines else ""
+    # ------------------------------------------------------------------------------------------------------------ build
 
-
-def find_tool(name, beside=None):
-    """On the PATH, beside another tool, or where toolkits are installed."""
-    folders = [os.path.dirname(beside)] if beside else []
-    folders += sorted(glob.glob("/usr/local/cuda*/bin"), reverse=True) + glob.glob("/opt/nvidia/*/*")
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
-
-
-@dataclasses.dataclass
-class Machine:
-    nvcc: str | None
-    gpu: str  # "NVIDIA H200, 580.159.04, 9.0"; empty: none
-
-    @property
-    def missing(self):
-        needed = {
-            "nvcc (a CUDA 13 toolkit)": self.nvcc,
-            "a GPU that nvidia-smi shows": self.gpu,
-            "cmake": shutil.which("cmake"),
-            "g++": shutil.which("g++"),
-        }
-        return [name for name, there in needed.items() if not there]
-
-    @property
-    def architecture(self):
-        return self.gpu.split(",")[-1].strip().replace(".", "")
-
-    def describe(self):
-        release = re.search(r"release ([\d.]+)", answer([self.nvcc, "--version"]).stdout) if self.nvcc else None
-        driver = self.gpu.split(",")[-2].strip() if self.gpu else "none"
-        return f"driver {driver}, nvcc {release.group(1) if release else 'none'}, {os.cpu_count()} cores"
-
-
-def find_machine(nvcc):
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
-    return Machine(nvcc or find_tool("nvcc"), first_line(query))
-
-
-def find_shared():
-    """The folder with measured weights and torch programs, if it travelled along."""
-    places = [os.path.join(ROOT, "shared"), os.path.join(ROOT, "..", "shared")]
-    return next((place for place in places if os.path.isdir(place)), None)
-
-
-# ------------------------------------------------------------------------------------------------------------ the steps
-
-
-class Run:
-    """Steps one after the other, each with a time limit and a log. No step's failure stops the next."""
-
-    def __init__(self, out):
-        self.out, self.tally, self.end = out, Tally(), time.monotonic() + BUDGET
-        os.makedirs(out, exist_ok=True)
-        self.summary = open(os.path.join(out, "summary.txt"), "w")  # noqa: SIM115
-
-    def say(self, text):
-        print(text, flush=True)
-        print(text, file=self.summary, flush=True)
-
-    def skip(self, name, why):
-        self.tally.skip(f"{name}: {why}")
-        self.say(f"-- {name}: skipped, {why}")
-
-    def run(self, name, commands, limit, log, env=None):
-        """Runs commands until one fails. Returns (status, what they printed); None if there was no time for them."""
-        limit = min(limit, self.end - time.monotonic())
-        if limit < LEAST:
-            self.skip(name, f"the {BUDGET} seconds are used up")
-            return None
-        start, path = time.monotonic(), os.path.join(self.out, log)
-        offset = os.path.getsize(path) if os.path.exists(path) else 0
-        with open(path, "a") as file:
-            status = 0
-            for command in commands:
-                file.write(f"$ {shlex.join(command)}\n")
-                file.flush()
-                status = run_limited(command, file, limit - (time.monotonic() - start), env)
-                if status != 0:
-                    break
-        with open(path, errors="replace") as file:
-            file.seek(offset)
-            printed = file.read()
-        took = f"{time.monotonic() - start:.1f} s"
-        self.say(f"-- {name} ({took}{'' if status != 124 else ', stopped: that was its limit'})")
-        return status, printed
-
-    def show(self, printed):
-        lines = printed.splitlines()
-        failed = [line for line in lines if line.startswith("FAILED ") or ": error" in line or "error:" in line]
-        self.say("\n".join(f"   {line[:400]}" for line in [*failed[:SHOWN], "...", *lines[-SHOWN:]]))
-
-    def judge(self, name, done):
-        """One passed or failed test, or as many as the program counted itself. Returns whether all is well."""
-        if done is None:
+    def build(self):
+        generator = ["-G", "Ninja"] if shutil.which("ninja") else ["-G", "Unix Makefiles"]
+        options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=OFF", "EPLB_DEVICE_TESTS=ON", "EPLB_GPU_BENCH=ON"]
+        # Only what this machine runs: the other architectures take most of the time. Line numbers are for the
+        # sanitizers; one file has nearly all the kernels, so its compiler had better use all cores.
+        options += ["EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={self.machine.nvcc}"]
+        options += ["CMAKE_CUDA_FLAGS=-lineinfo -split-compile=0"]
+        options += [f"CMAKE_CUDA_ARCHITECTURES={self.machine.architecture}-real"]
+        highway = self.arguments.highway
+        options += [f"EPLB_HIGHWAY_INCLUDE={os.path.abspath(highway)}"] if highway else []
+        configure = ["cmake", "-S", ROOT, "-B", FOLDER, *generator, *(f"-D{option}" for option in options)]
+        make = ["cmake", "--build", FOLDER, "--parallel", str(os.cpu_count() or 1), "--target"]
+        targets = ["eplb", "eplb_device_tests", "eplb_gpu_bench"]
+        run = self.run
+        if not run.judge("build", run.run("build", [configure, [*make, *targets]], 380, "build.log")):
             return False
-        status, printed = done
-        counts = COUNTS.findall(printed)
-        if counts:
-            passed, failed, skipped = map(int, counts[-1])
-            self.tally.add(passed, max(failed, int(status != 0)), skipped)
-            skips = [line for line in printed.splitlines() if line.startswith("skipped ")]
-            self.tally.skips += [f"{name}: {line.removeprefix('skipped ')}" for line in skips]
-            self.say(f"   {passed} passed, {failed} failed, {skipped} skipped")
-        else:
-            self.tally.add(int(status == 0), int(status != 0), 0)
-        if status != 0:
-            self.say(f"   FAILED {name}: exit status {status}")
-            self.show(printed)
-        return status == 0
-
-
-def run_limited(command, file, seconds, env):
-    """The exit status; 124 after the limit, when all that it started is ended too; 127 if there is no such command."""
-    try:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, start_new_session=True
-        )
-    except OSError as error:
-        file.write(f"{error}\n")
-        return 127
-    try:
-        return process.wait(timeout=max(seconds, 1))
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return 124
-
-
-def build(run, machine, highway):
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else ["-G", "Unix Makefiles"]
-    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=OFF", "EPLB_DEVICE_TESTS=ON", "EPLB_GPU_BENCH=ON"]
-    # Only what this machine runs: the other architectures take most of the time. Line numbers are for the sanitizers.
-    options += ["EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={machine.nvcc}", "CMAKE_CUDA_FLAGS=-lineinfo"]
-    options += [f"CMAKE_CUDA_ARCHITECTURES={machine.architecture}-real"]
-    options += [f"EPLB_HIGHWAY_INCLUDE={os.path.abspath(highway)}"] if highway else []
-    configure = ["cmake", "-S", ROOT, "-B", FOLDER, *generator, *(f"-D{option}" for option in options)]
-    make = ["cmake", "--build", FOLDER, "--parallel", str(os.cpu_count() or 1), "--target"]
-    targets = ["eplb", "eplb_device_tests", "eplb_gpu_bench"]
-    if not run.judge("build", run.run("build", [configure, [*make, *targets]], 270, "build.log")):
-        return False
-    cuobjdump = find_tool("cuobjdump", machine.nvcc)
-    if cuobjdump is None:
-        run.skip("resources of the kernels", "no cuobjdump")
+        cuobjdump = find_tool("cuobjdump", self.machine.nvcc)
+        if cuobjdump is None:
+            run.skip("resources of the kernels", "no cuobjdump")
+            return True
+        done = run.run("resources", [[cuobjdump, "--dump-resource-usage", self.library]], 30, "build.log")
+        if run.judge("resources", done):
+            self.show_resources(done[1])
         return True
-    done = run.run("resources", [[cuobjdump, "--dump-resource-usage", library()]], 30, "build.log")
-    if run.judge("resources", done):
-        show_resources(run, done[1])
-    return True
 
+    def show_resources(self, printed):
+        """A line for each kernel: two lines of cuobjdump's, its name and its numbers."""
+        for name, numbers in re.findall(r"Function (\S+?):\s*\n\s*(.*)", printed):
+            # What comes before is the same for all: a namespace with the name of a file.
+            kernel = re.sub(r"^.*_cu_[0-9a-f]+", "", name)
+            short = re.sub(r"CONSTANT\S+|TEXTURE\S+|SURFACE\S+|SAMPLER\S+", "", numbers)
+            self.run.say(f"   {kernel[:90]} {' '.join(short.split())}")
 
-def library():
-    return os.path.join(FOLDER, "libeplb.so.0")
+    # ------------------------------------------------------------------------------------------------------------ tests
 
+    def device_tests(self, *arguments):
+        return [os.path.join(FOLDER, "tests", "device", "eplb_device_tests"), self.library, *arguments]
 
-def show_resources(run, printed):
-    """A line for each kernel: two lines of cuobjdump's, its name and its numbers."""
-    for name, numbers in re.findall(r"Function (\S+?):\s*\n\s*(.*)", printed):
-        short = re.sub(r"CONSTANT\S+|TEXTURE\S+|SURFACE\S+|SAMPLER\S+", "", numbers)
-        run.say(f"   {name[:90]} {' '.join(short.split())}")
+    def tests(self):
+        for group in GROUPS:
+            name = f"tests: {group}"
+            done = self.run.run(
+                name,
+                [self.device_tests("--only", group, "--problems", "100")],
+                60 if group == "parity" else 40,
+                "tests.log",
+            )
+            self.run.judge(name, done)
+            if done and f"skipped {group}: " in done[1]:
+                self.run.fail(name, "nvidia-smi shows a GPU, and the library finds none")
 
+    def measured(self):
+        if not os.path.isdir(self.data):
+            return self.run.skip("tests on measured weights", "no folder shared/data")
+        command = self.device_tests("--only", "traces", "--data", self.data)
+        done = self.run.run("tests on measured weights", [command], 70, "tests.log")
+        return self.run.judge("tests on measured weights", done)
 
-def device_tests(*arguments):
-    return [os.path.join(FOLDER, "tests", "device", "eplb_device_tests"), library(), *arguments]
-
-
-def test(run, shared):
-    all_but_traces = "facts,golden,parity,large,calls,late,graphs,worlds,threads,memory,broken"
-    command = device_tests("--only", all_but_traces, "--problems", "100")
-    done = run.run("tests", [command], 100, "tests.log")
-    run.judge("tests", done)
-    if done and "skipped facts: " in done[1]:
-        run.tally.add(0, 1, 0)
-        run.say("   FAILED tests: nvidia-smi shows a GPU, and the library finds none")
-    data = os.path.join(shared, "data") if shared else ""
-    if not os.path.isdir(data):
-        return run.skip("tests on measured weights", "no folder shared/data")
-    command = device_tests("--only", "traces", "--data", data)
-    return run.judge("tests on measured weights", run.run("tests on measured weights", [command], 70, "tests.log"))
-
-
-def sanitize(run, machine):
-    program = find_tool("compute-sanitizer", machine.nvcc)
-    for tool in SANITIZERS:
+    def sanitize(self, tool):
+        program = find_tool("compute-sanitizer", self.machine.nvcc)
         if program is None:
-            run.skip(tool, "no compute-sanitizer")
-            continue
-        command = [program, "--tool", tool, "--error-exitcode", "9", *device_tests(*SANITIZED)]
-        done = run.run(tool, [command], 45, "sanitize.log")
-        refusal = next((words for words in REFUSALS if done and done[0] != 0 and words in done[1]), None)
+            return self.run.skip(tool, "no compute-sanitizer")
+        tests = self.device_tests(*SANITIZED[tool], *SANITIZED_SIZE)
+        done = self.run.run(tool, [[program, "--tool", tool, "--error-exitcode", "9", *tests]], 45, "sanitize.log")
+        status, printed = done or (0, "")
+        refusal = REFUSAL.search(printed) if status != 0 else None
         if refusal:
-            run.skip(tool, f"it refuses this device: {refusal}")
-        else:
-            run.judge(tool, done)
+            return self.run.skip(tool, f"it refuses this device: {refusal.group(0)}")
+        if status == STOPPED and not FINDING.search(printed):
+            return self.run.skip(tool, "stopped at its limit, without a finding until then: see sanitize.log")
+        return self.run.judge(tool, done)
+
+    def python(self):
+        run, env = self.run, self.python_environment
+        missing = missing_modules(env)
+        if missing:
+            why = f"{sys.executable} has no {', '.join(missing)}: --wheels FOLDER takes them along"
+            return run.skip("Python", why)
+        run.judge(
+            "Python, nothing but the library",
+            run.run(
+                "Python, nothing but the library",
+                [[sys.executable, "-c", ALONE], [sys.executable, "-m", "eplb", "info"]],
+                40,
+                "python.log",
+                env,
+            ),
+        )
+        junit = os.path.join(FOLDER, "junit.xml")
+        if os.path.exists(junit):
+            os.remove(junit)
+        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", "cuda"]
+        command += [f"--junitxml={junit}", os.path.join("bindings", "python", "tests")]
+        done = run.run("Python tests", [command], 100, "python.log", env)
+        if done is None:
+            return None
+        before, passed = run.tally.failed, run.tally.passed
+        if os.path.exists(junit):
+            run.tally.add_junit(junit)
+        if done[0] != 0 and run.tally.failed == before:
+            run.fail("Python tests", f"exit status {done[0]}")
+        if done[0] != 0:
+            run.show(done[1])
+        return run.say(f"   {run.tally.passed - passed} passed, {run.tally.failed - before} failed")
+
+    # -------------------------------------------------------------------------------------------------------- measuring
+
+    def bench_program(self, *arguments):
+        return [os.path.join(FOLDER, "bench", "eplb_gpu_bench"), *arguments]
+
+    def bench(self):
+        run = self.run
+        table = os.path.join(run.out, "gpu.md")
+        command = self.bench_program("--markdown", table, "--tsv", self.times, "--budget", "110")
+        command += ["--commit", self.arguments.commit, "--machine", self.machine.describe(), *self.traces]
+        done = run.run("bench", [command], 130, "bench.log")
+        if run.judge("bench", done):
+            run.say("\n".join(line for line in done[1].splitlines() if not line.startswith("$")))
+
+    def profile(self):
+        """Occupancy and memory traffic of every kernel, counted by the hardware."""
+        program = find_tool("ncu", self.machine.nvcc)
+        if program is None:
+            return self.run.skip("profile", "no ncu (Nsight Compute)")
+        counted = os.path.join(FOLDER, "ncu.csv")
+        options = ["--clock-control", "none", "--profile-from-start", "off", "--print-units", "base", "--csv"]
+        command = [program, *options, "--log-file", counted, "--metrics", ",".join(METRICS)]
+        done = self.run.run(
+            "profile", [[*command, *self.bench_program("--profile", *self.traces[:1])]], 60, "bench.log"
+        )
+        if done is None:
+            return None
+        rows = list(profile_rows(counted)) if os.path.exists(counted) else []
+        if not rows:
+            return self.run.skip("profile", f"ncu counted nothing (exit status {done[0]}): see bench.log")
+        # The bench names a problem, then solves it: the kernels of one come in that order.
+        names = iter(re.findall(r"^profiling (.*)$", done[1], re.M))
+        lines = ["", "## Kernels", "", "Counted by Nsight Compute, each kernel alone, clocks as they were.", ""]
+        lines += ["| | kernel | blocks | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 3) + "|"]
+        for kernel, blocks, values in rows:
+            problem = next(names, "?") if kernel.startswith("sum_weights") else ""
+            lines.append(f"| {problem} | {kernel} | {blocks} | " + " | ".join(values) + " |")
+        with open(os.path.join(self.run.out, "gpu.md"), "a") as file:
+            file.write("\n".join(lines) + "\n")
+        return self.run.judge("profile", done)
+
+    def torch(self):
+        run = self.run
+        if not self.shared or not os.path.isdir(os.path.join(self.shared, "seeds")):
+            return run.skip("torch programs", "no folder shared/seeds")
+        if not torch_sees_gpu(self.python_environment):
+            return run.skip("torch programs", "no torch that sees the GPU")
+        if not os.path.exists(self.times):
+            return run.skip("torch programs", "the benchmark left no times")
+        command = [sys.executable, os.path.join("bench", "torch_on_gpu.py"), "--ours", self.times]
+        command += ["--shared", self.shared, "--commit", self.arguments.commit]
+        command += ["--markdown", os.path.join(run.out, "torch.md"), *self.traces]
+        return run.judge("torch programs", run.run("torch programs", [command], 75, "bench.log"))
 
 
-def python(run):
-    folder = os.path.join("bindings", "python")
-    for module in ("pytest", "numpy", "torch", "cffi"):
-        if answer([sys.executable, "-c", f"import {module}"]).returncode != 0:
-            return run.skip("Python", f"no {module} in {sys.executable}")
-    path = os.pathsep.join(filter(None, [os.path.join(ROOT, folder), os.environ.get("PYTHONPATH")]))
-    env = {"EPLB_LIBRARY": library(), "PYTHONPATH": path}
-    junit = os.path.join(FOLDER, "junit.xml")
-    if os.path.exists(junit):
-        os.remove(junit)
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", "cuda"]
-    command += [f"--junitxml={junit}", os.path.join(folder, "tests")]
-    done = run.run("Python", [command], 60, "python.log", env)
-    if done is None:
-        return None
-    if done[0] == 5:
-        return run.skip("Python", "no test with cuda in its name")
-    before = run.tally.failed
-    if os.path.exists(junit):
-        run.tally.add_junit(junit)
-    if done[0] != 0:
-        run.tally.add(0, int(run.tally.failed == before), 0)
-        run.show(done[1])
-    return None
+def profile_rows(path):
+    """(kernel, blocks, values) of each launch that ncu counted, in order."""
+    with open(path, errors="replace") as file:
+        lines = [line for line in file if line.startswith('"')]
+    launches = {}
+    for row in csv.DictReader(io.StringIO("".join(lines))):
+        name = re.sub(r"\(anonymous namespace\)|<unnamed>|\(bool\)", "", row.get("Kernel Name", ""))
+        kernel = re.sub(r"^void |(\w*::)+|\(.*", "", name)
+        blocks = row.get("Grid Size", "").strip("() ").split(",")[0]
+        values = launches.setdefault(row.get("ID"), (kernel[:60], blocks, {}))[2]
+        values[row.get("Metric Name")] = row.get("Metric Value", "").replace(",", "")
+    for kernel, blocks, values in launches.values():
+        yield kernel, blocks, [shown(metric, values.get(metric)) for metric in METRICS]
 
 
-def bench(run, machine, shared, commit):
-    traces = [os.path.join(shared, "data", f"deepseek-v3_{name}_L58xE256.csv") for name in TRACES] if shared else []
-    traces = [os.path.relpath(path, ROOT) for path in traces if os.path.exists(path)]
-    table, times = os.path.join(run.out, "gpu.md"), os.path.join(FOLDER, "times.tsv")
-    command = [os.path.join(FOLDER, "bench", "eplb_gpu_bench"), "--markdown", table, "--tsv", times]
-    command += ["--commit", commit, "--machine", machine.describe(), *traces]
-    done = run.run("bench", [command], 130, "bench.log")
-    if run.judge("bench", done):
-        run.say("\n".join(line for line in done[1].splitlines() if not line.startswith("$")))
-    return traces, times
+def shown(metric, value):
+    try:
+        number = float(value) / (1000 if metric == "gpu__time_duration.sum" else 1)  # nanoseconds
+    except (TypeError, ValueError):
+        return "?"
+    return f"{number:.0f}" if number == int(number) else f"{number:.1f}"
 
 
-def torch(run, shared, traces, times, commit):
-    if not shared or not os.path.isdir(os.path.join(shared, "seeds")):
-        return run.skip("torch programs", "no folder shared/seeds")
-    if answer([sys.executable, "-c", "import sys, torch; sys.exit(not torch.cuda.is_available())"]).returncode != 0:
-        return run.skip("torch programs", "no torch that sees the GPU")
-    if not os.path.exists(times):
-        return run.skip("torch programs", "the benchmark left no times")
-    command = [sys.executable, os.path.join("bench", "torch_on_gpu.py"), "--ours", times, "--shared", shared]
-    command += ["--commit", commit, "--markdown", os.path.join(run.out, "torch.md"), *traces[:1]]
-    return run.judge("torch programs", run.run("torch programs", [command], 75, "bench.log"))
+# What is least known comes first: the time may be used up before the end.
+STEPS = {
+    "tests": Gpu.tests,
+    "python": Gpu.python,
+    "memcheck": lambda gpu: gpu.sanitize("memcheck"),
+    "bench": Gpu.bench,
+    "racecheck": lambda gpu: gpu.sanitize("racecheck"),
+    "profile": Gpu.profile,
+    "torch": Gpu.torch,
+    "synccheck": lambda gpu: gpu.sanitize("synccheck"),
+    "measured": Gpu.measured,
+    "initcheck": lambda gpu: gpu.sanitize("initcheck"),
+}
 
 
-def gpu(out, nvcc, commit, highway=None):
-    machine = find_machine(nvcc)
+def gpu(arguments):
+    machine = find_machine(arguments.nvcc)
     if machine.missing:
         print(f"./dev gpu is for a machine with CUDA. Missing here: {', '.join(machine.missing)}.")
         return 2
-    run = Run(os.path.abspath(out))
-    shared = find_shared()
+    run = Run(os.path.abspath(arguments.out))
     # What an earlier run has left would be appended to.
     for old in glob.glob(os.path.join(run.out, "*.log")):
         os.remove(old)
-    run.say(f"{machine.gpu}; {machine.describe()}; commit {commit}; Python {sys.version.split()[0]}")
+    run.say(f"{machine.gpu}; {machine.describe()}; commit {arguments.commit}; Python {sys.version.split()[0]}")
     run.say(first_line(["cmake", "--version"]) + "; " + first_line(["g++", "--version"]))
-    if build(run, machine, highway):
-        test(run, shared)
-        traces, times = bench(run, machine, shared, commit)
-        sanitize(run, machine)
-        python(run)
-        torch(run, shared, traces, times, commit)
+    steps = Gpu(run, machine, arguments)
+    if steps.build():
+        for name in arguments.only or STEPS:
+            STEPS[name](steps)
     for name in run.tally.skips:
         run.say(f"skipped: {name}")
     run.say(str(run.tally))

@@ -1,10 +1,12 @@
 // How long a GPU takes, from device memory to device memory and from host to host, beside the CPU of the same machine.
 //
-//     eplb_gpu_bench [--replays N] [--seconds S] [--only START_OF_NAME] [--markdown FILE] [--tsv FILE] [--commit TEXT]
-//                    [--machine TEXT] [TRACE.csv ...]
+//     eplb_gpu_bench [--replays N] [--seconds S] [--budget S] [--only START_OF_NAME] [--markdown FILE] [--tsv FILE]
+//                    [--commit TEXT] [--machine TEXT] [--profile] [TRACE.csv ...]
 //
-// --replays: of the captured graph, for each trace (200). --seconds: for each measurement with the clock of the host.
-// --tsv: what torch_on_gpu.py takes in. Several traces are pooled. Without traces, one made-up one (see trace.h) is solved.
+// --replays: of the captured graph, for each trace (200, or fewer if they would take over 0.4 s). --seconds: for each
+// measurement with the clock of the host. --budget: after so many seconds no row is begun. --tsv: what torch_on_gpu.py takes
+// in. --profile: measures nothing; each problem once, between the marks that `ncu --profile-from-start off` waits for.
+// Several traces are pooled. Without traces, one made-up one (see trace.h) is solved.
 #include "gpu_subject.h"
 
 #include <algorithm>
@@ -17,17 +19,24 @@
 #include <stdexcept>
 #include <thread>
 
+// Their header is no part of what NVIDIA's wheels of the runtime have.
+extern "C" cudaError_t cudaProfilerStart(void);
+extern "C" cudaError_t cudaProfilerStop(void);
+
 namespace bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
 constexpr int kWarmUps = 20;
+constexpr double kWarmSeconds = 0.05, kColdSeconds = 0.5;  // of replays before any counts: clocks rise slowly
+constexpr double kMostSeconds = 0.4;
 constexpr double kHostAim = 60;  // microseconds that the way from and to the host may add
 
 struct Arguments {
   int replays = 200;
-  double seconds = 0.2;
+  double seconds = 0.2, budget = 1e9;
+  bool profile = false;
   std::vector<Trace> traces;
   std::string only, markdown, tsv, commit = "not stated", machine = "not stated";
 };
@@ -42,6 +51,7 @@ struct Row {
   Stages stages{};
   std::vector<double> imbalances{}, gaps{};
   int layers = 0;
+  std::string fault{};  // why there is nothing
   int64_t bytes_in = 0, bytes_out = 0, context_bytes = 0;
 };
 
@@ -51,7 +61,7 @@ Candidate candidate(const std::string& name) {
   throw std::runtime_error("no strategy is called " + name);
 }
 
-std::vector<Row> rows_to_measure() {
+std::vector<Row> all_rows() {
   const Shape usual{288, 32};
   std::vector<Row> rows = {{candidate("LPT_SWAP"), usual, 15, true}};
   for (const Candidate& c : all_candidates()) {
@@ -66,6 +76,12 @@ std::vector<Row> rows_to_measure() {
   }
   for (const Shape shape : {Shape{288, 144}, Shape{256, 32}, Shape{288, 32, 4, 8}})
     for (const char* name : {"BEST, FAST", "BEST, NORMAL", "BEST, MAX"}) rows.push_back({candidate(name), shape});
+  return rows;
+}
+
+std::vector<Row> rows_to_measure(const Arguments& arguments) {
+  std::vector<Row> rows = all_rows();
+  std::erase_if(rows, [&](const Row& row) { return std::string(row.candidate.name).rfind(arguments.only, 0) != 0; });
   return rows;
 }
 
@@ -113,13 +129,31 @@ void measure_on_host(Row& row, const Trace& trace, eplb_device_kind kind, int64_
   measure_subject(subject, seconds, microseconds);
 }
 
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Up to n times, but for no longer than that. Returns how often.
+template <class Body> int repeat(int n, double most_seconds, Body body) {
+  const auto start = Clock::now();
+  int done = 0;
+  while (done < n && (done < 3 || seconds_since(start) < most_seconds)) {
+    body();
+    done++;
+  }
+  return done;
+}
+
+void warm_up(GpuSubject& subject, double seconds) {
+  const auto start = Clock::now();
+  for (int i = 0; i < kWarmUps || seconds_since(start) < seconds; i++) subject.replay();
+}
+
 void measure_on_device(Row& row, const Trace& trace, int replays) {
   GpuSubject subject(row.candidate, trace, row.shape);
-  for (int i = 0; i < std::min(kWarmUps, replays); i++) subject.replay();
-  for (int i = 0; i < replays; i++) row.replay.push_back(subject.replay());
-  for (int i = 0; i < replays; i++) row.known.push_back(subject.replay_until_known());
+  warm_up(subject, kWarmSeconds);
+  replays = repeat(replays, kMostSeconds, [&] { row.replay.push_back(subject.replay()); });
+  repeat(replays, kMostSeconds, [&] { row.known.push_back(subject.replay_until_known()); });
   row.in_a_row.push_back(subject.replays_in_a_row(replays));
-  for (int i = 0; i < std::max(replays / 4, 1); i++) subject.add_stages(row.stages);
+  repeat(std::max(replays / 4, 1), kMostSeconds, [&] { subject.add_stages(row.stages); });
   const eplb_report report = subject.report();
   row.imbalances.push_back(report.imbalance_mean);
   row.gaps.push_back(report.gap_mean);
@@ -171,6 +205,8 @@ const char* times_heading() {
 }
 
 std::string times(const Row& row) {
+  if (!row.fault.empty())
+    return "| " + problem_name(row) + " | " + row.candidate.name + " | " + row.fault + " | | | | | | | | | | |\n";
   const double device = median(row.replay), host = median(row.host);
   std::ostringstream out;
   out << "| " << problem_name(row) << " | " << row.candidate.name << " | " << against(device, row.aim)
@@ -193,14 +229,15 @@ std::string stages(const std::vector<Row>& rows) {
          "weights "
          "in, bytes | map out, bytes | context |\n|---|---|---|---|---|---|---|---|---|\n";
   for (const Row& row : rows)
-    out << "| " << problem_name(row) << " | " << row.candidate.name << " | " << cell("%.1f", median(row.stages.upload))
-        << " | " << cell("%.1f", median(row.stages.solve)) << " | " << cell("%.1f", median(row.stages.fetch)) << " | "
-        << cell("%.1f", median(row.stages.fetch_logical_to_physical)) << " | " << row.bytes_in << " | " << row.bytes_out
-        << " | " << cell("%.2f MiB |\n", double(row.context_bytes) / (1 << 20));
+    if (row.fault.empty())
+      out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
+          << cell("%.1f", median(row.stages.upload)) << " | " << cell("%.1f", median(row.stages.solve)) << " | "
+          << cell("%.1f", median(row.stages.fetch)) << " | "
+          << cell("%.1f", median(row.stages.fetch_logical_to_physical)) << " | " << row.bytes_in << " | "
+          << row.bytes_out << " | " << cell("%.2f MiB |\n", double(row.context_bytes) / (1 << 20));
   out << "\nRegisters, shared memory and spills of every kernel: `cuobjdump --dump-resource-usage libeplb.so`, which\n"
-      << "`./dev gpu` writes to build.log. Times of single kernels, where Nsight Compute is installed:\n"
-      << "`ncu --clock-control none --graph-profiling node eplb_gpu_bench --replays 1 --seconds 0 --only 'BEST, "
-         "FAST'`.\n";
+      << "`./dev gpu` writes to build.log. Occupancy and what moved through memory, by the hardware's counters:\n"
+      << "`ncu --profile-from-start off eplb_gpu_bench --profile`, which `./dev gpu` puts below.\n";
   return out.str();
 }
 
@@ -225,7 +262,9 @@ std::string heading(const Arguments& arguments) {
       << "\n"
       << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in one graph; median "
          "of "
-      << arguments.replays << "\n  replays for each trace after " << kWarmUps << ", by events before and behind each\n"
+      << arguments.replays
+      << "\n  replays for each trace after a warm-up, by events before and behind each: the launch "
+         "from the host is in it\n"
       << "- in a row: replays behind each other, without the host waiting between them; until the host knows: launch "
          "and\n"
       << "  cudaStreamSynchronize by the host's clock\n"
@@ -246,9 +285,10 @@ void write_file(const std::string& path, const std::string& text) {
 std::string tsv(const std::vector<Row>& rows) {
   std::ostringstream out;
   for (const Row& row : rows)
-    out << row.candidate.name << "\t" << row.layers << "\t" << row.shape.slots << "\t" << row.shape.gpus << "\t"
-        << row.shape.nodes << "\t" << row.shape.groups << "\t" << median(row.replay) << "\t" << mean(row.imbalances)
-        << "\n";
+    if (row.fault.empty())
+      out << row.candidate.name << "\t" << row.layers << "\t" << row.shape.slots << "\t" << row.shape.gpus << "\t"
+          << row.shape.nodes << "\t" << row.shape.groups << "\t" << median(row.replay) << "\t" << mean(row.imbalances)
+          << "\n";
   return out.str();
 }
 
@@ -257,6 +297,8 @@ void parse_option(Arguments& arguments, const std::string& word, const char* val
     arguments.replays = std::max(1, std::atoi(value));
   else if (word == "--seconds")
     arguments.seconds = std::atof(value);
+  else if (word == "--budget")
+    arguments.budget = std::atof(value);
   else if (word == "--only")
     arguments.only = value;
   else if (word == "--markdown")
@@ -275,7 +317,9 @@ Arguments parse(int argc, char** argv) {
   Arguments arguments;
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
-    if (word.rfind("--", 0) != 0)
+    if (word == "--profile")
+      arguments.profile = true;
+    else if (word.rfind("--", 0) != 0)
       arguments.traces.push_back(read_trace(word));
     else if (i + 1 == argc)
       throw std::runtime_error(word + " wants a value");
@@ -286,13 +330,28 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
-void run(const Arguments& arguments) {
+// Returns how many rows could not be measured.
+int run(const Arguments& arguments) {
+  const auto start = Clock::now();
   std::string text = heading(arguments) + times_heading();
   std::fputs(text.c_str(), stdout);
+  {
+    GpuSubject first(candidate("LPT_SWAP"), arguments.traces[0], {288, 32});
+    warm_up(first, kColdSeconds);
+  }
   std::vector<Row> done;
-  for (Row& row : rows_to_measure()) {
-    if (std::string(row.candidate.name).rfind(arguments.only, 0) != 0) continue;
-    measure(row, arguments);
+  int faults = 0;
+  for (Row& row : rows_to_measure(arguments)) {
+    if (seconds_since(start) > arguments.budget) {
+      row.fault = "not measured: the time was used up";
+    } else {
+      try {
+        measure(row, arguments);
+      } catch (const std::exception& error) {
+        row.fault = std::string("does not run: ") + error.what();
+      }
+    }
+    faults += !row.fault.empty();
     const std::string line = times(row);
     std::fputs(line.c_str(), stdout);
     std::fflush(stdout);
@@ -303,6 +362,24 @@ void run(const Arguments& arguments) {
     write_file(arguments.tsv, tsv(done));
   }
   std::fputs(stages(done).c_str(), stdout);
+  return faults;
+}
+
+int profile(const Arguments& arguments) {
+  for (Row& row : rows_to_measure(arguments)) {
+    const Trace& whole = arguments.traces[0];
+    const Trace trace = row.one_layer ? first_layer(whole) : whole;
+    row.layers = trace.layers;
+    GpuSubject subject(row.candidate, trace, row.shape);
+    Stages unused;
+    subject.add_stages(unused);
+    std::printf("profiling %s, %s\n", problem_name(row).c_str(), row.candidate.name);
+    std::fflush(stdout);
+    check_cuda(cudaProfilerStart(), "cudaProfilerStart");
+    subject.add_stages(unused);
+    check_cuda(cudaProfilerStop(), "cudaProfilerStop");
+  }
+  return 0;
 }
 
 }  // namespace
@@ -310,7 +387,8 @@ void run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   try {
-    bench::run(bench::parse(argc, argv));
+    const bench::Arguments arguments = bench::parse(argc, argv);
+    return (arguments.profile ? bench::profile : bench::run)(arguments) > 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "eplb_gpu_bench: %s\n", error.what());
     return 2;

@@ -164,7 +164,8 @@ def main():
         if arguments.markdown:  # after every line: a time limit may end this
             with open(arguments.markdown, "w") as file:
                 file.write("\n".join(told) + "\n")
+    return int(any("does not run" in line for line in told))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -52,7 +52,7 @@ struct HeldStream::Hold {
 
   static void wait(void* self) {
     Hold& hold = *static_cast<Hold*>(self);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
     while (!hold.let_go && !hold.gave_up) {
       if (std::chrono::steady_clock::now() > end) hold.gave_up = true;
       std::this_thread::sleep_for(std::chrono::microseconds(50));

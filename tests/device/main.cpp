@@ -3,10 +3,14 @@
 //
 // What can be seen of the CUDA backend through eplb.h and the CUDA runtime alone. LIBRARY is loaded as a stranger would.
 // Random problems are numbered: a failure names the arguments that run it alone.
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 #include <stdexcept>
+
+#include <unistd.h>
 
 #include "machine.h"
 
@@ -22,9 +26,10 @@ struct Group {
   void (*run)();
 };
 
-constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden},   {"parity", parity}, {"traces", traces},
-                             {"large", large},   {"tiny", tiny},     {"calls", calls},     {"late", late},     {"graphs", graphs},
-                             {"worlds", worlds}, {"threads", threads}, {"memory", memory}, {"broken", broken}};
+constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden}, {"parity", parity},   {"traces", traces},
+                             {"large", large},   {"tiny", tiny},     {"calls", calls},     {"late", late},
+                             {"graphs", graphs}, {"worlds", worlds}, {"threads", threads}, {"memory", memory},
+                             {"broken", broken}};
 
 struct Arguments {
   std::string library, only;
@@ -79,7 +84,18 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
+// What a crash or a time limit ends says which test it was. Only what a handler of signals may call.
+void say_where(int signal) {
+  const auto say = [](const char* text) { return write(STDOUT_FILENO, text, std::strlen(text)); };
+  const char* name = sigdescr_np(signal);
+  const bool said = say("FAILED ") >= 0 && say(test_name()) >= 0 && say(": ") >= 0 && say(name) >= 0 && say("\n") >= 0;
+  _exit(said ? 128 + signal : 127);
+}
+
 int run(const Arguments& arguments) {
+  std::signal(SIGTERM, say_where);
+  if (!kEmulated)  // there sanitizers of the host have handlers of their own
+    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, say_where);
   if (const char* missing = api_load(arguments.library.c_str())) throw std::runtime_error(missing);
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what a crash leaves is the place to look
   const std::string why = why_no_cuda();

@@ -65,14 +65,18 @@ void use(void* where, size_t bytes, bool writes, void* code) {
 
 }  // namespace
 
-#define WATCH(bytes)                                                                                               \
-  void __tsan_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); }                          \
-  void __tsan_write##bytes(void* p) { use(p, bytes, true, __builtin_return_address(0)); }                          \
-  void __tsan_unaligned_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); }                \
+#define WATCH(bytes)                                                                                \
+  void __tsan_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); }           \
+  void __tsan_write##bytes(void* p) { use(p, bytes, true, __builtin_return_address(0)); }           \
+  void __tsan_unaligned_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); } \
   void __tsan_unaligned_write##bytes(void* p) { use(p, bytes, true, __builtin_return_address(0)); }
 
 extern "C" {
-WATCH(1) WATCH(2) WATCH(4) WATCH(8) WATCH(16)
+WATCH(1);
+WATCH(2);
+WATCH(4);
+WATCH(8);
+WATCH(16);
 void __tsan_read_range(void* p, size_t bytes) { use(p, bytes, false, __builtin_return_address(0)); }
 void __tsan_write_range(void* p, size_t bytes) { use(p, bytes, true, __builtin_return_address(0)); }
 void __tsan_init() {}

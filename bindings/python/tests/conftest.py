@@ -40,7 +40,8 @@ def package_folder():
 
 def child_environment(**changes):
     """For programs that import the package from where this one did. None removes a variable."""
-    environment = {**os.environ, "PYTHONPATH": str(package_folder().parent), **changes}
+    path = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, **changes}
     return {name: value for name, value in environment.items() if value is not None}
 
 

@@ -128,6 +128,8 @@ struct cudaLaunchConfig_t {
 
 extern "C" {
 #pragma GCC visibility push(default)
+cudaError_t cudaProfilerStart(void);
+cudaError_t cudaProfilerStop(void);
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();

@@ -5,7 +5,16 @@
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kPairGpus = 64, kPairBlock = 16;  // with so many GPUs at a time, in blocks
+inline constexpr int kPairGpus = 64, kPairBlock = kRow;  // with so many GPUs at a time, in blocks
+
+// Pairs of slots of a GPU in lexicographic order, in memory for three numbers of each.
+struct PairList {
+  View<int> twice;  // twice the size of each pair of the heaviest GPU
+  View<int> slots;  // which slots they are: first * kPairPlaces + second
+  View<int> scratch;
+
+  EPLB_FN PairList(View<int> memory, int n) : twice(memory), slots(memory.from(n)), scratch(memory.from(2 * n)) {}
+};
 
 struct PairExchange {
   int value, gpu, mine1, mine2, theirs1, theirs2;  // value: twice the larger new load; slots
@@ -13,13 +22,13 @@ struct PairExchange {
 
 // Tries all pairs of slots of h against the pair (i, j) of GPU g, in order; better ones that make no duplicate are kept.
 template <class Team>
-EPLB_FN void try_pairs(Team& team, const Search& search, const Ends& e, int g, int i, int j, PairExchange& best) {
-  const Placement& s = search.now;
+EPLB_FN void try_pairs(Team& team, const Placement& s, View<int> twice, const Ends& e, int g, int i, int j,
+                       PairExchange& best) {
   const int k = s.p.places, h = e.heaviest, load = s.load[g];
   const int q1 = s.item[g * k + i], q2 = s.item[g * k + j], sizes = 2 * (s.p.size[q1] + s.p.size[q2]);
   for (int a = 0, x = 0; a < k; ++a)
     for (int b = a + 1; b < k; ++b, ++x) {
-      const int off = search.twice[x] - sizes - (e.most - load), value = e.most + load + (off < 0 ? -off : off);
+      const int off = twice[x] - sizes - (e.most - load), value = e.most + load + (off < 0 ? -off : off);
       if (value >= best.value) continue;
       const int p1 = s.item[h * k + a], p2 = s.item[h * k + b];
       if (keeps(team, s, g, s.p.expert[p1], q1, q2) || keeps(team, s, g, s.p.expert[p2], q1, q2) ||
@@ -38,26 +47,31 @@ template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, co
   const int first =
       count == s.stride ? 0 : kPairBlock * below(search.chance(team, search.draws++), s.stride / kPairBlock);
   search.spent += 1 + int64_t{pairs} * pairs * count / 4096;
+  const PairList list(search.pairs, pairs);
   team.for_each(k * k, [&](int i) {
     const int a = i / k, b = i % k, x = a * (2 * k - a - 1) / 2 + b - a - 1;  // of (a, b) among the pairs
-    if (a < b) search.twice[x] = 2 * (s.held[a * s.stride + h] + s.held[b * s.stride + h]);
+    if (a >= b) return;
+    list.twice[x] = 2 * (s.held[a * s.stride + h] + s.held[b * s.stride + h]);
+    list.slots[x] = a * kPairPlaces + b;
   });
+  const auto nearest = team.nearest(pairs, list.twice, list.scratch);
   PairExchange best{2 * e.most, -1, 0, 0, 0, 0};
   for (int z = 0; z < count; z += kPairBlock) {
     const int from = (first + z) % s.stride, to = less(from + kPairBlock, s.p.gpus);
-    for (int i = 0; i < k; ++i)
-      for (int j = i + 1; j < k; ++j) {
-        const View<int> one = s.held.from(i * s.stride), other = s.held.from(j * s.stride), load = s.load,
-                        twice = search.twice;
-        auto promising = [&](auto g) {  // some pair of h would be better than the best so far, h itself never
-          const auto want = 2 * (one[g] + other[g]) + (e.most - load[g]);
-          auto off = more(want - twice[0], twice[0] - want);
-          for (int x = 1; x < pairs; ++x) off = less(off, more(want - twice[x], twice[x] - want));
-          return load[g] + e.most + off < best.value;
-        };
-        for (int g = team.find(from, to, promising); g < to; g = team.find(g + 1, to, promising))
-          try_pairs(team, search, e, g, i, j, best);
-      }
+    // Some pair of h would be better than the best so far for these two slots of a GPU; of h itself never.
+    auto promising = [&](int x) {
+      const View<int> one = s.held.from(list.slots[x] / kPairPlaces * s.stride),
+                      other = s.held.from(list.slots[x] % kPairPlaces * s.stride), load = s.load;
+      return [=, most = e.most, limit = best.value](auto g) {
+        const auto want = 2 * (one[g] + other[g]) + (most - load[g]);
+        return load[g] + most + nearest.distance(want) < limit;
+      };
+    };
+    auto next = [&](int at) { return team.find_in_rows(at, pairs, from, to, promising); };
+    for (int at = next(0); at < pairs * kRow; at = next(at + 1)) {
+      const int slots = list.slots[at / kRow];
+      try_pairs(team, s, list.twice, e, from + at % kRow, slots / kPairPlaces, slots % kPairPlaces, best);
+    }
   }
   if (best.gpu < 0) return false;
   const int p1 = s.item[h * k + best.mine1], p2 = s.item[h * k + best.mine2];

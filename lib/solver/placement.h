@@ -93,11 +93,20 @@ template <class Team> EPLB_FN bool keeps(Team& team, const Placement& s, int g, 
 
 // Would an exchange of p and q put two replicas of an expert on one GPU?
 template <class Team> EPLB_FN bool clash(Team& team, const Placement& s, int p, int q) {
-  const int ep = s.p.expert[p], eq = s.p.expert[q];
-  return keeps(team, s, s.gpu[q], ep, q, q) || keeps(team, s, s.gpu[p], eq, p, p);
+  const int ep = s.p.expert[p], eq = s.p.expert[q], k = s.p.places;
+  if (s.p.count[ep] == 1 && s.p.count[eq] == 1) return false;
+  const int from_p = s.p.first[ep], to_p = from_p + s.p.count[ep], from_q = s.p.first[eq],
+            to_q = from_q + s.p.count[eq];
+  const View<int> beside_p = s.item.from(s.gpu[p] * k), beside_q = s.item.from(s.gpu[q] * k);
+  return team.find(0, k, [=](auto m) {
+    const auto i = beside_p[m], j = beside_q[m];
+    return ((i >= from_q) & (i < to_q) & (i != p)) | ((j >= from_p) & (j < to_p) & (j != q));
+  }) < k;
 }
 
-template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int p, int q) {
+// p and q change places. `also` is done by one lane on the way: it must touch nothing that a placement has.
+template <class Team, class Also>
+EPLB_FN void exchange(Team& team, const Placement& s, int p, int q, const Also& also) {
   const int g = s.gpu[p], h = s.gpu[q], i = s.slot[p], j = s.slot[q], k = s.p.places;
   const int size_p = s.p.size[p], size_q = s.p.size[q], d = size_p - size_q;
   const int load_g = s.load[g] - d, load_h = s.load[h] + d;
@@ -113,12 +122,16 @@ template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int 
     s.slot[q] = i;
     s.load[g] = load_g;
     s.load[h] = load_h;
+    also();
   });
   team.for_each(k, [&](int m) {
     const int x = s.item[g * k + m], y = s.item[h * k + m];
     s.rest[x] = load_g - s.p.size[x];
     s.rest[y] = load_h - s.p.size[y];
   });
+}
+template <class Team> EPLB_FN void exchange(Team& team, const Placement& s, int p, int q) {
+  exchange(team, s, p, q, [] {});
 }
 
 // Does a lower slot of the GPU hold a replica of the same expert?

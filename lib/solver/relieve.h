@@ -88,9 +88,8 @@ template <class Team> EPLB_FN bool relieve(Team& team, Search& search, const End
   Swap swap = least_swap(team, search, e);
   if (swap.value != kNever && clash(team, search.now, swap.p, swap.q)) swap = least_clean_swap(team, search, e);
   if (swap.value == kNever) return false;
-  exchange(team, search.now, swap.p, swap.q);
   const uint32_t random = search.chance(team, search.draws++);
-  team.single([&] {
+  exchange(team, search.now, swap.p, swap.q, [&] {
     search.until[swap.p] = search.step + kTenure + below(random, kTenureSpread);
     search.until[swap.q] = search.step + kTenure + below(random * 0x9E3779B1u, kTenureSpread);
     search.log[2 * search.logged] = swap.p;

@@ -20,7 +20,7 @@ struct Search {
   SavedPlacement saved;  // while recounted
   View<int> until;       // by position: tabu while until > step
   View<int> log;         // swaps since the best state, two positions each
-  View<int> twice;       // for pairs: twice the size of each pair of the heaviest GPU
+  View<int> pairs;       // for pairs of slots: see PairList
 
   Draws chance;
   Chance recounts;
@@ -35,7 +35,8 @@ struct Search {
   EPLB_FN void lay_out(Arena& arena, int e, int s, int g) {
     now.lay_out(arena, e, s, g);
     until = arena.take<int>(s);
-    twice = arena.take<int>(kPairPlaces * kPairPlaces / 2);
+    const int places = s / g;
+    pairs = arena.take<int>(places <= kPairPlaces ? 3 * places * (places - 1) / 2 : 0);
     chance.lay_out(arena);
   }
   // What is of no use before a search begins.

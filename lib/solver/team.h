@@ -13,6 +13,10 @@
 //   team.total(n, f)             sum of f(int i) -> int64; f may write element i
 //   team.sum(from, to, f)        sum of f(auto i) -> int32, which must not overflow
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
+//   team.find_in_rows(at, rows, from, to, f)   rows of kRow places, of which the i with from <= i < to are the first: the lowest
+//                                place from `at` on with f(int row)(auto i) true; rows * kRow if there is none
+//   team.nearest(n, values, scratch)   an object whose distance(auto x) is the least |x - values[i]|;
+//                                scratch: n
 //   team.order(n, order, f)      order[0..n) = the indices i by (f(int i) -> uint64, i), least first
 //   team.scan(n, f, visit)       visit(int i, int before), before = sum of f(int j) over j < i; returns the sum of all. f(j) must
 //                                not see what visit(i) writes
@@ -72,6 +76,7 @@ EPLB_STAGE_BEGIN
 inline constexpr int kNever = 0x7fffffff;  // as a key: not to be served any more
 inline constexpr int64_t kNever64 = 0x7fffffffffffffff;
 inline constexpr int kAhead = 32;
+inline constexpr int kRow = 16;
 
 EPLB_FN int less(int a, int b) { return a < b ? a : b; }
 EPLB_FN int more(int a, int b) { return a > b ? a : b; }
@@ -114,6 +119,22 @@ template <class T> struct Mirrored {
 
   EPLB_FN T& operator[](int i) const { return data[n - 1 - i]; }
   template <class Index> EPLB_FN auto operator[](Index i) const { return i.load_mirrored(data, n); }
+};
+
+// For team.nearest where there are few values, or vectors of x.
+struct LinearNearest {
+  View<int> values;
+  int n;
+
+  template <class X> EPLB_FN auto distance(X x) const {
+    auto off = [=](int value) { return more(x - value, value - x); };
+    auto near = off(values[0]), other = off(values[n - 1]);  // two, so that none waits for the other
+    for (int i = 1; i + 1 < n; i += 2) {
+      near = less(near, off(values[i]));
+      other = less(other, off(values[i + 1]));
+    }
+    return less(near, other);
+  }
 };
 
 // Hands out aligned pieces of one block. With a null block it only counts: the same code that lays memory out tells how

@@ -69,6 +69,14 @@ class ShuffledTeam {
     }
     return to;
   }
+  template <class Row> int find_in_rows(int at, int rows, int from, int to, Row row) {
+    const int places = rows * solver::kRow;
+    return at + find(0, std::max(places - at, 0), [&](int place) {
+             const int i = from + (at + place) % solver::kRow;
+             return i < to && row((at + place) / solver::kRow)(i);
+           });
+  }
+  solver::LinearNearest nearest(int n, View<int> values, View<int>) { return {values, n}; }
   template <class Body, class Visit> int scan(int n, Body body, Visit visit) {
     int sum = 0;
     for (int chunk = 0; chunk < n; chunk += kLanes) {

@@ -143,6 +143,15 @@ class HostTeam {
     }
     return to;
   }
+  template <class Row> int find_in_rows(int at, int rows, int from, int to, Row row) const {
+    int i = from + at % kRow;
+    for (int r = at / kRow; r < rows; ++r, i = from) {
+      i = find(i, to, row(r));
+      if (i < to) return r * kRow + i - from;
+    }
+    return rows * kRow;
+  }
+  LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
   template <class Body> auto most_of(int n, Body body) const {
     auto found = -Never<decltype(body(0))>::key;
     for (int i = 0; i < n; ++i) {

@@ -9,12 +9,36 @@ namespace eplb::cuda {
 
 using solver::Found;
 using solver::kNever;
+using solver::kRow;
 using solver::Never;
 using solver::Range;
+
+// For team.nearest: values in ascending order, or few.
+struct Nearest {
+  View<int> values;
+  int n;
+  bool ascending;
+
+  __device__ int distance(int x) const {
+    if (!ascending) {
+      int near = abs(x - values[0]);
+#pragma unroll 1
+      for (int i = 1; i < n; ++i) near = solver::less(near, abs(x - values[i]));
+      return near;
+    }
+    int low = 0;  // the last that is not above x, or the first
+#pragma unroll 1
+    for (int step = 1 << (31 - __clz(n)); step > 0; step /= 2)
+      if (low + step < n && values[low + step] <= x) low += step;
+    const int above = values[solver::less(low + 1, n - 1)];
+    return solver::less(abs(x - values[low]), abs(above - x));
+  }
+};
 
 class CudaTeam {
  public:
   static constexpr int kLanes = 32;
+  static constexpr int kIndexBits = 18;  // of an array as long as there are slots
 
   // Memory for order with up to so many keys, in words.
   EPLB_FN static int64_t room(int64_t keys) { return sort_room(keys); }
@@ -81,6 +105,33 @@ class CudaTeam {
     }
     return in_step(to);
   }
+  // Two places for each lane at once: finding out about one is a chain of loads.
+  template <class Row> __device__ int find_in_rows(int at, int rows, int from, int to, Row row) {
+    const int end = rows * kRow;
+    auto hit = [&](int place) EPLB_INLINE {
+      const int i = from + place % kRow;
+      return place < end && i < to && row(place / kRow)(i);
+    };
+#pragma unroll 1
+    for (; at < end; at += 2 * kLanes) {
+      const bool first = hit(at + lane_), second = hit(at + kLanes + lane_);
+      const unsigned hits = __ballot_sync(kAllLanes, first), others = __ballot_sync(kAllLanes, second);
+      if (hits) return in_step(at + __ffs(static_cast<int>(hits)) - 1);
+      if (others) return in_step(at + kLanes + __ffs(static_cast<int>(others)) - 1);
+    }
+    return in_step(end);
+  }
+  __device__ Nearest nearest(int n, View<int> values, View<int> scratch) {
+    if (n <= kLanes / 2) return {values, n, false};
+    for_each(n, [&](int i) {
+      const int own = values[i];
+      int rank = 0;
+#pragma unroll 4
+      for (int j = 0; j < n; ++j) rank += values[j] < own || (values[j] == own && j < i);
+      scratch[rank] = own;
+    });
+    return {scratch, n, true};
+  }
   template <class Body, class Visit> __device__ int scan(int n, Body body, Visit visit) {
     int sum = 0;
 #pragma unroll 1
@@ -123,20 +174,30 @@ class CudaTeam {
     for_each(n, [&](int i) { room_[i] = key(i); });
     sort_indices(n, room_, order);
   }
+  // Every lane knows the least of its own keys: after a step only one has to look again.
   template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+    Key key = Never<Key>::key;
+    int index = kNever;
+    auto look = [&]() EPLB_INLINE {
+      index = kNever;
+#pragma unroll 4
+      for (int i = lane_; i < n; i += kLanes) {
+        const Key other = keys[i];
+        const bool better = other < key || index == kNever;
+        key = better ? other : key;
+        index = better ? i : index;
+      }
+    };
+    look();
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-      Key key = Never<Key>::key;
-      int index = kNever;
-#pragma unroll 1
-      for (int i = lane_; i < n; i += kLanes)
-        if (keys[i] < key || index == kNever) {
-          key = keys[i];
-          index = i;
-        }
       const Key least = -most_of_warp(-key);
-      const int i = in_step(__reduce_min_sync(kAllLanes, key == least ? index : kNever));
-      if (lane_ == 0) keys[i] = rekey(step, i, least);
+      const int i = __reduce_min_sync(kAllLanes, key == least ? index : kNever);
+      __syncwarp();  // what all have read so far may be written now
+      if (i == index) {
+        keys[i] = rekey(step, i, least);
+        look();
+      }
       __syncwarp();
     }
   }
@@ -151,22 +212,30 @@ class CudaTeam {
     with(FillKeys<MemoryKeys>{{n, keys}});
   }
 
-  // Eight lanes to a stretch: most are short, and what comes before the first value of one is a chain of loads.
+  // The lanes are shared out among the stretches, since what comes before the first value of one is a chain of loads; each
+  // looks at two values at once, since most stretches are short and a load takes longer than a comparison.
   template <class Stretches> __device__ Found found(int n, int floor, Stretches stretches) {
-    constexpr int kTogether = 8;
+    const int together = n < kLanes ? kLanes / n : 1;
     Found own{floor, kNever, kNever};
 #pragma unroll 1
-    for (int k = lane_ / kTogether; k < n; k += kLanes / kTogether) {
+    for (int k = lane_ / together; k < n; k += kLanes) {
       const auto s = stretches(k);
 #pragma unroll 1
-      for (int i = s.from + lane_ % kTogether; i < s.to && s.go_on(i); i += kTogether) {
-        const int x = s.value(i);
+      for (int i = s.from + lane_ % together; i < s.to && s.go_on(i); i += 2 * together) {
+        const int x = s.value(i), y = s.value(i + together);
         if (x > own.value) own = {x, k, i};
+        if (y > own.value) own = {y, k, i + together};
       }
     }
     const int value = __reduce_max_sync(kAllLanes, own.value);
-    const int stretch = __reduce_min_sync(kAllLanes, own.value == value ? own.stretch : kNever);
-    const bool mine = own.value == value && own.stretch == stretch;
+    const bool has = own.value == value && own.stretch != kNever;
+    if (n <= kNever >> kIndexBits) {  // stretch and index are compared as one number
+      const int where = has ? own.stretch << kIndexBits | own.index : kNever;
+      const int first = in_step(__reduce_min_sync(kAllLanes, where));
+      return {value, first >> kIndexBits, first & ((1 << kIndexBits) - 1)};
+    }
+    const int stretch = __reduce_min_sync(kAllLanes, has ? own.stretch : kNever);
+    const bool mine = has && own.stretch == stretch;
     return {value, stretch, in_step(__reduce_min_sync(kAllLanes, mine ? own.index : kNever))};
   }
 

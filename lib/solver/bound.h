@@ -39,21 +39,6 @@ struct BoundRoom {
 EPLB_FN double larger(double a, double b) { return a < b ? b : a; }
 EPLB_FN double smaller(double a, double b) { return b < a ? b : a; }
 
-// Numbers that are not negative are ordered like their bits.
-EPLB_FN int64_t bits_of(double value) {
-#ifdef __CUDA_ARCH__
-  return __double_as_longlong(value);
-#else
-  return __builtin_bit_cast(int64_t, value);
-#endif
-}
-EPLB_FN double of_bits(int64_t bits) {
-#ifdef __CUDA_ARCH__
-  return __longlong_as_double(bits);
-#else
-  return __builtin_bit_cast(double, bits);
-#endif
-}
 EPLB_FN uint64_t largest_first(double value) { return ~static_cast<uint64_t>(bits_of(value)); }
 
 // In the order of their indices: the same sum whoever adds.

@@ -6,6 +6,22 @@
 
 EPLB_STAGE_BEGIN
 
+// Numbers that are not negative are ordered like their bits.
+EPLB_FN int64_t bits_of(double value) {
+#ifdef __CUDA_ARCH__
+  return __double_as_longlong(value);
+#else
+  return __builtin_bit_cast(int64_t, value);
+#endif
+}
+EPLB_FN double of_bits(int64_t bits) {
+#ifdef __CUDA_ARCH__
+  return __longlong_as_double(bits);
+#else
+  return __builtin_bit_cast(double, bits);
+#endif
+}
+
 // weight = mantissa * 2^exponent, exactly.
 struct Decoded {
   uint64_t mantissa;
@@ -15,11 +31,7 @@ struct Decoded {
 struct RealWeights {
   const double* data;
   EPLB_FN Decoded operator()(int e) const {
-#ifdef __CUDA_ARCH__
-    const uint64_t bits = static_cast<uint64_t>(__double_as_longlong(data[e]));
-#else
-    const uint64_t bits = __builtin_bit_cast(uint64_t, data[e]);
-#endif
+    const uint64_t bits = static_cast<uint64_t>(bits_of(data[e]));
     const int field = static_cast<int>(bits >> 52) & 0x7ff;
     const uint64_t fraction = bits & ((uint64_t{1} << 52) - 1);
     return field == 0 ? Decoded{fraction, -1074} : Decoded{fraction | uint64_t{1} << 52, field - 1075};

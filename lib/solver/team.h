@@ -121,7 +121,7 @@ template <class T> struct Mirrored {
   template <class Index> EPLB_FN auto operator[](Index i) const { return i.load_mirrored(data, n); }
 };
 
-// For team.nearest where there are few values, or vectors of x.
+// For team.nearest: looks at them all.
 struct LinearNearest {
   View<int> values;
   int n;

@@ -92,12 +92,12 @@ DeviceLimits Device::limits() const {
           attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index_)};
 }
 
-DeviceScope::DeviceScope(const Device& device, Quietly) noexcept : refusal_(driver().push(device.context())) {
+DeviceScope::DeviceScope(const Device& device, Quietly) noexcept : answer_(driver().push(device.context())) {
   if (entered()) exchanged_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
 }
 
 DeviceScope::DeviceScope(const Device& device) : DeviceScope(device, Quietly()) {
-  check_driver(static_cast<CUresult>(refusal_), "cuCtxPushCurrent");
+  check_driver(static_cast<CUresult>(answer_), "cuCtxPushCurrent");
 }
 
 DeviceScope::~DeviceScope() {

@@ -44,10 +44,10 @@ class DeviceScope {
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
-  bool entered() const { return refusal_ == 0; }
+  bool entered() const { return answer_ == 0; }
 
  private:
-  int refusal_;  // the driver's answer
+  int answer_;  // the driver's answer
   bool exchanged_ = false;
   cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };

@@ -67,12 +67,11 @@ __global__ void write_imbalance(SolveTask task, DeviceWeights weights, DevicePla
   for_each_piece(task.layers, [&](int64_t layer) {
     const LayerLoads loads{task, weights, plan, layer};
     // Numbers that are not negative compare like their bits.
-    const int64_t largest =
-        team.most_of(task.shape.gpus, [&](int g) { return int64_t{__double_as_longlong(loads.load(g))}; });
+    const int64_t largest = team.most_of(task.shape.gpus, [&](int g) { return solver::bits_of(loads.load(g)); });
     team.single([&] {
       double total = 0;
       for (int e = 0; e < weights.experts; ++e) total += loads.weight(e);
-      out[layer] = solver::imbalance_of(total, __longlong_as_double(largest), task.shape.gpus);
+      out[layer] = solver::imbalance_of(total, solver::of_bits(largest), task.shape.gpus);
     });
   });
 }

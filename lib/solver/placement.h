@@ -110,10 +110,11 @@ EPLB_FN void exchange(Team& team, const Placement& s, int p, int q, const Also& 
   const int g = s.gpu[p], h = s.gpu[q], i = s.slot[p], j = s.slot[q], k = s.p.places;
   const int size_p = s.p.size[p], size_q = s.p.size[q], d = size_p - size_q;
   const int load_g = s.load[g] - d, load_h = s.load[h] + d;
+  const View<int> items_g = s.item.from(g * k), items_h = s.item.from(h * k);
   team.barrier();
-  team.single([&] {
-    s.item[g * k + i] = q;
-    s.item[h * k + j] = p;
+  team.aside([&] {
+    items_g[i] = q;
+    items_h[j] = p;
     s.held[i * s.stride + g] = size_q;
     s.held[j * s.stride + h] = size_p;
     s.gpu[p] = h;
@@ -124,8 +125,9 @@ EPLB_FN void exchange(Team& team, const Placement& s, int p, int q, const Also& 
     s.load[h] = load_h;
     also();
   });
+  const auto on_g = team.with(items_g, i, q), on_h = team.with(items_h, j, p);
   team.for_each(k, [&](int m) {
-    const int x = s.item[g * k + m], y = s.item[h * k + m];
+    const int x = on_g[m], y = on_h[m];
     s.rest[x] = load_g - s.p.size[x];
     s.rest[y] = load_h - s.p.size[y];
   });

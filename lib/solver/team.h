@@ -23,10 +23,10 @@
 //   team.number(n, seen, out, f) out[i] = how many j < i have f(int j) == f(i) -> int; seen: zeros by value, in the end how many
 //   team.pick(n, out, f)         out = the i < n with f(int i), in order; returns how many
 //   team.serve(n, keys, steps, f)     `steps` times: i = lowest index of the least key, which becomes f(step, i, key), called
-//                                by one lane; keys are used up
+//                                by one lane; f touches only what is i's or the step's. keys are used up
 //   team.fill<Number>(n, keys, held, steps, amount, apart, f)
 //                                the same from keys of 0 on, where the new key is Number::add(key, amount(int step)), or kNever
-//                                if f(step, i, key) returns true; amounts do not grow with the step. Runs of apart(step)
+//                                if f(step, i, key), as above, returns true; amounts do not grow with the step. Runs of apart(step)
 //                                steps get different i: none is served twice before all have been. keys: n, held: 2n
 //   team.found(n, floor, stretch)
 //                                the largest value above floor in n stretches of an array: stretch(int k) -> Stretch has the
@@ -34,9 +34,11 @@
 //                                up to kAhead elements later, beyond `to` too, so value must be harmless there. Gives the
 //                                least k that has it, and the lowest i there; value = floor if there is none
 //   team.single(f)               f() once, by one lane
+//   team.aside(f)                the same, but what f writes is seen after the next barrier only; as if it were seen at once:
+//   team.with(view, i, value)    the view in which f writes `value` to [i]
 //   team.barrier()               what was written before is seen by all lanes after
 //
-// Each of them ends with a barrier. Everything else in a stage runs in every lane alike, on equal values, and writes to no
+// Each of them, but aside and with, ends with a barrier. Everything else in a stage runs in every lane alike, on equal values, and writes to no
 // array: writing is done inside these bodies only. Reductions are over integers, so their order cannot matter; ties go to the
 // lowest index by asking for the value first and for its first place then.
 //

@@ -13,6 +13,14 @@ using solver::kRow;
 using solver::Never;
 using solver::Range;
 
+// For team.with: does not look at what is being written.
+struct Replaced {
+  View<int> view;
+  int at, value;
+
+  __device__ int operator[](int i) const { return i == at ? value : view[i]; }
+};
+
 // For team.nearest: values in ascending order, or few.
 struct Nearest {
   View<int> values;
@@ -189,27 +197,25 @@ class CudaTeam {
       }
     };
     look();
+    __syncwarp();  // what all have read so far may be written now; in the loop nobody reads what is another's
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       const Key least = -most_of_warp(-key);
       const int i = __reduce_min_sync(kAllLanes, key == least ? index : kNever);
-      __syncwarp();  // what all have read so far may be written now
       if (i == index) {
         keys[i] = rekey(step, i, least);
         look();
       }
-      __syncwarp();
     }
+    __syncwarp();
   }
   template <class Number, class Amount, class Apart, class Close>
   __device__ void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
-    auto with = [&](auto&& kind) {
-      kind.clear(n);
-      solver::fill_with<Number>(kind, held, steps, amount, apart, close);
-    };
-    if (n <= 32) return with(FillKeys<RegisterKeys<1>>{});
-    if (n <= 128) return with(FillKeys<RegisterKeys<4>>{});
-    with(FillKeys<MemoryKeys>{{n, keys}});
+    if (n <= 32) return RegisterKeys<1>().template fill<Number>(n, steps, amount, apart, close);
+    if (n <= 128) return RegisterKeys<4>().template fill<Number>(n, steps, amount, apart, close);
+    MemoryKeys in_memory{n, keys};
+    in_memory.clear();
+    solver::fill_with<Number>(in_memory, held, steps, amount, apart, close);
   }
 
   // The lanes are shared out among the stretches, since what comes before the first value of one is a chain of loads; each
@@ -243,6 +249,10 @@ class CudaTeam {
     if (lane_ == 0) body();
     __syncwarp();
   }
+  template <class Body> __device__ void aside(Body body) {
+    if (lane_ == 0) body();
+  }
+  __device__ static Replaced with(View<int> view, int i, int value) { return {view, i, value}; }
   __device__ void barrier() { __syncwarp(); }
 
  private:

@@ -1,4 +1,4 @@
-// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions and one lane.
+// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions alone.
 #pragma once
 
 #include "solver/fill.h"
@@ -16,89 +16,120 @@ struct LeastKey {
 // Of every lane's own least the least, ties: lowest index.
 __device__ inline LeastKey least_of_warp(int key, int index) {
   const int least = __reduce_min_sync(kAllLanes, key);
-  const int first = __reduce_min_sync(kAllLanes, key == least ? index : kNever);
-  __syncwarp();  // orders memory, which reductions do not: what was read so far may be written now
-  return {least, first};
+  return {least, __reduce_min_sync(kAllLanes, key == least ? index : kNever)};
 }
 
-// What both kinds of keys have in common, over a kind's least(), and set() by the lane that a key belongs to.
-template <class Kind> struct FillKeys : Kind {
+// Up to 32 * kEach keys: lane l has l, l + 32, ... in registers. What is served in a run of different ones waits beside them
+// until the run is over. Only the lane that has a key calls f, which touches nothing of others: no step waits for memory.
+template <int kEach> struct RegisterKeys {
+  int own[kEach], later[kEach];  // later: the new key, or kNone
+
+  template <class Number, class Amount, class Apart, class Close>
+  __device__ __forceinline__ void fill(int n, int steps, Amount amount, Apart apart, Close close) {
+#pragma unroll
+    for (int r = 0; r < kEach; ++r) {
+      own[r] = lane() + 32 * r < n ? 0 : kNever;
+      later[r] = kNone;
+    }
+    __syncwarp();
+    for (int step = 0; step < steps; end_run()) {
+      const int end = step + apart(step);
+#pragma unroll 1
+      for (; step < end; ++step) {
+        LeastKey found = least();
+        if (found.key == kNever) {  // more copies than there are with room: a second round
+          end_run();
+          found = least();
+        }
+        if (found.index % 32 != lane()) continue;
+        const bool closed = close(step, found.index, found.key);
+        serve(found.index, closed ? kNone : Number::add(found.key, amount(step)));
+      }
+    }
+    __syncwarp();
+  }
+
+ private:
+  static constexpr int kNone = -1;
+
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+  __device__ LeastKey least() const {
+    if constexpr (kEach == 1) {
+      const int least = __reduce_min_sync(kAllLanes, own[0]);
+      return {least, __ffs(static_cast<int>(__ballot_sync(kAllLanes, own[0] == least))) - 1};
+    }
+    int key = own[0], index = lane();
+#pragma unroll
+    for (int r = 1; r < kEach; ++r)
+      if (own[r] < key) {
+        key = own[r];
+        index = lane() + 32 * r;
+      }
+    return least_of_warp(key, index);
+  }
+  __device__ void serve(int i, int key) {
+#pragma unroll
+    for (int r = 0; r < kEach; ++r) {
+      own[r] = i / 32 == r ? kNever : own[r];
+      later[r] = i / 32 == r ? key : later[r];
+    }
+  }
+  __device__ void end_run() {
+#pragma unroll
+    for (int r = 0; r < kEach; ++r) {
+      own[r] = later[r] == kNone ? own[r] : later[r];
+      later[r] = kNone;
+    }
+  }
+};
+
+// Any number of keys, for fill_with: what is done to one is seen by all lanes before the next step.
+struct MemoryKeys {
+  int n;
+  View<int> keys;
+
+  __device__ void clear() {
+    for (int i = lane(); i < n; i += 32) keys[i] = 0;
+    __syncwarp();
+  }
+  template <class Amount, class Apart, class Close> __device__ int begin(int, Amount, Apart, Close) { return 0; }
   template <class Number, class Close> __device__ void serve(int amount, Close close) {
-    const LeastKey found = this->least();
-    if (found.index % 32 == static_cast<int>(threadIdx.x) % 32)
-      this->set(found.index, close(found.index, found.key) ? kNever : Number::add(found.key, amount));
+    const LeastKey found = least();
+    if (found.index % 32 == lane())
+      keys[found.index] = close(found.index, found.key) ? kNever : Number::add(found.key, amount);
     __syncwarp();
   }
   __device__ bool take(int& i, int& key) {
-    const LeastKey found = this->least();
+    const LeastKey found = least();
     i = found.index;
     key = found.key;
     put(i, kNever);
     return key != kNever;
   }
   __device__ void put(int i, int key) {
-    if (i % 32 == static_cast<int>(threadIdx.x) % 32) this->set(i, key);
+    if (i % 32 == lane()) keys[i] = key;
     __syncwarp();
   }
   template <class Body> __device__ bool once(Body body) {
     int result = 0;
-    if (threadIdx.x % 32 == 0) result = body();
+    if (lane() == 0) result = body();
     __syncwarp();
     return __shfl_sync(kAllLanes, result, 0) != 0;
   }
-};
 
-// Lane l has the keys l, l + 32, ..., kEach of them.
-template <int kEach> struct RegisterKeys {
-  int own[kEach];
-
-  template <class Amount, class Apart, class Close> __device__ int begin(int, Amount, Apart, Close) { return 0; }
-  __device__ void clear(int n) {
-#pragma unroll
-    for (int r = 0; r < kEach; ++r) own[r] = static_cast<int>(threadIdx.x % 32) + 32 * r < n ? 0 : kNever;
-  }
-  __device__ LeastKey least() const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    if constexpr (kEach == 1) {
-      const int least = __reduce_min_sync(kAllLanes, own[0]);
-      const unsigned holders = __ballot_sync(kAllLanes, own[0] == least);
-      __syncwarp();
-      return {least, __ffs(static_cast<int>(holders)) - 1};
-    }
-    int key = own[0], index = lane;
-#pragma unroll
-    for (int r = 1; r < kEach; ++r)
-      if (own[r] < key) {
-        key = own[r];
-        index = lane + 32 * r;
-      }
-    return least_of_warp(key, index);
-  }
-  __device__ void set(int i, int key) {
-#pragma unroll
-    for (int r = 0; r < kEach; ++r) own[r] = i / 32 == r ? key : own[r];
-  }
-};
-
-struct MemoryKeys {
-  int n;
-  View<int> keys;
-
-  template <class Amount, class Apart, class Close> __device__ int begin(int, Amount, Apart, Close) { return 0; }
-  __device__ void clear(int) {
-    for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 32) keys[i] = 0;
-    __syncwarp();
-  }
+ private:
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ LeastKey least() const {
     int key = kNever, index = kNever;
-    for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 32)
+    for (int i = lane(); i < n; i += 32)
       if (keys[i] < key || index == kNever) {
         key = keys[i];
         index = i;
       }
-    return least_of_warp(key, index);
+    const LeastKey found = least_of_warp(key, index);
+    __syncwarp();  // orders memory, which reductions do not: what was read so far may be written now
+    return found;
   }
-  __device__ void set(int i, int key) { keys[i] = key; }
 };
 
 }  // namespace eplb::cuda

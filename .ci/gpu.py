@@ -84,7 +84,8 @@ class Gpu:
         if arguments.wheels:
             wheels = glob.glob(os.path.join(arguments.wheels, "*.whl"))
             options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", site]
-            answer([sys.executable, "-m", "pip", "install", *options, *wheels])
+            done = answer([sys.executable, "-m", "pip", "install", *options, *wheels])
+            run.say(f"wheels: {'installed' if done.returncode == 0 else done.stderr.strip()}")
 
     # ------------------------------------------------------------------------------------------------------------ build
 
@@ -153,10 +154,12 @@ class Gpu:
         tests = self.device_tests(*SANITIZED[tool], *SANITIZED_SIZE)
         done = self.run.run(tool, [[program, "--tool", tool, "--error-exitcode", "9", *tests]], 45, "sanitize.log")
         status, printed = done or (0, "")
-        refusal = REFUSAL.search(printed) if status != 0 else None
-        if refusal:
+        refusal = REFUSAL.search(printed)
+        if refusal and "SUMMARY" not in printed:
             return self.run.skip(tool, f"it refuses this device: {refusal.group(0)}")
-        if status == STOPPED and not FINDING.search(printed):
+        stopped = re.findall(r"^FAILED .*: Terminated$", printed, re.M)
+        found = FINDING.search(printed) or len(re.findall(r"^FAILED ", printed, re.M)) > len(stopped)
+        if status == STOPPED and not found:
             return self.run.skip(tool, "stopped at its limit, without a finding until then: see sanitize.log")
         return self.run.judge(tool, done)
 
@@ -200,11 +203,14 @@ class Gpu:
 
     def bench(self):
         run = self.run
+        if os.path.exists(self.times):
+            os.remove(self.times)
         table = os.path.join(run.out, "gpu.md")
         command = self.bench_program("--markdown", table, "--tsv", self.times, "--budget", "110")
         command += ["--commit", self.arguments.commit, "--machine", self.machine.describe(), *self.traces]
         done = run.run("bench", [command], 130, "bench.log")
-        if run.judge("bench", done):
+        run.judge("bench", done)
+        if done:
             run.say("\n".join(line for line in done[1].splitlines() if not line.startswith("$")))
 
     def profile(self):
@@ -213,6 +219,8 @@ class Gpu:
         if program is None:
             return self.run.skip("profile", "no ncu (Nsight Compute)")
         counted = os.path.join(FOLDER, "ncu.csv")
+        if os.path.exists(counted):
+            os.remove(counted)
         options = ["--clock-control", "none", "--profile-from-start", "off", "--print-units", "base", "--csv"]
         command = [program, *options, "--log-file", counted, "--metrics", ",".join(METRICS)]
         done = self.run.run(
@@ -232,16 +240,18 @@ class Gpu:
             lines.append(f"| {problem} | {kernel} | {blocks} | " + " | ".join(values) + " |")
         with open(os.path.join(self.run.out, "gpu.md"), "a") as file:
             file.write("\n".join(lines) + "\n")
+        if done[0] == STOPPED:
+            return self.run.skip("profile", f"stopped at its limit after {len(rows)} kernels")
         return self.run.judge("profile", done)
 
     def torch(self):
         run = self.run
         if not self.shared or not os.path.isdir(os.path.join(self.shared, "seeds")):
             return run.skip("torch programs", "no folder shared/seeds")
-        if not torch_sees_gpu(self.python_environment):
-            return run.skip("torch programs", "no torch that sees the GPU")
         if not os.path.exists(self.times):
             return run.skip("torch programs", "the benchmark left no times")
+        if run.is_over() or not torch_sees_gpu(self.python_environment):
+            return run.skip("torch programs", "no torch that sees the GPU, or no time to ask")
         command = [sys.executable, os.path.join("bench", "torch_on_gpu.py"), "--ours", self.times]
         command += ["--shared", self.shared, "--commit", self.arguments.commit]
         command += ["--markdown", os.path.join(run.out, "torch.md"), *self.traces]
@@ -254,6 +264,7 @@ def profile_rows(path):
         lines = [line for line in file if line.startswith('"')]
     launches = {}
     for row in csv.DictReader(io.StringIO("".join(lines))):
+        row = {key: value or "" for key, value in row.items()}  # the last one may be cut
         name = re.sub(r"\(anonymous namespace\)|<unnamed>|\(bool\)", "", row.get("Kernel Name", ""))
         kernel = re.sub(r"^void |(\w*::)+|\(.*", "", name)
         blocks = row.get("Grid Size", "").strip("() ").split(",")[0]
@@ -293,14 +304,17 @@ def gpu(arguments):
         return 2
     run = Run(os.path.abspath(arguments.out))
     # What an earlier run has left would be appended to.
-    for old in glob.glob(os.path.join(run.out, "*.log")):
+    for old in [*glob.glob(os.path.join(run.out, "*.log")), *glob.glob(os.path.join(run.out, "*.md"))]:
         os.remove(old)
     run.say(f"{machine.gpu}; {machine.describe()}; commit {arguments.commit}; Python {sys.version.split()[0]}")
     run.say(first_line(["cmake", "--version"]) + "; " + first_line(["g++", "--version"]))
     steps = Gpu(run, machine, arguments)
     if steps.build():
         for name in arguments.only or STEPS:
-            STEPS[name](steps)
+            try:
+                STEPS[name](steps)
+            except Exception as error:  # noqa: BLE001 - of this program; the other steps are worth having
+                run.fail(name, repr(error))
     for name in run.tally.skips:
         run.say(f"skipped: {name}")
     run.say(str(run.tally))

@@ -30,6 +30,9 @@ class Run:
         self.tally.skip(f"{name}: {why}")
         self.say(f"-- {name}: skipped, {why}")
 
+    def is_over(self):
+        return self.end - time.monotonic() < LEAST
+
     def fail(self, name, why):
         self.tally.add(0, 1, 0)
         self.say(f"   FAILED {name}: {why}")

@@ -168,7 +168,6 @@ void measure(Row& row, const Arguments& arguments) {
     const std::optional<Trace> one = row.one_layer ? std::optional(first_layer(whole)) : std::nullopt;
     const Trace& trace = one ? *one : whole;
     const double seconds = arguments.seconds / double(arguments.traces.size());
-    row.layers = trace.layers;
     measure_on_device(row, trace, arguments.replays);
     measure_on_host(row, trace, EPLB_DEVICE_CUDA, 1, seconds, row.host);
     measure_on_host(row, trace, EPLB_DEVICE_CPU, 1, seconds, row.one_thread);
@@ -260,11 +259,10 @@ std::string heading(const Arguments& arguments) {
       << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; on the CPU it " << cpu
       << "\n- compiled by " << EPLB_BENCH_COMPILER << ", " << EPLB_BENCH_FLAGS << "; CUDA for " << EPLB_BENCH_CUDA
       << "\n"
-      << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in one graph; median "
-         "of "
-      << arguments.replays
-      << "\n  replays for each trace after a warm-up, by events before and behind each: the launch "
-         "from the host is in it\n"
+      << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in one graph;\n"
+      << "  median of up to " << arguments.replays
+      << " replays for each trace after a warm-up, by events before and behind each: the\n"
+      << "  launch from the host is in it\n"
       << "- in a row: replays behind each other, without the host waiting between them; until the host knows: launch "
          "and\n"
       << "  cudaStreamSynchronize by the host's clock\n"
@@ -340,18 +338,20 @@ int run(const Arguments& arguments) {
     warm_up(first, kColdSeconds);
   }
   std::vector<Row> done;
-  int faults = 0;
+  int faults = 0, skipped = 0;
   for (Row& row : rows_to_measure(arguments)) {
+    row.layers = row.one_layer ? 1 : arguments.traces[0].layers;
     if (seconds_since(start) > arguments.budget) {
       row.fault = "not measured: the time was used up";
+      skipped++;
     } else {
       try {
         measure(row, arguments);
       } catch (const std::exception& error) {
         row.fault = std::string("does not run: ") + error.what();
+        faults++;
       }
     }
-    faults += !row.fault.empty();
     const std::string line = times(row);
     std::fputs(line.c_str(), stdout);
     std::fflush(stdout);
@@ -362,6 +362,7 @@ int run(const Arguments& arguments) {
     write_file(arguments.tsv, tsv(done));
   }
   std::fputs(stages(done).c_str(), stdout);
+  std::printf("%d passed, %d failed, %d skipped\n", int(done.size()) - faults - skipped, faults, skipped);
   return faults;
 }
 

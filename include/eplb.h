@@ -344,8 +344,9 @@ eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, i
 eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer, int64_t length,
                            eplb_error *err);
 
-/* The same into device memory, in the order of `stream`. EPLB_MAP_BOUND works in memory that a solve uses too: on another
- * stream it must not run beside the context's next solve. Errors: as eplb_upload_weights_device. */
+/* The same into device memory, in the order of `stream`. What it reads the context's next upload or solve overwrites, and
+ * EPLB_MAP_BOUND works in memory of the context: on another stream a fetch must not run beside the former, nor two of
+ * EPLB_MAP_BOUND beside each other. Errors: as eplb_upload_weights_device. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer, int64_t length,
                                   void *stream, eplb_error *err);
 

@@ -108,8 +108,7 @@ func (c *Context) SolveDevice(problem Problem, options SolveOptions, stream Stre
 // returns at once, never waits, never allocates, and can be captured. MapShape tells how long the array must be.
 //
 // Errors: ErrInvalidArgument on a CPU context, for a length or type that is not the map's, and if there is no such map;
-// ErrInvalidState before a solve; ErrUnavailable for MapBound, which only FetchFloats gives. None of these is late: bad
-// weights are told by Synchronize or Report only.
+// ErrInvalidState before a solve. None of these is late: bad weights are told by Synchronize or Report only.
 func (c *Context) FetchMapDevice(which Map, array DeviceArray, stream Stream) error {
 	if err := c.acquire(); err != nil {
 		return err

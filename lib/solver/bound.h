@@ -169,7 +169,7 @@ template <class Team> EPLB_FN double node_bound(Team& team, const Shape& shape, 
     r.walked[1] = walk.proven();
   });
   if (!r.walked[1]) return 0;
-  return r.walked[0] * unit * (1 - 0x1p-40) * shape.nodes / shape.gpus;
+  return r.walked[0] * unit * (1 - 0x1p-40) / shape.node_gpus();
 }
 
 EPLB_STAGE_END

@@ -1,4 +1,4 @@
-// The loop of team.fill, over what a team keeps keys in:
+// The loop of team.fill, over what a team keeps keys in (a warp with few keys has one of its own, with the same answer):
 //
 //   keys.begin(steps, amount, apart, f)   may take the first steps in one go; returns how many
 //   keys.serve(amount, f)      f(i, key) for the least key; it becomes the sum, or kNever if f returned true

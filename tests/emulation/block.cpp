@@ -222,7 +222,10 @@ void meet_block(const Operation& operation) {
   Block& b = block();
   Lane& lane = *b.current;
   arrive(operation);
-  if (++b.at_barrier == b.live) open_barrier();
+  if (++b.at_barrier == b.live) {
+    ++race_watch.epoch;
+    open_barrier();
+  }
   next_lane(lane.fiber, false);
 }
 

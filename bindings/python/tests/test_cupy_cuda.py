@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from eplb.sample import sample_weights
 
-cupy = pytest.importorskip("cupy")
+try:
+    import cupy
+except ImportError as error:
+    pytest.skip(f"no CuPy that can be used: {error}", allow_module_level=True)
 if not cupy.cuda.is_available():
     pytest.skip("CuPy finds no CUDA device", allow_module_level=True)
 if not eplb.backends()["cuda"].usable:

@@ -1,10 +1,14 @@
 """JAX on a real GPU: its arrays come in, and results go back, through DLPack and torch or CuPy."""
 
+import os
+
 import eplb
 import numpy as np
 import pytest
 from eplb.sample import sample_weights
 
+# Else it takes most of the device's memory, and other tests are in this process.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 jax = pytest.importorskip("jax")
 try:
     DEVICE = jax.devices("cuda")[0]

@@ -1,4 +1,4 @@
-// A team that is one warp. All lanes call every member together; each ends with the warp in step and its writes seen.
+// A team that is one warp. All lanes call every member together; each but aside ends with the warp in step and its writes seen.
 #pragma once
 
 #include "backend/cuda/fill_keys.cuh"
@@ -130,7 +130,7 @@ class CudaTeam {
     return in_step(end);
   }
   __device__ Nearest nearest(int n, View<int> values, View<int> scratch) {
-    if (n <= kLanes / 2) return {values, n, false};
+    if (n <= kLanes / 2) return in_step(Nearest{values, n, false});
     for_each(n, [&](int i) {
       const int own = values[i];
       int rank = 0;

@@ -1,4 +1,5 @@
-// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions alone.
+// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions and for what the lane
+// that has the least key reads.
 #pragma once
 
 #include "solver/fill.h"
@@ -20,7 +21,7 @@ __device__ inline LeastKey least_of_warp(int key, int index) {
 }
 
 // Up to 32 * kEach keys: lane l has l, l + 32, ... in registers. What is served in a run of different ones waits beside them
-// until the run is over. Only the lane that has a key calls f, which touches nothing of others: no step waits for memory.
+// until the run is over. Only the lane that has a key calls f, which touches nothing of others: no step needs a barrier.
 template <int kEach> struct RegisterKeys {
   int own[kEach], later[kEach];  // later: the new key, or kNone
 

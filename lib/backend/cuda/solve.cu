@@ -1,6 +1,6 @@
 // Solving on the device. A block is one warp and works on one chain at a time: (layer, node, chain). All of them read and count
-// for themselves, which should take less time than another kernel; the last of a node to be done takes the best answer,
-// the last of a layer lists the replicas. Which is last does not change what it does.
+// for themselves, which saves a kernel; the last of a node to be done takes the best answer, the last of a layer lists the
+// replicas. Which is last does not change what it does.
 #include <algorithm>
 
 #include "backend/cuda/kernels.h"
@@ -52,7 +52,7 @@ template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, Vi
 template <bool kShared, class Method>
 __device__ __forceinline__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
   View<uint64_t> words;
-  if constexpr (kShared)  // known to the compiler: faster loads, 32-bit addresses
+  if constexpr (kShared)  // known to the compiler: loads of shared memory, 32-bit addresses
     lay_out(eplb_shared, method, words);
   else
     lay_out(room.workspace + blockIdx.x * spread.chains.bytes, method, words);

@@ -882,8 +882,9 @@ impl Eplb {
     ) -> eplb_status {
         unsafe { (self.eplb_fetch_map)(context, map, dtype, buffer, length, err) }
     }
-    /** The same into device memory, in the order of `stream`. EPLB_MAP_BOUND works in memory that a solve uses too: on another
- stream it must not run beside the context's next solve. Errors: as eplb_upload_weights_device.*/
+    /** The same into device memory, in the order of `stream`. What it reads the context's next upload or solve overwrites, and
+ EPLB_MAP_BOUND works in memory of the context: on another stream a fetch must not run beside the former, nor two of
+ EPLB_MAP_BOUND beside each other. Errors: as eplb_upload_weights_device.*/
     pub unsafe fn eplb_fetch_map_device(
         &self,
         context: *mut eplb_context,

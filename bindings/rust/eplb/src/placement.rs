@@ -125,8 +125,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// As [`fetch_into`](Self::fetch_into), and as [`Context::upload_device`];
-    /// [`Unavailable`](crate::Error::Unavailable) for [`Map::Bound`], which only the host can fetch.
+    /// As [`fetch_into`](Self::fetch_into), and as [`Context::upload_device`].
     pub fn fetch_device<T: MapElement>(
         &self,
         map: Map,

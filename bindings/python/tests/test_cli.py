@@ -62,7 +62,12 @@ def test_interrupt_of_a_command(monkeypatch, capsys):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(_command, "read_weights", interrupt)
-    assert _command.run(["solve", OLMOE, *CLUSTER]) == 130
+    # What runs in a shell's background is started with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert _command.run(["solve", OLMOE, *CLUSTER]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     written = capsys.readouterr()
     assert (written.out.strip(), written.err.strip()) == ("", "")
 

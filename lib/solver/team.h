@@ -15,8 +15,7 @@
 //   team.find(from, to, f)       lowest i with f(auto i) true; `to` if there is none
 //   team.find_in_rows(at, rows, from, to, f)   rows of kRow places, of which the i with from <= i < to are the first: the lowest
 //                                place from `at` on with f(int row)(auto i) true; rows * kRow if there is none
-//   team.nearest(n, values, scratch)   an object whose distance(auto x) is the least |x - values[i]|;
-//                                scratch: n
+//   team.nearest(n, values, scratch)   an object whose distance(auto x) is the least |x - values[i]|; scratch: n
 //   team.order(n, order, f)      order[0..n) = the indices i by (f(int i) -> uint64, i), least first
 //   team.scan(n, f, visit)       visit(int i, int before), before = sum of f(int j) over j < i; returns the sum of all. f(j) must
 //                                not see what visit(i) writes
@@ -26,8 +25,9 @@
 //                                by one lane; f touches only what is i's or the step's. keys are used up
 //   team.fill<Number>(n, keys, held, steps, amount, apart, f)
 //                                the same from keys of 0 on, where the new key is Number::add(key, amount(int step)), or kNever
-//                                if f(step, i, key), as above, returns true; amounts do not grow with the step. Runs of apart(step)
-//                                steps get different i: none is served twice before all have been. keys: n, held: 2n
+//                                if f(step, i, key), as above, returns true; amounts do not grow with the step. Runs of
+//                                apart(step) steps get different i: none is served twice before all have been. keys: n,
+//                                held: 2n
 //   team.found(n, floor, stretch)
 //                                the largest value above floor in n stretches of an array: stretch(int k) -> Stretch has the
 //                                value(auto i) from `from` on to `to`, or less far: it may end where go_on(int i) is false, or
@@ -38,9 +38,9 @@
 //   team.with(view, i, value)    the view in which f writes `value` to [i]
 //   team.barrier()               what was written before is seen by all lanes after
 //
-// Each of them, but aside and with, ends with a barrier. Everything else in a stage runs in every lane alike, on equal values, and writes to no
-// array: writing is done inside these bodies only. Reductions are over integers, so their order cannot matter; ties go to the
-// lowest index by asking for the value first and for its first place then.
+// Each of them, but aside and with, ends with a barrier. Everything else in a stage runs in every lane alike, on equal values,
+// and writes to no array: writing is done inside these bodies only. Reductions are over integers, so their order cannot matter;
+// ties go to the lowest index by asking for the value first and for its first place then.
 //
 // The index of sweep, least, most and find is `auto`: an int on the device, on the host a vector of consecutive indices, for
 // which array[i] is a vector load. Such a body may use + - * comparisons, & |, less(), more() and choose(), and captures

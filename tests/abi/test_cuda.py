@@ -13,9 +13,10 @@ import library
 
 ARCHITECTURES = ["sm_100", "sm_80", "sm_90"]
 MOST_BYTES = 12 << 20
-# Of one warp to a block. More than 255 registers there are not; what does not fit is spilled to the stack, which also
-# holds the state of BEST's search. From sm_90 on the driver takes 1 KiB of shared memory of each block.
-MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 2048, 2048
+# Of one warp to a block. More than 255 registers there are not; what does not fit is spilled to the stack, and nothing
+# else should be there: 656 bytes at most, of BEST over global memory on sm_100. From sm_90 on the driver takes 1 KiB of
+# shared memory of each block.
+MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 768, 1280
 
 
 def cuobjdump(*options):

@@ -149,10 +149,6 @@ template <class Use> auto with_method(const SolveTask& task, Use use) {
   return solver::with_method(task.strategy, task.effort, task.shape, use);
 }
 
-}  // namespace
-
-namespace {
-
 template <class Method, bool kShared>
 void launch_method(const typename Method::Setting& setting, const SolveTask& task, const Spread& spread,
                    const DeviceWeights& weights, const SolveRoom& room, const DevicePlan& plan, cudaStream_t stream) {

@@ -81,8 +81,8 @@ __device__ inline void merge_runs(int n, int width, const Run& from, const Run& 
   __syncwarp();
 }
 
-// order[0 .. n) = the indices by (words[i], i), least first. One function for all that sort: it is long, unrolled as it is. (A template, so that
-// several files may have it.)
+// order[0 .. n) = the indices by (words[i], i), least first. One function for all that sort: it is long, unrolled as it is.
+// (A template, so that several files may have it.)
 template <class Word> __device__ __noinline__ void sort_indices(int n, View<Word> words, View<int> order) {
   if (n <= 32 * kFewItems) return sort_chunk<kFewItems>(0, n, words, false, words.data, order);
   if (n <= kChunk) return sort_chunk<kManyItems>(0, n, words, false, words.data, order);

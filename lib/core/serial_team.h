@@ -43,6 +43,13 @@ class SerialTeam {
     std::sort(sorted_.begin(), sorted_.end());
     for (int i = 0; i < n; ++i) order[i] = sorted_[i].second;
   }
+  template <class Key> void order_first(int n, int wanted, solver::View<int> order, Key key) {
+    sorted_.clear();
+    for (int i = 0; i < n; ++i) sorted_.emplace_back(key(i), i);
+    const int count = std::min(n, wanted);
+    std::partial_sort(sorted_.begin(), sorted_.begin() + count, sorted_.end());
+    for (int i = 0; i < count; ++i) order[i] = sorted_[i].second;
+  }
   template <class Rekey> void serve(int n, solver::View<int64_t> keys, int steps, Rekey rekey) {
     constexpr auto later = std::greater<>();
     served_.clear();

@@ -17,6 +17,7 @@
 //                                place from `at` on with f(int row)(auto i) true; rows * kRow if there is none
 //   team.nearest(n, values, scratch)   an object whose distance(auto x) is the least |x - values[i]|; scratch: n
 //   team.order(n, order, f)      order[0..n) = the indices i by (f(int i) -> uint64, i), least first
+//   team.order_first(n, wanted, order, f)   the first `wanted` of them, if there are so many; what comes after is nonsense
 //   team.scan(n, f, visit)       visit(int i, int before), before = sum of f(int j) over j < i; returns the sum of all. f(j) must
 //                                not see what visit(i) writes
 //   team.number(n, seen, out, f) out[i] = how many j < i have f(int j) == f(i) -> int; seen: zeros by value, in the end how many

@@ -45,7 +45,9 @@ class Thresholds {
     double shares = 0.5 * static_cast<double>(sums & 0xffffffff);
     if (spare < 0) return true;
     const int gains = team.pick(2 * experts, r.picked, [&](int i) { return r.steps[i] > 0; });
-    team.order(gains, r.sorted, [&](int i) { return largest_first(r.slope[r.picked[i]]); });
+    // Each takes a spare copy at least, so no more of them count than there are of those.
+    team.order_first(gains, static_cast<int>(spare), r.sorted,
+                     [&](int i) { return largest_first(r.slope[r.picked[i]]); });
     for (int i = 0; i < gains && spare > 0; ++i) {
       const int gain = r.picked[r.sorted[i]];
       const double copies = smaller(spare, r.steps[gain]);

@@ -182,6 +182,7 @@ class CudaTeam {
     for_each(n, [&](int i) { room_[i] = key(i); });
     sort_indices(n, room_, order);
   }
+  template <class Key> __device__ void order_first(int n, int, View<int> first, Key key) { order(n, first, key); }
   // Every lane knows the least of its own keys: after a step only one has to look again.
   template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
     Key key = Never<Key>::key;

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "api/guard.h"
-#include "backend/backend.h"
+#include "machines/machine.h"
 
 struct eplb_context {
   std::unique_ptr<eplb::Backend> backend;

@@ -1,7 +1,7 @@
 #include "api/defaults.h"
 #include "api/guard.h"
 #include "api/structs.h"
-#include "backend/backend.h"
+#include "machines/machine.h"
 #include "eplb.h"
 
 namespace {

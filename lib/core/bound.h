@@ -7,7 +7,7 @@
 #include "core/problem.h"
 #include "core/serial_team.h"
 #include "core/weights.h"
-#include "solver/threshold_bound.h"
+#include "solver/evaluate/threshold_bound.h"
 
 namespace eplb {
 

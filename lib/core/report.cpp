@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/bound.h"
-#include "solver/loads.h"
+#include "solver/evaluate/loads.h"
 
 namespace eplb {
 

@@ -1,4 +1,4 @@
-// A team of one lane (solver/team.h), for what is worked out once for a report: the few members that bounds ask for.
+// A team of one lane (solver/team/team.h), for what is worked out once for a report: the few members that bounds ask for.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "solver/team.h"
+#include "solver/team/team.h"
 
 namespace eplb {
 

@@ -21,37 +21,40 @@ HIGHWAY = r"<hwy/[\w/-]+\.h>"
 CUDA = r"<(cuda\w*|cub/[\w/]+|cuda/[\w/]+|thrust/[\w/]+|cooperative_groups)(\.h|\.cuh)?>"
 
 CONTRACT = r'"eplb\.h"'
-SEAM = r'"backend/backend\.h"'
-STORE = r'"backend/store\.h"'  # what the backends have in common
-CORE = r'"core/\w+\.h"'
-SOLVER = r'"solver/\w+\.(h|cuh)"'
+
+
+def room(*names, ends=r"(h|cuh)"):
+    """Any header of these folders of lib."""
+    return rf'"({"|".join(names)})/\w+\.{ends}"'
+
+
+# The floors of the solver, lowest first: a room includes its own floor and those below.
+FLOORS = [("team",), ("layer",), ("counts", "packing"), ("search", "evaluate"), ("strategies",)]
+SEAM = r'"machines/machine\.h"'
+STORE = r'"session/store\.h"'  # what the machines have in common
+CORE = room("core")
+SOLVER = room(*(f"solver/{name}" for floor in FLOORS for name in floor))
+CPU = room("machines/cpu")
+ON_CUDA = room("machines/cuda", "machines/cuda/team", "machines/cuda/kernels")
 
 # For each folder, the longest match counts: what its files may include.
 RULES = {
-    "lib/solver": [SOLVER, CXX, DEVICE_CXX],
     "lib/core": [CORE, SOLVER, CONTRACT, CXX],
-    "lib/backend": [STORE, CORE, CONTRACT, CXX],
-    "lib/backend/cpu": [
-        r'"backend/cpu/\w+\.h"',
-        r'"targets\.h"',
-        SEAM,
-        STORE,
-        CORE,
-        SOLVER,
-        CONTRACT,
-        CXX,
-        POSIX,
-        INTRINSICS,
-    ]
-    + [HIGHWAY],
-    "lib/backend/cuda": [r'"backend/cuda/\w+\.(h|cuh)"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
-    "lib/backend/no_cuda": [SEAM, CORE, CONTRACT, CXX],
+    "lib/session": [r'"session/\w+\.h"', CORE, CONTRACT, CXX],
+    "lib/machines": [CORE, CONTRACT, CXX],
+    "lib/machines/cpu": [CPU, r'"targets\.h"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS, HIGHWAY],
+    "lib/machines/cuda": [ON_CUDA, SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
+    "lib/machines/no_cuda": [SEAM, CORE, CONTRACT, CXX],
     "lib/api": [r'"api/\w+\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
     "include": [r"<std(def|int)\.h>"],
     "tests/c": [CONTRACT, r"<[\w/]+\.h>"],  # and files of their own folder, see below
     "bindings": [CONTRACT, r"<[\w/]+\.h>"],
     "examples": [CONTRACT, r"<[\w/]+\.h>"],
 }
+for height, floor in enumerate(FLOORS):
+    below = [f"solver/{name}" for lower in FLOORS[:height] for name in lower]
+    for name in floor:
+        RULES[f"lib/solver/{name}"] = [room(f"solver/{name}", *below), CXX, DEVICE_CXX]
 
 # core is arithmetic: it writes nothing, reads no environment, knows no clock and no threads.
 NOT_IN_CORE = {

@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "backend/cuda/kernels.h"
+#include "machines/cuda/kernels/kernels.h"
 
 namespace eplb::cuda {
 namespace {

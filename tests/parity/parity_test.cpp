@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "backend/cpu/kernel.h"
-#include "solver/methods.h"
+#include "machines/cpu/kernel.h"
+#include "solver/strategies/all.h"
 #include "tests/parity/shuffled_team.h"
 
 namespace eplb::tests {

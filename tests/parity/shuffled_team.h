@@ -9,8 +9,8 @@
 #include <tuple>
 #include <vector>
 
-#include "solver/fill.h"
-#include "solver/layer.h"
+#include "solver/team/fill.h"
+#include "solver/layer/solve_layer.h"
 
 namespace eplb::tests {
 

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "solver/preset_method.h"
+#include "solver/strategies/presets.h"
 #include "tests/parity/shuffled_team.h"
 
 namespace eplb::tests {

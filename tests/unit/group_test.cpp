@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "solver/group_search.h"
+#include "solver/layer/group_assignment.h"
 
 namespace eplb::tests {
 namespace {

@@ -1,4 +1,4 @@
-#include "backend/cpu/ordering.h"
+#include "machines/cpu/ordering.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "solver/chance.h"
+#include "solver/team/random.h"
 
 namespace eplb::tests::plain {
 

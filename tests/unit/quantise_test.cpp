@@ -1,5 +1,5 @@
 // Weights to integers, against exact arithmetic.
-#include "solver/quantise.h"
+#include "solver/layer/quantise.h"
 
 #include <gtest/gtest.h>
 

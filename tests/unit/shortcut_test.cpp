@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "solver/best.h"
+#include "solver/strategies/best_search.h"
 #include "tests/parity/shuffled_team.h"
 #include "tests/unit/plain_fold.h"
 

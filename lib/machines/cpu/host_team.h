@@ -1,0 +1,236 @@
+// A team of one lane, with the vectors of the instruction set that it is compiled for.
+#pragma once
+
+#include "machines/cpu/ordering.h"
+#include "machines/cpu/sorted_keys.h"
+#ifdef EPLB_PLAIN_LANES
+#include "machines/cpu/lanes_plain.h"
+#else
+#include "machines/cpu/lanes_highway.h"
+#endif
+
+EPLB_STAGE_BEGIN
+
+#ifdef EPLB_PLAIN_LANES
+inline Index index_at(int i) { return i; }
+inline int minimum(int v) { return v; }
+inline int maximum(int v) { return v; }
+inline int sum_of(int v) { return v; }
+inline int keep_first(int, int v, int) { return v; }
+inline int first_true(bool m) { return m ? 0 : -1; }
+inline int indices_from(int i) { return i; }
+template <class Visit> void for_each_true(bool, int tag, int index, Visit visit) { visit(tag, index); }
+using Accumulator = int;
+#else
+inline Index index_at(int i) { return {i}; }
+inline int minimum(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.v)); }
+inline int maximum(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.v)); }
+inline int sum_of(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
+// The first `count` lanes of `a`, the others become `rest`.
+inline Lanes keep_first(int count, Lanes a, int rest) {
+  return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
+}
+// Bit i: lane i is true.
+inline uint64_t bits_of(Mask a) {
+  uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes; eight are what it may touch
+  hn::StoreMaskBits(kInts, a.m, bytes);
+  uint64_t word = 0;
+  __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
+  return word;
+}
+inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.m)); }
+// Iota of a constant only: else Highway stores the lanes one by one and loads them, which stalls.
+inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
+// visit(tag, index) for the lanes that are true: mostly one, for which this is faster than a reduction.
+template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit visit) {
+  alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
+  hn::Store(tag.v, kInts, tags);
+  hn::Store(index.v, kInts, indices);
+  for (uint64_t left = bits_of(a); left != 0; left &= left - 1) {
+    const int lane = __builtin_ctzll(left);
+    visit(tags[lane], indices[lane]);
+  }
+}
+using Accumulator = Lanes;
+#endif
+
+class HostTeam {
+ public:
+  // Memory for order, serve and fill with up to so many keys, in words.
+  static int64_t room(int64_t keys) {
+    const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
+    return tree > 3 * keys ? tree : 3 * keys;
+  }
+  explicit HostTeam(View<int64_t> room) : room_(room) {}
+
+  template <class Body> void for_each(int n, Body body) const {
+    for (int i = 0; i < n; ++i) body(i);
+  }
+  template <class Body> void sweep(int n, Body body) const {
+    for (int i = 0; i < n; i += kLanes) body(index_at(i));
+  }
+  template <class Body> int least(int from, int to, Body body) const {
+    Accumulator found = kNever;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = less(found, body(index_at(i)));
+    if (i < to) found = less(found, keep_first(to - i, body(index_at(i)), kNever));
+    return minimum(found);
+  }
+  template <class Body> int most(int from, int to, Body body) const {
+    Accumulator found = -kNever;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = more(found, body(index_at(i)));
+    if (i < to) found = more(found, keep_first(to - i, body(index_at(i)), -kNever));
+    return maximum(found);
+  }
+  template <class Body> Range range(int to, Body body) const {
+    Accumulator low = kNever, high = -kNever, at = kNever;
+    auto look = [&](int i, Accumulator x, Accumulator y) {
+      at = choose(y > high, indices_from(i), at);
+      low = less(low, x);
+      high = more(high, y);
+    };
+    int i = 0;
+    for (; i + kLanes <= to; i += kLanes) {
+      const Accumulator x = body(index_at(i));
+      look(i, x, x);
+    }
+    if (i < to) {
+      const Accumulator x = body(index_at(i));
+      look(i, keep_first(to - i, x, kNever), keep_first(to - i, x, -kNever));
+    }
+    Range range{minimum(low), maximum(high), kNever};
+    for_each_true(high == Accumulator(range.most), at, at,
+                  [&](int, int index) { range.first_most = less(range.first_most, index); });
+    return range;
+  }
+  template <class Stretches> Found found(int n, int floor, Stretches stretches) const {
+    Accumulator value = floor, stretch = -1, index = kNever;
+    for (int k = 0; k < n; ++k) {
+      constexpr int kLook = 16;  // how often to look for the end, which a processor cannot predict
+      const auto s = stretches(k);
+      const Accumulator mine = k;
+      for (int i = s.from; i < s.to; i += kLook) {
+        for (int v = 0; v < kLook; v += kLanes) {
+          const Accumulator x = s.value(index_at(i + v));
+          const auto better = x > value;
+          stretch = choose(better, mine, stretch);
+          index = choose(better, indices_from(i + v), index);
+          value = more(value, x);
+        }
+        if (!s.go_on(i + kLook - 1)) break;
+      }
+    }
+    Found found{maximum(value), kNever, kNever};
+    for_each_true(value == Accumulator(found.value), stretch, index, [&](int k, int i) {
+      const bool first = k < found.stretch || (k == found.stretch && i < found.index);
+      found.stretch = first ? k : found.stretch;
+      found.index = first ? i : found.index;
+    });
+    return found;
+  }
+  template <class Body> int sum(int from, int to, Body body) const {
+    Accumulator found = 0;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = found + body(index_at(i));
+    if (i < to) found = found + keep_first(to - i, body(index_at(i)), 0);
+    return sum_of(found);
+  }
+  template <class Body> int find(int from, int to, Body body) const {
+    for (int i = from; i < to; i += kLanes) {
+      const int first = first_true(body(index_at(i)));
+      if (first >= 0) return i + first < to ? i + first : to;
+    }
+    return to;
+  }
+  template <class Row> int find_in_rows(int at, int rows, int from, int to, Row row) const {
+    int i = from + at % kRow;
+    for (int r = at / kRow; r < rows; ++r, i = from) {
+      i = find(i, to, row(r));
+      if (i < to) return r * kRow + i - from;
+    }
+    return rows * kRow;
+  }
+  LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
+  template <class Body> auto most_of(int n, Body body) const {
+    auto found = -Never<decltype(body(0))>::key;
+    for (int i = 0; i < n; ++i) {
+      const auto x = body(i);
+      found = x > found ? x : found;
+    }
+    return found;
+  }
+  template <class Body> int find_of(int n, Body body) const {
+    int i = 0;
+    while (i < n && !body(i)) ++i;
+    return i;
+  }
+  template <class Body> int64_t total(int n, Body body) const {
+    int64_t sum = 0;
+    for (int i = 0; i < n; ++i) sum += body(i);
+    return sum;
+  }
+  template <class Body, class Visit> int scan(int n, Body body, Visit visit) const {
+    int sum = 0;
+    for (int i = 0; i < n; ++i) {
+      const int own = body(i);
+      visit(i, sum);
+      sum += own;
+    }
+    return sum;
+  }
+  template <class Body> void number(int n, View<int> seen, View<int> out, Body body) const {
+    for (int i = 0; i < n; ++i) out[i] = seen[body(i)]++;
+  }
+  template <class Body> int pick(int n, View<int> out, Body body) const {
+    int count = 0;
+    for (int i = 0; i < n; ++i) {
+      out[count] = i;
+      count += body(i) ? 1 : 0;
+    }
+    return count;
+  }
+  template <class Key> void order(int n, View<int> order, Key key) const {
+    uint64_t* const scratch = reinterpret_cast<uint64_t*>(room_.data);
+    uint64_t least = ~uint64_t{0}, most = 0;
+    for (int i = 0; i < n; ++i) {
+      const uint64_t k = key(i);
+      scratch[i] = k;
+      least = k < least ? k : least;
+      most = k > most ? k : most;
+    }
+    cpu::sort_indices(scratch, n, least, most, order.data);
+  }
+  template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
+#ifdef __AVX512F__
+    if constexpr (sizeof(Key) == sizeof(int))
+      if (in_registers(n, [&]<int N> { serve_sorted<N>(n, keys.data, steps, rekey); })) return;
+#endif
+    WinnerTree<Key> tree(room_.data, n, [&](int i) { return keys[i]; });
+    for (int step = 0; step < steps; ++step) {
+      const int i = tree.index();
+      tree.put(i, rekey(step, i, tree.key()));
+    }
+  }
+  template <class Number, class Amount, class Apart, class Close>
+  void fill(int n, View<int>, View<int> held, int steps, Amount amount, Apart apart, Close close) const {
+#ifdef __AVX512F__
+    if (in_registers(n, [&]<int N> {
+          SortedFillKeys<N> keys{n, {}};
+          fill_with<Number>(keys, held, steps, amount, apart, close);
+        }))
+      return;
+#endif
+    TreeKeys keys{{room_.data, n, [](int) { return 0; }}};
+    fill_with<Number>(keys, held, steps, amount, apart, close);
+  }
+  template <class Body> void aside(Body body) const { body(); }
+  static View<int> with(View<int> view, int, int) { return view; }
+  template <class Body> void single(Body body) const { body(); }
+  void barrier() const {}
+
+ private:
+  View<int64_t> room_;
+};
+
+EPLB_STAGE_END

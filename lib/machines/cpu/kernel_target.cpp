@@ -1,0 +1,79 @@
+// Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages land in a namespace of
+// that name. Nothing here may call an inline function of the standard library: the linker keeps one copy of each, perhaps
+// one with instructions that the machine does not have. tests/abi checks that no such copy is emitted.
+#define EPLB_STAGE_BEGIN \
+  namespace eplb {       \
+  namespace solver {     \
+  namespace EPLB_TARGET {
+#define EPLB_STAGE_END \
+  }                    \
+  }                    \
+  }
+#include "machines/cpu/host_team.h"
+#include "machines/cpu/kernel.h"
+#include "solver/strategies/all.h"
+
+namespace eplb::cpu {
+namespace {
+
+namespace target = solver::EPLB_TARGET;
+
+target::Shape shape_of(const LayerSizes& s) {
+  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
+}
+
+static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
+                  EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
+                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_STRATEGY_BEST == 6 && EPLB_EFFORT_FAST == 0 &&
+                  EPLB_EFFORT_NORMAL == 1,
+              "with_method, preset_of and effort_of know them by number: solver includes nothing but itself");
+
+// Memory of one thread: the method's, and the team's own.
+template <class Method> struct Room {
+  Method method;
+  target::LayerAnswer answer{};
+  target::View<int> rank{};
+  target::View<int64_t> team{};
+
+  int64_t lay_out(void* memory) {
+    target::Arena arena(memory);
+    const target::Shape& s = method.shape;
+    method.lay_out(arena);
+    answer.lay_out(arena, s);
+    rank = arena.take<int>(s.slots);
+    team = arena.take<int64_t>(target::HostTeam::room(s.slots));
+    return arena.used();
+  }
+};
+
+int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
+  return target::with_method(strategy, EPLB_EFFORT_MAX, shape_of(sizes),
+                             [](auto method) { return Room<decltype(method)>{method}.lay_out(nullptr); });
+}
+
+void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, const LayerTask& task, void* memory) {
+  target::with_method(strategy, effort, shape_of(sizes), [&](auto method) {
+    Room<decltype(method)> room{method};
+    room.lay_out(memory);
+    target::HostTeam team(room.team);
+    const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, room.rank};
+    if (task.real)
+      target::solve_layer(team, room.method, target::RealWeights{task.real}, room.answer, maps);
+    else
+      target::solve_layer(team, room.method, target::WholeWeights{task.whole}, room.answer, maps);
+  });
+}
+
+bool supported() { return EPLB_TARGET_SUPPORTED; }
+
+#define EPLB_TEXT_OF(x) #x
+#define EPLB_TEXT(x) EPLB_TEXT_OF(x)
+
+}  // namespace
+
+#define EPLB_JOIN_OF(a, b) a##b
+#define EPLB_JOIN(a, b) EPLB_JOIN_OF(a, b)
+extern const Kernel EPLB_JOIN(kernel_, EPLB_TARGET);
+const Kernel EPLB_JOIN(kernel_, EPLB_TARGET) = {EPLB_TEXT(EPLB_TARGET), supported, workspace_bytes, solve};
+
+}  // namespace eplb::cpu

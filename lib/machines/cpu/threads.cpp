@@ -1,0 +1,45 @@
+#include "machines/cpu/threads.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <vector>
+
+namespace eplb::cpu {
+namespace {
+
+struct Job {
+  Work work;
+  void* context;
+  int index;
+  pthread_t thread;
+};
+
+void* start(void* job) {
+  const Job& j = *static_cast<Job*>(job);
+  j.work(j.context, j.index);
+  return nullptr;
+}
+
+}  // namespace
+
+void run_workers(int count, Work work, void* context) {
+  if (count <= 1) return work(context, 0);
+  std::vector<Job> jobs;
+  jobs.reserve(count - 1);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the new threads
+  for (int w = 1; w < count; ++w) {
+    jobs.push_back({work, context, w, {}});
+    if (pthread_create(&jobs.back().thread, nullptr, start, &jobs.back()) != 0) {
+      jobs.pop_back();
+      break;
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  work(context, 0);
+  for (const Job& job : jobs) pthread_join(job.thread, nullptr);
+}
+
+}  // namespace eplb::cpu

@@ -1,0 +1,152 @@
+#include "machines/cuda/driver.h"
+
+#include <cuda.h>
+
+#include <string>
+
+#include "core/error.h"
+
+namespace eplb::cuda {
+namespace {
+
+// The driver's own functions: the runtime has none that gives a context back.
+struct Driver {
+  CUresult (*retain)(CUcontext* context, CUdevice device);
+  CUresult (*release)(CUdevice device);
+  CUresult (*push)(CUcontext context);
+  CUresult (*pop)(CUcontext* context);
+};
+
+template <class Function> void find(const char* name, Function& function) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+  check(cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result), name);
+  if (found == nullptr || result != cudaDriverEntryPointSuccess)
+    fail(EPLB_DEVICE_ERROR, "the CUDA driver has no %s", name);
+  function = reinterpret_cast<Function>(found);
+}
+
+const Driver& driver() {
+  static const Driver found = [] {
+    Driver d{};
+    find("cuDevicePrimaryCtxRetain", d.retain);
+    find("cuDevicePrimaryCtxRelease", d.release);
+    find("cuCtxPushCurrent", d.push);
+    find("cuCtxPopCurrent", d.pop);
+    return d;
+  }();
+  return found;
+}
+
+// Found while something ran, perhaps long ago. Runtime and driver count alike.
+const char* whose(int error) {
+  constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;
+  const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
+  return perhaps_theirs ? ", perhaps of an earlier launch, the caller's included" : "";
+}
+
+void check_driver(CUresult result, const char* what) {
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
+  if (result != CUDA_SUCCESS)
+    fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d%s", what, static_cast<int>(result), whose(result));
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+}  // namespace
+
+void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // ours is told here and needs no other place
+  fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR, "%s: %s (%s)%s", what,
+       cudaGetErrorString(error), cudaGetErrorName(error), whose(error));
+}
+
+Device::Device(int index) : index_(index) {
+  const BackendFacts facts = cuda::facts();
+  if (facts.status != EPLB_OK) fail(facts.status, "%s", facts.sentence.c_str());
+  if (index < 0 || index >= facts.devices)
+    fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index, facts.devices,
+         facts.devices - 1);
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
+  if (major < 8)
+    fail(EPLB_NO_DEVICE, "CUDA device %d has compute capability %d.%d, libeplb needs 8.0 or later", index, major,
+         attribute(cudaDevAttrComputeCapabilityMinor, index));
+  check_driver(driver().retain(&context_, index), "cuDevicePrimaryCtxRetain");
+}
+
+Device::~Device() {
+  if (context_) driver().release(index_);
+}
+
+DeviceLimits Device::limits() const {
+  return {attribute(cudaDevAttrMultiProcessorCount, index_),
+          attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index_)};
+}
+
+DeviceScope::DeviceScope(const Device& device, Quietly) noexcept : answer_(driver().push(device.context())) {
+  if (entered()) exchanged_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
+}
+
+DeviceScope::DeviceScope(const Device& device) : DeviceScope(device, Quietly()) {
+  check_driver(static_cast<CUresult>(answer_), "cuCtxPushCurrent");
+}
+
+DeviceScope::~DeviceScope() {
+  if (!entered()) return;
+  if (exchanged_) cudaThreadExchangeStreamCaptureMode(&mode_);
+  CUcontext ours;
+  driver().pop(&ours);
+}
+
+bool is_capturing(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+BackendFacts facts() {
+  BackendFacts facts;
+  facts.built = true;
+  facts.runtime_version = CUDART_VERSION;
+  facts.driver_needed = CUDART_VERSION / 1000 * 1000;
+  cudaDriverGetVersion(&facts.driver_version);
+  const std::string needed = "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
+  if (facts.driver_version < facts.driver_needed) {
+    facts.status = EPLB_NO_DRIVER;
+    facts.sentence = facts.driver_version == 0
+                         ? "no CUDA driver on this machine: " + needed
+                         : "the CUDA driver is for CUDA " + version_text(facts.driver_version) + ": " + needed;
+    return facts;
+  }
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error != cudaSuccess || devices == 0) {
+    if (error != cudaSuccess) cudaGetLastError();
+    facts.status = EPLB_NO_DEVICE;
+    facts.sentence = "a CUDA driver for CUDA " + version_text(facts.driver_version) + ", but no device";
+    if (error != cudaSuccess) facts.sentence += std::string(": ") + cudaGetErrorString(error);
+    return facts;
+  }
+  facts.status = EPLB_OK;
+  facts.devices = devices;
+  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") + ", driver for CUDA " +
+                   version_text(facts.driver_version) + ", runtime " + version_text(CUDART_VERSION);
+  return facts;
+}
+
+std::string device_name(int index) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return properties.name;
+}
+
+}  // namespace eplb::cuda

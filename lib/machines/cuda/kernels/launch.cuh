@@ -1,0 +1,62 @@
+// How kernels are launched: one warp to a block, blocks that take one piece of work after the other.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "machines/cuda/team/warp_team.cuh"
+#include "machines/cuda/driver.h"
+
+extern __shared__ __align__(128) char eplb_shared[];
+
+namespace eplb::cuda {
+
+// Calls work(int64_t i) for the block's share of `count` pieces.
+template <class Work> __device__ __forceinline__ void for_each_piece(int64_t count, Work work) {
+  for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
+    work(i);
+    __syncwarp();  // before the next piece takes the memory of this one
+  }
+}
+
+inline unsigned grid_of(int64_t pieces, int64_t most = int64_t{1} << 30) {
+  return static_cast<unsigned>(std::clamp<int64_t>(pieces, 1, std::min(most, int64_t{1} << 30)));
+}
+
+// In shared memory if a block may have as much; in global memory blocks take turns.
+inline Workspace workspace_of(int64_t bytes, int64_t pieces, const DeviceLimits& limits) {
+  constexpr int kBlocksInGlobalMemory = 8;  // for each multiprocessor
+  if (bytes <= limits.shared_bytes) return {bytes, true, pieces};
+  return {bytes, false, std::min<int64_t>(pieces, limits.multiprocessors * kBlocksInGlobalMemory)};
+}
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), unsigned blocks, int64_t shared, cudaStream_t stream,
+            const Arguments&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(CudaTeam::kLanes);
+  config.dynamicSmemBytes = static_cast<size_t>(shared);
+  config.stream = stream;
+  check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "a kernel's launch");
+}
+
+// Loads a kernel, which happens on its first use otherwise.
+template <class... Parameters> void prepare(void (*kernel)(Parameters...), int shared_bytes) {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "cudaFuncGetAttributes");
+  if (shared_bytes > 0)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               shared_bytes - static_cast<int>(attributes.sharedSizeBytes)),
+          "cudaFuncSetAttribute");
+}
+
+// Each file prepares its own kernels.
+void prepare_sum();
+void prepare_maps();
+void prepare_bounds(int shared_bytes, cudaStream_t stream);
+
+int64_t bound_bytes(const SolveTask& task);  // that a block needs for a layer's bound
+
+}  // namespace eplb::cuda

@@ -1,0 +1,110 @@
+// The caller's weights, checked and summed on the device.
+#include <cfloat>
+
+#include "machines/cuda/kernels/kernels.h"
+#include "machines/cuda/kernels/launch.cuh"
+
+namespace eplb::cuda {
+namespace {
+
+constexpr int64_t kMostWhole = 0x7fffffffffffffff;
+
+__device__ bool is_bad(double x) { return !(x >= 0 && x <= DBL_MAX); }
+__device__ bool is_bad(int64_t x) { return x < 0; }
+__device__ Fault fault_of(double x) { return x != x ? Fault::kNaN : x < 0 ? Fault::kNegative : Fault::kInfinite; }
+__device__ Fault fault_of(int64_t) { return Fault::kNegative; }
+
+// 0 + x makes -0.0 a 0.
+__device__ bool add(double& sum, double x) { return sum = sum + x, sum <= DBL_MAX; }
+__device__ bool add(int64_t& sum, int64_t x) {
+  if (x > kMostWhole - sum) return false;
+  sum += x;
+  return true;
+}
+
+template <class T> using SumOf = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+
+// One expert's windows, in order; kNoFault and the sum, or the first thing that is wrong.
+template <class T> __device__ int sum_windows(const T* weights, int64_t stride, int64_t windows, SumOf<T>& sum) {
+  sum = 0;
+  for (int64_t t = 0; t < windows; ++t) {
+    const SumOf<T> x = weights[t * stride];
+    if (is_bad(x)) return static_cast<int>(fault_of(x));
+  }
+  for (int64_t t = 0; t < windows; ++t)
+    if (!add(sum, SumOf<T>{weights[t * stride]})) return static_cast<int>(Fault::kWindowSum);
+  return -1;
+}
+
+// Sums that a layer's total, or GREEDY's float32, may not hold: looked at one after the other, as on the host.
+__device__ void check_layer_sum(CudaTeam& team, const double* sums, int64_t layer, const DeviceWeights& out,
+                                View<FaultCode> fault) {
+  const double limit = static_cast<double>(FLT_MAX) / out.experts;
+  if (team.find_of(out.experts, [&](int e) { return sums[e] > limit; }) == out.experts) return;
+  team.single([&] {
+    double total = 0, rounded_total = 0;
+    FaultCode float32 = kNoFault;
+    for (int e = 0; e < out.experts; ++e) {
+      const float rounded = static_cast<float>(sums[e]);
+      total += sums[e];
+      rounded_total += rounded;
+      if (rounded > FLT_MAX && float32 == kNoFault) float32 = fault_code(layer, e, Fault::kFloat32);
+    }
+    if (float32 == kNoFault && static_cast<float>(rounded_total) > FLT_MAX)
+      float32 = fault_code(layer, out.experts - 1, Fault::kFloat32Sum);
+    out.float32_fault[layer] = float32;
+    if (!(total <= DBL_MAX)) fault[0] = fault_code(layer, out.experts - 1, Fault::kLayerSum);
+  });
+}
+__device__ void check_layer_sum(CudaTeam&, const int64_t*, int64_t, const DeviceWeights&, View<FaultCode>) {}
+
+template <class T> __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out) {
+  __shared__ FaultCode found[1];
+  CudaTeam team({nullptr});
+  for_each_piece(out.layers, [&](int64_t layer) {
+    SumOf<T>* const sums = static_cast<SumOf<T>*>(out.sums) + layer * out.experts;
+    const T* const first = weights + layer * out.experts;
+    const int64_t stride = out.layers * out.experts;
+    team.single([&] {
+      found[0] = kNoFault;
+      out.float32_fault[layer] = kNoFault;
+    });
+    team.for_each(out.experts, [&](int e) {
+      const int fault = sum_windows(first + e, stride, windows, sums[e]);
+      if (fault >= 0) atomicMin(&found[0], fault_code(layer, e, static_cast<Fault>(fault)));
+    });
+    if (found[0] == kNoFault) check_layer_sum(team, sums, layer, out, {found});
+    const FaultCode fault = found[0];
+    team.barrier();
+    if (fault == kNoFault) return;
+    team.for_each(out.experts, [&](int e) { sums[e] = 0; });
+    team.single([&] {
+      out.float32_fault[layer] = kNoFault;
+      atomicMin(out.fault, fault);
+    });
+  });
+}
+
+template <class T> void sum_as(const void* weights, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
+  launch(sum_weights<T>, grid_of(out.layers), 0, stream, static_cast<const T*>(weights), windows, out);
+}
+
+}  // namespace
+
+void prepare_sum() {
+  prepare(sum_weights<float>, 0);
+  prepare(sum_weights<double>, 0);
+  prepare(sum_weights<int32_t>, 0);
+  prepare(sum_weights<int64_t>, 0);
+}
+
+void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
+  switch (dtype) {
+    case EPLB_FLOAT32: return sum_as<float>(weights, windows, out, stream);
+    case EPLB_FLOAT64: return sum_as<double>(weights, windows, out, stream);
+    case EPLB_INT32: return sum_as<int32_t>(weights, windows, out, stream);
+    default: return sum_as<int64_t>(weights, windows, out, stream);
+  }
+}
+
+}  // namespace eplb::cuda

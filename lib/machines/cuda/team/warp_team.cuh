@@ -1,0 +1,289 @@
+// A team that is one warp. All lanes call every member together; each but aside ends with the warp in step and its writes seen.
+#pragma once
+
+#include "machines/cuda/team/fill_keys.cuh"
+#include "machines/cuda/team/warp_sort.cuh"
+#include "solver/team/team.h"
+
+namespace eplb::cuda {
+
+using solver::Found;
+using solver::kNever;
+using solver::kRow;
+using solver::Never;
+using solver::Range;
+
+// For team.with: does not look at what is being written.
+struct Replaced {
+  View<int> view;
+  int at, value;
+
+  __device__ int operator[](int i) const { return i == at ? value : view[i]; }
+};
+
+// For team.nearest: values in ascending order, or few.
+struct Nearest {
+  View<int> values;
+  int n;
+  bool ascending;
+
+  __device__ int distance(int x) const {
+    if (!ascending) {
+      int near = abs(x - values[0]);
+#pragma unroll 1
+      for (int i = 1; i < n; ++i) near = solver::less(near, abs(x - values[i]));
+      return near;
+    }
+    int low = 0;  // the last that is not above x, or the first
+#pragma unroll 1
+    for (int step = 1 << (31 - __clz(n)); step > 0; step /= 2)
+      if (low + step < n && values[low + step] <= x) low += step;
+    const int above = values[solver::less(low + 1, n - 1)];
+    return solver::less(abs(x - values[low]), abs(above - x));
+  }
+};
+
+class CudaTeam {
+ public:
+  static constexpr int kLanes = 32;
+  static constexpr int kIndexBits = 18;  // of an array as long as there are slots
+
+  // Memory for order with up to so many keys, in words.
+  EPLB_FN static int64_t room(int64_t keys) { return sort_room(keys); }
+  __device__ explicit CudaTeam(View<uint64_t> room) : room_(room), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
+
+  template <class Body> __device__ void for_each(int n, Body body) {
+#pragma unroll 1
+    for (int i = lane_; i < n; i += kLanes) body(i);
+    __syncwarp();
+  }
+  template <class Body> __device__ void sweep(int n, Body body) { for_each(n, body); }
+
+  template <class Body> __device__ int least(int from, int to, Body body) {
+    int own = kNever;
+#pragma unroll 4
+    for (int i = from + lane_; i < to; i += kLanes) own = solver::less(own, body(i));
+    return in_step(__reduce_min_sync(kAllLanes, own));
+  }
+  template <class Body> __device__ int most(int from, int to, Body body) {
+    int own = -kNever;
+#pragma unroll 4
+    for (int i = from + lane_; i < to; i += kLanes) own = solver::more(own, body(i));
+    return in_step(__reduce_max_sync(kAllLanes, own));
+  }
+  template <class Body> __device__ Range range(int to, Body body) {
+    int low = kNever, high = -kNever, at = kNever;
+    for (int i = lane_; i < to; i += kLanes) {
+      const int x = body(i);
+      at = x > high ? i : at;
+      low = solver::less(low, x);
+      high = solver::more(high, x);
+    }
+    const int most = __reduce_max_sync(kAllLanes, high), least = __reduce_min_sync(kAllLanes, low);
+    return {least, most, in_step(__reduce_min_sync(kAllLanes, high == most ? at : kNever))};
+  }
+  template <class Body> __device__ auto most_of(int n, Body body) {
+    auto own = -Never<decltype(body(0))>::key;
+#pragma unroll 4
+    for (int i = lane_; i < n; i += kLanes) {
+      const auto x = body(i);
+      own = x > own ? x : own;
+    }
+    return in_step(most_of_warp(own));
+  }
+  template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
+
+  template <class Body> __device__ int64_t total(int n, Body body) {
+    long long own = 0;
+#pragma unroll 4
+    for (int i = lane_; i < n; i += kLanes) own += body(i);
+    return in_step(static_cast<int64_t>(sum_of_warp(static_cast<uint64_t>(own))));
+  }
+  template <class Body> __device__ int sum(int from, int to, Body body) {
+    int own = 0;
+#pragma unroll 4
+    for (int i = from + lane_; i < to; i += kLanes) own += body(i);
+    return in_step(__reduce_add_sync(kAllLanes, own));
+  }
+  template <class Body> __device__ int find(int from, int to, Body body) {
+#pragma unroll 1
+    for (int chunk = from; chunk < to; chunk += kLanes) {
+      const unsigned hits = __ballot_sync(kAllLanes, chunk + lane_ < to && body(chunk + lane_));
+      if (hits) return in_step(chunk + __ffs(static_cast<int>(hits)) - 1);
+    }
+    return in_step(to);
+  }
+  // Two places for each lane at once: finding out about one is a chain of loads.
+  template <class Row> __device__ int find_in_rows(int at, int rows, int from, int to, Row row) {
+    const int end = rows * kRow;
+    auto hit = [&](int place) EPLB_INLINE {
+      const int i = from + place % kRow;
+      return place < end && i < to && row(place / kRow)(i);
+    };
+#pragma unroll 1
+    for (; at < end; at += 2 * kLanes) {
+      const bool first = hit(at + lane_), second = hit(at + kLanes + lane_);
+      const unsigned hits = __ballot_sync(kAllLanes, first), others = __ballot_sync(kAllLanes, second);
+      if (hits) return in_step(at + __ffs(static_cast<int>(hits)) - 1);
+      if (others) return in_step(at + kLanes + __ffs(static_cast<int>(others)) - 1);
+    }
+    return in_step(end);
+  }
+  __device__ Nearest nearest(int n, View<int> values, View<int> scratch) {
+    if (n <= kLanes / 2) return in_step(Nearest{values, n, false});
+    for_each(n, [&](int i) {
+      const int own = values[i];
+      int rank = 0;
+#pragma unroll 4
+      for (int j = 0; j < n; ++j) rank += values[j] < own || (values[j] == own && j < i);
+      scratch[rank] = own;
+    });
+    return {scratch, n, true};
+  }
+  template <class Body, class Visit> __device__ int scan(int n, Body body, Visit visit) {
+    int sum = 0;
+#pragma unroll 1
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      const int own = chunk + lane_ < n ? body(chunk + lane_) : 0;
+      int up_to = own;
+      for (int distance = 1; distance < kLanes; distance *= 2) {
+        const int other = __shfl_up_sync(kAllLanes, up_to, static_cast<unsigned>(distance));
+        if (lane_ >= distance) up_to += other;
+      }
+      if (chunk + lane_ < n) visit(chunk + lane_, sum + up_to - own);
+      sum += __shfl_sync(kAllLanes, up_to, kLanes - 1);
+    }
+    return in_step(sum);
+  }
+  template <class Body> __device__ void number(int n, View<int> seen, View<int> out, Body body) {
+#pragma unroll 1
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      const int own = chunk + lane_ < n ? body(chunk + lane_) : -1 - lane_;  // whoever has none is alone
+      const unsigned alike = __match_any_sync(kAllLanes, own);
+      const int before = own >= 0 ? seen[own] : 0;
+      __syncwarp();
+      if (own >= 0) out[chunk + lane_] = before + __popc(alike & below_me());
+      if (own >= 0 && (alike & below_me()) == 0) seen[own] = before + __popc(alike);
+      __syncwarp();
+    }
+  }
+  template <class Body> __device__ int pick(int n, View<int> out, Body body) {
+    int count = 0;
+#pragma unroll 1
+    for (int chunk = 0; chunk < n; chunk += kLanes) {
+      const bool mine = chunk + lane_ < n && body(chunk + lane_);
+      const unsigned hits = __ballot_sync(kAllLanes, mine);
+      if (mine) out[count + __popc(hits & below_me())] = chunk + lane_;
+      count += __popc(hits);
+    }
+    return in_step(count);
+  }
+  template <class Key> __device__ void order(int n, View<int> order, Key key) {
+    for_each(n, [&](int i) { room_[i] = key(i); });
+    sort_indices(n, room_, order);
+  }
+  template <class Key> __device__ void order_first(int n, int, View<int> first, Key key) { order(n, first, key); }
+  // Every lane knows the least of its own keys: after a step only one has to look again.
+  template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+    Key key = Never<Key>::key;
+    int index = kNever;
+    auto look = [&]() EPLB_INLINE {
+      index = kNever;
+#pragma unroll 4
+      for (int i = lane_; i < n; i += kLanes) {
+        const Key other = keys[i];
+        const bool better = other < key || index == kNever;
+        key = better ? other : key;
+        index = better ? i : index;
+      }
+    };
+    look();
+    __syncwarp();  // what all have read so far may be written now; in the loop nobody reads what is another's
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+      const Key least = -most_of_warp(-key);
+      const int i = __reduce_min_sync(kAllLanes, key == least ? index : kNever);
+      if (i == index) {
+        keys[i] = rekey(step, i, least);
+        look();
+      }
+    }
+    __syncwarp();
+  }
+  template <class Number, class Amount, class Apart, class Close>
+  __device__ void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+    if (n <= 32) return RegisterKeys<1>().template fill<Number>(n, steps, amount, apart, close);
+    if (n <= 128) return RegisterKeys<4>().template fill<Number>(n, steps, amount, apart, close);
+    MemoryKeys in_memory{n, keys};
+    in_memory.clear();
+    solver::fill_with<Number>(in_memory, held, steps, amount, apart, close);
+  }
+
+  // The lanes are shared out among the stretches, since what comes before the first value of one is a chain of loads; each
+  // looks at two values at once, since most stretches are short and a load takes longer than a comparison.
+  template <class Stretches> __device__ Found found(int n, int floor, Stretches stretches) {
+    const int together = n < kLanes ? kLanes / n : 1;
+    Found own{floor, kNever, kNever};
+#pragma unroll 1
+    for (int k = lane_ / together; k < n; k += kLanes) {
+      const auto s = stretches(k);
+#pragma unroll 1
+      for (int i = s.from + lane_ % together; i < s.to && s.go_on(i); i += 2 * together) {
+        const int x = s.value(i), y = s.value(i + together);
+        if (x > own.value) own = {x, k, i};
+        if (y > own.value) own = {y, k, i + together};
+      }
+    }
+    const int value = __reduce_max_sync(kAllLanes, own.value);
+    const bool has = own.value == value && own.stretch != kNever;
+    if (n <= kNever >> kIndexBits) {  // stretch and index are compared as one number
+      const int where = has ? own.stretch << kIndexBits | own.index : kNever;
+      const int first = in_step(__reduce_min_sync(kAllLanes, where));
+      return {value, first >> kIndexBits, first & ((1 << kIndexBits) - 1)};
+    }
+    const int stretch = __reduce_min_sync(kAllLanes, has ? own.stretch : kNever);
+    const bool mine = has && own.stretch == stretch;
+    return {value, stretch, in_step(__reduce_min_sync(kAllLanes, mine ? own.index : kNever))};
+  }
+
+  template <class Body> __device__ void single(Body body) {
+    if (lane_ == 0) body();
+    __syncwarp();
+  }
+  template <class Body> __device__ void aside(Body body) {
+    if (lane_ == 0) body();
+  }
+  __device__ static Replaced with(View<int> view, int i, int value) { return {view, i, value}; }
+  __device__ void barrier() { __syncwarp(); }
+
+ private:
+  // Reductions, votes and shuffles bring the lanes together but order no memory: what a lane has read before must not be
+  // overtaken by what another writes after.
+  template <class T> __device__ static T in_step(T value) {
+    __syncwarp();
+    return value;
+  }
+  __device__ unsigned below_me() const { return (1u << lane_) - 1; }
+
+  // In three parts whose sums fit 32 bits: exact modulo 2^64.
+  __device__ static uint64_t sum_of_warp(uint64_t own) {
+    constexpr unsigned kBits = 26, kPart = (1u << kBits) - 1;
+    const unsigned low = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own) & kPart);
+    const unsigned middle = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> kBits) & kPart);
+    const unsigned high = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> 2 * kBits));
+    return low + (uint64_t{middle} << kBits) + (uint64_t{high} << 2 * kBits);
+  }
+
+  __device__ static int most_of_warp(int own) { return __reduce_max_sync(kAllLanes, own); }
+  // Upper halves first, then the lower ones of those that have the largest.
+  __device__ static int64_t most_of_warp(int64_t own) {
+    const int upper = static_cast<int>(own >> 32), most = __reduce_max_sync(kAllLanes, upper);
+    const unsigned lower = __reduce_max_sync(kAllLanes, upper == most ? static_cast<unsigned>(own) : 0u);
+    return static_cast<int64_t>(static_cast<uint64_t>(static_cast<uint32_t>(most)) << 32 | lower);
+  }
+
+  View<uint64_t> room_;
+  int lane_;
+};
+
+}  // namespace eplb::cuda

@@ -1,0 +1,17 @@
+// What stands in for backend/cuda where there was no nvcc: the same names, and why there is nothing behind them.
+#include "machines/machine.h"
+#include "core/error.h"
+
+namespace eplb::cuda {
+
+BackendFacts facts() {
+  BackendFacts facts;
+  facts.sentence = "this libeplb was built without CUDA: where CMake finds an nvcc, EPLB_CUDA=ON builds it in";
+  return facts;
+}
+
+std::string device_name(int) { fail(EPLB_NOT_BUILT, "%s", facts().sentence.c_str()); }
+
+std::unique_ptr<Backend> make_backend(int) { fail(EPLB_NOT_BUILT, "%s", facts().sentence.c_str()); }
+
+}  // namespace eplb::cuda

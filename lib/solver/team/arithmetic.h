@@ -1,0 +1,65 @@
+// The two kinds of arithmetic: integers decide everywhere, but GREEDY is the published program and computes in float32.
+// Both kinds live in int32 arrays: a float that is not negative compares like its bit pattern.
+#pragma once
+
+#include "solver/team/team.h"
+
+EPLB_STAGE_BEGIN
+
+struct Integer {
+  using Priority = int64_t;
+  static constexpr bool kHoldsAll = true;  // every weight that there can be
+
+  EPLB_FN static int add(int a, int b) { return a + b; }
+  EPLB_FN static int share(int weight, int copies) { return weight / copies; }
+
+  // Who gets the next replica: the largest weight/copies, so the least of this. Exact although it is one number: different
+  // quotients differ by at least 1/(c1 c2) >= 2^-34, since copies sum to at most 2^18 slots; and weight < 2^29.
+  EPLB_FN static Priority priority(int weight, int copies) {
+    return kNever64 - 1 - (static_cast<int64_t>(weight) << 34) / copies;
+  }
+
+  // Weights as float32 below 2^29, near enough for a first guess; scale 0: there is none.
+  EPLB_FN static float estimate_scale(int) { return 1; }
+  EPLB_FN static float estimate(int weight, float) { return static_cast<float>(weight); }
+};
+
+struct Float32 {
+  using Priority = int;
+  static constexpr bool kHoldsAll = false;
+
+  EPLB_FN static float value(int bits) {
+#ifdef __CUDA_ARCH__
+    return __int_as_float(bits);
+#else
+    return __builtin_bit_cast(float, bits);
+#endif
+  }
+  EPLB_FN static int bits(float value) {
+#ifdef __CUDA_ARCH__
+    return __float_as_int(value);
+#else
+    return __builtin_bit_cast(int, value);
+#endif
+  }
+  EPLB_FN static int add(int a, int b) {
+#ifdef __CUDA_ARCH__
+    return bits(__fadd_rn(value(a), value(b)));  // not to be fused with anything
+#else
+    return bits(value(a) + value(b));
+#endif
+  }
+  EPLB_FN static int share(int weight, int copies) {
+#ifdef __CUDA_ARCH__
+    return bits(__fdiv_rn(value(weight), __int2float_rn(copies)));
+#else
+    return bits(value(weight) / static_cast<float>(copies));
+#endif
+  }
+  EPLB_FN static Priority priority(int weight, int copies) { return kNever - 1 - share(weight, copies); }
+
+  EPLB_FN static float estimate_scale(int largest) { return value(largest) > 0x1p-60f ? 0x1p26f / value(largest) : 0; }
+  EPLB_FN static float estimate(int weight, float scale) { return value(weight) * scale; }
+};
+
+EPLB_STAGE_END

@@ -1,0 +1,71 @@
+// Chance without state: a hash of what it is for. Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy
+// as 1, 2, 3; SC 2011). No layer number goes in, so a layer's answer does not depend on its place in the batch.
+#pragma once
+
+#include "solver/team/team.h"
+
+EPLB_STAGE_BEGIN
+
+// What a draw is for. Values are part of the answer.
+enum ChanceStage : uint32_t {
+  kGroupKeys = 1,     // orders of groups to be packed on nodes
+  kReplicaKeys = 2,   // orders of replicas to be packed on GPUs
+  kNoisyCounts = 3,   // BEST: weights for noisy counts
+  kRecount = 6,       // BEST: which replica changes its expert
+  kSearch = 7,        // BEST: tenures, walks, where pairs are looked for
+  kFoldKick = 8,      // BEST, two slots per GPU: kicks
+  kFoldProposal = 9,  // and proposals
+};
+
+struct Chance {
+  uint64_t seed;
+  uint32_t stage, node, chain;
+
+  EPLB_FN Chance at(uint32_t other_stage) const { return {seed, other_stage, node, chain}; }
+  EPLB_FN uint32_t operator()(uint32_t draw) const {
+    uint32_t a = draw, b = chain, c = node, d = stage;
+    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const uint64_t p = uint64_t{0xD2511F53} * a, q = uint64_t{0xCD9E8D57} * c;
+      a = static_cast<uint32_t>(q >> 32) ^ b ^ key0;
+      b = static_cast<uint32_t>(q);
+      c = static_cast<uint32_t>(p >> 32) ^ d ^ key1;
+      d = static_cast<uint32_t>(p);
+      key0 += 0x9E3779B9;
+      key1 += 0xBB67AE85;
+    }
+    return a;
+  }
+};
+
+// The draws of a stage, so many computed at once: one at a time each would wait for ten rounds.
+struct Draws {
+  static constexpr int kAtOnce = 32;
+  Chance chance;
+  View<uint32_t> known;  // draws first .. first + kAtOnce - 1
+  uint32_t first;
+
+  EPLB_FN void lay_out(Arena& arena) { known = arena.take<uint32_t>(kAtOnce); }
+  template <class Team> EPLB_FN void begin(Team& team, const Chance& of) {
+    chance = of;
+    draw_from(team, 0);
+  }
+  template <class Team> EPLB_FN uint32_t operator()(Team& team, uint32_t draw) {
+    if (draw - first >= kAtOnce) draw_from(team, draw);
+    return known[static_cast<int>(draw - first)];
+  }
+
+ private:
+  template <class Team> EPLB_FN void draw_from(Team& team, uint32_t draw) {
+    first = draw;
+    team.barrier();
+    team.for_each(kAtOnce, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });
+  }
+};
+
+// A number from 0 to n - 1.
+EPLB_FN int below(uint32_t random, int n) {
+  return static_cast<int>(static_cast<uint64_t>(random) * static_cast<uint32_t>(n) >> 32);
+}
+
+EPLB_STAGE_END

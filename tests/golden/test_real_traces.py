@@ -1,0 +1,82 @@
+"""The library's answers on measured loads, held by their hashes: no refactoring may change a slot.
+
+After a change of answers that an issue asks for: EPLB_WRITE_HASHES=1 pytest tests/golden/test_real_traces.py, and read the
+diff of real_traces.json: a line is one trace, one group of shapes and one strategy.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FILE = Path(__file__).with_name("real_traces.json")
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+SEED = 20261129
+
+# By number of experts: slots, GPUs, nodes, groups, cap of replicas. A group whose nodes have 24 slots or fewer is "tiny".
+SHAPES = {
+    8: {"tiny": [(16, 4, 1, 1, 0), (16, 8, 1, 1, 0), (10, 2, 1, 1, 0), (8, 4, 1, 1, 0)], "flat": [(32, 8, 1, 1, 0)]},
+    32: {
+        "tiny": [(48, 8, 2, 8, 0), (40, 8, 4, 4, 0)],
+        "flat": [(40, 8, 1, 1, 0), (48, 16, 1, 1, 2), (64, 32, 1, 1, 0), (32, 8, 1, 1, 0)],
+        "nodes": [(64, 16, 2, 8, 0)],
+    },
+    64: {
+        "flat": [(72, 8, 1, 1, 0), (96, 32, 1, 1, 3), (128, 64, 1, 1, 0), (64, 16, 1, 1, 0)],
+        "nodes": [(80, 16, 2, 8, 0), (128, 32, 4, 8, 0)],
+    },
+    128: {"flat": [(144, 16, 1, 1, 0), (160, 80, 1, 1, 0), (192, 64, 1, 1, 4)], "nodes": [(160, 32, 4, 16, 0)]},
+    256: {
+        "tiny": [(320, 64, 16, 16, 0)],
+        "flat": [(288, 32, 1, 1, 0), (320, 64, 1, 1, 3), (288, 144, 1, 1, 0), (384, 128, 1, 1, 0), (256, 64, 1, 1, 0)],
+        "nodes": [(288, 32, 4, 8, 0), (384, 64, 8, 8, 0)],
+    },
+}
+STRATEGIES = ["greedy", "lpt_swap", "l2_swap", "random_restarts", "noise_spectrum", "hybrid_init", "best"]
+
+
+def traces():
+    return sorted(path for path in DATA.glob("*_L*xE*.csv")) + sorted(DATA.glob("*_T*.npz"))
+
+
+def counts_of(path):
+    if path.suffix == ".csv":
+        return np.loadtxt(path, delimiter=",", dtype=np.int64, ndmin=2)[None]
+    return np.load(path)["counts"].astype(np.int64)
+
+
+def answers(context, counts):
+    """A hash for each group of shapes and way to solve; integers and float32 of the same loads both count."""
+    for group, shapes in SHAPES[counts.shape[2]].items():
+        for strategy in STRATEGIES:
+            if group == "tiny" and strategy == "best" and os.environ.get("EPLB_WRITE_HASHES"):
+                continue
+            for effort in ("fast", "normal", "max") if strategy == "best" else ("normal",):
+                digest = hashlib.sha256()
+                for slots, gpus, nodes, groups, cap in shapes:
+                    for weights in (counts, counts.astype(np.float32)):
+                        cap_here = 0 if strategy == "greedy" else cap
+                        plan = context.solve(
+                            weights, num_slots=slots, num_gpus=gpus, num_nodes=nodes, num_groups=groups,
+                            strategy=strategy, effort=effort, seed=SEED, max_replicas=cap_here or None,
+                        )  # fmt: skip
+                        digest.update(np.asarray(plan.physical_to_logical, dtype="<i4").tobytes())
+                        digest.update(np.asarray(plan.logical_to_physical, dtype="<i4").tobytes())
+                yield f"{group} {strategy}" + (f" {effort}" if strategy == "best" else ""), digest.hexdigest()[:16]
+
+
+@pytest.mark.parametrize("path", traces() or [None], ids=lambda path: path.name if path else "no traces")
+def test_answers_are_what_they_were(path):
+    eplb = pytest.importorskip("eplb")
+    if path is None:
+        pytest.skip("no measured loads: ../shared/data is not there")
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    with eplb.Context(num_threads=os.cpu_count() or 1) as context:
+        found = dict(answers(context, counts_of(path)))
+    if os.environ.get("EPLB_WRITE_HASHES"):
+        known[path.name] = found
+        FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    assert found == known.get(path.name)

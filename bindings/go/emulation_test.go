@@ -14,7 +14,7 @@ import (
 // memory, and streams go on only when somebody waits.
 const emulatedEnvironment = "EPLB_EMULATED_LIBRARY"
 
-// cudaCalls are what tests need of CUDA's runtime, and of tests/emulation/emulation.h; the tag is the name in C.
+// cudaCalls are what tests need of CUDA's runtime, and of tools/emulated_cuda/emulation.h; the tag is the name in C.
 type cudaCalls struct {
 	SetDevice     func(device int32) int32                                                    `c:"cudaSetDevice"`
 	Malloc        func(memory *DevicePointer, bytes uint64) int32                             `c:"cudaMalloc"`

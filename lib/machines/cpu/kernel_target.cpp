@@ -1,6 +1,6 @@
 // Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages land in a namespace of
 // that name. Nothing here may call an inline function of the standard library: the linker keeps one copy of each, perhaps
-// one with instructions that the machine does not have. tests/abi checks that no such copy is emitted.
+// one with instructions that the machine does not have. tests/contract/abi checks that no such copy is emitted.
 #define EPLB_STAGE_BEGIN \
   namespace eplb {       \
   namespace solver {     \

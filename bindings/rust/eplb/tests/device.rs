@@ -1,4 +1,4 @@
-//! Device calls on a context on the CPU, which refuses them and touches nothing. On a device: tests/emulation.rs.
+//! Device calls on a context on the CPU, which refuses them and touches nothing. On a device: tools/emulated_cuda.rs.
 #![allow(unsafe_code)]
 
 mod input;

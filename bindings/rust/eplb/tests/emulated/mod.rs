@@ -13,7 +13,7 @@ pub const ENVIRONMENT: &str = "EPLB_EMULATED_LIBRARY";
 
 macro_rules! cuda {
     ($($field:ident = $symbol:literal: fn($($argument:ty),*) -> $answer:ty;)*) => {
-        /// What the tests call of CUDA's runtime, and of tests/emulation/emulation.h.
+        /// What the tests call of CUDA's runtime, and of tools/emulated_cuda/emulation.h.
         struct Cuda {
             $($field: unsafe extern "C" fn($($argument),*) -> $answer,)*
             // The functions are there as long as it is.

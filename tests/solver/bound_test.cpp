@@ -1,0 +1,90 @@
+// A bound is only worth its proof: never above the optimum of a problem that can be tried out.
+#include "core/bound.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "tests/solver/exhaustive.h"
+
+namespace eplb::tests {
+namespace {
+
+std::vector<double> tiny_weights(std::mt19937& random, int experts) {
+  std::vector<double> weights(experts);
+  const int kind = static_cast<int>(random() % 4);
+  for (double& w : weights) {
+    if (kind == 0)
+      w = static_cast<double>(random() % 5);
+    else if (kind == 1)
+      w = std::lognormal_distribution<double>(3, 1)(random);
+    else if (kind == 2)
+      w = 1 + static_cast<double>(random() % 100);
+    else
+      w = random() % 3 == 0 ? 500 + random() % 200 : 1 + random() % 30;
+  }
+  return weights;
+}
+
+double bound_of(const std::vector<double>& weights, int slots, int gpus, eplb_bound_kind kind) {
+  Weights layer;
+  layer.layers = 1;
+  layer.experts = static_cast<int64_t>(weights.size());
+  layer.real = weights;
+  const Problem problem{layer.experts, slots, gpus, 1, 1, EPLB_POLICY_GLOBAL, EPLB_POLICY_REASON_ASKED, kind};
+  return LayerBounds(problem).of(layer, 0).load;
+}
+double simple_bound(const std::vector<double>& weights, int slots, int gpus) {
+  return bound_of(weights, slots, gpus, EPLB_BOUND_SIMPLE);
+}
+double threshold_bound(const std::vector<double>& weights, int slots, int gpus) {
+  return bound_of(weights, slots, gpus, EPLB_BOUND_THRESHOLD);
+}
+
+TEST(Bound, IsNeverAboveTheOptimum) {
+  std::mt19937 random(7);
+  int tight = 0, problems = 0;
+  while (problems < 900) {
+    const int gpus = 2 + static_cast<int>(random() % 4), per_gpu = 1 + static_cast<int>(random() % 3);
+    const int slots = gpus * per_gpu;
+    if (slots > 10) continue;
+    const int experts = 2 + static_cast<int>(random() % (slots - 1));
+    const std::vector<double> weights = tiny_weights(random, experts);
+    const double bound = simple_bound(weights, slots, gpus);
+    const double optimum = Exhaustive(weights, slots, gpus, true).largest_load();
+    ASSERT_LE(threshold_bound(weights, slots, gpus), optimum) << "threshold";
+    ASSERT_LE(bound, optimum) << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
+    tight += bound >= optimum * (1 - 1e-9);
+    ++problems;
+  }
+  EXPECT_GT(tight, problems / 3);  // and not so low as to say nothing
+}
+
+TEST(Bound, ThresholdsSeeWhatTheSimpleOneDoesNot) {
+  std::mt19937 random(1);
+  double simple = 0, closer = 0;
+  for (int t = 0; t < 10; ++t) {
+    std::vector<double> weights(64);
+    for (double& w : weights) w = std::lognormal_distribution<double>(5, 0.8)(random);
+    simple += simple_bound(weights, 72, 36);
+    closer += threshold_bound(weights, 72, 36);
+    EXPECT_GE(threshold_bound(weights, 72, 36), simple_bound(weights, 72, 36));
+    EXPECT_EQ(threshold_bound(weights, 72, 24), simple_bound(weights, 72, 24));
+  }
+  EXPECT_GT(closer, simple * 1.005);
+}
+
+TEST(Bound, KnownValues) {
+  EXPECT_EQ(simple_bound({0, 0, 0}, 4, 2), 0);
+  EXPECT_NEAR(simple_bound({8, 4}, 2, 2), 8, 1e-9);          // one replica each: the largest
+  EXPECT_NEAR(simple_bound({9, 1}, 4, 4), 3, 1e-9);          // K = 1: D'Hondt is the optimum
+  EXPECT_NEAR(simple_bound({5, 5, 1, 1}, 4, 2), 6, 1e-9);    // the mean
+  EXPECT_NEAR(simple_bound({10, 3, 2, 1}, 4, 2), 11, 1e-9);  // the heaviest beside the lightest
+  const double largest_double = 1.7e308;
+  EXPECT_LE(simple_bound({largest_double}, 1, 1), largest_double);
+}
+
+}  // namespace
+}  // namespace eplb::tests

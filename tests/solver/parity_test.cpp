@@ -1,0 +1,213 @@
+// The same bits from every instruction set and from a shuffled warp, on the golden vectors and on random problems. Working
+// memory is filled with rubbish before every solve: an answer must not depend on what was there.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "machines/cpu/kernel.h"
+#include "solver/strategies/all.h"
+#include "tests/solver/shuffled_team.h"
+
+namespace eplb::tests {
+namespace {
+
+struct Answer {
+  std::vector<int32_t> physical_to_logical, replica_count, replica_slots;
+  bool operator==(const Answer&) const = default;
+
+  explicit Answer(const cpu::LayerSizes& s)
+      : physical_to_logical(s.slots), replica_count(s.experts), replica_slots(s.slots) {}
+};
+
+struct Layer {
+  cpu::LayerSizes sizes;
+  std::vector<double> real;
+  std::vector<int64_t> whole;
+  std::string name;
+};
+
+struct Memory {
+  explicit Memory(int64_t bytes, int rubbish)
+      : data(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))) {
+    std::memset(data, rubbish, bytes);
+  }
+  ~Memory() { std::free(data); }
+  char* data;
+};
+
+solver::Shape shape_of(const Layer& layer) {
+  const cpu::LayerSizes& s = layer.sizes;
+  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
+}
+
+Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, eplb_effort effort,
+                int rubbish) {
+  Memory memory(kernel.workspace_bytes(layer.sizes, strategy), rubbish);
+  Answer answer(layer.sizes);
+  const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
+                            layer.whole.empty() ? nullptr : layer.whole.data(), answer.physical_to_logical.data(),
+                            answer.replica_count.data(), answer.replica_slots.data()};
+  kernel.solve(layer.sizes, strategy, effort, task, memory.data);
+  return answer;
+}
+
+template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Method method) {
+  solver::Arena count(nullptr);
+  solver::LayerAnswer room;
+  method.lay_out(count);
+  room.lay_out(count, method.shape);
+  Memory memory(count.used(), 0x7f);
+  solver::Arena arena(memory.data);
+  method.lay_out(arena);
+  room.lay_out(arena, method.shape);
+  Answer answer(layer.sizes);
+  std::vector<int> rank(layer.sizes.slots);
+  const solver::Maps maps{
+      {answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}, {rank.data()}};
+  ShuffledTeam team(seed);
+  if (layer.whole.empty())
+    solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, room, maps);
+  else
+    solver::solve_layer(team, method, solver::WholeWeights{layer.whole.data()}, room, maps);
+  return answer;
+}
+
+Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, uint32_t seed) {
+  return solver::with_method(strategy, effort, shape_of(layer),
+                             [&](auto method) { return shuffled(layer, seed, method); });
+}
+
+void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy, eplb_effort effort) {
+  SCOPED_TRACE(layer.name + ", strategy " + std::to_string(strategy) + ", effort " + std::to_string(effort));
+  const Answer reference = shuffled(layer, strategy, effort, seed);
+  for (const cpu::Kernel* kernel : cpu::kernels()) {
+    if (!kernel->supported()) continue;
+    SCOPED_TRACE(kernel->name);
+    for (const int rubbish : {0x00, 0x7f, 0x81, 0xff})
+      EXPECT_TRUE(solve_on(*kernel, layer, strategy, effort, rubbish) == reference);
+  }
+}
+
+// The strategies of many chains are as slow on a shuffled warp as they are thorough: `last` may leave them out.
+void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy last) {
+  for (eplb_strategy strategy = EPLB_STRATEGY_GREEDY; strategy <= last; ++strategy)
+    expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
+  for (const eplb_effort effort : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX})
+    if (effort == EPLB_EFFORT_FAST || layer.sizes.slots <= 100)
+      expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, effort);
+}
+
+// The layers of a golden case that has answers; its windows must be one.
+std::vector<Layer> golden_layers() {
+  std::vector<Layer> layers;
+  std::ifstream file(EPLB_VECTORS);
+  const nlohmann::json vectors = nlohmann::json::parse(file);
+  for (const auto& c : vectors["cases"]) {
+    if (!c.contains("answers") || c["shape"][0] != 1) continue;
+    const int experts = c["shape"][2], count = c["shape"][1];
+    const auto& p = c["problem"];
+    const bool hierarchical = c["policy_used"] == "hierarchical";
+    const int groups = std::max(p["num_groups"].get<int>(), 1), slots = p["num_slots"];
+    const int most =
+        c.contains("options") && c["options"].contains("max_replicas") ? int(c["options"]["max_replicas"]) : slots;
+    for (int l = 0; l < count; ++l) {
+      Layer layer{
+          {experts, slots, p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1, hierarchical ? groups : 1, most, 7},
+          {},
+          {},
+          c["name"].get<std::string>() + " layer " + std::to_string(l)};
+      for (int e = 0; e < experts; ++e) {
+        const auto& w = c["weights"][l * experts + e];
+        const bool whole = c["dtype"].get<std::string>().starts_with("int");
+        if (whole)
+          layer.whole.push_back(w.is_string() ? std::stoll(w.get<std::string>()) : w.get<int64_t>());
+        else
+          layer.real.push_back(w.is_string() ? std::stod(w.get<std::string>()) : w.get<double>());
+      }
+      if (!layer.real.empty() && c["dtype"] == "float32")
+        for (double& w : layer.real) w = static_cast<float>(w);
+      layers.push_back(std::move(layer));
+    }
+  }
+  return layers;
+}
+
+Layer random_layer(uint32_t seed) {
+  std::mt19937 random(seed);
+  auto below = [&](int n) { return static_cast<int>(random() % n); };
+  const int nodes = 1 + below(4) % 3, gpus = nodes * (1 + below(seed % 10 == 0 ? 80 : 20)),
+            groups = nodes * (1 + below(3));
+  const int experts = groups * (1 + below(seed % 7 == 0 ? 60 : 12));
+  const int least = (experts + gpus - 1) / gpus, per_gpu = least + below(4);
+  const int slots = per_gpu * gpus;
+  const int cap = below(4) == 0 ? (slots + experts - 1) / experts + below(3) : slots;
+  Layer layer{
+      {experts, slots, gpus, nodes, groups, cap, uint64_t{seed} << 30}, {}, {}, "random " + std::to_string(seed)};
+  const int kind = below(5);
+  std::lognormal_distribution<double> lognormal(10, 1.2);
+  for (int e = 0; e < experts; ++e) {
+    if (kind == 0)
+      layer.whole.push_back(below(6));  // ties everywhere
+    else if (kind == 1)
+      layer.whole.push_back(below(1000000));
+    else if (kind == 2)
+      layer.real.push_back(std::floor(lognormal(random)));
+    else if (kind == 3)
+      layer.real.push_back(lognormal(random) * 1e-3);
+    else
+      layer.real.push_back(below(8) == 0 ? 0.0 : lognormal(random) * (below(9) == 0 ? 30 : 1));
+  }
+  return layer;
+}
+
+TEST(Parity, GoldenVectors) {
+  const std::vector<Layer> layers = golden_layers();
+  ASSERT_GT(layers.size(), 20u);
+  for (size_t i = 0; i < layers.size(); ++i)
+    expect_one_answer(layers[i], static_cast<uint32_t>(2 * i), EPLB_STRATEGY_HYBRID_INIT);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr uint32_t kHundreds = 2;  // each takes minutes there
+#elif defined(__has_feature)
+constexpr uint32_t kHundreds = __has_feature(address_sanitizer) ? 2 : 10;
+#else
+constexpr uint32_t kHundreds = 10;
+#endif
+class RandomProblems : public testing::TestWithParam<uint32_t> {};
+TEST_P(RandomProblems, OneAnswer) {
+  for (uint32_t seed = 100 * GetParam() + 1; seed <= 100 * GetParam() + 100; ++seed)
+    expect_one_answer(random_layer(seed), seed,
+                      seed % 12 == 0 ? EPLB_STRATEGY_HYBRID_INIT : EPLB_STRATEGY_RANDOM_RESTARTS);
+}
+INSTANTIATE_TEST_SUITE_P(Hundreds, RandomProblems, testing::Range(0u, kHundreds));
+
+TEST(Parity, DeepSeekSized) {
+  for (const auto& [slots, gpus] : {std::pair{288, 32}, {320, 64}, {288, 72}, {384, 128}, {288, 144}}) {
+    Layer layer = random_layer(2);
+    layer.sizes = {256, slots, gpus, 1, 1, slots, 0};
+    layer.name = std::to_string(slots) + "/" + std::to_string(gpus);
+    layer.whole.clear();
+    layer.real.clear();
+    std::mt19937 random(slots);
+    std::lognormal_distribution<double> weight(9, 0.7);
+    for (int e = 0; e < 256; ++e) layer.real.push_back(std::floor(weight(random)));
+    expect_one_answer(layer, static_cast<uint32_t>(gpus), EPLB_STRATEGY_RANDOM_RESTARTS);
+  }
+}
+
+TEST(Parity, EveryTargetOfThisMachineRan) {
+  int ran = 0;
+  for (const cpu::Kernel* kernel : cpu::kernels()) ran += kernel->supported();
+  EXPECT_GE(ran, 1);
+  EXPECT_STREQ((*(cpu::kernels().end() - 1))->name, "plain");
+}
+
+}  // namespace
+}  // namespace eplb::tests

@@ -1,0 +1,147 @@
+// EPLB_STRATEGY_BEST as the design's best.md defines it, section 2, to be compared with what the library does: chains,
+// efforts and the winner. Where the library departs on purpose its own definition stands here, with a word about it.
+#pragma once
+
+#include "tests/solver/plain_chain.h"
+#include "tests/solver/plain_fold.h"
+
+namespace eplb::tests::plain {
+
+struct Answer {
+  std::vector<int> experts;  // by slot
+  int64_t largest = int64_t{1} << 60;
+
+  // Ties: the one that was first.
+  void improve(int64_t other, const std::vector<int>& other_experts) {
+    if (other >= largest) return;
+    largest = other;
+    experts = other_experts;
+  }
+};
+
+class Best {
+ public:
+  // effort: 0 FAST, 1 NORMAL, 2 MAX.
+  Best(const Layer& layer, int effort) : layer_(layer), effort_(effort) {}
+
+  std::vector<int> solve() {
+    const Positions dhondt(layer_, *count_by_rule(layer_, layer_.q, kRule[0]));
+    if (layer_.places() == 1) return dhondt.expert;
+    if (layer_.places() == 2 && layer_.slots == layer_.experts()) return fold_of_the_order(dhondt);
+    if (layer_.places() == 2)
+      search_folds(dhondt.count);
+    else
+      search_chains(dhondt);
+    if (tiny() && layer_.slots > layer_.experts()) try_counts();
+    return answer_.experts;
+  }
+
+ private:
+  // Tiny problems are the library's own: there it also tries counts one by one, and a chain has 80 steps at least.
+  bool tiny() const { return layer_.slots <= 24; }
+
+  int fine() const { return effort_ == 2 ? 17 : 16; }  // best.md: 16, slack 16384
+
+  int64_t budget() const {
+    const int s = layer_.slots, g = layer_.gpus;
+    // The library's: more than best.md's S/4 + G/2 and 7S/4 + G/2, for the same time.
+    const int64_t steps[] = {5 * (s + g) / 16, (4 * s + g) / 2, (s > 128 ? 12 * s + g : 2 * s + g) / 2};
+    return std::max<int64_t>(steps[effort_], tiny() ? 80 : 0);
+  }
+
+  std::vector<int> fold_of_the_order(const Positions& p) const {
+    std::vector<int> experts;
+    for (int g = 0; g < layer_.gpus; ++g) experts.insert(experts.end(), {p.expert[g], p.expert[layer_.slots - 1 - g]});
+    return experts;
+  }
+
+  void search_chains(const Positions& dhondt) {
+    const int chains[] = {2, 3, layer_.slots > 128 ? 4 : 24}, slack[] = {100, 400, 32768};
+    lower_ = std::max(layer_.mean(), layer_.slots == layer_.experts()
+                                         ? bound(layer_, dhondt)
+                                         : dhondt.size[0] + dhondt.smallest(layer_.places() - 1));
+    for (int m = 0; m < chains[effort_]; ++m) {
+      const Positions positions(layer_, counts_of_chain(m));
+      Chain chain(layer_, m, positions, fine());
+      chain.run(budget());
+      answer_.improve(chain.best(), chain.experts());
+      if (answer_.largest <= lower_ + lower_ / slack[effort_]) return;
+    }
+  }
+
+  int64_t bound_of(const std::optional<Counts>& counts) const {
+    return counts ? bound(layer_, Positions(layer_, *counts)) : int64_t{1} << 60;
+  }
+  Counts counts_of_chain(int m) const {
+    const int64_t good = lower_ + lower_ / 400;
+    const std::optional<Counts> own =
+        m < kRules ? count_by_rule(layer_, layer_.q, kRule[m]) : count_by_noisy_rule(layer_, kRule[m % kRules], 1, m);
+    if (bound_of(own) <= good) return *own;
+    int f = 0;
+    for (int i = 1; i < kRules; ++i)
+      if (bound_of(count_by_rule(layer_, layer_.q, kRule[i])) < bound_of(count_by_rule(layer_, layer_.q, kRule[f])))
+        f = i;
+    const std::optional<Counts> least = count_by_rule(layer_, layer_.q, kRule[f]);
+    const std::optional<Counts> noisy = count_by_noisy_rule(layer_, kRule[f], 3, m);
+    if (m > 0 && noisy && bound_of(noisy) <= std::max(good, bound_of(least))) return *noisy;
+    return *least;
+  }
+
+  // best.md compares chains before pairs of one expert are parted; the library compares what it would answer.
+  void search_folds(const Counts& dhondt) {
+    const int chains[] = {1, 1, 4}, proposals[] = {3 * layer_.slots / 4, 4 * layer_.slots, 10 * layer_.slots};
+    for (int m = 0; m < chains[effort_]; ++m) {
+      Fold fold(layer_, m, dhondt);
+      fold.run(proposals[effort_]);
+      const Pairing pairing(layer_, fold.kept());
+      answer_.improve(pairing.largest, pairing.experts);
+    }
+  }
+
+  // Counts in lexicographic order, most extras for the heaviest experts first. Each expert has as many copies as a largest
+  // load below the answer so far takes.
+  void try_counts() {
+    std::vector<int> order(layer_.experts());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return layer_.q[a] > layer_.q[b]; });
+    Counts counts(layer_.experts());
+    for (int e = 0; e < layer_.experts(); ++e) counts[e] = static_cast<int>(layer_.q[e] / answer_.largest) + 1;
+    const int extras = layer_.slots - std::accumulate(counts.begin(), counts.end(), 0);
+    const int tries[] = {512, 1024, 4096};
+    tries_left_ = tries[effort_];
+    if (extras >= 0) try_extras(order, 0, extras, counts);
+  }
+  void try_extras(const std::vector<int>& order, int from, int extras, Counts& counts) {
+    if (from + 1 == layer_.experts()) {
+      counts[order[from]] += extras;
+      if (tries_left_-- > 0) try_these(counts);
+      counts[order[from]] -= extras;
+      return;
+    }
+    for (int x = extras; x >= 0 && tries_left_ > 0; --x) {
+      counts[order[from]] += x;
+      try_extras(order, from + 1, extras - x, counts);
+      counts[order[from]] -= x;
+    }
+  }
+  void try_these(const Counts& counts) {
+    if (*std::max_element(counts.begin(), counts.end()) > layer_.most) return;
+    const Positions positions(layer_, counts);
+    if (bound(layer_, positions) >= answer_.largest) return;
+    if (layer_.places() == 2) {
+      const Pairing pairing(layer_, positions);
+      return answer_.improve(pairing.largest, pairing.experts);
+    }
+    Chain chain(layer_, 0, positions, fine());
+    chain.run(budget());
+    answer_.improve(chain.best(), chain.experts());
+  }
+
+  const Layer& layer_;
+  int effort_;
+  int64_t lower_ = 0;
+  Answer answer_;
+  int tries_left_ = 0;
+};
+
+}  // namespace eplb::tests::plain

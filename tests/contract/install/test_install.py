@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 CMAKE = os.environ.get("EPLB_CMAKE", "cmake")
 CC = os.environ.get("CC", "cc")
 
-sys.path.insert(0, os.path.join(ROOT, "tests", "c"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "contract", "c"))
 from header_program import extract  # noqa: E402
 from run_program import fault  # noqa: E402
 

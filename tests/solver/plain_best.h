@@ -37,7 +37,7 @@ class Best {
   }
 
  private:
-  // Tiny problems are the library's own: there it also tries counts one by one, and a chain has 80 steps at least.
+  // Tiny problems are the library's own: there it also tries counts one by one, with the rounds that the chains have left.
   bool tiny() const { return layer_.slots <= 24; }
 
   int fine() const { return effort_ == 2 ? 17 : 16; }  // best.md: 16, slack 16384
@@ -46,7 +46,7 @@ class Best {
     const int s = layer_.slots, g = layer_.gpus;
     // The library's: more than best.md's S/4 + G/2 and 7S/4 + G/2, for the same time.
     const int64_t steps[] = {5 * (s + g) / 16, (4 * s + g) / 2, (s > 128 ? 12 * s + g : 2 * s + g) / 2};
-    return std::max<int64_t>(steps[effort_], tiny() ? 80 : 0);
+    return steps[effort_];
   }
 
   std::vector<int> fold_of_the_order(const Positions& p) const {
@@ -56,7 +56,7 @@ class Best {
   }
 
   void search_chains(const Positions& dhondt) {
-    const int chains[] = {2, 3, layer_.slots > 128 ? 4 : 24}, slack[] = {100, 400, 32768};
+    const int chains[] = {2, 3, layer_.slots > 128 ? 4 : tiny() ? 8 : 24}, slack[] = {100, 400, 32768};
     lower_ = std::max(layer_.mean(), layer_.slots == layer_.experts()
                                          ? bound(layer_, dhondt)
                                          : dhondt.size[0] + dhondt.smallest(layer_.places() - 1));
@@ -64,6 +64,7 @@ class Best {
       const Positions positions(layer_, counts_of_chain(m));
       Chain chain(layer_, m, positions, fine());
       chain.run(budget());
+      spent_ += chain.spent();
       answer_.improve(chain.best(), chain.experts());
       if (answer_.largest <= lower_ + lower_ / slack[effort_]) return;
     }
@@ -101,30 +102,41 @@ class Best {
   // Counts in lexicographic order, most extras for the heaviest experts first. Each expert has as many copies as a largest
   // load below the answer so far takes.
   void try_counts() {
+    const int quarters[] = {3, 25, 97};
+    rounds_left_ = quarters[effort_] * layer_.slots / 4 - spent_;
+    if (layer_.places() == 2) try_rules();
     std::vector<int> order(layer_.experts());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return layer_.q[a] > layer_.q[b]; });
     Counts counts(layer_.experts());
     for (int e = 0; e < layer_.experts(); ++e) counts[e] = static_cast<int>(layer_.q[e] / answer_.largest) + 1;
     const int extras = layer_.slots - std::accumulate(counts.begin(), counts.end(), 0);
-    const int tries[] = {512, 1024, 4096};
-    tries_left_ = tries[effort_];
     if (extras >= 0) try_extras(order, 0, extras, counts);
+  }
+  void try_rules() {
+    for (int rule = kRules - 1; rule > 0 && rounds_left_ > 0; --rule) {
+      rounds_left_ -= 4;
+      const std::optional<Counts> counts = count_by_rule(layer_, layer_.q, kRule[rule]);
+      if (bound_of(counts) >= answer_.largest) continue;
+      const Pairing pairing(layer_, Positions(layer_, *counts));
+      answer_.improve(pairing.largest, pairing.experts);
+    }
   }
   void try_extras(const std::vector<int>& order, int from, int extras, Counts& counts) {
     if (from + 1 == layer_.experts()) {
       counts[order[from]] += extras;
-      if (tries_left_-- > 0) try_these(counts);
+      if (rounds_left_ > 0) try_these(counts);
       counts[order[from]] -= extras;
       return;
     }
-    for (int x = extras; x >= 0 && tries_left_ > 0; --x) {
+    for (int x = extras; x >= 0 && rounds_left_ > 0; --x) {
       counts[order[from]] += x;
       try_extras(order, from + 1, extras - x, counts);
       counts[order[from]] -= x;
     }
   }
   void try_these(const Counts& counts) {
+    rounds_left_ -= 4;
     if (*std::max_element(counts.begin(), counts.end()) > layer_.most) return;
     const Positions positions(layer_, counts);
     if (bound(layer_, positions) >= answer_.largest) return;
@@ -133,7 +145,9 @@ class Best {
       return answer_.improve(pairing.largest, pairing.experts);
     }
     Chain chain(layer_, 0, positions, fine());
-    chain.run(budget());
+    rounds_left_ -= 4;
+    chain.run(std::min<int64_t>(20, rounds_left_));
+    rounds_left_ -= chain.spent();
     answer_.improve(chain.best(), chain.experts());
   }
 
@@ -141,7 +155,7 @@ class Best {
   int effort_;
   int64_t lower_ = 0;
   Answer answer_;
-  int tries_left_ = 0;
+  int64_t spent_ = 0, rounds_left_ = 0;
 };
 
 }  // namespace eplb::tests::plain

@@ -33,6 +33,7 @@ class Chain {
     go_back();
   }
 
+  int64_t spent() const { return spent_; }
   int64_t best() const { return best_; }
   std::vector<int> experts() const {  // by slot
     std::vector<int> experts(layer_.slots);

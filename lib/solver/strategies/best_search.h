@@ -12,18 +12,20 @@ EPLB_STAGE_BEGIN
 
 // Three or more slots per GPU: chains of (per_slot * S + per_gpu * G) / 16 steps, which end mean / 2^fine above the mean; a
 // chain whose load is at most LB + LB/slack ends the choice. Two: folds chains of fold_quarters * S/4 proposals. Tiny
-// problems: so many counts are tried on top.
+// problems also try counts one after the other, with what is left of work_quarters * S/4 rounds after the chains' steps: per
+// slot as many rounds as the chains of 288 slots on 32 GPUs have, so that a tiny node costs no more of its layer than others.
 struct Effort {
-  int chains, per_slot, per_gpu, slack, fine, folds, fold_quarters, tiny_counts;
+  int chains, per_slot, per_gpu, slack, fine, folds, fold_quarters, work_quarters;
 };
-inline constexpr int kFewSlots = 128;  // at most so many: the largest effort is many short chains
+inline constexpr int kFewSlots = 128;  // at most this many: the largest effort is many short chains
 EPLB_FN Effort effort_of(int effort, int slots) {
-  if (effort == 0) return {2, 5, 5, 100, 16, 1, 3, 512};
-  if (effort == 1) return {3, 32, 8, 400, 16, 1, 16, 1024};
-  return slots <= kFewSlots ? Effort{24, 16, 8, 32768, 17, 4, 40, 4096} : Effort{4, 96, 8, 32768, 17, 4, 40, 0};
+  if (effort == 0) return {2, 5, 5, 100, 16, 1, 3, 3};
+  if (effort == 1) return {3, 32, 8, 400, 16, 1, 16, 25};
+  if (slots <= kTiny) return {8, 16, 8, 32768, 17, 4, 40, 97};
+  return slots <= kFewSlots ? Effort{24, 16, 8, 32768, 17, 4, 40, 0} : Effort{4, 96, 8, 32768, 17, 4, 40, 0};
 }
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {
-  return more((effort.per_slot * slots + effort.per_gpu * gpus) / 16, slots <= kTiny ? 4 * kPatience : 0);
+  return (effort.per_slot * slots + effort.per_gpu * gpus) / 16;
 }
 
 struct BestRoom {
@@ -57,6 +59,7 @@ struct CountChoice {
   int64_t lower;      // what no placement is below, or nearly
   int fallback = -1;  // the rule whose counts have the least bound, once it is known
   int64_t fallback_bound = 0;
+  int64_t spent = 0;  // rounds, by the chains
 };
 
 // Sets counts and positions by a rule, made noisy unless depth is 0; returns the bound of the counts, or -1 if the rule fails.
@@ -135,6 +138,7 @@ EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, Coun
     level(team, search.now, room.levelling);
     begin(team, search, chance, choice.mean, choice.most, bound, effort.fine);
     run(team, search, steps_of(effort, p.slots, p.gpus));
+    choice.spent += search.spent;
     if (search.best < best) {
       best = search.best;
       write_answer(team, search.now, out);
@@ -173,14 +177,27 @@ EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int m
   return best;
 }
 
-// Tries counts one after the other where the problem is tiny; `best` is the largest load so far. Returns the least.
+// What counts cost that are tried: to look at some, and as much again to start a search from them, takes as long as 4 rounds
+// of a chain; most of them end after few steps.
+inline constexpr int kCountRounds = 4, kCountSteps = 20;
+
+// Tries counts where the problem is tiny: with two slots per GPU those of the other rules, the last first, and then all that
+// may lead below `best`, the largest load so far, one after the other. Returns the least.
 template <class Team>
 EPLB_FN int try_counts(Team& team, BestRoom& room, const Effort& effort, const CountChoice& choice,
                        const Chance& chance, int best, View<int> out) {
   Search& search = room.search;
   const Positions& p = search.now.p;
-  bool any = first_counts(team, room.counts, p, best);
-  for (int i = 0; i < effort.tiny_counts && any; ++i, any = next_counts(team, room.counts, p.experts)) {
+  int64_t left = int64_t{effort.work_quarters} * p.slots / 4 - choice.spent;
+  for (int rule = kRules - 1; p.places == 2 && rule > 0 && left > 0; --rule) {
+    left -= kCountRounds;
+    const int bound = try_rule(team, room, choice, rule, 0, chance);
+    if (bound >= 0 && bound < best) best = write_pairs(team, p.size, p.expert, room.partner, p, best, out);
+  }
+  if (left <= 0) return best;
+  for (bool any = first_counts(team, room.counts, p, best); any && left > 0;
+       any = next_counts(team, room.counts, p.experts)) {
+    left -= kCountRounds;
     if (!take_counts(team, room.counts, p, choice.most)) continue;
     set_positions(team, p);
     const int bound = counts_bound(team, p);
@@ -189,9 +206,11 @@ EPLB_FN int try_counts(Team& team, BestRoom& room, const Effort& effort, const C
       best = write_pairs(team, p.size, p.expert, room.partner, p, best, out);
       continue;
     }
+    left -= kCountRounds;
     start<Integer>(team, search.now, room.packing);
     begin(team, search, chance, choice.mean, choice.most, bound, effort.fine);
-    run(team, search, steps_of(effort, p.slots, p.gpus));
+    run(team, search, left < kCountSteps ? left : kCountSteps);
+    left -= search.spent;
     if (search.best >= best) continue;
     best = search.best;
     write_answer(team, search.now, out);

@@ -68,7 +68,8 @@
  * to the lowest index.
  *
  * YOUR PROCESS stays as it was: no signal handlers, no output, no locale, no floating-point mode, no environment variables;
- * threads that a solve starts end with it and have all signals blocked. No exception leaves. Nothing aborts.
+ * threads that a solve starts end with it and have all signals blocked. No exception leaves. Nothing aborts. No function
+ * is a cancellation point: a thread that is cancelled (deferred, as is the default) finishes its call first.
  */
 #ifndef EPLB_H
 #define EPLB_H

@@ -42,6 +42,7 @@ eplb_status eplb_context_create(eplb_context** context, const eplb_context_optio
 }
 
 void eplb_context_destroy(eplb_context* context) {
+  const eplb::api::NoCancellation whole;
   if (context != nullptr && context->process != getpid()) context->backend->abandon();
   delete context;
 }

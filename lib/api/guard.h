@@ -1,4 +1,5 @@
-// The border: nothing that happens inside leaves as an exception, and the caller's floating-point mode is put back.
+// The border: nothing that happens inside leaves as an exception, the caller's floating-point mode is put back, and the
+// calling thread is not cancelled on the way.
 #pragma once
 
 #include <cstdio>
@@ -6,6 +7,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "api/cancellation.h"
 #include "api/float_mode.h"
 #include "core/error.h"
 
@@ -22,6 +24,7 @@ inline eplb_status answer(eplb_error* err, eplb_status status, const char* text)
 
 // Runs a body; its exceptions become a status and a text.
 template <class Body> eplb_status guard(eplb_error* err, Body&& body) noexcept {
+  const NoCancellation whole;
   try {
     const DefaultFloatMode mode;
     body();

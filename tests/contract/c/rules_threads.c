@@ -93,6 +93,47 @@ static void one_context_two_threads(void) {
   input_free(&shared.in);
 }
 
+/* ---- A thread that is cancelled inside a call, while threads of the library work for it. */
+
+static struct {
+  input in;
+  eplb_context *context;
+  int solves;
+} cancelled;
+
+static void *solve_until_cancelled(void *unused) {
+  for (;;) {
+    CALL(solve)(cancelled.context, &cancelled.in.problem, NULL, NULL);
+    __atomic_add_fetch(&cancelled.solves, 1, __ATOMIC_SEQ_CST);
+    pthread_testcancel();
+  }
+  return unused;
+}
+
+static void cancel_a_solve(void) {
+  pthread_t solver;
+  void *answer = NULL;
+  memset(&cancelled, 0, sizeof cancelled);
+  cancelled.in = input_make(EPLB_FLOAT32, 60, 128, 160, 16, 89);
+  cancelled.context = context_make(4);
+  if (cancelled.context != NULL && input_upload(cancelled.context, &cancelled.in) &&
+      CHECK(pthread_create(&solver, NULL, solve_until_cancelled, NULL) == 0)) {
+    while (__atomic_load_n(&cancelled.solves, __ATOMIC_SEQ_CST) < 2) sched_yield();
+    CHECK(pthread_cancel(solver) == 0);
+    CHECK(pthread_join(solver, &answer) == 0);
+    CHECK(answer == PTHREAD_CANCELED);
+    if (input_upload_and_solve(cancelled.context, &cancelled.in))
+      invariants_hold(cancelled.context, &cancelled.in, NULL);
+  }
+  CALL(context_destroy)(cancelled.context);
+  input_free(&cancelled.in);
+}
+
+static void a_solving_thread_is_cancelled(void) {
+  int round;
+  for (round = 0; round < 5; round++) cancel_a_solve();
+}
+
 /* ---- Many threads, a context each. */
 
 enum { WORKERS = 4, ROUNDS = 30 };
@@ -221,6 +262,7 @@ static void information_is_free_for_all(void) {
 
 void rules_threads(void) {
   RUN(one_context_two_threads);
+  RUN(a_solving_thread_is_cancelled);
   RUN(contexts_are_independent);
   RUN(a_context_may_move_between_threads);
   RUN(information_is_free_for_all);

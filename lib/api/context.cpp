@@ -7,18 +7,19 @@
 namespace {
 
 using eplb::fail;
+using eplb::Session;
 using eplb::api::guard;
-using eplb::api::with_backend;
+using eplb::api::with_session;
 
-std::unique_ptr<eplb::Backend> make_backend(const eplb_context_options& options) {
+std::unique_ptr<eplb::Machine> make_machine(const eplb_context_options& options) {
   if (options.num_threads < 1)
     fail(EPLB_INVALID_ARGUMENT, "num_threads is %lld, must be at least 1", static_cast<long long>(options.num_threads));
-  if (options.device_kind == EPLB_DEVICE_CUDA) return eplb::cuda::make_backend(options.device_index);
+  if (options.device_kind == EPLB_DEVICE_CUDA) return eplb::cuda::make_machine(options.device_index);
   if (options.device_kind != EPLB_DEVICE_CPU)
     fail(EPLB_INVALID_ARGUMENT, "device_kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", options.device_kind);
   if (options.device_index != 0)
     fail(EPLB_NO_DEVICE, "device_index is %d, there is one CPU device, 0", options.device_index);
-  return eplb::cpu::make_backend(options.num_threads);
+  return eplb::cpu::make_machine(options.num_threads);
 }
 
 }  // namespace
@@ -33,31 +34,27 @@ eplb_status eplb_context_options_init(eplb_context_options* options, int64_t str
 eplb_status eplb_context_create(eplb_context** context, const eplb_context_options* options, eplb_error* err) {
   return guard(err, [&] {
     if (context == nullptr) fail(EPLB_INVALID_ARGUMENT, "context is NULL");
-    auto made = std::make_unique<eplb_context>();
-    made->backend = make_backend(options ? eplb::api::read_struct(options, eplb::api::kContextOptionsSize, "options",
-                                                                  eplb::api::kContextDefaults)
-                                         : eplb::api::kContextDefaults);
-    *context = made.release();
+    *context = new eplb_context(make_machine(options ? eplb::api::read_struct(options, eplb::api::kContextOptionsSize,
+                                                                              "options", eplb::api::kContextDefaults)
+                                                     : eplb::api::kContextDefaults));
   });
 }
 
 void eplb_context_destroy(eplb_context* context) {
   const eplb::api::NoCancellation whole;
-  if (context != nullptr && context->process != getpid()) context->backend->abandon();
+  if (context != nullptr && context->process != getpid()) context->session.abandon();
   delete context;
 }
 
 eplb_status eplb_context_synchronize(eplb_context* context, eplb_error* err) {
-  return with_backend(context, err, [](eplb::Backend& backend) { backend.synchronize(); });
+  return with_session(context, err, [](Session& session) { session.synchronize(); });
 }
 
 eplb_status eplb_context_reserve(eplb_context* context, eplb_dtype dtype, int64_t num_windows, int64_t num_layers,
                                  int64_t num_experts, const eplb_problem* problem, const eplb_solve_options* options,
                                  eplb_error* err) {
-  return with_backend(context, err, [&](eplb::Backend& backend) {
-    eplb::check_shape(dtype, num_windows, num_layers, num_experts);
-    const eplb::Problem checked = eplb::check_problem(eplb::api::read_problem(problem), num_experts);
-    backend.reserve(dtype, num_windows, num_layers, checked,
-                    eplb::check_options(eplb::api::read_options(options), checked));
+  return with_session(context, err, [&](Session& session) {
+    session.reserve(dtype, num_windows, num_layers, num_experts, eplb::api::read_problem(problem),
+                    eplb::api::read_options(options));
   });
 }

@@ -7,10 +7,11 @@
 #include <memory>
 
 #include "api/guard.h"
-#include "machines/machine.h"
+#include "session/session.h"
 
 struct eplb_context {
-  std::unique_ptr<eplb::Backend> backend;
+  eplb::Session session;
+  explicit eplb_context(std::unique_ptr<eplb::Machine> machine) : session(std::move(machine)) {}
   pid_t process = getpid();
   std::atomic<bool> busy{false};
 };
@@ -32,14 +33,14 @@ class Occupied {
   std::atomic<bool>& busy_;
 };
 
-template <class Body> eplb_status with_backend(eplb_context* context, eplb_error* err, Body&& body) noexcept {
+template <class Body> eplb_status with_session(eplb_context* context, eplb_error* err, Body&& body) noexcept {
   return guard(err, [&] {
     if (context == nullptr) fail(EPLB_INVALID_ARGUMENT, "context is NULL");
     if (context->process != getpid())
       fail(EPLB_INVALID_STATE, "the context was created before fork by process %lld: create one in this process",
            static_cast<long long>(context->process));
     const Occupied occupied(context->busy);
-    body(*context->backend);
+    body(context->session);
   });
 }
 

@@ -9,7 +9,7 @@ namespace {
 using eplb::fail;
 using eplb::api::guard;
 
-eplb::BackendFacts facts_of(eplb_device_kind kind) {
+eplb::MachineFacts facts_of(eplb_device_kind kind) {
   if (kind == EPLB_DEVICE_CPU) return eplb::cpu::facts();
   if (kind == EPLB_DEVICE_CUDA) return eplb::cuda::facts();
   fail(EPLB_INVALID_ARGUMENT, "kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", kind);
@@ -56,7 +56,7 @@ eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char
                               eplb_error* err) {
   return guard(err, [&] {
     if (backend) eplb::api::read_struct(backend, eplb::api::kBackendSize, "backend", eplb_backend{});
-    const eplb::BackendFacts facts = facts_of(kind);
+    const eplb::MachineFacts facts = facts_of(kind);
     if (text || text_length != 0) copy_text(facts.sentence, "text", text, "text_length", text_length);
     if (backend)
       eplb::api::write_struct(backend, eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
@@ -67,7 +67,7 @@ eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char
 eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error* err) {
   return guard(err, [&] {
     if (count == nullptr) fail(EPLB_INVALID_ARGUMENT, "count is NULL");
-    const eplb::BackendFacts facts = facts_of(kind);
+    const eplb::MachineFacts facts = facts_of(kind);
     if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
       fail(facts.status, "%s", facts.sentence.c_str());
     *count = facts.devices;
@@ -76,7 +76,7 @@ eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error*
 
 eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, int64_t length, eplb_error* err) {
   return guard(err, [&] {
-    const eplb::BackendFacts facts = facts_of(kind);
+    const eplb::MachineFacts facts = facts_of(kind);
     if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
       fail(facts.status, "%s", facts.sentence.c_str());
     if (index < 0 || index >= facts.devices)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/strategy.h"
 
 namespace eplb {
 namespace {
@@ -16,6 +17,13 @@ void check_least(const char* name, int64_t value, int64_t least) {
 void check_most(const char* name, int64_t value, int64_t most, const char* why) {
   if (value > most)
     fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most), why);
+}
+
+// Constants from 0 to `last` are known. Above them may be what a later version has; below is nothing.
+void check_constant(const char* name, int32_t value, int32_t last) {
+  if (value > last)
+    fail(EPLB_UNAVAILABLE, "%s is %d, but this version knows 0 to %d: a later one may know it", name, value, last);
+  if (value < 0) fail(EPLB_INVALID_ARGUMENT, "%s is %d, must be from 0 to %d", name, value, last);
 }
 
 // Names the nearest multiples below and above that are at least `least`.
@@ -37,12 +45,9 @@ eplb_policy resolve_policy(const eplb_problem& p, int64_t groups, eplb_policy_re
   switch (p.policy) {
     case EPLB_POLICY_HIERARCHICAL:
     case EPLB_POLICY_GLOBAL: *reason = EPLB_POLICY_REASON_ASKED; return p.policy;
-    case EPLB_POLICY_AUTO:
+    default:
       *reason = groups % p.num_nodes == 0 ? EPLB_POLICY_REASON_GROUPS_DIVIDE : EPLB_POLICY_REASON_GROUPS_DO_NOT;
       return groups % p.num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-    default:
-      fail(EPLB_INVALID_ARGUMENT,
-           "policy is %d, must be EPLB_POLICY_AUTO, EPLB_POLICY_HIERARCHICAL or EPLB_POLICY_GLOBAL", p.policy);
   }
 }
 
@@ -55,6 +60,7 @@ Problem check_problem(const eplb_problem& p, int64_t experts) {
   check_least("num_groups", p.num_groups, 0);
   check_most("num_slots", p.num_slots, kMaxSlots, "2^18, the range of exact 32-bit arithmetic");
   check_most("num_gpus", p.num_gpus, kMaxSlots, "2^18, the range of exact 32-bit arithmetic");
+  check_constant("policy", p.policy, EPLB_POLICY_GLOBAL);
   const int64_t groups = std::max<int64_t>(p.num_groups, 1);
   eplb_policy_reason reason;
   const eplb_policy policy = resolve_policy(p, groups, &reason);
@@ -68,30 +74,21 @@ Problem check_problem(const eplb_problem& p, int64_t experts) {
   if (p.num_slots < experts)
     fail(EPLB_INVALID_ARGUMENT, "num_slots is %lld, must be at least num_experts = %lld (%lld)", ll(p.num_slots),
          ll(experts), ll((experts + p.num_gpus - 1) / p.num_gpus * p.num_gpus));
-  if (p.bound_kind != EPLB_BOUND_SIMPLE && p.bound_kind != EPLB_BOUND_THRESHOLD)
-    fail(EPLB_INVALID_ARGUMENT, "bound_kind is %d, must be EPLB_BOUND_SIMPLE or EPLB_BOUND_THRESHOLD", p.bound_kind);
+  check_constant("bound_kind", p.bound_kind, EPLB_BOUND_NODE);
+  if (p.bound_kind == EPLB_BOUND_NODE)
+    fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
   return {experts, p.num_slots, p.num_gpus,  hierarchical ? p.num_nodes : 1, hierarchical ? groups : 1,
           policy,  reason,      p.bound_kind};
 }
 
-const char* strategy_name(eplb_strategy strategy) {
-  static constexpr const char* kNames[] = {"greedy",         "lpt_swap",    "l2_swap", "random_restarts",
-                                           "noise_spectrum", "hybrid_init", "best"};
-  return strategy >= 0 && strategy <= EPLB_STRATEGY_BEST ? kNames[strategy] : "unknown";
-}
-
 int64_t most_replicas(const Problem& problem, const Options& options) {
-  const bool capped = options.max_replicas > 0 && options.strategy != EPLB_STRATEGY_GREEDY;
+  const bool capped = options.max_replicas > 0 && traits_of(options.strategy).knows_caps;
   return capped ? std::min(options.max_replicas, problem.slots) : problem.slots;
 }
 
 Options check_options(const eplb_solve_options& o, const Problem& problem) {
-  if (o.strategy < EPLB_STRATEGY_GREEDY || o.strategy > EPLB_STRATEGY_BEST)
-    fail(EPLB_INVALID_ARGUMENT, "strategy is %d, must be an EPLB_STRATEGY_ constant (%d to %d)", o.strategy,
-         EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_BEST);
-  if (o.effort < EPLB_EFFORT_FAST || o.effort > EPLB_EFFORT_MAX)
-    fail(EPLB_INVALID_ARGUMENT, "effort is %d, must be EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL or EPLB_EFFORT_MAX",
-         o.effort);
+  check_constant("strategy", o.strategy, EPLB_STRATEGY_BEST);
+  check_constant("effort", o.effort, EPLB_EFFORT_MAX);
   check_least("max_replicas", o.max_replicas, 0);
   check_most("max_replicas", o.max_replicas, kMaxSlots, "2^18, the most slots there can be");
   // Nodes have equal shares of slots and experts, so one test serves both policies. GREEDY takes no cap: it is the published

@@ -29,7 +29,15 @@ struct Options {
   bool operator==(const Options&) const = default;
 };
 
-// Throws InvalidArgument naming the argument, both numbers and the nearest legal values; Unavailable for what comes later.
+// A solve of a whole model, checked: all that a machine is given but the weights.
+struct Request {
+  Problem problem{};
+  Options options{};
+  int64_t layers = 0;
+};
+
+// Throw InvalidArgument naming the argument, both numbers and the nearest legal values; Unavailable for a constant above those
+// that this version knows.
 Problem check_problem(const eplb_problem& problem, int64_t experts);
 Options check_options(const eplb_solve_options& options, const Problem& problem);
 
@@ -43,7 +51,5 @@ template <class Sizes> Sizes layer_sizes(const Problem& p, const Options& option
           whole(p.nodes),   whole(p.groups), whole(most_replicas(p, options)),
           options.seed};
 }
-
-const char* strategy_name(eplb_strategy strategy);
 
 }  // namespace eplb

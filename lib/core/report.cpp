@@ -47,45 +47,32 @@ int64_t LayerScorer::unavoidable() const {
   return problem_.slots - distinct;
 }
 
-void fill_report(const Weights& weights, const Problem& problem, const int32_t* placement, eplb_report& report,
-                 const LayerOutputs& outputs) {
+void evaluate_serially(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                       Evaluation& evaluation) {
   LayerScorer scorer(problem);
-  LayerBounds bounds(problem);
   DuplicateCounter counter(problem);
-  double imbalance = 0, gap = 0, bound_sum = 0;
-  bool nodes_proven = problem.nodes > 1;
-  report.imbalance_worst = report.gap_worst = 0;
-  report.duplicates = report.duplicates_unavoidable = 0;
   for (int64_t l = 0; l < weights.layers; ++l) {
     const int32_t* row = placement + l * problem.slots;
+    LayerFigures& figures = evaluation.layers[l];
     const LayerScore score = scorer.score(weights, l, row);
-    const auto [bound, proven] = bounds.of(weights, l);
-    nodes_proven &= proven;
-    const int64_t duplicates = counter.count(row);
-    const double layer_gap = bound > 0 ? score.largest / bound - 1 : 0;
-    imbalance += score.imbalance;
-    bound_sum += score.mean > 0 ? bound / score.mean : 1;
-    gap += layer_gap;
-    if (score.imbalance > report.imbalance_worst) {
-      report.imbalance_worst = score.imbalance;
-      report.worst_layer = l;
+    if (parts.loads) {
+      figures.mean_load = score.mean;
+      figures.largest_load = score.largest;
+      figures.imbalance = score.imbalance;
+      std::copy(scorer.loads().begin(), scorer.loads().end(), evaluation.gpu_load.begin() + l * problem.gpus);
     }
-    report.gap_worst = std::max(report.gap_worst, layer_gap);
-    report.duplicates += duplicates;
-    report.duplicates_unavoidable += scorer.unavoidable();
-    if (outputs.imbalance) outputs.imbalance[l] = score.imbalance;
-    if (outputs.bound) outputs.bound[l] = bound;
-    if (outputs.duplicates) outputs.duplicates[l] = duplicates;
+    if (parts.duplicates) {
+      figures.duplicates = counter.count(row);
+      figures.unavoidable_duplicates = scorer.unavoidable();
+    }
   }
-  const double layers = static_cast<double>(weights.layers);
-  report.imbalance_mean = imbalance / layers;
-  report.bound_mean = bound_sum / layers;
-  report.gap_mean = gap / layers;
-  report.policy = problem.policy;
-  report.policy_reason = problem.reason;
-  report.bound_kind = nodes_proven                        ? EPLB_BOUND_NODE
-                      : problem.slots == 2 * problem.gpus ? problem.bound_kind
-                                                          : EPLB_BOUND_SIMPLE;
+  if (!parts.bounds) return;
+  LayerBounds bounds(problem);
+  for (int64_t l = 0; l < weights.layers; ++l) {
+    const auto [bound, proven] = bounds.of(weights, l);
+    evaluation.layers[l].bound = bound;
+    evaluation.layers[l].nodes_proven = proven;
+  }
 }
 
 }  // namespace eplb

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/plan.h"
+#include "core/evaluation.h"
 #include "core/problem.h"
 #include "core/weights.h"
 
@@ -41,14 +41,8 @@ class LayerScorer {
   std::vector<int32_t> count_;
 };
 
-// Where per-layer figures go; each may be null.
-struct LayerOutputs {
-  double *imbalance = nullptr, *bound = nullptr;
-  int64_t* duplicates = nullptr;
-};
-
-// Fills the figures of `report` that follow from a placement [L,S]. The others are the caller's.
-void fill_report(const Weights& weights, const Problem& problem, const int32_t* placement, eplb_report& report,
-                 const LayerOutputs& outputs = {});
+// Works out parts of an evaluation, layer after layer.
+void evaluate_serially(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                       Evaluation& evaluation);
 
 }  // namespace eplb

@@ -4,21 +4,13 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/fault.h"
 
 namespace eplb {
 namespace {
 
-template <class T>
-[[noreturn]] void refuse(const WeightSource& source, int64_t window, int64_t layer, int64_t expert, T value) {
-  char where[96];
-  const long long t = window, l = layer, e = expert;
-  if (source.windows == 1) {
-    std::snprintf(where, sizeof where, "weights[layer %lld, expert %lld]", l, e);
-  } else {
-    std::snprintf(where, sizeof where, "weights[window %lld, layer %lld, expert %lld]", t, l, e);
-  }
-  const bool is_nan = value != value, is_negative = value < 0;
-  fail(EPLB_INVALID_WEIGHT, "%s is %s", where, is_nan ? "NaN" : is_negative ? "negative" : "infinite");
+template <class T> Fault fault_of(T value) {
+  return value != value ? Fault::kNaN : value < 0 ? Fault::kNegative : Fault::kInfinite;
 }
 
 template <class T> bool good(T value) { return value >= T(0) && value <= std::numeric_limits<T>::max(); }
@@ -30,7 +22,7 @@ template <class T> [[noreturn]] void find_bad(const WeightSource& source) {
     for (int64_t e = 0; e < source.experts; ++e)
       for (int64_t t = 0; t < source.windows; ++t) {
         const T value = data[(t * source.layers + l) * source.experts + e];
-        if (!good(value)) refuse(source, t, l, e, value);
+        if (!good(value)) fail_with(fault_of(value), {l, e, source.windows == 1 ? -1 : t});
       }
   fail(EPLB_INTERNAL_ERROR, "a bad weight was seen and not found again: were the weights changed during the upload?");
 }
@@ -58,13 +50,10 @@ template <class T> void sum_real(const WeightSource& source, Weights& weights) {
     double total = 0;
     for (int64_t e = 0; e < source.experts; ++e) {
       const double x = sum[l * source.experts + e];
-      if (!std::isfinite(x))
-        fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] sum over windows to more than a float64 holds",
-             static_cast<long long>(l), static_cast<long long>(e));
+      if (!std::isfinite(x)) fail_with(Fault::kWindowSumReal, {l, e});
       total += x;
     }
-    if (!std::isfinite(total))
-      fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than a float64 holds", static_cast<long long>(l));
+    if (!std::isfinite(total)) fail_with(Fault::kLayerSum, {l, -1});
   }
 }
 
@@ -79,8 +68,7 @@ template <class T> void sum_whole(const WeightSource& source, Weights& weights) 
       if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) && i < overflow_at)
         overflow_at = i;
   if (overflow_at < n)
-    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] sum over windows to more than 2^63 - 1",
-         static_cast<long long>(overflow_at / source.experts), static_cast<long long>(overflow_at % source.experts));
+    fail_with(Fault::kWindowSumInteger, {overflow_at / source.experts, overflow_at % source.experts});
   weights.fits_float32 = true;  // 2^63 and a few thousand of them are far below 3e38
 }
 

@@ -1,61 +1,88 @@
-// The seam between the C API and the machines.
+// The seam: what a session asks of the machine that does its work. Everything that crosses it was checked before.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "core/evaluation.h"
+#include "core/maps.h"
 #include "core/plan.h"
-#include "core/problem.h"
-#include "core/report.h"
 #include "core/weights.h"
 #include "eplb.h"
 
 namespace eplb {
 
-struct BackendFacts {
+struct MachineFacts {
   bool built = false;
   eplb_status status = EPLB_NOT_BUILT;  // EPLB_OK: can be used
   int devices = 0, driver_version = 0, driver_needed = 0, runtime_version = 0;
   std::string sentence;  // why it can or cannot be used
 };
 
-// Everything a context can do, on one device. Calls come one at a time. A call that throws leaves weights and plan as they
-// were. The ..._device functions have the order of `stream`.
-class Backend {
- public:
-  virtual ~Backend() = default;
+class StreamMachine;
 
-  virtual void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem,
-                       const Options& options) = 0;
-  virtual void upload(const WeightSource& source) = 0;
-  virtual void solve(const eplb_problem& problem, const eplb_solve_options& options) = 0;
-  virtual MapShape shape(eplb_map map) const = 0;
-  virtual void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) = 0;
-  virtual void report(eplb_report& report) = 0;
-  virtual void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
-                        eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) = 0;
-  virtual void synchronize() = 0;
+// Calls come one at a time, on values in host memory, and return finished.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+
+  // Takes memory such that requests up to this one, with weights of this type, allocate nothing. A call that throws changes
+  // nothing.
+  virtual void reserve(const Request& request, bool integer) = 0;
+
+  // Fills the maps of a plan whose request is set. `resident`: these weights lie in the machine's own memory. Returns whether
+  // weights and plan do now.
+  virtual bool solve(const Weights& weights, bool resident, Plan& plan) = 0;
+
+  // Works out parts of an evaluation of a placement [L,S]; `evaluation` has the size, the parts become known.
+  virtual void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                        Evaluation& evaluation) = 0;
+
+  virtual int64_t bytes() const = 0;
+
+  // This machine, if it also works in the order of streams.
+  virtual StreamMachine* on_streams() { return nullptr; }
+};
+
+// A machine with memory of its own, of which a part is reserved for calls that come on streams: those neither wait nor
+// allocate, and what they leave there is brought to the host when a host call needs it.
+class StreamMachine : public Machine {
+ public:
+  StreamMachine* on_streams() override { return this; }
+
+  // In the order of `stream`. They throw InvalidState beyond what was reserved.
+  virtual void upload(const WeightSource& source, void* stream) = 0;
+  virtual void solve(const Request& request, bool integer, void* stream) = 0;
+  virtual void fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
+                     void* stream) = 0;
+
+  virtual void wait() = 0;              // until all that was asked on streams is done
+  virtual bool replays() const = 0;     // was work captured, so that it may be repeated without a call?
+  virtual void throw_fault() = 0;       // what only the data could show, once
+  virtual double microseconds() = 0;    // of the last solve on a stream; 0 if it was captured
+
+  // Host weights into reserved memory, if they fit: false if not. `prepare_send` does all that may fail for want of memory.
+  virtual bool prepare_send(int64_t layers, int64_t experts) = 0;
+  virtual void send(const Weights& weights) = 0;
+  virtual void bring(Weights& weights) = 0;  // of the size and type that they have
+  virtual void bring(Plan& plan) = 0;        // of the request that it has; not checked
 
   // In a process forked from the context's: forgets the device without a call to it.
-  virtual void abandon() {}
-
-  virtual void upload_device(const WeightSource& source, void* stream) = 0;
-  virtual void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream) = 0;
-  virtual void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) = 0;
+  virtual void abandon() = 0;
 };
 
 namespace cpu {
-BackendFacts facts();
+MachineFacts facts();
 std::string device_name();
-std::unique_ptr<Backend> make_backend(int64_t num_threads);
+std::unique_ptr<Machine> make_machine(int64_t num_threads);
 }  // namespace cpu
 
-// Either backend/cuda or backend/no_cuda defines these.
+// Either machines/cuda or machines/no_cuda defines these.
 namespace cuda {
-BackendFacts facts();
+MachineFacts facts();
 std::string device_name(int index);
-std::unique_ptr<Backend> make_backend(int index);
+std::unique_ptr<Machine> make_machine(int index);
 }  // namespace cuda
 
 }  // namespace eplb

@@ -1,10 +1,11 @@
-#include "core/report.h"
+#include "core/evaluation.h"
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "core/placement.h"
-#include "core/plan.h"
+#include "machines/cpu/cpu_machine.h"
+#include "core/maps.h"
 
 namespace eplb::tests {
 namespace {
@@ -27,23 +28,34 @@ Weights weights_of(std::vector<double> values, int64_t layers) {
   return weights;
 }
 
+struct Evaluated {
+  Evaluation figures;
+  eplb_report report{};
+};
+
+Evaluated evaluate(const Weights& weights, const Problem& problem, const int32_t* placement) {
+  Evaluated evaluated;
+  evaluated.figures.resize(weights.layers, problem.gpus);
+  cpu::CpuMachine(1).evaluate(weights, problem, placement, {true, true, true}, evaluated.figures);
+  fill_report(evaluated.figures, problem, evaluated.report);
+  return evaluated;
+}
+
 TEST(Report, FiguresByHand) {
   const Problem problem = problem_of(3, 4, 2);
   const Weights weights = weights_of({6, 2, 4, 0, 0, 0}, 2);
   const int32_t placement[] = {0, 1, 0, 2, 0, 0, 1, 2};  // loads 5 and 7; a layer of zeros with a duplicate
-  eplb_report report{};
-  double imbalance[2], bound[2];
-  int64_t duplicates[2];
-  fill_report(weights, problem, placement, report, {imbalance, bound, duplicates});
-  EXPECT_DOUBLE_EQ(imbalance[0], 7.0 / 6.0);
-  EXPECT_DOUBLE_EQ(imbalance[1], 1.0);
+  const auto [figures, report] = evaluate(weights, problem, placement);
+  EXPECT_DOUBLE_EQ(figures.layers[0].imbalance, 7.0 / 6.0);
+  EXPECT_DOUBLE_EQ(figures.layers[1].imbalance, 1.0);
   EXPECT_DOUBLE_EQ(report.imbalance_mean, (7.0 / 6.0 + 1) / 2);
   EXPECT_DOUBLE_EQ(report.imbalance_worst, 7.0 / 6.0);
   EXPECT_EQ(report.worst_layer, 0);
-  EXPECT_NEAR(bound[0], 6, 1e-9);
+  EXPECT_NEAR(figures.layers[0].bound, 6, 1e-9);
   EXPECT_NEAR(report.gap_worst, 7.0 / 6.0 - 1, 1e-9);
-  EXPECT_EQ(duplicates[0], 0);
-  EXPECT_EQ(duplicates[1], 1);
+  EXPECT_EQ(figures.layers[0].duplicates, 0);
+  EXPECT_EQ(figures.layers[1].duplicates, 1);
+  EXPECT_EQ(figures.gpu_load, (std::vector<double>{5, 7, 0, 0}));
   EXPECT_EQ(report.duplicates, 1);
   EXPECT_EQ(report.duplicates_unavoidable, 0);
 }
@@ -52,17 +64,14 @@ TEST(Report, FiguresByHand) {
 // end.
 TEST(Report, DenormalWeights) {
   const double least = 0x1p-1074;
-  eplb_report report{};
   const int32_t both[] = {0, 0}, each[] = {0, 1, 2, 3};
-  fill_report(weights_of({least}, 1), problem_of(1, 2, 2), both, report);
-  EXPECT_EQ(report.gap_mean, 0);
-  fill_report(weights_of({least, 0, 0, 0}, 1), problem_of(4, 4, 4), each, report);
-  EXPECT_DOUBLE_EQ(report.imbalance_mean, 4);
+  EXPECT_EQ(evaluate(weights_of({least}, 1), problem_of(1, 2, 2), both).report.gap_mean, 0);
+  EXPECT_DOUBLE_EQ(evaluate(weights_of({least, 0, 0, 0}, 1), problem_of(4, 4, 4), each).report.imbalance_mean, 4);
   for (const int64_t nodes : {1, 2})
     for (const double unit : {1.0, 10.0, 1e6}) {
-      double bound;
       const Weights weights = weights_of({unit * least, unit * least, 2 * unit * least, 0}, 1);
-      fill_report(weights, problem_of(4, 4, 2, nodes, nodes), each, report, {nullptr, &bound, nullptr});
+      const auto [figures, report] = evaluate(weights, problem_of(4, 4, 2, nodes, nodes), each);
+      const double bound = figures.layers[0].bound;
       EXPECT_EQ(report.imbalance_mean, 1);
       EXPECT_LE(bound, 2 * unit * least);
       EXPECT_GE(bound, 2 * unit * least - 4 * least - 1e-9 * unit * least);
@@ -73,8 +82,7 @@ TEST(Report, DenormalWeights) {
 TEST(Report, DuplicatesThatCannotBeAvoided) {
   const Problem problem = problem_of(2, 8, 2);  // four slots per GPU, two experts: two duplicates each
   const int32_t placement[] = {0, 0, 0, 1, 0, 0, 1, 1};
-  eplb_report report{};
-  fill_report(weights_of({5, 3}, 1), problem, placement, report);
+  const eplb_report report = evaluate(weights_of({5, 3}, 1), problem, placement).report;
   EXPECT_EQ(report.duplicates, 4);
   EXPECT_EQ(report.duplicates_unavoidable, 4);
 }
@@ -101,13 +109,13 @@ TEST(Placement, NamesTheRuleThatBreaks) {
 }
 
 TEST(MapShape, NeverDependsOnData) {
-  const Problem problem = problem_of(256, 288, 32);
-  const Options free{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 0},
-      capped{EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 4};
-  EXPECT_EQ(map_shape(EPLB_MAP_LOGICAL_TO_PHYSICAL, 58, problem, free).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
-  EXPECT_EQ(map_shape(EPLB_MAP_LOGICAL_TO_PHYSICAL, 58, problem, capped).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
-  EXPECT_EQ(map_shape(EPLB_MAP_GPU_LOAD, 58, problem, free).elements(), 58 * 32);
-  EXPECT_THROW(map_shape(99, 58, problem, free), Error);
+  Request request{problem_of(256, 288, 32), {EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 0}, 58};
+  const MapEntry& slots_of = map_entry(EPLB_MAP_LOGICAL_TO_PHYSICAL);
+  EXPECT_EQ(slots_of.shape(request).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
+  request.options.max_replicas = 4;
+  EXPECT_EQ(slots_of.shape(request).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
+  EXPECT_EQ(map_entry(EPLB_MAP_GPU_LOAD).shape(request).elements(), 58 * 32);
+  EXPECT_THROW(map_entry(99), Error);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/report.h"
+#include "core/strategy.h"
 
 namespace eplb::cuda {
 namespace {
@@ -27,34 +29,26 @@ void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaSt
        ll(reserved.plan), ll(reserved.counters + reserved.scratch));
 }
 
-void fail_with(FaultCode code) {
-  const ll layer = static_cast<ll>(code >> 23), expert = static_cast<ll>(code >> 4 & ((1 << 19) - 1));
-  auto weight = [&](const char* what) {
-    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld, expert %lld] %s: the layer was solved as zeros", layer, expert,
-         what);
-  };
-  auto sum = [&](const char* what) {
-    fail(EPLB_INVALID_WEIGHT, "weights[layer %lld] sum to more than %s holds: it was solved as zeros", layer, what);
-  };
-  switch (static_cast<Fault>(code & 15)) {
-    case Fault::kNaN: return weight("is NaN");
-    case Fault::kNegative: return weight("is negative");
-    case Fault::kInfinite: return weight("is infinite");
-    case Fault::kWindowSum: return weight("sum over windows to more than their type holds");
-    case Fault::kFloat32: return weight("is above what the float32 of greedy holds");
-    case Fault::kLayerSum: return sum("a float64");
-    case Fault::kFloat32Sum: return sum("the float32 of greedy");
-    default: break;
-  }
-  fail(EPLB_INVALID_ARGUMENT,
-       "max_replicas is less than what greedy gives expert %lld of layer %lld: the layer was solved as zeros", expert,
-       layer);
+[[noreturn]] void fail_late(FaultCode code) {
+  const int64_t layer = static_cast<int64_t>(code >> 23), expert = static_cast<int64_t>(code >> 4 & ((1 << 19) - 1));
+  fail_with(static_cast<Fault>(code & 15), {layer, expert}, ": the layer was solved as zeros");
+}
+
+SolveTask task_of(const Request& request) {
+  const auto& [problem, options, layers] = request;
+  SolveTask task{};
+  task.shape = layer_sizes<solver::Shape>(problem, options);
+  task.layers = layers;
+  task.strategy = options.strategy;
+  task.effort = options.effort;
+  task.threshold = problem.bound_kind == EPLB_BOUND_THRESHOLD;
+  return task;
 }
 
 }  // namespace
 
-// The other constructor is through before this one does anything, so the destructor takes back what was had so far.
-CudaBackend::CudaBackend(int index) : CudaBackend(Closed(), index) {
+// The delegated constructor has finished when this body runs, so if it throws, the destructor releases what was had so far.
+CudaMachine::CudaMachine(int index) : CudaMachine(Closed(), index) {
   const DeviceScope scope(device_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   prepare_kernels(limits_, stream_);
@@ -62,7 +56,7 @@ CudaBackend::CudaBackend(int index) : CudaBackend(Closed(), index) {
   check(cudaEventCreate(&ended_), "cudaEventCreate");
 }
 
-CudaBackend::~CudaBackend() {
+CudaMachine::~CudaMachine() {
   if (device_.context() == nullptr) return;
   const DeviceScope scope(device_, DeviceScope::Quietly());
   if (!scope.entered()) {  // the device is gone: so is all that was on it
@@ -78,7 +72,7 @@ CudaBackend::~CudaBackend() {
   if (stream_) cudaStreamDestroy(stream_);
 }
 
-void CudaBackend::abandon() {
+void CudaMachine::abandon() {
   reserved_.abandon();
   grown_.abandon();
   pending_.abandon();
@@ -86,39 +80,27 @@ void CudaBackend::abandon() {
   device_.abandon();
 }
 
-SolveTask CudaBackend::task_of(const Problem& problem, const Options& options, int64_t layers) const {
-  SolveTask task{};
-  task.shape = layer_sizes<solver::Shape>(problem, options);
-  task.layers = layers;
-  task.strategy = options.strategy;
-  task.effort = options.effort;
-  task.threshold = problem.bound_kind == EPLB_BOUND_THRESHOLD;
-  return task;
-}
-
-int64_t CudaBackend::bytes() const {
-  return static_cast<int64_t>(sizeof *this - sizeof store_) + reserved_.bytes() + grown_.bytes() + staging_.bytes();
+int64_t CudaMachine::bytes() const {
+  return static_cast<int64_t>(sizeof *this) + reserved_.bytes() + grown_.bytes() + staging_.bytes();
 }
 
 // ------------------------------------------------------------------------------------------------------------ host calls
 
-void CudaBackend::reserve(eplb_dtype dtype, int64_t, int64_t layers, const Problem& problem, const Options& options) {
+void CudaMachine::reserve(const Request& request, bool) {
   const DeviceScope scope(device_);
   pending_.wait(stream_);
-  const SolveTask task = task_of(problem, options, layers);
+  const SolveTask task = task_of(request);
   Room room(RoomSizes::of(task, spread_of(task, limits_)), stream_);
-  if (reserved_.bytes() > 0)  // what was found there is still to be told
+  if (reserved_.bytes() > 0)  // a fault that was found there and not yet reported
     copy(room.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
-  staging_.at_least(weight_bytes(layers, problem.experts) + plan_elements(task) * 4);
+  staging_.at_least(weight_bytes(request.layers, request.problem.experts) + plan_elements(task) * 4);
   pending_.prepare();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  store_.reserve(dtype, layers, problem, options);
   pending_.forget_captures();  // graphs of what was reserved before must not be replayed any more
   reserved_ = std::move(room);
-  there_ = {};
 }
 
-Room& CudaBackend::room_for(const RoomSizes& sizes, bool may_be_refused) {
+Room& CudaMachine::room_for(const RoomSizes& sizes, bool may_be_refused) {
   if (!may_be_refused && reserved_.sizes().hold(sizes)) return reserved_;
   if (!grown_.sizes().hold(sizes)) {
     const RoomSizes larger = grown_.sizes().at_least(sizes);
@@ -128,9 +110,8 @@ Room& CudaBackend::room_for(const RoomSizes& sizes, bool may_be_refused) {
   return grown_;
 }
 
-// The host's weights, in the order of our stream, by way of the staging memory's first weight_bytes().
-void CudaBackend::send_weights(const Room& room) {
-  const Weights& from = store_.weights();
+// In the order of our stream, by way of the staging memory's first weight_bytes().
+void CudaMachine::send_weights(const Weights& from, const Room& room) {
   const DeviceWeights to = room.weights(from.layers, static_cast<int>(from.experts), from.integer);
   const int64_t bytes = from.layers * from.experts * 8;
   std::memcpy(staging_.data(), from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
@@ -146,32 +127,33 @@ void CudaBackend::send_weights(const Room& room) {
   copy(to.float32_fault, faults, from.layers * int64_t{sizeof(FaultCode)}, cudaMemcpyHostToDevice, stream_);
 }
 
-void CudaBackend::upload(const WeightSource& source) {
-  check_source(source);
+bool CudaMachine::prepare_send(int64_t layers, int64_t experts) {
+  if (experts > kMaxSlots || RoomSizes::of_weights(layers, experts) > reserved_.sizes().weights) return false;
   const DeviceScope scope(device_);
-  pending_.wait(stream_);
-  const bool fits =
-      source.experts <= kMaxSlots && RoomSizes::of_weights(source.layers, source.experts) <= reserved_.sizes().weights;
-  if (fits) staging_.at_least(weight_bytes(source.layers, source.experts));
-  store_.upload(source);
-  there_ = {};
-  if (!fits) return;
-  send_weights(reserved_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  there_.weights = true;
-  there_.whole = is_integer(source.dtype);
-  there_.layers = source.layers;
-  there_.experts = static_cast<int>(source.experts);
+  staging_.at_least(weight_bytes(layers, experts));
+  return true;
 }
 
-void CudaBackend::run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan) {
+void CudaMachine::send(const Weights& weights) {
+  const DeviceScope scope(device_);
+  send_weights(weights, reserved_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
+  const DeviceScope scope(device_);
+  const SolveTask task = task_of(plan.request);
+  const Spread spread = spread_of(task, limits_);
+  // A plan that exceeds its cap is refused in the end: the one that is there must outlive that.
+  const bool may_be_refused = plan.request.options.max_replicas > 0 && !traits_of(task.strategy).knows_caps;
+  Room& room = room_for(RoomSizes::of(task, spread), may_be_refused);
+  const bool is_reserved = &room == &reserved_;
   const int64_t slots = task.layers * task.shape.slots, experts = task.layers * task.shape.experts;
   const int64_t sent = weight_bytes(task.layers, task.shape.experts), bytes = plan_elements(task) * 4;
   const DevicePlan device_plan = room.plan(task);
   staging_.at_least(sent + bytes);
-  const bool are_there = &room == &reserved_ && there_.weights && !pending_.replays();
-  if (!are_there) send_weights(room);
-  launch_solve(task, spread, room.weights(task.layers, task.shape.experts, store_.weights().integer),
+  if (!(is_reserved && resident && !replays())) send_weights(weights, room);
+  launch_solve(task, spread, room.weights(task.layers, task.shape.experts, weights.integer),
                room.solve_room(task, spread), device_plan, stream_);
   copy(staging_.data() + sent, device_plan.physical_to_logical, bytes, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "a solve");
@@ -179,116 +161,64 @@ void CudaBackend::run(const Room& room, const SolveTask& task, const Spread& spr
   std::memcpy(plan.physical_to_logical.data(), from, static_cast<size_t>(slots) * 4);
   std::memcpy(plan.replica_slots.data(), from + slots, static_cast<size_t>(slots) * 4);
   std::memcpy(plan.replica_count.data(), from + 2 * slots, static_cast<size_t>(experts) * 4);
+  return is_reserved;
 }
 
-void CudaBackend::solve(const eplb_problem& asked, const eplb_solve_options& wanted) {
+void CudaMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
+                           EvaluationParts parts, Evaluation& evaluation) {
+  evaluate_serially(weights, problem, placement, parts, evaluation);
+}
+
+// -------------------------------------------------------------------------------------- between host calls and device calls
+
+void CudaMachine::wait() {
   const DeviceScope scope(device_);
-  pull(Needed::kWeights);
-  Plan& plan = store_.begin_solve(asked, wanted);
-  const SolveTask task = task_of(plan.problem, plan.options, plan.layers);
-  const Spread spread = spread_of(task, limits_);
-  const Problem problem = plan.problem;
-  const Options options = plan.options;
-  // GREEDY may turn out to exceed its cap: the plan that is there must outlive that.
-  const bool may_be_refused = options.strategy == EPLB_STRATEGY_GREEDY && options.max_replicas > 0;
-  Room& room = room_for(RoomSizes::of(task, spread), may_be_refused);
-  run(room, task, spread, plan);
-  store_.end_solve();
-  if (&room == &reserved_) {
-    there_ = {true, store_.weights().integer, task.layers, task.shape.experts, problem, options};
-    there_.microseconds = store_.microseconds();
-  } else {
-    there_.problem.reset();
-    if (pending_.replays()) there_.weights = false;  // what they leave is older than this
-  }
-}
-
-MapShape CudaBackend::shape(eplb_map map) const {
-  if (there_.newer && there_.problem) return map_shape(map, there_.layers, *there_.problem, there_.options);
-  return store_.shape(map);
-}
-
-// Copies to the host what device calls have left. A plan that is not there is a fault only where it is needed: its solve may
-// have been captured and never launched.
-void CudaBackend::pull(Needed needed) {
   pending_.wait(stream_);
-  if (!there_.weights || !(there_.newer || pending_.replays())) return;
-  Weights& weights = store_.begin_upload(there_.whole, there_.layers, there_.experts);
-  const DeviceWeights from = reserved_.weights(there_.layers, there_.experts, there_.whole);
-  void* const to = there_.whole ? static_cast<void*>(weights.whole.data()) : weights.real.data();
-  copy(to, from.sums, there_.layers * there_.experts * 8, cudaMemcpyDeviceToHost, stream_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  store_.end_upload();
-  if (there_.problem && !pull_plan()) {
-    if (needed == Needed::kWeights) return;
-    fail(EPLB_INVALID_STATE,
-         "the reserved device memory does not hold the plan of the last solve: was that one captured and never "
-         "launched, "
-         "or a graph of another problem replayed?");
-  }
-  there_.newer = false;
 }
 
-bool CudaBackend::pull_plan() {
-  const SolveTask task = task_of(*there_.problem, there_.options, there_.layers);
+void CudaMachine::bring(Weights& weights) {
+  const DeviceScope scope(device_);
+  const DeviceWeights from = reserved_.weights(weights.layers, static_cast<int>(weights.experts), weights.integer);
+  void* const to = weights.integer ? static_cast<void*>(weights.whole.data()) : weights.real.data();
+  copy(to, from.sums, weights.layers * weights.experts * 8, cudaMemcpyDeviceToHost, stream_);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+void CudaMachine::bring(Plan& plan) {
+  const DeviceScope scope(device_);
+  const SolveTask task = task_of(plan.request);
   const DevicePlan from = reserved_.plan(task);
-  Plan& plan = store_.begin_plan(*there_.problem, there_.options);
   const int64_t slots = task.layers * task.shape.slots * 4, experts = task.layers * task.shape.experts * 4;
   copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost, stream_);
   copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
   copy(plan.replica_count.data(), from.replica_count, experts, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  if (there_.timed) {
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cudaEventElapsedTime");
-    there_.microseconds = 1000.0 * milliseconds;
-    there_.timed = false;
-  }
-  return store_.end_plan(there_.microseconds);
 }
 
-void CudaBackend::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
+double CudaMachine::microseconds() {
+  if (!timed_) return 0;
   const DeviceScope scope(device_);
-  pull(Needed::kPlan);
-  store_.fetch(map, dtype, buffer, length);
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cudaEventElapsedTime");
+  return 1000.0 * milliseconds;
 }
 
-// Once: the next report begins anew.
-void CudaBackend::throw_fault() {
+// Once: the next report starts without it.
+void CudaMachine::throw_fault() {
   if (reserved_.bytes() == 0) return;
+  const DeviceScope scope(device_);
   FaultCode code = kNoFault;
   copy(&code, reserved_.fault(), sizeof code, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   if (code == kNoFault) return;
   check(cudaMemsetAsync(reserved_.fault(), 0xff, sizeof code, stream_), "cudaMemsetAsync");
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  fail_with(code);
-}
-
-void CudaBackend::report(eplb_report& report) {
-  const DeviceScope scope(device_);
-  pull(Needed::kPlan);
-  throw_fault();
-  store_.report(report, bytes());
-}
-
-void CudaBackend::evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
-                           eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) {
-  const DeviceScope scope(device_);
-  pull(Needed::kWeights);
-  store_.evaluate(problem, placement, length, dtype, report, outputs, outputs_length, bytes());
-}
-
-void CudaBackend::synchronize() {
-  const DeviceScope scope(device_);
-  pending_.wait(stream_);
-  throw_fault();
+  fail_late(code);
 }
 
 // ---------------------------------------------------------------------------------------------------------- device calls
 
-void CudaBackend::upload_device(const WeightSource& source, void* stream) {
-  check_source(source);
+void CudaMachine::upload(const WeightSource& source, void* stream) {
   if (source.experts > kMaxSlots)  // beyond, no problem fits
     fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld", ll(source.experts),
          ll(kMaxSlots));
@@ -296,63 +226,45 @@ void CudaBackend::upload_device(const WeightSource& source, void* stream) {
   needed.weights = RoomSizes::of_weights(source.layers, source.experts);
   if (!reserved_.sizes().hold(needed)) refuse("eplb_upload_weights_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
-  const bool whole = is_integer(source.dtype);
-  const DeviceWeights to = reserved_.weights(source.layers, static_cast<int>(source.experts), whole);
+  const DeviceWeights to =
+      reserved_.weights(source.layers, static_cast<int>(source.experts), is_integer(source.dtype));
   launch_sum(source.data, source.dtype, source.windows, to, stream_of(stream));
   pending_.note(stream_of(stream), stream_);
-  store_.forget();
-  there_ = {};
-  there_.weights = there_.newer = true;
-  there_.whole = whole;
-  there_.layers = source.layers;
-  there_.experts = to.experts;
 }
 
-void CudaBackend::solve_device(const eplb_problem& asked, const eplb_solve_options& wanted, void* stream) {
-  if (!there_.weights)
-    fail(EPLB_INVALID_STATE,
-         "there are no weights in the reserved device memory: call eplb_context_reserve and eplb_upload_weights_device "
-         "first");
-  const Problem problem = check_problem(asked, there_.experts);
-  const Options options = check_options(wanted, problem);
-  SolveTask task = task_of(problem, options, there_.layers);
-  if (options.strategy == EPLB_STRATEGY_GREEDY) task.cap = static_cast<int>(options.max_replicas);
+void CudaMachine::solve(const Request& request, bool integer, void* stream) {
+  SolveTask task = task_of(request);
+  if (!traits_of(task.strategy).knows_caps) task.cap = static_cast<int>(request.options.max_replicas);
   const Spread spread = spread_of(task, limits_);
   const RoomSizes needed = RoomSizes::of(task, spread);
   if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
   const bool timed = !is_capturing(stream_of(stream));
-  there_.timed = false;  // until both events are of this solve
+  timed_ = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
-  launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, there_.whole),
+  launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, integer),
                reserved_.solve_room(task, spread), reserved_.plan(task), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
-  there_.problem = problem;
-  there_.options = options;
-  there_.newer = true;
-  there_.timed = timed;
-  there_.microseconds = 0;
+  timed_ = timed;
 }
 
-void CudaBackend::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) {
-  if (!there_.problem)
-    fail(EPLB_INVALID_STATE, "there is no plan in the reserved device memory: call eplb_solve_device first");
-  const MapShape shape = map_shape(map, there_.layers, *there_.problem, there_.options);
-  check_map_buffer(map, dtype, buffer, length, shape);
-  const SolveTask task = task_of(*there_.problem, there_.options, there_.layers);
-  const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, there_.whole);
+void CudaMachine::fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
+                        void* stream) {
+  const SolveTask task = task_of(request);
+  const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, integer);
   const DeviceScope scope(device_);
   if (map == EPLB_MAP_BOUND) {
     const Spread spread = spread_of(task, limits_);
     launch_bounds(task, spread, weights, reserved_.solve_room(task, spread), static_cast<double*>(buffer),
                   stream_of(stream));
   } else {
-    launch_map(map, dtype, buffer, shape.dims[2], task, weights, reserved_.plan(task), stream_of(stream));
+    launch_map(map, dtype, buffer, map_entry(map).shape(request).dims[2], task, weights, reserved_.plan(task),
+               stream_of(stream));
   }
   pending_.note(stream_of(stream), stream_);
 }
 
-std::unique_ptr<Backend> make_backend(int index) { return std::make_unique<CudaBackend>(index); }
+std::unique_ptr<Machine> make_machine(int index) { return std::make_unique<CudaMachine>(index); }
 
 }  // namespace eplb::cuda

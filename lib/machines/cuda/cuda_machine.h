@@ -1,101 +1,57 @@
-// A context's work on a CUDA device.
+// A CUDA device.
 //
-// Host calls keep weights and plan in host memory, as on the CPU, and use the device to solve: everything that reads them is
-// the same code. Device calls work in the memory that was reserved. What they leave there is copied to the host when a host
-// call asks for it; what host calls upload and solve is left there for device calls, where it fits.
+// Host calls keep weights and plan in host memory and use the device to solve; calls on streams work in the memory that was
+// reserved. What host calls upload and solve is left there too, where it fits.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <optional>
-#include <vector>
-
-#include "machines/machine.h"
 #include "machines/cuda/driver.h"
 #include "machines/cuda/memory.h"
-#include "session/store.h"
+#include "machines/cuda/pending.h"
+#include "machines/machine.h"
 
 namespace eplb::cuda {
 
-// Which streams have work of the context on them.
-class Pending {
+class CudaMachine final : public StreamMachine {
  public:
-  void prepare();  // events are allocated here
-  // `own`: a stream of ours that waits for what there is no event for.
-  void note(cudaStream_t stream, cudaStream_t own);
-  void wait(cudaStream_t own);  // until all of it is done, replays of captured work included
-  void forget_captures() { captured_ = false; }
-  bool replays() const { return captured_; }  // may there be some that nobody told us of?
-  void release();                             // waits for what events tell of, whatever comes
-  void abandon() { events_.clear(); }
+  explicit CudaMachine(int index);
+  ~CudaMachine() override;
 
- private:
-  struct Event {
-    cudaEvent_t event;
-    cudaStream_t stream;
-    bool used;
-  };
-  std::vector<Event> events_;
-  size_t oldest_ = 0;  // the next one that has to give way
-  bool captured_ = false;
-};
+  void reserve(const Request& request, bool integer) override;
+  bool solve(const Weights& weights, bool resident, Plan& plan) override;
+  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                Evaluation& evaluation) override;
+  int64_t bytes() const override;
 
-class CudaBackend final : public Backend {
- public:
-  explicit CudaBackend(int index);
-  ~CudaBackend() override;
-
-  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, const Problem& problem,
-               const Options& options) override;
-  void upload(const WeightSource& source) override;
-  void solve(const eplb_problem& problem, const eplb_solve_options& options) override;
-  MapShape shape(eplb_map map) const override;
-  void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) override;
-  void report(eplb_report& report) override;
-  void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
-                eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) override;
-  void synchronize() override;
+  void upload(const WeightSource& source, void* stream) override;
+  void solve(const Request& request, bool integer, void* stream) override;
+  void fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer, void* stream) override;
+  void wait() override;
+  bool replays() const override { return pending_.replays(); }
+  void throw_fault() override;
+  double microseconds() override;
+  bool prepare_send(int64_t layers, int64_t experts) override;
+  void send(const Weights& weights) override;
+  void bring(Weights& weights) override;
+  void bring(Plan& plan) override;
   void abandon() override;
-
-  void upload_device(const WeightSource& source, void* stream) override;
-  void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream) override;
-  void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) override;
 
  private:
   struct Closed {};
-  CudaBackend(Closed, int index) : device_(index), limits_(device_.limits()) {}
+  CudaMachine(Closed, int index) : device_(index), limits_(device_.limits()) {}
 
-  // What lies in the reserved memory.
-  struct OnDevice {
-    bool weights = false, whole = false;
-    int64_t layers = 0;
-    int experts = 0;
-    std::optional<Problem> problem{};  // of the plan, if there is one
-    Options options{};
-    bool newer = false;       // than what the host has
-    bool timed = false;       // the events around the solve were recorded and not asked yet
-    double microseconds = 0;  // of the solve
-  };
-
-  SolveTask task_of(const Problem& problem, const Options& options, int64_t layers) const;
   Room& room_for(const RoomSizes& sizes, bool may_be_refused);
-  void send_weights(const Room& room);
-  void run(const Room& room, const SolveTask& task, const Spread& spread, Plan& plan);
-  enum class Needed { kWeights, kPlan };
-  void pull(Needed needed);
-  bool pull_plan();
-  void throw_fault();
-  int64_t bytes() const;
+  void send_weights(const Weights& weights, const Room& room);
 
   Device device_;
   DeviceLimits limits_;
-  Store store_;
   Room reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
-  OnDevice there_;
   Pending pending_;
   PinnedBlock staging_;
   cudaStream_t stream_ = nullptr;
-  cudaEvent_t started_ = nullptr, ended_ = nullptr;  // of the last solve that was not captured
+  cudaEvent_t started_ = nullptr, ended_ = nullptr;  // of the last solve on a stream that was not captured
+  bool timed_ = false;                               // the last one was not
 };
 
 }  // namespace eplb::cuda

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/fault.h"
 #include "eplb.h"
 #include "solver/layer/solve_layer.h"
 
@@ -12,8 +13,7 @@ namespace eplb::cuda {
 
 using solver::View;
 
-// What only the data can tell, found on the device: the lowest code is kept until it is asked for.
-enum class Fault : int { kNaN, kNegative, kInfinite, kWindowSum, kLayerSum, kFloat32, kFloat32Sum, kCap };
+// What only the data can show, found on the device: the lowest code is kept until it is asked for.
 using FaultCode = unsigned long long;  // layer << 23 | expert << 4 | fault: experts are at most 2^18
 inline constexpr FaultCode kNoFault = ~FaultCode{0};
 EPLB_FN FaultCode fault_code(int64_t layer, int expert, Fault fault) {

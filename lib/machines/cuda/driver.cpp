@@ -71,7 +71,7 @@ void check(cudaError_t error, const char* what) {
 }
 
 Device::Device(int index) : index_(index) {
-  const BackendFacts facts = cuda::facts();
+  const MachineFacts facts = cuda::facts();
   if (facts.status != EPLB_OK) fail(facts.status, "%s", facts.sentence.c_str());
   if (index < 0 || index >= facts.devices)
     fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index, facts.devices,
@@ -113,8 +113,8 @@ bool is_capturing(cudaStream_t stream) {
   return status != cudaStreamCaptureStatusNone;
 }
 
-BackendFacts facts() {
-  BackendFacts facts;
+MachineFacts facts() {
+  MachineFacts facts;
   facts.built = true;
   facts.runtime_version = CUDART_VERSION;
   facts.driver_needed = CUDART_VERSION / 1000 * 1000;

@@ -1,4 +1,6 @@
-#include "machines/cuda/cuda_machine.h"
+#include "machines/cuda/pending.h"
+
+#include "machines/cuda/driver.h"
 
 namespace eplb::cuda {
 

@@ -4,14 +4,14 @@
 
 namespace eplb::cuda {
 
-BackendFacts facts() {
-  BackendFacts facts;
+MachineFacts facts() {
+  MachineFacts facts;
   facts.sentence = "this libeplb was built without CUDA: where CMake finds an nvcc, EPLB_CUDA=ON builds it in";
   return facts;
 }
 
 std::string device_name(int) { fail(EPLB_NOT_BUILT, "%s", facts().sentence.c_str()); }
 
-std::unique_ptr<Backend> make_backend(int) { fail(EPLB_NOT_BUILT, "%s", facts().sentence.c_str()); }
+std::unique_ptr<Machine> make_machine(int) { fail(EPLB_NOT_BUILT, "%s", facts().sentence.c_str()); }
 
 }  // namespace eplb::cuda

@@ -31,7 +31,6 @@ def room(*names, ends=r"(h|cuh)"):
 # The floors of the solver, lowest first: a room includes its own floor and those below.
 FLOORS = [("team",), ("layer",), ("counts", "packing"), ("search", "evaluate"), ("strategies",)]
 SEAM = r'"machines/machine\.h"'
-STORE = r'"session/store\.h"'  # what the machines have in common
 CORE = room("core")
 SOLVER = room(*(f"solver/{name}" for floor in FLOORS for name in floor))
 CPU = room("machines/cpu")
@@ -40,12 +39,12 @@ ON_CUDA = room("machines/cuda", "machines/cuda/team", "machines/cuda/kernels")
 # For each folder, the longest match counts: what its files may include.
 RULES = {
     "lib/core": [CORE, SOLVER, CONTRACT, CXX],
-    "lib/session": [r'"session/\w+\.h"', CORE, CONTRACT, CXX],
+    "lib/session": [r'"session/\w+\.h"', SEAM, CORE, CONTRACT, CXX],
     "lib/machines": [CORE, CONTRACT, CXX],
-    "lib/machines/cpu": [CPU, r'"targets\.h"', SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS, HIGHWAY],
-    "lib/machines/cuda": [ON_CUDA, SEAM, STORE, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
+    "lib/machines/cpu": [CPU, r'"targets\.h"', SEAM, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS, HIGHWAY],
+    "lib/machines/cuda": [ON_CUDA, SEAM, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
     "lib/machines/no_cuda": [SEAM, CORE, CONTRACT, CXX],
-    "lib/api": [r'"api/\w+\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
+    "lib/api": [r'"api/\w+\.h"', r'"session/session\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
     "include": [r"<std(def|int)\.h>"],
     "tests/contract/c": [CONTRACT, r"<[\w/]+\.h>"],  # and files of their own folder, see below
     "bindings": [CONTRACT, r"<[\w/]+\.h>"],

@@ -32,7 +32,8 @@ template <class T> __device__ int sum_windows(const T* weights, int64_t stride, 
     if (is_bad(x)) return static_cast<int>(fault_of(x));
   }
   for (int64_t t = 0; t < windows; ++t)
-    if (!add(sum, SumOf<T>{weights[t * stride]})) return static_cast<int>(Fault::kWindowSum);
+    if (!add(sum, SumOf<T>{weights[t * stride]}))
+      return static_cast<int>(std::is_integral_v<T> ? Fault::kWindowSumInteger : Fault::kWindowSumReal);
   return -1;
 }
 

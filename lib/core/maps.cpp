@@ -1,0 +1,100 @@
+#include "core/maps.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace eplb {
+namespace {
+
+// The X of LOGICAL_TO_PHYSICAL.
+int64_t width_of(const Request& request) {
+  const int64_t cap = request.options.max_replicas;
+  return cap > 0 ? cap : request.problem.slots - request.problem.experts + 1;
+}
+
+MapShape by_slot(const Request& request) { return {2, {request.layers, request.problem.slots, 1, 1}}; }
+MapShape by_expert(const Request& request) { return {2, {request.layers, request.problem.experts, 1, 1}}; }
+MapShape by_replica(const Request& request) {
+  return {3, {request.layers, request.problem.experts, width_of(request), 1}};
+}
+MapShape by_gpu(const Request& request) { return {2, {request.layers, request.problem.gpus, 1, 1}}; }
+MapShape by_layer(const Request& request) { return {1, {request.layers, 1, 1, 1}}; }
+
+template <class T> void physical_to_logical(const Plan& plan, const Evaluation&, T* out) {
+  std::copy(plan.physical_to_logical.begin(), plan.physical_to_logical.end(), out);
+}
+template <class T> void replica_count(const Plan& plan, const Evaluation&, T* out) {
+  std::copy(plan.replica_count.begin(), plan.replica_count.end(), out);
+}
+template <class T> void replica_slots(const Plan& plan, const Evaluation&, T* out) {
+  std::copy(plan.replica_slots.begin(), plan.replica_slots.end(), out);
+}
+template <class T> void logical_to_physical(const Plan& plan, const Evaluation&, T* out) {
+  const int64_t width = width_of(plan.request);
+  const int32_t* slot = plan.replica_slots.data();
+  for (const int32_t count : plan.replica_count) {
+    T* const end = std::copy(slot, slot + count, out);
+    std::fill(end, out + width, T{-1});
+    slot += count;
+    out += width;
+  }
+}
+template <class T> void duplicates(const Plan&, const Evaluation& evaluation, T* out) {
+  for (const LayerFigures& layer : evaluation.layers) *out++ = static_cast<T>(layer.duplicates);
+}
+void gpu_load(const Plan&, const Evaluation& evaluation, double* out) {
+  std::copy(evaluation.gpu_load.begin(), evaluation.gpu_load.end(), out);
+}
+void imbalance(const Plan&, const Evaluation& evaluation, double* out) {
+  for (const LayerFigures& layer : evaluation.layers) *out++ = layer.imbalance;
+}
+void bound(const Plan&, const Evaluation& evaluation, double* out) {
+  for (const LayerFigures& layer : evaluation.layers) *out++ = layer.bound;
+}
+
+#define EPLB_INTEGERS(writer) .write_int32 = writer<int32_t>, .write_int64 = writer<int64_t>
+
+// By the value of its EPLB_MAP_ constant.
+constexpr MapEntry kMaps[] = {
+    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, .needs = {}, EPLB_INTEGERS(physical_to_logical)},
+    {.name = "LOGICAL_TO_PHYSICAL", .shape = by_replica, .needs = {}, EPLB_INTEGERS(logical_to_physical)},
+    {.name = "REPLICA_COUNT", .shape = by_expert, .needs = {}, EPLB_INTEGERS(replica_count)},
+    {.name = "REPLICA_SLOTS", .shape = by_slot, .needs = {}, EPLB_INTEGERS(replica_slots)},
+    {.name = "GPU_LOAD", .shape = by_gpu, .needs = {.loads = true}, .write_real = gpu_load},
+    {.name = "IMBALANCE", .shape = by_layer, .needs = {.loads = true}, .write_real = imbalance},
+    {.name = "BOUND", .shape = by_layer, .needs = {.bounds = true}, .write_real = bound},
+    {.name = "DUPLICATES", .shape = by_layer, .needs = {.duplicates = true}, EPLB_INTEGERS(duplicates)},
+};
+#undef EPLB_INTEGERS
+constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
+static_assert(kLastMap == EPLB_MAP_DUPLICATES);
+
+}  // namespace
+
+const MapEntry& map_entry(eplb_map map) {
+  if (map > kLastMap)
+    fail(EPLB_UNAVAILABLE, "map is %d, but this version knows 0 to %d: a later one may know it", map, kLastMap);
+  if (map < 0) fail(EPLB_INVALID_ARGUMENT, "map is %d, must be from 0 to %d", map, kLastMap);
+  return kMaps[map];
+}
+
+void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer, int64_t length,
+                      const MapShape& shape) {
+  const bool fits = map.is_real() ? dtype == EPLB_FLOAT64 : dtype == EPLB_INT32 || dtype == EPLB_INT64;
+  if (!fits)
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be %s for EPLB_MAP_%s", dtype,
+         map.is_real() ? "EPLB_FLOAT64" : "EPLB_INT32 or EPLB_INT64", map.name);
+  if (buffer == nullptr) fail(EPLB_INVALID_ARGUMENT, "buffer is NULL");
+  if (length != shape.elements())
+    fail(EPLB_INVALID_ARGUMENT, "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims",
+         static_cast<long long>(length), static_cast<long long>(shape.elements()), map.name);
+}
+
+void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation, eplb_dtype dtype, void* buffer) {
+  if (map.is_real()) return map.write_real(plan, evaluation, static_cast<double*>(buffer));
+  if (dtype == EPLB_INT32) return map.write_int32(plan, evaluation, static_cast<int32_t*>(buffer));
+  map.write_int64(plan, evaluation, static_cast<int64_t*>(buffer));
+}
+
+}  // namespace eplb

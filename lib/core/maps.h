@@ -1,0 +1,39 @@
+// What can be fetched of a plan: one table, a row for each map with its name, shape, needs and writer.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "core/evaluation.h"
+#include "core/plan.h"
+
+namespace eplb {
+
+struct MapShape {
+  int rank;
+  std::array<int64_t, 4> dims;
+  int64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
+};
+
+struct MapEntry {
+  const char* name;  // after EPLB_MAP_
+  MapShape (*shape)(const Request& request);
+  EvaluationParts needs;  // what the writer reads of an evaluation
+  // Either the first two, for maps of integers, or the last.
+  void (*write_int32)(const Plan& plan, const Evaluation& evaluation, int32_t* out) = nullptr;
+  void (*write_int64)(const Plan& plan, const Evaluation& evaluation, int64_t* out) = nullptr;
+  void (*write_real)(const Plan& plan, const Evaluation& evaluation, double* out) = nullptr;
+
+  bool is_real() const { return write_real != nullptr; }
+};
+
+// Throws Unavailable for a map above those that this version knows, InvalidArgument for one below.
+const MapEntry& map_entry(eplb_map map);
+
+// Throws InvalidArgument unless a buffer of this type and length is one for a map of this shape.
+void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer, int64_t length, const MapShape& shape);
+
+// Writes a map to a buffer that was checked. What the map needs of the evaluation is known.
+void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation, eplb_dtype dtype, void* buffer);
+
+}  // namespace eplb

@@ -1,0 +1,28 @@
+// What sets strategies apart outside of their search: one row for each.
+#pragma once
+
+#include "eplb.h"
+
+namespace eplb {
+
+struct StrategyTraits {
+  const char* name;
+  bool float32;     // computes in float32: weights beyond its range are refused
+  bool knows_caps;  // keeps max_replicas by itself; else its counts are checked when it is done
+};
+
+// By the value of its EPLB_STRATEGY_ constant. GREEDY is the published program: float32, and no cap.
+inline constexpr StrategyTraits kStrategies[] = {
+    {.name = "greedy", .float32 = true, .knows_caps = false},
+    {.name = "lpt_swap", .float32 = false, .knows_caps = true},
+    {.name = "l2_swap", .float32 = false, .knows_caps = true},
+    {.name = "random_restarts", .float32 = false, .knows_caps = true},
+    {.name = "noise_spectrum", .float32 = false, .knows_caps = true},
+    {.name = "hybrid_init", .float32 = false, .knows_caps = true},
+    {.name = "best", .float32 = false, .knows_caps = true},
+};
+static_assert(sizeof kStrategies / sizeof *kStrategies == EPLB_STRATEGY_BEST + 1);
+
+inline const StrategyTraits& traits_of(eplb_strategy strategy) { return kStrategies[strategy]; }
+
+}  // namespace eplb

@@ -1,0 +1,262 @@
+#include "session/session.h"
+
+#include <chrono>
+
+#include "core/error.h"
+#include "core/fault.h"
+#include "core/placement.h"
+#include "core/strategy.h"
+
+namespace eplb {
+namespace {
+
+using ll = long long;
+
+double now_microseconds() {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A strategy that computes in float32 has no answer for what does not fit there.
+void check_float32(const Weights& weights, eplb_strategy strategy) {
+  if (!traits_of(strategy).float32 || weights.fits_float32) return;
+  for (int64_t l = 0; l < weights.layers; ++l) {
+    const int64_t expert = beyond_float32(weights, l);
+    if (expert >= 0) fail_with(expert == weights.experts ? Fault::kFloat32Sum : Fault::kFloat32, {l, expert});
+  }
+}
+
+// A strategy that knows no caps may have exceeded the one that was asked for.
+void check_cap(const Plan& plan) {
+  const auto& [problem, options, layers] = plan.request;
+  if (options.max_replicas == 0 || traits_of(options.strategy).knows_caps) return;
+  const auto& counts = plan.replica_count;
+  for (size_t i = 0; i < counts.size(); ++i)
+    if (counts[i] > options.max_replicas)
+      fail(EPLB_INVALID_ARGUMENT, "max_replicas is %lld, but greedy gives expert %lld of layer %lld %d replicas",
+           ll(options.max_replicas), ll(i) % problem.experts, ll(i) / problem.experts, counts[i]);
+}
+
+}  // namespace
+
+// ------------------------------------------------------------------------------------------------------------ host calls
+
+void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts, const eplb_problem& problem,
+                      const eplb_solve_options& options) {
+  check_shape(dtype, windows, layers, experts);
+  const Problem checked = check_problem(problem, experts);
+  const Request request{checked, check_options(options, checked), layers};
+  // All new first: what was uploaded and solved is given up only when there is memory for what comes.
+  Weights weights, spare_weights;
+  Plan plan, spare_plan;
+  Evaluation evaluation;
+  for (Weights* w : {&weights, &spare_weights}) w->resize(is_integer(dtype), layers, experts);
+  for (Plan* p : {&plan, &spare_plan}) p->resize(request);
+  evaluation.resize(layers, checked.gpus);
+  machine_->reserve(request, is_integer(dtype));
+  weights_.take(std::move(weights), std::move(spare_weights));
+  plan_.take(std::move(plan), std::move(spare_plan));
+  evaluation_ = std::move(evaluation);
+  reserved_ = request;
+  request_.reset();
+}
+
+void Session::synchronize() {
+  if (streams_ == nullptr) return;
+  streams_->wait();
+  streams_->throw_fault();
+}
+
+void Session::upload(const WeightSource& source) {
+  check_source(source);
+  if (streams_) streams_->wait();
+  const bool send = streams_ && streams_->prepare_send(source.layers, source.experts);
+  read_weights(source, weights_.spare());
+  weights_.keep_spare();
+  shape_ = {source.layers, source.experts, is_integer(source.dtype)};
+  plan_.forget();
+  request_.reset();
+  if (!send) return;
+  streams_->send(weights_.host());
+  weights_.set_on_machine(true);
+}
+
+void Session::need_weights() const {
+  if (!weights_.exists()) fail(EPLB_INVALID_STATE, "there are no weights: call eplb_upload_weights first");
+}
+void Session::need_plan() const {
+  if (!plan_.exists()) fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve first");
+}
+
+Request Session::request_for(const eplb_problem& problem, const eplb_solve_options& options) const {
+  const Problem checked = check_problem(problem, shape_.experts);
+  return {checked, check_options(options, checked), shape_.layers};
+}
+
+// What device calls have left comes to the host. Where work was captured it may have run again without a call.
+void Session::bring_weights() {
+  if (streams_ == nullptr) return;
+  streams_->wait();
+  if (streams_->replays()) {
+    if (weights_.on_machine()) weights_.only_on_machine();
+    if (plan_.on_machine()) plan_.only_on_machine();
+  }
+  if (weights_.on_host() || !weights_.on_machine()) return;
+  Weights& brought = weights_.spare();
+  brought.resize(shape_.integer, shape_.layers, shape_.experts);
+  brought.fits_float32 = false;  // not known
+  streams_->bring(brought);
+  weights_.keep_brought();
+  evaluation_.known = {};
+}
+
+void Session::bring_plan() {
+  bring_weights();
+  if (plan_.on_host() || !plan_.on_machine()) return;
+  Plan& brought = plan_.spare();
+  brought.resize(*request_);
+  streams_->bring(brought);
+  // Not checked before this: its solve may have been captured and never launched.
+  if (!is_consistent(brought))
+    fail(EPLB_INVALID_STATE,
+         "the reserved device memory does not hold the plan of the last solve: was that one captured and never launched, "
+         "or a graph of another problem replayed?");
+  if (solved_on_stream_) microseconds_ = streams_->microseconds();
+  plan_.keep_brought();
+  evaluation_.known = {};
+}
+
+void Session::solve(const eplb_problem& problem, const eplb_solve_options& options) {
+  bring_weights();
+  need_weights();
+  const double start = now_microseconds();
+  const Request request = request_for(problem, options);
+  check_float32(weights_.host(), request.options.strategy);
+  Plan& plan = plan_.spare();
+  plan.resize(request);
+  const bool on_machine = machine_->solve(weights_.host(), weights_.on_machine(), plan);
+  check_cap(plan);
+  plan_.keep_spare();
+  plan_.set_on_machine(on_machine);
+  // Weights that replays left on the machine are older than this plan, unless it was solved from them there.
+  if (on_machine)
+    weights_.set_on_machine(true);
+  else if (streams_ && streams_->replays())
+    weights_.set_on_machine(false);
+  request_ = request;
+  evaluation_.known = {};
+  solved_on_stream_ = false;
+  microseconds_ = now_microseconds() - start;
+}
+
+MapShape Session::shape(eplb_map map) const {
+  const MapEntry& entry = map_entry(map);
+  if (plan_.exists()) return entry.shape(*request_);
+  if (reserved_) return entry.shape(*reserved_);
+  fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
+}
+
+const Evaluation& Session::evaluation_with(EvaluationParts parts) {
+  const EvaluationParts missing = parts.without(evaluation_.known);
+  if (!missing.any()) return evaluation_;
+  if (!evaluation_.known.any()) evaluation_.resize(request_->layers, request_->problem.gpus);
+  const Plan& plan = plan_.host();
+  machine_->evaluate(weights_.host(), plan.request.problem, plan.physical_to_logical.data(), missing, evaluation_);
+  evaluation_.known = evaluation_.known.with(missing);
+  return evaluation_;
+}
+
+void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
+  bring_plan();
+  need_plan();
+  const MapEntry& entry = map_entry(map);
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(*request_));
+  write_map(entry, plan_.host(), evaluation_with(entry.needs), dtype, buffer);
+}
+
+int64_t Session::bytes() const {
+  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + evaluation_.bytes() +
+         machine_->bytes();
+}
+
+void Session::report(eplb_report& report) {
+  bring_plan();
+  if (streams_) streams_->throw_fault();
+  need_plan();
+  fill_report(evaluation_with({true, true, true}), request_->problem, report);
+  report.microseconds = microseconds_;
+  report.strategy = request_->options.strategy;
+  report.context_bytes = bytes();
+}
+
+void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length, eplb_dtype dtype,
+                       eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) {
+  bring_weights();
+  need_weights();
+  const double start = now_microseconds();
+  const Problem problem = check_problem(asked, shape_.experts);
+  const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
+  if (wanted && outputs_length != shape_.layers)
+    fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld", ll(outputs_length),
+         ll(shape_.layers));
+  const std::vector<int32_t> ids = read_placement(placement, length, dtype, shape_.layers, problem);
+  Evaluation evaluation;
+  evaluation.resize(shape_.layers, problem.gpus);
+  machine_->evaluate(weights_.host(), problem, ids.data(), {true, true, true}, evaluation);
+  fill_report(evaluation, problem, report);
+  for (size_t l = 0; l < evaluation.layers.size(); ++l) {
+    const LayerFigures& figures = evaluation.layers[l];
+    if (outputs.imbalance) outputs.imbalance[l] = figures.imbalance;
+    if (outputs.bound) outputs.bound[l] = figures.bound;
+    if (outputs.duplicates) outputs.duplicates[l] = figures.duplicates;
+  }
+  report.microseconds = now_microseconds() - start;
+  report.strategy = -1;
+  report.context_bytes = bytes();
+}
+
+// ---------------------------------------------------------------------------------------------------------- device calls
+
+StreamMachine& Session::streams_for(const char* function) {
+  if (streams_ == nullptr)
+    fail(EPLB_INVALID_ARGUMENT, "%s needs a CUDA context, this is a CPU context: call it without _device", function);
+  return *streams_;
+}
+
+void Session::upload_device(const WeightSource& source, void* stream) {
+  StreamMachine& machine = streams_for("eplb_upload_weights_device");
+  check_source(source);
+  machine.upload(source, stream);
+  shape_ = {source.layers, source.experts, is_integer(source.dtype)};
+  weights_.only_on_machine();
+  plan_.forget();
+  request_.reset();
+}
+
+void Session::solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream) {
+  StreamMachine& machine = streams_for("eplb_solve_device");
+  if (!weights_.on_machine())
+    fail(EPLB_INVALID_STATE,
+         "there are no weights in the reserved device memory: call eplb_context_reserve and eplb_upload_weights_device "
+         "first");
+  const Request request = request_for(problem, options);
+  machine.solve(request, shape_.integer, stream);
+  request_ = request;
+  plan_.only_on_machine();
+  solved_on_stream_ = true;
+  microseconds_ = 0;
+}
+
+void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) {
+  StreamMachine& machine = streams_for("eplb_fetch_map_device");
+  if (!plan_.on_machine())
+    fail(EPLB_INVALID_STATE, "there is no plan in the reserved device memory: call eplb_solve_device first");
+  const MapEntry& entry = map_entry(map);
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(*request_));
+  machine.fetch(*request_, shape_.integer, map, dtype, buffer, stream);
+}
+
+void Session::abandon() {
+  if (streams_) streams_->abandon();
+}
+
+}  // namespace eplb

@@ -1,0 +1,70 @@
+// What a context is: the weights last uploaded, the plan last solved, and the order in which calls may come, whatever machine
+// does the work. The only place that knows this order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "machines/machine.h"
+#include "session/resident.h"
+
+namespace eplb {
+
+// Where the figures of an evaluation go, layer by layer; each may be null.
+struct LayerOutputs {
+  double *imbalance = nullptr, *bound = nullptr;
+  int64_t* duplicates = nullptr;
+};
+
+class Session {
+ public:
+  explicit Session(std::unique_ptr<Machine> machine) : machine_(std::move(machine)), streams_(machine_->on_streams()) {}
+
+  // Discards what there is.
+  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts, const eplb_problem& problem,
+               const eplb_solve_options& options);
+  void synchronize();
+
+  void upload(const WeightSource& source);
+  void solve(const eplb_problem& problem, const eplb_solve_options& options);
+  MapShape shape(eplb_map map) const;
+  void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
+  void report(eplb_report& report);
+  void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
+                eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length);
+
+  // The same in the order of a stream.
+  void upload_device(const WeightSource& source, void* stream);
+  void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream);
+  void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream);
+
+  void abandon();  // in a forked process
+
+ private:
+  struct WeightsShape {
+    int64_t layers = 0, experts = 0;
+    bool integer = false;
+  };
+  Request request_for(const eplb_problem& problem, const eplb_solve_options& options) const;
+  StreamMachine& streams_for(const char* function);
+  void bring_weights();
+  void bring_plan();
+  void need_weights() const;
+  void need_plan() const;
+  const Evaluation& evaluation_with(EvaluationParts parts);
+  int64_t bytes() const;
+
+  std::unique_ptr<Machine> machine_;
+  StreamMachine* streams_;
+  WeightsShape shape_;               // of the weights
+  std::optional<Request> request_;   // of the plan
+  std::optional<Request> reserved_;  // what the shapes of maps are while there is no plan
+  Resident<Weights> weights_;
+  Resident<Plan> plan_;
+  Evaluation evaluation_;       // of the plan
+  bool solved_on_stream_ = false;  // the machine knows how long it took
+  double microseconds_ = 0;
+};
+
+}  // namespace eplb

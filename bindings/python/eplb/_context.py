@@ -27,6 +27,7 @@ from ._library import DEVICE_KINDS, DTYPES, invalid_argument, invalid_state
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session, integer
+from ._uncopyable import Uncopyable
 
 # What DevicePlan has at once.
 _DEVICE_MAPS = ("physical_to_logical", "logical_to_physical", "replica_count")
@@ -43,11 +44,12 @@ def _problem(num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, pol
     }
 
 
-class Context:
+class Context(Uncopyable):
     """Owns the uploaded weights, the solved placement and the memory of the search; keep it for repeated solves.
 
     It may move between threads but is used by one at a time: a call that comes while another runs raises InvalidState.
-    Different contexts are independent. It is useless after fork. The GIL is free while the library works.
+    Different contexts are independent. It is useless after fork. The GIL is free while the library works. It cannot be
+    copied or pickled, which raises TypeError; plans can.
 
     On a CUDA device it takes host and device arrays. With device arrays (torch, CuPy, and what goes through one of
     these by DLPack) nothing waits: weights are read, solved and fetched in the order of the stream that is current for
@@ -65,6 +67,11 @@ class Context:
         InvalidArgument: device or num_threads cannot be.
         Unavailable: no such backend in this build, no driver, or no such device; the text says which.
     """
+
+    instead = (
+        "make another with Context(device, num_threads), in another process too, and solve there; plans on the host can be "
+        "copied and pickled"
+    )
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
         session = Session(device, num_threads)

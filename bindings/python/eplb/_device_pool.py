@@ -18,6 +18,7 @@ from ._device_session import DeviceSession, memory_key, not_reserved
 from ._errors import Error, Unavailable
 from ._library import invalid_state
 from ._session import Request, Session
+from ._uncopyable import Uncopyable
 
 # Kinds of calls that a thread stays ready for; a program has one or two.
 _MOST_KEPT = 8
@@ -29,7 +30,7 @@ _local = threading.local()
 MAPS_OF_A_CALL = ("physical_to_logical", "logical_to_physical", "replica_count")
 
 
-class _Pool:
+class _Pool(Uncopyable):
     def __init__(self) -> None:
         self.process = os.getpid()
         self.kept: OrderedDict[tuple[Any, ...], DeviceSession] = OrderedDict()

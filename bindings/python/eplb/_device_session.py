@@ -12,6 +12,7 @@ from typing import Any
 from ._device_arrays import DeviceWeights, Maker
 from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
 from ._session import Request, Session
+from ._uncopyable import Uncopyable
 
 _FLOAT_MAPS = ("gpu_load", "imbalance", "bound")
 
@@ -21,7 +22,7 @@ def memory_key(request: Request, dtype: int, shape: Sequence[int]) -> tuple[Any,
     return (dtype, *shape, *request.sizes())
 
 
-class DeviceSession:
+class DeviceSession(Uncopyable):
     """Not for two threads at once, like the session under it.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._arrays import Floats, Ints
 from ._report import Report
+from ._uncopyable import Uncopyable
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Plan:
         return self.report.layer_duplicates
 
 
-class DevicePlan(Plan):
+class DevicePlan(Uncopyable, Plan):
     """A placement that was solved on a device: a Plan whose maps are arrays of that device.
 
     physical_to_logical, logical_to_physical and replica_count are there at once, in the order of the stream of the
@@ -67,6 +68,8 @@ class DevicePlan(Plan):
     a graph they tell about the last replay.
     """
 
+    instead = "its context fetches what was not read yet; copy the maps that you need with the library of the arrays"
+
     def __init__(self, maps: dict[str, Any], max_replicas: int, fetch: Callable[[str], Any], replayed: bool) -> None:
         # Frozen classes fill themselves so; what is missing comes from __getattr__.
         vars(self).update(maps, max_replicas=max_replicas, _fetch=fetch, _fetched={}, _replayed=replayed)
@@ -75,6 +78,10 @@ class DevicePlan(Plan):
         if name not in ("replica_slots", "gpu_load", "report"):
             raise AttributeError(f"{type(self).__name__} has no {name}")
         return self._later(name)
+
+    def __copy__(self) -> DevicePlan:
+        # As tuples do: it cannot change.
+        return self
 
     def _later(self, name: str) -> Any:
         """Fetched once; what replays write anew each time it is asked for."""

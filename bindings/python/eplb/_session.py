@@ -23,6 +23,7 @@ from ._library import (
     lib,
     value_of,
 )
+from ._uncopyable import Uncopyable
 
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT64, _FLOAT64 = DTYPES["int64"], DTYPES["float64"]
@@ -53,7 +54,7 @@ def _init(kind: str, error: Any) -> Any:
     return struct
 
 
-class Request:
+class Request(Uncopyable):
     """What is to be solved, and how."""
 
     def __init__(self) -> None:
@@ -102,7 +103,9 @@ class Session(Request):
         self.context = ffi.gc(made[0], lib.eplb_context_destroy)
 
     def close(self) -> None:
-        ffi.release(self.context)
+        context, self.context = self.context, ffi.NULL
+        if context != ffi.NULL:
+            ffi.release(context)
 
     def upload(self, weights: Array) -> None:
         """Takes what weights_to_host gives."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from functools import partial
+from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -22,11 +21,12 @@ from ._arrays import (
 )
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
-from ._errors import Error, InvalidArgument, InvalidWeight
 from ._library import DEVICE_KINDS, DTYPES, invalid_argument, invalid_state
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session, integer
+from ._shared_session import SharedSession
+from ._solution import Solution, copy_weights
 from ._uncopyable import Uncopyable
 
 # What DevicePlan has at once.
@@ -69,21 +69,18 @@ class Context(Uncopyable):
     """
 
     instead = (
-        "make another with Context(device, num_threads), in another process too, and solve there; plans on the host can be "
-        "copied and pickled"
+        "make another with Context(device, num_threads), in another process too, and solve there; plans on the host "
+        "can be copied and pickled"
     )
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
         session = Session(device, num_threads)
-        self._session: Session | None = session
+        self._shared = SharedSession(session)
         self._cuda_index = session.device[1] if session.device[0] == DEVICE_KINDS["cuda"] else None
         self._device = DeviceSession(session)
-        # How often what the library holds has changed: a plan of a device is fetched while this stays.
-        self._changes = 0
-        self._late_error: Error | None = None
-        self._lock = threading.Lock()
         self._last_problem: dict[str, Any] = {}
-        self._layer_sums: Floats | None = None
+        # What was uploaded last, for plans and evaluations; None if only a device has it.
+        self._weights: Array | None = None
 
     def __enter__(self) -> Context:
         return self
@@ -93,28 +90,19 @@ class Context(Uncopyable):
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # So that a plan of the last solve does not keep the context's memory alive; there is none after a failed init.
+        shared = self.__dict__.get("_shared")
+        if shared is not None and not sys.is_finalizing():
+            shared.let_go()
+
     def close(self) -> None:
         """Frees everything. Plans stay valid. Closing twice is fine.
 
         Raises:
             InvalidState: another thread is inside a call.
         """
-        if self._session is not None:
-            with self._use() as session:
-                self._session = None
-                session.close()
-
-    @contextmanager
-    def _use(self) -> Iterator[Session]:
-        # Upload, solve and fetches are one call here but several in C, which could not see another thread between them.
-        if not self._lock.acquire(blocking=False):
-            raise invalid_state("the context is in use by another thread: a context serves one call at a time")
-        try:
-            if self._session is None:
-                raise invalid_state("the context is closed")
-            yield self._session
-        finally:
-            self._lock.release()
+        self._shared.close()
 
     def upload(self, weights: Any) -> None:
         """Copies weights into the context, for any number of solves and evaluations that are given None.
@@ -129,11 +117,11 @@ class Context(Uncopyable):
             InvalidWeight: naming layer and expert.
         """
         given = self._read(weights)
-        with self._use() as session:
-            self._changes += 1
+        with self._shared as session:
+            self._shared.change()
             if isinstance(given, DeviceWeights):
                 self._device.keep(given)
-                self._layer_sums = None
+                self._weights = None
             else:
                 self._upload(session, given)
 
@@ -169,10 +157,10 @@ class Context(Uncopyable):
         sizes = [integer("shape", size) for size in shape]
         check_dimensions(len(sizes))
         code = DTYPES[wider_dtype(dtype_name(dtype))]
-        with self._use() as session:
+        with self._shared as session:
             session.set_problem(**_problem(num_slots, num_gpus, num_nodes, num_groups, policy, bound))
             session.set_options(strategy, effort, 0, max_replicas)
-            self._changes += 1
+            self._shared.change()
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
 
     def _read(self, weights: Any) -> Array | DeviceWeights:
@@ -200,8 +188,7 @@ class Context(Uncopyable):
     def _upload(self, session: Session, weights: Array) -> None:
         session.upload(weights)
         self._device.forget_weights()
-        windows = 0 if weights.ndim == 3 else ()
-        self._layer_sums = weights.sum(axis=-1, dtype=np.float64).sum(axis=windows)
+        self._weights = copy_weights(weights)
 
     def solve(
         self,
@@ -247,29 +234,33 @@ class Context(Uncopyable):
         """
         given = None if weights is None else self._read(weights)
         problem = _problem(num_slots, num_gpus, num_nodes, num_groups, policy, bound)
-        with self._use() as session:
+        shared = self._shared
+        with shared as session:
             session.set_problem(**problem)
             session.set_options(strategy, effort, seed, max_replicas)
-            self._changes += 1
+            shared.change()
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
                 maker = self._device.solve(given)
                 self._last_problem = problem
                 return self._fetch_device_plan(session, maker)
             if given is not None:
                 self._upload(session, given)
+            start = perf_counter()
             session.solve()
+            microseconds = (perf_counter() - start) * 1e6
             self._last_problem = problem
-            return self._fetch_plan(session)
+            assert self._weights is not None, "the library has solved weights of the host"
+            return Plan(Solution(session, shared, self._weights, microseconds))
 
     def _fetch_device_plan(self, session: Session, maker: Maker) -> DevicePlan:
-        self._layer_sums = None
+        self._weights = None
         maps = {name: self._device.fetch(name, maker) for name in _DEVICE_MAPS}
         width = maps["logical_to_physical"].shape[-1]
-        return DevicePlan(maps, width, partial(self._fetch_later, self._changes, maker), self._device.captured)
+        return DevicePlan(maps, width, partial(self._fetch_later, self._shared.changes, maker), self._device.captured)
 
     def _fetch_later(self, changes: int, maker: Maker, name: str) -> Any:
-        with self._use() as session:
-            if changes != self._changes:
+        with self._shared as session:
+            if changes != self._shared.changes:
                 raise invalid_state(
                     f"{name} of a placement on a device is there until the context takes other weights or solves "
                     "again: read it before that"
@@ -277,42 +268,11 @@ class Context(Uncopyable):
             return self._device.fetch(name, maker) if name != "report" else self._fetch_report(session)
 
     def _fetch_report(self, session: Session) -> Report:
-        self._raise_late_error()
-        return self._make_report(session, session.floats("gpu_load"))
-
-    def _fetch_plan(self, session: Session) -> Plan:
-        gpu_load = session.floats("gpu_load")
-        try:
-            report = self._make_report(session, gpu_load)
-        except (InvalidWeight, InvalidArgument) as error:
-            if self._cuda_index is None:
-                raise
-            # Of an earlier call with a device's weights, which the library tells once: it is for who asks about those.
-            self._late_error = error
-            report = self._make_report(session, gpu_load)
-        placement, count = session.ints("physical_to_logical"), session.ints("replica_count")
-        return Plan(
-            physical_to_logical=placement,
-            replica_count=count,
-            replica_slots=session.ints("replica_slots"),
-            gpu_load=gpu_load,
-            report=report,
-            max_replicas=session.options.max_replicas or placement.shape[1] - count.shape[1] + 1,
-        )
-
-    def _make_report(self, session: Session, gpu_load: Floats) -> Report:
-        return make_report(
-            session.report(),
-            session.floats("imbalance"),
-            session.floats("bound"),
-            session.ints("duplicates"),
-            gpu_load.mean(axis=1),
-        )
-
-    def _raise_late_error(self) -> None:
-        error, self._late_error = self._late_error, None
-        if error is not None:
-            raise error
+        self._shared.raise_late_error()
+        # Last, because it raises what only the device could tell.
+        loads, imbalance, bound = (session.floats(name) for name in ("gpu_load", "imbalance", "bound"))
+        duplicates = session.ints("duplicates")
+        return make_report(session.report(), imbalance, bound, duplicates, loads.mean(axis=1))
 
     def evaluate(
         self,
@@ -353,27 +313,27 @@ class Context(Uncopyable):
             "bound": bound,
         }
         defaults = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "bound": "simple"}
-        with self._use() as session:
+        with self._shared as session:
             problem = {**defaults, **self._last_problem}
             problem.update({name: value for name, value in given.items() if value is not None})
             if "num_gpus" not in problem:
                 raise invalid_argument("num_gpus is missing: nothing was solved yet that it could be taken from")
             session.set_problem(**{**problem, "num_slots": placement.shape[1]})
             if array is not None:
-                self._changes += 1
+                self._shared.change()
                 self._upload(session, array)
             c_report, imbalance, bounds, duplicates = session.evaluate(placement)
             mean_load = self._sums_of_layers(session) / session.problem.num_gpus
             return make_report(c_report, imbalance, bounds, duplicates, mean_load)
 
     def _sums_of_layers(self, session: Session) -> Floats:
-        if self._layer_sums is not None:
-            return self._layer_sums
+        if self._weights is not None:
+            return np.asarray(self._weights.sum(axis=1, dtype=np.float64))
         # Only the device has the weights; a graph may have changed them since the last call.
         return np.asarray(session.floats("gpu_load").sum(axis=1))
 
     def synchronize(self) -> None:
         """Waits until everything asked of the context is done, and raises what only the device could tell, once."""
-        with self._use() as session:
-            self._raise_late_error()
+        with self._shared as session:
+            self._shared.raise_late_error()
             session.synchronize()

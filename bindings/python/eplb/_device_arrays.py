@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ._arrays import check_dimensions, namespace_of, wider_dtype
 from ._errors import Error
 from ._library import DTYPES, invalid_argument
@@ -148,6 +150,8 @@ class DeviceWeights:
 
 def cuda_index(value: Any) -> int | None:
     """Index of the CUDA device that an array is on; None if it is elsewhere, or is no array of a device."""
+    if type(value) is np.ndarray:
+        return None
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         # With HIP, too, torch calls its devices cuda.

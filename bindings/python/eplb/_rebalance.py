@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import Any
 
 from ._arrays import weights_to_host
 from ._device_arrays import cuda_index, device_weights
 from ._device_pool import MAPS_OF_A_CALL, solve_on_device, synchronize_devices
 from ._library import DEVICE_KINDS
-from ._session import Request, Session, parse_device
-
-_local = threading.local()
-
-
-def _take_session() -> Session:
-    """This thread's session, out of its place while in use: a signal handler that calls in between gets another."""
-    kept: tuple[int, Session] | None = _local.__dict__.pop("kept", None)
-    # The parent's context is useless in a child.
-    return kept[1] if kept is not None and kept[0] == os.getpid() else Session()
-
-
-def _keep_session(session: Session) -> None:
-    _local.kept = (os.getpid(), session)
+from ._session import Request, parse_device
+from ._thread_session import keep_session, take_session
 
 
 def rebalance_experts(
@@ -99,7 +85,7 @@ def rebalance_experts(
         if maps is not None:
             return maps
     array, deliver = weights_to_host(weight)
-    session = _take_session()
+    session = take_session()
     try:
         session.set_problem(*sizes)
         session.set_options(*options)
@@ -107,7 +93,7 @@ def rebalance_experts(
         session.solve()
         placement, slots, count = (session.ints(name) for name in MAPS_OF_A_CALL)
     finally:
-        _keep_session(session)
+        keep_session(session)
     return deliver(placement), deliver(slots), deliver(count)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from ._library import (
 from ._uncopyable import Uncopyable
 
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
-_INT64, _FLOAT64 = DTYPES["int64"], DTYPES["float64"]
+_INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 
 
 def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
@@ -94,6 +95,8 @@ class Session(Request):
         super().__init__()
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
+        self._scratch = np.empty(0, np.int32)
+        self._scratch_pointer = ffi.NULL
         options = _init("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
@@ -124,20 +127,30 @@ class Session(Request):
         shape: list[int] = ffi.unpack(dims, rank[0])
         return shape
 
-    def _fetch(self, which: int, dtype: type, code: int) -> Array:
+    def _fetch(self, which: int, dtype: type, code: int, shape: Sequence[int] | None) -> Array:
         error = self.error
-        array: Array = np.empty(self.shape(which), dtype)
+        array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
         data = ffi.from_buffer(array, require_writable=True)
         check(lib.eplb_fetch_map(self.context, which, code, data, array.size, error), error)
         return array
 
-    def ints(self, name: str) -> Ints:
-        """Fetches an int map."""
-        return self._fetch(MAPS[name], np.int64, _INT64)
+    def ints(self, name: str, shape: Sequence[int] | None = None) -> Ints:
+        """Fetches an int map, whose shape is asked for unless it is given."""
+        return self._fetch(MAPS[name], np.int64, _INT64, shape)
 
-    def floats(self, name: str) -> Floats:
-        """Fetches a float map."""
-        return self._fetch(MAPS[name], np.float64, _FLOAT64)
+    def floats(self, name: str, shape: Sequence[int] | None = None) -> Floats:
+        """Fetches a float map in the same way."""
+        return self._fetch(MAPS[name], np.float64, _FLOAT64, shape)
+
+    def ints32(self, name: str, shape: tuple[int, int]) -> Array:
+        """Fetches an int map into memory that the next call of this overwrites."""
+        size = shape[0] * shape[1]
+        if self._scratch.size < size:
+            self._scratch = np.empty(size, np.int32)
+            self._scratch_pointer = ffi.from_buffer(self._scratch, require_writable=True)
+        error = self.error
+        check(lib.eplb_fetch_map(self.context, MAPS[name], _INT32, self._scratch_pointer, size, error), error)
+        return self._scratch[:size].reshape(shape)
 
     def report(self) -> Any:
         """The C report of the solved plan."""

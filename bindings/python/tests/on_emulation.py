@@ -159,6 +159,29 @@ def test_host_arrays(context):
         context.solve([[np.nan, 1]], num_slots=2, num_gpus=2)
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_host_plan_that_is_read_after_device_calls(put, context, later):
+    weights = sample_weights(3, 64)
+    context.solve(put(np.array([[np.nan] + [1.0] * 7])), **SIZES)
+    plan, expected = context.solve(weights, **LARGE), on_cpu(weights, **LARGE)
+    if later:
+        context.solve(put(np.array(PAIRS)), **SIZES)
+    for name in (
+        "logical_to_physical",
+        "replica_count",
+        "replica_slots",
+        "gpu_load",
+        "imbalance",
+        "bound",
+        "duplicates",
+    ):
+        assert np.array_equal(getattr(plan, name), getattr(expected, name)), name
+    assert np.array_equal(plan.report.gap, expected.report.gap)
+    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 0, expert 0\] is NaN"):
+        context.synchronize()
+    context.synchronize()
+
+
 def test_host_and_device_in_turn(put, context):
     weights, other = sample_weights(3, 64, 1), sample_weights(3, 64, 2)
     context.solve(put(weights), **LARGE)

@@ -9,8 +9,8 @@ import eplb
 import numpy as np
 import pytest
 from conftest import PAIRS
-from eplb._plan import expand_replica_slots
 from eplb._session import Session
+from eplb._solution import expand_replica_slots
 from invariants import check_plan
 
 SIZES = {"num_slots": 16, "num_gpus": 8}
@@ -138,7 +138,7 @@ def test_closed(context):
 
 
 def test_used_by_two_threads(context):
-    with context._use():
+    with context._shared:
         raised = []
 
         def call():

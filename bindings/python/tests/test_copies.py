@@ -11,7 +11,7 @@ import pytest
 from conftest import PAIRS, child_environment
 from eplb import _device_pool
 from eplb._plan import DevicePlan
-from eplb._session import Request, Session
+from eplb._session import Request
 from invariants import check_plan
 
 SIZES = {"num_slots": 16, "num_gpus": 8}
@@ -28,7 +28,14 @@ WAYS = [copy.copy, copy.deepcopy, through_pickle, *(lambda value, p=p: pickle.du
 
 def owners():
     context = eplb.Context()
-    return [context, context._session, context._device, Request(), Session(), _device_pool._Pool()]
+    return [
+        context,
+        context._shared,
+        context._shared._session,
+        context._device,
+        Request(),
+        _device_pool._Pool(),
+    ]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,0 +1,200 @@
+"""What a plan on the host is made of: the integers of a solve, and figures that are computed when they are read.
+
+A plan has a copy of the weights. While the context still holds the solve, everything else is fetched from it when it is
+read. Before the context goes on, it lets the plan take a compact copy of its replicas: from these and the weights all
+answers follow, by an evaluation in the session of the reading thread, with the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, Floats, Ints
+from ._library import ffi, invalid_state
+from ._report import make_report
+from ._session import Session
+from ._shared_session import SharedSession
+from ._thread_session import keep_session, take_session
+
+_UINT8, _UINT16, _INT32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32)
+# What a report needs besides the C struct.
+_LAYER_MAPS = ("gpu_load", "imbalance", "bound", "duplicates")
+
+
+def copy_weights(weights: Array) -> Array:
+    """Weights [L,E] that no caller can change, with windows summed as the library sums them."""
+    if weights.ndim == 2:
+        copy: Array = weights.copy()
+        return copy
+    # In the order of the windows, floats in double and integers exactly.
+    total: Array = np.add.reduce(weights, axis=0, dtype=np.float64 if weights.dtype.kind == "f" else np.int64)
+    return total
+
+
+class Solution:
+    """Its answers, by name, are made when they are first asked for; any thread may ask.
+
+    Args:
+        session, shared: of the context, which has just solved.
+        weights: [L,E], what it solved; nobody changes them.
+        microseconds: that the solve took.
+    """
+
+    def __init__(self, session: Session, shared: SharedSession, weights: Array, microseconds: float) -> None:
+        problem, options = session.problem, session.options
+        layers, experts = weights.shape
+        num_slots: int = problem.num_slots
+        self._answers: dict[str, Any] = {
+            "physical_to_logical": session.ints("physical_to_logical", (layers, num_slots))
+        }
+        self.width: int = options.max_replicas or num_slots - experts + 1
+        self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
+        self._strategy: int = options.strategy
+        self._microseconds = microseconds
+        self._problem: bytes = ffi.buffer(problem)[:]
+        self._weights: Array | None = weights
+        # replica_slots and replica_count, once the library need not be asked for them.
+        self._replicas: tuple[Array, Array] | None = None
+        self._shared: SharedSession | None = shared
+        self._changes = shared.changes
+        shared.hold(self)
+
+    def __getitem__(self, name: str) -> Any:
+        answers = self._answers
+        if name not in answers:
+            if name in _MADE_HERE:
+                answers.setdefault(name, _MADE_HERE[name](self))
+            else:
+                self._find(name)
+        return answers[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and deepcopy: complete, and without the context."""
+        self["report"]
+        self._own_replicas()
+        return {**vars(self), "_shared": None, "_weights": None, "_answers": dict(self._answers)}
+
+    def detach(self, session: Session) -> None:
+        """Takes the integers, from which the rest follows, while the library still has them."""
+        self._take_replicas(session)
+        self._shared = None
+
+    def _take_replicas(self, session: Session) -> None:
+        if self._replicas is None:
+            layers, experts, num_slots, _ = self._sizes
+            # Ours, since callers may write to their arrays; and compact, since a program may keep many plans.
+            slots = session.ints32("replica_slots", (layers, num_slots)).astype(_smallest(num_slots - 1))
+            count = session.ints32("replica_count", (layers, experts)).astype(_smallest(num_slots - experts + 1))
+            self._replicas = slots, count
+
+    def _own_replicas(self) -> tuple[Array, Array]:
+        shared = self._shared
+        if self._replicas is None and shared is not None:
+            shared.read(self._changes, self._take_replicas)
+        if self._replicas is None:
+            raise invalid_state("the plan was not read before its context was lost, by a fork or with its device")
+        return self._replicas
+
+    def _replica_slots(self) -> Ints:
+        return self._own_replicas()[0].astype(np.int64)
+
+    def _replica_count(self) -> Ints:
+        return self._own_replicas()[1].astype(np.int64)
+
+    def _logical_to_physical(self) -> Ints:
+        return expand_replica_slots(*self._own_replicas(), self.width)
+
+    def _find(self, name: str) -> None:
+        shared = self._shared
+        if shared is None or not shared.read(self._changes, lambda session: self._fetch(session, name)):
+            self._compute(name)
+
+    def _fetch(self, session: Session, name: str) -> None:
+        answers, layers = self._answers, self._sizes[0]
+        # Another thread may have been faster.
+        if name in answers:
+            return
+        for each in _LAYER_MAPS if name == "report" else (name,):
+            if each not in answers:
+                shape = (layers, self._sizes[3]) if each == "gpu_load" else (layers,)
+                fetch = session.ints if each == "duplicates" else session.floats
+                answers.setdefault(each, fetch(each, shape))
+        if name == "report":
+            # Before the session goes.
+            self._take_replicas(session)
+            self._set_report(session.report())
+
+    def _compute(self, name: str) -> None:
+        """The same without the context."""
+        answers, weights, num_gpus = self._answers, self._weights, self._sizes[3]
+        # Without weights, another thread has found everything in the meantime.
+        if weights is None:
+            return
+        slots, count = self._own_replicas()
+        placement = place_replicas(slots, count)
+        if "gpu_load" not in answers:
+            answers.setdefault("gpu_load", gpu_loads(weights, count, placement, num_gpus))
+        if name == "gpu_load":
+            return
+        c_report, imbalance, bound, duplicates = self._evaluate(weights, placement)
+        answers.setdefault("imbalance", imbalance)
+        answers.setdefault("bound", bound)
+        answers.setdefault("duplicates", duplicates)
+        c_report.strategy = self._strategy
+        c_report.microseconds = self._microseconds
+        self._set_report(c_report)
+
+    def _evaluate(self, weights: Array, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
+        session = take_session()
+        try:
+            ffi.memmove(session.problem, self._problem, len(self._problem))
+            session.upload(weights)
+            return session.evaluate(placement)
+        finally:
+            keep_session(session)
+
+    def _set_report(self, c_report: Any) -> None:
+        answers = self._answers
+        loads, imbalance, bound, duplicates = (answers[name] for name in _LAYER_MAPS)
+        answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, loads.mean(axis=1)))
+        # Nothing is fetched or computed any more.
+        self._shared = self._weights = None
+
+
+_MADE_HERE = {
+    "replica_slots": Solution._replica_slots,
+    "replica_count": Solution._replica_count,
+    "logical_to_physical": Solution._logical_to_physical,
+}
+
+
+def _smallest(largest: int) -> Any:
+    """The smallest integers that hold so much."""
+    return _UINT8 if largest < 2**8 else _UINT16 if largest < 2**16 else _INT32
+
+
+def place_replicas(slots: Array, count: Array) -> Ints:
+    """physical_to_logical [L,S] from the slots of all experts one after the other, and how many each has [L,E]."""
+    layers, experts = count.shape
+    placement = np.empty(slots.size, np.int64)
+    first_of_layer = np.arange(layers)[:, np.newaxis] * slots.shape[1]
+    placement[(first_of_layer + slots).ravel()] = np.repeat(np.tile(np.arange(experts), layers), count.ravel())
+    return placement.reshape(slots.shape)
+
+
+def gpu_loads(weights: Array, count: Array, placement: Ints, num_gpus: int) -> Floats:
+    """Loads [L,G] with the bits that the library gives: in double, a GPU's slots added in their order."""
+    share = (weights.astype(np.float64) + 0.0) / count
+    held = np.take_along_axis(share, placement, axis=1).reshape(len(weights), num_gpus, -1)
+    loads: Floats = np.ascontiguousarray(np.add.accumulate(held, axis=2)[:, :, -1])
+    return loads
+
+
+def expand_replica_slots(replica_slots: Array, replica_count: Array, width: int) -> Ints:
+    """logical_to_physical [L,E,width] from the slots of all experts one after the other."""
+    expanded = np.full((*replica_count.shape, width), -1, np.int64)
+    # True where a replica is; in C order these places are those of replica_slots.
+    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots.ravel()
+    return expanded

@@ -2,11 +2,14 @@
 
     python bench/python_overhead.py [--seconds S] [--markdown FILE] [--commit TEXT] [TRACE.csv ...]
 
-Both sides take turns and the median of their differences, or ratios, counts. C here means the same upload, solve and
-fetch of the same three int64 maps through cffi, into buffers and a context that are made once.
+Both sides take turns, and the median of their differences, or ratios, counts. C here means the same upload, solve and
+fetch of the same int64 maps through cffi, in a context that is made once and, where nothing else is said, into buffers
+that are made once. Times are CPU time of the calling thread: nothing here waits or has a second thread, and so other
+programs on the machine disturb less.
 """
 
 import argparse
+import collections
 import glob
 import os
 import re
@@ -24,11 +27,13 @@ SLOTS, GPUS = 288, 32
 STRATEGIES = {"greedy": 0, "lpt_swap": 1}
 ALL_MAPS = PHYSICAL_TO_LOGICAL, LOGICAL_TO_PHYSICAL, REPLICA_COUNT = range(3)
 FLOAT32, INT64 = 0, 3
+# Plans of a program that keeps many: in steady state, their memory is that of plans which it has dropped.
+KEPT = 100
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def load_library():
-    """The very library that the package uses, or both sides would not be alike."""
+    """The very library that the package uses, or the sides would differ in more than Python."""
     with open(os.path.join(ROOT, "include", "eplb.h")) as file:
         header = re.sub(r"#ifdef __cplusplus.*?#endif", "", file.read(), flags=re.S)
     ffi = cffi.FFI()
@@ -65,6 +70,13 @@ class CSide:
         if status:
             raise RuntimeError(self.ffi.string(self.error.text).decode())
 
+    def run_into_new_buffer(self):
+        """The same, into memory of its own: returns the placement."""
+        placement = np.empty_like(self.maps[PHYSICAL_TO_LOGICAL])
+        self.pointers[PHYSICAL_TO_LOGICAL] = self.ffi.from_buffer("int64_t[]", placement)
+        self.run()
+        return placement
+
     def run(self):
         lib, error, size = self.lib, self.error, self.weights.size
         layers, experts = self.weights.shape
@@ -74,19 +86,23 @@ class CSide:
             self.check(lib.eplb_fetch_map(self.context, which, INT64, pointer, self.maps[which].size, error))
 
 
-def timed(work):
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1e6
+def timed(work, *arguments):
+    start = time.thread_time()
+    work(*arguments)
+    return (time.thread_time() - start) * 1e6
 
 
-def take_turns(first, second, seconds, least):
-    """Microseconds of both, run by turns."""
-    first(), second()
+def take_turns(first, second, seconds, least, before_second=None):
+    """Microseconds of both, run by turns. The second is given what before_second returns, whose time does not count."""
+
+    def prepared():
+        return () if before_second is None else (before_second(),)
+
+    first(), second(*prepared())
     end = time.perf_counter() + seconds
     pairs = []
     while len(pairs) < least or time.perf_counter() < end:
-        pairs.append((timed(first), timed(second)))
+        pairs.append((timed(first), timed(second, *prepared())))
     return pairs
 
 
@@ -113,6 +129,49 @@ def overhead_rows(traces, seconds):
             added = sorted(python - c for c, python in pairs)
             median, slow = statistics.median(added), added[int(0.95 * (len(added) - 1))]
             yield f"| {strategy} | {kind} | {through_c:.0f} | **{median:.0f}** | {slow:.0f} |"
+
+
+def plan_cases(weights, context, c_side):
+    """What is done, the sides, and what comes before the second one without being counted."""
+
+    def solve():
+        return context.solve(weights, SLOTS, GPUS, strategy="greedy")
+
+    def solve_and_read():
+        plan = solve()
+        plan.physical_to_logical  # noqa: B018
+        return plan
+
+    def solve_and_go_on():
+        plan = solve()
+        solve()
+        return plan
+
+    def read_everything(plan):
+        plan.report, plan.logical_to_physical, plan.replica_count, plan.replica_slots  # noqa: B018
+
+    latest, plans, placements = (collections.deque(maxlen=most) for most in (1, KEPT, KEPT))
+    c, c_keeps = c_side.run, lambda: placements.append(c_side.run_into_new_buffer())
+    yield "solve, read physical_to_logical, drop the plan", c, solve_and_read, None
+    yield "the same, the plan kept until the next one is there", c, lambda: latest.append(solve_and_read()), None
+    yield f"the same, {KEPT} plans kept; C keeps placements", c_keeps, lambda: plans.append(solve_and_read()), None
+    yield "solve, read the report, drop the plan", c, lambda: solve().report, None
+    yield "the report alone", c, lambda plan: plan.report, solve
+    yield "everything but the solve", c, read_everything, solve
+    yield "everything but the solve, after the context has solved again", c, read_everything, solve_and_go_on
+
+
+def plan_rows(traces, seconds):
+    pairs = collections.defaultdict(list)
+    for weights in traces:
+        with eplb.Context() as context:
+            table, c_side = weights.astype(np.float32), CSide(weights, STRATEGIES["greedy"], [PHYSICAL_TO_LOGICAL])
+            for name, through_c, through_python, before in plan_cases(table, context, c_side):
+                pairs[name] += take_turns(through_c, through_python, seconds, 2 * KEPT, before)
+    for name, runs in pairs.items():
+        c, python = (statistics.median(side) for side in zip(*runs, strict=True))
+        ratio = statistics.median(python / c for c, python in runs)
+        yield f"| {name} | {c:.0f} | {python:.0f} | **{ratio:.2f}** |"
 
 
 def published_rows(traces, seconds):
@@ -168,10 +227,14 @@ def tables(arguments):
     yield "# What Python adds, and the published program\n"
     yield f"- machine: {processor()}; {versions}"
     yield f"- library: libeplb {eplb.__version__}, commit {arguments.commit}"
-    yield f"- {SLOTS} slots on {GPUS} GPUs, global; weights, pooled: {names}\n"
+    yield f"- {SLOTS} slots on {GPUS} GPUs, global; weights, pooled: {names}"
+    yield "- CPU time; medians of runs by turns\n"
     yield "## rebalance_experts over the same upload, solve and fetches of the three int64 maps through cffi\n"
     yield "| strategy | input | C, us | added by Python, us: median | 95 % of calls at most |\n|---|---|---|---|---|"
     yield from overhead_rows(traces, arguments.seconds)
+    yield "\n## Context.solve with GREEDY over upload, solve and fetch of physical_to_logical through cffi\n"
+    yield "| numpy float32 | C, us | Python, us | Python / C |\n|---|---|---|---|"
+    yield from plan_rows(traces, arguments.seconds)
     yield "\n## The published program over GREEDY\n"
     yield "| program | ms | times the C call (one map) | times rebalance_experts (three maps) |\n|---|---|---|---|"
     yield from published_rows(traces, arguments.seconds)

@@ -1,6 +1,6 @@
-"""Arrays of every kind in, as numpy on the host; results out, as the kind that came in.
+"""Arrays of any kind become numpy arrays on the host; results become the kind that came in.
 
-torch is never imported here: whoever gives us a tensor has imported it.
+torch is never imported here: a caller who passes a tensor has imported it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Deliver: TypeAlias = Callable[[Array], Any]
 
-# What C reads as it is.
+# Types that C reads without conversion.
 DTYPE_CODES = {np.dtype(name): code for name, code in DTYPES.items()}
 _WIDER = {
     "float16": "float32",
@@ -46,7 +46,7 @@ def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
         return _torch_to_host(argument, torch, value), _torch_delivery(torch, value.device)
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(value, cupy.ndarray):
-        # Its __array__ refuses, and only its later versions bring themselves to the host through DLPack.
+        # Its __array__ raises, and only later versions copy to the host through DLPack.
         return value.get(), cupy.asarray
     if isinstance(value, np.ma.MaskedArray):
         raise invalid_argument(f"{argument} is a masked array: fill its holes first")
@@ -59,7 +59,7 @@ def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
 
 
 def weights_to_host(weights: Any) -> tuple[Array, Deliver]:
-    """Returns weights as C takes them: [L,E] or [T,L,E], contiguous, of one of the four types.
+    """Returns weights as C accepts them: [L,E] or [T,L,E], contiguous, of one of the four types.
 
     Raises:
         InvalidArgument: a type or number of dimensions that cannot be.
@@ -79,7 +79,7 @@ def check_dimensions(ndim: int) -> None:
 
 
 def wider_dtype(name: str) -> str:
-    """The one of C's types that holds all values of the type of this name, uint64 apart: its top half is refused."""
+    """The C type that holds all values of the named type. Of uint64, the upper half is rejected elsewhere."""
     target = _WIDER.get(name, name)
     if target not in DTYPES:
         some = ", ".join(DTYPES)
@@ -88,7 +88,7 @@ def wider_dtype(name: str) -> str:
 
 
 def dtype_name(dtype: Any) -> str:
-    """The name of a type that is given by name, or as torch's or numpy's own."""
+    """The name of a type, which is given as a name or as a type of torch or numpy."""
     text = str(dtype)
     if text.startswith("torch."):
         return text.removeprefix("torch.")
@@ -99,12 +99,12 @@ def dtype_name(dtype: Any) -> str:
 
 
 def placement_to_host(placement: Any) -> Array:
-    """Returns a placement [L,S] as C takes it."""
+    """Returns a placement [L,S] as C accepts it."""
     array, _ = to_host("physical_to_logical", placement)
     if array.ndim != 2 or array.dtype.kind not in "iu":
         found = f"{array.dtype.name} of {array.ndim} dimensions"
         raise invalid_argument(f"physical_to_logical is {found}, must be integers [layers, slots]")
-    # What does not fit becomes negative, and C refuses that by layer and slot.
+    # A value that does not fit becomes negative, which C rejects with its layer and slot.
     return np.ascontiguousarray(array, np.int64)
 
 
@@ -135,7 +135,7 @@ def _torch_to_host(argument: str, torch: Any, tensor: Any) -> Array:
         if tensor.requires_grad:
             tensor = tensor.detach()
         if tensor.is_neg():
-            # A view that is negated when read, like the imaginary part of a conjugate.
+            # A view that is negated on reading, such as the imaginary part of a conjugate.
             tensor = tensor.resolve_neg()
         if tensor.dtype is torch.bfloat16:
             # numpy has no such type.
@@ -163,7 +163,7 @@ def _dlpack_to_host(argument: str, value: Any) -> Array:
         # numpy 2.1 and later ask the producer for a copy on the host.
         return np.from_dlpack(value, device="cpu")
     except _DLPACK_FAULTS as error:
-        # bfloat16, for one, is not in numpy's DLPack; the producer's own way to numpy may know it.
+        # numpy's DLPack lacks bfloat16, for example; the producer's own conversion to numpy may support it.
         try:
             array = np.asarray(value)
         except _DLPACK_FAULTS:
@@ -175,7 +175,7 @@ def _dlpack_to_host(argument: str, value: Any) -> Array:
 
 
 def namespace_of(value: Any) -> Any:
-    """The module that makes arrays of this kind; None if it cannot be told."""
+    """The module that makes arrays of this kind; None if it is unknown."""
     if hasattr(value, "__array_namespace__"):
         return value.__array_namespace__()
     return sys.modules.get(type(value).__module__.partition(".")[0])

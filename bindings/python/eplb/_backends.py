@@ -12,7 +12,7 @@ from ._library import BOUND_KINDS, DEVICE_KINDS, EFFORTS, POLICIES, STRATEGIES, 
 
 
 def strategies() -> tuple[str, ...]:
-    """Names of the strategies that the library's header knows; what this build lacks of them raises Unavailable."""
+    """Names of the strategies in the library's header; one that this build lacks raises Unavailable."""
     return tuple(STRATEGIES)
 
 
@@ -64,7 +64,7 @@ class Backend:
 
 
 def backends() -> dict[str, Backend]:
-    """Every backend that the header knows, by name: "cpu", "cuda". The first call looks for a driver."""
+    """Every backend in the header, by name: "cpu", "cuda". The first call looks for a driver."""
     return {name: _backend(kind) for name, kind in DEVICE_KINDS.items()}
 
 
@@ -123,14 +123,14 @@ def _describe_backend(backend: Backend) -> dict[str, Any]:
 
 
 def _has_strategy(name: str) -> bool:
-    """The smallest problem tells: there is no other way to ask."""
+    """Tries the smallest problem, since the library has no query for this."""
     with Context() as context:
         try:
             context.solve([[1.0]], num_slots=1, num_gpus=1, strategy=name)
         except Unavailable:
             return False
         except Error:
-            # Refused for another reason, so it is there.
+            # Rejected for another reason, so it exists.
             return True
     return True
 

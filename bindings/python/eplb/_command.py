@@ -1,4 +1,4 @@
-"""The commands, from their arguments to what they show."""
+"""The commands: arguments in, tables, files and JSON out."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ _MOST_SAMPLES = 2**24
 
 
 def run(arguments: list[str]) -> int:
-    """Runs a command line; returns its exit code. What is wrong with it is one sentence on stderr."""
+    """Runs a command line and returns its exit code. Errors are one sentence on stderr."""
     try:
         code = app(arguments or ["--help"], prog_name="eplb", standalone_mode=False)
         if sys.stdout is not None:
-            # A full disk shows here, where it can still be told, and not when Python exits.
+            # A full disk shows up here, where it can still be reported, and not when Python exits.
             sys.stdout.flush()
     except (FileError, Error) as error:
         _terminal.complain(str(error))
@@ -67,16 +67,16 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain once more when it flushes at exit.
+        # The reader closed the pipe. Python would complain again when it flushes at exit.
         _leave_output()
         return 1
     except OSError as error:
-        # Files have their own errors, so what is left is where the output goes.
+        # Files have their own errors, so this one is about standard output.
         _leave_output()
         _terminal.complain(os_error_text(Path("standard output"), error))
         return 2
     except Exception as error:
-        # What typer raises about arguments; its class has moved between versions, this has stayed.
+        # typer raises this about arguments. Its class has moved between versions; the method has not.
         if not hasattr(error, "format_message"):
             raise
         _terminal.complain(error.format_message())
@@ -91,7 +91,7 @@ def _leave_output() -> None:
 
 @contextmanager
 def _naming(file: Path, plan: Path | None = None) -> Iterator[None]:
-    """A bad weight is the fault of the file that it came from, a bad placement that of its plan."""
+    """Errors about weights name the file they came from, errors about a placement its plan."""
     try:
         yield
     except InvalidWeight as error:
@@ -105,14 +105,14 @@ def _naming(file: Path, plan: Path | None = None) -> Iterator[None]:
 
 
 def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Report, Floats]:
-    """Report and loads without a balancer; nobody kept that one's groups on nodes, so it is judged as global."""
+    """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
     placement = placement_before(weights.shape[-2], weights.shape[-1], slots)
     report = context.evaluate(placement, num_gpus=gpus, num_nodes=1, num_groups=1, policy="global")
     return report, gpu_loads(sum_windows(weights), placement, gpus)
 
 
 def _check_picture(path: Path) -> None:
-    """Before the work, not after it."""
+    """Checks before the work that a picture can be written here."""
     check_output(path)
     try:
         from .picture import FORMATS
@@ -166,7 +166,7 @@ def solve(
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Places the experts of FILE and tells how well."""
+    """Places the experts of FILE and reports how well."""
     if output is not None:
         check_plan_path(output)
     if picture is not None:
@@ -204,7 +204,7 @@ def _show_plan(file: Path, weights: Array, nodes: int, plan: Plan, before: Repor
 
 
 def _fastest(solve: Callable[[], Plan]) -> Report:
-    """The report of the fastest of some solves, which are all alike: the first one pays for memory."""
+    """The report of the fastest of several equal solves: the first one also allocates."""
     reports: list[Report] = []
     while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
         reports.append(solve().report)
@@ -243,7 +243,7 @@ def compare(
             except Unavailable as unavailable:
                 reports[name] = str(unavailable)
             except Error as error:
-                # One strategy may refuse what others take, a cap for instance; what all refuse is the caller's.
+                # One strategy may reject what others accept, such as a cap. What all reject is the caller's mistake.
                 reports[name] = str(error)
                 refusal = error
             move(name, 1)
@@ -270,7 +270,7 @@ def evaluate(
     bound: Bound = "simple",
     json_output: Json = False,
 ) -> None:
-    """Tells whether PLAN is a placement, and how good it is under the weights of FILE."""
+    """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     weights = read_weights(file)
     placement, problem = read_plan(plan)
     asked = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
@@ -292,7 +292,7 @@ def evaluate(
 
 @app.command()
 def info(json_output: Json = False) -> None:
-    """Tells the version, and which backends, devices and strategies there are, or why not."""
+    """Shows the version, and which backends, devices and strategies there are, or why not."""
     facts = describe_library()
     if json_output:
         _print_json(facts)

@@ -29,7 +29,7 @@ from ._shared_session import SharedSession
 from ._solution import Solution, copy_weights
 from ._uncopyable import Uncopyable
 
-# What DevicePlan has at once.
+# What a DevicePlan has from the start.
 _DEVICE_MAPS = ("physical_to_logical", "logical_to_physical", "replica_count")
 
 
@@ -47,24 +47,24 @@ def _problem(num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, pol
 class Context(Uncopyable):
     """Owns the uploaded weights, the solved placement and the memory of the search; keep it for repeated solves.
 
-    It may move between threads but is used by one at a time: a call that comes while another runs raises InvalidState.
+    It may move between threads but is used by one at a time: a call during another call raises InvalidState.
     Different contexts are independent. It is useless after fork. The GIL is free while the library works. It cannot be
     copied or pickled, which raises TypeError; plans can.
 
     On a CUDA device it takes host and device arrays. With device arrays (torch, CuPy, and what goes through one of
     these by DLPack) nothing waits: weights are read, solved and fetched in the order of the stream that is current for
-    their library, and the maps are arrays of that library on the device. Calls on several streams are for the caller
-    to order. Only the first call gets memory, which may wait, and so does a later one that needs more: see reserve.
+    their library, and the maps are arrays of that library on the device. Callers order calls on several streams.
+    Only the first call allocates, which may wait, and so does a later one that needs more memory: see reserve.
     All can be captured in a graph and replayed with new weights in the same array, as long as the context is kept;
-    examples/torch_cuda_graph.py shows it. What bad weights there get: their layer is placed as a layer of zeros, and
+    examples/torch_cuda_graph.py shows it. A layer with a bad weight is placed as a layer of zeros there, and
     synchronize, or the report of the plan, raises InvalidWeight, once.
 
     Args:
-        device: "cpu", "cuda" (which is "cuda:0") or "cuda:1". CUDA is never used unasked.
+        device: "cpu", "cuda" (which is "cuda:0") or "cuda:1". CUDA is used only on request.
         num_threads: CPU threads of a solve, the caller's included. Any number gives the same answer.
 
     Raises:
-        InvalidArgument: device or num_threads cannot be.
+        InvalidArgument: a device or num_threads that is not allowed.
         Unavailable: no such backend in this build, no driver, or no such device; the text says which.
     """
 
@@ -79,7 +79,7 @@ class Context(Uncopyable):
         self._cuda_index = session.device[1] if session.device[0] == DEVICE_KINDS["cuda"] else None
         self._device = DeviceSession(session)
         self._last_problem: dict[str, Any] = {}
-        # What was uploaded last, for plans and evaluations; None if only a device has it.
+        # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
         self._weights: Array | None = None
 
     def __enter__(self) -> Context:
@@ -91,7 +91,7 @@ class Context(Uncopyable):
         self.close()
 
     def __del__(self) -> None:
-        # So that a plan of the last solve does not keep the context's memory alive; there is none after a failed init.
+        # Otherwise the plan of the last solve would keep the library's memory alive. After a failed init there is none.
         shared = self.__dict__.get("_shared")
         if shared is not None and not sys.is_finalizing():
             shared.let_go()
@@ -140,19 +140,19 @@ class Context(Uncopyable):
         max_replicas: int | None = None,
         bound: str = "simple",
     ) -> None:
-        """Gets all memory for solves of a kind, so that not even the first one waits. Before a graph is captured, say.
+        """Allocates all memory for a kind of solve, so that even the first one does not wait; for graph capture, say.
 
-        What was uploaded and solved is discarded, save what upload copied on a device. On the CPU this is a hint.
+        What was uploaded and solved is discarded, except what upload copied on a device. On the CPU this is a hint.
 
         Args:
             shape: of the weights: [L,E] or [T,L,E].
-            dtype: of the weights, by name, or torch's or numpy's own.
+            dtype: of the weights, as a name or as a type of torch or numpy.
             num_slots, num_gpus, num_nodes, num_groups, strategy, policy, effort, max_replicas, bound: as for solve.
 
         Raises:
             InvalidArgument, Unavailable: as solve.
             InvalidState: the context has been captured in a graph, which holds its buffers.
-            OutOfMemory: there is not so much memory.
+            OutOfMemory: there is not enough memory.
         """
         sizes = [integer("shape", size) for size in shape]
         check_dimensions(len(sizes))
@@ -220,7 +220,7 @@ class Context(Uncopyable):
             policy: "auto" (hierarchical if num_groups is a multiple of num_nodes), "hierarchical" or "global".
             effort: "fast", "normal" or "max", for the strategies that know it. A number of rounds, never a time.
             seed: 0 to 2^64 - 1. The same seed gives the same answer.
-            max_replicas: at most so many replicas of any expert.
+            max_replicas: the most replicas of any expert; None for no limit.
             bound: which bound the report uses: "simple", or "threshold" (slower, closer).
 
         Returns:
@@ -269,7 +269,7 @@ class Context(Uncopyable):
 
     def _fetch_report(self, session: Session) -> Report:
         self._shared.raise_late_error()
-        # Last, because it raises what only the device could tell.
+        # The report comes last, because it raises errors that only the device could find.
         loads, imbalance, bound = (session.floats(name) for name in ("gpu_load", "imbalance", "bound"))
         duplicates = session.ints("duplicates")
         return make_report(session.report(), imbalance, bound, duplicates, loads.mean(axis=1))
@@ -285,7 +285,7 @@ class Context(Uncopyable):
         policy: str | None = None,
         bound: str | None = None,
     ) -> Report:
-        """Tells whether a placement, anyone's, is one, and how good it is.
+        """Checks that a placement from any source is valid, and evaluates it.
 
         Two replicas of an expert on one GPU are valid and counted. Arrays on a device are brought to the host by their
         own library, which waits.
@@ -329,11 +329,11 @@ class Context(Uncopyable):
     def _sums_of_layers(self, session: Session) -> Floats:
         if self._weights is not None:
             return np.asarray(self._weights.sum(axis=1, dtype=np.float64))
-        # Only the device has the weights; a graph may have changed them since the last call.
+        # Only the device has the weights, and a graph may have changed them since the last call.
         return np.asarray(session.floats("gpu_load").sum(axis=1))
 
     def synchronize(self) -> None:
-        """Waits until everything asked of the context is done, and raises what only the device could tell, once."""
+        """Waits until all work of the context is done, and raises errors that only the device could find, once."""
         with self._shared as session:
             self._shared.raise_late_error()
             session.synchronize()

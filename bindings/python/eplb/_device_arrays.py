@@ -1,4 +1,4 @@
-"""Weights that are on a CUDA device: whose they are, on which stream, and how their library makes arrays there.
+"""Weights on a CUDA device: their library, its current stream, and how it makes arrays there.
 
 torch and CuPy are known; they are never imported here. Arrays of other libraries come in as torch's or CuPy's,
 whichever of these is loaded, through DLPack's exchange of streams, and results go back the same way. Nothing here
@@ -84,7 +84,7 @@ class _Torch(Maker):
     def contiguous(self, array: Any, dtype: str) -> Any:
         if array.layout is not self._module.strided:
             raise TypeError("it is not dense")
-        # A negated view has its sign resolved by the copy that contiguous() would spare.
+        # A negated view needs the copy that contiguous() alone would skip.
         return array.detach().resolve_neg().to(getattr(self._module, dtype)).contiguous()
 
     def copy(self, array: Any) -> Any:
@@ -130,7 +130,7 @@ class _Cupy(Maker):
 
 @dataclass(frozen=True)
 class DeviceWeights:
-    """Weights as C takes them from a device.
+    """Weights as C accepts them from a device.
 
     Attributes:
         array: what owns the memory.
@@ -166,9 +166,9 @@ def cuda_index(value: Any) -> int | None:
 
 
 def device_weights(value: Any, index: int) -> DeviceWeights | None:
-    """Returns weights on that device as C takes them; None if neither torch nor CuPy is there to make the results.
+    """Returns weights on that device as C accepts them; None if neither torch nor CuPy is loaded to make the results.
 
-    Widens and straightens on the device, in the order of the current stream. A uint64 above 2^63 - 1 becomes negative,
+    Conversions happen on the device, in the order of the current stream. A uint64 above 2^63 - 1 becomes negative,
     which the library finds and reports.
 
     Raises:
@@ -182,7 +182,7 @@ def device_weights(value: Any, index: int) -> DeviceWeights | None:
         check_dimensions(array.ndim)
         dtype = wider_dtype(maker.dtype_name(array))
         array = maker.contiguous(array, dtype)
-        # Some tensors, such as those of a tracing compiler, have no memory: the question shows it.
+        # Some tensors, such as those of a tracing compiler, have no memory: then this raises.
         maker.pointer(array)
     except Error:
         raise
@@ -199,7 +199,7 @@ def _find_maker(value: Any, index: int) -> tuple[Maker, Any] | None:
         return _Torch(torch, index), value
     if cupy is not None and isinstance(value, cupy.ndarray):
         return _Cupy(cupy, index), value
-    # Whose it is can take results back.
+    # The library of the array can convert results back.
     deliver = getattr(namespace_of(value), "from_dlpack", None)
     if torch is not None and torch.cuda.is_available():
         return _Torch(torch, index, deliver), torch.from_dlpack(value)

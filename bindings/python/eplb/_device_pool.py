@@ -1,8 +1,8 @@
 """The sessions behind rebalance_experts on devices.
 
-Every thread has its own, one for each stream and kind of call: nothing but a stream orders work on a device, so a
-session never moves to another stream, and it is never sized anew, which would wait. A graph that is being captured
-gets one for itself, for good: it may be replayed at any time, beside any stream.
+Every thread has its own, one for each stream and kind of call. Only a stream orders work on a device, so a session
+never moves to another stream. It is never resized either, which would wait. A graph that is being captured gets a
+session of its own for good, since it may be replayed at any time, concurrently with any stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ._uncopyable import Uncopyable
 # Kinds of calls that a thread stays ready for; a program has one or two.
 _MOST_KEPT = 8
 _NO_CUDA = ("EPLB_NOT_BUILT", "EPLB_NO_DRIVER", "EPLB_NO_DEVICE")
-# Of graphs: nobody tells when a graph is gone.
+# Sessions of graphs, kept for good: there is no notice when a graph is destroyed.
 _captured: list[DeviceSession] = []
 _captured_lock = threading.Lock()
 _local = threading.local()
@@ -34,7 +34,7 @@ class _Pool(Uncopyable):
     def __init__(self) -> None:
         self.process = os.getpid()
         self.kept: OrderedDict[tuple[Any, ...], DeviceSession] = OrderedDict()
-        # Of sessions that had to go before anybody asked.
+        # Of sessions that were closed before synchronize was called.
         self.late_errors: list[tuple[int, Error]] = []
 
 

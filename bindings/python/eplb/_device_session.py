@@ -1,6 +1,6 @@
-"""The calls of a session that take device memory: all in the order of the caller's stream, and none that waits.
+"""The calls of a session that take device memory. They run in the order of the caller's stream and do not wait.
 
-Only reserve allocates. It comes by itself when a call says that it needs more than what is reserved.
+Only reserve allocates. It is called automatically when a call needs more than what is reserved.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DeviceSession(Uncopyable):
         self.index = session.device[1]
         self.captured = False
         self.maker: Maker | None = None
-        # Our own, not the caller's: those may be overwritten at any time.
+        # A copy, since the caller may overwrite its array at any time.
         self._copy: DeviceWeights | None = None
         self._uploaded = False
 
@@ -60,7 +60,7 @@ class DeviceSession(Uncopyable):
     def keep(self, weights: DeviceWeights) -> None:
         """Copies weights for later solves: what the library is given does not outlive a reserve."""
         copy = weights.copy()
-        # What is reserved may be too small for them, or nothing is: a solve will see to that.
+        # Too little may be reserved for them so far; a solve reserves more.
         self._uploaded = self._upload(copy)
         self.maker, self._copy = weights.maker, copy
 
@@ -72,21 +72,21 @@ class DeviceSession(Uncopyable):
         if weights is not None:
             self.maker, self._copy = weights.maker, None
         maker = self.maker
-        assert maker is not None, "whoever calls knows that there are weights of a device"
+        assert maker is not None, "callers check that there are weights on a device"
         if not (self._uploaded and self._solve(maker)):
             if source is None:
                 raise invalid_state(
                     "weights that came with a solve on a device cannot be taken to memory for larger ones: call "
                     "upload(weights) first, then solve(None, ...) as often as you like, or reserve for the largest"
                 )
-            self._make_room(source)
+            self._reserve_for(source)
             self._uploaded = self._upload(source)
             if not (self._uploaded and self._solve(maker)):
-                # Not for want of memory, then.
+                # So memory was not the reason.
                 check(STATUSES["invalid_state"], self.session.error)
         return maker
 
-    def _make_room(self, weights: DeviceWeights) -> None:
+    def _reserve_for(self, weights: DeviceWeights) -> None:
         if weights.maker.capturing():
             raise not_reserved(weights)
         self.reserve(weights.dtype, weights.shape)
@@ -95,7 +95,7 @@ class DeviceSession(Uncopyable):
         windows, layers, experts = weights.shape
         maker, length = weights.maker, windows * layers * experts
         pointer, stream = _address(maker.pointer(weights.array)), _address(maker.stream())
-        return self._has_room(
+        return self._fits(
             lib.eplb_upload_weights_device(
                 self.session.context, pointer, length, weights.dtype, *weights.shape, stream, self.session.error
             ),
@@ -104,11 +104,11 @@ class DeviceSession(Uncopyable):
 
     def _solve(self, maker: Maker) -> bool:
         session, stream = self.session, _address(maker.stream())
-        return self._has_room(
+        return self._fits(
             lib.eplb_solve_device(session.context, session.problem, session.options, stream, session.error), maker
         )
 
-    def _has_room(self, status: int, maker: Maker) -> bool:
+    def _fits(self, status: int, maker: Maker) -> bool:
         """Whether a call found enough memory reserved; then it is done."""
         if status == STATUSES["invalid_state"]:
             return False

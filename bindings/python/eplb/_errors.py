@@ -1,4 +1,4 @@
-"""Exceptions: one for each kind of status, each also what Python programs already catch for such a fault."""
+"""Exceptions: one for each kind of status, each also a subclass of the built-in exception for such a fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Error(Exception):
 
 
 class InvalidArgument(Error, ValueError):
-    """A shape, size, type or name that cannot be."""
+    """A shape, size, type or name that is not allowed."""
 
 
 class InvalidState(Error, RuntimeError):
@@ -36,7 +36,7 @@ class InvalidWeight(Error, ValueError):
 
 
 class InvalidPlacement(Error, ValueError):
-    """What was given to evaluate is no placement; the text names the rule and where it breaks."""
+    """The argument of evaluate is not a valid placement; the text names the rule and where it is broken."""
 
 
 class Unavailable(Error, RuntimeError):
@@ -48,7 +48,7 @@ class OutOfMemory(Error, MemoryError):
 
 
 class DeviceError(Error, RuntimeError):
-    """The device or its driver failed; the text carries its own words."""
+    """The device or its driver failed; the text includes its message."""
 
 
 class InternalError(Error, RuntimeError):
@@ -72,5 +72,5 @@ _CLASSES: dict[str, type[Error]] = {
 
 
 def error_for(code: int, status: str, text: str) -> Error:
-    """A status of a later library, without a class here, is an Error as such."""
+    """The exception for a status; a plain Error for a status of a later library."""
     return _CLASSES.get(status, Error)(text, code, status)

@@ -1,4 +1,4 @@
-"""Reads eplb.h, so that no declaration and no constant is written a second time here."""
+"""Reads eplb.h, so that declarations and constants are not duplicated here."""
 
 from __future__ import annotations
 

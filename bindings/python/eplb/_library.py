@@ -24,7 +24,7 @@ STATUS_NAMES = _header.full_names["status"]
 
 
 def check(status: int, error: Any) -> None:
-    """Raises what a call answered, unless that was success."""
+    """Raises the error that a call returned, unless it succeeded."""
     if status:
         raise error_for(status, status_name(status), ffi.string(error.text).decode("utf-8", "replace"))
 
@@ -35,17 +35,17 @@ def status_name(status: int) -> str:
 
 
 def invalid_argument(text: str) -> InvalidArgument:
-    """For what C cannot see: the wrong Python type, an unknown name."""
+    """For mistakes that never reach C: a wrong Python type, an unknown name."""
     return InvalidArgument(text, STATUSES["invalid_argument"], "EPLB_INVALID_ARGUMENT")
 
 
 def invalid_state(text: str) -> InvalidState:
-    """For what C cannot see: the wrong order of calls here."""
+    """For mistakes that never reach C: a wrong order of calls."""
     return InvalidState(text, STATUSES["invalid_state"], "EPLB_INVALID_STATE")
 
 
 def value_of(constants: dict[str, int], argument: str, name: Any) -> int:
-    """The value of a constant by name, upper or lower case."""
+    """The value of a constant by name, in upper or lower case."""
     try:
         return constants[name]
     except (KeyError, TypeError):
@@ -56,7 +56,7 @@ def value_of(constants: dict[str, int], argument: str, name: Any) -> int:
 
 
 def name_of(constants: dict[str, int], value: int) -> str:
-    """The name of a value; the number itself for one of a later library."""
+    """The name of a value; the number itself if a later library has added it."""
     return next((name for name, each in constants.items() if each == value), str(value))
 
 

@@ -28,7 +28,7 @@ def _bundled_folders() -> list[Path]:
 
 
 def _libraries() -> Iterator[str]:
-    """Where the library may be, best first. What the environment names is the only place if it names one."""
+    """Where the library may be, best first. If the environment names a file, that is the only place."""
     named = os.environ.get(ENVIRONMENT)
     if named is not None:
         yield named
@@ -38,7 +38,7 @@ def _libraries() -> Iterator[str]:
 
 
 def _headers(library: str) -> Iterator[Path]:
-    """Where the header may be: beside the library, with this package, in a checkout of the sources."""
+    """Where the header may be: next to the library, in this package, or in a checkout of the sources."""
     if os.sep in library:
         folder = Path(library).parent
         yield folder / "eplb.h"
@@ -70,14 +70,14 @@ def _check_version(lib: Any) -> None:
 
 
 def _check_functions(lib: Any, header: Header) -> None:
-    """cffi looks a function up when it is first called: too late to say that the library is the wrong one."""
+    """cffi looks a function up at its first call, which is too late to reject the library."""
     for name in header.functions:
         if not hasattr(lib, name):
             raise _Refused(f"it has no {name}, which the eplb.h found for it declares")
 
 
 def _check_structs(ffi: Any, lib: Any, header: Header) -> None:
-    """A header of another library would have us read its structs at the wrong places."""
+    """With the header of another library, struct fields would be read at the wrong offsets."""
     error = ffi.new("eplb_error *")
     for name in header.structs:
         size = ffi.sizeof(name)

@@ -1,4 +1,4 @@
-"""Loads of GPUs from any placement, and the placement that is called "before"."""
+"""GPU loads of any placement, and the placement without a balancer, which is called "before"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._arrays import Array, Floats, Ints
 
 
 def placement_before(num_layers: int, num_experts: int, num_slots: int) -> Ints:
-    """What there is without a balancer: slot s holds expert s mod E. [L,S]."""
+    """The placement without a balancer [L,S]: slot s holds expert s mod E."""
     return np.tile(np.arange(num_slots) % num_experts, (num_layers, 1))
 
 

@@ -14,14 +14,14 @@ from ._uncopyable import Uncopyable
 class Plan:
     """A solved placement. It cannot change: it stays as it is when its context solves again, is closed, or is gone.
 
-    Each answer is computed when it is first read, by any thread, and kept; what is not read costs nothing. For that the
-    plan has copies of the weights, which are dropped once the report was read, and of the placement. While the context
-    still holds this solve and runs no other call, an answer is fetched from it; afterwards the placement is evaluated
-    again, which gives the same bits and takes longer. Only two figures of the report know the difference:
-    `microseconds` then is the time of the solve as Python's clock measured it, and `context_bytes` is about the context
-    that evaluated. Read the report at once where this matters.
+    Each answer is computed when it is first read, on any thread, and kept; what is not read costs nothing. While the
+    context still holds this solve, an answer is fetched from it. Before the context takes other weights, solves again or
+    is closed, it gives the plan a compact copy of the replicas. Later answers are computed from that and from a copy of
+    the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
+    figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
+    is that of the context which evaluated. Read the report at once where this matters.
 
-    Plans can be copied and pickled. The arrays belong to the caller.
+    Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 
     Attributes:
         max_replicas: the width of logical_to_physical: the cap that was given, else S - E + 1.

@@ -14,19 +14,19 @@ from ._plan import Plan
 from ._weight_file import FileError, load_numpy, os_error_text, read_csv
 
 PLACEMENT = "physical_to_logical"
-# How to judge a placement again: these are read back.
+# What an evaluation of the placement needs; these are read back.
 PROBLEM = ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy")
 
 
 def check_plan_path(path: Path) -> None:
-    """Before the work, not after it."""
+    """Checks before the work that a plan can be written here."""
     if path.suffix.lower() not in (".npz", ".json"):
         raise FileError(f"{path}: a plan is written as .npz or .json")
     check_output(path)
 
 
 def check_output(path: Path) -> None:
-    """Before the work, not after it: could a file be written here, as far as looking tells."""
+    """Checks, before the work and as far as possible, that a file can be written here."""
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():
@@ -57,7 +57,7 @@ def write_plan(path: Path, plan: Plan, settings: dict[str, Any]) -> None:
 
 
 def read_plan(path: Path) -> tuple[Array, dict[str, Any]]:
-    """Returns a placement [L,S], and of its problem what the file tells: nothing for CSV and .npy.
+    """Returns a placement [L,S], and what the file says about its problem: nothing for CSV and .npy.
 
     Raises:
         FileError: no such file, or no placement in it.

@@ -1,4 +1,4 @@
-"""The published program's call over the library."""
+"""A drop-in replacement for the function of the published program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rebalance_experts(
     seed: int = 0,
     max_replicas: int | None = None,
 ) -> tuple[Any, Any, Any]:
-    """Places the experts of every layer, in place of the published program's function of this name.
+    """Places the experts of every layer. Replaces the function of this name in the published program.
 
     Args:
         weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts], which are summed.
@@ -39,7 +39,7 @@ def rebalance_experts(
         policy: "auto" (whole groups go to nodes if num_groups is a multiple of num_nodes), "hierarchical" or "global".
         effort: "fast", "normal" or "max", for the strategies that know it.
         seed: 0 to 2^64 - 1. The same seed gives the same answer.
-        max_replicas: at most so many replicas of any expert.
+        max_replicas: the most replicas of any expert; None for no limit.
 
     Returns:
         physical_to_logical [layers, num_replicas]: the expert in each slot; GPU g owns slots
@@ -98,7 +98,7 @@ def rebalance_experts(
 
 
 def synchronize(device: Any = None) -> None:
-    """Waits for this thread's calls of rebalance_experts, and for those in graphs, and raises what came to light late.
+    """Waits for this thread's calls of rebalance_experts and for those in graphs, and raises errors found late.
 
     Several calls may have had bad weights: each is raised by a call of this function, once.
 

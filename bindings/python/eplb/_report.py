@@ -26,9 +26,9 @@ class Report:
         bound_mean: mean of bound / mean load: no placement has a lower imbalance_mean.
         gap_mean, gap_worst: see above; 0.01 is one percent.
         duplicates: slots whose expert already sits in a lower slot of the same GPU, over all layers.
-        duplicates_unavoidable: so many of these no placement with the same replica counts could avoid.
-        microseconds: time of the solve, or of the evaluation, inside the library.
-        context_bytes: memory that the context holds, weights and plan included.
+        duplicates_unavoidable: those that every placement with the same replica counts has.
+        microseconds: time of the solve, or of the evaluation, inside the library; see Plan for plans that are read late.
+        context_bytes: memory that the context holds, weights and plan included; see there, too.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -56,21 +56,21 @@ class Report:
     layer_duplicates: Ints = dataclasses.field(repr=False)
 
     def summary(self) -> dict[str, Any]:
-        """What is over all layers, as plain Python numbers and strings, ready for JSON."""
+        """The figures over all layers as plain Python numbers and strings, ready for JSON."""
         return {name: value for name, value in self.to_dict().items() if not isinstance(value, list)}
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain Python numbers, strings and lists, ready for JSON."""
+        """All fields as plain Python numbers, strings and lists, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
-# Fields that are the C struct's as they are.
+# Fields copied from the C struct without conversion.
 _SCALARS = [field.name for field in dataclasses.fields(Report) if field.type in ("float", "int")]
 
 
 def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats) -> Report:
-    """A Report from the C struct and what belongs to layers; mean_load is that of the layers' GPUs, float64 [L]."""
+    """A Report from the C struct and the figures of layers; mean_load is the mean load of their GPUs, float64 [L]."""
     gap = np.divide(imbalance * mean_load, bound, out=np.ones_like(bound), where=bound > 0) - 1
     evaluated = c_report.strategy < 0
     return Report(

@@ -1,4 +1,4 @@
-"""One eplb_context with the structs of its calls: what Context and rebalance_experts both stand on."""
+"""One eplb_context with the structs of its calls, the basis of Context and rebalance_experts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 
 
 def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
-    """An argument as the integer that it must be: 288.0 and "288" are refused, numpy's integers are not."""
+    """Checks an integer argument: rejects 288.0 and "288", accepts numpy's integers."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -56,7 +56,7 @@ def _init(kind: str, error: Any) -> Any:
 
 
 class Request(Uncopyable):
-    """What is to be solved, and how."""
+    """A problem and the options of its solve."""
 
     def __init__(self) -> None:
         self.error = ffi.new("eplb_error *")
@@ -83,13 +83,13 @@ class Request(Uncopyable):
         options.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
 
     def sizes(self) -> tuple[Any, ...]:
-        """All that memory is sized for, besides the weights: chance needs none."""
+        """Everything that memory is sized for except the weights; the seed does not matter."""
         options = self.options
         return bytes(ffi.buffer(self.problem)), options.strategy, options.effort, options.max_replicas
 
 
 class Session(Request):
-    """Not for two threads at once; whoever uses it sees to that."""
+    """Not for two threads at once; callers ensure that."""
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Session(Request):
             ffi.release(context)
 
     def upload(self, weights: Array) -> None:
-        """Takes what weights_to_host gives."""
+        """Takes weights as weights_to_host returns them."""
         shape = weights.shape if weights.ndim == 3 else (1, *weights.shape)
         code = DTYPE_CODES[weights.dtype]
         data = ffi.from_buffer(weights)

@@ -14,15 +14,15 @@ from ._library import invalid_state
 from ._session import Session
 from ._uncopyable import Uncopyable
 
-# How long a reader waits before it looks again whether the library has gone on without it.
+# How often a waiting reader checks whether the library still holds its plan.
 _SECONDS = 0.001
 
 
 class Reader(Protocol):
-    """What the library still holds answers for."""
+    """A plan whose answers the library still holds."""
 
     def detach(self, session: Session) -> None:
-        """Takes what it needs to do without the session."""
+        """Copies what it needs to answer without the session."""
 
 
 class SharedSession(Uncopyable):
@@ -78,7 +78,7 @@ class SharedSession(Uncopyable):
         self.changes += 1
 
     def hold(self, reader: Reader) -> None:
-        """The library holds what this one reads, until the next change."""
+        """Until the next change, the library holds what this one reads."""
         self._reader = weakref.ref(reader)
 
     def _detach(self) -> None:
@@ -98,7 +98,7 @@ class SharedSession(Uncopyable):
                     session.close()
 
     def let_go(self) -> None:
-        """Lets the plan of the last solve do without the session, if nothing is using it right now."""
+        """Detaches the plan of the last solve, unless the session is in use right now."""
         if self._library.acquire(blocking=False):
             try:
                 if not self._busy:
@@ -107,7 +107,7 @@ class SharedSession(Uncopyable):
                 self._library.release()
 
     def read(self, changes: int, work: Callable[[Session], None]) -> bool:
-        """Does some reading from the library; False if it does not hold any more what it held after so many changes."""
+        """Reads from the library if it still holds what it held when there were this many changes; else returns False."""
         library = self._library
         while not library.acquire(timeout=_SECONDS):
             if self.changes != changes:

@@ -21,7 +21,7 @@ from ._report import Report
 MOST_BARS = 32
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
 
-# Names of files and strategies are no markup, and numbers need no colours of their own.
+# Names of files and strategies are not markup, and numbers are not highlighted.
 _out = Console(highlight=False, markup=False, emoji=False)
 _err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
@@ -35,12 +35,12 @@ def say(text: str = "") -> None:
 
 
 def complain(text: str) -> None:
-    """One line on stderr, whatever the text held."""
+    """Prints one line on stderr, even if the text has several."""
     _err.print(" ".join(f"eplb: {text}".split()), soft_wrap=True)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column is names, the others numbers."""
+    """The first column holds names, the others numbers."""
     if not is_terminal():
         _show_plain([columns, *rows])
         return
@@ -61,7 +61,7 @@ def _show_plain(rows: Sequence[Sequence[str]]) -> None:
 
 
 def show_reports(rows: dict[str, Report | str]) -> None:
-    """A row for each placement: its report, or in words why there is none."""
+    """A row for each placement: its report, or the reason why there is none."""
     reports = [_report_row(name, report) for name, report in rows.items() if isinstance(report, Report)]
     show_table(_COLUMNS, reports)
     for name, report in rows.items():
@@ -82,7 +82,7 @@ def _report_row(name: str, report: Report) -> tuple[str, ...]:
 
 
 def show_bars(layer: int, before: Floats, after: Floats) -> None:
-    """Loads over the mean of every GPU of one layer, before and after; of many GPUs the heaviest and the lightest."""
+    """GPU loads of one layer over their mean, before and after; of many GPUs only the heaviest and the lightest."""
     if not is_terminal():
         return
     order = np.argsort(-before, kind="stable")
@@ -103,9 +103,9 @@ def show_bars(layer: int, before: Floats, after: Floats) -> None:
 
 @contextmanager
 def progress(text: str, total: int | None = None) -> Iterator[Any]:
-    """A bar on stderr while the body runs, if that is a terminal; without a total it only shows that time passes.
+    """A bar on stderr while the body runs, if that is a terminal; without a total it shows activity only.
 
-    Yields a function that tells what is being done and moves the bar on by `done`.
+    Yields a function that sets the description and advances the bar by `done`.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_err, transient=True, disable=not sys.stderr.isatty()) as bar:

@@ -18,7 +18,7 @@ _NPZ_KEYS = ("counts", "weights")
 
 
 class FileError(Exception):
-    """A file cannot be what it should be; the text is one sentence that begins with its name."""
+    """A file is missing or not what it should be; the text is one sentence that begins with its name."""
 
 
 def os_error_text(path: Path, error: OSError) -> str:
@@ -28,7 +28,7 @@ def os_error_text(path: Path, error: OSError) -> str:
 def read_weights(path: Path) -> Array:
     """Reads weights: a CSV with a row per layer, or an array [L,E] or [T,L,E] from .npy or .npz.
 
-    An .npz holds one array, or one that is called counts or weights.
+    An .npz must hold one array, or one named counts or weights.
 
     Raises:
         FileError: no such file, or one with something else in it; for CSV with the line.
@@ -57,7 +57,7 @@ def load_numpy(path: Path) -> Array | dict[str, Array]:
     except OSError as error:
         raise FileError(os_error_text(path, error)) from None
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        # numpy takes whatever it does not know for a pickle, and advises to load that unsafely.
+        # numpy treats any unknown format as a pickle, and advises to load that unsafely.
         reason = "pickled objects, or something else entirely" if "pickle" in str(error) else str(error)
         raise FileError(f"{path}: no numpy file that can be read: {reason}") from None
 
@@ -71,7 +71,7 @@ def _only_array(path: Path, arrays: dict[str, Array]) -> Array:
 
 
 def read_csv(path: Path) -> Array:
-    """Reads a table: int64 if all its values are integers, else float64. Blank lines are passed over."""
+    """Reads a table: int64 if all its values are integers, else float64. Blank lines are skipped."""
     rows: list[list[int | float]] = []
     first_line = 0
     for line, words in _csv_rows(path):
@@ -111,7 +111,7 @@ def _number(path: Path, line: int, word: str) -> int | float:
             raise FileError(f"{path} line {line}: {word[:40]} is an integer above 2^63 - 1")
         return int(word)
     try:
-        # float() takes 1_000, too, which is no number anywhere else.
+        # float() also accepts 1_000, which is not a number anywhere else.
         return float(word.replace("_", "?"))
     except ValueError:
         shown = repr(word[:40]) if word else "an empty value"

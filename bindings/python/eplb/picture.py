@@ -1,4 +1,4 @@
-"""A picture of what a placement gained: the load of every GPU in every layer, before and after."""
+"""A picture of what a placement gains: the load of every GPU in every layer, before and after."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ._arrays import Floats
 from ._loads import relative_loads
 
 FORMATS = ("png", "svg", "pdf")
-# Blue has nothing to do, red makes all the others wait, grey is the mean.
+# Blue GPUs are idle, red ones make all others wait, grey is the mean.
 _COLOURS = "coolwarm"
-# Up to so many layers or GPUs each has its number, and each layer bars of its own.
+# Up to this number of layers or GPUs, each has a label, and each layer its own bars.
 _FEW = 12
 _BEFORE, _AFTER, _BOUND = "#b40426", "#3b4cc0", "#222222"
 
 
 def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bound: Floats, *, title: str) -> None:
-    """Draws two heat maps, layers by GPUs, on one scale, and the imbalance of every layer beside them.
+    """Draws two heat maps, layers by GPUs, on one scale, and next to them the imbalance of every layer.
 
     Args:
-        path: where to write it; the ending says the format, one of FORMATS.
+        path: where to write it; the suffix selects the format, one of FORMATS.
         before, after: loads [L,G].
         bound: [L], proven lower bounds on the largest load, in the same unit.
-        title: what this is, the name of the file for instance.
+        title: a caption, such as the name of the file.
     """
     mean = after.mean(axis=1)
     lowest = np.divide(bound, mean, out=np.ones_like(mean), where=mean > 0)
@@ -53,8 +53,8 @@ def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bo
 
 
 def _make_axes(layers: int) -> tuple[Figure, list[Any]]:
-    """Two heat maps, the imbalance, the colour scale and the key: laid out in inches, so that text always has room."""
-    # One row is a strip; many rows are as high as a page.
+    """Two heat maps, the imbalance, the colour scale and the key: laid out in inches, so that text always fits."""
+    # One row is a strip; many rows fill a page.
     rows = float(np.clip(1.0 + 0.09 * layers, 1.3, 5.6))
     width, height = 12.5, rows + 2.5
     figure = Figure(figsize=(width, height), dpi=120)
@@ -96,7 +96,7 @@ def _draw_scale(figure: Figure, image: Any, axes: Any, largest: float) -> None:
 
 
 def _ticks_from_mean(largest: float) -> list[float]:
-    """The mean always has its tick, which an automatic choice would pass over when loads are far above it."""
+    """The mean always has a tick, which an automatic choice would omit when loads are far above it."""
     ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(1, largest)
     return [1, *(float(tick) for tick in ticks if 1.01 < tick <= largest)]
 

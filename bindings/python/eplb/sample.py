@@ -44,7 +44,7 @@ def sample_weights(
 
 
 class _Chance:
-    """Uniform numbers from the raw words of PCG64. numpy promises those for ever, its distributions not."""
+    """Uniform numbers from the raw words of PCG64, which numpy keeps stable, unlike its distributions."""
 
     def __init__(self, seed: int) -> None:
         self._words = np.random.PCG64(seed)
@@ -59,7 +59,7 @@ class _Chance:
         return low + (high - low) * float(self.uniform(1)[0])
 
     def normal(self, size: int) -> Floats:
-        """By Box and Muller, whose inputs are uniform numbers."""
+        """By the Box-Muller transform of uniform numbers."""
         radius = np.sqrt(-2 * np.log(self.uniform(size)))
         return np.asarray(radius * np.cos(2 * np.pi * self.uniform(size)), np.float64)
 
@@ -70,14 +70,14 @@ class _Chance:
 
 def _sample_layer(chance: _Chance, num_experts: int) -> Floats:
     """Weights of one layer over their mean."""
-    # Cut at three sigma: what lies beyond are the outliers.
+    # Clipped at three sigma: the outliers come separately.
     weights = np.exp(chance.between(*SIGMA) * np.clip(chance.normal(num_experts), -3, 3))
     count = 1 + int(chance.between(0, 2.999))
     places = chance.places(min(count, num_experts), num_experts)
-    # The hottest is even on a logarithmic scale, so that 7 is the median.
+    # The hottest is uniform on a logarithmic scale, so that 7 is the median.
     ratios = [float(np.exp(chance.between(*np.log(HOTTEST))))]
     ratios += [min(ratios[0], chance.between(*OTHER_OUTLIERS)) for _ in range(count - 1)]
-    # In a small layer no expert can carry a multiple of the mean that the others have no room for.
+    # In a small layer, no expert may take so large a multiple of the mean that nothing is left for the others.
     share = np.minimum(np.array(ratios[: len(places)]) / num_experts, 0.5 / len(places))
     weights[places] = 0
     body = weights.sum()

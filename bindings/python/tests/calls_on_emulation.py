@@ -174,7 +174,7 @@ def test_graph_of_rebalance(device, lazy):
     eplb.rebalance_experts(weights, *CALL)
     eplb.synchronize()
     graph = Graph(lazy, state, lambda: eplb.rebalance_experts(weights, *CALL))
-    # Others go on beside it.
+    # Other calls go on meanwhile.
     eplb.rebalance_experts(put(sample_weights(3, 64, 3)), *CALL)
     array[:] = sample_weights(3, 64, 2)
     graph.replay()

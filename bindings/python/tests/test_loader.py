@@ -61,7 +61,7 @@ def test_what_the_environment_names_is_not_there(path):
     assert done.returncode == 1
     assert "ImportError: eplb cannot load the library named by EPLB_LIBRARY. Tried:" in done.stderr
     assert repr(path) in done.stderr
-    # Nothing else was tried: whoever names one library does not want another.
+    # Nothing else was tried: a user who names a library does not want another.
     assert "_native" not in done.stderr.split("Tried:")[1]
 
 

@@ -6,7 +6,7 @@ from eplb.sample import sample_weights
 
 
 def test_same_numbers():
-    # Frozen: bench results and demonstrations are told by seed.
+    # Frozen: bench results and demonstrations name the seed.
     assert sample_weights(1, 8, 0, 10000).tolist() == [[1402, 1011, 2500, 2500, 667, 456, 640, 823]]
     assert np.array_equal(sample_weights(3, 64, 5), sample_weights(3, 64, 5))
     assert not np.array_equal(sample_weights(3, 64, 5), sample_weights(3, 64, 6))

@@ -15,9 +15,9 @@ class Plan:
     """A solved placement. It cannot change: it stays as it is when its context solves again, is closed, or is gone.
 
     Each answer is computed when it is first read, on any thread, and kept; what is not read costs nothing. While the
-    context still holds this solve, an answer is fetched from it. Before the context takes other weights, solves again or
-    is closed, it gives the plan a compact copy of the replicas. Later answers are computed from that and from a copy of
-    the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
+    context still holds this solve, an answer is fetched from it. Before the context takes other weights, solves again
+    or is closed, it gives the plan a compact copy of the replicas. Later answers are computed from that and from a copy
+    of the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
     is that of the context which evaluated. Read the report at once where this matters.
 

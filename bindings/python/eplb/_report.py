@@ -27,8 +27,8 @@ class Report:
         gap_mean, gap_worst: see above; 0.01 is one percent.
         duplicates: slots whose expert already sits in a lower slot of the same GPU, over all layers.
         duplicates_unavoidable: those that every placement with the same replica counts has.
-        microseconds: time of the solve, or of the evaluation, inside the library; see Plan for plans that are read late.
-        context_bytes: memory that the context holds, weights and plan included; see there, too.
+        microseconds: time of the solve, or of the evaluation, inside the library; Plan says what it is when read late.
+        context_bytes: memory that the context holds, weights and plan included; the same applies.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.

@@ -107,7 +107,7 @@ class SharedSession(Uncopyable):
                 self._library.release()
 
     def read(self, changes: int, work: Callable[[Session], None]) -> bool:
-        """Reads from the library if it still holds what it held when there were this many changes; else returns False."""
+        """Reads from the library, if it still holds what it did at this number of changes; otherwise returns False."""
         library = self._library
         while not library.acquire(timeout=_SECONDS):
             if self.changes != changes:

@@ -80,8 +80,11 @@ def _check_structs(ffi: Any, lib: Any, header: Header) -> None:
     """With the header of another library, struct fields would be read at the wrong offsets."""
     error = ffi.new("eplb_error *")
     for name in header.structs:
-        size = ffi.sizeof(name)
-        status = getattr(lib, f"{name}_init")(ffi.new(f"{name} *"), size, error)
+        init = getattr(lib, f"{name}_init")
+        # The type by its name would be parsed in C, which takes milliseconds.
+        pointer = ffi.typeof(init).args[0]
+        size = ffi.sizeof(pointer.item)
+        status = init(ffi.new(pointer), size, error)
         if status:
             text = ffi.string(error.text).decode("utf-8", "replace")
             raise _Refused(f"the eplb.h found for it has {name} of {size} bytes: {text}")

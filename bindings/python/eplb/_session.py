@@ -28,6 +28,7 @@ from ._uncopyable import Uncopyable
 
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
+_INTS32, _INTS, _FLOATS = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
 
 
 def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
@@ -50,8 +51,11 @@ def parse_device(device: Any) -> tuple[int, int]:
 
 
 def _init(kind: str, error: Any) -> Any:
-    struct = ffi.new(f"eplb_{kind} *")
-    check(getattr(lib, f"eplb_{kind}_init")(struct, ffi.sizeof(f"eplb_{kind}"), error), error)
+    init = getattr(lib, f"eplb_{kind}_init")
+    # Not by name, which cffi would parse.
+    pointer = ffi.typeof(init).args[0]
+    struct = ffi.new(pointer)
+    check(init(struct, ffi.sizeof(pointer.item), error), error)
     return struct
 
 
@@ -95,8 +99,6 @@ class Session(Request):
         super().__init__()
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
-        self._scratch = np.empty(0, np.int32)
-        self._scratch_pointer = ffi.NULL
         options = _init("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
@@ -127,30 +129,23 @@ class Session(Request):
         shape: list[int] = ffi.unpack(dims, rank[0])
         return shape
 
-    def _fetch(self, which: int, dtype: type, code: int, shape: Sequence[int] | None) -> Array:
+    def _fetch(self, which: int, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
         error = self.error
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
-        data = ffi.from_buffer(array, require_writable=True)
-        check(lib.eplb_fetch_map(self.context, which, code, data, array.size, error), error)
+        check(lib.eplb_fetch_map(self.context, which, code, ffi.from_buffer(array), array.size, error), error)
         return array
 
     def ints(self, name: str, shape: Sequence[int] | None = None) -> Ints:
         """Fetches an int map, whose shape is asked for unless it is given."""
-        return self._fetch(MAPS[name], np.int64, _INT64, shape)
+        return self._fetch(MAPS[name], _INTS, _INT64, shape)
 
     def floats(self, name: str, shape: Sequence[int] | None = None) -> Floats:
         """Fetches a float map in the same way."""
-        return self._fetch(MAPS[name], np.float64, _FLOAT64, shape)
+        return self._fetch(MAPS[name], _FLOATS, _FLOAT64, shape)
 
-    def ints32(self, name: str, shape: tuple[int, int]) -> Array:
-        """Fetches an int map into memory that the next call of this overwrites."""
-        size = shape[0] * shape[1]
-        if self._scratch.size < size:
-            self._scratch = np.empty(size, np.int32)
-            self._scratch_pointer = ffi.from_buffer(self._scratch, require_writable=True)
-        error = self.error
-        check(lib.eplb_fetch_map(self.context, MAPS[name], _INT32, self._scratch_pointer, size, error), error)
-        return self._scratch[:size].reshape(shape)
+    def ints32(self, name: str, shape: Sequence[int]) -> Array:
+        """Fetches an int map in 32 bits."""
+        return self._fetch(MAPS[name], _INTS32, _INT32, shape)
 
     def report(self) -> Any:
         """The C report of the solved plan."""

@@ -95,10 +95,10 @@ enum {
   EPLB_NOT_BUILT = 11,        /* this library was built without that backend */
   EPLB_NO_DRIVER = 12,        /* no driver for that backend, or one that is too old */
   EPLB_NO_DEVICE = 13,        /* a driver, but no such device */
-  EPLB_OUT_OF_MEMORY = 20,
-  EPLB_DEVICE_OUT_OF_MEMORY = 21,
-  EPLB_DEVICE_ERROR = 22, /* the device or its driver failed; the text carries its own words */
-  EPLB_INTERNAL_ERROR = 30 /* a bug in this library: please report it with the text */
+  EPLB_OUT_OF_MEMORY = 20,        /* no more host memory */
+  EPLB_DEVICE_OUT_OF_MEMORY = 21, /* no more device memory */
+  EPLB_DEVICE_ERROR = 22,         /* the device or its driver failed; the text carries its own words */
+  EPLB_INTERNAL_ERROR = 30        /* a bug in this library: please report it with the text */
 };
 
 /* 256 bytes, frozen. `text` is always terminated; it is empty after success. */
@@ -111,8 +111,12 @@ typedef struct eplb_error {
 typedef int32_t eplb_dtype;
 enum { EPLB_FLOAT32 = 0, EPLB_FLOAT64 = 1, EPLB_INT32 = 2, EPLB_INT64 = 3 };
 
+/* What a context works on. */
 typedef int32_t eplb_device_kind;
-enum { EPLB_DEVICE_CPU = 0, EPLB_DEVICE_CUDA = 1 };
+enum {
+  EPLB_DEVICE_CPU = 0, /* the processor that runs the program */
+  EPLB_DEVICE_CUDA = 1 /* an NVIDIA GPU */
+};
 
 /* How replicas are counted and placed. */
 typedef int32_t eplb_strategy;
@@ -128,7 +132,11 @@ enum {
 
 /* How much work EPLB_STRATEGY_BEST may do: a number of rounds, never a time. The other strategies ignore it. */
 typedef int32_t eplb_effort;
-enum { EPLB_EFFORT_FAST = 0, EPLB_EFFORT_NORMAL = 1, EPLB_EFFORT_MAX = 2 };
+enum {
+  EPLB_EFFORT_FAST = 0,   /* the least */
+  EPLB_EFFORT_NORMAL = 1, /* between the two */
+  EPLB_EFFORT_MAX = 2     /* the most: for placements that will serve for long */
+};
 
 /* Whether the replicas of a group of experts must stay on one node. */
 typedef int32_t eplb_policy;
@@ -162,10 +170,10 @@ enum {
   EPLB_MAP_PHYSICAL_TO_LOGICAL = 0, /* int [L,S]: the expert in each slot (-1 is reserved for empty slots) */
   EPLB_MAP_LOGICAL_TO_PHYSICAL = 1, /* int [L,E,X]: the slots of each expert in replica order, then -1.
                                        X = max_replicas if that was given, else S - E + 1: never data dependent */
-  EPLB_MAP_REPLICA_COUNT = 2,       /* int [L,E] */
+  EPLB_MAP_REPLICA_COUNT = 2,       /* int [L,E]: how many replicas each expert has */
   EPLB_MAP_REPLICA_SLOTS = 3,       /* int [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts */
-  EPLB_MAP_GPU_LOAD = 4,            /* float64 [L,G], in the weights' unit */
-  EPLB_MAP_IMBALANCE = 5,           /* float64 [L] */
+  EPLB_MAP_GPU_LOAD = 4,            /* float64 [L,G]: the load of each GPU, in the weights' unit */
+  EPLB_MAP_IMBALANCE = 5,           /* float64 [L]: largest over mean GPU load */
   EPLB_MAP_BOUND = 6,               /* float64 [L]: no placement under the policy has a largest GPU load below this, in
                                        the weights' unit */
   EPLB_MAP_DUPLICATES = 7           /* int [L]: slots whose expert already sits in a lower slot of the same GPU */

@@ -47,6 +47,9 @@ type Context struct {
 	layers  int // of the uploaded weights
 }
 
+// cHandle is an eplb_context *, which Go's garbage collector has no business with.
+type cHandle uintptr
+
 // NewContext makes a context. Close it when it is no longer needed; one that is forgotten is freed some time after the
 // garbage collector finds it, which knows nothing of CUDA graphs that still need its memory.
 //

@@ -1,16 +1,5 @@
 package eplb
 
-// DType is the type of elements in device memory.
-type DType int32
-
-// The types. Weights may be of any; maps of integers are Int32 or Int64, maps of real numbers Float64.
-const (
-	Float32 DType = 0
-	Float64 DType = 1
-	Int32   DType = 2
-	Int64   DType = 3
-)
-
 // DevicePointer is an address in the memory of a CUDA device, as cudaMalloc or cuMemAlloc gives it. It is a number to Go,
 // whose garbage collector neither keeps nor frees what lies there. Host memory, Go's or not, is none.
 type DevicePointer uintptr
@@ -64,7 +53,7 @@ func (c *Context) Reserve(dtype DType, shape WeightShape, problem Problem, optio
 	if err := c.setSolve(problem, options); err != nil {
 		return err
 	}
-	return c.err.check(c.library.call.Reserve(c.handle, int32(dtype), shape.windows(), int64(shape.Layers),
+	return c.err.check(c.library.call.ContextReserve(c.handle, int32(dtype), shape.windows(), int64(shape.Layers),
 		int64(shape.Experts), &c.problem, &c.options, &c.err))
 }
 
@@ -156,5 +145,5 @@ func (c *Context) Synchronize() error {
 		return err
 	}
 	defer c.release()
-	return c.err.check(c.library.call.Synchronize(c.handle, &c.err))
+	return c.err.check(c.library.call.ContextSynchronize(c.handle, &c.err))
 }

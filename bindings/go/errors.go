@@ -5,43 +5,6 @@ import (
 	"fmt"
 )
 
-// Status is what a call of the library answered. It is an error itself, so that the constants below are what errors.Is
-// compares with. A newer library may know more statuses.
-type Status int32
-
-// The kinds of errors; errors.Is(err, ErrInvalidWeight) asks for one.
-const (
-	ErrInvalidArgument   Status = 1  // the caller's: a shape, size or name that cannot be
-	ErrInvalidState      Status = 2  // the caller's: the wrong order of calls, more than was reserved, two calls at once, after Close
-	ErrInvalidWeight     Status = 3  // the data's: NaN, infinite, negative, or a sum that is out of range
-	ErrInvalidPlacement  Status = 4  // the data's: Evaluate was given something that is no placement
-	ErrUnavailable       Status = 10 // this version has no such strategy or option; also true of the next three
-	ErrNotBuilt          Status = 11 // the library was built without that backend
-	ErrNoDriver          Status = 12 // no driver for that backend, or one that is too old
-	ErrNoDevice          Status = 13 // a driver, but no such device
-	ErrOutOfMemory       Status = 20 // also true of the next one
-	ErrDeviceOutOfMemory Status = 21
-	ErrDeviceError       Status = 22 // the device or its driver failed; the message carries its own words
-	ErrInternal          Status = 30 // a bug in libeplb: please report it with the message
-)
-
-// Written here too, so that a status has its name before, and without, a library. A test compares them with the header.
-var statusNames = map[Status]string{
-	0:                    "EPLB_OK",
-	ErrInvalidArgument:   "EPLB_INVALID_ARGUMENT",
-	ErrInvalidState:      "EPLB_INVALID_STATE",
-	ErrInvalidWeight:     "EPLB_INVALID_WEIGHT",
-	ErrInvalidPlacement:  "EPLB_INVALID_PLACEMENT",
-	ErrUnavailable:       "EPLB_UNAVAILABLE",
-	ErrNotBuilt:          "EPLB_NOT_BUILT",
-	ErrNoDriver:          "EPLB_NO_DRIVER",
-	ErrNoDevice:          "EPLB_NO_DEVICE",
-	ErrOutOfMemory:       "EPLB_OUT_OF_MEMORY",
-	ErrDeviceOutOfMemory: "EPLB_DEVICE_OUT_OF_MEMORY",
-	ErrDeviceError:       "EPLB_DEVICE_ERROR",
-	ErrInternal:          "EPLB_INTERNAL_ERROR",
-}
-
 // String returns the name that C has for the status, like "EPLB_INVALID_WEIGHT".
 func (s Status) String() string {
 	if name, known := statusNames[s]; known {

@@ -13,16 +13,6 @@ import (
 	"unsafe"
 )
 
-// The structs as C calls them.
-var layouts = map[string]reflect.Type{
-	"eplb_error":           reflect.TypeFor[cError](),
-	"eplb_context_options": reflect.TypeFor[cContextOptions](),
-	"eplb_problem":         reflect.TypeFor[cProblem](),
-	"eplb_solve_options":   reflect.TypeFor[cSolveOptions](),
-	"eplb_report":          reflect.TypeFor[cReport](),
-	"eplb_backend":         reflect.TypeFor[cBackend](),
-}
-
 // What is in the header and not here, and why.
 var notWrapped = map[string]string{
 	"eplb_device_count": "the number of names that eplb_device_name has",
@@ -30,15 +20,9 @@ var notWrapped = map[string]string{
 
 // constants by their names in C, without the prefix EPLB_.
 func constants() map[string]int32 {
-	all := map[string]int32{
-		"FLOAT32": int32(Float32), "FLOAT64": int32(Float64), "INT32": int32(Int32), "INT64": int32(Int64),
-		"MAP_PHYSICAL_TO_LOGICAL": int32(MapPhysicalToLogical), "MAP_LOGICAL_TO_PHYSICAL": int32(MapLogicalToPhysical),
-		"MAP_REPLICA_COUNT": int32(MapReplicaCount), "MAP_REPLICA_SLOTS": int32(MapReplicaSlots),
-		"MAP_DUPLICATES": int32(MapDuplicates), "MAP_GPU_LOAD": int32(MapGPULoad),
-		"MAP_IMBALANCE": int32(MapImbalance), "MAP_BOUND": int32(MapBound),
-	}
-	for status, name := range statusNames {
-		all[strings.TrimPrefix(name, "EPLB_")] = int32(status)
+	all := map[string]int32{}
+	for name, value := range numbersInGo {
+		all[strings.TrimPrefix(name, "EPLB_")] = value
 	}
 	for prefix, list := range map[string]names{
 		"STRATEGY": strategyNames, "EFFORT": effortNames, "POLICY": policyNames, "POLICY_REASON": reasonNames,

@@ -2,28 +2,6 @@ package eplb
 
 import "unsafe"
 
-// IntMap names a map of the solved plan that holds integers.
-type IntMap int32
-
-// The integer maps. Replica order is the order in which the replicas were created, the original first.
-const (
-	MapPhysicalToLogical IntMap = 0 // [L,S]: the expert in each slot (-1 is reserved for empty slots)
-	MapLogicalToPhysical IntMap = 1 // [L,E,X]: the slots of each expert in replica order, then -1. X: MaxReplicas, or S - E + 1
-	MapReplicaCount      IntMap = 2 // [L,E]
-	MapReplicaSlots      IntMap = 3 // [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts
-	MapDuplicates        IntMap = 7 // [L]: slots whose expert already sits in a lower slot of the same GPU
-)
-
-// FloatMap names a map of the solved plan that holds real numbers.
-type FloatMap int32
-
-// The maps of real numbers.
-const (
-	MapGPULoad   FloatMap = 4 // [L,G], in the weights' unit
-	MapImbalance FloatMap = 5 // [L]: largest over mean GPU load
-	MapBound     FloatMap = 6 // [L]: no placement has a largest GPU load below this, in the weights' unit
-)
-
 // FetchInts copies a map of the solved plan into dst and returns it, like append: dst is reused if its capacity is enough,
 // and may be nil. On an error dst comes back as it was.
 //

@@ -19,7 +19,9 @@ pub const EPLB_NOT_BUILT: _bindgen_ty_1 = 11;
 pub const EPLB_NO_DRIVER: _bindgen_ty_1 = 12;
 /// a driver, but no such device
 pub const EPLB_NO_DEVICE: _bindgen_ty_1 = 13;
+/// no more host memory
 pub const EPLB_OUT_OF_MEMORY: _bindgen_ty_1 = 20;
+/// no more device memory
 pub const EPLB_DEVICE_OUT_OF_MEMORY: _bindgen_ty_1 = 21;
 /// the device or its driver failed; the text carries its own words
 pub const EPLB_DEVICE_ERROR: _bindgen_ty_1 = 22;
@@ -52,8 +54,11 @@ pub const EPLB_FLOAT64: _bindgen_ty_2 = 1;
 pub const EPLB_INT32: _bindgen_ty_2 = 2;
 pub const EPLB_INT64: _bindgen_ty_2 = 3;
 pub type _bindgen_ty_2 = ::std::os::raw::c_int;
+/// What a context works on.
 pub type eplb_device_kind = i32;
+/// the processor that runs the program
 pub const EPLB_DEVICE_CPU: _bindgen_ty_3 = 0;
+/// an NVIDIA GPU
 pub const EPLB_DEVICE_CUDA: _bindgen_ty_3 = 1;
 pub type _bindgen_ty_3 = ::std::os::raw::c_int;
 /// How replicas are counted and placed.
@@ -75,8 +80,11 @@ pub const EPLB_STRATEGY_BEST: _bindgen_ty_4 = 6;
 pub type _bindgen_ty_4 = ::std::os::raw::c_int;
 /// How much work EPLB_STRATEGY_BEST may do: a number of rounds, never a time. The other strategies ignore it.
 pub type eplb_effort = i32;
+/// the least
 pub const EPLB_EFFORT_FAST: _bindgen_ty_5 = 0;
+/// between the two
 pub const EPLB_EFFORT_NORMAL: _bindgen_ty_5 = 1;
+/// the most: for placements that will serve for long
 pub const EPLB_EFFORT_MAX: _bindgen_ty_5 = 2;
 pub type _bindgen_ty_5 = ::std::os::raw::c_int;
 /// Whether the replicas of a group of experts must stay on one node.
@@ -115,13 +123,13 @@ pub const EPLB_MAP_PHYSICAL_TO_LOGICAL: _bindgen_ty_9 = 0;
 /** int [L,E,X]: the slots of each expert in replica order, then -1.
 X = max_replicas if that was given, else S - E + 1: never data dependent*/
 pub const EPLB_MAP_LOGICAL_TO_PHYSICAL: _bindgen_ty_9 = 1;
-/// int [L,E]
+/// int [L,E]: how many replicas each expert has
 pub const EPLB_MAP_REPLICA_COUNT: _bindgen_ty_9 = 2;
 /// int [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts
 pub const EPLB_MAP_REPLICA_SLOTS: _bindgen_ty_9 = 3;
-/// float64 [L,G], in the weights' unit
+/// float64 [L,G]: the load of each GPU, in the weights' unit
 pub const EPLB_MAP_GPU_LOAD: _bindgen_ty_9 = 4;
-/// float64 [L]
+/// float64 [L]: largest over mean GPU load
 pub const EPLB_MAP_IMBALANCE: _bindgen_ty_9 = 5;
 /** float64 [L]: no placement under the policy has a largest GPU load below this, in
 the weights' unit*/

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use eplb_sys as sys;
+pub use crate::generated::Error;
 
 /// The result of every call that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,7 +28,7 @@ macro_rules! errors {
         impl Error {
             pub(crate) fn new(code: i32, text: String) -> Self {
                 match code {
-                    $(sys::$constant => Self::$variant(text),)*
+                    $(::eplb_sys::$constant => Self::$variant(text),)*
                     _ => Self::Other { code, text },
                 }
             }
@@ -37,7 +37,7 @@ macro_rules! errors {
             #[must_use]
             pub fn code(&self) -> i32 {
                 match self {
-                    $(Self::$variant(_) => sys::$constant,)*
+                    $(Self::$variant(_) => ::eplb_sys::$constant,)*
                     Self::Other { code, .. } => *code,
                 }
             }
@@ -63,32 +63,7 @@ macro_rules! errors {
     };
 }
 
-errors! {
-    /// The caller's: a shape, size or constant that cannot be.
-    InvalidArgument = EPLB_INVALID_ARGUMENT,
-    /// The caller's: the wrong order of calls, or a context after fork.
-    InvalidState = EPLB_INVALID_STATE,
-    /// The data's: NaN, infinite, negative, or a sum that is out of range; names layer and expert.
-    InvalidWeight = EPLB_INVALID_WEIGHT,
-    /// The data's: what was evaluated is no placement; names the rule and the layer, slot or expert.
-    InvalidPlacement = EPLB_INVALID_PLACEMENT,
-    /// This version has no such strategy or option; a later one may.
-    Unavailable = EPLB_UNAVAILABLE,
-    /// The library was built without that backend.
-    NotBuilt = EPLB_NOT_BUILT,
-    /// No driver for that backend, or one that is too old.
-    NoDriver = EPLB_NO_DRIVER,
-    /// A driver, but no such device.
-    NoDevice = EPLB_NO_DEVICE,
-    /// Host memory ran out.
-    OutOfMemory = EPLB_OUT_OF_MEMORY,
-    /// Device memory ran out.
-    DeviceOutOfMemory = EPLB_DEVICE_OUT_OF_MEMORY,
-    /// The device or its driver failed; carries its own words.
-    DeviceError = EPLB_DEVICE_ERROR,
-    /// A bug in libeplb: please report it with the text.
-    InternalError = EPLB_INTERNAL_ERROR,
-}
+pub(crate) use errors;
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

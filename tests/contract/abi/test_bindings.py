@@ -1,0 +1,77 @@
+"""What Go and Rust have of the header is what it gives, and a new constant needs no edit there."""
+
+import os
+import re
+import sys
+import tempfile
+import unittest
+
+import header
+
+sys.path.insert(0, os.path.join(header.ROOT, "tools", "bindings"))
+import generate  # noqa: E402
+
+RENEW = "python3 tools/bindings/generate.py"
+
+
+def with_line(text, after, line):
+    """The header with one more line; the constant before it gets the comma that it may lack."""
+    start = re.search(rf"^.*\b{after}\b[^\n]*\n", text, re.M)
+    last = re.sub(r"( = \d+),?", r"\1,", start[0], count=1)
+    return text[: start.start()] + last + line + "\n" + text[start.end() :]
+
+
+class Bindings(unittest.TestCase):
+    def generated_from(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "eplb.h")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            return generate.generated(path)
+
+    def setUp(self):
+        with open(header.PATH, encoding="ascii") as file:
+            self.text = file.read()
+
+    def test_committed_files_are_what_the_header_gives(self):
+        self.assertEqual(generate.stale(), [], RENEW)
+
+    def test_a_new_constant_reaches_both_languages(self):
+        line = "  EPLB_STRATEGY_LEAST_MOVES = 7 /* starts from what is there */"
+        files = self.generated_from(with_line(self.text, "EPLB_STRATEGY_BEST = 6", line))
+        go, rust = (
+            files["bindings/go/constants_generated.go"],
+            files["bindings/rust/eplb/src/generated.rs"],
+        )
+        self.assertIn('// Starts from what is there.\n\tStrategyLeastMoves Strategy = "least_moves"\n', go)
+        self.assertRegex(go, r'var strategyNames = names\{[^}]*"best",\s*"least_moves",?\s*\}')
+        self.assertIn('LeastMoves = EPLB_STRATEGY_LEAST_MOVES "least_moves",', rust)
+
+    def test_a_new_map_is_of_the_type_that_its_comment_names(self):
+        line = "  EPLB_MAP_QUOTA = 8 /* float64 [L,S]: tokens of each slot */"
+        files = self.generated_from(with_line(self.text, "EPLB_MAP_DUPLICATES = 7", line))
+        self.assertIn("\tMapQuota FloatMap = 8\n", files["bindings/go/constants_generated.go"])
+        self.assertIn('"EPLB_MAP_QUOTA":', files["bindings/go/layout_generated_test.go"])
+        self.assertIn('Quota = EPLB_MAP_QUOTA "quota",', files["bindings/rust/eplb/src/generated.rs"])
+
+    def test_a_new_field_and_a_new_function_reach_go(self):
+        text = self.text.replace(
+            "\n} eplb_solve_options;",
+            "\n  double move_price;     /* 0; what a move must gain */\n} eplb_solve_options;",
+        )
+        text += "\neplb_status eplb_split(eplb_context *context, const void *placement);\n"
+        layout = self.generated_from(text)["bindings/go/layout_generated.go"]
+        self.assertIn("\t// 0; what a move must gain.\n\tMovePrice float64\n", layout)
+        self.assertIn("Split func(context cHandle, placement unsafe.Pointer) int32 `c:", layout)
+
+    def test_a_comment_that_changes_makes_its_files_stale(self):
+        committed = generate.generated()
+        changed = self.generated_from(self.text.replace("/* an NVIDIA GPU */", "/* a GPU of NVIDIA's */"))
+        self.assertEqual(
+            [path for path, text in committed.items() if changed[path] != text],
+            ["bindings/rust/eplb/src/generated.rs"],
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

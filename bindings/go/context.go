@@ -73,7 +73,7 @@ func (l *Library) NewContext(options ContextOptions) (*Context, error) {
 	return context, nil
 }
 
-// Close frees everything; placements that were fetched stay valid. It waits for a call that runs in another goroutine;
+// Close frees everything; plans that were fetched stay valid. It waits for a call that runs in another goroutine;
 // calls after it are refused with ErrInvalidState, but for Close itself. It always returns nil.
 func (c *Context) Close() error {
 	if c == nil {
@@ -131,12 +131,12 @@ func (c *Context) upload(weights Weights) error {
 	return c.err.check(status)
 }
 
-// Solve uploads weights, computes a placement and fetches it. Loops that need one map only, or several solves of the same
+// Solve uploads weights, computes a plan and fetches it. Loops that need one map only, or several solves of the same
 // weights, take Upload, SolveUploaded and FetchInts instead.
 //
 // Errors: those of Upload and SolveUploaded. The weights stay uploaded if it is the solve that is refused. As it fetches a
 // report, it may tell the late error of an earlier device call; see Synchronize.
-func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) (*Placement, error) {
+func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) (*Plan, error) {
 	if err := c.acquire(); err != nil {
 		return nil, err
 	}
@@ -151,10 +151,10 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 	if err := c.err.check(c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err)); err != nil {
 		return nil, err
 	}
-	return c.placement()
+	return c.plan()
 }
 
-// SolveUploaded computes a placement of the uploaded weights and keeps it in the context, for Placement, Report,
+// SolveUploaded computes a plan for the uploaded weights and keeps it in the context, for Plan, Report,
 // FetchInts and FetchFloats. After an error the plan of the last good solve is still there.
 //
 // Errors: ErrInvalidArgument with the numbers and the nearest legal value for sizes that do not fit each other;

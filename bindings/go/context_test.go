@@ -75,7 +75,7 @@ func TestStepsReuseTheirBuffers(t *testing.T) {
 	if err := context.SolveUploaded(pairsProblem, SolveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := context.Placement()
+	whole, err := context.Plan()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestWrongOrder(t *testing.T) {
 	context := newContext(t)
 	_, err := context.FetchInts(MapPhysicalToLogical, nil)
 	refused(t, err, ErrInvalidState, "eplb_solve")
-	_, err = context.Placement()
+	_, err = context.Plan()
 	refused(t, err, ErrInvalidState, "eplb_solve")
 	_, err = context.Report()
 	refused(t, err, ErrInvalidState, "eplb_solve")
@@ -177,7 +177,7 @@ func TestARefusedSolveLeavesThePlan(t *testing.T) {
 	if err := context.Upload(NewWeights([]float32{-1}, 1, 1)); !errors.Is(err, ErrInvalidWeight) {
 		t.Error(err)
 	}
-	after, err := context.Placement()
+	after, err := context.Plan()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func everyCall(c *Context) map[string]error {
 	all["Upload"] = c.Upload(pairsWeights())
 	_, all["Solve"] = c.Solve(pairsWeights(), pairsProblem, SolveOptions{})
 	all["SolveUploaded"] = c.SolveUploaded(pairsProblem, SolveOptions{})
-	_, all["Placement"] = c.Placement()
+	_, all["Plan"] = c.Plan()
 	_, all["Report"] = c.Report()
 	_, all["Evaluate"] = c.Evaluate(pairsProblem, naive)
 	_, all["FetchInts"] = c.FetchInts(MapReplicaCount, nil)

@@ -14,7 +14,7 @@ var (
 	nodesShape = WeightShape{Layers: 3, Experts: 64}
 )
 
-func onCPU(t testing.TB, weights Weights, problem Problem, options SolveOptions) *Placement {
+func onCPU(t testing.TB, weights Weights, problem Problem, options SolveOptions) *Plan {
 	t.Helper()
 	p, err := newContext(t).Solve(weights, problem, options)
 	if err != nil {
@@ -23,7 +23,7 @@ func onCPU(t testing.TB, weights Weights, problem Problem, options SolveOptions)
 	return p
 }
 
-func samePlacement(t *testing.T, want, got *Placement) {
+func samePlan(t *testing.T, want, got *Plan) {
 	t.Helper()
 	equal(t, "placement", want.PhysicalToLogical, got.PhysicalToLogical)
 	equal(t, "replica count", want.ReplicaCount, got.ReplicaCount)
@@ -45,7 +45,7 @@ func TestCUDADevices(t *testing.T) {
 	for _, device := range []string{"cpu", "cuda", "cuda:0", "cuda:1"} {
 		p, err := e.context(device).Solve(pairsWeights(), pairsProblem, SolveOptions{})
 		e.ok(err)
-		samePlacement(t, onCPU(t, pairsWeights(), pairsProblem, SolveOptions{}), p)
+		samePlan(t, onCPU(t, pairsWeights(), pairsProblem, SolveOptions{}), p)
 	}
 	_, err = e.NewContext(ContextOptions{Device: "cuda:2"})
 	refused(t, err, ErrNoDevice, "2")
@@ -60,7 +60,7 @@ func TestHostCallsOnCUDA(t *testing.T) {
 		want := onCPU(t, weights, nodes, options)
 		got, err := context.Solve(weights, nodes, options)
 		e.ok(err)
-		samePlacement(t, want, got)
+		samePlan(t, want, got)
 		report, err := context.Evaluate(nodes, got.PhysicalToLogical)
 		if err != nil || report.ImbalanceMean != want.Report.ImbalanceMean {
 			t.Error(report, err)
@@ -124,16 +124,16 @@ func deviceCalls[T Number](e *emulation, values []T, options SolveOptions) {
 	equal(e.T, "placement as int64", as[int64](want.PhysicalToLogical), read[int64](e, wide))
 	sameMaps(e, want, ints, floats)
 	// Host calls see what device calls have left.
-	got, err := context.Placement()
+	got, err := context.Plan()
 	e.ok(err)
-	samePlacement(e.T, want, got)
+	samePlan(e.T, want, got)
 	report, err := context.Evaluate(nodes, want.PhysicalToLogical)
 	if err != nil || len(report.LayerBound) != 3 {
 		e.Error(report, err)
 	}
 }
 
-func sameMaps(e *emulation, want *Placement, ints map[IntMap]DeviceArray, floats map[FloatMap]DeviceArray) {
+func sameMaps(e *emulation, want *Plan, ints map[IntMap]DeviceArray, floats map[FloatMap]DeviceArray) {
 	e.Helper()
 	equal(e.T, "placement", want.PhysicalToLogical, read[int32](e, ints[MapPhysicalToLogical]))
 	equal(e.T, "table", want.LogicalToPhysical(), read[int32](e, ints[MapLogicalToPhysical]))
@@ -162,7 +162,7 @@ func TestLateErrors(t *testing.T) {
 	for name, tell := range map[string]func() error{
 		"Synchronize": context.Synchronize,
 		"Report":      func() error { _, err := context.Report(); return err },
-		"Placement":   func() error { _, err := context.Placement(); return err },
+		"Plan":        func() error { _, err := context.Plan(); return err },
 	} {
 		e.ok(context.UploadWeightsDevice(weights, nodesShape, e.stream))
 		e.ok(context.SolveDevice(nodes, SolveOptions{}, e.stream))
@@ -202,7 +202,7 @@ func TestOrderOfDeviceCalls(t *testing.T) {
 	equal(t, "placement", onCPU(t, pairsWeights(), pairsProblem, SolveOptions{}).PhysicalToLogical, read[int32](e, experts))
 	// A new reserve discards.
 	e.ok(context.Reserve(Float32, pairsShape, pairsProblem, SolveOptions{}))
-	_, err := context.Placement()
+	_, err := context.Plan()
 	refused(t, err, ErrInvalidState, "eplb_solve")
 	_, err = context.Evaluate(pairsProblem, naive)
 	refused(t, err, ErrInvalidState, "eplb_upload_weights")
@@ -228,9 +228,9 @@ func TestBadDeviceCalls(t *testing.T) {
 		refused(t, err, ErrInvalidArgument, text)
 	}
 	// None of them has changed the plan, or is told again.
-	p, err := context.Placement()
+	p, err := context.Plan()
 	e.ok(err)
-	samePlacement(t, onCPU(t, pairsWeights(), pairsProblem, SolveOptions{}), p)
+	samePlan(t, onCPU(t, pairsWeights(), pairsProblem, SolveOptions{}), p)
 }
 
 // The second device, whichever the thread's current one is; the default stream is the context's device's, too.
@@ -273,9 +273,9 @@ func TestGraph(t *testing.T) {
 		e.ok(context.Synchronize())
 		want := onCPU(t, NewWeights(values, 3, 64), nodes, SolveOptions{})
 		equal(t, "placement", want.PhysicalToLogical, read[int32](e, experts))
-		got, err := context.Placement()
+		got, err := context.Plan()
 		e.ok(err)
-		samePlacement(t, want, got)
+		samePlan(t, want, got)
 	}
 	e.done("cudaGraphExecDestroy", e.cuda.DestroyExec(executable))
 	e.done("cudaGraphDestroy", e.cuda.DestroyGraph(graph))

@@ -135,7 +135,7 @@ func (c *Context) MapShape(which Map) ([]int, error) {
 // Synchronize waits until everything asked of the context is done, and tells once what only the device could find out. On a
 // CPU context all calls return finished, so this does nothing.
 //
-// These late errors come from here and from Report only, and from Solve and Placement, which fetch a report: from whichever
+// These late errors come from here and from Report only, and from Solve and Plan, which fetch a report: from whichever
 // is called first, and then no more.
 //
 // Errors: ErrInvalidWeight with the lowest layer and expert, whose layer was solved as a layer of zeros; ErrInvalidArgument if

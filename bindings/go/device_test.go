@@ -33,7 +33,7 @@ func TestACPUContextRefusesDeviceCalls(t *testing.T) {
 		}
 	}
 	// The plan is as it was.
-	if p, err := context.Placement(); err != nil || len(p.PhysicalToLogical) != 16 {
+	if p, err := context.Plan(); err != nil || len(p.PhysicalToLogical) != 16 {
 		t.Error(p, err)
 	}
 	if err := context.Synchronize(); err != nil {
@@ -54,7 +54,7 @@ func TestReserveOnACPU(t *testing.T) {
 	}
 	checkShapes(t, context, 3, 32, 40, 8, 5)
 	// What was there is not any more.
-	_, err = context.Placement()
+	_, err = context.Plan()
 	refused(t, err, ErrInvalidState, "eplb_solve")
 	_, err = context.Evaluate(pairsProblem, naive)
 	refused(t, err, ErrInvalidState, "eplb_upload_weights")

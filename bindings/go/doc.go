@@ -5,7 +5,7 @@
 //	context, err := library.NewContext(eplb.ContextOptions{})
 //	defer context.Close()
 //	weights := eplb.NewWeights(tokens, 58, 256)
-//	placement, err := context.Solve(weights, eplb.Problem{NumSlots: 288, NumGPUs: 32}, eplb.SolveOptions{})
+//	plan, err := context.Solve(weights, eplb.Problem{NumSlots: 288, NumGPUs: 32}, eplb.SolveOptions{})
 //
 // # Words
 //

@@ -22,12 +22,12 @@ func Example() {
 
 	tokens := []int{600, 560, 120, 120, 20, 10, 10, 10} // 1 layer, 8 experts: tokens routed to each
 	weights := eplb.NewWeights(tokens, 1, 8)
-	placement, err := context.Solve(weights, eplb.Problem{NumSlots: 16, NumGPUs: 8}, eplb.SolveOptions{})
+	plan, err := context.Solve(weights, eplb.Problem{NumSlots: 16, NumGPUs: 8}, eplb.SolveOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("replicas:", placement.ReplicaCount)
-	report := placement.Report
+	fmt.Println("replicas:", plan.ReplicaCount)
+	report := plan.Report
 	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", report.ImbalanceMean, 100*report.GapMean)
 	// Output:
 	// replicas: [5 3 2 2 1 1 1 1]

@@ -53,7 +53,7 @@ func FuzzSolve(f *testing.F) {
 		if in.sums == nil {
 			t.Fatalf("a shape of %v was solved", shape)
 		}
-		checkPlacement(t, context, in, p)
+		checkPlan(t, context, in, p)
 	})
 }
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// checkPlacement holds every placement against what must be true of all, with sums of its own.
-func checkPlacement(t *testing.T, context *Context, in input, p *Placement) {
+// checkPlan holds every placement against what must be true of all, with sums of its own.
+func checkPlan(t *testing.T, context *Context, in input, p *Plan) {
 	t.Helper()
 	if p.NumSlots != in.problem.NumSlots || p.NumGPUs != in.problem.NumGPUs || p.NumLayers*p.NumExperts != len(in.sums) {
 		t.Fatalf("%d layers, %d experts, %d slots, %d GPUs", p.NumLayers, p.NumExperts, p.NumSlots, p.NumGPUs)
@@ -35,7 +35,7 @@ func checkPlacement(t *testing.T, context *Context, in input, p *Placement) {
 }
 
 // The maps that say where replicas are must be one placement, told three times.
-func checkMaps(t *testing.T, in input, p *Placement, layer int, l2p []int32) {
+func checkMaps(t *testing.T, in input, p *Plan, layer int, l2p []int32) {
 	t.Helper()
 	slots := p.ReplicaSlots[layer*p.NumSlots : (layer+1)*p.NumSlots]
 	taken := make([]bool, p.NumSlots)
@@ -68,7 +68,7 @@ func checkMaps(t *testing.T, in input, p *Placement, layer int, l2p []int32) {
 	}
 }
 
-func checkLoads(t *testing.T, in input, p *Placement, layer int) {
+func checkLoads(t *testing.T, in input, p *Plan, layer int) {
 	t.Helper()
 	sums, counts := in.sums[layer*p.NumExperts:][:p.NumExperts], p.ReplicaCount[layer*p.NumExperts:][:p.NumExperts]
 	var largest, total float64
@@ -93,7 +93,7 @@ func checkLoads(t *testing.T, in input, p *Placement, layer int) {
 	}
 }
 
-func checkDuplicates(t *testing.T, in input, p *Placement, layer int) {
+func checkDuplicates(t *testing.T, in input, p *Plan, layer int) {
 	t.Helper()
 	var found int64
 	for gpu := range p.NumGPUs {
@@ -116,14 +116,14 @@ func checkDuplicates(t *testing.T, in input, p *Placement, layer int) {
 }
 
 // nodes over which replicas of an expert cannot spread.
-func (in input) nodes(p *Placement) int {
+func (in input) nodes(p *Plan) int {
 	if p.Report.Policy == PolicyHierarchical {
 		return max(in.problem.NumNodes, 1)
 	}
 	return 1
 }
 
-func (in input) unavoidable(p *Placement, layer int) (total int64) {
+func (in input) unavoidable(p *Plan, layer int) (total int64) {
 	gpus := int32(p.NumGPUs / in.nodes(p))
 	for _, count := range p.ReplicaCount[layer*p.NumExperts:][:p.NumExperts] {
 		total += int64(max(count-gpus, 0))
@@ -131,7 +131,7 @@ func (in input) unavoidable(p *Placement, layer int) (total int64) {
 	return total
 }
 
-func checkNodes(t *testing.T, in input, p *Placement, layer int) {
+func checkNodes(t *testing.T, in input, p *Plan, layer int) {
 	t.Helper()
 	nodes, groups := in.nodes(p), max(in.problem.NumGroups, 1)
 	nodeOf, share := map[int]int{}, make([]int, nodes)
@@ -151,7 +151,7 @@ func checkNodes(t *testing.T, in input, p *Placement, layer int) {
 	}
 }
 
-func checkReport(t *testing.T, in input, p *Placement) {
+func checkReport(t *testing.T, in input, p *Plan) {
 	t.Helper()
 	var imbalance, worst float64
 	var duplicates, unavoidable int64
@@ -179,7 +179,7 @@ func checkReport(t *testing.T, in input, p *Placement) {
 }
 
 // What the library says of its own plan when it is handed in as anyone's.
-func checkEvaluation(t *testing.T, context *Context, in input, p *Placement) {
+func checkEvaluation(t *testing.T, context *Context, in input, p *Plan) {
 	t.Helper()
 	evaluated, err := context.Evaluate(in.problem, p.PhysicalToLogical)
 	if err != nil {

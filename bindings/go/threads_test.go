@@ -32,7 +32,7 @@ func everywhere(count int, work func(worker int)) {
 // A context for each goroutine, one library for all: everyone gets the answer that one alone gets, and their own errors.
 func TestManyGoroutines(t *testing.T) {
 	problem := Problem{NumSlots: 40, NumGPUs: 8}
-	expected := make([]*Placement, 4)
+	expected := make([]*Plan, 4)
 	for seed := range expected {
 		var err error
 		if expected[seed], err = newContext(t).Solve(NewWeights(sample(3, 32, uint64(seed)), 3, 32), problem, SolveOptions{}); err != nil {
@@ -87,7 +87,7 @@ func TestOneContextOnManyThreads(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			checkPlacement(t, context, in, p)
+			checkPlan(t, context, in, p)
 			placements <- p.PhysicalToLogical
 		})
 	}

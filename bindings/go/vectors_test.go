@@ -132,7 +132,7 @@ func TestVectors(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				checkPlacement(t, context, in, p)
+				checkPlan(t, context, in, p)
 				if known {
 					checkAnswer(t, expected, p)
 				}
@@ -145,7 +145,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-func checkAnswer(t *testing.T, expected answer, p *Placement) {
+func checkAnswer(t *testing.T, expected answer, p *Plan) {
 	t.Helper()
 	equal(t, "physical_to_logical", expected.PhysicalToLogical, p.PhysicalToLogical)
 	equal(t, "replica_count", expected.ReplicaCount, p.ReplicaCount)
@@ -160,7 +160,7 @@ func checkAnswer(t *testing.T, expected answer, p *Placement) {
 }
 
 // A layer's answer does not depend on the layers beside it.
-func checkLayersAlone(t *testing.T, in input, whole *Placement) {
+func checkLayersAlone(t *testing.T, in input, whole *Plan) {
 	t.Helper()
 	context := newContext(t)
 	for layer := range whole.NumLayers {

@@ -54,46 +54,46 @@ func run(arguments []string, moves, story io.Writer) error {
 
 	out := bufio.NewWriter(moves)
 	defer out.Flush()
-	var old *eplb.Placement
+	var old *eplb.Plan
 	for _, path := range flags.Args() {
 		window, err := trace.Read(path)
 		if err != nil {
 			return err
 		}
 		weights := eplb.NewWeights(window.Weights, window.Layers, window.Experts)
-		placement, err := context.Solve(weights, problem, options)
+		plan, err := context.Solve(weights, problem, options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if old == nil {
-			fmt.Fprintf(story, "%s: imbalance %.4f\n", path, placement.Report.ImbalanceMean)
-		} else if err := compare(context, problem, old, placement, path, out, story); err != nil {
+			fmt.Fprintf(story, "%s: imbalance %.4f\n", path, plan.Report.ImbalanceMean)
+		} else if err := compare(context, problem, old, plan, path, out, story); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		old = placement
+		old = plan
 	}
 	return nil
 }
 
 // compare tells what keeping the old placement would cost under the weights that are uploaded now, and what the new one
 // costs: its moves.
-func compare(context *eplb.Context, problem eplb.Problem, old, placement *eplb.Placement, path string,
+func compare(context *eplb.Context, problem eplb.Problem, old, plan *eplb.Plan, path string,
 	out, story io.Writer) error {
 	kept, err := context.Evaluate(problem, old.PhysicalToLogical)
 	if err != nil {
 		return err
 	}
 	total := 0
-	for layer := range placement.NumLayers {
-		for gpu := range placement.NumGPUs {
-			for _, expert := range missing(old.GPU(layer, gpu), placement.GPU(layer, gpu)) {
+	for layer := range plan.NumLayers {
+		for gpu := range plan.NumGPUs {
+			for _, expert := range missing(old.GPU(layer, gpu), plan.GPU(layer, gpu)) {
 				fmt.Fprintf(out, "layer %d: expert %d to GPU %d\n", layer, expert, gpu)
 				total++
 			}
 		}
 	}
 	fmt.Fprintf(story, "%s: imbalance %.4f with the old placement, %.4f with the new one, %d moves\n",
-		path, kept.ImbalanceMean, placement.Report.ImbalanceMean, total)
+		path, kept.ImbalanceMean, plan.Report.ImbalanceMean, total)
 	return nil
 }
 

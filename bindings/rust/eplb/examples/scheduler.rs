@@ -58,9 +58,9 @@ fn follow(trace: &Trace, slots: usize, gpus: usize, out: &mut impl Write) -> Res
     for (window, weights) in trace.windows.iter().enumerate() {
         context.upload(weights, shape)?;
         let stale = if window > 0 { Some(context.evaluate(&problem, &current)?) } else { None };
-        let placement = context.solve(&problem, &options)?;
-        placement.fetch_into(Map::PhysicalToLogical, &mut next)?;
-        let report = placement.report()?;
+        let plan = context.solve(&problem, &options)?;
+        plan.fetch_into(Map::PhysicalToLogical, &mut next)?;
+        let report = plan.report()?;
         match stale {
             None => writeln!(out, "window 0: imbalance {:.4}", report.imbalance_mean)?,
             Some(stale) => {

@@ -1,13 +1,13 @@
-//! A context: weights in, placements and reports out.
+//! A context: weights in, plans and reports out.
 
 use std::fmt;
 
 use crate::device::{ContextOptions, DeviceSlice, Stream};
 use crate::element::{ExpertElement, WeightElement};
 use crate::raw::{LayerOutputs, RawContext};
-use crate::{Evaluation, Library, Placement, Problem, Report, Result, SolveOptions, WeightShape};
+use crate::{Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, WeightShape};
 
-/// Owns the uploaded weights, the solved placement and the memory of the search; keep it for repeated solves.
+/// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.
 ///
 /// **Threads.** A context may move between threads but is used by one at a time, so it is [`Send`] and not [`Sync`];
 /// different contexts are independent. For one that several threads share, put it into a `Mutex`.
@@ -23,9 +23,9 @@ use crate::{Evaluation, Library, Placement, Problem, Report, Result, SolveOption
 /// // 2 layers of 4 experts: tokens routed to each.
 /// context.upload(&[90.0_f32, 30.0, 20.0, 10.0, 5.0, 5.0, 80.0, 10.0], WeightShape::new(2, 4))?;
 /// // 6 slots on 2 GPUs.
-/// let placement = context.solve(&Problem::new(6, 2), &SolveOptions::new())?;
-/// let experts: Vec<i32> = placement.physical_to_logical()?;
-/// for (layer, slots) in experts.chunks(placement.num_slots()).enumerate() {
+/// let plan = context.solve(&Problem::new(6, 2), &SolveOptions::new())?;
+/// let experts: Vec<i32> = plan.physical_to_logical()?;
+/// for (layer, slots) in experts.chunks(plan.num_slots()).enumerate() {
 ///     println!("layer {layer}: {slots:?}");
 /// }
 /// # Ok(())
@@ -39,28 +39,28 @@ use crate::{Evaluation, Library, Placement, Problem, Report, Result, SolveOption
 /// assert_sync::<eplb::Context>();
 /// ```
 ///
-/// A placement that was solved before is gone with the next upload or solve, and the compiler says so:
+/// A plan that was solved before is gone with the next upload or solve, and the compiler says so:
 ///
 /// ```compile_fail,E0499
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use eplb::{Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
 /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
 /// # context.upload(&[1, 2, 3, 4], WeightShape::new(1, 4))?;
-/// let placement = context.solve(&Problem::new(4, 2), &SolveOptions::new())?;
+/// let plan = context.solve(&Problem::new(4, 2), &SolveOptions::new())?;
 /// context.upload(&[4, 3, 2, 1], WeightShape::new(1, 4))?;
-/// let report = placement.report()?;
+/// let report = plan.report()?;
 /// # Ok(())
 /// # }
 /// ```
 pub struct Context {
     pub(crate) raw: RawContext,
     uploaded: Option<WeightShape>,
-    solved: Option<PlacementShape>,
+    solved: Option<PlanShape>,
 }
 
-/// Dimensions of a solved placement.
+/// Dimensions of a solved plan.
 #[derive(Clone, Copy)]
-pub(crate) struct PlacementShape {
+pub(crate) struct PlanShape {
     pub(crate) layers: usize,
     pub(crate) experts: usize,
     pub(crate) slots: usize,
@@ -82,7 +82,7 @@ impl Context {
     }
 
     /// Copies weights into the context, for any number of solves and evaluations. Windows are summed in order, floats in
-    /// double, integers exactly. The placement solved before is discarded.
+    /// double, integers exactly. The plan solved before is discarded.
     ///
     /// `weights` is `[T,L,E]` as `shape` says, in C order: the tokens routed to each expert.
     ///
@@ -101,7 +101,7 @@ impl Context {
     /// The same from device memory, in the order of `stream`; see [`device`](crate::device).
     ///
     /// A bad weight is found on the device: its layer is solved as a layer of zeros, and
-    /// [`synchronize`](Self::synchronize) or [`Placement::report`] tells.
+    /// [`synchronize`](Self::synchronize) or [`Plan::report`] tells.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl Context {
         Ok(())
     }
 
-    /// Computes a placement of the uploaded weights and keeps it in the context. Returns finished.
+    /// Computes a plan for the uploaded weights and keeps it in the context. Returns finished.
     ///
     /// # Errors
     ///
@@ -129,27 +129,22 @@ impl Context {
     /// [`Unavailable`](crate::Error::Unavailable) for a strategy, effort or bound kind that this library does not have;
     /// [`InvalidWeight`](crate::Error::InvalidWeight) for weights that the float32 of
     /// [`Strategy::Greedy`](crate::Strategy::Greedy) does not hold.
-    /// The placement of the last good solve is then still there: [`placement`](Self::placement).
-    pub fn solve(&mut self, problem: &Problem, options: &SolveOptions) -> Result<Placement<'_>> {
+    /// The plan of the last good solve is then still there: [`plan`](Self::plan).
+    pub fn solve(&mut self, problem: &Problem, options: &SolveOptions) -> Result<Plan<'_>> {
         let api = self.raw.api();
         let (c_problem, c_options) = (problem.over(&api.problem), options.over(&api.solve_options));
         self.raw.solve(&c_problem, &c_options)?;
         Ok(self.solved(problem))
     }
 
-    /// The same in the order of `stream`; see [`device`](crate::device). What the placement then fetches to the host
+    /// The same in the order of `stream`; see [`device`](crate::device). What the plan then fetches to the host
     /// waits for the device. What [`Strategy::Greedy`](crate::Strategy::Greedy) cannot do with a layer, its float32 or the
     /// cap on replicas, is told as a bad weight is.
     ///
     /// # Errors
     ///
     /// As [`upload_device`](Self::upload_device).
-    pub fn solve_device(
-        &mut self,
-        problem: &Problem,
-        options: &SolveOptions,
-        stream: Stream<'_>,
-    ) -> Result<Placement<'_>> {
+    pub fn solve_device(&mut self, problem: &Problem, options: &SolveOptions, stream: Stream<'_>) -> Result<Plan<'_>> {
         let api = self.raw.api();
         let (c_problem, c_options) = (problem.over(&api.problem), options.over(&api.solve_options));
         self.raw.solve_device(&c_problem, &c_options, stream)?;
@@ -158,20 +153,20 @@ impl Context {
 
     /// What a solve that worked leaves: sizes that fit each other. The library is not asked for them, since a call for
     /// the host would wait for the device.
-    fn solved(&mut self, problem: &Problem) -> Placement<'_> {
+    fn solved(&mut self, problem: &Problem) -> Plan<'_> {
         let WeightShape { layers, experts, .. } = self.uploaded.unwrap_or(WeightShape::new(0, 0));
-        let shape = PlacementShape { layers, experts, slots: problem.num_slots, gpus: problem.num_gpus };
+        let shape = PlanShape { layers, experts, slots: problem.num_slots, gpus: problem.num_gpus };
         self.solved = Some(shape);
-        Placement::new(self, shape)
+        Plan::new(self, shape)
     }
 
-    /// The placement of the last good solve, unless an upload or [`reserve`](Self::reserve) has discarded it.
-    pub fn placement(&mut self) -> Option<Placement<'_>> {
+    /// The plan of the last good solve, unless an upload or [`reserve`](Self::reserve) has discarded it.
+    pub fn plan(&mut self) -> Option<Plan<'_>> {
         let shape = self.solved?;
-        Some(Placement::new(self, shape))
+        Some(Plan::new(self, shape))
     }
 
-    /// Tells whether a placement, anyone's, is one, and how good it is under the uploaded weights. The solved placement
+    /// Tells whether a placement, anyone's, is one, and how good it is under the uploaded weights. The solved plan
     /// is left alone.
     ///
     /// `physical_to_logical` is `[L,S]`, the expert in each slot. Two replicas of an expert on one GPU are valid and

@@ -23,8 +23,8 @@
 //!     };
 //!     let (problem, stream) = (Problem::new(288, 32), Stream::default_stream());
 //!     context.upload_device(weights, WeightShape::new(58, 256), stream)?;
-//!     let placement = context.solve_device(&problem, &SolveOptions::new(), stream)?;
-//!     placement.fetch_device(Map::PhysicalToLogical, &mut experts, stream)
+//!     let plan = context.solve_device(&problem, &SolveOptions::new(), stream)?;
+//!     plan.fetch_device(Map::PhysicalToLogical, &mut experts, stream)
 //! }
 //! ```
 #![allow(unsafe_code)]

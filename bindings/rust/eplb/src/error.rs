@@ -11,7 +11,7 @@ macro_rules! errors {
     ($($(#[$doc:meta])* $variant:ident = $constant:ident,)*) => {
         /// A call failed. Each kind carries the library's sentence, which names the argument and the numbers.
         ///
-        /// After an error, output buffers, the uploaded weights and the solved placement are as they were.
+        /// After an error, output buffers, the uploaded weights and the solved plan are as they were.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Error {

@@ -24,12 +24,12 @@ fn uploaded() -> Context {
 #[test]
 fn the_optimum_of_the_header() {
     let mut context = uploaded();
-    let placement = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
-    let largest = placement.gpu_load().expect("it was solved").into_iter().fold(0.0, f64::max);
+    let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    let largest = plan.gpu_load().expect("it was solved").into_iter().fold(0.0, f64::max);
     assert!((largest - 590.0 / 3.0).abs() < 1e-9, "{largest}");
-    assert_eq!((placement.num_layers(), placement.num_experts()), (1, 8));
-    assert_eq!((placement.num_slots(), placement.num_gpus()), (16, 8));
-    let report = placement.report().expect("it was solved");
+    assert_eq!((plan.num_layers(), plan.num_experts()), (1, 8));
+    assert_eq!((plan.num_slots(), plan.num_gpus()), (16, 8));
+    let report = plan.report().expect("it was solved");
     assert_eq!((report.strategy, report.policy), (Some(Strategy::Best), Policy::Hierarchical));
     assert_eq!((report.policy_reason, report.bound_kind), (PolicyReason::GroupsDivide, BoundKind::Simple));
     assert!(report.context_bytes > 0 && report.microseconds >= 0.0);
@@ -39,36 +39,36 @@ fn the_optimum_of_the_header() {
 fn map_shapes() {
     let mut context = uploaded();
     let options = SolveOptions::new().max_replicas(5);
-    let placement = context.solve(&PROBLEM, &options).expect("it can be solved");
+    let plan = context.solve(&PROBLEM, &options).expect("it can be solved");
     let expected: [&[usize]; 8] = [&[1, 16], &[1, 8, 5], &[1, 8], &[1, 16], &[1, 8], &[1], &[1], &[1]];
     for (&map, dims) in Map::ALL.iter().zip(expected) {
-        let shape = placement.map_shape(map).expect("it was solved");
+        let shape = plan.map_shape(map).expect("it was solved");
         assert_eq!(shape.dims(), dims, "{map}");
         assert_eq!(shape.num_elements(), dims.iter().product::<usize>(), "{map}");
     }
-    assert!(matches!(placement.map_shape(Map::from_raw(99)), Err(Error::InvalidArgument(_))));
+    assert!(matches!(plan.map_shape(Map::from_raw(99)), Err(Error::InvalidArgument(_))));
 }
 
 #[test]
 fn a_buffer_is_filled_or_left_alone() {
     let mut context = uploaded();
-    let placement = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
     let mut buffer = [-7_i32; 16];
-    let error = placement.fetch_into(Map::PhysicalToLogical, &mut buffer[..15]).expect_err("it is too short");
+    let error = plan.fetch_into(Map::PhysicalToLogical, &mut buffer[..15]).expect_err("it is too short");
     assert!(matches!(&error, Error::InvalidArgument(text) if text.contains("15") && text.contains("16")), "{error}");
     assert_eq!(buffer, [-7; 16]);
-    placement.fetch_into(Map::PhysicalToLogical, &mut buffer).expect("it is long enough");
-    assert_eq!(placement.physical_to_logical::<i32>().as_deref(), Ok(&buffer[..]));
-    assert!(matches!(placement.fetch::<f64>(Map::PhysicalToLogical), Err(Error::InvalidArgument(_))));
-    assert!(matches!(placement.fetch::<i32>(Map::GpuLoad), Err(Error::InvalidArgument(_))));
+    plan.fetch_into(Map::PhysicalToLogical, &mut buffer).expect("it is long enough");
+    assert_eq!(plan.physical_to_logical::<i32>().as_deref(), Ok(&buffer[..]));
+    assert!(matches!(plan.fetch::<f64>(Map::PhysicalToLogical), Err(Error::InvalidArgument(_))));
+    assert!(matches!(plan.fetch::<i32>(Map::GpuLoad), Err(Error::InvalidArgument(_))));
 }
 
 #[test]
 fn what_is_not_set_is_the_default() {
     let mut context = uploaded();
     let mut solve = |problem: Problem, options: SolveOptions| {
-        let placement = context.solve(&problem, &options).expect("it can be solved");
-        (placement.replica_slots::<i64>(), placement.report().map(|report| (report.strategy, report.policy)))
+        let plan = context.solve(&problem, &options).expect("it can be solved");
+        (plan.replica_slots::<i64>(), plan.report().map(|report| (report.strategy, report.policy)))
     };
     let named = SolveOptions::new().strategy(Strategy::Best).effort(Effort::Normal).seed(0).max_replicas(0);
     let problem = PROBLEM.num_nodes(1).num_groups(1).policy(Policy::Auto).bound_kind(BoundKind::Simple);
@@ -80,7 +80,7 @@ fn what_is_not_set_is_the_default() {
 #[test]
 fn the_order_of_calls() {
     let mut context = context();
-    assert!(context.placement().is_none());
+    assert!(context.plan().is_none());
     let error = context.solve(&PROBLEM, &SolveOptions::new()).expect_err("nothing was uploaded");
     assert!(matches!(&error, Error::InvalidState(text) if text.contains("eplb_upload_weights")), "{error}");
     assert!(matches!(context.evaluate(&PROBLEM, &[0_i32; 16]), Err(Error::InvalidState(_))));
@@ -89,17 +89,17 @@ fn the_order_of_calls() {
 }
 
 #[test]
-fn a_refusal_leaves_weights_and_placement() {
+fn a_refusal_leaves_weights_and_plan() {
     let mut context = uploaded();
     let before = context.solve(&PROBLEM, &SolveOptions::new()).and_then(|plan| plan.physical_to_logical::<i32>());
     assert!(context.solve(&Problem::new(17, 8), &SolveOptions::new()).is_err());
     assert!(context.upload(&[f32::NAN; 8], SHAPE).is_err());
     assert!(context.upload(&WEIGHTS, WeightShape::new(2, 8)).is_err());
-    let after = context.placement().expect("it is still there").physical_to_logical::<i32>();
+    let after = context.plan().expect("it is still there").physical_to_logical::<i32>();
     assert_eq!(before, after);
     // A good upload discards it.
     context.upload(&WEIGHTS, SHAPE).expect("these are weights");
-    assert!(context.placement().is_none());
+    assert!(context.plan().is_none());
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn reserve_discards_and_serves() {
     let mut context = uploaded();
     context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
     context.reserve::<f32>(SHAPE, &PROBLEM, &SolveOptions::new()).expect("there is memory");
-    assert!(context.placement().is_none());
+    assert!(context.plan().is_none());
     assert!(matches!(context.solve(&PROBLEM, &SolveOptions::new()), Err(Error::InvalidState(_))));
     context.upload(&WEIGHTS, SHAPE).expect("these are weights");
     assert!(context.solve(&PROBLEM, &SolveOptions::new()).is_ok());

@@ -27,12 +27,12 @@ fn a_cpu_context_refuses_device_calls() {
     is_of_a_cpu_context(context.upload_device(slice, shape, stream));
     is_of_a_cpu_context(context.solve_device(&problem, &options, stream));
     let mut buffer = [-7_i32; 4];
-    let placement = context.solve(&problem, &options).expect("it can be solved");
+    let plan = context.solve(&problem, &options).expect("it can be solved");
     // SAFETY: a context on the CPU refuses before it writes anything.
     let mut target = unsafe { DeviceSliceMut::from_raw_parts(buffer.as_mut_ptr(), buffer.len()) };
-    is_of_a_cpu_context(placement.fetch_device(Map::PhysicalToLogical, &mut target, stream));
+    is_of_a_cpu_context(plan.fetch_device(Map::PhysicalToLogical, &mut target, stream));
     assert_eq!(buffer, [-7; 4]);
-    assert_eq!(placement.physical_to_logical::<i32>().map(|experts| experts.len()), Ok(4));
+    assert_eq!(plan.physical_to_logical::<i32>().map(|experts| experts.len()), Ok(4));
 }
 
 #[test]

@@ -155,13 +155,13 @@ where
 
     let before = emulation.waits_and_allocations();
     context.upload_device(weights.slice(), shape, stream.get())?;
-    let placement = context.solve_device(&problem, &options, stream.get())?;
+    let plan = context.solve_device(&problem, &options, stream.get())?;
     for ((map, _), (wide, narrow)) in integers.iter().zip(wide.iter_mut().zip(&mut narrow)) {
-        placement.fetch_device(*map, &mut wide.slice_mut(), stream.get())?;
-        placement.fetch_device(*map, &mut narrow.slice_mut(), stream.get())?;
+        plan.fetch_device(*map, &mut wide.slice_mut(), stream.get())?;
+        plan.fetch_device(*map, &mut narrow.slice_mut(), stream.get())?;
     }
     for ((map, _), real) in floats.iter().zip(&mut real) {
-        placement.fetch_device(*map, &mut real.slice_mut(), stream.get())?;
+        plan.fetch_device(*map, &mut real.slice_mut(), stream.get())?;
     }
     ensure_eq!(emulation.waits_and_allocations(), before, "waits and allocations of device calls");
     ensure_eq!(emulation.count("pending") > 0, true, "work that waits for its turn");
@@ -175,8 +175,8 @@ where
         same_floats(&map.to_string(), &real.read(), expected)?;
     }
     // The host sees what device calls have left.
-    let placement = context.placement().ok_or("no placement after a solve")?;
-    same_maps(&Maps::of(&placement)?, &expected)
+    let plan = context.plan().ok_or("no plan after a solve")?;
+    same_maps(&Maps::of(&plan)?, &expected)
 }
 
 fn a_bad_weight(emulation: &Emulation) -> Done {
@@ -192,8 +192,8 @@ fn a_bad_weight(emulation: &Emulation) -> Done {
     context.reserve::<f32>(SHAPE, &PROBLEM, &SolveOptions::new())?;
     let mut solve = |context: &mut Context, weights: &DeviceVec<'_, f32>| {
         context.upload_device(weights.slice(), SHAPE, stream.get())?;
-        let placement = context.solve_device(&PROBLEM, &SolveOptions::new(), stream.get())?;
-        placement.fetch_device(Map::PhysicalToLogical, &mut fetched.slice_mut(), stream.get())?;
+        let plan = context.solve_device(&PROBLEM, &SolveOptions::new(), stream.get())?;
+        plan.fetch_device(Map::PhysicalToLogical, &mut fetched.slice_mut(), stream.get())?;
         let told = context.synchronize();
         Ok::<_, Error>((told, fetched.read()))
     };
@@ -230,7 +230,7 @@ fn the_reserve(emulation: &Emulation) -> Done {
     refused(context.upload_device(small.slice(), SHAPE, stream), "eplb_context_reserve")?;
 
     context.reserve::<f32>(SHAPE, &PROBLEM, &options)?;
-    ensure_eq!(context.placement().is_some(), false, "a placement after a reserve");
+    ensure_eq!(context.plan().is_some(), false, "a plan after a reserve");
     refused(context.solve_device(&PROBLEM, &options, stream).map(drop), "eplb_upload_weights_device")?;
     context.upload_device(small.slice(), SHAPE, stream)?;
     context.solve_device(&PROBLEM, &options, stream)?;
@@ -238,8 +238,8 @@ fn the_reserve(emulation: &Emulation) -> Done {
     let larger = WeightShape::new(2 * LAYERS, EXPERTS);
     refused(context.upload_device(large.slice(), larger, stream), "eplb_context_reserve")?;
     refused(context.solve_device(&Problem::new(1024, 16), &options, stream).map(drop), "eplb_context_reserve")?;
-    let placement = context.placement().ok_or("no placement after a solve")?;
-    placement.fetch_device(Map::PhysicalToLogical, &mut fetched.slice_mut(), stream)?;
+    let plan = context.plan().ok_or("no plan after a solve")?;
+    plan.fetch_device(Map::PhysicalToLogical, &mut fetched.slice_mut(), stream)?;
     context.synchronize()?;
     ensure_eq!(fetched.read(), expected, "the placement");
     Ok(())

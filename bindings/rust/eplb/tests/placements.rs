@@ -92,8 +92,8 @@ proptest! {
         let mut answers = Vec::new();
         for context in [&mut context, &mut other] {
             prop_assert!(input.upload(context).is_ok());
-            let placement = context.solve(&input.problem(), &options);
-            answers.push(placement.and_then(|placement| placement.physical_to_logical::<i32>()));
+            let plan = context.solve(&input.problem(), &options);
+            answers.push(plan.and_then(|plan| plan.physical_to_logical::<i32>()));
         }
         prop_assert!(answers[0].is_ok());
         prop_assert_eq!(&answers[0], &answers[1]);

@@ -5,7 +5,7 @@ mod input;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use eplb::{Context, ContextOptions, Library, Placement, Problem, SolveOptions, WeightShape};
+use eplb::{Context, ContextOptions, Library, Plan, Problem, SolveOptions, WeightShape};
 use input::{context, library};
 
 fn assert_send<T: Send>() {}
@@ -14,14 +14,14 @@ fn assert_sync<T: Sync>() {}
 fn solve(context: &mut Context, seed: i64) -> Vec<i32> {
     let weights: Vec<i64> = (0..4 * 64).map(|index| (index * 7919 + seed * 104_729) % 1009).collect();
     context.upload(&weights, WeightShape::new(4, 64)).expect("these are weights");
-    let placement = context.solve(&Problem::new(72, 8), &SolveOptions::new()).expect("it can be solved");
-    placement.physical_to_logical().expect("it was solved")
+    let plan = context.solve(&Problem::new(72, 8), &SolveOptions::new()).expect("it can be solved");
+    plan.physical_to_logical().expect("it was solved")
 }
 
 #[test]
 fn what_may_cross_threads() {
     assert_send::<Context>();
-    assert_send::<Placement<'_>>();
+    assert_send::<Plan<'_>>();
     assert_send::<Library>();
     assert_sync::<Library>();
     assert_send::<eplb::Error>();

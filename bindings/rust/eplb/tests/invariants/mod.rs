@@ -1,6 +1,6 @@
 //! What holds of every placement, whatever made it: recomputed here from the maps alone.
 
-use eplb::{Map, Placement, Policy, PolicyReason, Report, Strategy};
+use eplb::{Map, Plan, Policy, PolicyReason, Report, Strategy};
 
 use crate::input::Input;
 
@@ -36,17 +36,17 @@ pub struct Maps {
 }
 
 impl Maps {
-    pub fn of(placement: &Placement<'_>) -> eplb::Result<Self> {
+    pub fn of(plan: &Plan<'_>) -> eplb::Result<Self> {
         Ok(Self {
-            physical_to_logical: placement.physical_to_logical()?,
-            logical_to_physical: placement.logical_to_physical()?,
-            replica_count: placement.replica_count()?,
-            replica_slots: placement.replica_slots()?,
-            gpu_load: placement.gpu_load()?,
-            imbalance: placement.imbalance()?,
-            bound: placement.bound()?,
-            duplicates: placement.duplicates()?,
-            report: placement.report()?,
+            physical_to_logical: plan.physical_to_logical()?,
+            logical_to_physical: plan.logical_to_physical()?,
+            replica_count: plan.replica_count()?,
+            replica_slots: plan.replica_slots()?,
+            gpu_load: plan.gpu_load()?,
+            imbalance: plan.imbalance()?,
+            bound: plan.bound()?,
+            duplicates: plan.duplicates()?,
+            report: plan.report()?,
         })
     }
 }
@@ -208,17 +208,17 @@ pub fn check(input: &Input, strategy: Strategy, maps: &Maps) -> Checked {
     check_policy(input, report)
 }
 
-/// Solves, checks everything, and that the library says the same of its own placement when it is anyone's.
+/// Solves, checks everything, and that the library says the same of its own plan when it is anyone's placement.
 pub fn solve_and_check(context: &mut eplb::Context, input: &Input, strategy: Strategy) -> Result<Maps, Failure> {
-    let placement = context.solve(&input.problem(), &input.options(strategy)).map_err(Failure::Refused)?;
-    let maps = Maps::of(&placement).map_err(Failure::Refused)?;
+    let plan = context.solve(&input.problem(), &input.options(strategy)).map_err(Failure::Refused)?;
+    let maps = Maps::of(&plan).map_err(Failure::Refused)?;
     check(input, strategy, &maps).map_err(Failure::Broken)?;
-    let narrow: Vec<i32> = placement.fetch(Map::PhysicalToLogical).map_err(Failure::Refused)?;
+    let narrow: Vec<i32> = plan.fetch(Map::PhysicalToLogical).map_err(Failure::Refused)?;
     if narrow.iter().map(|&expert| i64::from(expert)).ne(maps.physical_to_logical.iter().copied()) {
         return Err(Failure::Broken("int32 and int64 differ".into()));
     }
     let evaluation =
-        placement.context().evaluate_layers(&input.problem(), &maps.physical_to_logical).map_err(Failure::Refused)?;
+        plan.context().evaluate_layers(&input.problem(), &maps.physical_to_logical).map_err(Failure::Refused)?;
     let layers_agree = evaluation.imbalance == maps.imbalance
         && evaluation.bound == maps.bound
         && evaluation.duplicates == maps.duplicates;
@@ -228,7 +228,9 @@ pub fn solve_and_check(context: &mut eplb::Context, input: &Input, strategy: Str
     report.microseconds = maps.report.microseconds;
     report.context_bytes = maps.report.context_bytes;
     if !layers_agree || report != maps.report {
-        return Err(Failure::Broken("the library says something else of its own placement when it is anyone's".into()));
+        return Err(Failure::Broken(
+            "the library says something else of its own plan when it is anyone's placement".into(),
+        ));
     }
     Ok(maps)
 }

@@ -1,20 +1,20 @@
-//! A solved placement.
+//! A solved plan.
 
 use std::fmt;
 
-use crate::context::PlacementShape;
+use crate::context::PlanShape;
 use crate::device::{DeviceSliceMut, Stream};
 use crate::element::{ExpertElement, MapElement};
 use crate::{Context, Map, Report, Result};
 
-/// A solved placement, which its context holds: fetch the maps that are to outlive it.
+/// A solved plan, which its context holds: fetch the maps that are to outlive it.
 ///
 /// Whole maps come as vectors in C order. [`fetch_into`](Self::fetch_into) writes into a buffer that is kept, for
 /// schedulers that solve again and again. All calls may answer
 /// [`Error::InvalidState`](crate::Error::InvalidState) after fork.
-pub struct Placement<'a> {
+pub struct Plan<'a> {
     context: &'a mut Context,
-    shape: PlacementShape,
+    shape: PlanShape,
 }
 
 /// Dimensions of a map.
@@ -38,12 +38,12 @@ impl MapShape {
     }
 }
 
-impl<'a> Placement<'a> {
-    pub(crate) fn new(context: &'a mut Context, shape: PlacementShape) -> Self {
+impl<'a> Plan<'a> {
+    pub(crate) fn new(context: &'a mut Context, shape: PlanShape) -> Self {
         Self { context, shape }
     }
 
-    /// The context, for example to evaluate another placement beside this one.
+    /// The context, for example to evaluate another placement under the same weights.
     #[must_use]
     pub fn context(&self) -> &Context {
         self.context
@@ -97,8 +97,8 @@ impl<'a> Placement<'a> {
     /// let mut buffer = vec![0_i32; layers * slots];
     /// for weights in [[90, 10, 10, 10], [10, 10, 10, 90]] {
     ///     context.upload(&weights, WeightShape::new(layers, experts))?;
-    ///     let placement = context.solve(&Problem::new(slots, gpus), &SolveOptions::new())?;
-    ///     placement.fetch_into(Map::PhysicalToLogical, &mut buffer)?;
+    ///     let plan = context.solve(&Problem::new(slots, gpus), &SolveOptions::new())?;
+    ///     plan.fetch_into(Map::PhysicalToLogical, &mut buffer)?;
     /// }
     /// # Ok(())
     /// # }
@@ -149,7 +149,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn physical_to_logical<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::PhysicalToLogical)
     }
@@ -159,7 +159,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn logical_to_physical<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::LogicalToPhysical)
     }
@@ -168,7 +168,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn replica_count<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::ReplicaCount)
     }
@@ -177,7 +177,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn replica_slots<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::ReplicaSlots)
     }
@@ -186,7 +186,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn gpu_load(&self) -> Result<Vec<f64>> {
         self.fetch(Map::GpuLoad)
     }
@@ -195,7 +195,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn imbalance(&self) -> Result<Vec<f64>> {
         self.fetch(Map::Imbalance)
     }
@@ -204,7 +204,7 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn bound(&self) -> Result<Vec<f64>> {
         self.fetch(Map::Bound)
     }
@@ -213,17 +213,17 @@ impl<'a> Placement<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Placement`].
+    /// See [`Plan`].
     pub fn duplicates<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::Duplicates)
     }
 }
 
-impl fmt::Debug for Placement<'_> {
+impl fmt::Debug for Plan<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PlacementShape { layers, experts, slots, gpus } = self.shape;
+        let PlanShape { layers, experts, slots, gpus } = self.shape;
         formatter
-            .debug_struct("Placement")
+            .debug_struct("Plan")
             .field("layers", &layers)
             .field("experts", &experts)
             .field("slots", &slots)

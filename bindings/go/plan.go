@@ -1,7 +1,7 @@
 package eplb
 
-// Placement is a solved placement. It stays as it is when its context solves again or is closed.
-type Placement struct {
+// Plan is what a solve answers. It stays as it is when its context solves again or is closed.
+type Plan struct {
 	NumLayers, NumExperts, NumSlots, NumGPUs int // L, E, S, G
 
 	PhysicalToLogical []int32   // [L,S]: the expert in each slot. GPU g owns slots g*S/G to (g+1)*S/G - 1
@@ -12,23 +12,23 @@ type Placement struct {
 	Report            Report    // how good it is
 }
 
-// Placement fetches the solved plan with all its maps.
+// Plan fetches the solved plan with all its maps.
 //
 // Errors: ErrInvalidState before a solve; as it fetches a report, the late errors of device calls, see Synchronize.
-func (c *Context) Placement() (*Placement, error) {
+func (c *Context) Plan() (*Plan, error) {
 	if err := c.acquire(); err != nil {
 		return nil, err
 	}
 	defer c.release()
-	return c.placement()
+	return c.plan()
 }
 
-func (c *Context) placement() (p *Placement, err error) {
+func (c *Context) plan() (p *Plan, err error) {
 	// Shapes from the library, not from the last problem: a solve that was refused has left an older plan.
 	if err := c.shape(int32(MapLogicalToPhysical)); err != nil {
 		return nil, err
 	}
-	p = &Placement{NumLayers: int(c.dims[0]), NumExperts: int(c.dims[1]), MaxReplicas: int(c.dims[2])}
+	p = &Plan{NumLayers: int(c.dims[0]), NumExperts: int(c.dims[1]), MaxReplicas: int(c.dims[2])}
 	if p.PhysicalToLogical, err = fetch[int32](c, int32(MapPhysicalToLogical), nil); err != nil {
 		return nil, err
 	}
@@ -49,19 +49,19 @@ func (c *Context) placement() (p *Placement, err error) {
 }
 
 // Layer returns the expert in each slot of a layer: a part of PhysicalToLogical, not a copy.
-func (p *Placement) Layer(layer int) []int32 {
+func (p *Plan) Layer(layer int) []int32 {
 	return p.PhysicalToLogical[layer*p.NumSlots : (layer+1)*p.NumSlots]
 }
 
 // GPU returns the experts that a GPU holds of a layer: a part of PhysicalToLogical, not a copy.
-func (p *Placement) GPU(layer, gpu int) []int32 {
+func (p *Plan) GPU(layer, gpu int) []int32 {
 	perGPU := p.NumSlots / p.NumGPUs
 	return p.Layer(layer)[gpu*perGPU : (gpu+1)*perGPU]
 }
 
 // LogicalToPhysical returns [L,E,X]: the slots of each expert in replica order, the original first, then -1. It is built
 // when asked for: with S - E + 1 columns it is many times as large as the other maps.
-func (p *Placement) LogicalToPhysical() []int32 {
+func (p *Plan) LogicalToPhysical() []int32 {
 	table := make([]int32, len(p.ReplicaCount)*p.MaxReplicas)
 	slots := p.ReplicaSlots
 	for expert, count := range p.ReplicaCount {

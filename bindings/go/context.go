@@ -3,6 +3,8 @@ package eplb
 import (
 	"runtime"
 	"sync"
+	"time"
+	"weak"
 )
 
 // ContextOptions is what a context is made of. The zero value means the library's defaults.
@@ -36,6 +38,7 @@ type Context struct {
 	handle  cHandle // 0 when closed
 	cleanup runtime.Cleanup
 	mutex   sync.Mutex // held by every call; C would see two calls at once, but not a stranger between an upload and its solve
+	reading sync.Mutex // held, and mutex after it, while a plan fetches its report
 
 	// C's side of a call, here so that calls allocate nothing. Guarded by mutex.
 	err     cError
@@ -45,6 +48,9 @@ type Context struct {
 	dims    [4]int64
 	rank    int32
 	layers  int // of the uploaded weights
+
+	changes  int  // of weights and plan: a plan's figures can be fetched as long as this stays
+	onDevice bool // there were device calls; a graph may replay them, which nobody sees
 }
 
 // cHandle is an eplb_context *, which Go's garbage collector has no business with.
@@ -97,7 +103,13 @@ func (c *Context) acquire() error {
 		return errorf(ErrInvalidState, "the context is nil")
 	}
 	if !c.mutex.TryLock() {
-		return errorf(ErrInvalidState, "the context is in use by another call: one at a time, or a context per goroutine")
+		// A plan that reads its report is no call of the program's: that is waited for.
+		c.reading.Lock()
+		free := c.mutex.TryLock()
+		c.reading.Unlock()
+		if !free {
+			return errorf(ErrInvalidState, "the context is in use by another call: one at a time, or a context per goroutine")
+		}
 	}
 	if c.handle == 0 {
 		c.mutex.Unlock()
@@ -107,6 +119,24 @@ func (c *Context) acquire() error {
 }
 
 func (c *Context) release() { c.mutex.Unlock() }
+
+// borrow is acquire for a plan that reads its report. It does not wait for a call.
+func (c *Context) borrow() bool {
+	c.reading.Lock()
+	if c.mutex.TryLock() {
+		if c.handle != 0 {
+			return true
+		}
+		c.mutex.Unlock()
+	}
+	c.reading.Unlock()
+	return false
+}
+
+func (c *Context) giveBack() {
+	c.mutex.Unlock()
+	c.reading.Unlock()
+}
 
 // Upload copies weights into the context, for any number of solves and evaluations. A plan that was solved before is
 // discarded; after an error weights and plan are as they were.
@@ -127,6 +157,7 @@ func (c *Context) upload(weights Weights) error {
 		int64(weights.windows), int64(weights.layers), int64(weights.experts), &c.err)
 	if status == 0 {
 		c.layers = weights.layers
+		c.changes++
 	}
 	return c.err.check(status)
 }
@@ -134,8 +165,7 @@ func (c *Context) upload(weights Weights) error {
 // Solve uploads weights, computes a plan and fetches it. Loops that need one map only, or several solves of the same
 // weights, take Upload, SolveUploaded and FetchInts instead.
 //
-// Errors: those of Upload and SolveUploaded. The weights stay uploaded if it is the solve that is refused. As it fetches a
-// report, it may tell the late error of an earlier device call; see Synchronize.
+// Errors: those of Upload and SolveUploaded. The weights stay uploaded if it is the solve that is refused.
 func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) (*Plan, error) {
 	if err := c.acquire(); err != nil {
 		return nil, err
@@ -148,10 +178,26 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 	if err := c.upload(weights); err != nil {
 		return nil, err
 	}
-	if err := c.err.check(c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err)); err != nil {
+	start := time.Now()
+	if err := c.solve(); err != nil {
 		return nil, err
 	}
-	return c.plan()
+	elapsed := time.Since(start)
+	plan, err := c.plan()
+	if err != nil {
+		return nil, err
+	}
+	strategy := Strategy(strategyNames.of(c.options.Strategy))
+	plan.source = &source{c.library, weak.Make(c), c.changes, weights.summed(), problem, strategy, elapsed}
+	return plan, nil
+}
+
+func (c *Context) solve() error {
+	status := c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err)
+	if status == 0 {
+		c.changes++
+	}
+	return c.err.check(status)
 }
 
 // SolveUploaded computes a plan for the uploaded weights and keeps it in the context, for Plan, Report,
@@ -168,7 +214,7 @@ func (c *Context) SolveUploaded(problem Problem, options SolveOptions) error {
 	if err := c.setSolve(problem, options); err != nil {
 		return err
 	}
-	return c.err.check(c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err))
+	return c.solve()
 }
 
 func (c *Context) setSolve(problem Problem, options SolveOptions) error {

@@ -16,9 +16,9 @@ func TestSolvePairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "largest load", 590.0/3, slices.Max(p.GPULoad))
-	if p.Report.Strategy != StrategyBest || p.Report.Policy != PolicyHierarchical || p.Report.PolicyReason != ReasonGroupsDivide {
-		t.Errorf("%+v", p.Report)
+	near(t, "largest load", 590.0/3, slices.Max(p.GPULoad()))
+	if reportOf(p).Strategy != StrategyBest || reportOf(p).Policy != PolicyHierarchical || reportOf(p).PolicyReason != ReasonGroupsDivide {
+		t.Errorf("%+v", reportOf(p))
 	}
 }
 
@@ -36,7 +36,7 @@ func TestZeroMeansDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "placement", short.PhysicalToLogical, long.PhysicalToLogical)
-	if short.Report.Bound != BoundSimple || short.MaxReplicas != 9 {
+	if reportOf(short).Bound != BoundSimple || short.MaxReplicas != 9 {
 		t.Errorf("%+v", short)
 	}
 }
@@ -49,7 +49,7 @@ func TestTypesOfWeights(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		near(t, name, 590.0/3, slices.Max(p.GPULoad))
+		near(t, name, 590.0/3, slices.Max(p.GPULoad()))
 	}
 	check("float32", NewWeights(pairs, 1, 8))
 	check("float64", NewWeights(as[float64](pairs), 1, 8))
@@ -94,7 +94,7 @@ func TestStepsReuseTheirBuffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "loads", whole.GPULoad, loads)
+	equal(t, "loads", whole.GPULoad(), loads)
 	counts, err := context.FetchInts(MapDuplicates, nil)
 	if err != nil || len(counts) != 1 {
 		t.Error(counts, err)
@@ -162,7 +162,7 @@ func TestBadInput(t *testing.T) {
 
 func TestNamesAreReadInAnyCase(t *testing.T) {
 	p, err := newContext(t).Solve(pairsWeights(), pairsProblem, SolveOptions{Strategy: "LPT_SWAP"})
-	if err != nil || p.Report.Strategy != StrategyLPTSwap {
+	if err != nil || reportOf(p).Strategy != StrategyLPTSwap {
 		t.Error(err)
 	}
 }
@@ -184,7 +184,7 @@ func TestARefusedSolveLeavesThePlan(t *testing.T) {
 	equal(t, "placement", before.PhysicalToLogical, after.PhysicalToLogical)
 	// Evaluation too goes by the weights of the last good upload.
 	report, err := context.Evaluate(pairsProblem, before.PhysicalToLogical)
-	if err != nil || report.ImbalanceMean != before.Report.ImbalanceMean {
+	if err != nil || report.ImbalanceMean != reportOf(before).ImbalanceMean {
 		t.Error(report, err)
 	}
 }

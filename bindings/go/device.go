@@ -53,6 +53,7 @@ func (c *Context) Reserve(dtype DType, shape WeightShape, problem Problem, optio
 	if err := c.setSolve(problem, options); err != nil {
 		return err
 	}
+	c.changes++
 	return c.err.check(c.library.call.ContextReserve(c.handle, int32(dtype), shape.windows(), int64(shape.Layers),
 		int64(shape.Experts), &c.problem, &c.options, &c.err))
 }
@@ -73,6 +74,7 @@ func (c *Context) UploadWeightsDevice(weights DeviceArray, shape WeightShape, st
 		shape.windows(), int64(shape.Layers), int64(shape.Experts), stream, &c.err)
 	if status == 0 {
 		c.layers = shape.Layers
+		c.changes, c.onDevice = c.changes+1, true
 	}
 	return c.err.check(status)
 }
@@ -90,7 +92,11 @@ func (c *Context) SolveDevice(problem Problem, options SolveOptions, stream Stre
 	if err := c.setSolve(problem, options); err != nil {
 		return err
 	}
-	return c.err.check(c.library.call.SolveDevice(c.handle, &c.problem, &c.options, stream, &c.err))
+	status := c.library.call.SolveDevice(c.handle, &c.problem, &c.options, stream, &c.err)
+	if status == 0 {
+		c.changes, c.onDevice = c.changes+1, true
+	}
+	return c.err.check(status)
 }
 
 // FetchMapDevice copies a map of the solved plan into device memory, in the order of the stream: it is queued there and
@@ -135,8 +141,8 @@ func (c *Context) MapShape(which Map) ([]int, error) {
 // Synchronize waits until everything asked of the context is done, and tells once what only the device could find out. On a
 // CPU context all calls return finished, so this does nothing.
 //
-// These late errors come from here and from Report only, and from Solve and Plan, which fetch a report: from whichever
-// is called first, and then no more.
+// These late errors come from here and from Report only, and from Plan, which fetches a report: from whichever is called
+// first, and then no more.
 //
 // Errors: ErrInvalidWeight with the lowest layer and expert, whose layer was solved as a layer of zeros; ErrInvalidArgument if
 // StrategyGreedy could not keep MaxReplicas there.

@@ -27,7 +27,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println("replicas:", plan.ReplicaCount)
-	report := plan.Report
+	report, err := plan.Report()
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", report.ImbalanceMean, 100*report.GapMean)
 	// Output:
 	// replicas: [5 3 2 2 1 1 1 1]

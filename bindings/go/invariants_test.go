@@ -19,11 +19,16 @@ func checkPlan(t *testing.T, context *Context, in input, p *Plan) {
 		t.Fatal(err)
 	}
 	equal(t, "logical_to_physical", fetched, l2p)
+	loads, err := context.FetchFloats(MapGPULoad, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "gpu_load", loads, p.GPULoad())
 	for layer := range p.NumLayers {
 		checkMaps(t, in, p, layer, l2p)
 		checkLoads(t, in, p, layer)
 		checkDuplicates(t, in, p, layer)
-		if p.Report.Policy == PolicyHierarchical {
+		if reportOf(p).Policy == PolicyHierarchical {
 			checkNodes(t, in, p, layer)
 		}
 		if t.Failed() {
@@ -77,17 +82,17 @@ func checkLoads(t *testing.T, in input, p *Plan, layer int) {
 		for _, expert := range p.GPU(layer, gpu) {
 			load += sums[expert] / float64(counts[expert])
 		}
-		near(t, "load", load, p.GPULoad[layer*p.NumGPUs+gpu])
+		near(t, "load", load, p.GPULoad()[layer*p.NumGPUs+gpu])
 		largest = max(largest, load)
 	}
 	for _, sum := range sums {
 		total += sum
 	}
-	mean, imbalance, bound := total/float64(p.NumGPUs), 1.0, p.Report.LayerBound[layer]
+	mean, imbalance, bound := total/float64(p.NumGPUs), 1.0, reportOf(p).LayerBound[layer]
 	if mean > 0 {
 		imbalance = largest / mean
 	}
-	near(t, "imbalance", imbalance, p.Report.LayerImbalance[layer])
+	near(t, "imbalance", imbalance, reportOf(p).LayerImbalance[layer])
 	if bound > largest || bound < mean*(1-1e-11) {
 		t.Errorf("bound %v, largest load %v, mean %v", bound, largest, mean)
 	}
@@ -104,20 +109,20 @@ func checkDuplicates(t *testing.T, in input, p *Plan, layer int) {
 			}
 		}
 	}
-	if reported := p.Report.LayerDuplicates[layer]; reported != found {
+	if reported := reportOf(p).LayerDuplicates[layer]; reported != found {
 		t.Errorf("%d duplicates are reported, %d are there", reported, found)
 	}
 	// Avoidable if the node has at least K experts and the count is at most its GPUs.
 	nodes := in.nodes(p)
 	enough := p.NumExperts/nodes >= p.NumSlots/p.NumGPUs
-	if p.Report.Strategy == StrategyBest && enough && found > in.unavoidable(p, layer) {
+	if reportOf(p).Strategy == StrategyBest && enough && found > in.unavoidable(p, layer) {
 		t.Errorf("best has %d duplicates, %d are unavoidable", found, in.unavoidable(p, layer))
 	}
 }
 
 // nodes over which replicas of an expert cannot spread.
 func (in input) nodes(p *Plan) int {
-	if p.Report.Policy == PolicyHierarchical {
+	if reportOf(p).Policy == PolicyHierarchical {
 		return max(in.problem.NumNodes, 1)
 	}
 	return 1
@@ -156,15 +161,15 @@ func checkReport(t *testing.T, in input, p *Plan) {
 	var imbalance, worst float64
 	var duplicates, unavoidable int64
 	worstLayer := 0
-	for layer, value := range p.Report.LayerImbalance {
+	for layer, value := range reportOf(p).LayerImbalance {
 		imbalance += value
 		if value > worst {
 			worst, worstLayer = value, layer
 		}
-		duplicates += p.Report.LayerDuplicates[layer]
+		duplicates += reportOf(p).LayerDuplicates[layer]
 		unavoidable += in.unavoidable(p, layer)
 	}
-	r := p.Report
+	r := reportOf(p)
 	near(t, "mean imbalance", imbalance/float64(p.NumLayers), r.ImbalanceMean)
 	near(t, "worst imbalance", worst, r.ImbalanceWorst)
 	if r.WorstLayer != worstLayer || int64(r.Duplicates) != duplicates || int64(r.DuplicatesUnavoidable) != unavoidable {
@@ -185,7 +190,7 @@ func checkEvaluation(t *testing.T, context *Context, in input, p *Plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expected := p.Report
+	expected := reportOf(p)
 	expected.Strategy = ""
 	expected.Elapsed, expected.ContextBytes = evaluated.Elapsed, evaluated.ContextBytes
 	if !reflect.DeepEqual(expected, evaluated) {

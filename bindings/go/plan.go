@@ -1,18 +1,25 @@
 package eplb
 
-// Plan is what a solve answers. It stays as it is when its context solves again or is closed.
+import "sync"
+
+// Plan is what a solve answers. It stays as it is when its context solves again or is closed. Its maps are there at once;
+// what takes a computation, Report and GPULoad, is computed when it is first read, by any goroutine, and kept.
 type Plan struct {
 	NumLayers, NumExperts, NumSlots, NumGPUs int // L, E, S, G
 
-	PhysicalToLogical []int32   // [L,S]: the expert in each slot. GPU g owns slots g*S/G to (g+1)*S/G - 1
-	ReplicaCount      []int32   // [L,E]
-	ReplicaSlots      []int32   // [L,S]: the slots of expert 0 in replica order, then those of expert 1, and so on
-	GPULoad           []float64 // [L,G], in the weights' unit
-	MaxReplicas       int       // X, the width of LogicalToPhysical: the cap that was given, else S - E + 1
-	Report            Report    // how good it is
+	PhysicalToLogical []int32 // [L,S]: the expert in each slot. GPU g owns slots g*S/G to (g+1)*S/G - 1
+	ReplicaCount      []int32 // [L,E]
+	ReplicaSlots      []int32 // [L,S]: the slots of expert 0 in replica order, then those of expert 1, and so on
+	MaxReplicas       int     // X, the width of LogicalToPhysical: the cap that was given, else S - E + 1
+
+	mutex   sync.Mutex // guards what follows
+	source  *source    // what figures are computed from; nil once they are there
+	report  *Report
+	gpuLoad []float64
 }
 
-// Plan fetches the solved plan with all its maps.
+// Plan fetches the plan of SolveUploaded or SolveDevice with all its maps and figures: the context keeps no copy of the
+// weights that they could be computed from later.
 //
 // Errors: ErrInvalidState before a solve; as it fetches a report, the late errors of device calls, see Synchronize.
 func (c *Context) Plan() (*Plan, error) {
@@ -20,9 +27,22 @@ func (c *Context) Plan() (*Plan, error) {
 		return nil, err
 	}
 	defer c.release()
-	return c.plan()
+	p, err := c.plan()
+	if err != nil {
+		return nil, err
+	}
+	if p.gpuLoad, err = fetch[float64](c, int32(MapGPULoad), nil); err != nil {
+		return nil, err
+	}
+	report, err := c.fetchReport()
+	if err != nil {
+		return nil, err
+	}
+	p.report = &report
+	return p, nil
 }
 
+// plan fetches what is copied, not computed.
 func (c *Context) plan() (p *Plan, err error) {
 	// Shapes from the library, not from the last problem: a solve that was refused has left an older plan.
 	if err := c.shape(int32(MapLogicalToPhysical)); err != nil {
@@ -38,13 +58,11 @@ func (c *Context) plan() (p *Plan, err error) {
 	if p.ReplicaSlots, err = fetch[int32](c, int32(MapReplicaSlots), nil); err != nil {
 		return nil, err
 	}
-	if p.GPULoad, err = fetch[float64](c, int32(MapGPULoad), nil); err != nil {
+	p.NumSlots = len(p.PhysicalToLogical) / p.NumLayers
+	if err := c.shape(int32(MapGPULoad)); err != nil {
 		return nil, err
 	}
-	p.NumSlots, p.NumGPUs = len(p.PhysicalToLogical)/p.NumLayers, len(p.GPULoad)/p.NumLayers
-	if p.Report, err = c.fetchReport(); err != nil {
-		return nil, err
-	}
+	p.NumGPUs = int(c.dims[1])
 	return p, nil
 }
 

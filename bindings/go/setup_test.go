@@ -66,6 +66,15 @@ var (
 
 func pairsWeights() Weights { return NewWeights(pairs, 1, 8) }
 
+// reportOf is for plans whose report there is no reason to miss.
+func reportOf(p *Plan) Report {
+	report, err := p.Report()
+	if err != nil {
+		panic(err)
+	}
+	return report
+}
+
 // sample makes weights of a few hot and many cool experts, the same each time.
 func sample(layers, experts int, seed uint64) []float32 {
 	values := make([]float32, layers*experts)

@@ -136,8 +136,8 @@ func TestVectors(t *testing.T) {
 				if known {
 					checkAnswer(t, expected, p)
 				}
-				if p.Report.Policy != v.PolicyUsed {
-					t.Errorf("policy is %s, want %s", p.Report.Policy, v.PolicyUsed)
+				if reportOf(p).Policy != v.PolicyUsed {
+					t.Errorf("policy is %s, want %s", reportOf(p).Policy, v.PolicyUsed)
 				}
 				checkLayersAlone(t, in, p)
 			})
@@ -150,12 +150,12 @@ func checkAnswer(t *testing.T, expected answer, p *Plan) {
 	equal(t, "physical_to_logical", expected.PhysicalToLogical, p.PhysicalToLogical)
 	equal(t, "replica_count", expected.ReplicaCount, p.ReplicaCount)
 	equal(t, "replica_slots", expected.ReplicaSlots, p.ReplicaSlots)
-	equal(t, "duplicates", expected.Duplicates, p.Report.LayerDuplicates)
+	equal(t, "duplicates", expected.Duplicates, reportOf(p).LayerDuplicates)
 	if len(expected.Imbalance) != p.NumLayers {
 		t.Fatalf("%d imbalances of %d layers", len(expected.Imbalance), p.NumLayers)
 	}
 	for layer, imbalance := range expected.Imbalance {
-		near(t, "imbalance", imbalance, p.Report.LayerImbalance[layer])
+		near(t, "imbalance", imbalance, reportOf(p).LayerImbalance[layer])
 	}
 }
 
@@ -169,7 +169,7 @@ func checkLayersAlone(t *testing.T, in input, whole *Plan) {
 			t.Fatal(err)
 		}
 		equal(t, "layer alone", whole.Layer(layer), alone.PhysicalToLogical)
-		equal(t, "loads of a layer alone", whole.GPULoad[layer*whole.NumGPUs:(layer+1)*whole.NumGPUs], alone.GPULoad)
+		equal(t, "loads of a layer alone", whole.GPULoad()[layer*whole.NumGPUs:(layer+1)*whole.NumGPUs], alone.GPULoad())
 	}
 }
 

@@ -31,6 +31,56 @@ func NewWindows[T Number](values []T, windows, layers, experts int) Weights {
 	return Weights{unsafe.Pointer(unsafe.SliceData(values)), len(values), dtypeOf[T](), windows, layers, experts}
 }
 
+// summed copies weights, windows summed as the library sums them: in order, floats in float64, integers exactly. The shape
+// must fit the values.
+func (w Weights) summed() Weights {
+	switch {
+	case w.dtype == Float32 && w.windows == 1:
+		return sumWindows[float32, float32](w)
+	case w.dtype == Float32:
+		return sumWindows[float32, float64](w)
+	case w.dtype == Float64:
+		return sumWindows[float64, float64](w)
+	case w.dtype == Int32:
+		return sumWindows[int32, int64](w)
+	default:
+		return sumWindows[int64, int64](w)
+	}
+}
+
+func sumWindows[T, Sum Number](w Weights) Weights {
+	values, sums := unsafe.Slice((*T)(w.data), w.length), make([]Sum, w.layers*w.experts)
+	for len(values) > 0 {
+		for i := range sums {
+			sums[i] += Sum(values[i])
+		}
+		values = values[len(sums):]
+	}
+	return NewWeights(sums, w.layers, w.experts)
+}
+
+// doubles returns the values in float64.
+func (w Weights) doubles() []float64 {
+	switch w.dtype {
+	case Float32:
+		return convert[float32](w)
+	case Float64:
+		return convert[float64](w)
+	case Int32:
+		return convert[int32](w)
+	default:
+		return convert[int64](w)
+	}
+}
+
+func convert[T Number](w Weights) []float64 {
+	all := make([]float64, w.length)
+	for i, value := range unsafe.Slice((*T)(w.data), w.length) {
+		all[i] = float64(value)
+	}
+	return all
+}
+
 func dtypeOf[T Number]() DType {
 	switch kind := reflect.TypeFor[T]().Kind(); {
 	case kind == reflect.Float32:

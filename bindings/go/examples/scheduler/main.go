@@ -66,7 +66,11 @@ func run(arguments []string, moves, story io.Writer) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if old == nil {
-			fmt.Fprintf(story, "%s: imbalance %.4f\n", path, plan.Report.ImbalanceMean)
+			report, err := plan.Report()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(story, "%s: imbalance %.4f\n", path, report.ImbalanceMean)
 		} else if err := compare(context, problem, old, plan, path, out, story); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -83,6 +87,10 @@ func compare(context *eplb.Context, problem eplb.Problem, old, plan *eplb.Plan, 
 	if err != nil {
 		return err
 	}
+	report, err := plan.Report()
+	if err != nil {
+		return err
+	}
 	total := 0
 	for layer := range plan.NumLayers {
 		for gpu := range plan.NumGPUs {
@@ -93,7 +101,7 @@ func compare(context *eplb.Context, problem eplb.Problem, old, plan *eplb.Plan, 
 		}
 	}
 	fmt.Fprintf(story, "%s: imbalance %.4f with the old placement, %.4f with the new one, %d moves\n",
-		path, kept.ImbalanceMean, plan.Report.ImbalanceMean, total)
+		path, kept.ImbalanceMean, report.ImbalanceMean, total)
 	return nil
 }
 

@@ -1,0 +1,87 @@
+package eplb
+
+import (
+	"time"
+	"weak"
+)
+
+// source is what the figures of a plan are computed from, whatever its context does meanwhile: a garbage-collected language
+// cannot know when nobody will read them, so the context never stops to compute them for an old plan.
+type source struct {
+	library  *Library
+	context  weak.Pointer[Context] // a plan does not keep its context's memory
+	changes  int                   // of the context, when it had solved
+	weights  Weights               // a copy, windows summed
+	problem  Problem
+	strategy Strategy
+	elapsed  time.Duration // of the solve by Go's clock
+}
+
+// Report tells how good the plan is. While the context still holds this plan, and no other call runs, the report is fetched
+// from there; afterwards the placement is evaluated in a context of its own, which takes longer and gives the same figures,
+// but for Elapsed, then measured from outside, and ContextBytes, then that context's.
+//
+// Errors: as NewContext and Evaluate; a plan for which it failed can be asked again.
+func (p *Plan) Report() (Report, error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.report == nil {
+		report, err := p.source.report(p)
+		if err != nil {
+			return Report{}, err
+		}
+		p.readLoads()
+		// The weights are not needed any more.
+		p.report, p.source = &report, nil
+	}
+	return *p.report, nil
+}
+
+// GPULoad returns [L,G]: the load of each GPU, in the weights' unit. The slice is the same each time.
+func (p *Plan) GPULoad() []float64 {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.readLoads()
+	return p.gpuLoad
+}
+
+// readLoads adds up what each GPU holds, slot after slot, which gives the bits of MapGPULoad.
+func (p *Plan) readLoads() {
+	if p.gpuLoad != nil {
+		return
+	}
+	shares := p.source.weights.doubles()
+	for expert, count := range p.ReplicaCount {
+		shares[expert] /= float64(count)
+	}
+	p.gpuLoad = make([]float64, p.NumLayers*p.NumGPUs)
+	perGPU := p.NumSlots / p.NumGPUs
+	for slot, expert := range p.PhysicalToLogical {
+		layer := slot / p.NumSlots
+		p.gpuLoad[slot/perGPU] += shares[layer*p.NumExperts+int(expert)]
+	}
+}
+
+func (s *source) report(p *Plan) (Report, error) {
+	if context := s.context.Value(); context != nil && context.borrow() {
+		defer context.giveBack()
+		if context.changes == s.changes && !context.onDevice {
+			return context.fetchReport()
+		}
+	}
+	return s.evaluate(p)
+}
+
+func (s *source) evaluate(p *Plan) (Report, error) {
+	context, err := s.library.NewContext(ContextOptions{})
+	if err != nil {
+		return Report{}, err
+	}
+	defer context.Close()
+	if err := context.Upload(s.weights); err != nil {
+		return Report{}, err
+	}
+	report, err := context.Evaluate(s.problem, p.PhysicalToLogical)
+	report.Strategy, report.Elapsed = s.strategy, s.elapsed
+	return report, err
+}

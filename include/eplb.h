@@ -191,39 +191,40 @@ typedef struct eplb_context_options {
 typedef struct eplb_problem {
   int64_t struct_size;
   int64_t num_slots;          /* must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus, <= 2^18 */
-  int64_t num_gpus;           /* must be set */
-  int64_t num_nodes;          /* 1; hierarchical: num_gpus must be a multiple */
+  int64_t num_gpus;           /* must be set: the GPUs that the slots are on */
+  int64_t num_nodes;          /* 1; nodes that the GPUs are on; hierarchical: num_gpus must be a multiple */
   int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of num_nodes, divides E. 0: 1 */
-  eplb_policy policy;         /* EPLB_POLICY_AUTO */
+  eplb_policy policy;         /* EPLB_POLICY_AUTO; whether groups stay on nodes */
   eplb_bound_kind bound_kind; /* EPLB_BOUND_SIMPLE; which bound reports use. It costs time there, never in a solve */
 } eplb_problem;
 
+/* How a placement is looked for. */
 typedef struct eplb_solve_options {
   int64_t struct_size;
-  eplb_strategy strategy; /* EPLB_STRATEGY_BEST */
-  eplb_effort effort;     /* EPLB_EFFORT_NORMAL */
+  eplb_strategy strategy; /* EPLB_STRATEGY_BEST; how replicas are counted and placed */
+  eplb_effort effort;     /* EPLB_EFFORT_NORMAL; how much work EPLB_STRATEGY_BEST may do */
   uint64_t seed;          /* 0; chance is a hash of this: the same seed gives the same answer */
-  int64_t max_replicas;   /* 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL;
+  int64_t max_replicas;   /* 0 means no cap; else at most this many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL;
                              at least S / E, at most 2^18 */
 } eplb_solve_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers. */
 typedef struct eplb_report {
   int64_t struct_size;
-  double imbalance_mean;
-  double imbalance_worst;
-  double bound_mean;  /* mean over layers of bound / mean load: imbalance_mean can be no lower */
-  double gap_mean;    /* mean of largest load / bound - 1: how far from the optimum it is at most */
-  double gap_worst;
-  double microseconds;             /* time of the solve, or of the evaluation; 0 for a solve that a CUDA graph replayed */
-  int64_t worst_layer;             /* the lowest layer that has imbalance_worst */
-  int64_t duplicates;              /* over all layers, see EPLB_MAP_DUPLICATES */
-  int64_t duplicates_unavoidable;  /* so many of these no placement with the same replica counts could avoid */
-  int64_t context_bytes;           /* memory that the context holds, weights and plan included */
-  eplb_strategy strategy;          /* what solved it; -1 for a placement that was evaluated */
-  eplb_policy policy;              /* what was used: never EPLB_POLICY_AUTO */
-  eplb_policy_reason policy_reason;
-  eplb_bound_kind bound_kind;      /* which bound the gaps are over */
+  double imbalance_mean;            /* of the model: the mean over its layers */
+  double imbalance_worst;           /* of the worst layer */
+  double bound_mean;                /* mean over layers of bound / mean load: imbalance_mean can be no lower */
+  double gap_mean;                  /* mean of largest load / bound - 1: how far from the optimum it is at most */
+  double gap_worst;                 /* of the layer where it is widest */
+  double microseconds;              /* time of the solve, or of the evaluation; 0 for a solve that a CUDA graph replayed */
+  int64_t worst_layer;              /* the lowest layer that has imbalance_worst */
+  int64_t duplicates;               /* over all layers, see EPLB_MAP_DUPLICATES */
+  int64_t duplicates_unavoidable;   /* how many of these no placement with the same replica counts could avoid */
+  int64_t context_bytes;            /* memory that the context holds, weights and plan included */
+  eplb_strategy strategy;           /* what solved it; -1 for a placement that was evaluated */
+  eplb_policy policy;               /* what was used: never EPLB_POLICY_AUTO */
+  eplb_policy_reason policy_reason; /* why that policy was used */
+  eplb_bound_kind bound_kind;       /* which bound the gaps are over */
 } eplb_report;
 
 /* What a backend is and can do here. */
@@ -231,7 +232,7 @@ typedef struct eplb_backend {
   int64_t struct_size;
   int32_t built;           /* 1 if this library has code for it */
   eplb_status status;      /* EPLB_OK if a context can be created on it; else why not: NOT_BUILT, NO_DRIVER, NO_DEVICE */
-  int32_t num_devices;
+  int32_t num_devices;     /* that there are */
   int32_t driver_version;  /* 1000 * major + 10 * minor, as CUDA counts; 0: none found, or none needed */
   int32_t driver_needed;   /* the least driver_version this library works with; 0: none needed */
   int32_t runtime_version; /* of the CUDA runtime inside this library; 0: none */

@@ -13,24 +13,6 @@ type ContextOptions struct {
 	NumThreads int    // CPU threads of a solve, the caller's included; default 1. Any number gives the same answer
 }
 
-// Problem is the cluster and the rule. NumSlots and NumGPUs must be set; other zero fields mean the library's defaults.
-type Problem struct {
-	NumSlots  int       // slots of a layer over all GPUs: at least E, a multiple of NumGPUs, at most 2^18
-	NumGPUs   int       // GPUs that the slots are on
-	NumNodes  int       // nodes that the GPUs are on; default 1. Hierarchical: NumGPUs must be a multiple
-	NumGroups int       // equal groups of consecutive experts; default 1. Hierarchical: a multiple of NumNodes that divides E
-	Policy    Policy    // default PolicyAuto
-	Bound     BoundKind // which bound reports use; default BoundSimple. It costs time there, never in a solve
-}
-
-// SolveOptions is how a placement is looked for. The zero value means the library's defaults.
-type SolveOptions struct {
-	Strategy    Strategy // default StrategyBest
-	Effort      Effort   // default EffortNormal
-	Seed        uint64   // default 0; chance is a hash of this: the same seed gives the same answer
-	MaxReplicas int      // at most so many replicas of any expert, and the X of MapLogicalToPhysical; 0 means no cap
-}
-
 // Context owns uploaded weights, the solved plan and the memory of the search; keep it for repeated solves. It serves one
 // call at a time: a call that comes while another runs is refused with ErrInvalidState.
 type Context struct {
@@ -218,38 +200,18 @@ func (c *Context) SolveUploaded(problem Problem, options SolveOptions) error {
 }
 
 func (c *Context) setSolve(problem Problem, options SolveOptions) error {
-	if err := c.setProblem(problem); err != nil {
-		return err
-	}
 	c.options = c.library.solveOptions
-	if err := strategyNames.set(&c.options.Strategy, "strategy", string(options.Strategy)); err != nil {
-		return err
-	}
-	if err := effortNames.set(&c.options.Effort, "effort", string(options.Effort)); err != nil {
-		return err
-	}
-	if options.Seed != 0 {
-		c.options.Seed = options.Seed
-	}
-	setUnlessZero(&c.options.MaxReplicas, options.MaxReplicas)
-	return nil
+	return firstRefusal(c.setProblem(problem), options.in(&c.options))
 }
 
 func (c *Context) setProblem(problem Problem) error {
 	c.problem = c.library.problem
-	setUnlessZero(&c.problem.NumSlots, problem.NumSlots)
-	setUnlessZero(&c.problem.NumGpus, problem.NumGPUs)
-	setUnlessZero(&c.problem.NumNodes, problem.NumNodes)
-	setUnlessZero(&c.problem.NumGroups, problem.NumGroups)
-	if err := policyNames.set(&c.problem.Policy, "policy", string(problem.Policy)); err != nil {
-		return err
-	}
-	return boundNames.set(&c.problem.BoundKind, "bound", string(problem.Bound))
+	return problem.in(&c.problem)
 }
 
 // setUnlessZero leaves C's default where the caller has said nothing.
-func setUnlessZero(field *int64, value int) {
+func setUnlessZero[C int32 | int64 | uint64 | float64, Go int | uint64 | float64](field *C, value Go) {
 	if value != 0 {
-		*field = int64(value)
+		*field = C(value)
 	}
 }

@@ -25,43 +25,46 @@ type cContextOptions struct {
 // cProblem is eplb_problem. The cluster and the rule.
 type cProblem struct {
 	StructSize int64
-	// Must be set: slots of a layer over all GPUs, >= experts, a multiple of NumGpus, <= 2^18.
+	// Must be set: slots of a layer over all GPUs, >= experts, a multiple of NumGPUs, <= 2^18.
 	NumSlots int64
-	// Must be set.
+	// Must be set: the GPUs that the slots are on.
 	NumGpus int64
-	// 1; hierarchical: NumGpus must be a multiple.
+	// 1; nodes that the GPUs are on; hierarchical: NumGPUs must be a multiple.
 	NumNodes int64
 	// 1; groups of consecutive experts; hierarchical: a multiple of NumNodes, divides E. 0: 1.
 	NumGroups int64
-	// PolicyAuto.
+	// PolicyAuto; whether groups stay on nodes.
 	Policy int32
 	// BoundSimple; which bound reports use. It costs time there, never in a solve.
 	BoundKind int32
 }
 
-// cSolveOptions is eplb_solve_options.
+// cSolveOptions is eplb_solve_options. How a placement is looked for.
 type cSolveOptions struct {
 	StructSize int64
-	// StrategyBest.
+	// StrategyBest; how replicas are counted and placed.
 	Strategy int32
-	// EffortNormal.
+	// EffortNormal; how much work StrategyBest may do.
 	Effort int32
 	// 0; chance is a hash of this: the same seed gives the same answer.
 	Seed uint64
-	// 0 means no cap; else at most so many replicas of any expert, and the X of
+	// 0 means no cap; else at most this many replicas of any expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int64
 }
 
 // cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers.
 type cReport struct {
-	StructSize     int64
-	ImbalanceMean  float64
+	StructSize int64
+	// Of the model: the mean over its layers.
+	ImbalanceMean float64
+	// Of the worst layer.
 	ImbalanceWorst float64
 	// Mean over layers of bound / mean load: ImbalanceMean can be no lower.
 	BoundMean float64
 	// Mean of largest load / bound - 1: how far from the optimum it is at most.
-	GapMean  float64
+	GapMean float64
+	// Of the layer where it is widest.
 	GapWorst float64
 	// Time of the solve, or of the evaluation; 0 for a solve that a CUDA graph replayed.
 	Microseconds float64
@@ -69,14 +72,15 @@ type cReport struct {
 	WorstLayer int64
 	// Over all layers, see MapDuplicates.
 	Duplicates int64
-	// So many of these no placement with the same replica counts could avoid.
+	// How many of these no placement with the same replica counts could avoid.
 	DuplicatesUnavoidable int64
 	// Memory that the context holds, weights and plan included.
 	ContextBytes int64
 	// What solved it; -1 for a placement that was evaluated.
 	Strategy int32
 	// What was used: never PolicyAuto.
-	Policy       int32
+	Policy int32
+	// Why that policy was used.
 	PolicyReason int32
 	// Which bound the gaps are over.
 	BoundKind int32
@@ -88,7 +92,8 @@ type cBackend struct {
 	// 1 if this library has code for it.
 	Built int32
 	// 0 if a context can be created on it; else why not: ErrNotBuilt, ErrNoDriver, ErrNoDevice.
-	Status     int32
+	Status int32
+	// That there are.
 	NumDevices int32
 	// 1000 * major + 10 * minor, as CUDA counts; 0: none found, or none needed.
 	DriverVersion int32

@@ -8,6 +8,14 @@ import (
 // names of constants by their value in C.
 type names []string
 
+// orNothing is of where -1 stands for none.
+func (n names) orNothing(value int32) string {
+	if value == -1 {
+		return ""
+	}
+	return n.of(value)
+}
+
 // of returns the name of a value; the number itself for one of a later library.
 func (n names) of(value int32) string {
 	if value >= 0 && int(value) < len(n) {

@@ -1,32 +1,6 @@
 package eplb
 
-import (
-	"time"
-	"unsafe"
-)
-
-// Report is how good a placement is, under the weights it was solved for or evaluated with. "Mean" and "worst" are over
-// layers. A gap of 0.01 means: at most one percent above the optimum.
-type Report struct {
-	ImbalanceMean         float64
-	ImbalanceWorst        float64
-	BoundMean             float64       // mean of bound / mean load: ImbalanceMean can be no lower
-	GapMean               float64       // mean of largest load / bound - 1
-	GapWorst              float64       // of the worst layer
-	Elapsed               time.Duration // of the solve, or of the evaluation, inside the library
-	WorstLayer            int           // the lowest layer that has ImbalanceWorst
-	Duplicates            int           // over all layers: slots whose expert already sits in a lower slot of the same GPU
-	DuplicatesUnavoidable int           // so many of these no placement with the same replica counts could avoid
-	ContextBytes          int64         // memory that the context holds, weights and plan included
-	Strategy              Strategy      // what solved it; empty for a placement that was evaluated
-	Policy                Policy        // what was used: never PolicyAuto
-	PolicyReason          PolicyReason  // and why
-	Bound                 BoundKind     // which bound the gaps are over
-
-	LayerImbalance  []float64 // [L]: largest over mean GPU load
-	LayerBound      []float64 // [L]: no placement has a largest GPU load below this, in the weights' unit
-	LayerDuplicates []int64   // [L]
-}
+import "unsafe"
 
 // Report tells how good the solved plan is. Loads are computed anew in float64 from the original weights; bounds are
 // computed here, outside the time of a solve.
@@ -85,26 +59,4 @@ func (c *Context) Evaluate(problem Problem, physicalToLogical []int32) (Report, 
 	report.LayerImbalance, report.LayerBound = imbalance[:c.layers], bound[:c.layers]
 	report.LayerDuplicates = duplicates[:c.layers]
 	return report, nil
-}
-
-func (r *cReport) inGo() Report {
-	report := Report{
-		ImbalanceMean:         r.ImbalanceMean,
-		ImbalanceWorst:        r.ImbalanceWorst,
-		BoundMean:             r.BoundMean,
-		GapMean:               r.GapMean,
-		GapWorst:              r.GapWorst,
-		Elapsed:               time.Duration(r.Microseconds * float64(time.Microsecond)),
-		WorstLayer:            int(r.WorstLayer),
-		Duplicates:            int(r.Duplicates),
-		DuplicatesUnavoidable: int(r.DuplicatesUnavoidable),
-		ContextBytes:          r.ContextBytes,
-		Policy:                Policy(policyNames.of(r.Policy)),
-		PolicyReason:          PolicyReason(reasonNames.of(r.PolicyReason)),
-		Bound:                 BoundKind(boundNames.of(r.BoundKind)),
-	}
-	if r.Strategy >= 0 {
-		report.Strategy = Strategy(strategyNames.of(r.Strategy))
-	}
-	return report
 }

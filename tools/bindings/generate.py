@@ -16,8 +16,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(ROOT, "tests", "contract", "abi")]
 import go_source  # noqa: E402
+import go_structs  # noqa: E402
 import header as eplb_header  # noqa: E402
 import rust_source  # noqa: E402
+import rust_structs  # noqa: E402
 
 
 def generated(path=eplb_header.PATH):
@@ -27,7 +29,8 @@ def generated(path=eplb_header.PATH):
         values = [int(header.constants[constant]) for constant in constants]
         if name != "eplb_status" and values != list(range(len(values))):
             sys.exit(f"{name}: its constants must count from 0, in order, as they index tables of names")
-    return go_source.files(header) | rust_source.files(header)
+    writers = (go_source, go_structs, rust_source, rust_structs)
+    return {path: text for writer in writers for path, text in writer.files(header).items()}
 
 
 def read(path):

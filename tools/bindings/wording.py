@@ -9,9 +9,13 @@ INITIALISMS = {"gpu", "cpu", "lpt"}
 
 
 def camel(name, initialisms=()):
-    """num_gpus: NumGpus; lpt_swap: LPTSwap where lpt is an initialism."""
-    words = name.lower().split("_")
-    return "".join(word.upper() if word in initialisms else word.capitalize() for word in words)
+    """num_gpus: NumGpus, or NumGPUs where gpu is an initialism."""
+    out = ""
+    for word in name.lower().split("_"):
+        singular = word.removesuffix("s")
+        is_initialism = singular in initialisms
+        out += singular.upper() + word[len(singular) :] if is_initialism else word.capitalize()
+    return out
 
 
 def prefix_of(constants):
@@ -38,6 +42,15 @@ def default_of(header, type_name):
 def sentence(text):
     """A comment at the end of a line as a sentence of its own."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".") if text else ""
+
+
+def default_last(text):
+    """The comment of a field to be filled, which begins with its default, with that at the end."""
+    match = re.match(r"(\d+|[A-Z]\w+|\[\S+)(?:[;.] |$)", text)
+    if match is None:
+        return text
+    rest = sentence(text[match.end() :])
+    return f"{rest} Default {match[1]}.".strip()
 
 
 def comment(text, mark, indent="", width=100):

@@ -41,7 +41,7 @@ class Bindings(unittest.TestCase):
         files = self.generated_from(with_line(self.text, "EPLB_STRATEGY_BEST = 6", line))
         go, rust = (
             files["bindings/go/constants_generated.go"],
-            files["bindings/rust/eplb/src/generated.rs"],
+            files["bindings/rust/eplb/src/constants_generated.rs"],
         )
         self.assertIn('// Starts from what is there.\n\tStrategyLeastMoves Strategy = "least_moves"\n', go)
         self.assertRegex(go, r'var strategyNames = names\{[^}]*"best",\s*"least_moves",?\s*\}')
@@ -52,16 +52,22 @@ class Bindings(unittest.TestCase):
         files = self.generated_from(with_line(self.text, "EPLB_MAP_DUPLICATES = 7", line))
         self.assertIn("\tMapQuota FloatMap = 8\n", files["bindings/go/constants_generated.go"])
         self.assertIn('"EPLB_MAP_QUOTA":', files["bindings/go/layout_generated_test.go"])
-        self.assertIn('Quota = EPLB_MAP_QUOTA "quota",', files["bindings/rust/eplb/src/generated.rs"])
+        self.assertIn('Quota = EPLB_MAP_QUOTA "quota",', files["bindings/rust/eplb/src/constants_generated.rs"])
 
-    def test_a_new_field_and_a_new_function_reach_go(self):
+    def test_a_new_field_and_a_new_function_reach_their_structs(self):
         text = self.text.replace(
             "\n} eplb_solve_options;",
             "\n  double move_price;     /* 0; what a move must gain */\n} eplb_solve_options;",
         )
         text += "\neplb_status eplb_split(eplb_context *context, const void *placement);\n"
-        layout = self.generated_from(text)["bindings/go/layout_generated.go"]
+        files = self.generated_from(text)
+        layout, go = files["bindings/go/layout_generated.go"], files["bindings/go/structs_generated.go"]
         self.assertIn("\t// 0; what a move must gain.\n\tMovePrice float64\n", layout)
+        self.assertIn("\t// What a move must gain. Default 0.\n\tMovePrice float64\n", go)
+        self.assertIn("setUnlessZero(&to.MovePrice, from.MovePrice)\n", go)
+        rust = files["bindings/rust/eplb/src/structs_generated.rs"]
+        self.assertIn("pub const fn move_price(self, move_price: f64) -> Self {\n", rust)
+        self.assertIn("move_price: self.move_price.unwrap_or(defaults.move_price),\n", rust)
         self.assertIn("Split func(context cHandle, placement unsafe.Pointer) int32 `c:", layout)
 
     def test_a_comment_that_changes_makes_its_files_stale(self):
@@ -69,7 +75,7 @@ class Bindings(unittest.TestCase):
         changed = self.generated_from(self.text.replace("/* an NVIDIA GPU */", "/* a GPU of NVIDIA's */"))
         self.assertEqual(
             [path for path, text in committed.items() if changed[path] != text],
-            ["bindings/rust/eplb/src/generated.rs"],
+            ["bindings/rust/eplb/src/constants_generated.rs"],
         )
 
 

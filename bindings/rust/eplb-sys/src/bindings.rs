@@ -177,13 +177,13 @@ pub struct eplb_problem {
     pub struct_size: i64,
     /// must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus, <= 2^18
     pub num_slots: i64,
-    /// must be set
+    /// must be set: the GPUs that the slots are on
     pub num_gpus: i64,
-    /// 1; hierarchical: num_gpus must be a multiple
+    /// 1; nodes that the GPUs are on; hierarchical: num_gpus must be a multiple
     pub num_nodes: i64,
     /// 1; groups of consecutive experts; hierarchical: a multiple of num_nodes, divides E. 0: 1
     pub num_groups: i64,
-    /// EPLB_POLICY_AUTO
+    /// EPLB_POLICY_AUTO; whether groups stay on nodes
     pub policy: eplb_policy,
     /// EPLB_BOUND_SIMPLE; which bound reports use. It costs time there, never in a solve
     pub bound_kind: eplb_bound_kind,
@@ -214,17 +214,18 @@ const _: () = {
         "Offset of field: eplb_problem::bound_kind",
     ][::std::mem::offset_of!(eplb_problem, bound_kind) - 44usize];
 };
+/// How a placement is looked for.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_solve_options {
     pub struct_size: i64,
-    /// EPLB_STRATEGY_BEST
+    /// EPLB_STRATEGY_BEST; how replicas are counted and placed
     pub strategy: eplb_strategy,
-    /// EPLB_EFFORT_NORMAL
+    /// EPLB_EFFORT_NORMAL; how much work EPLB_STRATEGY_BEST may do
     pub effort: eplb_effort,
     /// 0; chance is a hash of this: the same seed gives the same answer
     pub seed: u64,
-    /** 0 means no cap; else at most so many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL;
+    /** 0 means no cap; else at most this many replicas of any expert, and the X of LOGICAL_TO_PHYSICAL;
 at least S / E, at most 2^18*/
     pub max_replicas: i64,
 }
@@ -257,12 +258,15 @@ const _: () = {
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_report {
     pub struct_size: i64,
+    /// of the model: the mean over its layers
     pub imbalance_mean: f64,
+    /// of the worst layer
     pub imbalance_worst: f64,
     /// mean over layers of bound / mean load: imbalance_mean can be no lower
     pub bound_mean: f64,
     /// mean of largest load / bound - 1: how far from the optimum it is at most
     pub gap_mean: f64,
+    /// of the layer where it is widest
     pub gap_worst: f64,
     /// time of the solve, or of the evaluation; 0 for a solve that a CUDA graph replayed
     pub microseconds: f64,
@@ -270,7 +274,7 @@ pub struct eplb_report {
     pub worst_layer: i64,
     /// over all layers, see EPLB_MAP_DUPLICATES
     pub duplicates: i64,
-    /// so many of these no placement with the same replica counts could avoid
+    /// how many of these no placement with the same replica counts could avoid
     pub duplicates_unavoidable: i64,
     /// memory that the context holds, weights and plan included
     pub context_bytes: i64,
@@ -278,6 +282,7 @@ pub struct eplb_report {
     pub strategy: eplb_strategy,
     /// what was used: never EPLB_POLICY_AUTO
     pub policy: eplb_policy,
+    /// why that policy was used
     pub policy_reason: eplb_policy_reason,
     /// which bound the gaps are over
     pub bound_kind: eplb_bound_kind,
@@ -341,6 +346,7 @@ pub struct eplb_backend {
     pub built: i32,
     /// EPLB_OK if a context can be created on it; else why not: NOT_BUILT, NO_DRIVER, NO_DEVICE
     pub status: eplb_status,
+    /// that there are
     pub num_devices: i32,
     /// 1000 * major + 10 * minor, as CUDA counts; 0: none found, or none needed
     pub driver_version: i32,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-pub use crate::generated::Error;
+pub use crate::constants_generated::Error;
 
 /// The result of every call that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! The form of the header's constants: enums that a later library can extend. `generated` has the constants.
+//! The form of the header's constants: enums that a later library can extend. `constants_generated` has them.
 
 /// An enum over values that come from the library, so it must be able to hold one that this crate does not know.
 macro_rules! open_enum {

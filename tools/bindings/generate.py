@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Writes what Go and Rust have of include/eplb.h: constants, names, layouts, and their comments.
+"""Writes what Go and Rust have of include/eplb.h: constants, names, structs, functions, comments.
 
     python3 tools/bindings/generate.py             after a change of the header
     python3 tools/bindings/generate.py --check     tells which files are not what the header gives
 
-Python reads the header when it is imported. The raw bindings of the crate eplb-sys are written by
-bindgen: see bindings/rust/xtask.
+Python reads the header when it is imported.
 """
 
 import argparse
@@ -20,6 +19,7 @@ import go_structs  # noqa: E402
 import header as eplb_header  # noqa: E402
 import rust_source  # noqa: E402
 import rust_structs  # noqa: E402
+import rust_sys  # noqa: E402
 
 
 def generated(path=eplb_header.PATH):
@@ -29,7 +29,7 @@ def generated(path=eplb_header.PATH):
         values = [int(header.constants[constant]) for constant in constants]
         if name != "eplb_status" and values != list(range(len(values))):
             sys.exit(f"{name}: its constants must count from 0, in order, as they index tables of names")
-    writers = (go_source, go_structs, rust_source, rust_structs)
+    writers = (go_source, go_structs, rust_source, rust_structs, rust_sys)
     return {path: text for writer in writers for path, text in writer.files(header).items()}
 
 

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import header
+import test_layout
 
 sys.path.insert(0, os.path.join(header.ROOT, "tools", "bindings"))
 import generate  # noqa: E402
@@ -36,6 +37,20 @@ class Bindings(unittest.TestCase):
     def test_committed_files_are_what_the_header_gives(self):
         self.assertEqual(generate.stale(), [], RENEW)
 
+    def test_layout_is_the_compilers(self):
+        """Rust refuses to compile structs that do not have this layout; Go's tests measure theirs."""
+        measures = test_layout.measure(header.PATH)
+        rust = generate.generated()["bindings/rust/eplb-sys/src/bindings.rs"]
+        sizes = re.findall(r"size_of::<(\w+)>\(\) == (\d+)\)", rust)
+        offsets = re.findall(r"offset_of!\((\w+), (\w+)\) == (\d+)\)", rust)
+        self.assertEqual([name for name, _ in sizes], list(header.read().structs))
+        for name, size in sizes:
+            self.assertEqual(size, measures[f"struct {name}"], name)
+        fields = {key.partition(":")[0]: value for key, value in measures.items() if key.startswith("field ")}
+        self.assertEqual(len(offsets), len(fields))
+        for name, field, offset in offsets:
+            self.assertEqual(offset, fields[f"field {name}.{field}"].rpartition(" ")[2], field)
+
     def test_a_new_constant_reaches_both_languages(self):
         line = "  EPLB_STRATEGY_LEAST_MOVES = 7 /* starts from what is there */"
         files = self.generated_from(with_line(self.text, "EPLB_STRATEGY_BEST = 6", line))
@@ -46,6 +61,8 @@ class Bindings(unittest.TestCase):
         self.assertIn('// Starts from what is there.\n\tStrategyLeastMoves Strategy = "least_moves"\n', go)
         self.assertRegex(go, r'var strategyNames = names\{[^}]*"best",\s*"least_moves",?\s*\}')
         self.assertIn('LeastMoves = EPLB_STRATEGY_LEAST_MOVES "least_moves",', rust)
+        raw = files["bindings/rust/eplb-sys/src/bindings.rs"]
+        self.assertIn("pub const EPLB_STRATEGY_LEAST_MOVES: eplb_strategy = 7;", raw)
 
     def test_a_new_map_is_of_the_type_that_its_comment_names(self):
         line = "  EPLB_MAP_QUOTA = 8 /* float64 [L,S]: tokens of each slot */"
@@ -73,10 +90,9 @@ class Bindings(unittest.TestCase):
     def test_a_comment_that_changes_makes_its_files_stale(self):
         committed = generate.generated()
         changed = self.generated_from(self.text.replace("/* an NVIDIA GPU */", "/* a GPU of NVIDIA's */"))
-        self.assertEqual(
-            [path for path, text in committed.items() if changed[path] != text],
-            ["bindings/rust/eplb/src/constants_generated.rs"],
-        )
+        stale = [path for path, text in committed.items() if changed[path] != text]
+        rust = ["bindings/rust/eplb/src/constants_generated.rs", "bindings/rust/eplb-sys/src/bindings.rs"]
+        self.assertEqual(stale, rust)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 //! Raw bindings of libeplb's C API, loaded at run time.
 //!
 //! [`Eplb`] holds the looked-up functions of one loaded library. Everything here is generated from `include/eplb.h`,
-//! whose comments are the documentation; the crate `eplb` is the safe face. Neither libclang nor the library is needed
-//! to compile.
+//! whose comments are the documentation; the crate `eplb` is the safe face. The library is not needed to compile.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), libloading::Error> {
@@ -21,6 +20,54 @@
 //! ```
 
 pub use libloading;
+
+/// The functions of the header: looked up once, and called as methods.
+macro_rules! library {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident($($parameter:ident: $type:ty),* $(,)?) $(-> $result:ty)?;
+    )*) => {
+        /// The functions of one loaded library.
+        pub struct Eplb {
+            $(pub $name: unsafe extern "C" fn($($parameter: $type),*) $(-> $result)?,)*
+            _library: ::libloading::Library,
+        }
+
+        impl Eplb {
+            /// Loads a library.
+            ///
+            /// # Safety
+            ///
+            /// As `libloading::Library::new`, and as `from_library`.
+            pub unsafe fn new<P: AsRef<::std::ffi::OsStr>>(path: P) -> Result<Self, ::libloading::Error> {
+                // SAFETY: as the caller promises.
+                unsafe { Self::from_library(::libloading::Library::new(path.as_ref())?) }
+            }
+
+            /// Looks every function up; a library that lacks one is refused.
+            ///
+            /// # Safety
+            ///
+            /// What has these names has the types that the header gives them.
+            pub unsafe fn from_library<L: Into<::libloading::Library>>(library: L) -> Result<Self, ::libloading::Error> {
+                let library = library.into();
+                $(
+                    // SAFETY: as the caller promises.
+                    let $name = unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }.map(|symbol| *symbol)?;
+                )*
+                Ok(Self { $($name,)* _library: library })
+            }
+
+            $(
+                $(#[$doc])*
+                pub unsafe fn $name(&self, $($parameter: $type),*) $(-> $result)? {
+                    // SAFETY: as the caller promises.
+                    unsafe { (self.$name)($($parameter),*) }
+                }
+            )*
+        }
+    };
+}
 
 // The names are the header's, and its comments are plain text.
 #[allow(

@@ -162,7 +162,7 @@ std::string heading(const Arguments& arguments) {
   char backend[256] = "";
   eplb_backend_info(EPLB_DEVICE_CPU, nullptr, backend, sizeof backend, nullptr);
   std::ostringstream out;
-  out << "# Speed beside a heap greedy\n\n"
+  out << "# Speed compared with a heap greedy\n\n"
       << "- machine: " << processor() << "; one thread\n"
       << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; " << backend << "\n"
       << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << ", heap greedy -O2\n"

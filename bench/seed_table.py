@@ -298,17 +298,17 @@ def processor():
 
 
 NOTES = """\
-- imbalance: largest over mean GPU load, mean over the first {layers} layers and the traces; excess: what it is above
-  1; allowed: 2 % more excess than torch, or 0.0002 (a negative difference: ours is better)
-- with chance: means of our seeds 0 to {last_seed} and of as many torch seeds, from 0, as the table says: so many that
-  the difference of the means has a standard error of a third of what is allowed. Layers are compared seed by seed,
-  which is like comparing two seeds of torch: nothing is asked there
-- without chance: layers are all those of a trace; 95 % of them, over all traces, are asked to have the same experts on
-  every GPU and a max load within 1e-6. Elsewhere loads or swaps tie, or nearly, and rounding decides: to float32
-  there, to whole parts here, 2^28 or more of which are the layer's sum. The torch program run in double differs from
-  itself likewise. So the max load is not within 1e-6 on every layer
-- torch: sorts made stable; NOISE_SPECTRUM and HYBRID_INIT layer by layer (same law, less memory, faster)
-- time: by the way, Python call over Python call, median, not by turns and beside other work: only a magnitude
+- imbalance: largest over mean GPU load, mean over the first {layers} layers and the traces; excess: its part
+  above 1; allowed: 2 % more excess than torch, or 0.0002 (a negative difference: ours is better)
+- with chance: means of our seeds 0 to {last_seed} and of torch seeds from 0. The table gives their number, chosen
+  so that the difference of the means has a standard error of a third of what is allowed. Layers are
+  compared seed by seed, which is like comparing two seeds of torch, so nothing is required there
+- without chance: all layers of a trace; 95 % of them, over all traces, must have the same experts on
+  every GPU and a max load within 1e-6. Elsewhere loads or swaps tie, or nearly, and rounding decides:
+  to float32 there, to integers here (a layer sums to 2^28 or more). The torch program run in double
+  differs from itself in the same way, so the max load is not within 1e-6 on every layer
+- torch: sorts made stable; NOISE_SPECTRUM and HYBRID_INIT layer by layer (same distribution, less memory, faster)
+- time: only a magnitude; median of Python call over Python call, not alternating, on a machine with other load
 """
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EFFORTS = ("fast", "normal", "max")
-# Slots, GPUs, nodes, groups, and the mean gaps in per cent that a study of the algorithm reached (one seed).
+# Slots, GPUs, nodes, groups, and the mean gaps in per cent that a prototype reached (one seed).
 DEEPSEEK = (
     (256, 32, 1, 1, (0.010, 0.0025, 0.0020)),
     (288, 32, 1, 1, (0.009, 0.0018, 0.0017)),
@@ -30,7 +30,7 @@ DEEPSEEK = (
     (288, 144, 1, 1, (4.64, 4.20, 4.06)),
     (288, 32, 4, 8, None),
 )
-# The study's traces differ a little: its shapes for 64 and 32 experts, on sums of all windows.
+# The prototype's traces differ a little: its shapes for 64 and 32 experts, on sums of all windows.
 OTHERS = {
     64: (80, 16, 1, 1, (0.090, 0.032, 0.020)),
     32: (40, 8, 1, 1, (0.206, 0.089, 0.043)),
@@ -132,7 +132,7 @@ def main():
         "# How near BEST comes, and how its time grows",
         "",
         f"- library: libeplb {eplb.__version__}, commit {arguments.commit}; {platform.machine()}, one thread",
-        f"- gaps in per cent, mean / worst layer, median of {arguments.seeds} seeds; marks: a study's, one seed",
+        f"- gaps in per cent, mean / worst layer, median of {arguments.seeds} seeds; marks: of a prototype, one seed",
         "- series are summed over their windows",
         "",
         "| weights | slots/GPUs | FAST | NORMAL | MAX | marks | imbalance, MAX | avoidable duplicates |",

@@ -2,25 +2,25 @@
 
 package eplb
 
-// Status is what a call answered. A newer library may know more codes: treat unknown ones as
+// Status is the result of a call. A newer library may have more codes: treat unknown ones as
 // errors. It is an error itself, and errors.Is(err, ErrInvalidWeight) asks for one.
 type Status int32
 
 // Values of Status.
 const (
-	// The caller's: a shape, size, pointer, constant or struct that cannot be.
+	// By the caller: an impossible shape, size, pointer, constant or struct.
 	ErrInvalidArgument Status = 1
-	// The caller's: the wrong order of calls, two threads at once, after fork. Also beyond what was
+	// By the caller: a wrong order of calls, two threads at once, after fork. Also beyond what was
 	// reserved, and after Close.
 	ErrInvalidState Status = 2
-	// The data's: NaN, infinite, negative, or a sum that is out of range.
+	// In the data: NaN, infinite, negative, or a sum that is out of range.
 	ErrInvalidWeight Status = 3
-	// The data's: Evaluate was given something that is no placement.
+	// In the data: what Evaluate was given is not a placement.
 	ErrInvalidPlacement Status = 4
-	// This version has no such strategy or option; a later one may. errors.Is says so of the next
-	// three, too.
+	// A strategy or option that this version does not have; a later one may. errors.Is says so of
+	// the next three, too.
 	ErrUnavailable Status = 10
-	// This library was built without that backend.
+	// The library was built without that backend.
 	ErrNotBuilt Status = 11
 	// No driver for that backend, or one that is too old.
 	ErrNoDriver Status = 12
@@ -30,7 +30,7 @@ const (
 	ErrOutOfMemory Status = 20
 	// No more device memory.
 	ErrDeviceOutOfMemory Status = 21
-	// The device or its driver failed; the text carries its own words.
+	// The device or its driver failed; the text includes its message.
 	ErrDeviceError Status = 22
 	// A bug in this library: please report it with the text.
 	ErrInternal Status = 30
@@ -53,15 +53,15 @@ type Strategy string
 
 // Values of Strategy.
 const (
-	// The published EPLB program (deepseek-ai/EPLB) in its own float32, sorts made stable.
+	// The published EPLB program (deepseek-ai/EPLB) in its own float32, with stable sorts.
 	StrategyGreedy Strategy = "greedy"
 	// Longest first, then the best swaps of the heaviest GPU.
 	StrategyLPTSwap Strategy = "lpt_swap"
-	// Longest first, then the swaps that lessen the sum of squared loads most.
+	// Longest first, then the swaps that reduce the sum of squared loads most.
 	StrategyL2Swap Strategy = "l2_swap"
 	// 4 noisy orders, swaps between the heaviest and the lightest GPU.
 	StrategyRandomRestarts Strategy = "random_restarts"
-	// 64 orders from no noise to much.
+	// 64 orders, from no noise to strong noise.
 	StrategyNoiseSpectrum Strategy = "noise_spectrum"
 	// 128 starts: noisy, shuffled, folded.
 	StrategyHybridInit Strategy = "hybrid_init"
@@ -69,8 +69,8 @@ const (
 	StrategyBest Strategy = "best"
 )
 
-// Effort is how much work StrategyBest may do: a number of rounds, never a time. The other
-// strategies ignore it. The zero value means the library's default, which is EffortNormal.
+// Effort is how much work StrategyBest may do: a number of rounds, never a time. Other strategies
+// ignore it. The zero value means the library's default, which is EffortNormal.
 type Effort string
 
 // Values of Effort.
@@ -89,11 +89,13 @@ type Policy string
 
 // Values of Policy.
 const (
-	// Hierarchical if NumGroups is a multiple of NumNodes, else global: the published rule.
+	// Hierarchical if NumGroups is a multiple of NumNodes, else global: the rule of the published
+	// program.
 	PolicyAuto Policy = "auto"
 	// Whole groups on nodes, replicas stay on their group's node.
 	PolicyHierarchical Policy = "hierarchical"
-	// Any replica on any GPU; nodes and groups need not fit, but must be counts.
+	// Any replica on any GPU; NumNodes and NumGroups must be valid counts but need not divide
+	// anything.
 	PolicyGlobal Policy = "global"
 )
 
@@ -102,7 +104,7 @@ type PolicyReason string
 
 // Values of PolicyReason.
 const (
-	// The problem named it.
+	// The problem requested it.
 	ReasonAsked PolicyReason = "asked"
 	// Auto, and NumGroups is a multiple of NumNodes.
 	ReasonGroupsDivide PolicyReason = "groups_divide"
@@ -110,7 +112,7 @@ const (
 	ReasonGroupsDoNot PolicyReason = "groups_do_not"
 )
 
-// BoundKind is which lower bound on the largest load a gap is measured against. All are proven;
+// BoundKind is the lower bound on the largest load that a gap is measured against. All are proven;
 // none depends on the strategy. The zero value means the library's default, which is BoundSimple.
 type BoundKind string
 
@@ -118,11 +120,12 @@ type BoundKind string
 const (
 	// The largest of: mean load, largest replica of the best counts (D'Hondt), pigeonhole.
 	BoundSimple BoundKind = "simple"
-	// Two slots per GPU: how many replicas are too large for partners; slower, closer. Else simple.
+	// With two slots per GPU: how many replicas are too large for a partner; slower but closer.
+	// Otherwise simple.
 	BoundThreshold BoundKind = "threshold"
-	// Reported, not asked for: what was asked for, and under a hierarchical policy the mean load of
-	// the heaviest node in the best of all ways to put groups on nodes, up to 16 groups always and
-	// with more where it was found; holds for hierarchical placements.
+	// Reported, not requested: the requested bound combined, under a hierarchical policy, with the
+	// mean load of the heaviest node in the best of all assignments of groups to nodes; with up to
+	// 16 groups always, with more where it was found; holds for hierarchical placements.
 	BoundNode BoundKind = "node"
 )
 
@@ -133,14 +136,14 @@ type IntMap int32
 const (
 	// [L,S]: the expert in each slot (-1 is reserved for empty slots).
 	MapPhysicalToLogical IntMap = 0
-	// [L,E,X]: the slots of each expert in replica order, then -1. X = MaxReplicas if that was
-	// given, else S - E + 1: never data dependent.
+	// [L,E,X]: the slots of each expert in replica order, then -1. X = MaxReplicas if given, else S
+	// - E + 1: never data dependent.
 	MapLogicalToPhysical IntMap = 1
 	// [L,E]: how many replicas each expert has.
 	MapReplicaCount IntMap = 2
 	// [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts.
 	MapReplicaSlots IntMap = 3
-	// [L]: slots whose expert already sits in a lower slot of the same GPU.
+	// [L]: slots whose expert is also in a lower slot of the same GPU.
 	MapDuplicates IntMap = 7
 )
 

@@ -11,44 +11,46 @@ type cError struct {
 	Text [252]byte
 }
 
-// cContextOptions is eplb_context_options. What a context is made of.
+// cContextOptions is eplb_context_options. Options of a context.
 type cContextOptions struct {
 	StructSize int64
-	// EPLB_DEVICE_CPU. CUDA is never used unasked.
+	// EPLB_DEVICE_CPU. CUDA is never used unless requested.
 	DeviceKind int32
-	// 0; which device of that kind, below DeviceCount.
+	// 0; index of the device of that kind, below DeviceCount.
 	DeviceIndex int32
-	// 1; CPU threads of a solve, the caller's included. Any number gives the same answer.
+	// 1; CPU threads of a solve, including the caller's. Any number gives the same answer.
 	NumThreads int64
 }
 
-// cProblem is eplb_problem. The cluster and the rule.
+// cProblem is eplb_problem. The cluster and the policy.
 type cProblem struct {
 	StructSize int64
-	// Must be set: slots of a layer over all GPUs, >= experts, a multiple of NumGPUs, <= 2^18.
+	// Must be set: slots of a layer over all GPUs; at least the number of experts, a multiple of
+	// NumGPUs, at most 2^18.
 	NumSlots int64
-	// Must be set: the GPUs that the slots are on.
+	// Must be set.
 	NumGpus int64
-	// 1; nodes that the GPUs are on; hierarchical: NumGPUs must be a multiple.
+	// 1; hierarchical: must divide NumGPUs.
 	NumNodes int64
-	// 1; groups of consecutive experts; hierarchical: a multiple of NumNodes, divides E. 0: 1.
+	// 1; groups of consecutive experts; hierarchical: a multiple of NumNodes that divides E. 0
+	// means 1.
 	NumGroups int64
-	// PolicyAuto; whether groups stay on nodes.
+	// PolicyAuto.
 	Policy int32
-	// BoundSimple; which bound reports use. It costs time there, never in a solve.
+	// BoundSimple; the bound that reports use. It costs time there, never in a solve.
 	BoundKind int32
 }
 
-// cSolveOptions is eplb_solve_options. How a placement is looked for.
+// cSolveOptions is eplb_solve_options. Options of a solve.
 type cSolveOptions struct {
 	StructSize int64
-	// StrategyBest; how replicas are counted and placed.
+	// StrategyBest.
 	Strategy int32
-	// EffortNormal; how much work StrategyBest may do.
+	// EffortNormal.
 	Effort int32
-	// 0; chance is a hash of this: the same seed gives the same answer.
+	// 0; all random choices are hashes of it: the same seed gives the same answer.
 	Seed uint64
-	// 0 means no cap; else at most this many replicas of any expert, and the X of
+	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int64
 }
@@ -60,9 +62,9 @@ type cReport struct {
 	ImbalanceMean float64
 	// Of the worst layer.
 	ImbalanceWorst float64
-	// Mean over layers of bound / mean load: ImbalanceMean can be no lower.
+	// Mean over layers of bound / mean load: ImbalanceMean cannot be lower.
 	BoundMean float64
-	// Mean of largest load / bound - 1: how far from the optimum it is at most.
+	// Mean of largest load / bound - 1: distance from the optimum, at most.
 	GapMean float64
 	// Of the layer where it is widest.
 	GapWorst float64
@@ -74,30 +76,31 @@ type cReport struct {
 	Duplicates int64
 	// How many of these no placement with the same replica counts could avoid.
 	DuplicatesUnavoidable int64
-	// Memory that the context holds, weights and plan included.
+	// Memory that the context holds, including weights and plan.
 	ContextBytes int64
-	// What solved it; -1 for a placement that was evaluated.
+	// The strategy that solved it; -1 for a placement that was evaluated.
 	Strategy int32
-	// What was used: never PolicyAuto.
+	// The policy that was used: never PolicyAuto.
 	Policy int32
 	// Why that policy was used.
 	PolicyReason int32
-	// Which bound the gaps are over.
+	// The bound that the gaps are relative to.
 	BoundKind int32
 }
 
-// cBackend is eplb_backend. What a backend is and can do here.
+// cBackend is eplb_backend. What a backend is and what it can do on this machine.
 type cBackend struct {
 	StructSize int64
 	// 1 if this library has code for it.
 	Built int32
-	// 0 if a context can be created on it; else why not: ErrNotBuilt, ErrNoDriver, ErrNoDevice.
+	// 0 if a context can be created on it; otherwise the reason: ErrNotBuilt, ErrNoDriver or
+	// ErrNoDevice.
 	Status int32
-	// That there are.
+	// Number of devices of that kind.
 	NumDevices int32
 	// 1000 * major + 10 * minor, as CUDA counts; 0: none found, or none needed.
 	DriverVersion int32
-	// The least DriverVersion this library works with; 0: none needed.
+	// The lowest DriverVersion that this library works with; 0: none needed.
 	DriverNeeded int32
 	// Of the CUDA runtime inside this library; 0: none.
 	RuntimeVersion int32

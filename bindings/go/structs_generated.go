@@ -4,21 +4,22 @@ package eplb
 
 import "time"
 
-// Problem is the cluster and the rule. NumSlots and NumGPUs must be set; other zero fields mean the
-// library's defaults.
+// Problem is the cluster and the policy. NumSlots and NumGPUs must be set; other zero fields mean
+// the library's defaults.
 type Problem struct {
-	// Must be set: slots of a layer over all GPUs, >= experts, a multiple of NumGPUs, <= 2^18.
+	// Must be set: slots of a layer over all GPUs; at least the number of experts, a multiple of
+	// NumGPUs, at most 2^18.
 	NumSlots int
-	// Must be set: the GPUs that the slots are on.
+	// Must be set.
 	NumGPUs int
-	// Nodes that the GPUs are on; hierarchical: NumGPUs must be a multiple. Default 1.
+	// Hierarchical: must divide NumGPUs. Default 1.
 	NumNodes int
-	// Groups of consecutive experts; hierarchical: a multiple of NumNodes, divides E. 0: 1. Default
-	// 1.
+	// Groups of consecutive experts; hierarchical: a multiple of NumNodes that divides E. 0 means
+	// 1. Default 1.
 	NumGroups int
-	// Whether groups stay on nodes. Default PolicyAuto.
+	// Default PolicyAuto.
 	Policy Policy
-	// Which bound reports use. It costs time there, never in a solve. Default BoundSimple.
+	// The bound that reports use. It costs time there, never in a solve. Default BoundSimple.
 	Bound BoundKind
 }
 
@@ -34,15 +35,15 @@ func (from Problem) in(to *cProblem) error {
 	)
 }
 
-// SolveOptions is how a placement is looked for. The zero value means the library's defaults.
+// SolveOptions is options of a solve. The zero value means the library's defaults.
 type SolveOptions struct {
-	// How replicas are counted and placed. Default StrategyBest.
+	// Default StrategyBest.
 	Strategy Strategy
-	// How much work StrategyBest may do. Default EffortNormal.
+	// Default EffortNormal.
 	Effort Effort
-	// Chance is a hash of this: the same seed gives the same answer. Default 0.
+	// All random choices are hashes of it: the same seed gives the same answer. Default 0.
 	Seed uint64
-	// 0 means no cap; else at most this many replicas of any expert, and the X of
+	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int
 }
@@ -64,9 +65,9 @@ type Report struct {
 	ImbalanceMean float64
 	// Of the worst layer.
 	ImbalanceWorst float64
-	// Mean over layers of bound / mean load: ImbalanceMean can be no lower.
+	// Mean over layers of bound / mean load: ImbalanceMean cannot be lower.
 	BoundMean float64
-	// Mean of largest load / bound - 1: how far from the optimum it is at most.
+	// Mean of largest load / bound - 1: distance from the optimum, at most.
 	GapMean float64
 	// Of the layer where it is widest.
 	GapWorst float64
@@ -78,21 +79,21 @@ type Report struct {
 	Duplicates int
 	// How many of these no placement with the same replica counts could avoid.
 	DuplicatesUnavoidable int
-	// Memory that the context holds, weights and plan included.
+	// Memory that the context holds, including weights and plan.
 	ContextBytes int64
 	// What solved it; empty for a placement that was evaluated.
 	Strategy Strategy
-	// What was used: never PolicyAuto.
+	// The policy that was used: never PolicyAuto.
 	Policy Policy
 	// Why that policy was used.
 	PolicyReason PolicyReason
-	// Which bound the gaps are over.
+	// The bound that the gaps are relative to.
 	Bound BoundKind
 	// [L]: largest over mean GPU load.
 	LayerImbalance []float64
 	// [L]: no placement under the policy has a largest GPU load below this, in the weights' unit.
 	LayerBound []float64
-	// [L]: slots whose expert already sits in a lower slot of the same GPU.
+	// [L]: slots whose expert is also in a lower slot of the same GPU.
 	LayerDuplicates []int64
 }
 

@@ -3,20 +3,20 @@
 use std::ffi::{c_char, c_void};
 use std::mem::{align_of, offset_of, size_of};
 
-/// What a call answered. A newer library may know more codes: treat unknown ones as errors.
+/// The result of a call. A newer library may have more codes: treat unknown ones as errors.
 pub type eplb_status = i32;
 pub const EPLB_OK: eplb_status = 0;
-/// the caller's: a shape, size, pointer, constant or struct that cannot be
+/// by the caller: an impossible shape, size, pointer, constant or struct
 pub const EPLB_INVALID_ARGUMENT: eplb_status = 1;
-/// the caller's: the wrong order of calls, two threads at once, after fork
+/// by the caller: a wrong order of calls, two threads at once, after fork
 pub const EPLB_INVALID_STATE: eplb_status = 2;
-/// the data's: NaN, infinite, negative, or a sum that is out of range
+/// in the data: NaN, infinite, negative, or a sum that is out of range
 pub const EPLB_INVALID_WEIGHT: eplb_status = 3;
-/// the data's: eplb_evaluate was given something that is no placement
+/// in the data: what eplb_evaluate was given is not a placement
 pub const EPLB_INVALID_PLACEMENT: eplb_status = 4;
-/// this version has no such strategy or option; a later one may
+/// a strategy or option that this version does not have; a later one may
 pub const EPLB_UNAVAILABLE: eplb_status = 10;
-/// this library was built without that backend
+/// the library was built without that backend
 pub const EPLB_NOT_BUILT: eplb_status = 11;
 /// no driver for that backend, or one that is too old
 pub const EPLB_NO_DRIVER: eplb_status = 12;
@@ -26,7 +26,7 @@ pub const EPLB_NO_DEVICE: eplb_status = 13;
 pub const EPLB_OUT_OF_MEMORY: eplb_status = 20;
 /// no more device memory
 pub const EPLB_DEVICE_OUT_OF_MEMORY: eplb_status = 21;
-/// the device or its driver failed; the text carries its own words
+/// the device or its driver failed; the text includes its message
 pub const EPLB_DEVICE_ERROR: eplb_status = 22;
 /// a bug in this library: please report it with the text
 pub const EPLB_INTERNAL_ERROR: eplb_status = 30;
@@ -47,22 +47,22 @@ pub const EPLB_DEVICE_CUDA: eplb_device_kind = 1;
 
 /// How replicas are counted and placed.
 pub type eplb_strategy = i32;
-/// the published EPLB program (deepseek-ai/EPLB) in its own float32, sorts made stable
+/// the published EPLB program (deepseek-ai/EPLB) in its own float32, with stable sorts
 pub const EPLB_STRATEGY_GREEDY: eplb_strategy = 0;
 /// longest first, then the best swaps of the heaviest GPU
 pub const EPLB_STRATEGY_LPT_SWAP: eplb_strategy = 1;
-/// longest first, then the swaps that lessen the sum of squared loads most
+/// longest first, then the swaps that reduce the sum of squared loads most
 pub const EPLB_STRATEGY_L2_SWAP: eplb_strategy = 2;
 /// 4 noisy orders, swaps between the heaviest and the lightest GPU
 pub const EPLB_STRATEGY_RANDOM_RESTARTS: eplb_strategy = 3;
-/// 64 orders from no noise to much
+/// 64 orders, from no noise to strong noise
 pub const EPLB_STRATEGY_NOISE_SPECTRUM: eplb_strategy = 4;
 /// 128 starts: noisy, shuffled, folded
 pub const EPLB_STRATEGY_HYBRID_INIT: eplb_strategy = 5;
 /// tabu search with changing replica counts
 pub const EPLB_STRATEGY_BEST: eplb_strategy = 6;
 
-/// How much work EPLB_STRATEGY_BEST may do: a number of rounds, never a time. The other strategies
+/// How much work EPLB_STRATEGY_BEST may do: a number of rounds, never a time. Other strategies
 /// ignore it.
 pub type eplb_effort = i32;
 /// the least
@@ -74,40 +74,44 @@ pub const EPLB_EFFORT_MAX: eplb_effort = 2;
 
 /// Whether the replicas of a group of experts must stay on one node.
 pub type eplb_policy = i32;
-/// hierarchical if num_groups is a multiple of num_nodes, else global: the published rule
+/// hierarchical if num_groups is a multiple of num_nodes, else global: the rule of the published
+/// program
 pub const EPLB_POLICY_AUTO: eplb_policy = 0;
 /// whole groups on nodes, replicas stay on their group's node
 pub const EPLB_POLICY_HIERARCHICAL: eplb_policy = 1;
-/// any replica on any GPU; nodes and groups need not fit, but must be counts
+/// any replica on any GPU; num_nodes and num_groups must be valid counts but need not divide
+/// anything
 pub const EPLB_POLICY_GLOBAL: eplb_policy = 2;
 
 /// Why the report's policy was used.
 pub type eplb_policy_reason = i32;
-/// the problem named it
+/// the problem requested it
 pub const EPLB_POLICY_REASON_ASKED: eplb_policy_reason = 0;
 /// auto, and num_groups is a multiple of num_nodes
 pub const EPLB_POLICY_REASON_GROUPS_DIVIDE: eplb_policy_reason = 1;
 /// auto, and it is not
 pub const EPLB_POLICY_REASON_GROUPS_DO_NOT: eplb_policy_reason = 2;
 
-/// Which lower bound on the largest load a gap is measured against. All are proven; none depends on
-/// the strategy.
+/// The lower bound on the largest load that a gap is measured against. All are proven; none depends
+/// on the strategy.
 pub type eplb_bound_kind = i32;
 /// the largest of: mean load, largest replica of the best counts (D'Hondt), pigeonhole
 pub const EPLB_BOUND_SIMPLE: eplb_bound_kind = 0;
-/// two slots per GPU: how many replicas are too large for partners; slower, closer. Else simple
+/// with two slots per GPU: how many replicas are too large for a partner; slower but closer.
+/// Otherwise simple
 pub const EPLB_BOUND_THRESHOLD: eplb_bound_kind = 1;
-/// reported, not asked for: what was asked for, and under a hierarchical policy the mean load of
-/// the heaviest node in the best of all ways to put groups on nodes, up to 16 groups always and
-/// with more where it was found; holds for hierarchical placements
+/// reported, not requested: the requested bound combined, under a hierarchical policy, with the
+/// mean load of the heaviest node in the best of all assignments of groups to nodes; with up to 16
+/// groups always, with more where it was found; holds for hierarchical placements
 pub const EPLB_BOUND_NODE: eplb_bound_kind = 2;
 
-/// What can be fetched. Int maps come as EPLB_INT32 or EPLB_INT64, the others as EPLB_FLOAT64.
+/// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
+/// EPLB_FLOAT64.
 pub type eplb_map = i32;
 /// int `[L,S]`: the expert in each slot (-1 is reserved for empty slots)
 pub const EPLB_MAP_PHYSICAL_TO_LOGICAL: eplb_map = 0;
-/// int `[L,E,X]`: the slots of each expert in replica order, then -1. X = max_replicas if that was
-/// given, else S - E + 1: never data dependent
+/// int `[L,E,X]`: the slots of each expert in replica order, then -1. X = max_replicas if given,
+/// else S - E + 1: never data dependent
 pub const EPLB_MAP_LOGICAL_TO_PHYSICAL: eplb_map = 1;
 /// int `[L,E]`: how many replicas each expert has
 pub const EPLB_MAP_REPLICA_COUNT: eplb_map = 2;
@@ -120,7 +124,7 @@ pub const EPLB_MAP_IMBALANCE: eplb_map = 5;
 /// float64 `[L]`: no placement under the policy has a largest GPU load below this, in the weights'
 /// unit
 pub const EPLB_MAP_BOUND: eplb_map = 6;
-/// int `[L]`: slots whose expert already sits in a lower slot of the same GPU
+/// int `[L]`: slots whose expert is also in a lower slot of the same GPU
 pub const EPLB_MAP_DUPLICATES: eplb_map = 7;
 
 /// 256 bytes, frozen. `text` is always terminated; it is empty after success.
@@ -138,16 +142,16 @@ const _: () = {
     assert!(offset_of!(eplb_error, text) == 4);
 };
 
-/// What a context is made of.
+/// Options of a context.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_context_options {
     pub struct_size: i64,
-    /// EPLB_DEVICE_CPU. CUDA is never used unasked
+    /// EPLB_DEVICE_CPU. CUDA is never used unless requested
     pub device_kind: eplb_device_kind,
-    /// 0; which device of that kind, below eplb_device_count
+    /// 0; index of the device of that kind, below eplb_device_count
     pub device_index: i32,
-    /// 1; CPU threads of a solve, the caller's included. Any number gives the same answer
+    /// 1; CPU threads of a solve, including the caller's. Any number gives the same answer
     pub num_threads: i64,
 }
 const _: () = {
@@ -159,22 +163,24 @@ const _: () = {
     assert!(offset_of!(eplb_context_options, num_threads) == 16);
 };
 
-/// The cluster and the rule.
+/// The cluster and the policy.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_problem {
     pub struct_size: i64,
-    /// must be set: slots of a layer over all GPUs, >= experts, a multiple of num_gpus, <= 2^18
+    /// must be set: slots of a layer over all GPUs; at least the number of experts, a multiple of
+    /// num_gpus, at most 2^18
     pub num_slots: i64,
-    /// must be set: the GPUs that the slots are on
+    /// must be set
     pub num_gpus: i64,
-    /// 1; nodes that the GPUs are on; hierarchical: num_gpus must be a multiple
+    /// 1; hierarchical: must divide num_gpus
     pub num_nodes: i64,
-    /// 1; groups of consecutive experts; hierarchical: a multiple of num_nodes, divides E. 0: 1
+    /// 1; groups of consecutive experts; hierarchical: a multiple of num_nodes that divides E. 0
+    /// means 1
     pub num_groups: i64,
-    /// EPLB_POLICY_AUTO; whether groups stay on nodes
+    /// EPLB_POLICY_AUTO
     pub policy: eplb_policy,
-    /// EPLB_BOUND_SIMPLE; which bound reports use. It costs time there, never in a solve
+    /// EPLB_BOUND_SIMPLE; the bound that reports use. It costs time there, never in a solve
     pub bound_kind: eplb_bound_kind,
 }
 const _: () = {
@@ -189,18 +195,18 @@ const _: () = {
     assert!(offset_of!(eplb_problem, bound_kind) == 44);
 };
 
-/// How a placement is looked for.
+/// Options of a solve.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_solve_options {
     pub struct_size: i64,
-    /// EPLB_STRATEGY_BEST; how replicas are counted and placed
+    /// EPLB_STRATEGY_BEST
     pub strategy: eplb_strategy,
-    /// EPLB_EFFORT_NORMAL; how much work EPLB_STRATEGY_BEST may do
+    /// EPLB_EFFORT_NORMAL
     pub effort: eplb_effort,
-    /// 0; chance is a hash of this: the same seed gives the same answer
+    /// 0; all random choices are hashes of it: the same seed gives the same answer
     pub seed: u64,
-    /// 0 means no cap; else at most this many replicas of any expert, and the X of
+    /// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
     /// LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18
     pub max_replicas: i64,
 }
@@ -223,9 +229,9 @@ pub struct eplb_report {
     pub imbalance_mean: f64,
     /// of the worst layer
     pub imbalance_worst: f64,
-    /// mean over layers of bound / mean load: imbalance_mean can be no lower
+    /// mean over layers of bound / mean load: imbalance_mean cannot be lower
     pub bound_mean: f64,
-    /// mean of largest load / bound - 1: how far from the optimum it is at most
+    /// mean of largest load / bound - 1: distance from the optimum, at most
     pub gap_mean: f64,
     /// of the layer where it is widest
     pub gap_worst: f64,
@@ -237,15 +243,15 @@ pub struct eplb_report {
     pub duplicates: i64,
     /// how many of these no placement with the same replica counts could avoid
     pub duplicates_unavoidable: i64,
-    /// memory that the context holds, weights and plan included
+    /// memory that the context holds, including weights and plan
     pub context_bytes: i64,
-    /// what solved it; -1 for a placement that was evaluated
+    /// the strategy that solved it; -1 for a placement that was evaluated
     pub strategy: eplb_strategy,
-    /// what was used: never EPLB_POLICY_AUTO
+    /// the policy that was used: never EPLB_POLICY_AUTO
     pub policy: eplb_policy,
     /// why that policy was used
     pub policy_reason: eplb_policy_reason,
-    /// which bound the gaps are over
+    /// the bound that the gaps are relative to
     pub bound_kind: eplb_bound_kind,
 }
 const _: () = {
@@ -268,20 +274,21 @@ const _: () = {
     assert!(offset_of!(eplb_report, bound_kind) == 100);
 };
 
-/// What a backend is and can do here.
+/// What a backend is and what it can do on this machine.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_backend {
     pub struct_size: i64,
     /// 1 if this library has code for it
     pub built: i32,
-    /// EPLB_OK if a context can be created on it; else why not: NOT_BUILT, NO_DRIVER, NO_DEVICE
+    /// EPLB_OK if a context can be created on it; otherwise the reason: NOT_BUILT, NO_DRIVER or
+    /// NO_DEVICE
     pub status: eplb_status,
-    /// that there are
+    /// number of devices of that kind
     pub num_devices: i32,
     /// 1000 * major + 10 * minor, as CUDA counts; 0: none found, or none needed
     pub driver_version: i32,
-    /// the least driver_version this library works with; 0: none needed
+    /// the lowest driver_version that this library works with; 0: none needed
     pub driver_needed: i32,
     /// of the CUDA runtime inside this library; 0: none
     pub runtime_version: i32,
@@ -305,9 +312,9 @@ pub struct eplb_context {
 }
 
 library! {
-    /// ABI version: major << 16 | minor. The first thing a loader asks: refuse another major, and a
-    /// minor below the one you were written for. Cannot fail. Since ABI 1.0, as all that has no
-    /// other mark.
+    /// ABI version: major << 16 | minor. The first thing for a loader to check: refuse another
+    /// major version, and a minor version below the one that you were written for. Cannot fail.
+    /// Since ABI 1.0, like everything without another mark.
     fn eplb_abi_version() -> i32;
 
     /// Version of the library, like "0.1.0". Static text, never freed. Cannot fail.
@@ -324,10 +331,10 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Tells whether a backend was built, whether it can be used on this machine, and in `text` why
-    /// or why not: one sentence, terminated, cut to text_length (256 is enough); for the CPU it
-    /// names the instruction set in use. Both outputs may be NULL (text_length 0). EPLB_OK also
-    /// when the backend is not usable: that is in backend->status.
+    /// Reports whether a backend was built and whether it can be used on this machine, and in
+    /// `text` why or why not: one sentence, terminated, cut to text_length (256 is enough); for the
+    /// CPU it names the instruction set in use. Both outputs may be NULL (text_length 0). Returns
+    /// EPLB_OK even if the backend is not usable: see backend->status.
     fn eplb_backend_info(
         kind: eplb_device_kind,
         backend: *mut eplb_backend,
@@ -337,7 +344,7 @@ library! {
     ) -> eplb_status;
 
     /// Writes the number of devices of a kind: 1 for EPLB_DEVICE_CPU. For CUDA: EPLB_NOT_BUILT or
-    /// EPLB_NO_DRIVER if there can be none, and the number stays as it was. Looks for a driver on
+    /// EPLB_NO_DRIVER if there can be none, and *count is left unchanged. Looks for a driver on
     /// first use, never when the library is loaded.
     fn eplb_device_count(
         kind: eplb_device_kind,
@@ -362,33 +369,34 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Makes a context; *context is yours until you give it to eplb_context_destroy. options NULL
-    /// means defaults. Errors: EPLB_NOT_BUILT, EPLB_NO_DRIVER, EPLB_NO_DEVICE for a device that
-    /// cannot be had; *context is then left alone.
+    /// Creates a context; the caller owns *context and frees it with eplb_context_destroy. options
+    /// NULL means defaults. Errors: EPLB_NOT_BUILT, EPLB_NO_DRIVER, EPLB_NO_DEVICE for a device
+    /// that is not available; *context is then left unchanged.
     fn eplb_context_create(
         context: *mut *mut eplb_context,
         options: *const eplb_context_options,
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Frees a context and all it holds. NULL is fine. After fork it frees host memory only. Cannot
-    /// fail; must not run beside another call on the same context.
+    /// Frees a context and everything it holds. NULL is allowed. After fork it frees host memory
+    /// only. Cannot fail; must not run at the same time as another call on the same context.
     fn eplb_context_destroy(context: *mut eplb_context);
 
-    /// Waits until everything asked of the context is done, and reports what only the device could
-    /// tell, once: EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT
-    /// for a max_replicas that EPLB_STRATEGY_GREEDY would exceed. Such layers were solved as layers
-    /// of zeros: a valid, even spread. On a CPU context all calls return finished, so this does
+    /// Waits until all work of the context is done, and reports what only the device could detect,
+    /// once: EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a
+    /// max_replicas that EPLB_STRATEGY_GREEDY would exceed. Such layers were solved as layers of
+    /// zeros: a valid, even spread. On a CPU context all calls return finished, so this does
     /// nothing.
     fn eplb_context_synchronize(context: *mut eplb_context, err: *mut eplb_error) -> eplb_status;
 
-    /// Sizes all memory for weights of such a shape and dtype, solved so, such that later calls up
-    /// to this size allocate nothing. The only function that prepares ..._device calls, and the
-    /// only limit on them: beyond it they answer EPLB_INVALID_STATE. Buffers stay where they are
-    /// until the next reserve or destroy, so graphs that were captured before must not be replayed
-    /// after either. On a CPU context a hint: memory grows on demand there, as it does for host
-    /// calls on a CUDA context. What was uploaded and solved is discarded. options NULL means
-    /// defaults. Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
+    /// Allocates all memory for weights of this shape and dtype and for a solve of this problem
+    /// with these options, so that later calls up to this size allocate nothing. The only function
+    /// that prepares ..._device calls, and the only limit on them: beyond it they return
+    /// EPLB_INVALID_STATE. Buffers stay in place until the next reserve or destroy; graphs that
+    /// were captured before must not be replayed after either. On a CPU context it is a hint:
+    /// memory grows on demand there, as it does for host calls on a CUDA context. Weights and plan
+    /// are discarded. options NULL means defaults. Errors: EPLB_UNAVAILABLE as eplb_solve;
+    /// EPLB_DEVICE_OUT_OF_MEMORY.
     fn eplb_context_reserve(
         context: *mut eplb_context,
         dtype: eplb_dtype,
@@ -401,12 +409,12 @@ library! {
     ) -> eplb_status;
 
     /// Copies weights `[T,L,E]` (T = 1: `[L,E]`) into the context; windows are summed in order,
-    /// floats in double, integers exactly. One upload serves many solves. A plan solved before is
-    /// discarded; after a failed call weights and plan are as they were. weights_length must be
+    /// floats in double, integers exactly. One upload serves many solves. An earlier plan is
+    /// discarded; after a failed call weights and plan are unchanged. weights_length must be
     /// num_windows * num_layers * num_experts. dtype: any. Errors: EPLB_INVALID_WEIGHT naming layer
     /// and expert for NaN, infinite and negative weights, for a sum of windows or of a layer that
-    /// is not finite, and for integer sums of windows above 2^63 - 1. Zero is a weight like any
-    /// other; a layer of zeros is solved as if all its experts weighed the same.
+    /// is not finite, and for integer sums of windows above 2^63 - 1. Zero is a valid weight; a
+    /// layer of zeros is solved as if all its experts had the same weight.
     fn eplb_upload_weights(
         context: *mut eplb_context,
         weights: *const c_void,
@@ -420,9 +428,9 @@ library! {
 
     /// The same from device memory, in the order of `stream` (a cudaStream_t; NULL: the default
     /// stream). Copies the weights, never synchronises, never allocates, can be captured in a CUDA
-    /// graph. A bad weight is found on the device: its layer becomes a layer of zeros, and
-    /// eplb_context_synchronize or eplb_fetch_report tells. Errors: EPLB_INVALID_ARGUMENT on a CPU
-    /// context; EPLB_NOT_BUILT; EPLB_INVALID_STATE beyond what was reserved.
+    /// graph. An invalid weight is found on the device: its layer becomes a layer of zeros, which
+    /// eplb_context_synchronize or eplb_fetch_report reports. Errors: EPLB_INVALID_ARGUMENT on a
+    /// CPU context; EPLB_NOT_BUILT; EPLB_INVALID_STATE beyond what was reserved.
     fn eplb_upload_weights_device(
         context: *mut eplb_context,
         weights: *const c_void,
@@ -450,14 +458,14 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Computes a placement of the uploaded weights and keeps it in the context. Returns finished.
-    /// options NULL means defaults. Errors: EPLB_INVALID_ARGUMENT with the numbers and the nearest
-    /// legal value for sizes that do not fit each other, and for a max_replicas that cannot be
-    /// kept; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a strategy, effort or bound
-    /// kind that this version does not have; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot
-    /// hold a weight, or the sum of a layer, in its float32. After an error the plan of the last
-    /// good solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and global),
-    /// replicas of equal weight in order of creation.
+    /// Computes a placement for the uploaded weights and keeps it in the context as its plan;
+    /// finished when it returns. options NULL means defaults. Errors: EPLB_INVALID_ARGUMENT with
+    /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
+    /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
+    /// strategy, effort, policy or bound kind above those of this version; EPLB_INVALID_WEIGHT if
+    /// EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32. After
+    /// an error the plan of the last successful solve is still there. Source: GREEDY is
+    /// deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -466,9 +474,10 @@ library! {
     ) -> eplb_status;
 
     /// The same in the order of `stream`; never synchronises, never allocates, can be captured and
-    /// replayed with new weights in the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot hold
-    /// in its float32, or in which it would give an expert more than max_replicas, is solved as a
-    /// layer of zeros, and told as a bad weight is. Errors: as eplb_upload_weights_device.
+    /// replayed with new weights in the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot
+    /// represent in its float32, or in which it would give an expert more than max_replicas, is
+    /// solved as a layer of zeros, and reported like an invalid weight. Errors: as
+    /// eplb_upload_weights_device.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -477,10 +486,10 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Writes the shape of a map of the solved plan: *rank dimensions into dims, whose dims_length
-    /// must be at least 4 (unused ones become 1). While there is no plan, the shape that it has for
-    /// what eplb_context_reserve was last given. Errors: EPLB_INVALID_STATE without a plan if
-    /// nothing was reserved.
+    /// Writes the shape of a map of the plan: *rank dimensions into dims, whose dims_length must be
+    /// at least 4 (unused ones become 1). While there is no plan, the shape for the arguments of
+    /// the last eplb_context_reserve. Errors: EPLB_INVALID_STATE without a plan if nothing was
+    /// reserved; EPLB_UNAVAILABLE for a map above those of this version.
     fn eplb_map_shape(
         context: *mut eplb_context,
         map: eplb_map,
@@ -490,10 +499,11 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Copies a map of the solved plan to the caller's buffer, length = the product of its dims.
-    /// dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
+    /// Copies a map of the plan to the caller's buffer, length = the product of its dims. dtype:
+    /// EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
     /// LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
-    /// original first. Errors: EPLB_INVALID_STATE before a solve.
+    /// original first. Errors: EPLB_INVALID_STATE before a solve; EPLB_UNAVAILABLE as
+    /// eplb_map_shape.
     fn eplb_fetch_map(
         context: *mut eplb_context,
         map: eplb_map,
@@ -503,10 +513,10 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// The same into device memory, in the order of `stream`. What it reads the context's next
-    /// upload or solve overwrites, and EPLB_MAP_BOUND works in memory of the context: on another
-    /// stream a fetch must not run beside the former, nor two of EPLB_MAP_BOUND beside each other.
-    /// Errors: as eplb_upload_weights_device.
+    /// The same into device memory, in the order of `stream`. The next upload or solve of the
+    /// context overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on
+    /// different streams, a fetch must not overlap an upload or a solve, nor two fetches of
+    /// EPLB_MAP_BOUND each other. Errors: as eplb_upload_weights_device.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,
@@ -525,21 +535,21 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Tells how good the solved plan is, under the weights it was solved for. Loads are recomputed
-    /// in double from the original weights; bounds are computed here, outside the time of a solve.
-    /// report must have been through eplb_report_init. Errors: EPLB_INVALID_STATE before a solve;
-    /// on a CUDA context what eplb_context_synchronize would tell.
+    /// Reports how good the plan is for the weights it was solved for. Loads are computed in double
+    /// from the original weights; bounds are computed here, outside of the time of a solve. report
+    /// must have been initialised by eplb_report_init. Errors: EPLB_INVALID_STATE before a solve;
+    /// on a CUDA context those that eplb_context_synchronize would report.
     fn eplb_fetch_report(
         context: *mut eplb_context,
         report: *mut eplb_report,
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Tells whether a placement, anyone's, is one, and how good it is under the uploaded weights.
+    /// Checks a placement from any source, and reports how good it is for the uploaded weights.
     /// placement `[L,S]` holds the expert in each slot (EPLB_INT32 or EPLB_INT64; placement_length
-    /// = L * S). Two replicas of an expert on one GPU are valid and counted. The solved plan is
-    /// left alone. Outputs, each may be NULL: *report; imbalance, bound, duplicates: one element
-    /// for each layer, so layers_length, which all three share, must be L. Errors:
+    /// = L * S). Two replicas of an expert on one GPU are valid and counted. The plan is left
+    /// unchanged. Outputs, each of which may be NULL: *report; imbalance, bound and duplicates with
+    /// one element per layer, so that layers_length, which applies to all three, must be L. Errors:
     /// EPLB_INVALID_STATE before an upload; EPLB_INVALID_PLACEMENT naming the rule and the layer,
     /// slot or expert: an id below 0 or not below E, an expert without a replica, under a
     /// hierarchical policy a replica that is not on the node of its group or a node with more

@@ -5,17 +5,17 @@ use crate::error::errors;
 use crate::open_enum::open_enum;
 
 errors! {
-    /// The caller's: a shape, size, pointer, constant or struct that cannot be.
+    /// By the caller: an impossible shape, size, pointer, constant or struct.
     InvalidArgument = EPLB_INVALID_ARGUMENT,
-    /// The caller's: the wrong order of calls, two threads at once, after fork.
+    /// By the caller: a wrong order of calls, two threads at once, after fork.
     InvalidState = EPLB_INVALID_STATE,
-    /// The data's: NaN, infinite, negative, or a sum that is out of range.
+    /// In the data: NaN, infinite, negative, or a sum that is out of range.
     InvalidWeight = EPLB_INVALID_WEIGHT,
-    /// The data's: `evaluate` was given something that is no placement.
+    /// In the data: what `evaluate` was given is not a placement.
     InvalidPlacement = EPLB_INVALID_PLACEMENT,
-    /// This version has no such strategy or option; a later one may.
+    /// A strategy or option that this version does not have; a later one may.
     Unavailable = EPLB_UNAVAILABLE,
-    /// This library was built without that backend.
+    /// The library was built without that backend.
     NotBuilt = EPLB_NOT_BUILT,
     /// No driver for that backend, or one that is too old.
     NoDriver = EPLB_NO_DRIVER,
@@ -25,7 +25,7 @@ errors! {
     OutOfMemory = EPLB_OUT_OF_MEMORY,
     /// No more device memory.
     DeviceOutOfMemory = EPLB_DEVICE_OUT_OF_MEMORY,
-    /// The device or its driver failed; the text carries its own words.
+    /// The device or its driver failed; the text includes its message.
     DeviceError = EPLB_DEVICE_ERROR,
     /// A bug in this library: please report it with the text.
     InternalError = EPLB_INTERNAL_ERROR,
@@ -34,15 +34,15 @@ errors! {
 open_enum! {
     /// How replicas are counted and placed.
     Strategy, "strategy", {
-        /// The published EPLB program (deepseek-ai/EPLB) in its own float32, sorts made stable.
+        /// The published EPLB program (deepseek-ai/EPLB) in its own float32, with stable sorts.
         Greedy = EPLB_STRATEGY_GREEDY "greedy",
         /// Longest first, then the best swaps of the heaviest GPU.
         LptSwap = EPLB_STRATEGY_LPT_SWAP "lpt_swap",
-        /// Longest first, then the swaps that lessen the sum of squared loads most.
+        /// Longest first, then the swaps that reduce the sum of squared loads most.
         L2Swap = EPLB_STRATEGY_L2_SWAP "l2_swap",
         /// 4 noisy orders, swaps between the heaviest and the lightest GPU.
         RandomRestarts = EPLB_STRATEGY_RANDOM_RESTARTS "random_restarts",
-        /// 64 orders from no noise to much.
+        /// 64 orders, from no noise to strong noise.
         NoiseSpectrum = EPLB_STRATEGY_NOISE_SPECTRUM "noise_spectrum",
         /// 128 starts: noisy, shuffled, folded.
         HybridInit = EPLB_STRATEGY_HYBRID_INIT "hybrid_init",
@@ -53,7 +53,7 @@ open_enum! {
 
 open_enum! {
     /// How much work [`Strategy::Best`](crate::Strategy::Best) may do: a number of rounds, never a
-    /// time. The other strategies ignore it.
+    /// time. Other strategies ignore it.
     Effort, "effort", {
         /// The least.
         Fast = EPLB_EFFORT_FAST "fast",
@@ -67,12 +67,13 @@ open_enum! {
 open_enum! {
     /// Whether the replicas of a group of experts must stay on one node.
     Policy, "policy", {
-        /// Hierarchical if `num_groups` is a multiple of `num_nodes`, else global: the published
-        /// rule. The default.
+        /// Hierarchical if `num_groups` is a multiple of `num_nodes`, else global: the rule of the
+        /// published program. The default.
         Auto = EPLB_POLICY_AUTO "auto",
         /// Whole groups on nodes, replicas stay on their group's node.
         Hierarchical = EPLB_POLICY_HIERARCHICAL "hierarchical",
-        /// Any replica on any GPU; nodes and groups need not fit, but must be counts.
+        /// Any replica on any GPU; `num_nodes` and `num_groups` must be valid counts but need not
+        /// divide anything.
         Global = EPLB_POLICY_GLOBAL "global",
     }
 }
@@ -80,7 +81,7 @@ open_enum! {
 open_enum! {
     /// Why the report's policy was used.
     PolicyReason, "policy reason", {
-        /// The problem named it.
+        /// The problem requested it.
         Asked = EPLB_POLICY_REASON_ASKED "asked",
         /// Auto, and `num_groups` is a multiple of `num_nodes`.
         GroupsDivide = EPLB_POLICY_REASON_GROUPS_DIVIDE "groups_divide",
@@ -90,29 +91,30 @@ open_enum! {
 }
 
 open_enum! {
-    /// Which lower bound on the largest load a gap is measured against. All are proven; none
+    /// The lower bound on the largest load that a gap is measured against. All are proven; none
     /// depends on the strategy.
     BoundKind, "bound", {
         /// The largest of: mean load, largest replica of the best counts (D'Hondt), pigeonhole. The
         /// default.
         Simple = EPLB_BOUND_SIMPLE "simple",
-        /// Two slots per GPU: how many replicas are too large for partners; slower, closer. Else
-        /// simple.
+        /// With two slots per GPU: how many replicas are too large for a partner; slower but
+        /// closer. Otherwise simple.
         Threshold = EPLB_BOUND_THRESHOLD "threshold",
-        /// Reported, not asked for: what was asked for, and under a hierarchical policy the mean
-        /// load of the heaviest node in the best of all ways to put groups on nodes, up to 16
-        /// groups always and with more where it was found; holds for hierarchical placements.
+        /// Reported, not requested: the requested bound combined, under a hierarchical policy, with
+        /// the mean load of the heaviest node in the best of all assignments of groups to nodes;
+        /// with up to 16 groups always, with more where it was found; holds for hierarchical
+        /// placements.
         Node = EPLB_BOUND_NODE "node",
     }
 }
 
 open_enum! {
-    /// What can be fetched. Int maps come as `i32` or `i64`, the others as `f64`.
+    /// What can be fetched. Int maps are fetched as `i32` or `i64`, the others as `f64`.
     Map, "map", {
         /// Int `[L,S]`: the expert in each slot (-1 is reserved for empty slots).
         PhysicalToLogical = EPLB_MAP_PHYSICAL_TO_LOGICAL "physical_to_logical",
         /// Int `[L,E,X]`: the slots of each expert in replica order, then -1. X = `max_replicas` if
-        /// that was given, else S - E + 1: never data dependent.
+        /// given, else S - E + 1: never data dependent.
         LogicalToPhysical = EPLB_MAP_LOGICAL_TO_PHYSICAL "logical_to_physical",
         /// Int `[L,E]`: how many replicas each expert has.
         ReplicaCount = EPLB_MAP_REPLICA_COUNT "replica_count",
@@ -125,7 +127,7 @@ open_enum! {
         /// Float64 `[L]`: no placement under the policy has a largest GPU load below this, in the
         /// weights' unit.
         Bound = EPLB_MAP_BOUND "bound",
-        /// Int `[L]`: slots whose expert already sits in a lower slot of the same GPU.
+        /// Int `[L]`: slots whose expert is also in a lower slot of the same GPU.
         Duplicates = EPLB_MAP_DUPLICATES "duplicates",
     }
 }

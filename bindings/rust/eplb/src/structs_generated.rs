@@ -7,7 +7,7 @@ use crate::problem::to_c;
 use crate::report::count;
 use crate::{BoundKind, Effort, Policy, PolicyReason, Strategy};
 
-/// The cluster and the rule. What is not set is the library's default.
+/// The cluster and the policy. What is not set is the library's default.
 ///
 /// ```
 /// use eplb::{Policy, Problem};
@@ -26,33 +26,33 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `num_slots` must be set: slots of a layer over all GPUs, >= experts, a multiple of
-    /// `num_gpus`, <= 2^18. `num_gpus` must be set: the GPUs that the slots are on.
+    /// `num_slots` must be set: slots of a layer over all GPUs; at least the number of experts, a
+    /// multiple of `num_gpus`, at most 2^18. `num_gpus` must be set.
     #[must_use]
     pub const fn new(num_slots: usize, num_gpus: usize) -> Self {
         Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None }
     }
 
-    /// Nodes that the GPUs are on; hierarchical: `num_gpus` must be a multiple. Default 1.
+    /// Hierarchical: must divide `num_gpus`. Default 1.
     #[must_use]
     pub const fn num_nodes(self, num_nodes: usize) -> Self {
         Self { num_nodes: Some(num_nodes), ..self }
     }
 
-    /// Groups of consecutive experts; hierarchical: a multiple of `num_nodes`, divides E. 0: 1.
-    /// Default 1.
+    /// Groups of consecutive experts; hierarchical: a multiple of `num_nodes` that divides E. 0
+    /// means 1. Default 1.
     #[must_use]
     pub const fn num_groups(self, num_groups: usize) -> Self {
         Self { num_groups: Some(num_groups), ..self }
     }
 
-    /// Whether groups stay on nodes. Default [`Policy::Auto`](crate::Policy::Auto).
+    /// Default [`Policy::Auto`](crate::Policy::Auto).
     #[must_use]
     pub const fn policy(self, policy: Policy) -> Self {
         Self { policy: Some(policy), ..self }
     }
 
-    /// Which bound reports use. It costs time there, never in a solve. Default
+    /// The bound that reports use. It costs time there, never in a solve. Default
     /// [`BoundKind::Simple`](crate::BoundKind::Simple).
     #[must_use]
     pub const fn bound_kind(self, bound_kind: BoundKind) -> Self {
@@ -72,7 +72,7 @@ impl Problem {
     }
 }
 
-/// How a placement is looked for. What is not set is the library's default.
+/// Options of a solve. What is not set is the library's default.
 ///
 /// ```
 /// use eplb::{Effort, SolveOptions};
@@ -95,26 +95,25 @@ impl SolveOptions {
         Self { strategy: None, effort: None, seed: None, max_replicas: None }
     }
 
-    /// How replicas are counted and placed. Default [`Strategy::Best`](crate::Strategy::Best).
+    /// Default [`Strategy::Best`](crate::Strategy::Best).
     #[must_use]
     pub const fn strategy(self, strategy: Strategy) -> Self {
         Self { strategy: Some(strategy), ..self }
     }
 
-    /// How much work [`Strategy::Best`](crate::Strategy::Best) may do. Default
-    /// [`Effort::Normal`](crate::Effort::Normal).
+    /// Default [`Effort::Normal`](crate::Effort::Normal).
     #[must_use]
     pub const fn effort(self, effort: Effort) -> Self {
         Self { effort: Some(effort), ..self }
     }
 
-    /// Chance is a hash of this: the same seed gives the same answer. Default 0.
+    /// All random choices are hashes of it: the same seed gives the same answer. Default 0.
     #[must_use]
     pub const fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
-    /// 0 means no cap; else at most this many replicas of any expert, and the X of
+    /// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
     /// [`Map::LogicalToPhysical`](crate::Map::LogicalToPhysical); at least S / E, at most 2^18.
     #[must_use]
     pub const fn max_replicas(self, max_replicas: usize) -> Self {
@@ -142,9 +141,9 @@ pub struct Report {
     pub imbalance_mean: f64,
     /// Of the worst layer.
     pub imbalance_worst: f64,
-    /// Mean over layers of bound / mean load: `imbalance_mean` can be no lower.
+    /// Mean over layers of bound / mean load: `imbalance_mean` cannot be lower.
     pub bound_mean: f64,
-    /// Mean of largest load / bound - 1: how far from the optimum it is at most.
+    /// Mean of largest load / bound - 1: distance from the optimum, at most.
     pub gap_mean: f64,
     /// Of the layer where it is widest.
     pub gap_worst: f64,
@@ -156,15 +155,15 @@ pub struct Report {
     pub duplicates: u64,
     /// How many of these no placement with the same replica counts could avoid.
     pub duplicates_unavoidable: u64,
-    /// Memory that the context holds, weights and plan included.
+    /// Memory that the context holds, including weights and plan.
     pub context_bytes: u64,
     /// What solved it; `None` for a placement that was evaluated.
     pub strategy: Option<Strategy>,
-    /// What was used: never [`Policy::Auto`](crate::Policy::Auto).
+    /// The policy that was used: never [`Policy::Auto`](crate::Policy::Auto).
     pub policy: Policy,
     /// Why that policy was used.
     pub policy_reason: PolicyReason,
-    /// Which bound the gaps are over.
+    /// The bound that the gaps are relative to.
     pub bound_kind: BoundKind,
 }
 

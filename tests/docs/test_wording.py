@@ -1,4 +1,4 @@
-"""Words that technical English does without: each has a plainer one, or stands for a sentence that should be rewritten."""
+"""Words to avoid in documents: each has a plainer replacement, or marks a sentence that should be rewritten."""
 
 import re
 

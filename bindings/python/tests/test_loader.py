@@ -105,8 +105,7 @@ def test_structs_of_another_header(tmp_path):
     if "/" not in _library.path:
         pytest.skip("no file")
     copy = shutil.copy(_library.path, tmp_path / "libeplb.so.0")
-    shorter = HEADER.read_text().replace("  int64_t num_groups; ", "  // ")
-    (tmp_path / "eplb.h").write_text(re.sub(r"//.*", "", shorter))
+    (tmp_path / "eplb.h").write_text(HEADER.read_text().replace("  int64_t num_groups;", ""))
     done = run(EPLB_LIBRARY=str(copy))
     assert done.returncode == 1
     assert "the eplb.h found for it has eplb_problem of 40 bytes" in done.stderr

@@ -105,6 +105,7 @@ class Best {
     const int quarters[] = {3, 25, 97};
     rounds_left_ = quarters[effort_] * layer_.slots / 4 - spent_;
     if (layer_.places() == 2) try_rules();
+    if (answer_.largest == 0) return;
     std::vector<int> order(layer_.experts());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return layer_.q[a] > layer_.q[b]; });

@@ -194,7 +194,7 @@ EPLB_FN int try_counts(Team& team, BestRoom& room, const Effort& effort, const C
     const int bound = try_rule(team, room, choice, rule, 0, chance);
     if (bound >= 0 && bound < best) best = write_pairs(team, p.size, p.expert, room.partner, p, best, out);
   }
-  if (left <= 0) return best;
+  if (left <= 0 || best == 0) return best;
   for (bool any = first_counts(team, room.counts, p, best); any && left > 0;
        any = next_counts(team, room.counts, p.experts)) {
     left -= kCountRounds;

@@ -6,9 +6,9 @@ namespace eplb::tests {
 namespace {
 
 // The plan must be the reference's where that says something, and the CPU's to the bit in any case.
-void check_plan(const Vector& vector, eplb_context* context, eplb_strategy strategy, const Plan& want) {
+void check_plan(const Vector& vector, eplb_context* context, const Method& method, const Plan& want) {
   Plan got;
-  const auto answer = vector.answers.find(strategy);
+  const auto answer = vector.answers.find({method.strategy, method.effort});
   if (!input_upload_and_solve(context, vector.in) || !invariants_hold(context, vector.in, nullptr)) return;
   if (!got.fetch(context, vector.in) || !same_plan(want, got)) return;
   if (answer != vector.answers.end()) answer_agrees(answer->second, got);
@@ -29,7 +29,7 @@ void check_answer(Vector& vector, eplb_context* context, const Method& method) {
   vector.in->options.strategy = method.strategy;
   vector.in->options.effort = method.effort;
   if (solve_on_cpu(vector.in, want, &status)) {
-    check_plan(vector, context, method.strategy, want);
+    check_plan(vector, context, method, want);
     check_device_plan(vector, context, want);
   } else if (status != EPLB_OK) {  // GREEDY has no float64 and no caps
     const std::string words = check_last_text();

@@ -57,8 +57,9 @@ Vector read_vector(std::ifstream& file, const std::string& name) {
       std::getline(words, vector.refusal);
     } else if (first == "answer") {
       eplb_strategy strategy = -1;
-      words >> strategy;
-      answer = &vector.answers[strategy];
+      eplb_effort effort = -1;
+      words >> strategy >> effort;
+      answer = &vector.answers[{strategy, effort}];
     } else {
       (*answer)[static_cast<eplb_map>(as_int(first))] = rest_of(words);
     }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "session.h"
 
@@ -13,7 +14,7 @@ using Answer = std::map<eplb_map, std::vector<std::string>>;  // numbers as word
 struct Vector {
   std::string name;
   Input in;
-  std::map<eplb_strategy, Answer> answers;
+  std::map<std::pair<eplb_strategy, eplb_effort>, Answer> answers;
   std::string refused, refusal;  // name of the status and text; empty: it is answered
   int refused_strategy = -1;     // -1: by whichever
 };

@@ -7,7 +7,7 @@ vectors_text.py VECTORS.json OUTPUT.txt
     weights DTYPE T L E WEIGHT...
     problem SLOTS GPUS NODES GROUPS POLICY SEED CAP
     refused STATUS STRATEGY TEXT...            strategy -1: whichever
-    answer STRATEGY
+    answer STRATEGY EFFORT
     MAP NUMBER...                              as often as the answer has maps, named by the map's number
     end
 
@@ -20,6 +20,7 @@ import sys
 DTYPES = ["float32", "float64", "int32", "int64"]
 POLICIES = ["auto", "hierarchical", "global"]
 STRATEGIES = ["greedy", "lpt_swap", "l2_swap", "random_restarts", "noise_spectrum", "hybrid_init", "best"]
+FAST, NORMAL = 0, 1
 MAPS = {"physical_to_logical": 0, "replica_count": 2, "replica_slots": 3, "imbalance": 5, "duplicates": 7}
 
 
@@ -38,8 +39,9 @@ def lines_of(case):
     if error:
         strategy = STRATEGIES.index(error["strategy"]) if "strategy" in error else -1
         yield words("refused", error["status"], strategy, error["text"])
-    for strategy, answer in case.get("answers", {}).items():
-        yield words("answer", STRATEGIES.index(strategy))
+    for name, answer in case.get("answers", {}).items():
+        strategy, effort = ("best", FAST) if name == "best_fast" else (name, NORMAL)
+        yield words("answer", STRATEGIES.index(strategy), effort)
         yield from (words(MAPS[name], *values) for name, values in answer.items())
     yield "end"
 

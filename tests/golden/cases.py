@@ -6,10 +6,11 @@ from arithmetic import float32
 from packing import STRATEGIES
 from reference import Options, Problem
 
-ALL = tuple(STRATEGIES)
+BEST = ("best", "best_fast")  # at the default effort, and at FAST
+ALL = (*STRATEGIES, *BEST)
 OURS = ALL[1:]  # integers: all but greedy
-CHANCE = ("random_restarts", "noise_spectrum", "hybrid_init")
-FAST = ("greedy", "lpt_swap")
+CHANCE = ("random_restarts", "noise_spectrum", "hybrid_init", *BEST)
+FAST = ("greedy", "lpt_swap", *BEST)
 
 README_WEIGHTS = [
     [90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86],

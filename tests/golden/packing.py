@@ -207,7 +207,7 @@ def run_chain(strategy, sizes, packs, chance, chain):
 def pack(strategy, sizes, packs, chance):
     """place[item] = pack * items per pack + slot in the pack.
 
-    With one item per pack it is the identity: the published program and the seeds do not even sort then.
+    With one item per pack it is the identity: the published and the reference programs do not even sort then.
     """
     each = len(sizes) // packs
     if each == 1:

@@ -24,11 +24,21 @@ def philox4x32_10(counter, key):
     return c0, c1, c2, c3
 
 
+def below(word, n):
+    """A number from 0 to n - 1."""
+    return word * n >> 32
+
+
 class Chance:
-    """The chance of one packing: what is packed (stage) and where (node) under which seed."""
+    """The chance of one packing or search: what it is for (stage) and where (node) under which seed."""
 
     GROUPS_ON_NODES = 1
     REPLICAS_ON_GPUS = 2
+    NOISY_COUNTS = 3
+    RETARGET = 6
+    SEARCH = 7
+    KICK = 8
+    PROPOSAL = 9
 
     def __init__(self, seed, stage, node):
         self.key = (seed & WORD, seed >> 32)
@@ -36,7 +46,7 @@ class Chance:
         self.node = node
 
     def word(self, chain, item):
-        """32 bits: output word 0 for counter (draw, chain, node, stage), the draw being the item."""
+        """32 bits: output word 0 for counter (draw, chain, node, stage). In packing the draw is the item."""
         return philox4x32_10((item, chain, self.node, self.stage), self.key)[0]
 
     def fraction(self, chain, item):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What libeplb must answer, bit for bit, in plain Python: the definition that all fast code is tested against.
+"""What libeplb must answer, bit for bit, in plain Python: docs/algorithms.md as a program, without any shortcut.
 
-GREEDY is deepseek-ai/EPLB in float32 with its sorts made stable; the five others are the seed strategies in integers.
-This file holds the flow of a layer; arithmetic.py the numbers, packing.py the strategies, philox.py the chance,
-refusal.py what is refused and in which words, placement.py what any placement must satisfy, *cases.py and vectors.py
-the test vectors.
+GREEDY is deepseek-ai/EPLB in float32 with its sorts made stable; the other presets are the reference programs in
+integers. This file holds the flow of a layer; arithmetic.py the numbers, packing.py the presets, best.py and the files
+it names BEST, philox.py the chance, refusal.py what is refused and in which words, placement.py what any placement
+must satisfy, *cases.py and vectors.py the test vectors.
 
     python3 tests/golden/reference.py --write     write vectors.json
     python3 tests/golden/reference.py --check     exit 1 if vectors.json is not what this program would write
@@ -14,11 +14,15 @@ import argparse
 import sys
 from dataclasses import dataclass
 
+from arithmetic import Integer
+from best import solve_node
+from group_search import GroupSearch
 from packing import STRATEGIES, pack
 from philox import Chance
 from refusal import check_float32_range, check_greedy_cap, check_options, check_problem
 
 POLICIES = ("auto", "hierarchical", "global")
+EFFORTS = ("fast", "normal", "max")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Problem:
 class Options:
     seed: int = 0
     max_replicas: int = 0  # 0: no cap
+    effort: str = "normal"  # of BEST
 
 
 @dataclass
@@ -64,25 +69,28 @@ class Layer:
     replica_slots: list  # slots of expert 0, then of expert 1 ...; an expert's in order of creation, the original first
 
 
-def assign_experts(strategy, weights, nodes, groups, chance):
-    """The experts of each node in node-major order: groups in the order of their places, a group's experts by id.
-
-    A group's size is the sum over its experts in order of id. This order numbers a node's experts from here on, so that
-    "lowest index" of an expert below means first in it, not lowest id.
-    """
-    each = len(weights) // groups
-    sizes = []
+def group_sizes(number, weights, groups):
+    """The sum over the experts of each group, in order of id."""
+    each, sizes = len(weights) // groups, []
     for group in range(groups):
         total = weights[group * each]
         for weight in weights[group * each + 1 : (group + 1) * each]:
-            total = strategy.number.add(total, weight)
+            total = number.add(total, weight)
         sizes.append(total)
-    ordered = [0] * groups
-    for group, place in enumerate(pack(strategy, sizes, nodes, chance)):
-        ordered[place] = group
-    experts = [group * each + i for group in ordered for i in range(each)]
-    per_node = len(weights) // nodes
-    return [experts[node * per_node : (node + 1) * per_node] for node in range(nodes)]
+    return sizes
+
+
+def assign_experts(place, experts, nodes):
+    """The experts of each node in node-major order: groups in the order of their places, a group's experts by id.
+
+    This order numbers a node's experts from here on, so that "lowest index" of an expert means first in it, not lowest
+    id.
+    """
+    groups = len(place)
+    each, per_node = experts // groups, experts // nodes
+    ordered = sorted(range(groups), key=lambda group: place[group])
+    members = [group * each + i for group in ordered for i in range(each)]
+    return [members[node * per_node : (node + 1) * per_node] for node in range(nodes)]
 
 
 def count_replicas(number, weights, slots, max_replicas):
@@ -104,8 +112,8 @@ def count_replicas(number, weights, slots, max_replicas):
     return owner, count
 
 
-def solve_layer(name, weights, problem, options):
-    """One layer from summed weights to its maps. GREEDY takes no cap, being the published program: solve() checks."""
+def solve_by_preset(name, weights, problem, options):
+    """One layer by a preset. GREEDY takes no cap, being the published program: solve() checks."""
     strategy = STRATEGIES[name]
     number = strategy.number
     nodes, groups = problem.nodes_and_groups
@@ -113,8 +121,9 @@ def solve_layer(name, weights, problem, options):
     cap = 0 if name == "greedy" else options.max_replicas
     read = number.read(weights)
     physical_to_logical, slots_of = [0] * problem.num_slots, [[] for _ in weights]
-    members = assign_experts(strategy, read, nodes, groups, Chance(options.seed, Chance.GROUPS_ON_NODES, 0))
-    for node, experts in enumerate(members):
+    sizes = group_sizes(number, read, groups)
+    place = pack(strategy, sizes, nodes, Chance(options.seed, Chance.GROUPS_ON_NODES, 0))
+    for node, experts in enumerate(assign_experts(place, len(weights), nodes)):
         mine = [read[e] for e in experts]
         owner, count = count_replicas(number, mine, slots, cap)
         sizes = [number.share(mine[e], count[e]) for e in owner]
@@ -124,6 +133,40 @@ def solve_layer(name, weights, problem, options):
             physical_to_logical[slot] = expert
             slots_of[expert].append(slot)
     return Layer(physical_to_logical, [len(s) for s in slots_of], [slot for s in slots_of for slot in s])
+
+
+def best_node_of_groups(sizes, nodes, seed):
+    """The node of each group under BEST."""
+    groups = len(sizes)
+    if nodes == 1 or groups == nodes:
+        return [group * nodes // groups for group in range(groups)]
+    place = pack(STRATEGIES["lpt_swap"], sizes, nodes, Chance(seed, Chance.GROUPS_ON_NODES, 0))
+    return GroupSearch(sizes, nodes, [p * nodes // groups for p in place]).run()
+
+
+def solve_by_best(weights, problem, options):
+    """One layer by BEST: replicas are in the order of their slots."""
+    nodes, groups = problem.nodes_and_groups
+    slots, gpus = problem.num_slots // nodes, problem.num_gpus // nodes
+    read = Integer.read(weights)
+    node_of = best_node_of_groups(group_sizes(Integer, read, groups), nodes, options.seed)
+    place = [(node, group) for group, node in enumerate(node_of)]
+    physical_to_logical = []
+    for node, experts in enumerate(assign_experts(place, len(weights), nodes)):
+        mine = [read[e] for e in experts]
+        placed = solve_node(mine, slots, gpus, options.max_replicas, options.effort, options.seed, node)
+        physical_to_logical += [experts[e] for e in placed]
+    slots_of = [[] for _ in weights]
+    for slot, expert in enumerate(physical_to_logical):
+        slots_of[expert].append(slot)
+    return Layer(physical_to_logical, [len(s) for s in slots_of], [slot for s in slots_of for slot in s])
+
+
+def solve_layer(name, weights, problem, options):
+    """One layer from summed weights to its maps."""
+    if name == "best":
+        return solve_by_best(weights, problem, options)
+    return solve_by_preset(name, weights, problem, options)
 
 
 def logical_to_physical(layer, width):

@@ -19,7 +19,7 @@ def bad_weight(name, why, weights, text, dtype="float32", **more):
 BAD_WEIGHTS = [
     Case(
         "refuse_nan",
-        "the sentence of design section 3",
+        "the error names the argument and the numbers",
         layers(4, 18, {(3, 17): NAN}),
         Problem(20, 4),
         refused=(WEIGHT, "weights[layer 3, expert 17] is NaN"),
@@ -116,7 +116,7 @@ def bad_problem(name, why, text, problem, experts=12, **more):
 BAD_PROBLEMS = [
     bad_problem(
         "slots_not_of_gpus",
-        "the sentence of design section 3",
+        "the error names the argument and the numbers",
         "num_slots is 290, must be a multiple of num_gpus = 32 (288 or 320)",
         Problem(290, 32),
         256,

@@ -2,18 +2,21 @@
 
 {"cases": [...], "quanta": [...]}. A case is
   name, why, dtype, shape [T,L,E], weights (flat), problem, options (if not the defaults), policy_used, and
-  answers: by strategy, flat: physical_to_logical [L,S], replica_count [L,E], replica_slots [L,S], imbalance [L],
-  duplicates [L]; or error: status, text, strategy (if only that one refuses).
+  answers: by strategy at the default effort, and "best_fast", which is BEST at FAST; each flat: physical_to_logical
+  [L,S], replica_count [L,E], replica_slots [L,S], imbalance [L], duplicates [L];
+  or error: status, text, strategy (if only that one refuses).
 A strategy that is missing among the answers was left out, or is refused by a case of its own. "quanta" are layers with
 their integers as quantise() in arithmetic.py makes them, for unit tests.
 Integers beyond 2^53 are decimal strings, as are nan, inf and -inf: not every JSON parser keeps or knows them.
 """
 
+import dataclasses
 import json
 import math
 import pathlib
 
 from arithmetic import quantise
+from best_cases import BEST_CASES
 from cases import EVEN, NUMBERS, OPTIONS, PUBLISHED, SHAPES
 from edge_cases import LIMITS, ROUNDINGS, TIES
 from placement import check, duplicates, imbalance
@@ -24,7 +27,9 @@ from refused_cases import BAD_PROBLEMS, BAD_WEIGHTS
 FILE = pathlib.Path(__file__).with_name("vectors.json")
 EXACT = 2**53
 
-CASES = PUBLISHED + EVEN + SHAPES + NUMBERS + OPTIONS + TIES + ROUNDINGS + LIMITS + BAD_WEIGHTS + BAD_PROBLEMS
+CASES = (
+    PUBLISHED + EVEN + SHAPES + NUMBERS + OPTIONS + TIES + ROUNDINGS + LIMITS + BEST_CASES + BAD_WEIGHTS + BAD_PROBLEMS
+)
 
 QUANTA_CASES = [
     ("the scale is negative: the sum would be 2^29", "int64", [2**28, 2**28]),
@@ -67,9 +72,16 @@ def flat(rows):
     return [value for row in rows for value in row]
 
 
+def solve_as(name, weights, case):
+    """The layers of an answer by its name in the file."""
+    if name == "best_fast":
+        return solve("best", weights, case.problem, dataclasses.replace(case.options, effort="fast"))
+    return solve(name, weights, case.problem, case.options)
+
+
 def answer(case, strategy, weights):
     """The reference's answer as it goes into the file; it has passed all invariants."""
-    layers = solve(strategy, weights, case.problem, case.options)
+    layers = solve_as(strategy, weights, case)
     for row, layer in zip(weights, layers, strict=False):
         check(row, layer, case.problem, case.options.max_replicas)
     return {
@@ -86,7 +98,7 @@ def refusal(case):
     status, text = case.refused
     for strategy in case.strategies:
         try:
-            solve(strategy, sum_windows(case.flat, case.dtype, case.shape), case.problem, case.options)
+            solve_as(strategy, sum_windows(case.flat, case.dtype, case.shape), case)
         except Refusal as refused:
             if (refused.status, refused.text) == (status, text):
                 continue

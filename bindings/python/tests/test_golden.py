@@ -25,8 +25,9 @@ def options_of(case):
 
 def answers():
     for case in CASES:
-        for strategy, answer in case.get("answers", {}).items():
-            yield pytest.param(case, strategy, answer, id=f"{case['name']}-{strategy}")
+        for name, answer in case.get("answers", {}).items():
+            strategy, effort = ("best", "fast") if name == "best_fast" else (name, "normal")
+            yield pytest.param(case, strategy, effort, answer, id=f"{case['name']}-{name}")
 
 
 def refusals():
@@ -37,18 +38,18 @@ def refusals():
                 yield pytest.param(case, strategy, case["error"], id=f"{case['name']}-{strategy}")
 
 
-def call_rebalance(case, strategy):
+def call_rebalance(case, strategy, effort="normal"):
     problem = case["problem"]
     sizes = [problem[name] for name in ("num_slots", "num_groups", "num_nodes", "num_gpus")]
-    options = {"strategy": strategy, "policy": problem["policy"], **options_of(case)}
+    options = {"strategy": strategy, "effort": effort, "policy": problem["policy"], **options_of(case)}
     return eplb.rebalance_experts(weights_of(case), *sizes, **options)
 
 
-@pytest.mark.parametrize(("case", "strategy", "answer"), list(answers()))
-def test_answer(context, case, strategy, answer):
+@pytest.mark.parametrize(("case", "strategy", "effort", "answer"), list(answers()))
+def test_answer(context, case, strategy, effort, answer):
     weights, problem = weights_of(case), case["problem"]
     try:
-        plan = context.solve(weights, **problem, strategy=strategy, **options_of(case))
+        plan = context.solve(weights, **problem, strategy=strategy, effort=effort, **options_of(case))
     except eplb.Unavailable as unavailable:
         pytest.skip(str(unavailable))
     for name in ("physical_to_logical", "replica_count", "replica_slots", "duplicates"):
@@ -57,7 +58,7 @@ def test_answer(context, case, strategy, answer):
     assert plan.report.policy == case["policy_used"]
     assert plan.report.strategy == strategy
     check_plan(weights, plan, problem)
-    placement, slots, count = call_rebalance(case, strategy)
+    placement, slots, count = call_rebalance(case, strategy, effort)
     assert np.array_equal(placement, plan.physical_to_logical)
     assert np.array_equal(slots, plan.logical_to_physical)
     assert np.array_equal(count, plan.replica_count)

@@ -1,7 +1,8 @@
 """The reference against the torch programs that it stands for, on real weights. Skipped where torch or data is absent.
 
 Torch's sorts are unstable; they are made stable here, as that is all in which GREEDY may differ from what is published,
-and torch's chance is replaced by ours. The seeds then differ only where float32 and 29-bit integers round differently.
+and torch's chance is replaced by ours. The programs then differ only where float32 and 29-bit integers round
+differently.
 """
 
 import importlib.util
@@ -15,7 +16,7 @@ from reference import Layer, Problem, solve
 torch = pytest.importorskip("torch")
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared"
-SEED_OF = {
+PROGRAM_OF = {
     "lpt_swap": "vectorized_lpt_and_swap",
     "l2_swap": "l2_opt_packing_gpu",
     "random_restarts": "gpu_parallel_randomized_greedy_refinement",
@@ -25,8 +26,8 @@ SEED_OF = {
 PROBLEMS = [Problem(80, 16, 4, 8), Problem(72, 8), Problem(96, 32)]
 
 
-def seed_programs():
-    """The module that makes runnable programs of the seed documents."""
+def reference_programs():
+    """The module that makes the reference programs runnable."""
     path = SHARED / "seeds" / "seed_programs.py"
     if not path.exists():
         pytest.skip(f"{path} is not there")
@@ -87,8 +88,8 @@ def torch_answer(program, rows, problem):
 
 
 def layers_that_agree(strategy, rows, problem):
-    """In how many layers the strategy and its seed put the same experts on every GPU. All counts must agree."""
-    program = seed_programs().all_seeds(str(SHARED / "seeds"))[SEED_OF[strategy]]
+    """In how many layers the strategy and its program put the same experts on every GPU. All counts must agree."""
+    program = reference_programs().all_seeds(str(SHARED / "seeds"))[PROGRAM_OF[strategy]]
     placed, counts = torch_answer(program, rows, problem)
     layers = solve(strategy, rows, problem)
     assert [layer.replica_count for layer in layers] == counts
@@ -108,7 +109,7 @@ def experts_per_gpu(row, problem):
 def test_greedy_is_the_published_program(problem, stable_sorts):
     """With its sorts made stable: the same bits. Group sums are exact (below 2^24), so their order cannot matter."""
     rows = [[w % 2**17 for w in row] for row in traces()][::3]
-    placed, counts = torch_answer(seed_programs().program(greedy_packing), rows, problem)
+    placed, counts = torch_answer(reference_programs().program(greedy_packing), rows, problem)
     for row, layer, slots, count in zip(rows, solve("greedy", rows, problem), placed, counts, strict=False):
         assert layer.replica_count == count
         assert layer.physical_to_logical == slots
@@ -117,9 +118,9 @@ def test_greedy_is_the_published_program(problem, stable_sorts):
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"{p.num_slots}on{p.num_gpus}")
 def test_greedy_against_unstable_sorts(problem):
-    """The published program as it is: what design section 4 promises is equal counts and equal sorted GPU loads."""
+    """The published program as it is: docs/algorithms.md promises equal counts and equal sorted GPU loads."""
     rows = [[w % 2**17 for w in row] for row in traces()][1::3]
-    placed, counts = torch_answer(seed_programs().program(greedy_packing), rows, problem)
+    placed, counts = torch_answer(reference_programs().program(greedy_packing), rows, problem)
     for row, layer, slots, count in zip(rows, solve("greedy", rows, problem), placed, counts, strict=False):
         assert layer.replica_count == count
         theirs = Layer(slots, count, [])
@@ -128,7 +129,7 @@ def test_greedy_against_unstable_sorts(problem):
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"{p.num_slots}on{p.num_gpus}")
 @pytest.mark.parametrize("strategy", ["lpt_swap", "l2_swap"])
-def test_swaps_are_the_seeds(strategy, problem, stable_sorts):
+def test_swaps_are_the_programs(strategy, problem, stable_sorts):
     """The same experts on each GPU in 19 of 20 layers: a float32 tie that integers resolve, or the reverse, is rare."""
     rows = traces()
     assert layers_that_agree(strategy, rows, problem) >= 0.95 * len(rows)
@@ -153,8 +154,8 @@ def our_chance(calls):
     ("strategy", "calls"),
     [("random_restarts", [(1, 3)]), ("noise_spectrum", [(0, 64)]), ("hybrid_init", [(0, 64), (64, 32)])],
 )
-def test_chains_are_the_seeds(strategy, calls, stable_sorts, monkeypatch):
-    """With our chance the seeds' many chains choose as ours do. Two chains of nearly equal merit may tie in float32."""
+def test_chains_are_the_programs(strategy, calls, stable_sorts, monkeypatch):
+    """With our chance the programs' chains choose as ours do. Two chains of nearly equal merit may tie in float32."""
     rows = traces()[::6]
     monkeypatch.setattr(torch, "rand_like", our_chance(calls))
     assert layers_that_agree(strategy, rows, Problem(72, 8)) >= len(rows) - 1

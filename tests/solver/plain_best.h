@@ -1,5 +1,5 @@
-// EPLB_STRATEGY_BEST as the design's best.md defines it, section 2, to be compared with what the library does: chains,
-// efforts and the winner. Where the library departs on purpose its own definition stands here, with a word about it.
+// EPLB_STRATEGY_BEST as section 7 of docs/algorithms.md defines it, to be compared with what the
+// library does: efforts, chains and the winner.
 #pragma once
 
 #include "tests/solver/plain_chain.h"
@@ -40,11 +40,10 @@ class Best {
   // Tiny problems are the library's own: there it also tries counts one by one, with the rounds that the chains have left.
   bool tiny() const { return layer_.slots <= 24; }
 
-  int fine() const { return effort_ == 2 ? 17 : 16; }  // best.md: 16, slack 16384
+  int fine() const { return effort_ == 2 ? 17 : 16; }
 
   int64_t budget() const {
     const int s = layer_.slots, g = layer_.gpus;
-    // The library's: more than best.md's S/4 + G/2 and 7S/4 + G/2, for the same time.
     const int64_t steps[] = {5 * (s + g) / 16, (4 * s + g) / 2, (s > 128 ? 12 * s + g : 2 * s + g) / 2};
     return steps[effort_];
   }
@@ -88,7 +87,7 @@ class Best {
     return *least;
   }
 
-  // best.md compares chains before pairs of one expert are parted; the library compares what it would answer.
+  // Chains are compared after pairs of one expert are parted: by what they would answer.
   void search_folds(const Counts& dhondt) {
     const int chains[] = {1, 1, 4}, proposals[] = {3 * layer_.slots / 4, 4 * layer_.slots, 10 * layer_.slots};
     for (int m = 0; m < chains[effort_]; ++m) {

@@ -1,5 +1,6 @@
-// Section 2.3 of best.md as it is written: a chain of the search on three or more slots per GPU. All that is kept of a
-// placement is the slot of every position; loads and slots' contents are made anew whenever they are asked for.
+// Sections 7.5 to 7.7 of docs/algorithms.md as they are written: a chain on three or more slots per
+// GPU. All that is kept of a placement is the slot of every position; loads and slots' contents are
+// computed whenever they are asked for.
 #pragma once
 
 #include "tests/solver/plain_counts.h"
@@ -86,8 +87,7 @@ class Chain {
   }
   void exchange(int p, int q) { std::swap(state_.slot[p], state_.slot[q]); }
 
-  // The library's for an expert with more copies than there are GPUs with room: another round, again apart. In best.md such
-  // copies go to the lightest GPU with room, whether it has one of that round or not.
+  // An expert with more copies than there are GPUs with room goes round again.
   void place_longest_first() {
     std::vector<int> used(layer_.gpus), has_copy;
     for (int p = 0; p < layer_.slots; ++p) {
@@ -106,15 +106,15 @@ class Chain {
     }
   }
 
-  // In best.md q makes no duplicate; in the library it may make one on g if it was one on h, so that there are fewer still.
+  // q may become a duplicate on g if it was one on h: there is one duplicate less all the same.
   bool may_part(int p, int q) const {
     const int g = gpu(p), h = gpu(q);
     return h != g && copies_on(h, expert(p)) == 0 && (copies_on(g, expert(q)) == 0 || copies_on(h, expert(q)) > 1);
   }
 
-  // The library also goes on with a slot until it holds no duplicate, or none that can be parted; best.md does it once.
+  // Goes on with a slot until it holds no duplicate, or one that cannot be parted.
   void part_duplicates() {
-    const int most_places = layer_.experts() < layer_.places() ? 64 : 1024;  // the library's: best.md has no upper end
+    const int most_places = layer_.experts() < layer_.places() ? 64 : 1024;
     if (layer_.places() > most_places) return;
     for (int s = 0; s < layer_.slots; ++s)
       while (part(s)) {
@@ -140,7 +140,7 @@ class Chain {
     return true;
   }
 
-  // The library's, not in best.md: where GPUs are many, all of them swap before the search, heaviest with lightest and so on.
+  // Where GPUs are many, all of them swap before the search: heaviest with lightest, and so on.
   void level() {
     if (layer_.gpus < 64 || layer_.places() > 64) return;
     for (int sweep = std::min(2 + layer_.gpus / 256, 4); sweep > 0; --sweep) {
@@ -199,7 +199,7 @@ class Chain {
     e = ends();
     const bool wide = layer_.slots > layer_.experts() && best_ > layer_.mean() + layer_.mean() / 512;
     if (wide && turn_++ % 4 == 3 && recount(e.heaviest)) return true;
-    constexpr int kPairPlaces = 16;  // the library's: best.md has no upper end
+    constexpr int kPairPlaces = 16;
     if (layer_.places() < 4 || layer_.places() > kPairPlaces || !exchange_pairs(e)) walk(e);
     return true;
   }

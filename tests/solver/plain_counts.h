@@ -1,5 +1,6 @@
-// Section 2.1 of the design's best.md as it is written: weights as integers, rules for replica counts, positions, the bound of
-// counts. No windows, no vectors, no estimates; slow on purpose. What BEST's shortcuts are compared with.
+// Sections 1, 7.1 and 7.2 of docs/algorithms.md as they are written: weights as integers, rules for
+// replica counts, positions, the bound of counts. No windows, no vectors, no estimates; slow on
+// purpose. What BEST's shortcuts are compared with.
 #pragma once
 
 #include <algorithm>
@@ -125,7 +126,7 @@ struct Positions {
 
 // No placement of these counts has a largest load below.
 inline int64_t bound(const Layer& layer, const Positions& p) {
-  constexpr int kDepth = 64;  // the library's: best.md goes to K
+  constexpr int kDepth = 64;
   const int g = layer.gpus, k = layer.places();
   int64_t bound = (p.largest(layer.slots) + g - 1) / g;
   for (int j = 0; j < std::min(k, kDepth); ++j)

@@ -1,5 +1,5 @@
-// Section 2.4 of best.md as it is written: the search for counts on two slots per GPU. Positions, pairs, prices and the
-// violation are made anew for every proposal.
+// Section 7.9 of docs/algorithms.md as it is written: the search for counts on two slots per GPU.
+// Positions, pairs, prices and the violation are computed for every proposal.
 #pragma once
 
 #include "tests/solver/plain_counts.h"

@@ -1,4 +1,4 @@
-"""Who may include whom: design section 6. The house stands on these rules, so a machine checks them."""
+"""Who may include whom: a folder of lib includes those of lower floors only."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-/* What holds of every placement, whatever made it: design section 7, recomputed here from the maps alone. */
+/* What holds of every placement, whatever made it, computed from the maps alone. */
 #ifndef EPLB_TESTS_INVARIANTS_H
 #define EPLB_TESTS_INVARIANTS_H
 

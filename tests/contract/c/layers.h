@@ -1,4 +1,4 @@
-/* Rule 9: a layer's answer does not depend on the layers beside it. */
+/* A layer's answer does not depend on the other layers of a call. */
 #ifndef EPLB_TESTS_LAYERS_H
 #define EPLB_TESTS_LAYERS_H
 

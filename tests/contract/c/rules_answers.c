@@ -1,4 +1,4 @@
-/* Rule 9: the same weights, problem and options give the same placement, whoever solves it, when, and in what company. */
+/* The same weights, problem and options give the same placement: on any thread, at any time, in any batch. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Rules 7 and 12 as far as a CPU goes: the device names exist, CUDA is never used unasked, and it says why it cannot be. */
+/* Devices as far as a CPU goes: the device names exist, CUDA is never used unasked, and it says why it cannot be. */
 #include <string.h>
 
 #include "harness.h"

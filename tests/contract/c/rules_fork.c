@@ -1,4 +1,4 @@
-/* Rule 8: a context that was forked answers EPLB_INVALID_STATE to everything and may only be destroyed. */
+/* A context that was forked answers EPLB_INVALID_STATE to everything and may only be destroyed. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

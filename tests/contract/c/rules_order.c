@@ -1,4 +1,4 @@
-/* Rules 2, 4 and 11: the order of calls, NULL where it is allowed and where it is not, and that a failure changes nothing. */
+/* The order of calls, NULL where it is allowed and where it is not, and that a failure changes nothing. */
 #include <string.h>
 
 #include "harness.h"

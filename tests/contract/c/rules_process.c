@@ -1,4 +1,4 @@
-/* Rule 12: the process is as it was: environment, handlers, mask, folder, descriptors and threads. */
+/* The process is as it was: environment, handlers, mask, folder, descriptors and threads. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>

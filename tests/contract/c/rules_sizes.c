@@ -1,4 +1,4 @@
-/* Design section 8: sizes that do not fit each other are refused with the numbers and the nearest legal value. */
+/* Sizes that do not fit each other are refused with the numbers and the nearest legal value. */
 #include <stdlib.h>
 
 #include "harness.h"

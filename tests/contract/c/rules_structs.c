@@ -1,4 +1,4 @@
-/* Rule 5: structs begin with struct_size, init writes the defaults, and a struct may be older or newer than the library. */
+/* Structs begin with struct_size, init writes the defaults, and a struct may be older or newer than the library. */
 #include <string.h>
 
 #include "harness.h"

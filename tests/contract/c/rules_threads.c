@@ -1,4 +1,4 @@
-/* Rule 8: a context is used by one thread at a time and says so; different contexts know nothing of each other. */
+/* A context is used by one thread at a time and says so; different contexts know nothing of each other. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>

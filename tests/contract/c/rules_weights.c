@@ -1,4 +1,4 @@
-/* Design section 8: what a weight may be, and that a weight that may not be is named. */
+/* What a weight may be, and that a weight that may not be is named. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>

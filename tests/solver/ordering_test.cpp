@@ -10,16 +10,23 @@
 namespace eplb::tests {
 namespace {
 
-void expect_sorted(std::vector<uint64_t> keys) {
+void expect_sorted(const std::vector<uint64_t>& keys) {
   const int n = static_cast<int>(keys.size());
   std::vector<int> expected(n), order(n);
   std::iota(expected.begin(), expected.end(), 0);
   std::stable_sort(expected.begin(), expected.end(), [&](int a, int b) { return keys[a] < keys[b]; });
   const uint64_t least = *std::min_element(keys.begin(), keys.end()),
                  most = *std::max_element(keys.begin(), keys.end());
-  keys.resize(3 * n);
-  cpu::sort_indices(keys.data(), n, least, most, order.data());
+  std::vector<uint64_t> memory = keys;
+  memory.resize(3 * n);
+  cpu::sort_indices(memory.data(), n, least, most, order.data());
   EXPECT_EQ(order, expected);
+  for (const int wanted : {0, 1, n / 3, n - 1, n}) {
+    memory = keys;
+    memory.resize(3 * n);
+    cpu::sort_first_indices(memory.data(), n, wanted, order.data());
+    EXPECT_TRUE(std::equal(order.begin(), order.begin() + wanted, expected.begin())) << wanted;
+  }
 }
 
 TEST(Ordering, IsStableForEveryKindOfKeys) {

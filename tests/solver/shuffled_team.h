@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "solver/team/fill.h"
-#include "solver/layer/solve_layer.h"
+#include "solver/team/nearest.h"
+#include "solver/team/team.h"
 
 namespace eplb::tests {
 
@@ -132,9 +133,10 @@ class ShuffledTeam {
     }
   }
   template <class Number, class Amount, class Apart, class Close>
-  void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+  void fill(int n, View<int> keys, View<int> waiting, int steps, Amount amount, Apart apart,
+            Close close) {
     FillKeys fill_keys{*this, n, keys};
-    solver::fill_with<Number>(fill_keys, held, steps, amount, apart, close);
+    solver::fill_with<Number>(fill_keys, waiting, steps, amount, apart, close);
   }
 
   template <class Body> solver::Range range(int to, Body body) {
@@ -220,5 +222,6 @@ class ShuffledTeam {
     return lanes;
   }();
 };
+static_assert(solver::Team<ShuffledTeam>);
 
 }  // namespace eplb::tests

@@ -1,8 +1,11 @@
-// A team of one lane, with the vectors of the instruction set that it is compiled for.
+// A team of one lane, with the vectors of the instruction set that it is compiled for. See
+// solver/team/team.h for what its members do.
 #pragma once
 
 #include "machines/cpu/ordering.h"
 #include "machines/cpu/sorted_keys.h"
+#include "solver/team/nearest.h"
+#include "solver/team/team.h"
 #ifdef EPLB_PLAIN_LANES
 #include "machines/cpu/lanes_plain.h"
 #else
@@ -19,7 +22,9 @@ inline int sum_of(int v) { return v; }
 inline int keep_first(int, int v, int) { return v; }
 inline int first_true(bool m) { return m ? 0 : -1; }
 inline int indices_from(int i) { return i; }
-template <class Visit> void for_each_true(bool, int tag, int index, Visit visit) { visit(tag, index); }
+template <class Visit> void for_each_true(bool, int tag, int index, Visit visit) {
+  visit(tag, index);
+}
 using Accumulator = int;
 #else
 inline Index index_at(int i) { return {i}; }
@@ -30,18 +35,18 @@ inline int sum_of(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
 inline Lanes keep_first(int count, Lanes a, int rest) {
   return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
 }
-// Bit i: lane i is true.
+// Bit i: is lane i true?
 inline uint64_t bits_of(Mask a) {
-  uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes; eight are what it may touch
+  uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes, up to eight
   hn::StoreMaskBits(kInts, a.m, bytes);
   uint64_t word = 0;
   __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
   return word;
 }
 inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.m)); }
-// Iota of a constant only: else Highway stores the lanes one by one and loads them, which stalls.
+// Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
 inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
-// visit(tag, index) for the lanes that are true: mostly one, for which this is faster than a reduction.
+// visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
 template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit visit) {
   alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
   hn::Store(tag.v, kInts, tags);
@@ -56,12 +61,12 @@ using Accumulator = Lanes;
 
 class HostTeam {
  public:
-  // Memory for order, serve and fill with up to so many keys, in words.
+  // Words of workspace that order, serve and fill need for this number of keys.
   static int64_t room(int64_t keys) {
     const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
     return tree > 3 * keys ? tree : 3 * keys;
   }
-  explicit HostTeam(View<int64_t> room) : room_(room) {}
+  explicit HostTeam(View<int64_t> workspace) : workspace_(workspace) {}
 
   template <class Body> void for_each(int n, Body body) const {
     for (int i = 0; i < n; ++i) body(i);
@@ -107,18 +112,19 @@ class HostTeam {
   template <class Stretches> Found found(int n, int floor, Stretches stretches) const {
     Accumulator value = floor, stretch = -1, index = kNever;
     for (int k = 0; k < n; ++k) {
-      constexpr int kLook = 16;  // how often to look for the end, which a processor cannot predict
-      const auto s = stretches(k);
-      const Accumulator mine = k;
-      for (int i = s.from; i < s.to; i += kLook) {
-        for (int v = 0; v < kLook; v += kLanes) {
-          const Accumulator x = s.value(index_at(i + v));
-          const auto better = x > value;
-          stretch = choose(better, mine, stretch);
-          index = choose(better, indices_from(i + v), index);
-          value = more(value, x);
+      // Elements between two tests for the end, which the processor predicts badly.
+      constexpr int kBetweenTests = 16;
+      const auto values = stretches(k);
+      const Accumulator own = k;
+      for (int i = values.from; i < values.to; i += kBetweenTests) {
+        for (int ahead = 0; ahead < kBetweenTests; ahead += kLanes) {
+          const Accumulator other = values.value(index_at(i + ahead));
+          const auto better = other > value;
+          stretch = choose(better, own, stretch);
+          index = choose(better, indices_from(i + ahead), index);
+          value = more(value, other);
         }
-        if (!s.go_on(i + kLook - 1)) break;
+        if (!values.go_on(i + kBetweenTests - 1)) break;
       }
     }
     Found found{maximum(value), kNever, kNever};
@@ -191,38 +197,45 @@ class HostTeam {
     return count;
   }
   template <class Key> void order(int n, View<int> order, Key key) const {
-    uint64_t* const scratch = reinterpret_cast<uint64_t*>(room_.data);
+    uint64_t* const keys = reinterpret_cast<uint64_t*>(workspace_.data);
     uint64_t least = ~uint64_t{0}, most = 0;
     for (int i = 0; i < n; ++i) {
-      const uint64_t k = key(i);
-      scratch[i] = k;
-      least = k < least ? k : least;
-      most = k > most ? k : most;
+      const uint64_t own = key(i);
+      keys[i] = own;
+      least = own < least ? own : least;
+      most = own > most ? own : most;
     }
-    cpu::sort_indices(scratch, n, least, most, order.data);
+    cpu::sort_indices(keys, n, least, most, order.data);
   }
-  template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
+  template <class Key> void order_first(int n, int wanted, View<int> order, Key key) const {
+    uint64_t* const keys = reinterpret_cast<uint64_t*>(workspace_.data);
+    for (int i = 0; i < n; ++i) keys[i] = key(i);
+    cpu::sort_first_indices(keys, n, wanted < n ? wanted : n, order.data);
+  }
+  template <class Key, class Rekey>
+  void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
 #ifdef __AVX512F__
     if constexpr (sizeof(Key) == sizeof(int))
       if (in_registers(n, [&]<int N> { serve_sorted<N>(n, keys.data, steps, rekey); })) return;
 #endif
-    WinnerTree<Key> tree(room_.data, n, [&](int i) { return keys[i]; });
+    WinnerTree<Key> tree(workspace_.data, n, [&](int i) { return keys[i]; });
     for (int step = 0; step < steps; ++step) {
       const int i = tree.index();
       tree.put(i, rekey(step, i, tree.key()));
     }
   }
   template <class Number, class Amount, class Apart, class Close>
-  void fill(int n, View<int>, View<int> held, int steps, Amount amount, Apart apart, Close close) const {
+  void fill(int n, View<int>, View<int> waiting, int steps, Amount amount, Apart apart,
+            Close close) const {
 #ifdef __AVX512F__
     if (in_registers(n, [&]<int N> {
           SortedFillKeys<N> keys{n, {}};
-          fill_with<Number>(keys, held, steps, amount, apart, close);
+          fill_with<Number>(keys, waiting, steps, amount, apart, close);
         }))
       return;
 #endif
-    TreeKeys keys{{room_.data, n, [](int) { return 0; }}};
-    fill_with<Number>(keys, held, steps, amount, apart, close);
+    TreeKeys keys{{workspace_.data, n, [](int) { return 0; }}};
+    fill_with<Number>(keys, waiting, steps, amount, apart, close);
   }
   template <class Body> void aside(Body body) const { body(); }
   static View<int> with(View<int> view, int, int) { return view; }
@@ -230,7 +243,8 @@ class HostTeam {
   void barrier() const {}
 
  private:
-  View<int64_t> room_;
+  View<int64_t> workspace_;
 };
+static_assert(Team<HostTeam>);
 
 EPLB_STAGE_END

@@ -1,9 +1,9 @@
-// Vectors of consecutive int32, as a stage's generic lambda sees them: Highway's types behind arithmetic operators.
+// Vectors of int32 as a vector body of a stage sees them: Highway's types with operators.
 #pragma once
 
 #include <hwy/highway.h>
 
-#include "solver/team/team.h"
+#include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 
@@ -47,6 +47,8 @@ inline Mask operator&(Mask a, Mask b) { return {hn::And(a.m, b.m)}; }
 inline Mask operator|(Mask a, Mask b) { return {hn::Or(a.m, b.m)}; }
 inline Lanes less(Lanes a, Lanes b) { return hn::Min(a.v, b.v); }
 inline Lanes more(Lanes a, Lanes b) { return hn::Max(a.v, b.v); }
-inline Lanes choose(Mask condition, Lanes a, Lanes b) { return hn::IfThenElse(condition.m, a.v, b.v); }
+inline Lanes choose(Mask condition, Lanes a, Lanes b) {
+  return hn::IfThenElse(condition.m, a.v, b.v);
+}
 
 EPLB_STAGE_END

@@ -1,7 +1,7 @@
-// One lane: what a sweep looks like where there are no vectors, or none that Highway knows.
+// Vectors of one lane: for instruction sets without vectors, or with none that Highway supports.
 #pragma once
 
-#include "solver/team/team.h"
+#include "solver/team/stage.h"
 
 EPLB_STAGE_BEGIN
 

@@ -6,15 +6,16 @@
 namespace eplb::cpu {
 namespace {
 
+// Turns the number of words per digit into the place of the first word of each digit.
 template <int kDigits> void counts_to_places(int* count) {
-  for (int d = 0, next = 0; d < kDigits; ++d) {
-    const int own = count[d];
-    count[d] = next;
+  for (int digit = 0, next = 0; digit < kDigits; ++digit) {
+    const int own = count[digit];
+    count[digit] = next;
     next += own;
   }
 }
 
-// Sorts what is nearly sorted; gives up, leaving a permutation, when it is not so near after all.
+// Sorts what is nearly sorted. Gives up when that takes too many moves, leaving a permutation.
 template <class Less> bool finish_by_insertion(uint64_t* words, int n, Less less) {
   int64_t moves = int64_t{8} * n;
   for (int i = 1; i < n && moves >= 0; ++i) {
@@ -26,50 +27,82 @@ template <class Less> bool finish_by_insertion(uint64_t* words, int n, Less less
   }
   return moves >= 0;
 }
+template <class Less> void finish(uint64_t* words, int n, Less less) {
+  if (!finish_by_insertion(words, n, less)) std::sort(words, words + n, less);
+}
 
 uint32_t index_of(uint64_t word) { return static_cast<uint32_t>(word); }
 
-// The upper 32 of the bits in which keys differ share a word with the index, so that no two words are equal. Two radix passes
-// over the highest of them leave little to do: real weights spread over many binades. The rest is insertion by whole keys.
+// A word holds a key relative to the least one, its lowest bits dropped as needed, above its index:
+// so no two words are equal.
+struct Packer {
+  uint64_t least;
+  int drop;
+
+  uint64_t operator()(uint64_t key, int index) const {
+    return (key - least) >> drop << 32 | static_cast<uint32_t>(index);
+  }
+};
+
+// Two radix passes over 2 * kBits bits of the words, from bit `shift` on. spare: n words.
 template <int kBits>
-void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, uint64_t most, int* order) {
+void sort_by_radix(const uint64_t* keys, uint64_t* words, uint64_t* spare, int n, Packer pack,
+                   int shift) {
   constexpr int kDigits = 1 << kBits;
-  const int bits = static_cast<int>(std::bit_width(most - least)), drop = std::max(0, bits - 32);
-  const int shift = 32 + std::max(0, bits - drop - 2 * kBits);
   auto lower = [&](uint64_t word) { return (word >> shift) & (kDigits - 1); };
   auto upper = [&](uint64_t word) { return (word >> (shift + kBits)) & (kDigits - 1); };
   int place_lower[kDigits] = {}, place_upper[kDigits] = {};
   for (int i = 0; i < n; ++i) {
-    const uint64_t word = (keys[i] - least) >> drop << 32 | static_cast<uint32_t>(i);
-    words[i] = word;
-    ++place_lower[lower(word)];
-    ++place_upper[upper(word)];
+    words[i] = pack(keys[i], i);
+    ++place_lower[lower(words[i])];
+    ++place_upper[upper(words[i])];
   }
   counts_to_places<kDigits>(place_lower);
   counts_to_places<kDigits>(place_upper);
-  uint64_t* const spare = words + n;
   for (int i = 0; i < n; ++i) spare[place_lower[lower(words[i])]++] = words[i];
   for (int i = 0; i < n; ++i) words[place_upper[upper(spare[i])]++] = spare[i];
-  auto by_word = [](uint64_t a, uint64_t b) { return a < b; };
-  auto by_key = [keys](uint64_t a, uint64_t b) {
-    const uint64_t x = keys[index_of(a)], y = keys[index_of(b)];
-    return x != y ? x < y : index_of(a) < index_of(b);
-  };
-  auto finish = [&](auto less) {
-    if (!finish_by_insertion(words, n, less)) std::sort(words, words + n, less);
-  };
-  if (drop > 0)
-    finish(by_key);
-  else if (shift > 32)
-    finish(by_word);
+}
+
+// The radix passes look at the highest bits in which keys differ. That leaves little to do, because
+// the weights of real layers spread over many binades; insertion by whole keys does it.
+template <int kBits>
+void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, uint64_t most,
+                int* order) {
+  const int bits = static_cast<int>(std::bit_width(most - least)), drop = std::max(0, bits - 32);
+  const int shift = 32 + std::max(0, bits - drop - 2 * kBits);
+  sort_by_radix<kBits>(keys, words, words + n, n, {least, drop}, shift);
+  if (drop > 0) {
+    finish(words, n, [keys](uint64_t a, uint64_t b) {
+      const uint64_t key_a = keys[index_of(a)], key_b = keys[index_of(b)];
+      return key_a != key_b ? key_a < key_b : index_of(a) < index_of(b);
+    });
+  } else if (shift > 32) {
+    finish(words, n, [](uint64_t a, uint64_t b) { return a < b; });
+  }
   for (int i = 0; i < n; ++i) order[i] = static_cast<int>(index_of(words[i]));
 }
+
+struct KeyAndIndex {
+  uint64_t key, index;
+
+  bool operator<(const KeyAndIndex& other) const {
+    return key != other.key ? key < other.key : index < other.index;
+  }
+};
 
 }  // namespace
 
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order) {
   return n < 1024 ? sort_words<7>(keys, keys + n, n, least, most, order)
                   : sort_words<8>(keys, keys + n, n, least, most, order);
+}
+
+void sort_first_indices(uint64_t* keys, int n, int wanted, int* order) {
+  auto* const pairs = reinterpret_cast<KeyAndIndex*>(keys + n);
+  for (int i = 0; i < n; ++i) pairs[i] = {keys[i], static_cast<uint64_t>(i)};
+  if (wanted < n) std::nth_element(pairs, pairs + wanted, pairs + n);
+  std::sort(pairs, pairs + wanted);
+  for (int i = 0; i < wanted; ++i) order[i] = static_cast<int>(pairs[i].index);
 }
 
 }  // namespace eplb::cpu

@@ -1,4 +1,5 @@
-// Sorting for the host's teams. Compiled once, for the least machine: it is scalar code and gains nothing from more.
+// Sorting for the host's teams. Compiled once, for the baseline machine: it is scalar code that
+// gains nothing from vector instructions.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +7,10 @@
 namespace eplb::cpu {
 
 // order[0..n) = 0..n-1 by (keys[i], i), least first. keys has 3n words, of which the first n are
-// read; least and most of them are known.
+// read; `least` and `most` are the least and largest of them.
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order);
+
+// The first `wanted` <= n of them; the rest of the order has no meaning. keys has 3n words.
+void sort_first_indices(uint64_t* keys, int n, int wanted, int* order);
 
 }  // namespace eplb::cpu

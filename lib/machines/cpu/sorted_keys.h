@@ -1,10 +1,10 @@
-// Keys that are kept sorted in registers, for AVX-512: HostTeam::serve and fill where there are few of them.
+// Keys sorted in registers, for AVX-512: HostTeam::serve and fill where keys are few.
 #pragma once
 
 #include "machines/cpu/winner_tree.h"
 
 #ifdef __AVX512F__
-// The header builds some of its answers from undefined registers, which g++ 12 complains about in whoever calls it.
+// g++ 12 warns at every caller that intrinsics build their results from undefined registers.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -13,10 +13,11 @@
 
 EPLB_STAGE_BEGIN
 
-// Each word is a key with its index in the lower half, so that ties go to the lowest index; lane 0 is the least. To take it
-// out and put x in, every lane becomes min(next lane, max(lane, x)): no step waits for more than that.
-template <int N> struct SortedKeys {
-  __m512i v[N];
+// A word is a key with its index in the lower half, so that ties go to the lowest index. Lane 0 has
+// the least word. To replace it by another, every lane becomes min(next lane, max(lane, other)):
+// the latency of a step is that of two instructions and a shuffle.
+template <int kVectors> struct SortedKeys {
+  __m512i vector[kVectors];
 
   static constexpr int64_t kNeverWord = static_cast<int64_t>(kNever) << 32 | 0xffffffff;
   static __m512i never() { return _mm512_set1_epi64(kNeverWord); }
@@ -24,34 +25,41 @@ template <int N> struct SortedKeys {
   static int key(int64_t word) { return static_cast<int>(word >> 32); }
   static int index(int64_t word) { return static_cast<int>(word & 0xffffffff); }
 
-  // n words that are sorted already.
+  // n words that are sorted.
   EPLB_INLINE void load(const int64_t* words, int n) {
 #pragma GCC unroll 32
-    for (int i = 0; i < N; ++i) {
-      const int count = n - i * 8;
-      const __mmask8 there = count >= 8 ? 0xff : count <= 0 ? 0 : static_cast<__mmask8>((1 << count) - 1);
-      v[i] = _mm512_mask_loadu_epi64(_mm512_set1_epi64(kNeverWord), there, words + i * 8);
-    }
+    for (int i = 0; i < kVectors; ++i)
+      vector[i] = _mm512_mask_loadu_epi64(never(), first_lanes(n - i * 8), words + i * 8);
   }
-  EPLB_INLINE __m512i first() const { return _mm512_broadcastq_epi64(_mm512_castsi512_si128(v[0])); }
+  EPLB_INLINE __m512i first() const {
+    return _mm512_broadcastq_epi64(_mm512_castsi512_si128(vector[0]));
+  }
   static int64_t word(__m512i words) { return _mm_cvtsi128_si64(_mm512_castsi512_si128(words)); }
-  EPLB_INLINE void replace_first(__m512i x) {
+  EPLB_INLINE void replace_first(__m512i word) {
 #pragma GCC unroll 32
-    for (int i = 0; i < N; ++i) {
-      const __m512i next = i + 1 < N ? v[i + 1 < N ? i + 1 : i] : _mm512_set1_epi64(kNeverWord);
-      v[i] = _mm512_min_epi64(_mm512_alignr_epi64(next, v[i], 1), _mm512_max_epi64(v[i], x));
+    for (int i = 0; i < kVectors; ++i) {
+      const __m512i next = i + 1 < kVectors ? vector[i + 1 < kVectors ? i + 1 : i] : never();
+      const __m512i shifted = _mm512_alignr_epi64(next, vector[i], 1);
+      vector[i] = _mm512_min_epi64(shifted, _mm512_max_epi64(vector[i], word));
     }
   }
-  EPLB_INLINE void insert(__m512i x) {  // while the last lane is never
+  EPLB_INLINE void insert(__m512i word) {  // the last lane must be kNeverWord: it is lost
 #pragma GCC unroll 32
-    for (int i = N - 1; i >= 0; --i) {
-      const __m512i before = i > 0 ? v[i > 0 ? i - 1 : 0] : _mm512_set1_epi64(INT64_MIN);
-      v[i] = _mm512_max_epi64(_mm512_alignr_epi64(v[i], before, 7), _mm512_min_epi64(v[i], x));
+    for (int i = kVectors - 1; i >= 0; --i) {
+      const __m512i before = i > 0 ? vector[i > 0 ? i - 1 : 0] : _mm512_set1_epi64(INT64_MIN);
+      const __m512i shifted = _mm512_alignr_epi64(vector[i], before, 7);
+      vector[i] = _mm512_max_epi64(shifted, _mm512_min_epi64(vector[i], word));
     }
+  }
+
+ private:
+  static __mmask8 first_lanes(int count) {
+    if (count >= 8) return 0xff;
+    return count <= 0 ? 0 : static_cast<__mmask8>((1 << count) - 1);
   }
 };
 
-// words + amount in the keys; Number says what + is.
+// Adds an amount to the keys of words, in the arithmetic of Number.
 template <class Number> struct UpperSum;
 template <> struct UpperSum<Integer> {
   static __m512i add(__m512i words, int amount) {
@@ -61,31 +69,35 @@ template <> struct UpperSum<Integer> {
 template <> struct UpperSum<Float32> {
   static __m512i add(__m512i words, int amount) {
     const __m512 upper = _mm512_castsi512_ps(words);
-    return _mm512_castps_si512(_mm512_mask_add_ps(upper, 0xaaaa, upper, _mm512_set1_ps(Float32::value(amount))));
+    return _mm512_castps_si512(
+        _mm512_mask_add_ps(upper, 0xaaaa, upper, _mm512_set1_ps(Float32::value(amount))));
   }
 };
 
-template <int N> struct SortedFillKeys {
-  using Sorted = SortedKeys<N>;
+// The keys of fill_with.
+template <int kVectors> struct SortedFillKeys {
+  using Sorted = SortedKeys<kVectors>;
   int n;
   Sorted keys;
 
-  // The first n steps go to one index each, in order, if later amounts are smaller but not zero; as far as whole runs go.
+  // While all amounts are above zero, each of the first n steps serves the next index, which still
+  // has the key 0. Amounts do not grow, so their words are sorted when they are written back to
+  // front, but for equal ones, whose indices must ascend. Stops before a run that exceeds n steps.
   template <class Amount, class Apart, class Close>
   EPLB_INLINE int begin(int steps, Amount amount, Apart apart, Close close) {
-    int64_t start[N * 8];
+    int64_t words[kVectors * 8];
     int end = 0;
     if (steps >= n && amount(n - 1) > 0)
       for (int run; end < n && end + (run = apart(end)) <= n; end += run) {
       }
-    for (int i = end; i < n; ++i) start[i - end] = i;
-    for (int step = 0; step < end; ++step) {  // equal ones must stand in order of their index
-      int j = n - 1 - step;
+    for (int i = end; i < n; ++i) words[i - end] = i;
+    for (int step = 0; step < end; ++step) {
+      int place = n - 1 - step;
       const int64_t word = Sorted::word(close(step, step, 0) ? kNever : amount(step), step);
-      for (; j + 1 < n && word > start[j + 1]; ++j) start[j] = start[j + 1];
-      start[j] = word;
+      for (; place + 1 < n && word > words[place + 1]; ++place) words[place] = words[place + 1];
+      words[place] = word;
     }
-    keys.load(start, n);
+    keys.load(words, n);
     return end;
   }
   template <class Number, class Close> EPLB_INLINE void serve(int amount, Close close) {
@@ -97,7 +109,7 @@ template <int N> struct SortedFillKeys {
       keys.replace_first(sum);
   }
   EPLB_INLINE bool take(int& i, int& key) {
-    const int64_t word = Sorted::word(keys.v[0]);
+    const int64_t word = Sorted::word(keys.vector[0]);
     i = Sorted::index(word);
     key = Sorted::key(word);
     keys.replace_first(Sorted::never());
@@ -107,21 +119,24 @@ template <int N> struct SortedFillKeys {
   template <class Body> bool once(Body body) { return body(); }
 };
 
-template <int N, class Rekey> void serve_sorted(int n, const int* stored, int steps, Rekey rekey) {
-  using Sorted = SortedKeys<N>;
-  int64_t start[N * 8];
-  for (int i = 0; i < n; ++i) start[i] = INT64_MIN;
+// HostTeam::serve.
+template <int kVectors, class Rekey>
+void serve_sorted(int n, const int* stored, int steps, Rekey rekey) {
+  using Sorted = SortedKeys<kVectors>;
+  int64_t below_all[kVectors * 8];
+  for (int i = 0; i < n; ++i) below_all[i] = INT64_MIN;
   Sorted keys;
-  keys.load(start, n);
+  keys.load(below_all, n);
   for (int i = 0; i < n; ++i) keys.replace_first(_mm512_set1_epi64(Sorted::word(stored[i], i)));
   for (int step = 0; step < steps; ++step) {
-    const int64_t word = Sorted::word(keys.v[0]);
+    const int64_t word = Sorted::word(keys.vector[0]);
     const int i = Sorted::index(word);
     keys.replace_first(_mm512_set1_epi64(Sorted::word(rekey(step, i, Sorted::key(word)), i)));
   }
 }
 
-// Calls run(N) for the number of vectors that n keys need; false if a tree is faster.
+// Calls run.operator()<kVectors>() with the number of vectors that n keys need. False for
+// more keys than kMostSorted: then a tree is faster.
 inline constexpr int kMostSorted = 144;
 
 template <class Run> bool in_registers(int n, Run run) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "solver/team/arithmetic.h"
+#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 

@@ -1,25 +1,27 @@
-// The two kinds of arithmetic: integers decide everywhere, but GREEDY is the published program and computes in float32.
-// Both kinds live in int32 arrays: a float that is not negative compares like its bit pattern.
+// The two kinds of arithmetic. Integers decide in every strategy but GREEDY, which follows the
+// published program and computes in float32. Both kinds live in int32 arrays: non-negative floats
+// compare like their bit patterns.
 #pragma once
 
-#include "solver/team/team.h"
+#include "solver/team/stage.h"
 
 EPLB_STAGE_BEGIN
 
 struct Integer {
   using Priority = int64_t;
-  static constexpr bool kHoldsAll = true;  // every weight that there can be
+  static constexpr bool kHoldsAll = true;  // can it represent every valid weight?
 
   EPLB_FN static int add(int a, int b) { return a + b; }
   EPLB_FN static int share(int weight, int copies) { return weight / copies; }
 
-  // Who gets the next replica: the largest weight/copies, so the least of this. Exact although it is one number: different
-  // quotients differ by at least 1/(c1 c2) >= 2^-34, since copies sum to at most 2^18 slots; and weight < 2^29.
+  // The next replica goes to the largest weight/copies, which is the least of these. One integer
+  // orders them exactly: different quotients differ by at least 1/(c1 c2) >= 2^-34, since copies
+  // sum to at most 2^18 slots, and weight < 2^29.
   EPLB_FN static Priority priority(int weight, int copies) {
     return kNever64 - 1 - (static_cast<int64_t>(weight) << 34) / copies;
   }
 
-  // Weights as float32 below 2^29, near enough for a first guess; scale 0: there is none.
+  // Weights as float32 below 2^29, close enough for an estimate; scale 0: none is possible.
   EPLB_FN static float estimate_scale(int) { return 1; }
   EPLB_FN static float estimate(int weight, float) { return static_cast<float>(weight); }
 };
@@ -44,7 +46,7 @@ struct Float32 {
   }
   EPLB_FN static int add(int a, int b) {
 #ifdef __CUDA_ARCH__
-    return bits(__fadd_rn(value(a), value(b)));  // not to be fused with anything
+    return bits(__fadd_rn(value(a), value(b)));  // never fused into a multiply-add
 #else
     return bits(value(a) + value(b));
 #endif
@@ -56,9 +58,13 @@ struct Float32 {
     return bits(value(weight) / static_cast<float>(copies));
 #endif
   }
-  EPLB_FN static Priority priority(int weight, int copies) { return kNever - 1 - share(weight, copies); }
+  EPLB_FN static Priority priority(int weight, int copies) {
+    return kNever - 1 - share(weight, copies);
+  }
 
-  EPLB_FN static float estimate_scale(int largest) { return value(largest) > 0x1p-60f ? 0x1p26f / value(largest) : 0; }
+  EPLB_FN static float estimate_scale(int largest) {
+    return value(largest) > 0x1p-60f ? 0x1p26f / value(largest) : 0;
+  }
   EPLB_FN static float estimate(int weight, float scale) { return value(weight) * scale; }
 };
 

@@ -1,43 +1,55 @@
-// The loop of team.fill, over what a team keeps keys in (a warp with few keys has one of its own, with the same answer):
+// The loop of Team::fill over a container of keys. Each team has containers of its own, chosen by
+// the number of keys; a warp with few keys has its own loop, with the same answer.
 //
-//   keys.begin(steps, amount, apart, f)   may take the first steps in one go; returns how many
-//   keys.serve(amount, f)      f(i, key) for the least key; it becomes the sum, or kNever if f returned true
-//   keys.take(i, key)          takes the least key out; false if all are out or kNever
-//   keys.put(i, key)           puts one in
-//   keys.once(f)               f() by one lane; its bool to all
+//   keys.begin(steps, amount, apart, f)   may perform the first steps at once; returns their number
+//   keys.serve(amount, f)      f(i, key) for the least key, to which amount is added; kNever if f
+//                              returns true
+//   keys.take(i, key)          removes the least key; false if none is left, or only kNever
+//   keys.put(i, key)           inserts one
+//   keys.once(f)               one lane calls f(); all lanes get its bool
 #pragma once
 
 #include "solver/team/arithmetic.h"
+#include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 
+// Keys served in a run wait here until its end, so that none is served twice.
+struct WaitingKeys {
+  View<int> pairs;  // index and key of each
+  int count = 0;
+
+  template <class Keys> EPLB_INLINE EPLB_FN void put_back(Keys& keys) {
+    for (; count > 0; --count) keys.put(pairs[2 * count - 2], pairs[2 * count - 1]);
+  }
+};
+
 template <class Number, class Keys, class Amount, class Apart, class Close>
-EPLB_INLINE EPLB_FN void fill_with(Keys& keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+EPLB_INLINE EPLB_FN void fill_with(Keys& keys, View<int> waiting_pairs, int steps, Amount amount,
+                                   Apart apart, Close close) {
   for (int step = keys.begin(steps, amount, apart, close); step < steps;) {
     const int end = step + apart(step);
     if (end == step + 1) {
-      keys.template serve<Number>(amount(step), [&](int i, int key) EPLB_INLINE { return close(step, i, key); });
+      keys.template serve<Number>(amount(step),
+                                  [&](int i, int key) EPLB_INLINE { return close(step, i, key); });
       ++step;
       continue;
     }
-    int count = 0;
-    auto put_back = [&]() EPLB_INLINE {
-      for (; count > 0; --count) keys.put(held[2 * count - 2], held[2 * count - 1]);
-    };
+    WaitingKeys waiting{waiting_pairs};
     for (; step < end; ++step) {
       int i, key;
-      if (!keys.take(i, key)) {  // more copies than there are with room: a second round
-        put_back();
+      if (!keys.take(i, key)) {  // the run is longer than the list of open keys: serve them again
+        waiting.put_back(keys);
         keys.take(i, key);
       }
       const bool closed = keys.once([&] {
-        held[2 * count] = i;
-        held[2 * count + 1] = Number::add(key, amount(step));
+        waiting.pairs[2 * waiting.count] = i;
+        waiting.pairs[2 * waiting.count + 1] = Number::add(key, amount(step));
         return close(step, i, key);
       });
-      if (!closed) ++count;
+      if (!closed) ++waiting.count;
     }
-    put_back();
+    waiting.put_back(keys);
   }
 }
 

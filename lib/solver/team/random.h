@@ -1,12 +1,13 @@
-// Chance without state: a hash of what it is for. Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy
-// as 1, 2, 3; SC 2011). No layer number goes in, so a layer's answer does not depend on its place in the batch.
+// Random numbers without state: a draw is a hash of what it is for. The hash is Philox4x32-10
+// (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). The number of
+// the layer is no part of it, so a layer's answer does not depend on its position in the batch.
 #pragma once
 
-#include "solver/team/team.h"
+#include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 
-// What a draw is for. Values are part of the answer.
+// What a draw is for. The values are part of the answer.
 enum ChanceStage : uint32_t {
   kGroupKeys = 1,     // orders of groups to be packed on nodes
   kReplicaKeys = 2,   // orders of replicas to be packed on GPUs
@@ -14,7 +15,7 @@ enum ChanceStage : uint32_t {
   kRecount = 6,       // BEST: which replica changes its expert
   kSearch = 7,        // BEST: tenures, walks, where pairs are looked for
   kFoldKick = 8,      // BEST, two slots per GPU: kicks
-  kFoldProposal = 9,  // and proposals
+  kFoldProposal = 9,  // BEST, two slots per GPU: proposals
 };
 
 struct Chance {
@@ -22,36 +23,40 @@ struct Chance {
   uint32_t stage, node, chain;
 
   EPLB_FN Chance at(uint32_t other_stage) const { return {seed, other_stage, node, chain}; }
+
+  // Ten rounds of Philox. The counter has four words, the key two.
   EPLB_FN uint32_t operator()(uint32_t draw) const {
-    uint32_t a = draw, b = chain, c = node, d = stage;
+    uint32_t word0 = draw, word1 = chain, word2 = node, word3 = stage;
     uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
     for (int round = 0; round < 10; ++round) {
-      const uint64_t p = uint64_t{0xD2511F53} * a, q = uint64_t{0xCD9E8D57} * c;
-      a = static_cast<uint32_t>(q >> 32) ^ b ^ key0;
-      b = static_cast<uint32_t>(q);
-      c = static_cast<uint32_t>(p >> 32) ^ d ^ key1;
-      d = static_cast<uint32_t>(p);
+      const uint64_t product0 = uint64_t{0xD2511F53} * word0;
+      const uint64_t product2 = uint64_t{0xCD9E8D57} * word2;
+      word0 = static_cast<uint32_t>(product2 >> 32) ^ word1 ^ key0;
+      word1 = static_cast<uint32_t>(product2);
+      word2 = static_cast<uint32_t>(product0 >> 32) ^ word3 ^ key1;
+      word3 = static_cast<uint32_t>(product0);
       key0 += 0x9E3779B9;
       key1 += 0xBB67AE85;
     }
-    return a;
+    return word0;
   }
 };
 
-// The draws of a stage, so many computed at once: one at a time each would wait for ten rounds.
+// The draws of a stage, computed a block at a time: lanes work on them in parallel, and no draw
+// waits for the ten rounds of the one before.
 struct Draws {
-  static constexpr int kAtOnce = 32;
+  static constexpr int kBlock = 32;
   Chance chance;
-  View<uint32_t> known;  // draws first .. first + kAtOnce - 1
+  View<uint32_t> known;  // draws first .. first + kBlock - 1
   uint32_t first;
 
-  EPLB_FN void lay_out(Arena& arena) { known = arena.take<uint32_t>(kAtOnce); }
+  EPLB_FN void lay_out(Arena& arena) { known = arena.take<uint32_t>(kBlock); }
   template <class Team> EPLB_FN void begin(Team& team, const Chance& of) {
     chance = of;
     draw_from(team, 0);
   }
   template <class Team> EPLB_FN uint32_t operator()(Team& team, uint32_t draw) {
-    if (draw - first >= kAtOnce) draw_from(team, draw);
+    if (draw - first >= kBlock) draw_from(team, draw);
     return known[static_cast<int>(draw - first)];
   }
 
@@ -59,7 +64,7 @@ struct Draws {
   template <class Team> EPLB_FN void draw_from(Team& team, uint32_t draw) {
     first = draw;
     team.barrier();
-    team.for_each(kAtOnce, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });
+    team.for_each(kBlock, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });
   }
 };
 

@@ -1,5 +1,5 @@
-// Keys for team.fill on a warp: in registers where they fit, so that a step waits for two reductions and for what the lane
-// that has the least key reads.
+// The keys of Team::fill on a warp. Where they fit into registers, a step waits for two reductions
+// and for what the lane that owns the least key reads.
 #pragma once
 
 #include "solver/team/fill.h"
@@ -14,23 +14,24 @@ inline constexpr unsigned kAllLanes = 0xffffffffu;
 struct LeastKey {
   int key, index;
 };
-// Of every lane's own least the least, ties: lowest index.
+// The least of the lanes' keys; ties: lowest index.
 __device__ inline LeastKey least_of_warp(int key, int index) {
   const int least = __reduce_min_sync(kAllLanes, key);
   return {least, __reduce_min_sync(kAllLanes, key == least ? index : kNever)};
 }
 
-// Up to 32 * kEach keys: lane l has l, l + 32, ... in registers. What is served in a run of different ones waits beside them
-// until the run is over. Only the lane that has a key calls f, which touches nothing of others: no step needs a barrier.
+// Up to 32 * kEach keys in registers: lane l owns keys l, l + 32, ... Keys served in a run wait in
+// `later` until its end. Only the owner of a key calls f, which touches nothing of other keys: no
+// step needs a barrier.
 template <int kEach> struct RegisterKeys {
-  int own[kEach], later[kEach];  // later: the new key, or kNone
+  int own[kEach], later[kEach];  // later: the new key of one that has been served, or kNone
 
   template <class Number, class Amount, class Apart, class Close>
   __device__ __forceinline__ void fill(int n, int steps, Amount amount, Apart apart, Close close) {
 #pragma unroll
-    for (int r = 0; r < kEach; ++r) {
-      own[r] = lane() + 32 * r < n ? 0 : kNever;
-      later[r] = kNone;
+    for (int i = 0; i < kEach; ++i) {
+      own[i] = lane() + 32 * i < n ? 0 : kNever;
+      later[i] = kNone;
     }
     __syncwarp();
     for (int step = 0; step < steps; end_run()) {
@@ -38,7 +39,8 @@ template <int kEach> struct RegisterKeys {
 #pragma unroll 1
       for (; step < end; ++step) {
         LeastKey found = least();
-        if (found.key == kNever) {  // more copies than there are with room: a second round
+        if (found.key ==
+            kNever) {  // the run is longer than the list of open keys: serve them again
           end_run();
           found = least();
         }
@@ -61,30 +63,30 @@ template <int kEach> struct RegisterKeys {
     }
     int key = own[0], index = lane();
 #pragma unroll
-    for (int r = 1; r < kEach; ++r)
-      if (own[r] < key) {
-        key = own[r];
-        index = lane() + 32 * r;
+    for (int i = 1; i < kEach; ++i)
+      if (own[i] < key) {
+        key = own[i];
+        index = lane() + 32 * i;
       }
     return least_of_warp(key, index);
   }
-  __device__ void serve(int i, int key) {
+  __device__ void serve(int index, int key) {
 #pragma unroll
-    for (int r = 0; r < kEach; ++r) {
-      own[r] = i / 32 == r ? kNever : own[r];
-      later[r] = i / 32 == r ? key : later[r];
+    for (int i = 0; i < kEach; ++i) {
+      own[i] = index / 32 == i ? kNever : own[i];
+      later[i] = index / 32 == i ? key : later[i];
     }
   }
   __device__ void end_run() {
 #pragma unroll
-    for (int r = 0; r < kEach; ++r) {
-      own[r] = later[r] == kNone ? own[r] : later[r];
-      later[r] = kNone;
+    for (int i = 0; i < kEach; ++i) {
+      own[i] = later[i] == kNone ? own[i] : later[i];
+      later[i] = kNone;
     }
   }
 };
 
-// Any number of keys, for fill_with: what is done to one is seen by all lanes before the next step.
+// The keys of fill_with, any number: every change is visible to all lanes before the next step.
 struct MemoryKeys {
   int n;
   View<int> keys;
@@ -93,7 +95,10 @@ struct MemoryKeys {
     for (int i = lane(); i < n; i += 32) keys[i] = 0;
     __syncwarp();
   }
-  template <class Amount, class Apart, class Close> __device__ int begin(int, Amount, Apart, Close) { return 0; }
+  template <class Amount, class Apart, class Close>
+  __device__ int begin(int, Amount, Apart, Close) {
+    return 0;
+  }
   template <class Number, class Close> __device__ void serve(int amount, Close close) {
     const LeastKey found = least();
     if (found.index % 32 == lane())
@@ -128,7 +133,7 @@ struct MemoryKeys {
         index = i;
       }
     const LeastKey found = least_of_warp(key, index);
-    __syncwarp();  // orders memory, which reductions do not: what was read so far may be written now
+    __syncwarp();  // reductions order no memory: all reads must precede the writes that follow
     return found;
   }
 };

@@ -1,4 +1,5 @@
-// A team that is one warp. All lanes call every member together; each but aside ends with the warp in step and its writes seen.
+// A team that is one warp. All lanes call every member together. See solver/team/team.h for what
+// its members do.
 #pragma once
 
 #include "machines/cuda/team/fill_keys.cuh"
@@ -13,15 +14,15 @@ using solver::kRow;
 using solver::Never;
 using solver::Range;
 
-// For team.with: does not look at what is being written.
-struct Replaced {
+// For team.with: never reads the element that is being written.
+struct Patched {
   View<int> view;
-  int at, value;
+  int index, value;
 
-  __device__ int operator[](int i) const { return i == at ? value : view[i]; }
+  __device__ int operator[](int i) const { return i == index ? value : view[i]; }
 };
 
-// For team.nearest: values in ascending order, or few.
+// For team.nearest: a binary search in ascending values, or a scan of few.
 struct Nearest {
   View<int> values;
   int n;
@@ -34,7 +35,7 @@ struct Nearest {
       for (int i = 1; i < n; ++i) near = solver::less(near, abs(x - values[i]));
       return near;
     }
-    int low = 0;  // the last that is not above x, or the first
+    int low = 0;  // the last value that is not above x, or the first
 #pragma unroll 1
     for (int step = 1 << (31 - __clz(n)); step > 0; step /= 2)
       if (low + step < n && values[low + step] <= x) low += step;
@@ -46,11 +47,12 @@ struct Nearest {
 class CudaTeam {
  public:
   static constexpr int kLanes = 32;
-  static constexpr int kIndexBits = 18;  // of an array as long as there are slots
+  static constexpr int kIndexBits = 18;  // an index below the largest number of slots
 
-  // Memory for order with up to so many keys, in words.
+  // Words of workspace that order needs for this number of keys.
   EPLB_FN static int64_t room(int64_t keys) { return sort_room(keys); }
-  __device__ explicit CudaTeam(View<uint64_t> room) : room_(room), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
+  __device__ explicit CudaTeam(View<uint64_t> workspace)
+      : workspace_(workspace), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
 
   template <class Body> __device__ void for_each(int n, Body body) {
 #pragma unroll 1
@@ -82,11 +84,12 @@ class CudaTeam {
     const int most = __reduce_max_sync(kAllLanes, high), least = __reduce_min_sync(kAllLanes, low);
     return {least, most, in_step(__reduce_min_sync(kAllLanes, high == most ? at : kNever))};
   }
-  template <class Body> __device__ auto most_of(int n, Body body) {
-    auto own = -Never<decltype(body(0))>::key;
+  template <class Body> __device__ auto most_of(int n, Body body) -> decltype(body(0)) {
+    using Value = decltype(body(0));
+    Value own = -Never<Value>::key;
 #pragma unroll 4
     for (int i = lane_; i < n; i += kLanes) {
-      const auto x = body(i);
+      const Value x = body(i);
       own = x > own ? x : own;
     }
     return in_step(most_of_warp(own));
@@ -113,17 +116,18 @@ class CudaTeam {
     }
     return in_step(to);
   }
-  // Two places for each lane at once: finding out about one is a chain of loads.
+  // Two cells per lane at a time: testing one is a chain of loads, so the two overlap.
   template <class Row> __device__ int find_in_rows(int at, int rows, int from, int to, Row row) {
     const int end = rows * kRow;
-    auto hit = [&](int place) EPLB_INLINE {
-      const int i = from + place % kRow;
-      return place < end && i < to && row(place / kRow)(i);
+    auto hit = [&](int cell) EPLB_INLINE {
+      const int i = from + cell % kRow;
+      return cell < end && i < to && row(cell / kRow)(i);
     };
 #pragma unroll 1
     for (; at < end; at += 2 * kLanes) {
       const bool first = hit(at + lane_), second = hit(at + kLanes + lane_);
-      const unsigned hits = __ballot_sync(kAllLanes, first), others = __ballot_sync(kAllLanes, second);
+      const unsigned hits = __ballot_sync(kAllLanes, first),
+                     others = __ballot_sync(kAllLanes, second);
       if (hits) return in_step(at + __ffs(static_cast<int>(hits)) - 1);
       if (others) return in_step(at + kLanes + __ffs(static_cast<int>(others)) - 1);
     }
@@ -158,12 +162,13 @@ class CudaTeam {
   template <class Body> __device__ void number(int n, View<int> seen, View<int> out, Body body) {
 #pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
-      const int own = chunk + lane_ < n ? body(chunk + lane_) : -1 - lane_;  // whoever has none is alone
-      const unsigned alike = __match_any_sync(kAllLanes, own);
+      // Lanes beyond the end have different values, so they match no other lane.
+      const int own = chunk + lane_ < n ? body(chunk + lane_) : -1 - lane_;
+      const unsigned equal = __match_any_sync(kAllLanes, own);
       const int before = own >= 0 ? seen[own] : 0;
       __syncwarp();
-      if (own >= 0) out[chunk + lane_] = before + __popc(alike & below_me());
-      if (own >= 0 && (alike & below_me()) == 0) seen[own] = before + __popc(alike);
+      if (own >= 0) out[chunk + lane_] = before + __popc(equal & lower_lanes());
+      if (own >= 0 && (equal & lower_lanes()) == 0) seen[own] = before + __popc(equal);
       __syncwarp();
     }
   }
@@ -173,18 +178,21 @@ class CudaTeam {
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       const bool mine = chunk + lane_ < n && body(chunk + lane_);
       const unsigned hits = __ballot_sync(kAllLanes, mine);
-      if (mine) out[count + __popc(hits & below_me())] = chunk + lane_;
+      if (mine) out[count + __popc(hits & lower_lanes())] = chunk + lane_;
       count += __popc(hits);
     }
     return in_step(count);
   }
   template <class Key> __device__ void order(int n, View<int> order, Key key) {
-    for_each(n, [&](int i) { room_[i] = key(i); });
-    sort_indices(n, room_, order);
+    for_each(n, [&](int i) { workspace_[i] = key(i); });
+    sort_indices(n, workspace_, order);
   }
-  template <class Key> __device__ void order_first(int n, int, View<int> first, Key key) { order(n, first, key); }
-  // Every lane knows the least of its own keys: after a step only one has to look again.
-  template <class Key, class Rekey> __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+  template <class Key> __device__ void order_first(int n, int, View<int> first, Key key) {
+    order(n, first, key);
+  }
+  // Every lane knows the least of its own keys: after a step only one lane has to search again.
+  template <class Key, class Rekey>
+  __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
     Key key = Never<Key>::key;
     int index = kNever;
     auto look = [&]() EPLB_INLINE {
@@ -198,7 +206,7 @@ class CudaTeam {
       }
     };
     look();
-    __syncwarp();  // what all have read so far may be written now; in the loop nobody reads what is another's
+    __syncwarp();  // the loop writes what was read so far; in it, a lane reads its own keys only
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       const Key least = -most_of_warp(-key);
@@ -211,16 +219,18 @@ class CudaTeam {
     __syncwarp();
   }
   template <class Number, class Amount, class Apart, class Close>
-  __device__ void fill(int n, View<int> keys, View<int> held, int steps, Amount amount, Apart apart, Close close) {
+  __device__ void fill(int n, View<int> keys, View<int> waiting, int steps, Amount amount,
+                       Apart apart, Close close) {
     if (n <= 32) return RegisterKeys<1>().template fill<Number>(n, steps, amount, apart, close);
     if (n <= 128) return RegisterKeys<4>().template fill<Number>(n, steps, amount, apart, close);
     MemoryKeys in_memory{n, keys};
     in_memory.clear();
-    solver::fill_with<Number>(in_memory, held, steps, amount, apart, close);
+    solver::fill_with<Number>(in_memory, waiting, steps, amount, apart, close);
   }
 
-  // The lanes are shared out among the stretches, since what comes before the first value of one is a chain of loads; each
-  // looks at two values at once, since most stretches are short and a load takes longer than a comparison.
+  // A few lanes to each stretch, since the first value of a stretch comes after a chain of loads.
+  // Each lane looks at two values at a time: most stretches are short, and a load takes longer than
+  // a comparison.
   template <class Stretches> __device__ Found found(int n, int floor, Stretches stretches) {
     const int together = n < kLanes ? kLanes / n : 1;
     Found own{floor, kNever, kNever};
@@ -236,7 +246,7 @@ class CudaTeam {
     }
     const int value = __reduce_max_sync(kAllLanes, own.value);
     const bool has = own.value == value && own.stretch != kNever;
-    if (n <= kNever >> kIndexBits) {  // stretch and index are compared as one number
+    if (n <= kNever >> kIndexBits) {  // stretch and index fit into one number
       const int where = has ? own.stretch << kIndexBits | own.index : kNever;
       const int first = in_step(__reduce_min_sync(kAllLanes, where));
       return {value, first >> kIndexBits, first & ((1 << kIndexBits) - 1)};
@@ -253,37 +263,41 @@ class CudaTeam {
   template <class Body> __device__ void aside(Body body) {
     if (lane_ == 0) body();
   }
-  __device__ static Replaced with(View<int> view, int i, int value) { return {view, i, value}; }
+  __device__ static Patched with(View<int> view, int i, int value) { return {view, i, value}; }
   __device__ void barrier() { __syncwarp(); }
 
  private:
-  // Reductions, votes and shuffles bring the lanes together but order no memory: what a lane has read before must not be
-  // overtaken by what another writes after.
+  // Reductions, votes and shuffles synchronise lanes but order no memory: reads of one lane before
+  // them could be overtaken by writes of another after them.
   template <class T> __device__ static T in_step(T value) {
     __syncwarp();
     return value;
   }
-  __device__ unsigned below_me() const { return (1u << lane_) - 1; }
+  __device__ unsigned lower_lanes() const { return (1u << lane_) - 1; }
 
   // In three parts whose sums fit 32 bits: exact modulo 2^64.
   __device__ static uint64_t sum_of_warp(uint64_t own) {
     constexpr unsigned kBits = 26, kPart = (1u << kBits) - 1;
     const unsigned low = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own) & kPart);
-    const unsigned middle = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> kBits) & kPart);
+    const unsigned middle =
+        __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> kBits) & kPart);
     const unsigned high = __reduce_add_sync(kAllLanes, static_cast<unsigned>(own >> 2 * kBits));
     return low + (uint64_t{middle} << kBits) + (uint64_t{high} << 2 * kBits);
   }
 
   __device__ static int most_of_warp(int own) { return __reduce_max_sync(kAllLanes, own); }
-  // Upper halves first, then the lower ones of those that have the largest.
+  // The largest upper half, then the largest lower half of those that have it.
   __device__ static int64_t most_of_warp(int64_t own) {
     const int upper = static_cast<int>(own >> 32), most = __reduce_max_sync(kAllLanes, upper);
-    const unsigned lower = __reduce_max_sync(kAllLanes, upper == most ? static_cast<unsigned>(own) : 0u);
+    const unsigned lower =
+        __reduce_max_sync(kAllLanes, upper == most ? static_cast<unsigned>(own) : 0u);
     return static_cast<int64_t>(static_cast<uint64_t>(static_cast<uint32_t>(most)) << 32 | lower);
   }
 
-  View<uint64_t> room_;
+  View<uint64_t> workspace_;
   int lane_;
 };
+
+static_assert(solver::Team<CudaTeam>);
 
 }  // namespace eplb::cuda

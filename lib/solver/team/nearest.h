@@ -1,0 +1,24 @@
+// What Team::nearest returns on teams that compare with every value.
+#pragma once
+
+#include "solver/team/memory.h"
+
+EPLB_STAGE_BEGIN
+
+struct LinearNearest {
+  View<int> values;
+  int n;
+
+  template <class X> EPLB_FN auto distance(X x) const {
+    auto distance_to = [=](int value) { return more(x - value, value - x); };
+    // Two chains of minima, which the processor works on at the same time.
+    auto nearest = distance_to(values[0]), other = distance_to(values[n - 1]);
+    for (int i = 1; i + 1 < n; i += 2) {
+      nearest = less(nearest, distance_to(values[i]));
+      other = less(other, distance_to(values[i + 1]));
+    }
+    return less(nearest, other);
+  }
+};
+
+EPLB_STAGE_END

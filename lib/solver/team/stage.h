@@ -1,0 +1,46 @@
+// The vocabulary of a stage: a template over a Team that is compiled for many targets.
+//
+// A stage is compiled once per instruction set of the host, each time in a namespace of its own,
+// and once for the device. The file that includes it first decides where it lands, by its
+// definition of EPLB_STAGE_BEGIN.
+#pragma once
+
+#ifndef EPLB_STAGE_BEGIN
+#define EPLB_STAGE_BEGIN \
+  namespace eplb {       \
+  namespace solver {
+#define EPLB_STAGE_END \
+  }                    \
+  }
+#endif
+
+// For lambdas that capture state by reference: inlined, that state stays in registers.
+#define EPLB_INLINE __attribute__((always_inline))
+
+#ifdef __CUDACC__
+// All of a stage becomes part of one CUDA kernel: its state stays in registers, and the compiler
+// sees which memory is shared memory.
+#define EPLB_FN __host__ __device__ __forceinline__
+#include <cuda/std/cstdint>
+#else
+#define EPLB_FN inline
+#include <cstdint>
+#endif
+
+#define EPLB_RARELY(condition) __builtin_expect_with_probability(!!(condition), 0, 0.999)
+
+EPLB_STAGE_BEGIN
+
+inline constexpr int kNever = 0x7fffffff;  // as a key: never to be served
+inline constexpr int64_t kNever64 = 0x7fffffffffffffff;
+
+template <class Key> struct Never;
+template <> struct Never<int> { static constexpr int key = kNever; };
+template <> struct Never<int64_t> { static constexpr int64_t key = kNever64; };
+
+// Overloaded for vectors of integers (machines/cpu/lanes_highway.h).
+EPLB_FN int less(int a, int b) { return a < b ? a : b; }
+EPLB_FN int more(int a, int b) { return a > b ? a : b; }
+EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
+
+EPLB_STAGE_END

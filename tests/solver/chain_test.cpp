@@ -31,7 +31,7 @@ struct Room {
     workspace.lay_out(arena);
     workspace.packing.items = slots;
     workspace.packing.packs = gpus;
-    workspace.packing.places = slots / gpus;
+    workspace.packing.slots_per_pack = slots / gpus;
   }
 };
 
@@ -150,7 +150,7 @@ TEST(Packing, AndSwapsEqualTheDefinition) {
       int steps = 0;
       for (; steps < 50 && swap_by_definition(expected); ++steps) {
       }
-      solver::refine(team, p, solver::Move::kHeaviest, 50, sorted);
+      solver::refine(team, p, solver::Exchange::kHeaviestWithAny, 50, sorted);
       ASSERT_EQ(chain_of(p).pack, expected.pack) << "case " << t;
       ASSERT_EQ(chain_of(p).load, expected.load);
       swaps += steps;

@@ -22,11 +22,19 @@ target::Shape shape_of(const LayerSizes& s) {
   return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
 }
 
-static_assert(EPLB_STRATEGY_GREEDY == 0 && EPLB_STRATEGY_LPT_SWAP == 1 && EPLB_STRATEGY_L2_SWAP == 2 &&
-                  EPLB_STRATEGY_RANDOM_RESTARTS == 3 && EPLB_STRATEGY_NOISE_SPECTRUM == 4 &&
-                  EPLB_STRATEGY_HYBRID_INIT == 5 && EPLB_STRATEGY_BEST == 6 && EPLB_EFFORT_FAST == 0 &&
-                  EPLB_EFFORT_NORMAL == 1,
-              "with_method, preset_of and effort_of know them by number: solver includes nothing but itself");
+template <class Name> constexpr bool equal(Name name, int constant) {
+  return static_cast<int>(name) == constant;
+}
+static_assert(equal(target::Strategy::kGreedy, EPLB_STRATEGY_GREEDY) &&
+              equal(target::Strategy::kLptSwap, EPLB_STRATEGY_LPT_SWAP) &&
+              equal(target::Strategy::kL2Swap, EPLB_STRATEGY_L2_SWAP) &&
+              equal(target::Strategy::kRandomRestarts, EPLB_STRATEGY_RANDOM_RESTARTS) &&
+              equal(target::Strategy::kNoiseSpectrum, EPLB_STRATEGY_NOISE_SPECTRUM) &&
+              equal(target::Strategy::kHybridInit, EPLB_STRATEGY_HYBRID_INIT) &&
+              equal(target::Strategy::kBest, EPLB_STRATEGY_BEST) &&
+              equal(target::EffortLevel::kFast, EPLB_EFFORT_FAST) &&
+              equal(target::EffortLevel::kNormal, EPLB_EFFORT_NORMAL) &&
+              equal(target::EffortLevel::kMax, EPLB_EFFORT_MAX));
 
 // Memory of one thread: the method's, and the team's own.
 template <class Method> struct Room {

@@ -1,43 +1,48 @@
-// Packing by a preset: chains with different orders, the best of them.
+// Packing by a preset: chains with different orders, of which the best is taken.
 #pragma once
 
-#include "solver/packing/item_order.h"
 #include "solver/layer/solve_layer.h"
+#include "solver/packing/item_order.h"
 #include "solver/packing/refine.h"
 
 EPLB_STAGE_BEGIN
 
-// What decides between chains.
-template <class Team> EPLB_FN int score(Team& team, const Packing& p, Winner winner) {
-  const int largest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
+// The chain with the least score wins.
+template <class Team> EPLB_FN int score_of(Team& team, const Packing& packing, Winner winner) {
+  const View<int> load = packing.load;
+  const int largest = team.most(0, packing.packs, [=](auto pack) { return load[pack]; });
   if (winner == Winner::kLeastLargest) return largest;
-  return largest - team.least(0, p.packs, [=](auto g) { return p.load[g]; });
+  return largest - team.least(0, packing.packs, [=](auto pack) { return load[pack]; });
 }
 
-// How many chains make a difference: one place per pack is the identity, as in the published program.
-EPLB_FN int chains_of(const Preset& preset, int items, int packs) { return items == packs ? 1 : preset.chains; }
+// The number of chains that can differ. With one slot per pack the answer is the identity, as in
+// the published program.
+EPLB_FN int chains_of(const Preset& preset, int items, int packs) {
+  return items == packs ? 1 : preset.chains;
+}
 
-// place[item] for items of such sizes, from the best of these chains (ties: lowest), and its score.
+// slot_of[item] from the best of these chains (ties: lowest chain). Returns its score.
 template <class Number, class Team>
-EPLB_FN int pack(Team& team, const Preset& preset, Packing p, int items, int packs, View<int> size, Chance chance,
-                 Chains chains, View<int> place) {
-  p.items = items;
-  p.packs = packs;
-  p.places = items / packs;
-  if (p.places == 1) {
-    team.for_each(items, [&](int i) { place[i] = i; });
+EPLB_FN int pack(Team& team, const Preset& preset, Packing packing, int items, int packs,
+                 View<int> size, Chance chance, Chains chains, View<int> slot_of) {
+  packing.items = items;
+  packing.packs = packs;
+  packing.slots_per_pack = items / packs;
+  if (packing.slots_per_pack == 1) {
+    team.for_each(items, [&](int item) { slot_of[item] = item; });
     return 0;
   }
   int best = kNever;
   for (int chain = chains.from; chain < less(chains.to, preset.chains); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
-    arrange(team, p, size, preset, chance);
-    place_longest_first<Number>(team, p, [](int) { return 1; });
-    if (preset.moves > 0) refine(team, p, preset.move, preset.moves, chain == 0);
-    const int own = score(team, p, preset.winner);
-    if (own >= best) continue;
-    best = own;
-    number_places(team, p, place);
+    arrange(team, packing, size, preset, chance);
+    place_longest_first<Number>(team, packing, [](int) { return 1; });
+    if (preset.most_exchanges > 0)
+      refine(team, packing, preset.exchange, preset.most_exchanges, chain == 0);
+    const int score = score_of(team, packing, preset.winner);
+    if (score >= best) continue;
+    best = score;
+    write_slots(team, packing, slot_of);
   }
   return best;
 }

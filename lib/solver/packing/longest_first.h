@@ -1,55 +1,63 @@
-// n items on packs of equally many places: groups on nodes, replicas on GPUs.
+// Longest processing time first: items on packs that have equally many slots. The items are groups
+// and the packs nodes, or the items are replicas and the packs GPUs.
 #pragma once
 
 #include "solver/team/fill.h"
 
 EPLB_STAGE_BEGIN
 
-// One chain's state. A *position* is an item's place in the chain's order, in which it is packed and in which ties fall.
+// One chain's packing. A *position* is an item's place in the order of the chain, in which items
+// are packed and by which ties are broken.
 struct Packing {
-  int items, packs, places;  // places: per pack
-  View<int> order;           // item at a position
-  View<int> size, pack;      // by position
-  View<int> beside;          // by position: the load of its pack
-  View<int> at, slot;        // positions by pack: at[g * places + k]; and by position, its k
-  View<int> load, used;      // by pack
-  View<int> open, held;      // by pack, for filling: its load while it has room, then kNever; those set aside
+  int items, packs, slots_per_pack;
+  View<int> order;                    // by position: its item
+  View<int> size;                     // by position
+  View<int> pack;                     // by position
+  View<int> slot;                     // by position: its slot in the pack
+  View<int> pack_load;                // by position: load of its pack
+  View<int> position;                 // by pack and slot: position[pack * slots_per_pack + slot]
+  View<int> load;                     // by pack
+  View<int> used;                     // by pack: number of slots that are filled
+  View<int> fill_keys, fill_waiting;  // scratch of Team::fill
 
   EPLB_FN void lay_out(Arena& arena, int most_items, int most_packs) {
     order = arena.take<int>(most_items);
     size = arena.take<int>(most_items);
     pack = arena.take<int>(most_items);
-    beside = arena.take<int>(most_items);
-    at = arena.take<int>(most_items);
+    pack_load = arena.take<int>(most_items);
+    position = arena.take<int>(most_items);
     slot = arena.take<int>(most_items);
     load = arena.take<int>(most_packs);
     used = arena.take<int>(most_packs);
-    open = arena.take<int>(most_packs);
-    held = arena.take<int>(2 * int64_t{most_packs});
+    fill_keys = arena.take<int>(most_packs);
+    fill_waiting = arena.take<int>(2 * int64_t{most_packs});
   }
 };
 
-// Longest processing time first, with places: every position to the lightest pack that has room; ties: lowest pack. Runs of
-// apart(position) positions go to different packs while they can.
+// Puts every position, in order, on the lightest pack with an open slot; ties: lowest pack. A run
+// of apart(position) positions goes to different packs while there are enough open ones.
 template <class Number, class Team, class Apart>
-EPLB_FN void place_longest_first(Team& team, const Packing& p, Apart apart) {
-  team.for_each(p.packs, [&](int g) { p.used[g] = 0; });
+EPLB_FN void place_longest_first(Team& team, const Packing& packing, Apart apart) {
+  team.for_each(packing.packs, [&](int pack) { packing.used[pack] = 0; });
   team.template fill<Number>(
-      p.packs, p.open, p.held, p.items, [&](int i) { return p.size[i]; }, apart,
-      [&](int i, int g, int load) {
-        const int k = p.used[g];
-        p.used[g] = k + 1;
-        p.at[g * p.places + k] = i;
-        p.pack[i] = g;
-        p.slot[i] = k;
-        p.load[g] = Number::add(load, p.size[i]);
-        return k + 1 == p.places;
+      packing.packs, packing.fill_keys, packing.fill_waiting, packing.items,
+      [&](int position) { return packing.size[position]; }, apart,
+      [&](int position, int pack, int load) {
+        const int slot = packing.used[pack];
+        packing.used[pack] = slot + 1;
+        packing.position[pack * packing.slots_per_pack + slot] = position;
+        packing.pack[position] = pack;
+        packing.slot[position] = slot;
+        packing.load[pack] = Number::add(load, packing.size[position]);
+        return slot + 1 == packing.slots_per_pack;
       });
 }
 
-// place[item]: the items of a pack as they are listed.
-template <class Team> EPLB_FN void number_places(Team& team, const Packing& p, View<int> place) {
-  team.for_each(p.items, [&](int s) { place[p.order[p.at[s]]] = s; });
+// slot_of[item] = pack * slots_per_pack + slot in the pack.
+template <class Team>
+EPLB_FN void write_slots(Team& team, const Packing& packing, View<int> slot_of) {
+  team.for_each(packing.items,
+                [&](int slot) { slot_of[packing.order[packing.position[slot]]] = slot; });
 }
 
 EPLB_STAGE_END

@@ -1,44 +1,86 @@
-// What makes a strategy of the seeds: numbers, not a program.
+// The presets: strategies that differ in their parameters alone. Each follows a reference program.
 #pragma once
 
-#include "solver/team/team.h"
+#include "solver/team/stage.h"
 
 EPLB_STAGE_BEGIN
 
-enum class Move { kNone, kHeaviest, kAnyPair, kHeaviestWithLightest };
-enum class Winner { kLeastLargest, kLeastSpread };  // spread: largest load minus least
+// Which packs exchange items while a packing is refined (packing/refine.h).
+enum class Exchange { kNone, kHeaviestWithAny, kAnyPair, kHeaviestWithLightest };
 
-// Chain 0 packs in order of size. The others in the order of size * (1 + u * noise), noise = (first + per_chain * chain) /
-// parts; from `shuffled` on in any order; from `folded` on largest, smallest, second largest, second smallest, ...
+// What makes a chain the best: its largest load, or the difference of its largest and least load.
+enum class Winner { kLeastLargest, kLeastSpread };
+
+// A noisy chain packs in order of size * (1 + noise * u), with u uniform on [0, 1) and
+// noise = (first + per_chain * chain) / parts.
+struct Noise {
+  int first = 0;
+  int per_chain = 0;
+  int parts = 1;
+};
+
+// Chain 0 packs the items in order of size, all others in a noisy order but for those named here.
 struct Preset {
-  int chains = 1;
-  int noise_first = 0, noise_per_chain = 0, noise_parts = 1;
-  int shuffled = kNever, folded = kNever;
-  Move move = Move::kNone;
-  int moves = 0;
+  int chains = 1;              // packings to choose from
+  Noise noise = {};            // of chains 1 .. shuffled_from - 1
+  int shuffled_from = kNever;  // first chain that packs in random order
+  int folded_from = kNever;    // first chain that packs largest, smallest, second largest, ...
+  Exchange exchange = Exchange::kNone;
+  int most_exchanges = 0;  // in each chain
   Winner winner = Winner::kLeastLargest;
 };
 
+// The published program, deepseek-ai/EPLB.
 EPLB_FN Preset greedy() { return {}; }
-EPLB_FN Preset lpt_swap() { return {1, 0, 0, 1, kNever, kNever, Move::kHeaviest, 50, Winner::kLeastLargest}; }
-EPLB_FN Preset l2_swap() { return {1, 0, 0, 1, kNever, kNever, Move::kAnyPair, 50, Winner::kLeastLargest}; }
-EPLB_FN Preset random_restarts() {
-  return {4, 1, 0, 20, kNever, kNever, Move::kHeaviestWithLightest, 20, Winner::kLeastSpread};
-}
-EPLB_FN Preset noise_spectrum() { return {64, 0, 1, 126, kNever, kNever, Move::kHeaviest, 20, Winner::kLeastLargest}; }
-// The seed's 32 folded chains have no chance in them: one stands for all.
-EPLB_FN Preset hybrid_init() { return {97, 1, 0, 5, 64, 96, Move::kHeaviest, 20, Winner::kLeastLargest}; }
 
-// By the value of its EPLB_STRATEGY_ constant.
-EPLB_FN Preset preset_of(int strategy) {
-  switch (strategy) {
-    case 1: return lpt_swap();
-    case 2: return l2_swap();
-    case 3: return random_restarts();
-    case 4: return noise_spectrum();
-    case 5: return hybrid_init();
-    default: return greedy();
-  }
+// Reference program vectorized_lpt_and_swap.
+EPLB_FN Preset lpt_swap() {
+  return {
+      .exchange = Exchange::kHeaviestWithAny,
+      .most_exchanges = 50,
+  };
+}
+
+// Reference program l2_opt_packing_gpu.
+EPLB_FN Preset l2_swap() {
+  return {
+      .exchange = Exchange::kAnyPair,
+      .most_exchanges = 50,
+  };
+}
+
+// Reference program gpu_parallel_randomized_greedy_refinement.
+EPLB_FN Preset random_restarts() {
+  return {
+      .chains = 4,
+      .noise = {.first = 1, .per_chain = 0, .parts = 20},
+      .exchange = Exchange::kHeaviestWithLightest,
+      .most_exchanges = 20,
+      .winner = Winner::kLeastSpread,
+  };
+}
+
+// Reference program parallel_candidates_and_gpu_fix.
+EPLB_FN Preset noise_spectrum() {
+  return {
+      .chains = 64,
+      .noise = {.first = 0, .per_chain = 1, .parts = 126},
+      .exchange = Exchange::kHeaviestWithAny,
+      .most_exchanges = 20,
+  };
+}
+
+// Reference program hybrid_init_packing. Its 32 folded chains involve no chance and are equal: one
+// stands for all.
+EPLB_FN Preset hybrid_init() {
+  return {
+      .chains = 97,
+      .noise = {.first = 1, .per_chain = 0, .parts = 5},
+      .shuffled_from = 64,
+      .folded_from = 96,
+      .exchange = Exchange::kHeaviestWithAny,
+      .most_exchanges = 20,
+  };
 }
 
 EPLB_STAGE_END

@@ -1,141 +1,195 @@
-// Refinement: exchanges of two positions, best first.
+// Refinement of a packing: exchanges of two positions, the best one at a time.
 #pragma once
 
 #include "solver/packing/longest_first.h"
 #include "solver/packing/preset.h"
+#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 
-// Puts position i into place k of pack g; with `in_order` into the one that the order of positions wants, k being free.
-EPLB_FN void put(const Packing& p, int g, int k, int i, bool in_order) {
-  const View<int> at = p.at.from(g * p.places);
-  auto take = [&](int from) {
-    at[k] = at[from];
-    p.slot[at[k]] = k;
-    k = from;
+// Puts a position into a slot whose contents have left. With keep_order the contents of a pack stay
+// sorted by position: those in between move over by one slot.
+EPLB_FN void put(const Packing& packing, int pack, int slot, int position, bool keep_order) {
+  const View<int> contents = packing.position.from(pack * packing.slots_per_pack);
+  auto pull_from = [&](int other) {
+    contents[slot] = contents[other];
+    packing.slot[contents[slot]] = slot;
+    slot = other;
   };
-  while (in_order && k > 0 && at[k - 1] > i) take(k - 1);
-  while (in_order && k + 1 < p.places && at[k + 1] < i) take(k + 1);
-  at[k] = i;
-  p.slot[i] = k;
-  p.pack[i] = g;
+  const int last = packing.slots_per_pack - 1;
+  while (keep_order && slot > 0 && contents[slot - 1] > position) pull_from(slot - 1);
+  while (keep_order && slot < last && contents[slot + 1] < position) pull_from(slot + 1);
+  contents[slot] = position;
+  packing.slot[position] = slot;
+  packing.pack[position] = pack;
 }
 
-template <class Team> EPLB_FN void exchange(Team& team, const Packing& p, int i, int j, bool in_order) {
-  const int g = p.pack[i], h = p.pack[j], k = p.slot[i], l = p.slot[j], d = p.size[i] - p.size[j];
-  const int load_g = p.load[g] - d, load_h = p.load[h] + d;
+// Exchanges positions a and b of different packs.
+template <class Team>
+EPLB_FN void exchange(Team& team, const Packing& packing, int a, int b, bool keep_order) {
+  const int pack_a = packing.pack[a], pack_b = packing.pack[b];
+  const int slot_a = packing.slot[a], slot_b = packing.slot[b];
+  const int difference = packing.size[a] - packing.size[b];
+  const int load_a = packing.load[pack_a] - difference, load_b = packing.load[pack_b] + difference;
   team.barrier();
   team.single([&] {
-    put(p, g, k, j, in_order);
-    put(p, h, l, i, in_order);
-    p.load[g] = load_g;
-    p.load[h] = load_h;
+    put(packing, pack_a, slot_a, b, keep_order);
+    put(packing, pack_b, slot_b, a, keep_order);
+    packing.load[pack_a] = load_a;
+    packing.load[pack_b] = load_b;
   });
-  team.for_each(p.places, [&](int m) {
-    p.beside[p.at[g * p.places + m]] = load_g;
-    p.beside[p.at[h * p.places + m]] = load_h;
+  const int slots_per_pack = packing.slots_per_pack;
+  team.for_each(slots_per_pack, [&](int slot) {
+    packing.pack_load[packing.position[pack_a * slots_per_pack + slot]] = load_a;
+    packing.pack_load[packing.position[pack_b * slots_per_pack + slot]] = load_b;
   });
 }
 
-// Where j may be for an i on the heaviest pack. If sizes fall with the position, j comes after i, and only down to a size of
-// size i - (heaviest - lightest): a shortcut with the same answer, for no other j has a score above 0.
+// Where a partner of a position on the heaviest pack is looked for: from position `from` on, while
+// sizes are above `floor`. If sizes fall with the position, it comes later and is larger than
+// size - (heaviest - lightest). That is exact: no other partner has a score above 0.
 struct Window {
   int from, floor;
 };
-EPLB_FN Window window(const Packing& p, int i, int spread, bool sorted) {
-  return sorted ? Window{i + 1, p.size[i] - spread} : Window{0, -1};
+EPLB_FN Window window_of(const Packing& packing, int position, int spread, bool sorted) {
+  return sorted ? Window{position + 1, packing.size[position] - spread} : Window{0, -1};
 }
 
-// One best swap of the heaviest pack (lowest id) with any other: position i on it, a smaller j elsewhere, d = size i - size j.
-// The score min(d, heaviest - load of j's pack - d) is how far both packs come down below the heaviest; the largest counts if
-// it is above 0, ties: lowest i, then lowest j. On the heaviest pack itself the score is min(d, -d), so j needs no test for
-// that. Source: the swap refinement of the seeds vectorized_lpt_and_swap and its relatives.
-template <class Team> EPLB_FN bool swap_heaviest(Team& team, const Packing& p, bool sorted) {
-  const int heaviest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
-  const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
-  const int h = team.find(0, p.packs, [=](auto g) { return p.load[g] == heaviest; });
-  const Found found = team.found(p.places, 0, [&](int k) {
-    const int i = p.at[h * p.places + k], mine = p.size[i];
-    const Window w = window(p, i, heaviest - lightest, sorted);
+// Exchanges a position of the heaviest pack (ties: lowest pack) with a smaller one elsewhere. With
+// d, the difference of their sizes, the score min(d, heaviest - load of the other pack - d) is how
+// far below the heaviest load both packs end. The largest score above 0 counts; ties: lowest
+// position on the heaviest pack, then lowest partner. Partners on the heaviest pack itself need no
+// test: their score is min(d, -d). False if there is none. As in the reference program
+// vectorized_lpt_and_swap.
+template <class Team>
+EPLB_FN bool exchange_heaviest(Team& team, const Packing& packing, bool sorted) {
+  const View<int> load = packing.load;
+  const int heaviest = team.most(0, packing.packs, [=](auto pack) { return load[pack]; });
+  const int lightest = team.least(0, packing.packs, [=](auto pack) { return load[pack]; });
+  const int pack = team.find(0, packing.packs, [=](auto g) { return load[g] == heaviest; });
+  const View<int> contents = packing.position.from(pack * packing.slots_per_pack);
+  const Found found = team.found(packing.slots_per_pack, 0, [&](int slot) {
+    const int given = contents[slot], given_size = packing.size[given];
+    const Window window = window_of(packing, given, heaviest - lightest, sorted);
     return stretch_of(
-        w.from, p.items, [=, size = p.size](int s) { return size[s] > w.floor; },
-        [=, size = p.size, beside = p.beside](auto s) {
-          const auto d = mine - size[s];
-          return less(d, heaviest - beside[s] - d);
+        window.from, packing.items,
+        [=, size = packing.size](int taken) { return size[taken] > window.floor; },
+        [=, size = packing.size, pack_load = packing.pack_load](auto taken) {
+          const auto difference = given_size - size[taken];
+          return less(difference, heaviest - pack_load[taken] - difference);
         });
   });
   if (found.value == 0) return false;
-  exchange(team, p, p.at[h * p.places + found.stretch], found.index, true);
+  exchange(team, packing, contents[found.stretch], found.index, true);
   return true;
 }
 
-// One best swap of any two positions i before j in different packs of loads Pa, Pb: the gain d (Pa - Pb - d) is half of what
-// the sum of squared loads loses; the largest counts if it is above 0, ties: lowest i, then lowest j. Sizes fall with the
-// position, so d >= 0, and d < Pa - Pb <= Pa - lightest ends the window. (The mirrored pair has the same gain and comes
-// later.) Source: the seed l2_opt_packing_gpu.
-template <class Team> EPLB_FN bool swap_any_pair(Team& team, const Packing& p) {
-  const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
-  auto gain = [&](int i, int j) {
-    const int64_t d = p.size[i] - p.size[j];
-    return d * (p.beside[i] - p.beside[j] - d);
-  };
-  auto inside = [&](int i, int j) { return j < p.items && p.size[j] > p.size[i] - (p.beside[i] - lightest); };
-  auto best_of = [&](int i) {
+// Pairs of positions in different packs, the first of which comes first. With d, the difference of
+// their sizes, and the loads of their packs, the gain d * (load - load of the other - d) is half of
+// what the sum of squared loads loses. Sizes fall with the position, so d >= 0, and a gain above 0
+// needs d < load - lightest: that ends the window of partners. (The pair in the other order has the
+// same gain and comes later.)
+struct AnyPair {
+  const Packing& packing;
+  int lightest;
+
+  EPLB_FN bool in_window(int first, int second) const {
+    const int floor = packing.size[first] - (packing.pack_load[first] - lightest);
+    return second < packing.items && packing.size[second] > floor;
+  }
+  EPLB_FN int64_t gain(int first, int second) const {
+    const int64_t difference = packing.size[first] - packing.size[second];
+    return difference * (packing.pack_load[first] - packing.pack_load[second] - difference);
+  }
+  EPLB_FN int64_t best_gain(int first) const {
     int64_t best = 0;
-    for (int j = i + 1; inside(i, j); ++j) {
-      const int64_t x = gain(i, j);
-      best = x > best ? x : best;
+    for (int second = first + 1; in_window(first, second); ++second) {
+      const int64_t other = gain(first, second);
+      best = other > best ? other : best;
     }
     return best;
-  };
-  const int64_t value = team.most_of(p.items, best_of);
-  if (value <= 0) return false;
-  const int i = team.find_of(p.items, [&](int a) { return best_of(a) == value; });
-  const int j = team.find_of(p.items, [&](int b) { return b > i && inside(i, b) && gain(i, b) == value; });
-  exchange(team, p, i, j, true);
-  return true;
-}
+  }
+};
 
-// One best swap of the heaviest with the lightest pack, D being the difference of their loads: the gain D - |D - 2d| is how
-// much smaller it gets; the largest counts if it is above 0, ties: lowest slot in the heaviest, then in the lightest. The
-// lists of the packs keep their order. Source: the seed gpu_parallel_randomized_greedy_refinement.
-template <class Team> EPLB_FN bool swap_with_lightest(Team& team, const Packing& p) {
-  const int heaviest = team.most(0, p.packs, [=](auto g) { return p.load[g]; });
-  const int lightest = team.least(0, p.packs, [=](auto g) { return p.load[g]; });
-  const int h = team.find(0, p.packs, [=](auto g) { return p.load[g] == heaviest; });
-  const int l = team.find(0, p.packs, [=](auto g) { return p.load[g] == lightest; });
-  const int difference = heaviest - lightest;
-  auto gain = [&](int k, int m) {
-    const int d = p.size[p.at[h * p.places + k]] - p.size[p.at[l * p.places + m]];
-    const int left = difference - 2 * d;
-    return difference - (left < 0 ? -left : left);
-  };
-  auto best_of = [&](int k) {
-    int best = 0;
-    for (int m = 0; m < p.places; ++m) best = more(best, gain(k, m));
-    return best;
-  };
-  const int value = team.most_of(p.places, best_of);
-  if (value <= 0) return false;
-  const int k = team.find_of(p.places, [&](int x) { return best_of(x) == value; });
-  const int m = team.find_of(p.places, [&](int x) { return gain(k, x) == value; });
-  exchange(team, p, p.at[h * p.places + k], p.at[l * p.places + m], false);
-  return true;
-}
-
-// `sorted`: sizes fall with the position.
-template <class Team> EPLB_FN void refine(Team& team, const Packing& p, Move move, int steps, bool sorted) {
-  constexpr int kSmaller = -(1 << 29);  // than any size: behind the last position nothing is worth a swap
-  team.for_each(p.items, [&](int i) { p.beside[i] = p.load[p.pack[i]]; });
-  team.for_each(kAhead, [&](int i) {
-    p.size[p.items + i] = kSmaller;
-    p.beside[p.items + i] = 0;
+// Exchanges the pair with the largest gain, if it is above 0; ties: lowest first position, then
+// lowest second. As in the reference program l2_opt_packing_gpu.
+template <class Team> EPLB_FN bool exchange_any_pair(Team& team, const Packing& packing) {
+  const View<int> load = packing.load;
+  const int lightest = team.least(0, packing.packs, [=](auto pack) { return load[pack]; });
+  const AnyPair pairs{packing, lightest};
+  const int64_t gain =
+      team.most_of(packing.items, [&](int first) { return pairs.best_gain(first); });
+  if (gain <= 0) return false;
+  const int first =
+      team.find_of(packing.items, [&](int position) { return pairs.best_gain(position) == gain; });
+  const int second = team.find_of(packing.items, [&](int position) {
+    return position > first && pairs.in_window(first, position) &&
+           pairs.gain(first, position) == gain;
   });
-  auto step = [&] {
-    if (move == Move::kHeaviest) return swap_heaviest(team, p, sorted);
-    return move == Move::kAnyPair ? swap_any_pair(team, p) : swap_with_lightest(team, p);
+  exchange(team, packing, first, second, true);
+  return true;
+}
+
+// Pairs of slots of the heaviest and the lightest pack. The gain is how much closer their loads
+// get.
+struct EndsPair {
+  const Packing& packing;
+  View<int> heavy, light;  // contents of the two packs
+  int difference;          // of their loads
+
+  EPLB_FN int gain(int heavy_slot, int light_slot) const {
+    const int moved = packing.size[heavy[heavy_slot]] - packing.size[light[light_slot]];
+    const int left = difference - 2 * moved;
+    return difference - (left < 0 ? -left : left);
+  }
+  EPLB_FN int best_gain(int heavy_slot) const {
+    int best = 0;
+    for (int slot = 0; slot < packing.slots_per_pack; ++slot)
+      best = more(best, gain(heavy_slot, slot));
+    return best;
+  }
+};
+
+// Exchanges the pair with the largest gain, if it is above 0; ties: lowest slot of the heaviest
+// pack, then of the lightest. What takes a slot stays in it, whatever its position. As in the
+// reference program gpu_parallel_randomized_greedy_refinement.
+template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Packing& packing) {
+  const View<int> load = packing.load;
+  const int packs = packing.packs, slots_per_pack = packing.slots_per_pack;
+  const int heaviest = team.most(0, packs, [=](auto pack) { return load[pack]; });
+  const int lightest = team.least(0, packs, [=](auto pack) { return load[pack]; });
+  const int heavy_pack = team.find(0, packs, [=](auto pack) { return load[pack] == heaviest; });
+  const int light_pack = team.find(0, packs, [=](auto pack) { return load[pack] == lightest; });
+  const EndsPair pairs{packing, packing.position.from(heavy_pack * slots_per_pack),
+                       packing.position.from(light_pack * slots_per_pack), heaviest - lightest};
+  const int gain = team.most_of(slots_per_pack, [&](int slot) { return pairs.best_gain(slot); });
+  if (gain <= 0) return false;
+  const int heavy_slot =
+      team.find_of(slots_per_pack, [&](int slot) { return pairs.best_gain(slot) == gain; });
+  const int light_slot =
+      team.find_of(slots_per_pack, [&](int slot) { return pairs.gain(heavy_slot, slot) == gain; });
+  exchange(team, packing, pairs.heavy[heavy_slot], pairs.light[light_slot], false);
+  return true;
+}
+
+// Stops early when no exchange gains. sorted: sizes fall with the position.
+template <class Team>
+EPLB_FN void refine(Team& team, const Packing& packing, Exchange kind, int most_exchanges,
+                    bool sorted) {
+  constexpr int kSmaller = -(1 << 29);  // than any size: behind the last position nothing gains
+  team.for_each(packing.items, [&](int position) {
+    packing.pack_load[position] = packing.load[packing.pack[position]];
+  });
+  team.for_each(kAhead, [&](int i) {
+    packing.size[packing.items + i] = kSmaller;
+    packing.pack_load[packing.items + i] = 0;
+  });
+  auto exchange_best = [&] {
+    if (kind == Exchange::kHeaviestWithAny) return exchange_heaviest(team, packing, sorted);
+    return kind == Exchange::kAnyPair ? exchange_any_pair(team, packing)
+                                      : exchange_with_lightest(team, packing);
   };
-  while (steps-- > 0 && step()) {
+  while (most_exchanges-- > 0 && exchange_best()) {
   }
 }
 

@@ -170,11 +170,11 @@ inline constexpr int kRepairPlaces = 1024, kRepairPlacesOfFew = 64;
 template <class Number, class Team> EPLB_FN void start(Team& team, const Placement& s, Packing packing) {
   packing.items = s.p.slots;
   packing.packs = s.p.gpus;
-  packing.places = s.p.places;
+  packing.slots_per_pack = s.p.places;
   packing.size = s.p.size;
   packing.pack = s.gpu;
   packing.slot = s.slot;
-  packing.at = s.item;
+  packing.position = s.item;
   packing.load = s.load;
   place_longest_first<Number>(team, packing, [&](int i) { return s.p.count[s.p.expert[i]]; });
   settle(team, s);

@@ -45,8 +45,8 @@ struct BestRoom {
     arena.past(beside);
     if (s == 2 * g) fold.lay_out(arena, e, s);
     packing.used = arena.take<int>(g);
-    packing.open = arena.take<int>(g);
-    packing.held = arena.take<int>(2 * g);
+    packing.fill_keys = arena.take<int>(g);
+    packing.fill_waiting = arena.take<int>(2 * g);
     levelling.lay_out(arena, g);
     partner = arena.take<int>(g);
     if (s <= kTiny) counts.lay_out(arena, e);

@@ -1,8 +1,9 @@
-// GREEDY and the strategies of the seeds: replicas are counted once, and packed by a preset.
+// GREEDY and the strategies that follow a reference program: replicas are counted once and packed
+// by a preset.
 #pragma once
 
-#include "solver/packing/candidates.h"
 #include "solver/counts/dhondt.h"
+#include "solver/packing/candidates.h"
 
 EPLB_STAGE_BEGIN
 
@@ -20,14 +21,14 @@ template <class Number> struct PresetMethod {
   Packing packing{};
 
   EPLB_FN void lay_out(Arena& arena) {
-    const int e = shape.node_experts(), s = shape.node_slots();
+    const int experts = shape.node_experts(), slots = shape.node_slots();
     layer.lay_out(arena, shape);
-    mine = arena.take<int>(e);
-    items.lay_out(arena, e, s);
-    Arena beside = arena;  // counting is over when packing begins
-    pricing.lay_out(beside, e);
-    packing.lay_out(arena, more(s, shape.groups), more(shape.node_gpus(), shape.nodes));
-    arena.past(beside);
+    mine = arena.take<int>(experts);
+    items.lay_out(arena, experts, slots);
+    Arena counting = arena;  // counting has ended when packing begins
+    pricing.lay_out(counting, experts);
+    packing.lay_out(arena, more(slots, shape.groups), more(shape.node_gpus(), shape.nodes));
+    arena.past(counting);
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
     Reader<Number>::read(team, source, shape.experts, layer.weight);
@@ -35,7 +36,9 @@ template <class Number> struct PresetMethod {
   EPLB_FN int group_chains() const {
     return shape.groups == shape.nodes ? 0 : chains_of(setting, shape.groups, shape.nodes);
   }
-  EPLB_FN int node_chains() const { return chains_of(setting, shape.node_slots(), shape.node_gpus()); }
+  EPLB_FN int node_chains() const {
+    return chains_of(setting, shape.node_slots(), shape.node_gpus());
+  }
 
   template <class Team> EPLB_FN int pack_groups(Team& team, Chains chains, View<int> place) {
     add_groups<Number>(team, shape, layer);
@@ -47,22 +50,25 @@ template <class Number> struct PresetMethod {
     list_members(team, shape, place, layer);
   }
   // answer[item]: its slot on the node.
-  template <class Team> EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
+  template <class Team>
+  EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int e) { mine[e] = layer.weight[member[e]]; });
+    team.for_each(experts, [&](int expert) { mine[expert] = layer.weight[member[expert]]; });
     count_replicas<Number>(team, mine, experts, slots, shape.most_replicas, pricing, items);
     return pack<Number>(team, setting, packing, slots, shape.node_gpus(), items.size,
                         {shape.seed, kReplicaKeys, static_cast<uint32_t>(node), 0}, chains, answer);
   }
-  template <class Team> EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
+  template <class Team>
+  EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = items.count[e]; });
-    team.for_each(slots, [&](int i) {
-      const int slot = node * slots + answer[i];
-      maps.physical_to_logical[slot] = member[items.expert[i]];
-      maps.rank[slot] = items.rank[i];
+    team.for_each(experts,
+                  [&](int expert) { maps.replica_count[member[expert]] = items.count[expert]; });
+    team.for_each(slots, [&](int item) {
+      const int slot = node * slots + answer[item];
+      maps.physical_to_logical[slot] = member[items.expert[item]];
+      maps.rank[slot] = items.rank[item];
     });
   }
 };

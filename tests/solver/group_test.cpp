@@ -35,11 +35,11 @@ struct Room {
 
   Room(int groups, int nodes) : memory(static_cast<size_t>(4 * groups + 2 * nodes)) {
     int* next = memory.data();
-    for (solver::View<int>* view : {&search.best, &search.order, &search.chosen, &search.taken}) {
+    for (solver::View<int>* view : {&search.node_of, &search.order, &search.chosen, &search.taken}) {
       view->data = next;
       next += groups;
     }
-    search.sum = {next};
+    search.node_sum = {next};
     search.used = {next + nodes};
   }
 };
@@ -70,7 +70,7 @@ TEST(Groups, BestWayOfAll) {
     std::vector<int> used(sum.size());
     EXPECT_EQ(walk.best(), least_heaviest(size, groups / nodes, sum, used, 0)) << groups << " on " << nodes;
     for (int g = 0; g < groups; ++g) {
-      const auto n = static_cast<size_t>(room.search.best[g]);
+      const auto n = static_cast<size_t>(room.search.node_of[g]);
       sum[n] += size[static_cast<size_t>(g)];
       ++used[n];
     }

@@ -1,12 +1,13 @@
-// A layer's weights as integers whose sum stays below 2^29, rounded once, without a floating-point operation: so no rounding
-// mode, no flush-to-zero and no machine changes them.
+// A layer's weights as integers that sum to less than 2^29. They are rounded once, and without a
+// floating-point operation: no rounding mode, no flush-to-zero and no machine changes them.
 #pragma once
 
 #include "solver/team/arithmetic.h"
+#include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 
-// Numbers that are not negative are ordered like their bits.
+// Non-negative doubles are ordered like their bits.
 EPLB_FN int64_t bits_of(double value) {
 #ifdef __CUDA_ARCH__
   return __double_as_longlong(value);
@@ -30,88 +31,120 @@ struct Decoded {
 
 struct RealWeights {
   const double* data;
-  EPLB_FN Decoded operator()(int e) const {
-    const uint64_t bits = static_cast<uint64_t>(bits_of(data[e]));
-    const int field = static_cast<int>(bits >> 52) & 0x7ff;
-    const uint64_t fraction = bits & ((uint64_t{1} << 52) - 1);
-    return field == 0 ? Decoded{fraction, -1074} : Decoded{fraction | uint64_t{1} << 52, field - 1075};
+
+  EPLB_FN Decoded operator()(int expert) const {
+    constexpr int kFractionBits = 52, kBias = 1075;
+    const uint64_t bits = static_cast<uint64_t>(bits_of(data[expert]));
+    const int field = static_cast<int>(bits >> kFractionBits) & 0x7ff;
+    const uint64_t implied = uint64_t{1} << kFractionBits, fraction = bits & (implied - 1);
+    return field == 0 ? Decoded{fraction, 1 - kBias} : Decoded{fraction | implied, field - kBias};
   }
-  EPLB_FN float as_float(int e) const { return static_cast<float>(data[e]); }
+  EPLB_FN float as_float(int expert) const { return static_cast<float>(data[expert]); }
 };
 
 struct WholeWeights {
   const int64_t* data;
-  EPLB_FN Decoded operator()(int e) const { return {static_cast<uint64_t>(data[e]), 0}; }
-  EPLB_FN float as_float(int e) const { return static_cast<float>(data[e]); }
+
+  EPLB_FN Decoded operator()(int expert) const { return {static_cast<uint64_t>(data[expert]), 0}; }
+  EPLB_FN float as_float(int expert) const { return static_cast<float>(data[expert]); }
 };
 
-EPLB_FN int bit_length(uint64_t x) {
+EPLB_FN int bit_length(uint64_t value) {
 #ifdef __CUDA_ARCH__
-  return 64 - __clzll(static_cast<long long>(x));
+  return 64 - __clzll(static_cast<long long>(value));
 #else
-  return x == 0 ? 0 : 64 - __builtin_clzll(x);
+  return value == 0 ? 0 : 64 - __builtin_clzll(value);
 #endif
 }
 
 // floor(mantissa * 2^shift), and the same rounded half up. The result must fit.
 EPLB_FN int64_t scaled_down(uint64_t mantissa, int shift) {
-  return static_cast<int64_t>(shift >= 0 ? mantissa << shift : shift > -64 ? mantissa >> -shift : 0);
+  if (shift >= 0) return static_cast<int64_t>(mantissa << shift);
+  return static_cast<int64_t>(shift > -64 ? mantissa >> -shift : 0);
 }
 EPLB_FN int64_t scaled(uint64_t mantissa, int shift) {
-  return shift >= 0 ? static_cast<int64_t>(mantissa << shift) : (scaled_down(mantissa, shift + 1) + 1) >> 1;
+  if (shift >= 0) return static_cast<int64_t>(mantissa << shift);
+  return (scaled_down(mantissa, shift + 1) + 1) >> 1;
 }
 
-// Writes q[e] = max(1, round(weight[e] * 2^p)) with the largest p for which they sum to less than 2^29. A layer of zeros is
-// taken as all ones.
-template <class Team, class Source> EPLB_FN void quantise(Team& team, const Source& source, int n, View<int> q) {
-  constexpr int kBits = 29;
+// The weights of a layer times 2^shift. A layer of zeros counts as a layer of ones.
+template <class Source> struct ScaledWeights {
+  const Source& source;
+  bool zero;
+
+  EPLB_FN Decoded decoded(int expert) const { return zero ? Decoded{1, 0} : source(expert); }
+  EPLB_FN int64_t floor(int expert, int shift) const {
+    const Decoded weight = decoded(expert);
+    return scaled_down(weight.mantissa, weight.exponent + shift);
+  }
+  EPLB_FN int64_t quantum(int expert, int shift) const {
+    const Decoded weight = decoded(expert);
+    const int64_t rounded = scaled(weight.mantissa, weight.exponent + shift);
+    return rounded < 1 ? int64_t{1} : rounded;
+  }
+};
+
+inline constexpr int kQuantaBits = 29;
+inline constexpr int64_t kQuantaLimit = int64_t{1} << kQuantaBits;  // their sum is less
+
+// Writes quanta[e] = max(1, round(weight[e] * 2^shift)); returns whether their sum keeps the limit.
+template <class Team, class Source>
+EPLB_FN bool write_quanta(Team& team, const ScaledWeights<Source>& weights, int experts, int shift,
+                          View<int> quanta) {
+  return team.total(experts, [&](int expert) {
+    quanta[expert] = static_cast<int>(weights.quantum(expert, shift));
+    return int64_t{quanta[expert]};
+  }) < kQuantaLimit;
+}
+
+// The same with the largest shift that keeps the limit.
+template <class Team, class Source>
+EPLB_FN void quantise(Team& team, const Source& source, int experts, View<int> quanta) {
   constexpr int kNoWeight = -(1 << 20);
-  const int top = team.most_of(n, [&](int e) {
-    const Decoded d = source(e);
-    return d.mantissa == 0 ? kNoWeight : bit_length(d.mantissa) + d.exponent;
+  const int largest_bits = team.most_of(experts, [&](int expert) {
+    const Decoded weight = source(expert);
+    return weight.mantissa == 0 ? kNoWeight : bit_length(weight.mantissa) + weight.exponent;
   });
-  const bool zero = top == kNoWeight;
-  auto decoded = [&](int e) { return zero ? Decoded{1, 0} : source(e); };
-  auto quantum = [&](int e, int p) {
-    const Decoded d = decoded(e);
-    const int64_t x = scaled(d.mantissa, d.exponent + p);
-    return x < 1 ? int64_t{1} : x;
-  };
-  // The sum of floors at the finest scale tells p but for one step in rare cases; both neighbours are then tried for real.
-  const int finest = kBits - (zero ? 1 : top);
-  const int64_t floors = team.total(n, [&](int e) {
-    const Decoded d = decoded(e);
-    return scaled_down(d.mantissa, d.exponent + finest);
-  });
-  const int excess = more(0, bit_length(static_cast<uint64_t>(floors)) - kBits);
-  auto fits = [&](int p) {
-    return team.total(n, [&](int e) { return q[e] = static_cast<int>(quantum(e, p)), int64_t{q[e]}; }) <
-           (int64_t{1} << kBits);
-  };
-  int p = finest - excess;
-  // One step finer the sum is at least floors * 2^(1 - excess) - n/2, which is nearly always too much already.
-  const bool finer_is_too_much = excess > 0 && (floors >> (excess - 1)) - n >= (int64_t{1} << kBits);
-  if (!finer_is_too_much)
-    while (fits(p + 1)) ++p;
-  while (!fits(p)) --p;  // leaves q at this p
+  const bool zero = largest_bits == kNoWeight;
+  const ScaledWeights<Source> weights{source, zero};
+  // A sum of floors at the finest scale gives the shift but for one step in rare cases. The
+  // neighbours of that shift are therefore tried with the quanta themselves.
+  const int finest = kQuantaBits - (zero ? 1 : largest_bits);
+  const int64_t floors =
+      team.total(experts, [&](int expert) { return weights.floor(expert, finest); });
+  const int excess = more(0, bit_length(static_cast<uint64_t>(floors)) - kQuantaBits);
+  int shift = finest - excess;
+  // One step finer, the sum is at least floors * 2^(1 - excess) - experts / 2, which is nearly
+  // always too large.
+  const bool finer_is_too_large = excess > 0 && (floors >> (excess - 1)) - experts >= kQuantaLimit;
+  if (!finer_is_too_large)
+    while (write_quanta(team, weights, experts, shift + 1, quanta)) ++shift;
+  while (!write_quanta(team, weights, experts, shift, quanta)) --shift;
 }
 
-// The same for the published program: its own float32, rounded to nearest even.
-template <class Team, class Source> EPLB_FN void to_float32(Team& team, const Source& source, int n, View<int> w) {
-  team.for_each(n, [&](int e) { w[e] = Float32::bits(source.as_float(e) + 0.0f); });  // -0 becomes 0
-  const int heaviest = team.most(0, n, [=](auto e) { return w[e]; });
-  if (heaviest == 0) team.for_each(n, [&](int e) { w[e] = Float32::bits(1.0f); });
+// What the published program computes in: float32, rounded to nearest even.
+template <class Team, class Source>
+EPLB_FN void to_float32(Team& team, const Source& source, int experts, View<int> bits) {
+  team.for_each(experts, [&](int expert) {
+    bits[expert] = Float32::bits(source.as_float(expert) + 0.0f);  // -0 becomes 0
+  });
+  const int heaviest = team.most(0, experts, [=](auto expert) { return bits[expert]; });
+  if (heaviest != 0) return;
+  team.for_each(experts, [&](int expert) { bits[expert] = Float32::bits(1.0f); });
 }
 
+// Reads the weights of a layer in one of the two kinds of arithmetic.
 template <class Number> struct Reader;
 template <> struct Reader<Integer> {
-  template <class Team, class Source> EPLB_FN static void read(Team& team, const Source& source, int n, View<int> w) {
-    quantise(team, source, n, w);
+  template <class Team, class Source>
+  EPLB_FN static void read(Team& team, const Source& source, int experts, View<int> weight) {
+    quantise(team, source, experts, weight);
   }
 };
 template <> struct Reader<Float32> {
-  template <class Team, class Source> EPLB_FN static void read(Team& team, const Source& source, int n, View<int> w) {
-    to_float32(team, source, n, w);
+  template <class Team, class Source>
+  EPLB_FN static void read(Team& team, const Source& source, int experts, View<int> weight) {
+    to_float32(team, source, experts, weight);
   }
 };
 

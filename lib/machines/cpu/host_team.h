@@ -59,6 +59,17 @@ template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit 
 using Accumulator = Lanes;
 #endif
 
+// The largest value of all lanes; ties: lowest stretch, then lowest index.
+inline Found first_of_largest(Accumulator value, Accumulator stretch, Accumulator index) {
+  Found found{maximum(value), kNever, kNever};
+  for_each_true(value == Accumulator(found.value), stretch, index, [&](int k, int i) {
+    const bool first = k < found.stretch || (k == found.stretch && i < found.index);
+    found.stretch = first ? k : found.stretch;
+    found.index = first ? i : found.index;
+  });
+  return found;
+}
+
 class HostTeam {
  public:
   // Words of workspace that order, serve and fill need for this number of keys.
@@ -127,13 +138,7 @@ class HostTeam {
         if (!values.go_on(i + kBetweenTests - 1)) break;
       }
     }
-    Found found{maximum(value), kNever, kNever};
-    for_each_true(value == Accumulator(found.value), stretch, index, [&](int k, int i) {
-      const bool first = k < found.stretch || (k == found.stretch && i < found.index);
-      found.stretch = first ? k : found.stretch;
-      found.index = first ? i : found.index;
-    });
-    return found;
+    return first_of_largest(value, stretch, index);
   }
   template <class Body> int sum(int from, int to, Body body) const {
     Accumulator found = 0;

@@ -55,29 +55,32 @@ EPLB_FN Window window_of(const Packing& packing, int position, int spread, bool 
   return sorted ? Window{position + 1, packing.size[position] - spread} : Window{0, -1};
 }
 
-// Exchanges a position of the heaviest pack (ties: lowest pack) with a smaller one elsewhere. With
-// d, the difference of their sizes, the score min(d, heaviest - load of the other pack - d) is how
-// far below the heaviest load both packs end. The largest score above 0 counts; ties: lowest
-// position on the heaviest pack, then lowest partner. Partners on the heaviest pack itself need no
-// test: their score is min(d, -d). False if there is none. As in the reference program
-// vectorized_lpt_and_swap.
+// Partners of a position `given` on the heaviest pack. With d, the difference of their sizes, the
+// score min(d, heaviest - load of the other pack - d) is how far below the heaviest load both packs
+// end. Partners on the heaviest pack itself need no test: their score is min(d, -d).
+EPLB_FN auto partners_of(const Packing& packing, int given, int heaviest, Window window) {
+  const View<int> size = packing.size, pack_load = packing.pack_load;
+  const int given_size = size[given];
+  return stretch_of(
+      window.from, packing.items, [=](int taken) { return size[taken] > window.floor; },
+      [=](auto taken) {
+        const auto difference = given_size - size[taken];
+        return less(difference, heaviest - pack_load[taken] - difference);
+      });
+}
+
+// Exchanges a position of the heaviest pack (ties: lowest pack) with a smaller one elsewhere: the
+// pair with the largest score, if it is above 0; ties: lowest slot of the heaviest pack, whose
+// contents are sorted by position, then lowest partner. False if there is none. As in the reference
+// program vectorized_lpt_and_swap.
 template <class Team>
 EPLB_FN bool exchange_heaviest(Team& team, const Packing& packing, bool sorted) {
   const View<int> load = packing.load;
-  const int heaviest = team.most(0, packing.packs, [=](auto pack) { return load[pack]; });
-  const int lightest = team.least(0, packing.packs, [=](auto pack) { return load[pack]; });
-  const int pack = team.find(0, packing.packs, [=](auto g) { return load[g] == heaviest; });
-  const View<int> contents = packing.position.from(pack * packing.slots_per_pack);
+  const Range loads = team.range(packing.packs, [=](auto pack) { return load[pack]; });
+  const View<int> contents = packing.position.from(loads.first_most * packing.slots_per_pack);
   const Found found = team.found(packing.slots_per_pack, 0, [&](int slot) {
-    const int given = contents[slot], given_size = packing.size[given];
-    const Window window = window_of(packing, given, heaviest - lightest, sorted);
-    return stretch_of(
-        window.from, packing.items,
-        [=, size = packing.size](int taken) { return size[taken] > window.floor; },
-        [=, size = packing.size, pack_load = packing.pack_load](auto taken) {
-          const auto difference = given_size - size[taken];
-          return less(difference, heaviest - pack_load[taken] - difference);
-        });
+    const Window window = window_of(packing, contents[slot], loads.most - loads.least, sorted);
+    return partners_of(packing, contents[slot], loads.most, window);
   });
   if (found.value == 0) return false;
   exchange(team, packing, contents[found.stretch], found.index, true);
@@ -150,24 +153,27 @@ struct EndsPair {
   }
 };
 
+template <class Team> EPLB_FN EndsPair ends_of(Team& team, const Packing& packing) {
+  const View<int> load = packing.load;
+  const Range loads = team.range(packing.packs, [=](auto pack) { return load[pack]; });
+  const int lightest = team.find(
+      0, packing.packs, [=, least = loads.least](auto pack) { return load[pack] == least; });
+  return {packing, packing.position.from(loads.first_most * packing.slots_per_pack),
+          packing.position.from(lightest * packing.slots_per_pack), loads.most - loads.least};
+}
+
 // Exchanges the pair with the largest gain, if it is above 0; ties: lowest slot of the heaviest
 // pack, then of the lightest. What takes a slot stays in it, whatever its position. As in the
 // reference program gpu_parallel_randomized_greedy_refinement.
 template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Packing& packing) {
-  const View<int> load = packing.load;
-  const int packs = packing.packs, slots_per_pack = packing.slots_per_pack;
-  const int heaviest = team.most(0, packs, [=](auto pack) { return load[pack]; });
-  const int lightest = team.least(0, packs, [=](auto pack) { return load[pack]; });
-  const int heavy_pack = team.find(0, packs, [=](auto pack) { return load[pack] == heaviest; });
-  const int light_pack = team.find(0, packs, [=](auto pack) { return load[pack] == lightest; });
-  const EndsPair pairs{packing, packing.position.from(heavy_pack * slots_per_pack),
-                       packing.position.from(light_pack * slots_per_pack), heaviest - lightest};
-  const int gain = team.most_of(slots_per_pack, [&](int slot) { return pairs.best_gain(slot); });
+  const EndsPair pairs = ends_of(team, packing);
+  const int slots = packing.slots_per_pack;
+  const int gain = team.most_of(slots, [&](int slot) { return pairs.best_gain(slot); });
   if (gain <= 0) return false;
   const int heavy_slot =
-      team.find_of(slots_per_pack, [&](int slot) { return pairs.best_gain(slot) == gain; });
+      team.find_of(slots, [&](int slot) { return pairs.best_gain(slot) == gain; });
   const int light_slot =
-      team.find_of(slots_per_pack, [&](int slot) { return pairs.gain(heavy_slot, slot) == gain; });
+      team.find_of(slots, [&](int slot) { return pairs.gain(heavy_slot, slot) == gain; });
   exchange(team, packing, pairs.heavy[heavy_slot], pairs.light[light_slot], false);
   return true;
 }

@@ -22,6 +22,11 @@ struct WaitingKeys {
   template <class Keys> EPLB_INLINE EPLB_FN void put_back(Keys& keys) {
     for (; count > 0; --count) keys.put(pairs[2 * count - 2], pairs[2 * count - 1]);
   }
+  template <class Keys> EPLB_INLINE EPLB_FN void take(Keys& keys, int& i, int& key) {
+    if (keys.take(i, key)) return;
+    put_back(keys);  // the run is longer than the list of open keys: serve them again
+    keys.take(i, key);
+  }
 };
 
 template <class Number, class Keys, class Amount, class Apart, class Close>
@@ -38,10 +43,7 @@ EPLB_INLINE EPLB_FN void fill_with(Keys& keys, View<int> waiting_pairs, int step
     WaitingKeys waiting{waiting_pairs};
     for (; step < end; ++step) {
       int i, key;
-      if (!keys.take(i, key)) {  // the run is longer than the list of open keys: serve them again
-        waiting.put_back(keys);
-        keys.take(i, key);
-      }
+      waiting.take(keys, i, key);
       const bool closed = keys.once([&] {
         waiting.pairs[2 * waiting.count] = i;
         waiting.pairs[2 * waiting.count + 1] = Number::add(key, amount(step));

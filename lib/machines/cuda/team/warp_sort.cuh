@@ -90,6 +90,17 @@ __device__ inline void merge_runs(int n, int width, const Run& from, const Run& 
   __syncwarp();
 }
 
+// Merges sorted chunks, back and forth between two lists. Returns the one that has the result.
+__device__ inline Run merge_chunks(int n, Run from, Run to) {
+  for (int width = kChunk; width < n; width *= 2) {
+    merge_runs(n, width, from, to);
+    const Run other = from;
+    from = to;
+    to = other;
+  }
+  return from;
+}
+
 // order[0 .. n) = the indices by (words[i], i), least first. Not inlined, since it is unrolled and
 // long. A template, so that several files may contain it.
 template <class Word>
@@ -97,18 +108,12 @@ __device__ __noinline__ void sort_indices(int n, View<Word> words, View<int> ord
   if (n <= 32 * kFewItems) return sort_chunk<kFewItems>(0, n, words, false, words.data, order);
   if (n <= kChunk) return sort_chunk<kManyItems>(0, n, words, false, words.data, order);
   const int64_t spare_keys = sort_room(n) - n - (n + 1) / 2;
-  Run from{words, order};
-  Run to{{words.data + n}, {reinterpret_cast<int*>(words.data + n + spare_keys)}};
+  const Run spare{{words.data + n}, {reinterpret_cast<int*>(words.data + n + spare_keys)}};
   for (int first = 0; first < n; first += kChunk)
-    sort_chunk<kManyItems>(first, n, words, true, to.keys.data, order);
-  for (int width = kChunk; width < n; width *= 2) {
-    merge_runs(n, width, from, to);
-    const Run other = from;
-    from = to;
-    to = other;
-  }
-  if (from.order.data == order.data) return;
-  for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 32) order[i] = from.order[i];
+    sort_chunk<kManyItems>(first, n, words, true, spare.keys.data, order);
+  const Run sorted = merge_chunks(n, {words, order}, spare);
+  if (sorted.order.data == order.data) return;
+  for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 32) order[i] = sorted.order[i];
   __syncwarp();
 }
 

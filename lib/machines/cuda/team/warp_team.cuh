@@ -244,16 +244,7 @@ class CudaTeam {
         if (y > own.value) own = {y, k, i + together};
       }
     }
-    const int value = __reduce_max_sync(kAllLanes, own.value);
-    const bool has = own.value == value && own.stretch != kNever;
-    if (n <= kNever >> kIndexBits) {  // stretch and index fit into one number
-      const int where = has ? own.stretch << kIndexBits | own.index : kNever;
-      const int first = in_step(__reduce_min_sync(kAllLanes, where));
-      return {value, first >> kIndexBits, first & ((1 << kIndexBits) - 1)};
-    }
-    const int stretch = __reduce_min_sync(kAllLanes, has ? own.stretch : kNever);
-    const bool mine = has && own.stretch == stretch;
-    return {value, stretch, in_step(__reduce_min_sync(kAllLanes, mine ? own.index : kNever))};
+    return first_of_largest(own, n);
   }
 
   template <class Body> __device__ void single(Body body) {
@@ -274,6 +265,20 @@ class CudaTeam {
     return value;
   }
   __device__ unsigned lower_lanes() const { return (1u << lane_) - 1; }
+
+  // The largest value of all lanes; ties: lowest stretch of n, then lowest index.
+  __device__ __forceinline__ static Found first_of_largest(const Found& own, int n) {
+    const int value = __reduce_max_sync(kAllLanes, own.value);
+    const bool has = own.value == value && own.stretch != kNever;
+    if (n <= kNever >> kIndexBits) {  // stretch and index fit into one number
+      const int where = has ? own.stretch << kIndexBits | own.index : kNever;
+      const int first = in_step(__reduce_min_sync(kAllLanes, where));
+      return {value, first >> kIndexBits, first & ((1 << kIndexBits) - 1)};
+    }
+    const int stretch = __reduce_min_sync(kAllLanes, has ? own.stretch : kNever);
+    const bool mine = has && own.stretch == stretch;
+    return {value, stretch, in_step(__reduce_min_sync(kAllLanes, mine ? own.index : kNever))};
+  }
 
   // In three parts whose sums fit 32 bits: exact modulo 2^64.
   __device__ static uint64_t sum_of_warp(uint64_t own) {

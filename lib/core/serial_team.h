@@ -16,7 +16,7 @@ class SerialTeam {
   template <class Body> void for_each(int n, Body body) {
     for (int i = 0; i < n; ++i) body(i);
   }
-  template <class Body> auto most_of(int n, Body body) {
+  template <class Body> auto max_of(int n, Body body) {
     auto most = -solver::Never<decltype(body(0))>::key;
     for (int i = 0; i < n; ++i) most = std::max(most, body(i));
     return most;
@@ -26,7 +26,7 @@ class SerialTeam {
     while (i < n && !body(i)) ++i;
     return i;
   }
-  template <class Body> int64_t total(int n, Body body) {
+  template <class Body> int64_t sum_of(int n, Body body) {
     int64_t sum = 0;
     for (int i = 0; i < n; ++i) sum += body(i);
     return sum;

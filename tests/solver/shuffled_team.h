@@ -1,5 +1,6 @@
-// A warp on the host, for tests: 32 lanes that take their turns in a random order. What a stage computes must not depend on
-// that order, nor on how work is split over lanes: this is how the device's rules are tested without a device.
+// A warp on the host, for tests: 32 lanes that take their turns in a random order. What a stage
+// computes must not depend on that order, nor on how work is split over lanes: this is how the
+// device's rules are tested without a device.
 #pragma once
 
 #include <algorithm>
@@ -30,16 +31,16 @@ class ShuffledTeam {
   }
   template <class Body> void sweep(int n, Body body) { for_each(n, body); }
 
-  template <class Body> int least(int from, int to, Body body) {
+  template <class Body> int min(int from, int to, Body body) {
     PerLane own;
     own.fill(kNever);
     each_lane(to - from, [&](int lane, int i) { own[lane] = std::min(own[lane], body(from + i)); });
     return reduce(own, [](int a, int b) { return std::min(a, b); });
   }
-  template <class Body> int most(int from, int to, Body body) {
-    return -least(from, to, [&](int i) { return -body(i); });
+  template <class Body> int max(int from, int to, Body body) {
+    return -min(from, to, [&](int i) { return -body(i); });
   }
-  template <class Body> auto most_of(int n, Body body) {
+  template <class Body> auto max_of(int n, Body body) {
     using Value = decltype(body(0));
     std::array<Value, kLanes> own;
     own.fill(-solver::Never<Value>::key);
@@ -49,7 +50,7 @@ class ShuffledTeam {
     return found;
   }
   template <class Body> int find_of(int n, Body body) { return find(0, n, body); }
-  template <class Body> int64_t total(int n, Body body) {
+  template <class Body> int64_t sum_of(int n, Body body) {
     std::array<int64_t, kLanes> own{};
     each_lane(n, [&](int lane, int i) { own[lane] += body(i); });
     int64_t sum = 0;
@@ -90,7 +91,7 @@ class ShuffledTeam {
     }
     return sum;
   }
-  template <class Body> void number(int n, View<int> seen, View<int> out, Body body) {
+  template <class Body> void rank_among_equals(int n, View<int> seen, View<int> out, Body body) {
     for (int i = 0; i < n; ++i) out[i] = seen[body(i)]++;
   }
   template <class Body> int pick(int n, View<int> out, Body body) {
@@ -100,7 +101,8 @@ class ShuffledTeam {
       for (const int lane : shuffled_lanes())
         if (chunk + lane < n && body(chunk + lane)) ballot |= uint32_t{1} << lane;
       for (const int lane : shuffled_lanes())
-        if (ballot >> lane & 1) out[count + __builtin_popcount(ballot & ((uint32_t{1} << lane) - 1))] = chunk + lane;
+        if (ballot >> lane & 1)
+          out[count + __builtin_popcount(ballot & ((uint32_t{1} << lane) - 1))] = chunk + lane;
       count += __builtin_popcount(ballot);
     }
     return count;
@@ -110,7 +112,8 @@ class ShuffledTeam {
     for_each(n, [&](int i) { scratch[i] = key(i); });
     for_each(n, [&](int i) {
       int rank = 0;
-      for (int j = 0; j < n; ++j) rank += scratch[j] < scratch[i] || (scratch[j] == scratch[i] && j < i);
+      for (int j = 0; j < n; ++j)
+        rank += scratch[j] < scratch[i] || (scratch[j] == scratch[i] && j < i);
       order[rank] = i;
     });
   }
@@ -123,7 +126,9 @@ class ShuffledTeam {
       std::array<int, kLanes> own;
       own.fill(-1);
       each_lane(n, [&](int lane, int i) {
-        if (own[lane] < 0 || keys[i] < keys[own[lane]] || (keys[i] == keys[own[lane]] && i < own[lane])) own[lane] = i;
+        if (own[lane] < 0 || keys[i] < keys[own[lane]] ||
+            (keys[i] == keys[own[lane]] && i < own[lane]))
+          own[lane] = i;
       });
       const int first = reduce(own, [&](int a, int b) {
         if (a < 0 || b < 0) return a < 0 ? b : a;
@@ -139,12 +144,12 @@ class ShuffledTeam {
     solver::fill_with<Number>(fill_keys, waiting, steps, amount, apart, close);
   }
 
-  template <class Body> solver::Range range(int to, Body body) {
-    const int largest = most(0, to, body);
-    return {least(0, to, body), largest, find(0, to, [&](int i) { return body(i) == largest; })};
+  template <class Body> solver::MinMax min_max(int to, Body body) {
+    const int largest = max(0, to, body);
+    return {min(0, to, body), largest, find(0, to, [&](int i) { return body(i) == largest; })};
   }
   // A few lanes to a stretch; each lane keeps its own.
-  template <class Stretches> solver::Found found(int n, int floor, Stretches stretches) {
+  template <class Stretches> solver::Found max_in_stretches(int n, int floor, Stretches stretches) {
     constexpr int kTogether = 8;
     std::array<solver::Found, kLanes> best;
     best.fill({floor, kNever, kNever});
@@ -156,14 +161,16 @@ class ShuffledTeam {
           if (x > best[lane].value) best[lane] = {x, k, i};
         }
       }
-    return *std::min_element(best.begin(), best.end(), [](const solver::Found& a, const solver::Found& b) {
-      return std::tuple(-a.value, a.stretch, a.index) < std::tuple(-b.value, b.stretch, b.index);
-    });
+    return *std::min_element(best.begin(), best.end(),
+                             [](const solver::Found& a, const solver::Found& b) {
+                               return std::tuple(-a.value, a.stretch, a.index) <
+                                      std::tuple(-b.value, b.stretch, b.index);
+                             });
   }
 
   template <class Body> void single(Body body) { body(); }
-  template <class Body> void aside(Body body) { body(); }
-  static View<int> with(View<int> view, int, int) { return view; }
+  template <class Body> void single_nowait(Body body) { body(); }
+  static View<int> patched(View<int> view, int, int) { return view; }
   void barrier() {}
 
  private:
@@ -177,7 +184,9 @@ class ShuffledTeam {
       return 0;
     }
     template <class Number, class Close> void serve(int amount, Close close) {
-      team.serve(n, keys, 1, [&](int, int i, int key) { return close(i, key) ? kNever : Number::add(key, amount); });
+      team.serve(n, keys, 1, [&](int, int i, int key) {
+        return close(i, key) ? kNever : Number::add(key, amount);
+      });
     }
     bool take(int& i, int& key) {
       team.serve(n, keys, 1, [&](int, int found, int least) {
@@ -202,7 +211,8 @@ class ShuffledTeam {
     int left = std::max(n, 0);
     while (left > 0) {
       const int lane = static_cast<int>(random_() % kLanes);
-      for (int burst = 1 + static_cast<int>(random_() % 3); burst > 0 && next[lane] < n; --burst, --left) {
+      for (int burst = 1 + static_cast<int>(random_() % 3); burst > 0 && next[lane] < n;
+           --burst, --left) {
         body(lane, next[lane]);
         next[lane] += kLanes;
       }

@@ -16,9 +16,9 @@ EPLB_STAGE_BEGIN
 
 #ifdef EPLB_PLAIN_LANES
 inline Index index_at(int i) { return i; }
-inline int minimum(int v) { return v; }
-inline int maximum(int v) { return v; }
-inline int sum_of(int v) { return v; }
+inline int reduce_min(int v) { return v; }
+inline int reduce_max(int v) { return v; }
+inline int reduce_sum(int v) { return v; }
 inline int keep_first(int, int v, int) { return v; }
 inline int first_true(bool m) { return m ? 0 : -1; }
 inline int indices_from(int i) { return i; }
@@ -28,9 +28,9 @@ template <class Visit> void for_each_true(bool, int tag, int index, Visit visit)
 using Accumulator = int;
 #else
 inline Index index_at(int i) { return {i}; }
-inline int minimum(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.v)); }
-inline int maximum(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.v)); }
-inline int sum_of(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
+inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.v)); }
+inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.v)); }
+inline int reduce_sum(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
 // The first `count` lanes of `a`, the others become `rest`.
 inline Lanes keep_first(int count, Lanes a, int rest) {
   return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
@@ -61,7 +61,7 @@ using Accumulator = Lanes;
 
 // The largest value of all lanes; ties: lowest stretch, then lowest index.
 inline Found first_of_largest(Accumulator value, Accumulator stretch, Accumulator index) {
-  Found found{maximum(value), kNever, kNever};
+  Found found{reduce_max(value), kNever, kNever};
   for_each_true(value == Accumulator(found.value), stretch, index, [&](int k, int i) {
     const bool first = k < found.stretch || (k == found.stretch && i < found.index);
     found.stretch = first ? k : found.stretch;
@@ -73,7 +73,7 @@ inline Found first_of_largest(Accumulator value, Accumulator stretch, Accumulato
 class HostTeam {
  public:
   // Words of workspace that order, serve and fill need for this number of keys.
-  static int64_t room(int64_t keys) {
+  static int64_t workspace_words(int64_t keys) {
     const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
     return tree > 3 * keys ? tree : 3 * keys;
   }
@@ -85,26 +85,26 @@ class HostTeam {
   template <class Body> void sweep(int n, Body body) const {
     for (int i = 0; i < n; i += kLanes) body(index_at(i));
   }
-  template <class Body> int least(int from, int to, Body body) const {
+  template <class Body> int min(int from, int to, Body body) const {
     Accumulator found = kNever;
     int i = from;
-    for (; i + kLanes <= to; i += kLanes) found = less(found, body(index_at(i)));
-    if (i < to) found = less(found, keep_first(to - i, body(index_at(i)), kNever));
-    return minimum(found);
+    for (; i + kLanes <= to; i += kLanes) found = smaller(found, body(index_at(i)));
+    if (i < to) found = smaller(found, keep_first(to - i, body(index_at(i)), kNever));
+    return reduce_min(found);
   }
-  template <class Body> int most(int from, int to, Body body) const {
+  template <class Body> int max(int from, int to, Body body) const {
     Accumulator found = -kNever;
     int i = from;
-    for (; i + kLanes <= to; i += kLanes) found = more(found, body(index_at(i)));
-    if (i < to) found = more(found, keep_first(to - i, body(index_at(i)), -kNever));
-    return maximum(found);
+    for (; i + kLanes <= to; i += kLanes) found = larger(found, body(index_at(i)));
+    if (i < to) found = larger(found, keep_first(to - i, body(index_at(i)), -kNever));
+    return reduce_max(found);
   }
-  template <class Body> Range range(int to, Body body) const {
+  template <class Body> MinMax min_max(int to, Body body) const {
     Accumulator low = kNever, high = -kNever, at = kNever;
     auto look = [&](int i, Accumulator x, Accumulator y) {
       at = choose(y > high, indices_from(i), at);
-      low = less(low, x);
-      high = more(high, y);
+      low = smaller(low, x);
+      high = larger(high, y);
     };
     int i = 0;
     for (; i + kLanes <= to; i += kLanes) {
@@ -115,12 +115,12 @@ class HostTeam {
       const Accumulator x = body(index_at(i));
       look(i, keep_first(to - i, x, kNever), keep_first(to - i, x, -kNever));
     }
-    Range range{minimum(low), maximum(high), kNever};
-    for_each_true(high == Accumulator(range.most), at, at,
-                  [&](int, int index) { range.first_most = less(range.first_most, index); });
+    MinMax range{reduce_min(low), reduce_max(high), kNever};
+    for_each_true(high == Accumulator(range.max), at, at,
+                  [&](int, int index) { range.first_max = smaller(range.first_max, index); });
     return range;
   }
-  template <class Stretches> Found found(int n, int floor, Stretches stretches) const {
+  template <class Stretches> Found max_in_stretches(int n, int floor, Stretches stretches) const {
     Accumulator value = floor, stretch = -1, index = kNever;
     for (int k = 0; k < n; ++k) {
       // Elements between two tests for the end, which the processor predicts badly.
@@ -133,7 +133,7 @@ class HostTeam {
           const auto better = other > value;
           stretch = choose(better, own, stretch);
           index = choose(better, indices_from(i + ahead), index);
-          value = more(value, other);
+          value = larger(value, other);
         }
         if (!values.go_on(i + kBetweenTests - 1)) break;
       }
@@ -145,7 +145,7 @@ class HostTeam {
     int i = from;
     for (; i + kLanes <= to; i += kLanes) found = found + body(index_at(i));
     if (i < to) found = found + keep_first(to - i, body(index_at(i)), 0);
-    return sum_of(found);
+    return reduce_sum(found);
   }
   template <class Body> int find(int from, int to, Body body) const {
     for (int i = from; i < to; i += kLanes) {
@@ -163,7 +163,7 @@ class HostTeam {
     return rows * kRow;
   }
   LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
-  template <class Body> auto most_of(int n, Body body) const {
+  template <class Body> auto max_of(int n, Body body) const {
     auto found = -Never<decltype(body(0))>::key;
     for (int i = 0; i < n; ++i) {
       const auto x = body(i);
@@ -176,7 +176,7 @@ class HostTeam {
     while (i < n && !body(i)) ++i;
     return i;
   }
-  template <class Body> int64_t total(int n, Body body) const {
+  template <class Body> int64_t sum_of(int n, Body body) const {
     int64_t sum = 0;
     for (int i = 0; i < n; ++i) sum += body(i);
     return sum;
@@ -190,7 +190,8 @@ class HostTeam {
     }
     return sum;
   }
-  template <class Body> void number(int n, View<int> seen, View<int> out, Body body) const {
+  template <class Body>
+  void rank_among_equals(int n, View<int> seen, View<int> out, Body body) const {
     for (int i = 0; i < n; ++i) out[i] = seen[body(i)]++;
   }
   template <class Body> int pick(int n, View<int> out, Body body) const {
@@ -242,8 +243,8 @@ class HostTeam {
     TreeKeys keys{{workspace_.data, n, [](int) { return 0; }}};
     fill_with<Number>(keys, waiting, steps, amount, apart, close);
   }
-  template <class Body> void aside(Body body) const { body(); }
-  static View<int> with(View<int> view, int, int) { return view; }
+  template <class Body> void single_nowait(Body body) const { body(); }
+  static View<int> patched(View<int> view, int, int) { return view; }
   template <class Body> void single(Body body) const { body(); }
   void barrier() const {}
 

@@ -49,7 +49,7 @@ template <class Method> struct Room {
     method.lay_out(arena);
     answer.lay_out(arena, s);
     rank = arena.take<int>(s.slots);
-    team = arena.take<int64_t>(target::HostTeam::room(s.slots));
+    team = arena.take<int64_t>(target::HostTeam::workspace_words(s.slots));
     return arena.used();
   }
 };

@@ -10,7 +10,7 @@ EPLB_STAGE_BEGIN
 namespace hn = hwy::HWY_NAMESPACE;
 inline constexpr hn::ScalableTag<int32_t> kInts;
 inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(kInts));
-static_assert(kLanes * sizeof(int32_t) <= Arena::kRoom);
+static_assert(kLanes * sizeof(int32_t) <= Arena::kPadding);
 
 struct Lanes {
   hn::Vec<hn::ScalableTag<int32_t>> v;
@@ -45,8 +45,8 @@ inline Mask operator<=(Lanes a, Lanes b) { return {hn::Not(hn::Gt(a.v, b.v))}; }
 inline Mask operator>=(Lanes a, Lanes b) { return {hn::Not(hn::Lt(a.v, b.v))}; }
 inline Mask operator&(Mask a, Mask b) { return {hn::And(a.m, b.m)}; }
 inline Mask operator|(Mask a, Mask b) { return {hn::Or(a.m, b.m)}; }
-inline Lanes less(Lanes a, Lanes b) { return hn::Min(a.v, b.v); }
-inline Lanes more(Lanes a, Lanes b) { return hn::Max(a.v, b.v); }
+inline Lanes smaller(Lanes a, Lanes b) { return hn::Min(a.v, b.v); }
+inline Lanes larger(Lanes a, Lanes b) { return hn::Max(a.v, b.v); }
 inline Lanes choose(Mask condition, Lanes a, Lanes b) {
   return hn::IfThenElse(condition.m, a.v, b.v);
 }

@@ -54,9 +54,9 @@ EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule ru
   const int64_t cap = (mean + mean / 1000 - fill) * rule.floors / 20;
   if (cap <= 0) return -1;
   auto floor_of = [&](int e) { return weight[e] > cap ? (weight[e] + cap - 1) / cap : 1; };
-  const int64_t needed = team.total(p.experts, [&](int e) { return floor_of(e) - 1; });
+  const int64_t needed = team.sum_of(p.experts, [&](int e) { return floor_of(e) - 1; });
   if (needed > p.slots - p.experts) return -1;
-  if (team.most_of(p.experts, [&](int e) { return static_cast<int>(floor_of(e)); }) > most) return -1;
+  if (team.max_of(p.experts, [&](int e) { return static_cast<int>(floor_of(e)); }) > most) return -1;
   team.for_each(p.experts, [&](int e) { p.count[e] = static_cast<int>(floor_of(e)); });
   return p.slots - p.experts - static_cast<int>(needed);
 }
@@ -66,16 +66,16 @@ template <class Team>
 EPLB_FN int pick_for_rule(Team& team, const Positions& p, View<int> weight, const RuleScratch& r, Rule rule, int extras,
                           int most) {
   const float shift = static_cast<float>(rule.b) / 16;
-  const int64_t total = team.total(p.experts, [&](int e) { return int64_t{weight[e]}; });
+  const int64_t total = team.sum_of(p.experts, [&](int e) { return int64_t{weight[e]}; });
   team.for_each(p.experts, [&](int e) { r.estimate[e] = static_cast<float>(weight[e]); });
   float price =
       0.999f * static_cast<float>(total) / (static_cast<float>(p.slots) + static_cast<float>(p.experts) * shift);
   float too_much = 4 * price;
   auto bought = [&](float at) {
     const float share = 0.999f / at;
-    return team.total(p.experts, [&](int e) {
+    return team.sum_of(p.experts, [&](int e) {
       const int copies = static_cast<int>(r.estimate[e] * share - shift - 0.001f);  // the last that is worth the price
-      return int64_t{more(0, less(copies, most - 1) + 1 - p.count[e])};
+      return int64_t{larger(0, smaller(copies, most - 1) + 1 - p.count[e])};
     });
   };
   // Priorities are rounded down: the margin of a thousandth must be more than their unit.

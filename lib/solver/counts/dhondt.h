@@ -43,14 +43,14 @@ struct Items {
 template <class Number, class Team>
 EPLB_FN int pick_candidates(Team& team, View<int> weight, int n, int extras, int most, View<float> estimate,
                             View<int> candidate) {
-  const float scale = Number::estimate_scale(team.most(0, n, [=](auto e) { return weight[e]; }));
+  const float scale = Number::estimate_scale(team.max(0, n, [=](auto e) { return weight[e]; }));
   if (most <= extras || scale == 0) return team.pick(n, candidate, [](int) { return true; });
   team.for_each(n, [&](int e) { estimate[e] = Number::estimate(weight[e], scale); });
-  const double total = static_cast<double>(team.total(n, [&](int e) { return static_cast<int>(estimate[e]); }));
+  const double total = static_cast<double>(team.sum_of(n, [&](int e) { return static_cast<int>(estimate[e]); }));
   float price = static_cast<float>(0.999 * total / (n + extras)), too_much = 4 * price;
   auto bought = [&](float at) {
     const float share = 0.999f / at;
-    return team.total(n, [&](int e) { return static_cast<int>(estimate[e] * share); });
+    return team.sum_of(n, [&](int e) { return static_cast<int>(estimate[e] * share); });
   };
   for (int i = 0; i < 5 && price > 1; ++i) {
     const float middle = 0.5f * (price + too_much);

@@ -54,7 +54,7 @@ template <class Team> EPLB_FN bool next_counts(Team& team, const CountList& list
 // Sets p.count; false if an expert would have more than `most`.
 template <class Team> EPLB_FN bool take_counts(Team& team, const CountList& list, const Positions& p, int most) {
   team.for_each(p.experts, [&](int i) { p.count[list.order[i]] = list.least[i] + list.extra[i]; });
-  return team.most_of(p.experts, [&](int e) { return p.count[e]; }) <= most;
+  return team.max_of(p.experts, [&](int e) { return p.count[e]; }) <= most;
 }
 
 EPLB_STAGE_END

@@ -55,13 +55,13 @@ template <class Team> EPLB_FN int counts_bound(Team& team, const Positions& p) {
       p.slots, [&](int s) { return p.size[s]; }, [&](int s, int before) { p.sums[s] = before; });
   team.single([&] { p.sums[p.slots] = sum; });
   auto smallest = [&](int n) { return sum - p.sums[p.slots - n]; };
-  const int together = team.most_of(less(k, kBoundDepth),
+  const int together = team.max_of(smaller(k, kBoundDepth),
                                     [&](int j) { return smallest(k - 1 - j) + p.sums[j * g + 1] - p.sums[j * g - j]; });
-  const int apart = k == 1 ? 0 : team.most_of(g - 1, [&](int i) {
+  const int apart = k == 1 ? 0 : team.max_of(g - 1, [&](int i) {
     const int m = i + 2, alone = (p.sums[m] + smallest((k - 1) * m) + m - 1) / m;
-    return less(alone, p.size[m - 1] + p.size[m - 2] + smallest(k - 2));
+    return smaller(alone, p.size[m - 1] + p.size[m - 2] + smallest(k - 2));
   });
-  return more(more((sum + g - 1) / g, together), apart);
+  return larger(larger((sum + g - 1) / g, together), apart);
 }
 
 EPLB_STAGE_END

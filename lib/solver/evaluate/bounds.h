@@ -57,7 +57,7 @@ template <class Team> EPLB_FN double largest_replica(Team& team, const Shape& sh
   });
   team.serve(shape.experts, r.key, shape.slots - shape.experts,
              [&](int, int e, int64_t) { return key_of(r.weight[e] / ++r.copies[e]); });
-  return of_bits(kNever64 - 1 + team.most_of(shape.experts, [&](int e) { return -r.key[e]; }));
+  return of_bits(kNever64 - 1 + team.max_of(shape.experts, [&](int e) { return -r.key[e]; }));
 }
 
 // Could every GPU stay at or below a load? For each j < K: if more than j * G replicas exceed x, some GPU holds j + 1 of
@@ -80,7 +80,7 @@ struct Pigeonhole {
   EPLB_FN double filling(double x, int others, int spare) const {
     double sum = 0;
     for (int i = 0; i < others; ++i) {
-      const int expert = less(i / (1 + spare), experts - 1);
+      const int expert = smaller(i / (1 + spare), experts - 1);
       sum += smaller(descending[experts - 1 - expert], x / 2) / (1 + spare);
     }
     return sum;
@@ -88,7 +88,7 @@ struct Pigeonhole {
   // An x with (j + 1) x + filling(x) >= load, close to equality; larger ones only make the test weaker. filling grows with x:
   // from an x below the solution one step leads above it, and from there below again.
   EPLB_FN double largest_allowed(double load, int j, int others, int spare) const {
-    auto step = [&](double x) { return (load - filling(larger(x, 0), others, spare)) / (j + 1); };
+    auto step = [&](double x) { return (load - filling(larger(x, 0.0), others, spare)) / (j + 1); };
     const double above = step(step(load));  // step(load) is below: no filling is larger than that of x = load
     return smaller(above, step(step(above)));
   }
@@ -132,7 +132,7 @@ template <class Team> EPLB_FN double simple_bound(Team& team, const Shape& shape
   team.for_each(shape.experts, [&](int i) { r.descending[i] = r.weight[r.order[i]]; });
   const Pigeonhole pigeonhole{r.descending, shape.experts, extras, shape.gpus, per_gpu};
   constexpr int kDepth = 64;  // beyond, so many replicas on a GPU even out, and looking costs K for each j
-  for (int j = 0; j < less(per_gpu, kDepth); ++j) {
+  for (int j = 0; j < smaller(per_gpu, kDepth); ++j) {
     if (pigeonhole.reachable(team, bound * (1 - 1e-12), j)) continue;
     double low = bound, high = 1.5 * bound;
     while (!pigeonhole.reachable(team, high, j)) {

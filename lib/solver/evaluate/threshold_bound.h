@@ -26,17 +26,17 @@ class Thresholds {
   EPLB_FN static int round_up(double quotient) {
     const double lower = quotient - kSlack;
     const int whole = static_cast<int>(lower);
-    return more(1, whole < lower ? whole + 1 : whole);
+    return larger(1, whole < lower ? whole + 1 : whole);
   }
 
   template <class Team> EPLB_FN bool refute(Team& team, double load, double t) const {
     const int experts = shape_.experts;
     const BoundRoom& r = room_;
     // Whole numbers in 64 bits, so the order of adding does not matter: needed extras above, twice the shares below.
-    const int64_t sums = team.total(experts, [&](int e) {
+    const int64_t sums = team.sum_of(experts, [&](int e) {
       const double w = r.weight[e];
       const int least = round_up(w / load);  // no replica is above the load
-      const int half = more(least, round_up(w / t)), none = more(half, round_up(w / (load - t)));
+      const int half = larger(least, round_up(w / t)), none = larger(half, round_up(w / (load - t)));
       const int at_least = none == least ? 0 : half == least ? least : 2 * least, at_half = half < none ? half : 0;
       add_hull(e, least, 0.5 * at_least, half, 0.5 * at_half, none);
       return (int64_t{least - 1} << 32) + at_least;
@@ -50,7 +50,7 @@ class Thresholds {
                      [&](int i) { return largest_first(r.slope[r.picked[i]]); });
     for (int i = 0; i < gains && spare > 0; ++i) {
       const int gain = r.picked[r.sorted[i]];
-      const double copies = smaller(spare, r.steps[gain]);
+      const double copies = smaller(spare, static_cast<double>(r.steps[gain]));
       shares -= r.slope[gain] * copies;
       spare -= copies;
     }
@@ -113,7 +113,7 @@ EPLB_FN LayerBound bound_of_layer(Team& team, const Shape& shape, bool threshold
     proven = node > 0 || bound == 0;
     bound = larger(bound, node);
   }
-  if (little) bound = larger(0, bound / kScale - kLeast * (shape.slots / shape.gpus + 1));
+  if (little) bound = larger(0.0, bound / kScale - kLeast * (shape.slots / shape.gpus + 1));
   return {bound, proven};
 }
 

@@ -31,7 +31,7 @@ struct GroupSearch {
 
 EPLB_FN int heaviest_node(const GroupSearch& search, int nodes) {
   int heaviest = 0;
-  for (int node = 0; node < nodes; ++node) heaviest = more(heaviest, search.node_sum[node]);
+  for (int node = 0; node < nodes; ++node) heaviest = larger(heaviest, search.node_sum[node]);
   return heaviest;
 }
 
@@ -131,7 +131,7 @@ class GroupWalk {
   EPLB_FN int next_of_others(int choice, bool last_of_node) const {
     const int node = node_of_choice(choice), sum = search_.node_sum[node];
     const int64_t most_left = int64_t{nodes_ - 1 - node} * (best_ - 1);
-    int rank = more(search_.chosen[choice], search_.chosen[choice - 1]) + 1;
+    int rank = larger(search_.chosen[choice], search_.chosen[choice - 1]) + 1;
     for (; rank < groups_; ++rank) {
       if (search_.taken[rank] || sum + size_at(rank) >= best_) continue;
       // Too much would be left for the other nodes, and with a smaller group even more.

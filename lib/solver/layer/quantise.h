@@ -91,7 +91,7 @@ inline constexpr int64_t kQuantaLimit = int64_t{1} << kQuantaBits;  // their sum
 template <class Team, class Source>
 EPLB_FN bool write_quanta(Team& team, const ScaledWeights<Source>& weights, int experts, int shift,
                           View<int> quanta) {
-  return team.total(experts, [&](int expert) {
+  return team.sum_of(experts, [&](int expert) {
     quanta[expert] = static_cast<int>(weights.quantum(expert, shift));
     return int64_t{quanta[expert]};
   }) < kQuantaLimit;
@@ -101,7 +101,7 @@ EPLB_FN bool write_quanta(Team& team, const ScaledWeights<Source>& weights, int 
 template <class Team, class Source>
 EPLB_FN void quantise(Team& team, const Source& source, int experts, View<int> quanta) {
   constexpr int kNoWeight = -(1 << 20);
-  const int largest_bits = team.most_of(experts, [&](int expert) {
+  const int largest_bits = team.max_of(experts, [&](int expert) {
     const Decoded weight = source(expert);
     return weight.mantissa == 0 ? kNoWeight : bit_length(weight.mantissa) + weight.exponent;
   });
@@ -111,8 +111,8 @@ EPLB_FN void quantise(Team& team, const Source& source, int experts, View<int> q
   // neighbours of that shift are therefore tried with the quanta themselves.
   const int finest = kQuantaBits - (zero ? 1 : largest_bits);
   const int64_t floors =
-      team.total(experts, [&](int expert) { return weights.floor(expert, finest); });
-  const int excess = more(0, bit_length(static_cast<uint64_t>(floors)) - kQuantaBits);
+      team.sum_of(experts, [&](int expert) { return weights.floor(expert, finest); });
+  const int excess = larger(0, bit_length(static_cast<uint64_t>(floors)) - kQuantaBits);
   int shift = finest - excess;
   // One step finer, the sum is at least floors * 2^(1 - excess) - experts / 2, which is nearly
   // always too large.
@@ -128,7 +128,7 @@ EPLB_FN void to_float32(Team& team, const Source& source, int experts, View<int>
   team.for_each(experts, [&](int expert) {
     bits[expert] = Float32::bits(source.as_float(expert) + 0.0f);  // -0 becomes 0
   });
-  const int heaviest = team.most(0, experts, [=](auto expert) { return bits[expert]; });
+  const int heaviest = team.max(0, experts, [=](auto expert) { return bits[expert]; });
   if (heaviest != 0) return;
   team.for_each(experts, [&](int expert) { bits[expert] = Float32::bits(1.0f); });
 }

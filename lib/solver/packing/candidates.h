@@ -10,9 +10,9 @@ EPLB_STAGE_BEGIN
 // The chain with the least score wins.
 template <class Team> EPLB_FN int score_of(Team& team, const Packing& packing, Winner winner) {
   const View<int> load = packing.load;
-  const int largest = team.most(0, packing.packs, [=](auto pack) { return load[pack]; });
+  const int largest = team.max(0, packing.packs, [=](auto pack) { return load[pack]; });
   if (winner == Winner::kLeastLargest) return largest;
-  return largest - team.least(0, packing.packs, [=](auto pack) { return load[pack]; });
+  return largest - team.min(0, packing.packs, [=](auto pack) { return load[pack]; });
 }
 
 // The number of chains that can differ. With one slot per pack the answer is the identity, as in
@@ -33,7 +33,7 @@ EPLB_FN int pack(Team& team, const Preset& preset, Packing packing, int items, i
     return 0;
   }
   int best = kNever;
-  for (int chain = chains.from; chain < less(chains.to, preset.chains); ++chain) {
+  for (int chain = chains.from; chain < smaller(chains.to, preset.chains); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     arrange(team, packing, size, preset, chance);
     place_longest_first<Number>(team, packing, [](int) { return 1; });

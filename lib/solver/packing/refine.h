@@ -65,7 +65,7 @@ EPLB_FN auto partners_of(const Packing& packing, int given, int heaviest, Window
       window.from, packing.items, [=](int taken) { return size[taken] > window.floor; },
       [=](auto taken) {
         const auto difference = given_size - size[taken];
-        return less(difference, heaviest - pack_load[taken] - difference);
+        return smaller(difference, heaviest - pack_load[taken] - difference);
       });
 }
 
@@ -76,11 +76,11 @@ EPLB_FN auto partners_of(const Packing& packing, int given, int heaviest, Window
 template <class Team>
 EPLB_FN bool exchange_heaviest(Team& team, const Packing& packing, bool sorted) {
   const View<int> load = packing.load;
-  const Range loads = team.range(packing.packs, [=](auto pack) { return load[pack]; });
-  const View<int> contents = packing.position.from(loads.first_most * packing.slots_per_pack);
-  const Found found = team.found(packing.slots_per_pack, 0, [&](int slot) {
-    const Window window = window_of(packing, contents[slot], loads.most - loads.least, sorted);
-    return partners_of(packing, contents[slot], loads.most, window);
+  const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
+  const View<int> contents = packing.position.from(loads.first_max * packing.slots_per_pack);
+  const Found found = team.max_in_stretches(packing.slots_per_pack, 0, [&](int slot) {
+    const Window window = window_of(packing, contents[slot], loads.max - loads.min, sorted);
+    return partners_of(packing, contents[slot], loads.max, window);
   });
   if (found.value == 0) return false;
   exchange(team, packing, contents[found.stretch], found.index, true);
@@ -118,10 +118,10 @@ struct AnyPair {
 // lowest second. As in the reference program l2_opt_packing_gpu.
 template <class Team> EPLB_FN bool exchange_any_pair(Team& team, const Packing& packing) {
   const View<int> load = packing.load;
-  const int lightest = team.least(0, packing.packs, [=](auto pack) { return load[pack]; });
+  const int lightest = team.min(0, packing.packs, [=](auto pack) { return load[pack]; });
   const AnyPair pairs{packing, lightest};
   const int64_t gain =
-      team.most_of(packing.items, [&](int first) { return pairs.best_gain(first); });
+      team.max_of(packing.items, [&](int first) { return pairs.best_gain(first); });
   if (gain <= 0) return false;
   const int first =
       team.find_of(packing.items, [&](int position) { return pairs.best_gain(position) == gain; });
@@ -148,18 +148,18 @@ struct EndsPair {
   EPLB_FN int best_gain(int heavy_slot) const {
     int best = 0;
     for (int slot = 0; slot < packing.slots_per_pack; ++slot)
-      best = more(best, gain(heavy_slot, slot));
+      best = larger(best, gain(heavy_slot, slot));
     return best;
   }
 };
 
 template <class Team> EPLB_FN EndsPair ends_of(Team& team, const Packing& packing) {
   const View<int> load = packing.load;
-  const Range loads = team.range(packing.packs, [=](auto pack) { return load[pack]; });
-  const int lightest = team.find(
-      0, packing.packs, [=, least = loads.least](auto pack) { return load[pack] == least; });
-  return {packing, packing.position.from(loads.first_most * packing.slots_per_pack),
-          packing.position.from(lightest * packing.slots_per_pack), loads.most - loads.least};
+  const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
+  const int lightest = team.find(0, packing.packs,
+                                 [=, least = loads.min](auto pack) { return load[pack] == least; });
+  return {packing, packing.position.from(loads.first_max * packing.slots_per_pack),
+          packing.position.from(lightest * packing.slots_per_pack), loads.max - loads.min};
 }
 
 // Exchanges the pair with the largest gain, if it is above 0; ties: lowest slot of the heaviest
@@ -168,7 +168,7 @@ template <class Team> EPLB_FN EndsPair ends_of(Team& team, const Packing& packin
 template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Packing& packing) {
   const EndsPair pairs = ends_of(team, packing);
   const int slots = packing.slots_per_pack;
-  const int gain = team.most_of(slots, [&](int slot) { return pairs.best_gain(slot); });
+  const int gain = team.max_of(slots, [&](int slot) { return pairs.best_gain(slot); });
   if (gain <= 0) return false;
   const int heavy_slot =
       team.find_of(slots, [&](int slot) { return pairs.best_gain(slot) == gain; });

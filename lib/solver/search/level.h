@@ -9,7 +9,7 @@ EPLB_STAGE_BEGIN
 // With fewer GPUs the search is there as soon; with more slots on each it starts from even loads, and looking costs K^2.
 inline constexpr int kManyGpus = 64, kLevelPlaces = 64;
 EPLB_FN int sweeps_of(int gpus, int places) {
-  return gpus < kManyGpus || places > kLevelPlaces ? 0 : less(2 + gpus / 256, 4);
+  return gpus < kManyGpus || places > kLevelPlaces ? 0 : smaller(2 + gpus / 256, 4);
 }
 
 struct Levelling {
@@ -26,7 +26,7 @@ EPLB_FN void level_pair(const Placement& s, int h, int l) {
   for (int i = 0; i < k; ++i)
     for (int j = 0; j < k; ++j) {
       const int a = s.item[h * k + i], b = s.item[l * k + j], d = s.p.size[a] - s.p.size[b];
-      const int value = more(s.load[h] - d, s.load[l] + d);
+      const int value = larger(s.load[h] - d, s.load[l] + d);
       if (d <= 0 || value >= least) continue;
       if (holds(s, l, s.p.expert[a]) || holds(s, h, s.p.expert[b])) continue;
       least = value;

@@ -43,7 +43,7 @@ EPLB_FN void try_pairs(Team& team, const Placement& s, View<int> twice, const En
 // GPUs from a random block on. False if there is none.
 template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, const Ends& e) {
   const Placement& s = search.now;
-  const int k = s.p.places, h = e.heaviest, pairs = k * (k - 1) / 2, count = less(s.stride, kPairGpus);
+  const int k = s.p.places, h = e.heaviest, pairs = k * (k - 1) / 2, count = smaller(s.stride, kPairGpus);
   const int first =
       count == s.stride ? 0 : kPairBlock * below(search.chance(team, search.draws++), s.stride / kPairBlock);
   search.spent += 1 + int64_t{pairs} * pairs * count / 4096;
@@ -57,7 +57,7 @@ template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, co
   const auto nearest = team.nearest(pairs, list.twice, list.scratch);
   PairExchange best{2 * e.most, -1, 0, 0, 0, 0};
   for (int z = 0; z < count; z += kPairBlock) {
-    const int from = (first + z) % s.stride, to = less(from + kPairBlock, s.p.gpus);
+    const int from = (first + z) % s.stride, to = smaller(from + kPairBlock, s.p.gpus);
     // Some pair of h would be better than the best so far for these two slots of a GPU; of h itself never.
     auto promising = [&](int x) {
       const View<int> one = s.held.from(list.slots[x] / kPairPlaces * s.stride),

@@ -53,7 +53,7 @@ template <class Team> EPLB_FN void change_expert(Team& team, const Search& searc
   };
   auto others_before = [&](int size, int e) {  // positions of neither expert that come first
     const int at = team.find_of(s.p.slots, [&](int i) { return !before(old.size[i], old.expert[i], size, e); });
-    return at - more(0, less(at - old.first[a], old.count[a])) - more(0, less(at - old.first[b], old.count[b]));
+    return at - larger(0, smaller(at - old.first[a], old.count[a])) - larger(0, smaller(at - old.first[b], old.count[b]));
   };
   const int first_a = others_before(size_a, a) + (before(size_b, b, size_a, a) ? copies_b : 0);
   const int first_b = others_before(size_b, b) + (before(size_a, a, size_b, b) ? copies_a : 0);
@@ -94,11 +94,11 @@ template <class Team> EPLB_FN bool recount(Team& team, Search& search, int h) {
     const int b = other & 1 ? p.expert[s.item[h * p.places + below(other, p.places)]] : p.expert[below(other, p.slots)];
     if (p.count[a] < 2 || a == b || p.count[b] >= search.most || slot_of_expert(team, s, g, b) < p.places) continue;
     const int gain = p.weight[a] / (p.count[a] - 1) - p.size[from];
-    const int others = team.most_of(p.count[a], [&](int i) {
+    const int others = team.max_of(p.count[a], [&](int i) {
       const int q = p.first[a] + i;
       return q == from ? 0 : s.load[s.gpu[q]] + gain;
     });
-    const int value = more(others, s.load[g] - p.size[from] + p.weight[b] / (p.count[b] + 1));
+    const int value = larger(others, s.load[g] - p.size[from] + p.weight[b] / (p.count[b] + 1));
     if (value < least) {
       least = value;
       chosen = from;
@@ -112,7 +112,7 @@ template <class Team> EPLB_FN bool recount(Team& team, Search& search, int h) {
   clear_tabu(team, search);
   search.spent += p.slots / 12;
   search.recounted = true;
-  search.patience = more(2 * kPatience, p.slots / 4);
+  search.patience = larger(2 * kPatience, p.slots / 4);
   search.logged = 0;
   search.enough = search.mean + (search.mean >> search.fine);
   return true;

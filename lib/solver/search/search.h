@@ -43,7 +43,7 @@ struct Search {
   EPLB_FN void lay_out_past(Arena& arena, int e, int s) {
     saved = {arena.take<int>(s), arena.take<int>(s), arena.take<int>(s),
              arena.take<int>(s), arena.take<int>(e), arena.take<int>(e)};
-    log = arena.take<int>(2 * int64_t{more(2 * kPatience, s / 4) + 1});
+    log = arena.take<int>(2 * int64_t{larger(2 * kPatience, s / 4) + 1});
   }
 };
 
@@ -61,7 +61,7 @@ EPLB_FN void begin(Team& team, Search& s, const Chance& chance, int mean, int mo
   s.most = most;
   s.best = ends(team, s.now).most;
   s.fine = fine;
-  s.enough = more(bound, mean + (mean >> fine));
+  s.enough = larger(bound, mean + (mean >> fine));
   s.step = s.since = s.turn = s.logged = 0;
   s.patience = kPatience;
   s.draws = 0;

@@ -34,8 +34,8 @@ struct Ends {
   int heaviest, most, least;  // the lowest GPU with the largest load; largest and least load
 };
 template <class Team> EPLB_FN Ends ends(Team& team, const Placement& s) {
-  const Range loads = team.range(s.p.gpus, [=](auto g) { return s.load[g]; });
-  return {loads.first_most, loads.most, loads.least};
+  const MinMax loads = team.min_max(s.p.gpus, [=](auto g) { return s.load[g]; });
+  return {loads.first_max, loads.max, loads.min};
 }
 
 // Items, loads and rests from gpu and slot.
@@ -113,7 +113,7 @@ EPLB_FN void exchange(Team& team, const Placement& s, int p, int q, const Also& 
   const int load_g = s.load[g] - d, load_h = s.load[h] + d;
   const View<int> items_g = s.item.from(g * k), items_h = s.item.from(h * k);
   team.barrier();
-  team.aside([&] {
+  team.single_nowait([&] {
     items_g[i] = q;
     items_h[j] = p;
     s.held[i * s.stride + g] = size_q;
@@ -126,7 +126,7 @@ EPLB_FN void exchange(Team& team, const Placement& s, int p, int q, const Also& 
     s.load[h] = load_h;
     also();
   });
-  const auto on_g = team.with(items_g, i, q), on_h = team.with(items_h, j, p);
+  const auto on_g = team.patched(items_g, i, q), on_h = team.patched(items_h, j, p);
   team.for_each(k, [&](int m) {
     const int x = on_g[m], y = on_h[m];
     s.rest[x] = load_g - s.p.size[x];
@@ -154,9 +154,9 @@ template <class Team> EPLB_FN bool repair(Team& team, const Placement& s, int sl
   auto value = [&](int q) {
     const int h = s.gpu[q], d = s.p.size[p] - s.p.size[q];
     const bool fits = h != g && !holds(s, h, e) && (!holds(s, g, s.p.expert[q]) || copies_on(s, h, s.p.expert[q]) > 1);
-    return fits ? -more(s.load[g] - d, s.load[h] + d) : -kNever;
+    return fits ? -larger(s.load[g] - d, s.load[h] + d) : -kNever;
   };
-  const int least = team.most_of(s.p.slots, value);
+  const int least = team.max_of(s.p.slots, value);
   if (least == -kNever) return false;
   exchange(team, s, p, team.find_of(s.p.slots, [&](int q) { return value(q) == least; }));
   return true;

@@ -18,7 +18,7 @@ EPLB_FN auto swap_value(const Search& search, const Ends& e, int p) {
   const int mine = size[p], without = e.most - mine, h = e.heaviest, best = search.best;
   const int now = until[p] > search.step ? -1 : search.step;  // -1: nothing is free of a tabu then
   return [=](auto q) {
-    const auto value = more(size[q] + without, rest[q] + mine);
+    const auto value = larger(size[q] + without, rest[q] + mine);
     return choose((gpu[q] == h) | ((until[q] > now) & (value >= best)), -kNever, 0 - value);
   };
 }
@@ -44,9 +44,9 @@ template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, 
   const View<int> size = s.p.size;
   const int limit = e.most + (e.most - e.least);
   const View<int> items = s.item.from(e.heaviest * s.p.places);
-  const Found found = team.found(s.p.places, -limit, [&](int k) {
+  const Found found = team.max_in_stretches(s.p.places, -limit, [&](int k) {
     const int p = items[k], expert = s.p.expert[p], mine = size[p];
-    const int cap = search.until[p] > search.step ? less(limit, search.best) : limit, floor = mine - (cap - e.least);
+    const int cap = search.until[p] > search.step ? smaller(limit, search.best) : limit, floor = mine - (cap - e.least);
     int from = s.p.first[expert] + s.p.count[expert];
     if (EPLB_RARELY(size[from] == mine)) from = first_smaller(size, from, s.p.slots, mine);
     return stretch_of(
@@ -65,18 +65,18 @@ template <class Team> EPLB_FN Swap least_clean_swap(Team& team, const Search& se
   for (int k = 0; k < s.p.places; ++k) {
     const int p = s.item[h * s.p.places + k], mine = s.p.size[p], expert = s.p.expert[p];
     const bool tabu = search.until[p] > search.step;
-    const int cap = tabu ? less(found.value, best) : found.value, floor = mine - (cap - e.least);
+    const int cap = tabu ? smaller(found.value, best) : found.value, floor = mine - (cap - e.least);
     const int from = s.p.first[expert] + s.p.count[expert];
     const int to = team.find(from, s.p.slots, [=](auto q) { return s.p.size[q] <= floor; });
     auto value_of = [&](int i) {
-      const int q = from + i, g = s.gpu[q], value = more(e.most - mine + s.p.size[q], s.rest[q] + mine);
+      const int q = from + i, g = s.gpu[q], value = larger(e.most - mine + s.p.size[q], s.rest[q] + mine);
       if (g == h || s.p.size[q] >= mine || value >= cap) return -kNever;
       if (search.until[q] > search.step && value >= best) return -kNever;
       const bool makes_duplicate = (s.p.count[expert] > 1 && holds(s, g, expert)) ||
                                    (s.p.count[s.p.expert[q]] > 1 && holds(s, h, s.p.expert[q]));
       return makes_duplicate ? -kNever : -value;
     };
-    const int value = team.most_of(to - from, value_of);
+    const int value = team.max_of(to - from, value_of);
     if (value == -kNever) continue;
     any = true;
     found = {-value, p, from + team.find_of(to - from, [&](int i) { return value_of(i) == value; })};

@@ -21,10 +21,10 @@ template <class Team> EPLB_FN void walk(Team& team, Search& search, const Ends& 
   constexpr int kLooks = 8;
   const Placement& s = search.now;
   ++search.spent;
-  for (int t = less(more(s.p.gpus / 8, 2), 16); t > 0; --t) {
+  for (int t = smaller(larger(s.p.gpus / 8, 2), 16); t > 0; --t) {
     const int p = below(search.chance(team, search.draws++), s.p.slots), g = s.gpu[p], expert = s.p.expert[p];
     if (g == e.heaviest) continue;
-    const int from = s.p.first[expert] + s.p.count[expert], to = less(s.p.slots, from + kLooks);
+    const int from = s.p.first[expert] + s.p.count[expert], to = smaller(s.p.slots, from + kLooks);
     auto lighter_host = [=, room = e.most - s.p.size[p], h = e.heaviest](auto q) {
       return (s.gpu[q] != h) & (s.gpu[q] != g) & (s.rest[q] < room);
     };

@@ -18,7 +18,7 @@ struct FoldState {
   View<int> count, first;  // by expert
 
   EPLB_FN void lay_out(Arena& arena, int e, int s) {
-    size = arena.take_behind_room<int>(s);  // mirrored loads look before the first position
+    size = arena.take_padded_in_front<int>(s);  // mirrored loads look before the first position
     owner = arena.take<int>(s);
     count = arena.take<int>(e);
     first = arena.take<int>(e);
@@ -72,9 +72,9 @@ struct Measure {
 template <class Team> EPLB_FN Measure measure(Team& team, const Fold& f, View<int> size) {
   const Mirrored<int> partner{size.data, f.slots};
   const int target = f.target;
-  const int largest = team.most(0, f.pairs, [=](auto i) { return size[i] + partner[i]; });
+  const int largest = team.max(0, f.pairs, [=](auto i) { return size[i] + partner[i]; });
   if (largest <= target) return {0, largest};
-  return {team.sum(0, f.pairs, [=](auto i) { return more(size[i] + partner[i] - target, 0); }), largest};
+  return {team.sum(0, f.pairs, [=](auto i) { return larger(size[i] + partner[i] - target, 0); }), largest};
 }
 
 template <class Team> EPLB_FN void copy(Team& team, View<int> from, View<int> to, int n) {
@@ -107,10 +107,10 @@ EPLB_FN FoldEdits edits_of(const Fold& f, int a, int b) {
   const FoldState& s = f.now;
   const int copies_a = s.count[a] - 1, copies_b = s.count[b] + 1;
   const int size_a = f.weight[a] / copies_a, size_b = f.weight[b] / copies_b;
-  FoldEdits edits{{{less(place_of(f, size_a, a), s.first[a]), 0, copies_a, size_a, a},
+  FoldEdits edits{{{smaller(place_of(f, size_a, a), s.first[a]), 0, copies_a, size_a, a},
                    {s.first[a], s.count[a], 0, 0, a},
                    {s.first[b], s.count[b], 0, 0, b},
-                   {more(place_of(f, size_b, b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
+                   {larger(place_of(f, size_b, b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
   auto before = [](const FoldEdit& x, const FoldEdit& y) {
     if (x.at != y.at) return x.at < y.at;
     if (x.put == 0 || y.put == 0) return x.put > 0;
@@ -171,10 +171,10 @@ template <class Team> EPLB_FN void refresh(Team& team, Fold& f) {
   team.single([&] {
     int n = 0;
     for (int z = 0; z < f.overs; ++z) {  // larger members come first, so upper ends fall
-      const int low = more(target - size[last - f.over[z]], target / 2), high = size[f.over[z]];
+      const int low = larger(target - size[last - f.over[z]], target / 2), high = size[f.over[z]];
       if (high <= low) continue;
       if (n > 0 && high >= f.from[n - 1]) {
-        f.from[n - 1] = less(f.from[n - 1], low);
+        f.from[n - 1] = smaller(f.from[n - 1], low);
       } else {
         f.from[n] = low;
         f.to[n++] = high;
@@ -200,7 +200,7 @@ template <class Team> EPLB_FN void aim(Team& team, Fold& f) {  // 6/1024 below t
 // experts. Where it is not negative, V cannot get less.
 EPLB_FN int64_t too_many_below(const Fold& f, int size) {
   int64_t sum = 0;
-  for (int i = 0, n = f.marks[0]; i < n; ++i) sum += more(0, less(size, f.to[i]) - f.from[i]);
+  for (int i = 0, n = f.marks[0]; i < n; ++i) sum += larger(0, smaller(size, f.to[i]) - f.from[i]);
   return sum;
 }
 EPLB_FN int64_t price(const Fold& f, int e, int copies) {
@@ -296,7 +296,7 @@ template <class Team> EPLB_FN void pair_up(Team& team, View<int> owner, int pair
     for (int i = 0; i < pairs; ++i) partner[i] = 2 * pairs - 1 - i;
     for (int i = pairs - 1, j = i; i >= 0; --i) {
       if (owner[i] != owner[partner[i]]) continue;
-      for (j = less(j, i); j >= 0; --j)
+      for (j = smaller(j, i); j >= 0; --j)
         if (owner[j] != owner[i] && owner[partner[j]] != owner[i]) break;
       if (j < 0) return;  // unavoidable: more than half of all replicas
       const int x = partner[i];

@@ -22,7 +22,7 @@ EPLB_FN Preset preset_of(Strategy strategy) {
 // effort are constants of eplb.h.
 template <class Use> auto with_method(int strategy, int effort, const Shape& shape, Use use) {
   switch (static_cast<Strategy>(strategy)) {
-    case Strategy::kBest: return use(BestMethod{effort, shape});
+    case Strategy::kBest: return use(BestMethod{static_cast<EffortLevel>(effort), shape});
     case Strategy::kGreedy: return use(PresetMethod<Float32>{greedy(), shape});
     default: return use(PresetMethod<Integer>{preset_of(static_cast<Strategy>(strategy)), shape});
   }

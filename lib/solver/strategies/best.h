@@ -8,7 +8,7 @@
 EPLB_STAGE_BEGIN
 
 struct BestMethod {
-  using Setting = int;  // effort
+  using Setting = EffortLevel;
   static constexpr bool kHoldsAll = true;
   static constexpr int kLeastBlocks = 6;
 
@@ -61,7 +61,7 @@ struct BestMethod {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts, [&](int e) { count[e] = 0; });
-    team.number(slots, count, maps.rank.from(node * slots), [&](int s) { return answer[s]; });
+    team.rank_among_equals(slots, count, maps.rank.from(node * slots), [&](int s) { return answer[s]; });
     team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = count[e]; });
     team.for_each(slots, [&](int s) { maps.physical_to_logical[node * slots + s] = member[answer[s]]; });
   }

@@ -6,6 +6,7 @@
 #include "solver/search/level.h"
 #include "solver/counts/count_rules.h"
 #include "solver/search/tabu.h"
+#include "solver/strategies/strategy.h"
 #include "solver/counts/enumerate_counts.h"
 
 EPLB_STAGE_BEGIN
@@ -18,9 +19,9 @@ struct Effort {
   int chains, per_slot, per_gpu, slack, fine, folds, fold_quarters, work_quarters;
 };
 inline constexpr int kFewSlots = 128;  // at most this many: the largest effort is many short chains
-EPLB_FN Effort effort_of(int effort, int slots) {
-  if (effort == 0) return {2, 5, 5, 100, 16, 1, 3, 3};
-  if (effort == 1) return {3, 32, 8, 400, 16, 1, 16, 25};
+EPLB_FN Effort effort_of(EffortLevel effort, int slots) {
+  if (effort == EffortLevel::kFast) return {2, 5, 5, 100, 16, 1, 3, 3};
+  if (effort == EffortLevel::kNormal) return {3, 32, 8, 400, 16, 1, 16, 25};
   if (slots <= kTiny) return {8, 16, 8, 32768, 17, 4, 40, 97};
   return slots <= kFewSlots ? Effort{24, 16, 8, 32768, 17, 4, 40, 0} : Effort{4, 96, 8, 32768, 17, 4, 40, 0};
 }
@@ -42,7 +43,7 @@ struct BestRoom {
     Arena beside = arena;  // counts are chosen when the search begins
     rules.lay_out(beside, e);
     search.lay_out_past(arena, e, s);
-    arena.past(beside);
+    arena.continue_after(beside);
     if (s == 2 * g) fold.lay_out(arena, e, s);
     packing.used = arena.take<int>(g);
     packing.fill_keys = arena.take<int>(g);
@@ -131,7 +132,7 @@ EPLB_FN int search_chains(Team& team, BestRoom& room, const Effort& effort, Coun
   const Positions& p = search.now.p;
   const int first_bound = begin_choice(team, room, choice, chance);
   int best = kNever;
-  for (int chain = chains.from; chain < less(chains.to, effort.chains); ++chain) {
+  for (int chain = chains.from; chain < smaller(chains.to, effort.chains); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     const int bound = choose_counts(team, room, choice, first_bound, chance);
     start<Integer>(team, search.now, room.packing);
@@ -154,7 +155,7 @@ template <class Team>
 EPLB_FN int write_pairs(Team& team, View<int> size, View<int> owner, View<int> partner, const Positions& p, int best,
                         View<int> out) {
   pair_up(team, owner, p.gpus, partner);
-  const int largest = team.most_of(p.gpus, [&](int g) { return size[g] + size[partner[g]]; });
+  const int largest = team.max_of(p.gpus, [&](int g) { return size[g] + size[partner[g]]; });
   if (largest >= best) return best;
   team.for_each(p.gpus, [&](int g) {
     out[2 * g] = owner[g];
@@ -169,7 +170,7 @@ EPLB_FN int search_folds(Team& team, BestRoom& room, const Effort& effort, int m
   const Positions& p = room.search.now.p;
   Fold& f = room.fold;
   int best = kNever;
-  for (int chain = chains.from; chain < less(chains.to, effort.folds); ++chain) {
+  for (int chain = chains.from; chain < smaller(chains.to, effort.folds); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     search_fold(team, f, p, chance, most, effort.fold_quarters * p.slots / 4);
     best = write_pairs(team, f.kept.size, f.kept.owner, room.partner, p, best, out);
@@ -219,7 +220,7 @@ EPLB_FN int try_counts(Team& team, BestRoom& room, const Effort& effort, const C
 }
 
 // How many chains may be run apart; a tiny problem's are not, for what they find is where trying counts begins.
-EPLB_FN int best_chains(int effort_level, int experts, int slots, int gpus) {
+EPLB_FN int best_chains(EffortLevel effort_level, int experts, int slots, int gpus) {
   const Effort effort = effort_of(effort_level, slots);
   if (slots <= kTiny || slots <= gpus) return 1;
   if (slots > 2 * gpus) return effort.chains;
@@ -230,16 +231,16 @@ EPLB_FN int best_chains(int effort_level, int experts, int slots, int gpus) {
 // redundancy: largest with smallest is.
 template <class Team>
 EPLB_FN int solve_best(Team& team, BestRoom& room, int experts, int slots, int gpus, int most_replicas,
-                       int effort_level, const Chance& chance, Chains chains, View<int> out) {
+                       EffortLevel effort_level, const Chance& chance, Chains chains, View<int> out) {
   Positions& p = room.search.now.p;
   p.experts = experts;
   p.slots = slots;
   p.gpus = gpus;
   p.places = slots / gpus;
   // An expert with more copies than GPUs has duplicates: only where there are too few experts for the slots.
-  const int most = more(less(gpus, most_replicas), (slots + experts - 1) / experts);
+  const int most = larger(smaller(gpus, most_replicas), (slots + experts - 1) / experts);
   const Effort effort = effort_of(effort_level, slots);
-  const int64_t sum = team.total(experts, [&](int e) { return int64_t{p.weight[e]}; });
+  const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{p.weight[e]}; });
   CountChoice choice;
   choice.mean = static_cast<int>(sum / gpus);
   choice.most = most;

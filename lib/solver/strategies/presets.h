@@ -27,8 +27,8 @@ template <class Number> struct PresetMethod {
     items.lay_out(arena, experts, slots);
     Arena counting = arena;  // counting has ended when packing begins
     pricing.lay_out(counting, experts);
-    packing.lay_out(arena, more(slots, shape.groups), more(shape.node_gpus(), shape.nodes));
-    arena.past(counting);
+    packing.lay_out(arena, larger(slots, shape.groups), larger(shape.node_gpus(), shape.nodes));
+    arena.continue_after(counting);
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
     Reader<Number>::read(team, source, shape.experts, layer.weight);

@@ -33,23 +33,25 @@ template <class T> struct Mirrored {
 class Arena {
  public:
   static constexpr int64_t kAlign = 64;
-  static constexpr int64_t kRoom = 128;  // bytes that a vector may access beyond the end
+  static constexpr int64_t kPadding = 128;  // bytes that a vector may access beyond the end
 
   EPLB_FN explicit Arena(void* block) : block_(static_cast<char*>(block)), used_(0) {}
   template <class T> EPLB_FN View<T> take(int64_t n) {
     char* piece = block_ ? block_ + used_ : nullptr;
-    used_ += (n * static_cast<int64_t>(sizeof(T)) + kRoom + kAlign - 1) / kAlign * kAlign;
+    used_ += (n * static_cast<int64_t>(sizeof(T)) + kPadding + kAlign - 1) / kAlign * kAlign;
     return {reinterpret_cast<T*>(piece)};
   }
   // For arrays read through Mirrored: a vector may also read before the beginning.
-  template <class T> EPLB_FN View<T> take_behind_room(int64_t n) {
-    used_ += kRoom;
+  template <class T> EPLB_FN View<T> take_padded_in_front(int64_t n) {
+    used_ += kPadding;
     return take<T>(n);
   }
   EPLB_FN int64_t used() const { return used_; }
   // Continues after the longer of two layouts, this one and that of a copy of this arena: arrays of
   // the two overlap, so they must not be in use at the same time.
-  EPLB_FN void past(const Arena& other) { used_ = other.used_ > used_ ? other.used_ : used_; }
+  EPLB_FN void continue_after(const Arena& other) {
+    used_ = other.used_ > used_ ? other.used_ : used_;
+  }
 
  private:
   char* block_;

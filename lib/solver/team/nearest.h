@@ -10,14 +10,14 @@ struct LinearNearest {
   int n;
 
   template <class X> EPLB_FN auto distance(X x) const {
-    auto distance_to = [=](int value) { return more(x - value, value - x); };
+    auto distance_to = [=](int value) { return larger(x - value, value - x); };
     // Two chains of minima, which the processor works on at the same time.
     auto nearest = distance_to(values[0]), other = distance_to(values[n - 1]);
     for (int i = 1; i + 1 < n; i += 2) {
-      nearest = less(nearest, distance_to(values[i]));
-      other = less(other, distance_to(values[i + 1]));
+      nearest = smaller(nearest, distance_to(values[i]));
+      other = smaller(other, distance_to(values[i + 1]));
     }
-    return less(nearest, other);
+    return smaller(nearest, other);
   }
 };
 

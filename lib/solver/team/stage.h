@@ -39,8 +39,8 @@ template <> struct Never<int> { static constexpr int key = kNever; };
 template <> struct Never<int64_t> { static constexpr int64_t key = kNever64; };
 
 // Overloaded for vectors of integers (machines/cpu/lanes_highway.h).
-EPLB_FN int less(int a, int b) { return a < b ? a : b; }
-EPLB_FN int more(int a, int b) { return a > b ? a : b; }
+EPLB_FN int smaller(int a, int b) { return a < b ? a : b; }
+EPLB_FN int larger(int a, int b) { return a > b ? a : b; }
 EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
 
 EPLB_STAGE_END

@@ -8,7 +8,7 @@
 //
 // - A stage writes to arrays only inside the bodies that it passes to a member. All other code runs
 //   in every lane, on equal values.
-// - Every member but aside and with ends with a barrier: what its bodies have written is
+// - Every member but single_nowait and patched ends with a barrier: what its bodies have written is
 //   visible to all lanes afterwards.
 // - Calls of a body run in any order and concurrently. They must not touch each other's data.
 // - Reductions are over integers, so their order cannot change the result. Ties go to the lowest
@@ -16,7 +16,7 @@
 //
 // There are two kinds of bodies. A *scalar body* takes an int. A *vector body* takes an `auto`
 // index: an int on the device, on the host a vector of consecutive indices, for which array[i] is a
-// vector load. A vector body may use + - * comparisons, & |, less(), more() and choose(), and
+// vector load. A vector body may use + - * comparisons, & |, smaller(), larger() and choose(), and
 // captures ints. On the host it is also evaluated for up to one vector of indices at the end of the
 // range: arrays from an Arena are padded for that.
 #pragma once
@@ -28,13 +28,13 @@
 
 EPLB_STAGE_BEGIN
 
-struct Range {
-  int least, most, first_most;  // first_most: the lowest index of the largest
+struct MinMax {
+  int min, max, first_max;  // first_max: the lowest index of the largest
 };
 
-// Values of which Team::found takes the largest: value(auto i) for from <= i < to. The stretch may
-// end earlier, at any i for which go_on(int i) is false, or up to kAhead elements later, beyond
-// `to` too: there, value must not exceed any value that counts.
+// Values of which Team::max_in_stretches takes the largest: value(auto i) for from <= i < to. The
+// stretch may end earlier, at any i for which go_on(int i) is false, or up to kAhead elements
+// later, beyond `to` too: there, value must not exceed the result.
 template <class GoOn, class Value> struct Stretch {
   int from, to;
   GoOn go_on;
@@ -108,10 +108,10 @@ concept Team = requires(T team, int n, int from, int to, View<int> array, View<i
   team.sweep(n, archetype::Write{array});
 
   // Smallest and largest f(auto i) for from <= i < to; kNever and -kNever if there is none.
-  { team.least(from, to, element) } -> std::same_as<int>;
-  { team.most(from, to, element) } -> std::same_as<int>;
+  { team.min(from, to, element) } -> std::same_as<int>;
+  { team.max(from, to, element) } -> std::same_as<int>;
   // Both, from 0, and the first index of the largest.
-  { team.range(to, element) } -> std::same_as<Range>;
+  { team.min_max(to, element) } -> std::same_as<MinMax>;
   // Sum of f(auto i), which must not overflow.
   { team.sum(from, to, element) } -> std::same_as<int>;
   // First i with f(auto i) true, or `to`.
@@ -119,17 +119,17 @@ concept Team = requires(T team, int n, int from, int to, View<int> array, View<i
 
   // Largest f(int i), an int or int64_t; first i with f(int i) true, or n; sum of f(int i), which
   // may write element i.
-  { team.most_of(n, element) } -> std::same_as<int>;
-  { team.most_of(n, archetype::Sum64{}) } -> std::same_as<int64_t>;
+  { team.max_of(n, element) } -> std::same_as<int>;
+  { team.max_of(n, archetype::Sum64{}) } -> std::same_as<int64_t>;
   { team.find_of(n, condition) } -> std::same_as<int>;
-  { team.total(n, archetype::Sum64{}) } -> std::same_as<int64_t>;
+  { team.sum_of(n, archetype::Sum64{}) } -> std::same_as<int64_t>;
 
   // A table of `n` rows of kRow cells, of which the i with from <= i < to stand in the first ones.
   // The first cell not before `at` with f(int row)(auto i) true, or n * kRow.
   { team.find_in_rows(from, n, from, to, archetype::ConditionInRow{array}) } -> std::same_as<int>;
   // The largest value above `floor` in n stretches, f(int k) -> Stretch: the least k that has it
   // and the lowest index there. value = floor if there is none.
-  { team.found(n, to, archetype::Stretches{array}) } -> std::same_as<Found>;
+  { team.max_in_stretches(n, to, archetype::Stretches{array}) } -> std::same_as<Found>;
   // An object whose distance(auto x) is the least |x - values[i]|; scratch [n].
   { team.nearest(n, array, array).distance(n) } -> std::same_as<int>;
 
@@ -142,7 +142,7 @@ concept Team = requires(T team, int n, int from, int to, View<int> array, View<i
   { team.scan(n, archetype::Steps{}, archetype::Visit{}) } -> std::same_as<int>;
   // out[i] = the number of j < i with f(int j) == f(i) -> int. seen: zeros by value; afterwards,
   // how often each value occurred.
-  team.number(n, array, array, archetype::Steps{});
+  team.rank_among_equals(n, array, array, archetype::Steps{});
   // out = the i < n with f(int i) true, in order. Returns their number.
   { team.pick(n, array, condition) } -> std::same_as<int>;
 
@@ -162,9 +162,9 @@ concept Team = requires(T team, int n, int from, int to, View<int> array, View<i
   // One lane calls f().
   team.single(archetype::Once{});
   // The same without a barrier: other lanes must not read what f writes until the next one.
-  team.aside(archetype::Once{});
-  // What `array` will be once aside has written `to` to [n]; valid before the barrier.
-  { team.with(array, n, to)[from] } -> std::convertible_to<int>;
+  team.single_nowait(archetype::Once{});
+  // What `array` will be once single_nowait has written `to` to [n]; valid before the barrier.
+  { team.patched(array, n, to)[from] } -> std::convertible_to<int>;
   // What any lane wrote before is visible to all lanes after.
   team.barrier();
 };

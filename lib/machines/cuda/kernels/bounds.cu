@@ -10,7 +10,7 @@ namespace {
 EPLB_FN int64_t lay_out(void* memory, const SolveTask& task, solver::BoundRoom& bound, View<uint64_t>& words) {
   solver::Arena arena(memory);
   bound.lay_out(arena, task.shape, task.threshold);
-  words = arena.take<uint64_t>(CudaTeam::room(task.threshold ? 2 * task.shape.experts : task.shape.experts));
+  words = arena.take<uint64_t>(WarpTeam::workspace_words(task.threshold ? 2 * task.shape.experts : task.shape.experts));
   return arena.used();
 }
 
@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(32)
   solver::BoundRoom bound;
   View<uint64_t> words;
   lay_out(workspace.shared ? eplb_shared : memory + blockIdx.x * workspace.bytes, task, bound, words);
-  CudaTeam team(words);
+  WarpTeam team(words);
   for_each_piece(task.layers, [&](int64_t layer) {
     const solver::LayerBound found =
         solver::bound_of_layer(team, task.shape, task.threshold, bound, [&](int e) { return weights.at(layer, e); });

@@ -36,7 +36,7 @@ void launch(void (*kernel)(Parameters...), unsigned blocks, int64_t shared, cuda
             const Arguments&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(blocks);
-  config.blockDim = dim3(CudaTeam::kLanes);
+  config.blockDim = dim3(WarpTeam::kLanes);
   config.dynamicSmemBytes = static_cast<size_t>(shared);
   config.stream = stream;
   check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "a kernel's launch");

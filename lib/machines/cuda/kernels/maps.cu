@@ -13,13 +13,13 @@ template <class T> __global__ void widen(const int32_t* from, int64_t n, T* out)
 
 // A piece is a layer's 32 experts: neighbouring lanes write neighbouring elements.
 template <class T> __global__ void write_logical_to_physical(SolveTask task, DevicePlan plan, int64_t width, T* out) {
-  constexpr int kExperts = CudaTeam::kLanes;
+  constexpr int kExperts = WarpTeam::kLanes;
   __shared__ int first[kExperts], count[kExperts];
-  CudaTeam team({nullptr});
+  WarpTeam team({nullptr});
   const int experts = task.shape.experts, chunks = (experts + kExperts - 1) / kExperts;
   for_each_piece(task.layers * chunks, [&](int64_t i) {
     const int64_t layer = i / chunks;
-    const int from = static_cast<int>(i % chunks) * kExperts, n = solver::less(kExperts, experts - from);
+    const int from = static_cast<int>(i % chunks) * kExperts, n = solver::smaller(kExperts, experts - from);
     const int32_t *counts = plan.replica_count + layer * experts,
                   *slots = plan.replica_slots + layer * task.shape.slots;
     const int before = team.sum(0, from, [&](int e) { return counts[e]; });
@@ -31,7 +31,7 @@ template <class T> __global__ void write_logical_to_physical(SolveTask task, Dev
         });
     for (int e = 0; e < n; ++e) {
       T* const row = out + (layer * experts + from + e) * width;
-      for (int x = threadIdx.x; x < width; x += CudaTeam::kLanes) row[x] = x < count[e] ? slots[first[e] + x] : -1;
+      for (int x = threadIdx.x; x < width; x += WarpTeam::kLanes) row[x] = x < count[e] ? slots[first[e] + x] : -1;
     }
   });
 }
@@ -54,7 +54,7 @@ struct LayerLoads {
 };
 
 __global__ void write_loads(SolveTask task, DeviceWeights weights, DevicePlan plan, double* out) {
-  CudaTeam team({nullptr});
+  WarpTeam team({nullptr});
   const int gpus = task.shape.gpus;
   for_each_piece(task.layers, [&](int64_t layer) {
     const LayerLoads loads{task, weights, plan, layer};
@@ -63,11 +63,11 @@ __global__ void write_loads(SolveTask task, DeviceWeights weights, DevicePlan pl
 }
 
 __global__ void write_imbalance(SolveTask task, DeviceWeights weights, DevicePlan plan, double* out) {
-  CudaTeam team({nullptr});
+  WarpTeam team({nullptr});
   for_each_piece(task.layers, [&](int64_t layer) {
     const LayerLoads loads{task, weights, plan, layer};
     // Numbers that are not negative compare like their bits.
-    const int64_t largest = team.most_of(task.shape.gpus, [&](int g) { return solver::bits_of(loads.load(g)); });
+    const int64_t largest = team.max_of(task.shape.gpus, [&](int g) { return solver::bits_of(loads.load(g)); });
     team.single([&] {
       double total = 0;
       for (int e = 0; e < weights.experts; ++e) total += loads.weight(e);
@@ -77,11 +77,11 @@ __global__ void write_imbalance(SolveTask task, DeviceWeights weights, DevicePla
 }
 
 template <class T> __global__ void write_duplicates(SolveTask task, DevicePlan plan, T* out) {
-  CudaTeam team({nullptr});
+  WarpTeam team({nullptr});
   const int places = task.shape.slots / task.shape.gpus;
   for_each_piece(task.layers, [&](int64_t layer) {
     const int32_t* const row = plan.physical_to_logical + layer * task.shape.slots;
-    const int64_t duplicates = team.total(
+    const int64_t duplicates = team.sum_of(
         task.shape.gpus, [&](int g) { return int64_t{solver::duplicates_on(row + int64_t{g} * places, places)}; });
     team.single([&] { out[layer] = static_cast<T>(duplicates); });
   });
@@ -89,7 +89,7 @@ template <class T> __global__ void write_duplicates(SolveTask task, DevicePlan p
 
 void copy_or_widen(const int32_t* from, int64_t n, eplb_dtype dtype, void* out, cudaStream_t stream) {
   if (dtype == EPLB_INT64)
-    return launch(widen<int64_t>, grid_of((n + CudaTeam::kLanes - 1) / CudaTeam::kLanes, 4096), 0, stream, from, n,
+    return launch(widen<int64_t>, grid_of((n + WarpTeam::kLanes - 1) / WarpTeam::kLanes, 4096), 0, stream, from, n,
                   static_cast<int64_t*>(out));
   check(cudaMemcpyAsync(out, from, static_cast<size_t>(n) * sizeof(int32_t), cudaMemcpyDeviceToDevice, stream),
         "cudaMemcpyAsync");
@@ -104,7 +104,7 @@ void launch_integers(eplb_map map, eplb_dtype dtype, void* out, int64_t width, c
     case EPLB_MAP_REPLICA_SLOTS: return copy_or_widen(plan.replica_slots, slots, dtype, out, stream);
     case EPLB_MAP_REPLICA_COUNT: return copy_or_widen(plan.replica_count, experts, dtype, out, stream);
     case EPLB_MAP_LOGICAL_TO_PHYSICAL:
-      return launch(write_logical_to_physical<T>, grid_of(experts / CudaTeam::kLanes + task.layers), 0, stream, task,
+      return launch(write_logical_to_physical<T>, grid_of(experts / WarpTeam::kLanes + task.layers), 0, stream, task,
                     plan, width, static_cast<T*>(out));
     default: return launch(write_duplicates<T>, grid_of(task.layers), 0, stream, task, plan, static_cast<T*>(out));
   }

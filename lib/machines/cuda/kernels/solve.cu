@@ -27,7 +27,7 @@ struct AnyWeights {
 };
 
 // What a layer is solved from: of what its numbers cannot hold nothing is left but zeros.
-template <class Method> __device__ AnyWeights weights_of(CudaTeam& team, const DeviceWeights& weights, int64_t layer) {
+template <class Method> __device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, int64_t layer) {
   if constexpr (!Method::kHoldsAll) {
     const FaultCode fault = weights.float32_fault[layer];
     if (fault != kNoFault) {
@@ -45,23 +45,23 @@ template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, Vi
   solver::Arena arena(memory);
   method.lay_out(arena);
   const solver::Shape& shape = method.shape;
-  const int most_keys = solver::more(solver::more(shape.node_slots(), shape.groups), shape.node_gpus());
-  room = arena.take<uint64_t>(CudaTeam::room(most_keys));
+  const int most_keys = solver::larger(solver::larger(shape.node_slots(), shape.groups), shape.node_gpus());
+  room = arena.take<uint64_t>(WarpTeam::workspace_words(most_keys));
   return arena.used();
 }
 template <bool kShared, class Method>
-__device__ __forceinline__ CudaTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
+__device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
   View<uint64_t> words;
   if constexpr (kShared)  // known to the compiler: loads of shared memory, 32-bit addresses
     lay_out(eplb_shared, method, words);
   else
     lay_out(room.workspace + blockIdx.x * spread.chains.bytes, method, words);
-  return CudaTeam(words);
+  return WarpTeam(words);
 }
 
 // Of `count` teams that come here each once, all but the last get false. What the others have written is then there for it.
 // The counter wraps round to 0, for the next solve.
-__device__ bool last_to_arrive(CudaTeam& team, unsigned* arrived, int count) {
+__device__ bool last_to_arrive(WarpTeam& team, unsigned* arrived, int count) {
   const unsigned last = static_cast<unsigned>(count) - 1;
   unsigned before = 0;
   team.barrier();
@@ -75,8 +75,8 @@ __device__ bool last_to_arrive(CudaTeam& team, unsigned* arrived, int count) {
   return before == last;
 }
 
-__device__ int best_of(CudaTeam& team, View<int> scores, int chains) {
-  const int best = team.least(0, chains, [=](int c) { return scores[c]; });
+__device__ int best_of(WarpTeam& team, View<int> scores, int chains) {
+  const int best = team.min(0, chains, [=](int c) { return scores[c]; });
   return team.find(0, chains, [=](int c) { return scores[c] == best; });
 }
 
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks)
     pack_groups(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights,
                 SolveRoom room) {
   Method method{setting, task.shape};
-  CudaTeam team = begin_block<kShared>(method, spread, room);
+  WarpTeam team = begin_block<kShared>(method, spread, room);
   const int chains = spread.group_chains, groups = task.shape.groups;
   for_each_piece(task.layers * chains, [&](int64_t i) EPLB_INLINE {
     const int64_t layer = i / chains;
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks)
 
 // GREEDY knows no cap: a layer in which it would exceed one is solved as a layer of zeros, which keeps any cap that can be.
 template <class Method>
-__device__ void keep_cap(CudaTeam& team, Method& method, const SolveTask& task, int64_t layer, FaultCode* fault,
+__device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, int64_t layer, FaultCode* fault,
                          const solver::LayerAnswer& answer, const solver::Maps& maps) {
   const int experts = task.shape.experts;
   const int over = team.find_of(experts, [&](int e) { return maps.replica_count[e] > task.cap; });
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks)
     solve_nodes(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights, SolveRoom room,
                 DevicePlan plan) {
   Method method{setting, task.shape};
-  CudaTeam team = begin_block<kShared>(method, spread, room);
+  WarpTeam team = begin_block<kShared>(method, spread, room);
   const int chains = spread.node_chains, nodes = task.shape.nodes, slots = task.shape.node_slots();
   for_each_piece(task.layers * nodes * chains, [&](int64_t i) EPLB_INLINE {
     const int64_t unit = i / chains, layer = unit / nodes;

@@ -38,7 +38,7 @@ template <class T> __device__ int sum_windows(const T* weights, int64_t stride, 
 }
 
 // Sums that a layer's total, or GREEDY's float32, may not hold: looked at one after the other, as on the host.
-__device__ void check_layer_sum(CudaTeam& team, const double* sums, int64_t layer, const DeviceWeights& out,
+__device__ void check_layer_sum(WarpTeam& team, const double* sums, int64_t layer, const DeviceWeights& out,
                                 View<FaultCode> fault) {
   const double limit = static_cast<double>(FLT_MAX) / out.experts;
   if (team.find_of(out.experts, [&](int e) { return sums[e] > limit; }) == out.experts) return;
@@ -57,11 +57,11 @@ __device__ void check_layer_sum(CudaTeam& team, const double* sums, int64_t laye
     if (!(total <= DBL_MAX)) fault[0] = fault_code(layer, out.experts - 1, Fault::kLayerSum);
   });
 }
-__device__ void check_layer_sum(CudaTeam&, const int64_t*, int64_t, const DeviceWeights&, View<FaultCode>) {}
+__device__ void check_layer_sum(WarpTeam&, const int64_t*, int64_t, const DeviceWeights&, View<FaultCode>) {}
 
 template <class T> __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out) {
   __shared__ FaultCode found[1];
-  CudaTeam team({nullptr});
+  WarpTeam team({nullptr});
   for_each_piece(out.layers, [&](int64_t layer) {
     SumOf<T>* const sums = static_cast<SumOf<T>*>(out.sums) + layer * out.experts;
     const T* const first = weights + layer * out.experts;

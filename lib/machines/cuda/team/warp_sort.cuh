@@ -19,7 +19,7 @@ inline constexpr int kChunk = 32 * kManyItems;
 
 // Words of workspace: the keys, then a second list of keys and of indices to merge into. A chunk is
 // exchanged between lanes in memory whose keys are in registers, or not written yet.
-EPLB_FN int64_t sort_room(int64_t n) {
+EPLB_FN int64_t sort_words(int64_t n) {
   constexpr int64_t few = (sizeof(typename ChunkSort<kFewItems>::TempStorage) + 7) / 8;
   constexpr int64_t many = (sizeof(typename ChunkSort<kManyItems>::TempStorage) + 7) / 8;
   if (n <= kChunk) return n <= 32 * kFewItems ? few : many;
@@ -78,8 +78,8 @@ struct Run {
 __device__ inline void merge_runs(int n, int width, const Run& from, const Run& to) {
   for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 32) {
     const int first = i / (2 * width) * (2 * width);
-    const int middle = solver::less(first + width, n);
-    const int end = solver::less(first + 2 * width, n);
+    const int middle = solver::smaller(first + width, n);
+    const int end = solver::smaller(first + 2 * width, n);
     const uint64_t key = from.keys[i];
     const int place = i < middle
                           ? i + rank_in(from.keys, middle, end, key, false)
@@ -107,7 +107,7 @@ template <class Word>
 __device__ __noinline__ void sort_indices(int n, View<Word> words, View<int> order) {
   if (n <= 32 * kFewItems) return sort_chunk<kFewItems>(0, n, words, false, words.data, order);
   if (n <= kChunk) return sort_chunk<kManyItems>(0, n, words, false, words.data, order);
-  const int64_t spare_keys = sort_room(n) - n - (n + 1) / 2;
+  const int64_t spare_keys = sort_words(n) - n - (n + 1) / 2;
   const Run spare{{words.data + n}, {reinterpret_cast<int*>(words.data + n + spare_keys)}};
   for (int first = 0; first < n; first += kChunk)
     sort_chunk<kManyItems>(first, n, words, true, spare.keys.data, order);

@@ -11,10 +11,10 @@ namespace eplb::cuda {
 using solver::Found;
 using solver::kNever;
 using solver::kRow;
+using solver::MinMax;
 using solver::Never;
-using solver::Range;
 
-// For team.with: never reads the element that is being written.
+// For team.patched: never reads the element that is being written.
 struct Patched {
   View<int> view;
   int index, value;
@@ -32,26 +32,26 @@ struct Nearest {
     if (!ascending) {
       int near = abs(x - values[0]);
 #pragma unroll 1
-      for (int i = 1; i < n; ++i) near = solver::less(near, abs(x - values[i]));
+      for (int i = 1; i < n; ++i) near = solver::smaller(near, abs(x - values[i]));
       return near;
     }
     int low = 0;  // the last value that is not above x, or the first
 #pragma unroll 1
     for (int step = 1 << (31 - __clz(n)); step > 0; step /= 2)
       if (low + step < n && values[low + step] <= x) low += step;
-    const int above = values[solver::less(low + 1, n - 1)];
-    return solver::less(abs(x - values[low]), abs(above - x));
+    const int above = values[solver::smaller(low + 1, n - 1)];
+    return solver::smaller(abs(x - values[low]), abs(above - x));
   }
 };
 
-class CudaTeam {
+class WarpTeam {
  public:
   static constexpr int kLanes = 32;
   static constexpr int kIndexBits = 18;  // an index below the largest number of slots
 
   // Words of workspace that order needs for this number of keys.
-  EPLB_FN static int64_t room(int64_t keys) { return sort_room(keys); }
-  __device__ explicit CudaTeam(View<uint64_t> workspace)
+  EPLB_FN static int64_t workspace_words(int64_t keys) { return sort_words(keys); }
+  __device__ explicit WarpTeam(View<uint64_t> workspace)
       : workspace_(workspace), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
 
   template <class Body> __device__ void for_each(int n, Body body) {
@@ -61,30 +61,30 @@ class CudaTeam {
   }
   template <class Body> __device__ void sweep(int n, Body body) { for_each(n, body); }
 
-  template <class Body> __device__ int least(int from, int to, Body body) {
+  template <class Body> __device__ int min(int from, int to, Body body) {
     int own = kNever;
 #pragma unroll 4
-    for (int i = from + lane_; i < to; i += kLanes) own = solver::less(own, body(i));
+    for (int i = from + lane_; i < to; i += kLanes) own = solver::smaller(own, body(i));
     return in_step(__reduce_min_sync(kAllLanes, own));
   }
-  template <class Body> __device__ int most(int from, int to, Body body) {
+  template <class Body> __device__ int max(int from, int to, Body body) {
     int own = -kNever;
 #pragma unroll 4
-    for (int i = from + lane_; i < to; i += kLanes) own = solver::more(own, body(i));
+    for (int i = from + lane_; i < to; i += kLanes) own = solver::larger(own, body(i));
     return in_step(__reduce_max_sync(kAllLanes, own));
   }
-  template <class Body> __device__ Range range(int to, Body body) {
+  template <class Body> __device__ MinMax min_max(int to, Body body) {
     int low = kNever, high = -kNever, at = kNever;
     for (int i = lane_; i < to; i += kLanes) {
       const int x = body(i);
       at = x > high ? i : at;
-      low = solver::less(low, x);
-      high = solver::more(high, x);
+      low = solver::smaller(low, x);
+      high = solver::larger(high, x);
     }
     const int most = __reduce_max_sync(kAllLanes, high), least = __reduce_min_sync(kAllLanes, low);
     return {least, most, in_step(__reduce_min_sync(kAllLanes, high == most ? at : kNever))};
   }
-  template <class Body> __device__ auto most_of(int n, Body body) -> decltype(body(0)) {
+  template <class Body> __device__ auto max_of(int n, Body body) -> decltype(body(0)) {
     using Value = decltype(body(0));
     Value own = -Never<Value>::key;
 #pragma unroll 4
@@ -96,7 +96,7 @@ class CudaTeam {
   }
   template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
 
-  template <class Body> __device__ int64_t total(int n, Body body) {
+  template <class Body> __device__ int64_t sum_of(int n, Body body) {
     long long own = 0;
 #pragma unroll 4
     for (int i = lane_; i < n; i += kLanes) own += body(i);
@@ -159,7 +159,8 @@ class CudaTeam {
     }
     return in_step(sum);
   }
-  template <class Body> __device__ void number(int n, View<int> seen, View<int> out, Body body) {
+  template <class Body>
+  __device__ void rank_among_equals(int n, View<int> seen, View<int> out, Body body) {
 #pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       // Lanes beyond the end have different values, so they match no other lane.
@@ -231,7 +232,8 @@ class CudaTeam {
   // A few lanes to each stretch, since the first value of a stretch comes after a chain of loads.
   // Each lane looks at two values at a time: most stretches are short, and a load takes longer than
   // a comparison.
-  template <class Stretches> __device__ Found found(int n, int floor, Stretches stretches) {
+  template <class Stretches>
+  __device__ Found max_in_stretches(int n, int floor, Stretches stretches) {
     const int together = n < kLanes ? kLanes / n : 1;
     Found own{floor, kNever, kNever};
 #pragma unroll 1
@@ -251,10 +253,10 @@ class CudaTeam {
     if (lane_ == 0) body();
     __syncwarp();
   }
-  template <class Body> __device__ void aside(Body body) {
+  template <class Body> __device__ void single_nowait(Body body) {
     if (lane_ == 0) body();
   }
-  __device__ static Patched with(View<int> view, int i, int value) { return {view, i, value}; }
+  __device__ static Patched patched(View<int> view, int i, int value) { return {view, i, value}; }
   __device__ void barrier() { __syncwarp(); }
 
  private:
@@ -303,6 +305,6 @@ class CudaTeam {
   int lane_;
 };
 
-static_assert(solver::Team<CudaTeam>);
+static_assert(solver::Team<WarpTeam>);
 
 }  // namespace eplb::cuda

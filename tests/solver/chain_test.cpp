@@ -63,8 +63,8 @@ TEST(Counts, EqualTheDefinition) {
     const std::vector<int> q = random_weights(random, experts, t % 2 ? 9 : 7000000);
     Room room(experts, slots, 1);
     ShuffledTeam team(t);
-    std::copy(q.begin(), q.end(), room.workspace.mine.data);
-    solver::count_replicas<Integer>(team, room.workspace.mine, experts, slots, most, room.workspace.pricing,
+    std::copy(q.begin(), q.end(), room.workspace.node_weight.data);
+    solver::count_replicas<Integer>(team, room.workspace.node_weight, experts, slots, most, room.workspace.pricing,
                                     room.workspace.items);
     const int* count = room.workspace.items.count.data;
     EXPECT_EQ(std::vector<int>(count, count + experts), counts_by_definition(q, slots, most)) << "case " << t;
@@ -76,8 +76,8 @@ TEST(Counts, NearTiesAreToldApart) {
   const std::vector<int> q = {1 << 27, (1 << 27) + 1};
   Room room(2, 7, 1);
   ShuffledTeam team(1);
-  std::copy(q.begin(), q.end(), room.workspace.mine.data);
-  solver::count_replicas<Integer>(team, room.workspace.mine, 2, 7, 7, room.workspace.pricing, room.workspace.items);
+  std::copy(q.begin(), q.end(), room.workspace.node_weight.data);
+  solver::count_replicas<Integer>(team, room.workspace.node_weight, 2, 7, 7, room.workspace.pricing, room.workspace.items);
   EXPECT_EQ(room.workspace.items.count[0], 3);
   EXPECT_EQ(room.workspace.items.count[1], 4);
 }

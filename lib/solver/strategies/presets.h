@@ -15,7 +15,7 @@ template <class Number> struct PresetMethod {
   Setting setting;
   Shape shape;
   LayerRoom layer{};
-  View<int> mine{};  // weights of a node's experts
+  View<int> node_weight{};  // of the experts of a node
   Pricing<Number> pricing{};
   Items items{};
   Packing packing{};
@@ -23,7 +23,7 @@ template <class Number> struct PresetMethod {
   EPLB_FN void lay_out(Arena& arena) {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     layer.lay_out(arena, shape);
-    mine = arena.take<int>(experts);
+    node_weight = arena.take<int>(experts);
     items.lay_out(arena, experts, slots);
     Arena counting = arena;  // counting has ended when packing begins
     pricing.lay_out(counting, experts);
@@ -54,8 +54,8 @@ template <class Number> struct PresetMethod {
   EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int expert) { mine[expert] = layer.weight[member[expert]]; });
-    count_replicas<Number>(team, mine, experts, slots, shape.most_replicas, pricing, items);
+    team.for_each(experts, [&](int expert) { node_weight[expert] = layer.weight[member[expert]]; });
+    count_replicas<Number>(team, node_weight, experts, slots, shape.most_replicas, pricing, items);
     return pack<Number>(team, setting, packing, slots, shape.node_gpus(), items.size,
                         {shape.seed, kReplicaKeys, static_cast<uint32_t>(node), 0}, chains, answer);
   }

@@ -75,10 +75,10 @@ struct Stretches {
   View<int> array;
   EPLB_FN Stretch<Condition, Element> operator()(int k) const { return {k, k, {array}, {array}}; }
 };
-struct Key64 {
+struct IndexToKey {
   EPLB_FN uint64_t operator()(int i) const { return static_cast<uint64_t>(i); }
 };
-struct Sum64 {
+struct IndexToInt64 {
   EPLB_FN int64_t operator()(int i) const { return i; }
 };
 struct Visit {
@@ -87,8 +87,8 @@ struct Visit {
 template <class Key> struct Rekey {
   EPLB_FN Key operator()(int, int, Key key) const { return key; }
 };
-struct Steps {
-  EPLB_FN int operator()(int step) const { return step; }
+struct IndexToInt {
+  EPLB_FN int operator()(int i) const { return i; }
 };
 struct Close {
   EPLB_FN bool operator()(int, int, int) const { return false; }
@@ -100,71 +100,75 @@ struct Once {
 }  // namespace archetype
 
 template <class T>
-concept Team = requires(T team, int n, int from, int to, View<int> array, View<int64_t> keys,
-                        archetype::Element element, archetype::Condition condition) {
+concept Team = requires(T team, int n, int from, int to, int rows, int cell, int floor, int wanted,
+                        int steps, int i, int value, View<int> array, View<int> order,
+                        View<int> out, View<int> seen, View<int> scratch, View<int> waiting,
+                        View<int> keys, View<int64_t> keys64) {
   // Calls f(int i) for i < n.
   team.for_each(n, archetype::Write{array});
   // The same for a vector body that only reads and writes element i of arrays.
   team.sweep(n, archetype::Write{array});
 
   // Smallest and largest f(auto i) for from <= i < to; kNever and -kNever if there is none.
-  { team.min(from, to, element) } -> std::same_as<int>;
-  { team.max(from, to, element) } -> std::same_as<int>;
+  { team.min(from, to, archetype::Element{array}) } -> std::same_as<int>;
+  { team.max(from, to, archetype::Element{array}) } -> std::same_as<int>;
   // Both, from 0, and the first index of the largest.
-  { team.min_max(to, element) } -> std::same_as<MinMax>;
+  { team.min_max(to, archetype::Element{array}) } -> std::same_as<MinMax>;
   // Sum of f(auto i), which must not overflow.
-  { team.sum(from, to, element) } -> std::same_as<int>;
+  { team.sum(from, to, archetype::Element{array}) } -> std::same_as<int>;
   // First i with f(auto i) true, or `to`.
-  { team.find(from, to, condition) } -> std::same_as<int>;
+  { team.find(from, to, archetype::Condition{array}) } -> std::same_as<int>;
 
-  // Largest f(int i), an int or int64_t; first i with f(int i) true, or n; sum of f(int i), which
-  // may write element i.
-  { team.max_of(n, element) } -> std::same_as<int>;
-  { team.max_of(n, archetype::Sum64{}) } -> std::same_as<int64_t>;
-  { team.find_of(n, condition) } -> std::same_as<int>;
-  { team.sum_of(n, archetype::Sum64{}) } -> std::same_as<int64_t>;
+  // Scalar bodies: largest f(int i), an int or int64_t; first i with f(int i) true, or n; sum of
+  // f(int i), which may write element i.
+  { team.max_of(n, archetype::Element{array}) } -> std::same_as<int>;
+  { team.max_of(n, archetype::IndexToInt64{}) } -> std::same_as<int64_t>;
+  { team.find_of(n, archetype::Condition{array}) } -> std::same_as<int>;
+  { team.sum_of(n, archetype::IndexToInt64{}) } -> std::same_as<int64_t>;
 
-  // A table of `n` rows of kRow cells, of which the i with from <= i < to stand in the first ones.
-  // The first cell not before `at` with f(int row)(auto i) true, or n * kRow.
-  { team.find_in_rows(from, n, from, to, archetype::ConditionInRow{array}) } -> std::same_as<int>;
+  // In a table with rows of kRow cells, the first of which stand for from <= i < to: the first
+  // cell, from `cell` on, with f(int row)(auto i) true, or rows * kRow.
+  {
+    team.find_in_rows(cell, rows, from, to, archetype::ConditionInRow{array})
+    } -> std::same_as<int>;
   // The largest value above `floor` in n stretches, f(int k) -> Stretch: the least k that has it
   // and the lowest index there. value = floor if there is none.
-  { team.max_in_stretches(n, to, archetype::Stretches{array}) } -> std::same_as<Found>;
-  // An object whose distance(auto x) is the least |x - values[i]|; scratch [n].
-  { team.nearest(n, array, array).distance(n) } -> std::same_as<int>;
+  { team.max_in_stretches(n, floor, archetype::Stretches{array}) } -> std::same_as<Found>;
+  // An object whose distance(auto x) is the least |x - array[i]|. scratch [n].
+  { team.nearest(n, array, scratch).distance(value) } -> std::same_as<int>;
 
   // order[0..n) = the indices i sorted by (f(int i) -> uint64_t, i).
-  team.order(n, array, archetype::Key64{});
-  // The first `to` of them; the rest of the array has no meaning.
-  team.order_first(n, to, array, archetype::Key64{});
+  team.order(n, order, archetype::IndexToKey{});
+  // Only the first `wanted` of them, or all n if those are fewer; the rest has no meaning.
+  team.order_first(n, wanted, order, archetype::IndexToKey{});
   // visit(int i, int before), before = sum of f(int j) over j < i. Returns the sum of all. f(j)
   // must not read what visit(i) writes.
-  { team.scan(n, archetype::Steps{}, archetype::Visit{}) } -> std::same_as<int>;
+  { team.scan(n, archetype::IndexToInt{}, archetype::Visit{}) } -> std::same_as<int>;
   // out[i] = the number of j < i with f(int j) == f(i) -> int. seen: zeros by value; afterwards,
   // how often each value occurred.
-  team.rank_among_equals(n, array, array, archetype::Steps{});
+  team.rank_among_equals(n, seen, out, archetype::IndexToInt{});
   // out = the i < n with f(int i) true, in order. Returns their number.
-  { team.pick(n, array, condition) } -> std::same_as<int>;
+  { team.pick(n, out, archetype::Condition{array}) } -> std::same_as<int>;
 
-  // `to` times: i = the first index of the least key, which becomes f(step, i, key). One lane calls
-  // f, which touches only what belongs to i or to the step. keys [n] is destroyed.
-  team.serve(n, array, to, archetype::Rekey<int>{});
-  team.serve(n, keys, to, archetype::Rekey<int64_t>{});
+  // `steps` times: i = the first index of the least key, which becomes f(step, i, key). One lane
+  // calls f, which touches only what belongs to i or to the step. keys [n] is destroyed.
+  team.serve(n, keys, steps, archetype::Rekey<int>{});
+  team.serve(n, keys64, steps, archetype::Rekey<int64_t>{});
   // The same with keys that begin at 0 and grow by Number::add(key, amount(int step)), or become
   // kNever if f(step, i, key) returns true; amounts must not grow with the step. apart(step) steps
   // from `step` on form a run, which serves no index twice before it has served all that are open.
   // Scratch: keys [n], waiting [2n].
-  team.template fill<Integer>(n, array, array, to, archetype::Steps{}, archetype::Steps{},
-                              archetype::Close{});
-  team.template fill<Float32>(n, array, array, to, archetype::Steps{}, archetype::Steps{},
-                              archetype::Close{});
+  team.template fill<Integer>(n, keys, waiting, steps, archetype::IndexToInt{},
+                              archetype::IndexToInt{}, archetype::Close{});
+  team.template fill<Float32>(n, keys, waiting, steps, archetype::IndexToInt{},
+                              archetype::IndexToInt{}, archetype::Close{});
 
   // One lane calls f().
   team.single(archetype::Once{});
   // The same without a barrier: other lanes must not read what f writes until the next one.
   team.single_nowait(archetype::Once{});
-  // What `array` will be once single_nowait has written `to` to [n]; valid before the barrier.
-  { team.patched(array, n, to)[from] } -> std::convertible_to<int>;
+  // What array will be once single_nowait has written `value` to [i]; valid before the barrier.
+  { team.patched(array, i, value)[n] } -> std::convertible_to<int>;
   // What any lane wrote before is visible to all lanes after.
   team.barrier();
 };

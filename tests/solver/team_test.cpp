@@ -1,0 +1,117 @@
+// What members of a team return, against their definitions in solver/team/team.h: the host's team of
+// one lane and 32 shuffled lanes.
+#define EPLB_PLAIN_LANES
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "machines/cpu/host_team.h"
+#include "tests/solver/shuffled_team.h"
+
+namespace eplb::tests {
+namespace {
+
+using solver::HostTeam;
+
+class OneLane : public HostTeam {
+ public:
+  explicit OneLane(uint32_t) : OneLane(std::vector<int64_t>(workspace_words(kMostKeys))) {}
+
+ private:
+  static constexpr int kMostKeys = 400;
+  explicit OneLane(std::vector<int64_t>&& memory)
+      : HostTeam(View<int64_t>{memory.data()}), memory_(std::move(memory)) {}
+
+  std::vector<int64_t> memory_;
+};
+
+template <class T> class TeamMembers : public testing::Test {
+ protected:
+  // Values with ties.
+  std::vector<int> values(int n) {
+    std::vector<int> values(static_cast<size_t>(n) + 64);
+    for (int& value : values) value = static_cast<int>(random_() % 50);
+    return values;
+  }
+
+  std::mt19937 random_{1};
+  T team_{7};
+};
+using Teams = testing::Types<OneLane, ShuffledTeam>;
+TYPED_TEST_SUITE(TeamMembers, Teams);
+
+TYPED_TEST(TeamMembers, OrderFirstIsTheBeginningOfOrder) {
+  for (const int n : {1, 2, 31, 64, 400}) {
+    const std::vector<int> key = this->values(n);
+    auto key_of = [&](int i) { return static_cast<uint64_t>(key[i]) << 40; };
+    std::vector<int> expected(n), order(n), first(n);
+    std::iota(expected.begin(), expected.end(), 0);
+    std::stable_sort(expected.begin(), expected.end(),
+                     [&](int a, int b) { return key[a] < key[b]; });
+    this->team_.order(n, {order.data()}, key_of);
+    EXPECT_EQ(order, expected);
+    for (const int wanted : {0, 1, n / 2, n, n + 3}) {
+      this->team_.order_first(n, wanted, {first.data()}, key_of);
+      EXPECT_TRUE(std::equal(first.begin(), first.begin() + std::min(wanted, n), order.begin()));
+    }
+  }
+}
+
+TYPED_TEST(TeamMembers, MinMaxGivesTheFirstOfTheLargest) {
+  for (const int n : {1, 2, 31, 64, 400}) {
+    const std::vector<int> value = this->values(n);
+    const auto loads = this->team_.min_max(n, [&](int i) { return value[i]; });
+    const auto end = value.begin() + n;
+    EXPECT_EQ(loads.min, *std::min_element(value.begin(), end));
+    EXPECT_EQ(loads.max, *std::max_element(value.begin(), end));
+    EXPECT_EQ(loads.first_max, std::max_element(value.begin(), end) - value.begin());
+  }
+}
+
+TYPED_TEST(TeamMembers, RankAmongEqualsCountsThoseBefore) {
+  const int n = 200;
+  const std::vector<int> value = this->values(n);
+  std::vector<int> seen(50), rank(n);
+  this->team_.rank_among_equals(n, {seen.data()}, {rank.data()}, [&](int i) { return value[i]; });
+  for (int i = 0; i < n; ++i)
+    EXPECT_EQ(rank[i], std::count(value.begin(), value.begin() + i, value[i])) << i;
+  for (int v = 0; v < 50; ++v) EXPECT_EQ(seen[v], std::count(value.begin(), value.begin() + n, v));
+}
+
+// Every run serves different indices while there are open ones, the least key first.
+TYPED_TEST(TeamMembers, FillServesTheLeastKeyOfARun) {
+  const int n = 13, steps = 60, most_served = 5;
+  std::vector<int> amount(steps), run(steps, 1), keys(n), waiting(2 * n), served(n), order;
+  std::iota(amount.rbegin(), amount.rend(), 1);
+  for (int step = 0; step < steps; step += run[step])
+    run[step] = std::min(1 + step % 4, steps - step);
+  this->team_.template fill<solver::Integer>(
+      n, {keys.data()}, {waiting.data()}, steps, [&](int step) { return amount[step]; },
+      [&](int step) { return run[step]; },
+      [&](int, int i, int) {
+        order.push_back(i);
+        return ++served[i] == most_served;
+      });
+  ASSERT_EQ(order.size(), static_cast<size_t>(steps));
+  std::vector<int64_t> sum(n);
+  std::vector<int> count(n);
+  for (int step = 0; step < steps; step += run[step]) {
+    std::vector<bool> in_run(n);
+    for (int at = step; at < step + run[step]; ++at) {
+      int expected = -1;
+      for (int i = 0; i < n; ++i)
+        if (count[i] < most_served && !in_run[i] && (expected < 0 || sum[i] < sum[expected]))
+          expected = i;
+      ASSERT_EQ(order[at], expected) << at;
+      in_run[expected] = true;
+      ++count[expected];
+    }
+    for (int at = step; at < step + run[step]; ++at) sum[order[at]] += amount[at];
+  }
+}
+
+}  // namespace
+}  // namespace eplb::tests

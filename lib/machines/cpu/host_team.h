@@ -28,29 +28,30 @@ template <class Visit> void for_each_true(bool, int tag, int index, Visit visit)
 using Accumulator = int;
 #else
 inline Index index_at(int i) { return {i}; }
-inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.v)); }
-inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.v)); }
-inline int reduce_sum(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.v)); }
+inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
+inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }
+inline int reduce_sum(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.vector)); }
 // The first `count` lanes of `a`, the others become `rest`.
 inline Lanes keep_first(int count, Lanes a, int rest) {
-  return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.v, hn::Set(kInts, rest));
+  return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.vector,
+                        hn::Set(kInts, rest));
 }
 // Bit i: is lane i true?
 inline uint64_t bits_of(Mask a) {
   uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes, up to eight
-  hn::StoreMaskBits(kInts, a.m, bytes);
+  hn::StoreMaskBits(kInts, a.mask, bytes);
   uint64_t word = 0;
   __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
   return word;
 }
-inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.m)); }
+inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.mask)); }
 // Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
 inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
 // visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
 template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit visit) {
   alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
-  hn::Store(tag.v, kInts, tags);
-  hn::Store(index.v, kInts, indices);
+  hn::Store(tag.vector, kInts, tags);
+  hn::Store(index.vector, kInts, indices);
   for (uint64_t left = bits_of(a); left != 0; left &= left - 1) {
     const int lane = __builtin_ctzll(left);
     visit(tags[lane], indices[lane]);
@@ -101,19 +102,19 @@ class HostTeam {
   }
   template <class Body> MinMax min_max(int to, Body body) const {
     Accumulator low = kNever, high = -kNever, at = kNever;
-    auto look = [&](int i, Accumulator x, Accumulator y) {
-      at = choose(y > high, indices_from(i), at);
-      low = smaller(low, x);
-      high = larger(high, y);
+    auto look = [&](int i, Accumulator for_min, Accumulator for_max) {
+      at = choose(for_max > high, indices_from(i), at);
+      low = smaller(low, for_min);
+      high = larger(high, for_max);
     };
     int i = 0;
     for (; i + kLanes <= to; i += kLanes) {
-      const Accumulator x = body(index_at(i));
-      look(i, x, x);
+      const Accumulator values = body(index_at(i));
+      look(i, values, values);
     }
     if (i < to) {
-      const Accumulator x = body(index_at(i));
-      look(i, keep_first(to - i, x, kNever), keep_first(to - i, x, -kNever));
+      const Accumulator values = body(index_at(i));
+      look(i, keep_first(to - i, values, kNever), keep_first(to - i, values, -kNever));
     }
     MinMax range{reduce_min(low), reduce_max(high), kNever};
     for_each_true(high == Accumulator(range.max), at, at,

@@ -13,14 +13,14 @@ inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(kInts));
 static_assert(kLanes * sizeof(int32_t) <= Arena::kPadding);
 
 struct Lanes {
-  hn::Vec<hn::ScalableTag<int32_t>> v;
+  hn::Vec<hn::ScalableTag<int32_t>> vector;
 
-  Lanes(hn::Vec<hn::ScalableTag<int32_t>> vector) : v(vector) {}
-  Lanes(int value) : v(hn::Set(kInts, value)) {}
+  Lanes(hn::Vec<hn::ScalableTag<int32_t>> lanes) : vector(lanes) {}
+  Lanes(int value) : vector(hn::Set(kInts, value)) {}
 };
 
 struct Mask {
-  hn::Mask<hn::ScalableTag<int32_t>> m;
+  hn::Mask<hn::ScalableTag<int32_t>> mask;
 };
 
 // The indices at .. at + kLanes - 1.
@@ -31,24 +31,24 @@ struct Index {
   Lanes load_mirrored(const int32_t* array, int n) const {
     return hn::Reverse(kInts, hn::LoadU(kInts, array + n - kLanes - at));
   }
-  void store(int32_t* array, Lanes value) const { hn::StoreU(value.v, kInts, array + at); }
+  void store(int32_t* array, Lanes value) const { hn::StoreU(value.vector, kInts, array + at); }
 };
 
-inline Lanes operator+(Lanes a, Lanes b) { return hn::Add(a.v, b.v); }
-inline Lanes operator-(Lanes a, Lanes b) { return hn::Sub(a.v, b.v); }
-inline Mask operator!=(Lanes a, Lanes b) { return {hn::Ne(a.v, b.v)}; }
-inline Lanes operator*(Lanes a, Lanes b) { return hn::Mul(a.v, b.v); }
-inline Mask operator==(Lanes a, Lanes b) { return {hn::Eq(a.v, b.v)}; }
-inline Mask operator<(Lanes a, Lanes b) { return {hn::Lt(a.v, b.v)}; }
-inline Mask operator>(Lanes a, Lanes b) { return {hn::Gt(a.v, b.v)}; }
-inline Mask operator<=(Lanes a, Lanes b) { return {hn::Not(hn::Gt(a.v, b.v))}; }
-inline Mask operator>=(Lanes a, Lanes b) { return {hn::Not(hn::Lt(a.v, b.v))}; }
-inline Mask operator&(Mask a, Mask b) { return {hn::And(a.m, b.m)}; }
-inline Mask operator|(Mask a, Mask b) { return {hn::Or(a.m, b.m)}; }
-inline Lanes smaller(Lanes a, Lanes b) { return hn::Min(a.v, b.v); }
-inline Lanes larger(Lanes a, Lanes b) { return hn::Max(a.v, b.v); }
+inline Lanes operator+(Lanes a, Lanes b) { return hn::Add(a.vector, b.vector); }
+inline Lanes operator-(Lanes a, Lanes b) { return hn::Sub(a.vector, b.vector); }
+inline Mask operator!=(Lanes a, Lanes b) { return {hn::Ne(a.vector, b.vector)}; }
+inline Lanes operator*(Lanes a, Lanes b) { return hn::Mul(a.vector, b.vector); }
+inline Mask operator==(Lanes a, Lanes b) { return {hn::Eq(a.vector, b.vector)}; }
+inline Mask operator<(Lanes a, Lanes b) { return {hn::Lt(a.vector, b.vector)}; }
+inline Mask operator>(Lanes a, Lanes b) { return {hn::Gt(a.vector, b.vector)}; }
+inline Mask operator<=(Lanes a, Lanes b) { return {hn::Not(hn::Gt(a.vector, b.vector))}; }
+inline Mask operator>=(Lanes a, Lanes b) { return {hn::Not(hn::Lt(a.vector, b.vector))}; }
+inline Mask operator&(Mask a, Mask b) { return {hn::And(a.mask, b.mask)}; }
+inline Mask operator|(Mask a, Mask b) { return {hn::Or(a.mask, b.mask)}; }
+inline Lanes smaller(Lanes a, Lanes b) { return hn::Min(a.vector, b.vector); }
+inline Lanes larger(Lanes a, Lanes b) { return hn::Max(a.vector, b.vector); }
 inline Lanes choose(Mask condition, Lanes a, Lanes b) {
-  return hn::IfThenElse(condition.m, a.v, b.v);
+  return hn::IfThenElse(condition.mask, a.vector, b.vector);
 }
 
 EPLB_STAGE_END

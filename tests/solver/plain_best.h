@@ -25,7 +25,7 @@ class Best {
   Best(const Layer& layer, int effort) : layer_(layer), effort_(effort) {}
 
   std::vector<int> solve() {
-    const Positions dhondt(layer_, *count_by_rule(layer_, layer_.q, kRule[0]));
+    const SortedReplicas dhondt(layer_, *count_by_rule(layer_, layer_.q, kRule[0]));
     if (layer_.places() == 1) return dhondt.expert;
     if (layer_.places() == 2 && layer_.slots == layer_.experts()) return fold_of_the_order(dhondt);
     if (layer_.places() == 2)
@@ -48,19 +48,19 @@ class Best {
     return steps[effort_];
   }
 
-  std::vector<int> fold_of_the_order(const Positions& p) const {
+  std::vector<int> fold_of_the_order(const SortedReplicas& p) const {
     std::vector<int> experts;
     for (int g = 0; g < layer_.gpus; ++g) experts.insert(experts.end(), {p.expert[g], p.expert[layer_.slots - 1 - g]});
     return experts;
   }
 
-  void search_chains(const Positions& dhondt) {
+  void search_chains(const SortedReplicas& dhondt) {
     const int chains[] = {2, 3, layer_.slots > 128 ? 4 : tiny() ? 8 : 24}, slack[] = {100, 400, 32768};
     lower_ = std::max(layer_.mean(), layer_.slots == layer_.experts()
                                          ? bound(layer_, dhondt)
                                          : dhondt.size[0] + dhondt.smallest(layer_.places() - 1));
     for (int m = 0; m < chains[effort_]; ++m) {
-      const Positions positions(layer_, counts_of_chain(m));
+      const SortedReplicas positions(layer_, counts_of_chain(m));
       Chain chain(layer_, m, positions, fine());
       chain.run(budget());
       spent_ += chain.spent();
@@ -70,7 +70,7 @@ class Best {
   }
 
   int64_t bound_of(const std::optional<Counts>& counts) const {
-    return counts ? bound(layer_, Positions(layer_, *counts)) : int64_t{1} << 60;
+    return counts ? bound(layer_, SortedReplicas(layer_, *counts)) : int64_t{1} << 60;
   }
   Counts counts_of_chain(int m) const {
     const int64_t good = lower_ + lower_ / 400;
@@ -118,7 +118,7 @@ class Best {
       rounds_left_ -= 4;
       const std::optional<Counts> counts = count_by_rule(layer_, layer_.q, kRule[rule]);
       if (bound_of(counts) >= answer_.largest) continue;
-      const Pairing pairing(layer_, Positions(layer_, *counts));
+      const Pairing pairing(layer_, SortedReplicas(layer_, *counts));
       answer_.improve(pairing.largest, pairing.experts);
     }
   }
@@ -138,7 +138,7 @@ class Best {
   void try_these(const Counts& counts) {
     rounds_left_ -= 4;
     if (*std::max_element(counts.begin(), counts.end()) > layer_.most) return;
-    const Positions positions(layer_, counts);
+    const SortedReplicas positions(layer_, counts);
     if (bound(layer_, positions) >= answer_.largest) return;
     if (layer_.places() == 2) {
       const Pairing pairing(layer_, positions);

@@ -10,7 +10,7 @@ namespace eplb::tests::plain {
 class Chain {
  public:
   // fine: a load is good enough mean / 2^fine above the mean.
-  Chain(const Layer& layer, int chain, const Positions& positions, int fine)
+  Chain(const Layer& layer, int chain, const SortedReplicas& positions, int fine)
       : layer_(layer),
         chain_(chain),
         fine_(fine),
@@ -45,7 +45,7 @@ class Chain {
  private:
   static constexpr int64_t kNone = int64_t{1} << 60;
   struct State {
-    Positions p;
+    SortedReplicas p;
     std::vector<int> slot;  // by position; -1: not yet placed
   };
   struct Ends {
@@ -323,7 +323,7 @@ class Chain {
     slots[b].push_back(state_.slot[s]);
     Counts counts;
     for (const auto& own : slots) counts.push_back(static_cast<int>(own.size()));
-    state_.p = Positions(layer_, counts);
+    state_.p = SortedReplicas(layer_, counts);
     for (int e = 0; e < layer_.experts(); ++e)
       std::copy(slots[e].begin(), slots[e].end(), state_.slot.begin() + state_.p.first[e]);
   }

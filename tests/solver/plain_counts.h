@@ -104,12 +104,12 @@ inline std::optional<Counts> count_by_noisy_rule(const Layer& layer, Rule rule, 
 }
 
 // Replicas by (size descending, expert).
-struct Positions {
+struct SortedReplicas {
   Counts count;
   std::vector<int64_t> size;       // by position
   std::vector<int> expert, first;  // by position; by expert
 
-  Positions(const Layer& layer, Counts counts) : count(std::move(counts)), first(count.size()) {
+  SortedReplicas(const Layer& layer, Counts counts) : count(std::move(counts)), first(count.size()) {
     std::vector<int> order(count.size());
     std::iota(order.begin(), order.end(), 0);
     auto share = [&](int e) { return layer.q[e] / count[e]; };
@@ -125,7 +125,7 @@ struct Positions {
 };
 
 // No placement of these counts has a largest load below.
-inline int64_t bound(const Layer& layer, const Positions& p) {
+inline int64_t bound(const Layer& layer, const SortedReplicas& p) {
   constexpr int kDepth = 64;
   const int g = layer.gpus, k = layer.places();
   int64_t bound = (p.largest(layer.slots) + g - 1) / g;

@@ -1,5 +1,5 @@
 // Section 7.9 of docs/algorithms.md as it is written: the search for counts on two slots per GPU.
-// Positions, pairs, prices and the violation are computed for every proposal.
+// SortedReplicas, pairs, prices and the violation are computed for every proposal.
 #pragma once
 
 #include "tests/solver/plain_counts.h"
@@ -11,7 +11,7 @@ struct Pairing {
   std::vector<int> experts;  // by slot
   int64_t largest;
 
-  Pairing(const Layer& layer, const Positions& p) : experts(layer.slots), largest(0) {
+  Pairing(const Layer& layer, const SortedReplicas& p) : experts(layer.slots), largest(0) {
     const int pairs = layer.gpus;
     std::vector<int> partner(pairs);
     for (int i = 0; i < pairs; ++i) partner[i] = layer.slots - 1 - i;
@@ -35,37 +35,37 @@ class Fold {
   // use_prices: prices reject what would be rejected anyway, so the answer is the same without.
   Fold(const Layer& layer, int chain, const Counts& counts, bool use_prices = true)
       : layer_(layer), chain_(chain), use_prices_(use_prices), now_(counts), kept_(now_) {
-    best_ = largest(Positions(layer_, now_));
+    best_ = largest(SortedReplicas(layer_, now_));
     aim();
   }
   void run(int proposals) {
     for (int t = 0; t < proposals; ++t) propose();
   }
-  Positions kept() const { return Positions(layer_, kept_); }
+  SortedReplicas kept() const { return SortedReplicas(layer_, kept_); }
 
  private:
-  int64_t pair(const Positions& p, int i) const { return p.size[i] + p.size[layer_.slots - 1 - i]; }
-  int64_t largest(const Positions& p) const {
+  int64_t pair(const SortedReplicas& p, int i) const { return p.size[i] + p.size[layer_.slots - 1 - i]; }
+  int64_t largest(const SortedReplicas& p) const {
     int64_t most = 0;
     for (int i = 0; i < layer_.gpus; ++i) most = std::max(most, pair(p, i));
     return most;
   }
-  int64_t violation(const Positions& p) const {
+  int64_t violation(const SortedReplicas& p) const {
     int64_t sum = 0;
     for (int i = 0; i < layer_.gpus; ++i) sum += std::max<int64_t>(0, pair(p, i) - target_);
     return sum;
   }
   void aim() {
     target_ = best_ - best_ * 6 / 1024;
-    violation_ = violation(Positions(layer_, now_));
+    violation_ = violation(SortedReplicas(layer_, now_));
   }
-  std::vector<int> split(const Positions& p) const {
+  std::vector<int> split(const SortedReplicas& p) const {
     std::vector<int> experts;
     for (int s = 0; s < layer_.slots; ++s)
       if (p.count[p.expert[s]] > 1 && p.first[p.expert[s]] == s) experts.push_back(p.expert[s]);
     return experts;
   }
-  std::vector<int> over(const Positions& p) const {
+  std::vector<int> over(const SortedReplicas& p) const {
     std::vector<int> pairs;
     for (int i = 0; i < layer_.gpus; ++i)
       if (pair(p, i) > target_) pairs.push_back(i);
@@ -73,7 +73,7 @@ class Fold {
   }
 
   // How much of the union of [max(T - A[S-1-i], T/2), A[i]) over the pairs above T is below r.
-  int64_t too_many_below(const Positions& p, int64_t r) const {
+  int64_t too_many_below(const SortedReplicas& p, int64_t r) const {
     std::vector<std::pair<int64_t, int64_t>> intervals;
     for (const int i : over(p))
       intervals.push_back({std::max(target_ - p.size[layer_.slots - 1 - i], target_ / 2), p.size[i]});
@@ -86,18 +86,18 @@ class Fold {
     }
     return sum;
   }
-  int64_t price(const Positions& p, int e, int copies) const {
+  int64_t price(const SortedReplicas& p, int e, int copies) const {
     const int64_t size = layer_.q[e] / copies;
     return copies * (too_many_below(p, size) - too_many_below(p, target_ - size));
   }
-  bool cannot_help(const Positions& p, int a, int b) const {
+  bool cannot_help(const SortedReplicas& p, int a, int b) const {
     const int64_t give = price(p, a, p.count[a] - 1) - price(p, a, p.count[a]);
     const int64_t take = price(p, b, p.count[b] + 1) - price(p, b, p.count[b]);
     return give + take >= 0;
   }
 
   void propose() {
-    const Positions p(layer_, now_);
+    const SortedReplicas p(layer_, now_);
     const uint32_t r1 = layer_.u(9, chain_, 2 * draws_), r2 = layer_.u(9, chain_, 2 * draws_ + 1);
     ++draws_;
     const std::vector<int> split = this->split(p), over = this->over(p);
@@ -112,7 +112,7 @@ class Fold {
     Counts changed = now_;
     --changed[a];
     ++changed[b];
-    const Positions proposed(layer_, changed);
+    const SortedReplicas proposed(layer_, changed);
     if (violation(proposed) >= violation_) return;
     now_ = changed;
     violation_ = violation(proposed);
@@ -120,7 +120,7 @@ class Fold {
     if (violation_ == 0) aim();
   }
   void keep_if_best() {
-    const int64_t most = largest(Positions(layer_, now_));
+    const int64_t most = largest(SortedReplicas(layer_, now_));
     if (most >= best_) return;
     best_ = most;
     since_ = 0;

@@ -1,5 +1,6 @@
-// BEST's shortcuts one by one, each against the whole scan that it stands for: candidates of a rule, windows of sizes, pairs
-// that are not looked at, positions that are shifted instead of sorted, prices.
+// BEST's shortcuts one by one, each against the whole scan that it stands for: candidates of a rule,
+// windows of sizes, pairs that are not looked at, replicas that are shifted instead of sorted,
+// moves that are taken back, prices.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,88 +9,90 @@
 #include <vector>
 
 #include "solver/strategies/best_search.h"
-#include "tests/solver/shuffled_team.h"
 #include "tests/solver/plain_fold.h"
+#include "tests/solver/shuffled_team.h"
 
 namespace eplb::tests {
 namespace {
 
-using solver::Search;
+using solver::TabuSearch;
 
-// A search somewhere on its way: random weights and counts, a start, some exchanges, some positions tabu. The same problem
-// as a plain layer beside it.
+// A search somewhere on its way: random weights and counts, a start, some swaps, some replicas tabu;
+// and the same problem as a plain layer.
 class OnItsWay {
  public:
-  explicit OnItsWay(uint32_t number, int least_places = 3) : random_(number), team_(number) {
-    const int places = least_places + below(6), gpus = 2 + below(number % 5 == 0 ? 90 : 20);
-    const int slots = places * gpus, experts = slots - below(slots / 2);
+  explicit OnItsWay(uint32_t number, int least_per_gpu = 3) : random_(number), team_(number) {
+    const int per_gpu = least_per_gpu + below(6), gpus = 2 + below(number % 5 == 0 ? 90 : 20);
+    const int slots = per_gpu * gpus, experts = slots - below(slots / 2);
     std::vector<double> weights(experts);
-    for (double& w : weights)
-      w = number % 3 == 0 ? 1 + below(6) : std::lognormal_distribution<double>(8, number % 3)(random_);
-    layer_ = std::make_unique<plain::Layer>(weights, slots, gpus, below(3) == 0 ? 2 + below(4) : 0, number);
+    for (double& weight : weights)
+      weight = number % 3 == 0 ? 1 + below(6)
+                               : std::lognormal_distribution<double>(8, number % 3)(random_);
+    const int max_replicas = below(3) == 0 ? 2 + below(4) : 0;
+    layer_ = std::make_unique<plain::Layer>(weights, slots, gpus, max_replicas, number);
     lay_out();
   }
 
-  // Places the positions of some rule and shakes them.
+  // Places the replicas of some rule and shakes them.
   void begin() {
     const auto counts = plain::count_by_rule(*layer_, layer_->q, plain::kRule[0]);
-    std::copy(counts->begin(), counts->end(), positions().count.data);
-    solver::set_positions(team_, positions());
-    solver::start<solver::Integer>(team_, now(), room_.packing);
-    solver::begin(team_, room_.search, {layer_->seed, 0, 0, 0}, static_cast<int>(layer_->mean()), layer_->most, 0, 16);
+    std::copy(counts->begin(), counts->end(), sorted().copies.data);
+    solver::sort_replicas(team_, sorted());
+    solver::start<solver::Integer>(team_, state(), best_.start);
+    solver::begin(team_, search(), {layer_->seed, 0, 0, 0}, limits(), 0, 16);
     for (int t = below(layer_->slots); t > 0; --t) {
-      const int p = below(layer_->slots), q = below(layer_->slots);
-      if (now().gpu[p] != now().gpu[q] && !solver::clash(team_, now(), p, q)) solver::exchange(team_, now(), p, q);
+      const solver::Swap swap{below(layer_->slots), below(layer_->slots)};
+      if (state().gpu[swap.give] == state().gpu[swap.take]) continue;
+      if (!solver::makes_duplicate(team_, state(), swap)) solver::apply(team_, state(), swap);
     }
-    room_.search.step = 5;
-    for (int p = 0; p < layer_->slots; ++p) room_.search.until[p] = below(4) == 0 ? 4 + below(4) : 0;
-    // Tabu swaps count only below the best: an old best somewhat above or below today's heaviest load.
-    const int most = ends().most;
-    room_.search.best = most - most / 50 + below(most / 25);
+    search().step = 5;
+    for (int i = 0; i < layer_->slots; ++i)
+      search().tabu_until[i] = below(4) == 0 ? 4 + below(4) : 0;
+    // Tabu swaps count only below the best: an old best somewhat above or below the largest load.
+    const int most = loads().max;
+    search().best = most - most / 50 + below(most / 25);
   }
 
   const plain::Layer& layer() const { return *layer_; }
-  solver::BestRoom& room() { return room_; }
-  Search& search() { return room_.search; }
-  solver::Placement& now() { return room_.search.now; }
-  solver::Positions& positions() { return room_.search.now.p; }
-  solver::Ends ends() { return solver::ends(team_, now()); }
+  solver::CountLimits limits() const { return {static_cast<int>(layer_->mean()), layer_->most}; }
+  solver::BestWorkspace& best() { return best_; }
+  TabuSearch& search() { return best_.search; }
+  solver::State& state() { return best_.search.state; }
+  solver::SortedReplicas& sorted() { return best_.search.state.sorted; }
+  solver::LoadRange loads() { return solver::load_range(team_, state()); }
   ShuffledTeam& team() { return team_; }
   int below(int n) { return n <= 1 ? 0 : static_cast<int>(random_() % static_cast<uint32_t>(n)); }
-  std::vector<int> slots() {  // by position
+  std::vector<int> slots() {  // by replica
     std::vector<int> slots;
-    for (int p = 0; p < layer_->slots; ++p) slots.push_back(now().gpu[p] * layer_->places() + now().slot[p]);
+    for (int i = 0; i < layer_->slots; ++i)
+      slots.push_back(state().gpu[i] * layer_->places() + state().row[i]);
     return slots;
   }
 
  private:
   void lay_out() {
-    const int e = layer_->experts(), s = layer_->slots, g = layer_->gpus;
+    const int experts = layer_->experts(), slots = layer_->slots, gpus = layer_->gpus;
     solver::Arena count(nullptr);
-    room_.lay_out(count, e, s, g);
+    best_.lay_out(count, experts, slots, gpus);
     memory_.assign(count.used() + 64, 0x7f);
     void* start = memory_.data();
     size_t space = memory_.size();
     solver::Arena arena(std::align(64, static_cast<size_t>(count.used()), start, space));
-    room_.lay_out(arena, e, s, g);
-    positions().experts = e;
-    positions().slots = s;
-    positions().gpus = g;
-    positions().places = layer_->places();
-    std::copy(layer_->q.begin(), layer_->q.end(), positions().weight.data);
+    best_.lay_out(arena, experts, slots, gpus);
+    sorted().shape(experts, slots, gpus);
+    std::copy(layer_->q.begin(), layer_->q.end(), sorted().weight.data);
   }
 
   std::mt19937 random_;
   ShuffledTeam team_;
   std::unique_ptr<plain::Layer> layer_;
   std::vector<char> memory_;
-  solver::BestRoom room_{};
+  solver::BestWorkspace best_{};
 };
 
-// Does any expert of GPU g come twice among these positions?
-bool holds_any_twice(const solver::Placement& s, int g) {
-  std::vector<int> experts;
-  for (int k = 0; k < s.p.places; ++k) experts.push_back(s.p.expert[s.item[g * s.p.places + k]]);
+bool holds_any_twice(const solver::State& state, int gpu) {
+  const int* const on_gpu = state.experts_on(gpu).data;
+  std::vector<int> experts(on_gpu, on_gpu + state.slots_per_gpu());
   std::sort(experts.begin(), experts.end());
   return std::adjacent_find(experts.begin(), experts.end()) != experts.end();
 }
@@ -99,45 +102,52 @@ TEST(Shortcuts, CountsByThresholdAreThoseOneAtATime) {
   for (uint32_t t = 0; t < 400; ++t) {
     OnItsWay problem(t);
     const plain::Layer& layer = problem.layer();
-    const int i = static_cast<int>(t % plain::kRules), mean = static_cast<int>(layer.mean());
+    const int i = static_cast<int>(t % plain::kRules);
     const bool noisy = t % 2 == 1;
     const auto counts = noisy ? plain::count_by_noisy_rule(layer, plain::kRule[i], 3, 9)
                               : plain::count_by_rule(layer, layer.q, plain::kRule[i]);
-    const solver::Rule rule = solver::rule_of(i);
-    solver::Positions& p = problem.positions();
-    const solver::RuleScratch& rules = problem.room().rules;
+    const solver::CountRule rule = solver::count_rule(i);
+    solver::SortedReplicas& sorted = problem.sorted();
+    const solver::CountScratch& scratch = problem.best().counting;
     const solver::Chance chance{layer.seed, solver::kNoisyCounts, 0, 9};
-    const bool counted = noisy
-                             ? solver::count_by_noisy_rule(problem.team(), p, rules, rule, 3, mean, layer.most, chance)
-                             : solver::count_by_rule(problem.team(), p, p.weight, rules, rule, mean, layer.most);
+    const bool counted = noisy ? solver::count_by_noisy_rule(problem.team(), sorted, scratch, rule,
+                                                             problem.limits(), 3, chance)
+                               : solver::count_by_rule(problem.team(), sorted, sorted.weight,
+                                                       scratch, rule, problem.limits());
     ASSERT_EQ(counted, counts.has_value()) << t;
     failed += !counted;
     if (!counted) continue;
-    ASSERT_EQ(plain::Counts(p.count.data, p.count.data + layer.experts()), *counts) << t;
-    solver::set_positions(problem.team(), p);
-    ASSERT_EQ(solver::counts_bound(problem.team(), p), plain::bound(layer, plain::Positions(layer, *counts))) << t;
+    const int* const copies = sorted.copies.data;
+    ASSERT_EQ(plain::Counts(copies, copies + layer.experts()), *counts) << t;
+    solver::sort_replicas(problem.team(), sorted);
+    ASSERT_EQ(solver::bound_of_counts(problem.team(), sorted),
+              plain::bound(layer, plain::SortedReplicas(layer, *counts)))
+        << t;
   }
   EXPECT_GT(failed, 0);
   EXPECT_LT(failed, 100);
 }
 
-struct Move {
-  int64_t value;
-  int p, q;
+struct LeastSwap {
+  int64_t cost;
+  solver::Swap swap;
 };
-Move least_swap_of_all(OnItsWay& problem) {
-  const Search& search = problem.search();
-  const solver::Placement& s = problem.now();
-  const solver::Ends e = problem.ends();
-  Move least{int64_t{e.most} + (e.most - e.least), -1, -1};
-  for (int k = 0; k < s.p.places; ++k)
-    for (int p = s.item[e.heaviest * s.p.places + k], q = 0; q < s.p.slots; ++q) {
-      if (s.p.size[q] >= s.p.size[p] || s.gpu[q] == e.heaviest) continue;
-      const int64_t d = s.p.size[p] - s.p.size[q], value = std::max(e.most - d, s.load[s.gpu[q]] + d);
-      const bool tabu = search.until[p] > search.step || search.until[q] > search.step;
-      if (value >= least.value || (tabu && value >= search.best)) continue;
-      if (solver::clash(problem.team(), s, p, q)) continue;
-      least = {value, p, q};
+LeastSwap least_swap_of_all(OnItsWay& problem) {
+  const TabuSearch& search = problem.search();
+  const solver::State& state = problem.state();
+  const solver::LoadRange loads = problem.loads();
+  const View<int> size = state.sorted.size, tabu_until = search.tabu_until;
+  LeastSwap least{int64_t{loads.max} + (loads.max - loads.min), {-1, -1}};
+  for (int row = 0; row < state.slots_per_gpu(); ++row)
+    for (int take = 0; take < state.sorted.slots; ++take) {
+      const int give = state.replicas_on(loads.heaviest)[row], taker = state.gpu[take];
+      if (size[take] >= size[give] || taker == loads.heaviest) continue;
+      const int64_t less = size[give] - size[take];
+      const int64_t cost = std::max(loads.max - less, state.load[taker] + less);
+      const bool tabu = tabu_until[give] > search.step || tabu_until[take] > search.step;
+      if (cost >= least.cost || (tabu && cost >= search.best)) continue;
+      if (solver::makes_duplicate(problem.team(), state, solver::Swap{give, take})) continue;
+      least = {cost, {give, take}};
     }
   return least;
 }
@@ -147,43 +157,51 @@ TEST(Shortcuts, WindowsFindTheLeastOfAllSwaps) {
   for (uint32_t t = 0; t < 600; ++t) {
     OnItsWay problem(t);
     problem.begin();
-    const Move least = least_swap_of_all(problem);
-    Search& search = problem.search();
-    ASSERT_EQ(solver::relieve(problem.team(), search, problem.ends()), least.p >= 0) << t;
-    if (least.p < 0) continue;
+    const LeastSwap least = least_swap_of_all(problem);
+    TabuSearch& search = problem.search();
+    const bool any = least.swap.give >= 0;
+    ASSERT_EQ(solver::relieve(problem.team(), search, problem.loads()), any) << t;
+    if (!any) continue;
     ++found;
-    ASSERT_EQ(search.log[0], least.p) << t;
-    ASSERT_EQ(search.log[1], least.q) << t;
+    ASSERT_EQ(search.log.entry[0], least.swap.give) << t;
+    ASSERT_EQ(search.log.entry[1], least.swap.take) << t;
   }
   EXPECT_GT(found, 300);
 }
 
-// The slots by position after the best exchange of pairs; empty if there is none. GPUs from `first` on, 64 at most.
+// The slots by replica after the best swap of pairs; empty if there is none. GPUs from `first` on,
+// 64 at most.
 std::vector<int> best_pairs_of_all(OnItsWay& problem, int first) {
-  const solver::Placement& s = problem.now();
-  const solver::Ends e = problem.ends();
-  const int k = s.p.places, rounded = (s.p.gpus + 15) / 16 * 16, count = std::min(rounded, 64);
-  int64_t least = 2 * int64_t{e.most};
+  const solver::State& state = problem.state();
+  const solver::LoadRange loads = problem.loads();
+  const View<int> size = state.sorted.size;
+  const int gpus = state.sorted.gpus, rounded = (gpus + 15) / 16 * 16;
+  const int per_gpu = state.slots_per_gpu(), pairs = per_gpu * per_gpu;
+  int64_t least = 2 * int64_t{loads.max};
   std::vector<int> best;
-  for (int block = first; block < first + count; block += 16)
-    for (int i = 0; i < k * k; ++i)
-      for (int g = block % rounded; g < std::min(block % rounded + 16, s.p.gpus); ++g)
-        for (int j = 0; j < k * k; ++j) {
-          const int q1 = s.item[g * k + i / k], q2 = s.item[g * k + i % k];
-          const int p1 = s.item[e.heaviest * k + j / k], p2 = s.item[e.heaviest * k + j % k];
-          if (i / k >= i % k || j / k >= j % k || g == e.heaviest) continue;
-          const int64_t d = int64_t{s.p.size[p1]} + s.p.size[p2] - s.p.size[q1] - s.p.size[q2];
-          const int64_t value = 2 * std::max(e.most - d, s.load[g] + d);
-          if (value >= least) continue;
-          solver::exchange(problem.team(), s, p1, q1);
-          solver::exchange(problem.team(), s, p2, q2);
-          if (!holds_any_twice(s, g) && !holds_any_twice(s, e.heaviest)) {
-            least = value;
-            best = problem.slots();
-          }
-          solver::exchange(problem.team(), s, p2, q2);
-          solver::exchange(problem.team(), s, p1, q1);
+  auto try_pair = [&](int taker, int theirs, int mine) {
+    const auto given = state.replicas_on(loads.heaviest), taken = state.replicas_on(taker);
+    const solver::Swap one{given[mine / per_gpu], taken[theirs / per_gpu]};
+    const solver::Swap two{given[mine % per_gpu], taken[theirs % per_gpu]};
+    const int64_t less = int64_t{size[one.give]} + size[two.give] - size[one.take] - size[two.take];
+    const int64_t cost = 2 * std::max(loads.max - less, state.load[taker] + less);
+    if (cost >= least) return;
+    solver::apply(problem.team(), state, solver::SwapPair{one, two});
+    if (!holds_any_twice(state, taker) && !holds_any_twice(state, loads.heaviest)) {
+      least = cost;
+      best = problem.slots();
+    }
+    solver::apply(problem.team(), state, solver::SwapPair{two, one});
+  };
+  for (int block = first; block < first + std::min(rounded, 64); block += 16)
+    for (int i = 0; i < pairs; ++i) {
+      const int from = block % rounded, to = std::min(from + 16, gpus);
+      for (int taker = from; taker < to; ++taker)
+        for (int j = 0; j < pairs; ++j) {
+          if (i / per_gpu >= i % per_gpu || j / per_gpu >= j % per_gpu) continue;
+          if (taker != loads.heaviest) try_pair(taker, i, j);
         }
+    }
   return best;
 }
 
@@ -193,14 +211,16 @@ TEST(Shortcuts, PairsThatAreNotLookedAtAreNotTheLeast) {
     OnItsWay problem(t, 4);
     problem.begin();
     bool duplicates = false;
-    for (int g = 0; g < problem.layer().gpus; ++g) duplicates |= holds_any_twice(problem.now(), g);
+    for (int g = 0; g < problem.layer().gpus; ++g)
+      duplicates |= holds_any_twice(problem.state(), g);
     if (duplicates) continue;
     ++clean;
     const int blocks = (problem.layer().gpus + 15) / 16;
     const int first = blocks <= 4 ? 0 : 16 * plain::below(problem.layer().u(7, 0, 0), blocks);
     const std::vector<int> best = best_pairs_of_all(problem, first);
-    ASSERT_EQ(solver::exchange_pairs(problem.team(), problem.search(), problem.ends()), !best.empty()) << t;
-    if (best.empty()) continue;
+    const bool any = solver::swap_pairs(problem.team(), problem.search(), problem.loads());
+    ASSERT_EQ(any, !best.empty()) << t;
+    if (!any) continue;
     ++found;
     ASSERT_EQ(problem.slots(), best) << t;
   }
@@ -208,34 +228,84 @@ TEST(Shortcuts, PairsThatAreNotLookedAtAreNotTheLeast) {
   EXPECT_GT(found, 100);
 }
 
-TEST(Shortcuts, ShiftedPositionsAreThoseLaidOutAnew) {
+// A re-target, unless the two random experts do not allow one.
+bool random_retarget(OnItsWay& problem, solver::Retarget& move) {
+  const solver::SortedReplicas& sorted = problem.sorted();
+  const int slots = problem.layer().slots, replica = problem.below(slots);
+  const int loser = sorted.expert[replica], expert = sorted.expert[problem.below(slots)];
+  move = {replica, expert, sorted.copies[expert]};
+  return sorted.copies[loser] > 1 && loser != expert;
+}
+
+TEST(Shortcuts, ShiftedReplicasAreThoseSortedAgain) {
   int changed = 0;
   for (uint32_t t = 0; t < 400; ++t) {
     OnItsWay problem(t);
     problem.begin();
     const int slots = problem.layer().slots, experts = problem.layer().experts();
-    const solver::Positions& p = problem.positions();
-    const std::vector<int> before = problem.slots(), expert_before(p.expert.data, p.expert.data + slots);
-    const int from = problem.below(slots), b = p.expert[problem.below(slots)], a = p.expert[from];
-    if (p.count[a] < 2 || a == b) continue;
+    const solver::SortedReplicas& sorted = problem.sorted();
+    const std::vector<int> before = problem.slots();
+    const std::vector<int> expert_before(sorted.expert.data, sorted.expert.data + slots);
+    solver::Retarget move;
+    if (!random_retarget(problem, move)) continue;
     ++changed;
-    solver::save(problem.team(), problem.search());
-    solver::change_expert(problem.team(), problem.search(), from, b);
-    plain::Counts counts(p.count.data, p.count.data + experts);
-    const plain::Positions anew(problem.layer(), counts);
-    ASSERT_TRUE(std::equal(anew.size.begin(), anew.size.end(), p.size.data)) << t;
-    ASSERT_TRUE(std::equal(anew.expert.begin(), anew.expert.end(), p.expert.data)) << t;
-    ASSERT_TRUE(std::equal(anew.first.begin(), anew.first.end(), p.first.data)) << t;
-    for (int e = 0; e < experts; ++e) {  // copies keep their order; what has changed is the last
+    solver::apply(problem.team(), problem.state(), problem.search().retarget_scratch, move);
+    const plain::Counts counts(sorted.copies.data, sorted.copies.data + experts);
+    const plain::SortedReplicas again(problem.layer(), counts);
+    ASSERT_TRUE(std::equal(again.size.begin(), again.size.end(), sorted.size.data)) << t;
+    ASSERT_TRUE(std::equal(again.expert.begin(), again.expert.end(), sorted.expert.data)) << t;
+    ASSERT_TRUE(std::equal(again.first.begin(), again.first.end(), sorted.first.data)) << t;
+    const std::vector<int> after = problem.slots();
+    for (int e = 0; e < experts;
+         ++e) {  // copies keep their order; the one that changed is the last
       std::vector<int> own;
       for (int i = 0; i < slots; ++i)
-        if (expert_before[i] == e && i != from) own.push_back(before[i]);
-      if (e == b) own.push_back(before[from]);
-      const std::vector<int> after = problem.slots();
-      ASSERT_TRUE(std::equal(own.begin(), own.end(), after.begin() + p.first[e])) << t;
+        if (expert_before[i] == e && i != move.replica) own.push_back(before[i]);
+      if (e == move.expert) own.push_back(before[move.replica]);
+      ASSERT_TRUE(std::equal(own.begin(), own.end(), after.begin() + sorted.first[e])) << t;
     }
   }
   EXPECT_GT(changed, 100);
+}
+
+// All that a state is, in one list.
+std::vector<int> contents(const solver::State& state) {
+  std::vector<int> all;
+  auto add = [&](View<int> view, int n) { all.insert(all.end(), view.data, view.data + n); };
+  const solver::SortedReplicas& sorted = state.sorted;
+  for (const auto& by_expert : {sorted.copies, sorted.first}) add(by_expert, sorted.experts);
+  for (const auto& by_replica : {sorted.size, sorted.expert, state.gpu, state.row, state.rest})
+    add(by_replica, sorted.slots);
+  for (const auto& by_slot : {state.expert, state.replica}) add(by_slot, sorted.slots);
+  add(state.load, sorted.gpus);
+  for (int row = 0; row < state.slots_per_gpu(); ++row)
+    add(state.size_rows.from(row * state.stride), sorted.gpus);
+  return all;
+}
+
+TEST(Shortcuts, UndoTakesEveryKindOfMoveBack) {
+  int retargets = 0;
+  for (uint32_t t = 0; t < 200; ++t) {
+    OnItsWay problem(t);
+    problem.begin();
+    const solver::State& state = problem.state();
+    TabuSearch& search = problem.search();
+    const std::vector<int> before = contents(state);
+    for (int i = 0; i < 12; ++i) {
+      solver::Retarget move;
+      const solver::Swap swap{problem.below(state.sorted.slots), problem.below(state.sorted.slots)};
+      if (i % 4 == 3 && random_retarget(problem, move)) {
+        ++retargets;
+        solver::apply_logged(problem.team(), state, search.log, search.retarget_scratch, move);
+      } else if (state.gpu[swap.give] != state.gpu[swap.take]) {
+        solver::apply_logged(problem.team(), state, search.log, swap, [] {});
+      }
+    }
+    solver::undo(problem.team(), state, search.log, search.retarget_scratch);
+    ASSERT_EQ(contents(state), before) << t;
+    ASSERT_EQ(search.log.length, 0);
+  }
+  EXPECT_GT(retargets, 100);
 }
 
 // What a price rejects would be rejected anyway.
@@ -244,7 +314,8 @@ TEST(Shortcuts, PricesDoNotChangeAFold) {
   for (uint32_t t = 0; t < 60; ++t) {
     const int gpus = 13 + static_cast<int>(random() % 40), slots = 2 * gpus;
     std::vector<double> weights(slots - 1 - random() % gpus);
-    for (double& w : weights) w = t % 3 == 0 ? 1 + random() % 7 : std::lognormal_distribution<double>(8, t % 3)(random);
+    for (double& w : weights)
+      w = t % 3 == 0 ? 1 + random() % 7 : std::lognormal_distribution<double>(8, t % 3)(random);
     const plain::Layer layer(weights, slots, gpus, 0, t);
     const plain::Counts dhondt = *plain::count_by_rule(layer, layer.q, plain::kRule[0]);
     plain::Fold priced(layer, 0, dhondt), unpriced(layer, 0, dhondt, false);

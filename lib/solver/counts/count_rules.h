@@ -1,35 +1,38 @@
-// BEST's rules for replica counts. D'Hondt's makes the largest replica least, which is not the aim; on steep weights others
-// leave better pieces. Which one, the bound of the counts tells.
+// BEST's rules for replica counts. D'Hondt's rule makes the largest replica as small as possible,
+// which is not the aim: on steep weights other counts leave better pieces. The bound of the counts
+// decides between them.
 #pragma once
 
-#include "solver/team/random.h"
 #include "solver/counts/dhondt.h"
 #include "solver/counts/sorted_replicas.h"
+#include "solver/team/random.h"
 
 EPLB_STAGE_BEGIN
 
-// floors > 0: first c = ceil(weight / cap) where weight > cap, cap being floors/20 of what a GPU has left beside the K - 1
-// smallest experts. Then each extra goes to the largest 8 weight / (16 c + b); b = 0 is D'Hondt. Ties: lowest expert.
-struct Rule {
-  int floors, b;
+// A rule gives every expert its first copies, then each extra to the expert with the largest
+// 8 * weight / (16 * copies + shift); ties: lowest expert.
+struct CountRule {
+  // First copies: 0: one each; else ceil(weight / cap) where weight > cap. The cap is this many
+  // twentieths of what a GPU has left next to the slots_per_gpu - 1 lightest experts.
+  int cap_twentieths;
+  int shift;  // in 1/16 copies; 0 is D'Hondt
 };
-inline constexpr int kRules = 8;
-EPLB_FN Rule rule_of(int i) {
-  switch (i) {
-    case 0: return {0, 0};
-    case 1: return {0, 16};
-    case 2: return {17, -14};
-    case 3: return {0, 4};
-    case 4: return {0, -6};
-    case 5: return {0, 8};
-    case 6: return {0, -10};
-    default: return {20, -14};
+inline constexpr int kCountRules = 8;
+EPLB_FN CountRule count_rule(int index) {
+  switch (index) {
+    case 0: return {.cap_twentieths = 0, .shift = 0};
+    case 1: return {.cap_twentieths = 0, .shift = 16};
+    case 2: return {.cap_twentieths = 17, .shift = -14};
+    case 3: return {.cap_twentieths = 0, .shift = 4};
+    case 4: return {.cap_twentieths = 0, .shift = -6};
+    case 5: return {.cap_twentieths = 0, .shift = 8};
+    case 6: return {.cap_twentieths = 0, .shift = -10};
+    default: return {.cap_twentieths = 20, .shift = -14};
   }
 }
 
-// What counting needs beside the positions it counts for.
-struct RuleScratch {
-  View<int> noisy;                      // weights made smaller by chance
+struct CountScratch {
+  View<int> noisy;                      // by expert: weights that chance made smaller
   View<int> candidate, priority, next;  // as in Pricing
   View<float> estimate;
 
@@ -42,89 +45,135 @@ struct RuleScratch {
   }
 };
 
-// Sets p.count to the floors; the extras that are left, or -1 if the rule fails: no room for them.
+// What every chain's counts must keep to.
+struct CountLimits {
+  int mean;         // load of a GPU
+  int most_copies;  // of an expert
+};
+
+// The load above which an expert gets several first copies; not above 0 if the rule fails.
 template <class Team>
-EPLB_FN int set_floors(Team& team, const Positions& p, View<int> weight, Rule rule, int mean, int most) {
-  team.for_each(p.experts, [&](int e) { p.count[e] = 1; });
-  if (rule.floors == 0) return p.slots - p.experts;
-  team.order(p.experts, p.order, [&](int e) { return static_cast<uint64_t>(weight[e]); });
-  int64_t fill = 0;
-  for (int i = 0; i < p.places - 1 && i < p.experts; ++i) fill += weight[p.order[i]];
-  team.barrier();  // whoever called may write other weights there next
-  const int64_t cap = (mean + mean / 1000 - fill) * rule.floors / 20;
-  if (cap <= 0) return -1;
-  auto floor_of = [&](int e) { return weight[e] > cap ? (weight[e] + cap - 1) / cap : 1; };
-  const int64_t needed = team.sum_of(p.experts, [&](int e) { return floor_of(e) - 1; });
-  if (needed > p.slots - p.experts) return -1;
-  if (team.max_of(p.experts, [&](int e) { return static_cast<int>(floor_of(e)); }) > most) return -1;
-  team.for_each(p.experts, [&](int e) { p.count[e] = static_cast<int>(floor_of(e)); });
-  return p.slots - p.experts - static_cast<int>(needed);
+EPLB_FN int64_t cap_of(Team& team, const SortedReplicas& sorted, View<int> weight, CountRule rule,
+                       int mean) {
+  const int experts = sorted.experts;
+  team.order(experts, sorted.order, [&](int e) { return static_cast<uint64_t>(weight[e]); });
+  int64_t lightest = 0;
+  for (int i = 0; i < sorted.slots_per_gpu - 1 && i < experts; ++i)
+    lightest += weight[sorted.order[i]];
+  team.barrier();  // the caller may write other weights there next
+  return (mean + mean / 1000 - lightest) * rule.cap_twentieths / 20;
 }
 
-// Experts that may get an extra: as pick_candidates in counts.h, with the rule's b.
+// Sets ceil(weight / cap) copies where weight > cap, else one. Returns how many extras are left, or
+// -1 if these are more slots, or more copies of an expert, than there may be.
 template <class Team>
-EPLB_FN int pick_for_rule(Team& team, const Positions& p, View<int> weight, const RuleScratch& r, Rule rule, int extras,
-                          int most) {
-  const float shift = static_cast<float>(rule.b) / 16;
-  const int64_t total = team.sum_of(p.experts, [&](int e) { return int64_t{weight[e]}; });
-  team.for_each(p.experts, [&](int e) { r.estimate[e] = static_cast<float>(weight[e]); });
-  float price =
-      0.999f * static_cast<float>(total) / (static_cast<float>(p.slots) + static_cast<float>(p.experts) * shift);
-  float too_much = 4 * price;
-  auto bought = [&](float at) {
-    const float share = 0.999f / at;
-    return team.sum_of(p.experts, [&](int e) {
-      const int copies = static_cast<int>(r.estimate[e] * share - shift - 0.001f);  // the last that is worth the price
-      return int64_t{larger(0, smaller(copies, most - 1) + 1 - p.count[e])};
+EPLB_FN int set_capped_copies(Team& team, const SortedReplicas& sorted, View<int> weight,
+                              int64_t cap, int most_copies) {
+  const int experts = sorted.experts, extras = sorted.slots - experts;
+  auto copies_of = [&](int e) { return weight[e] > cap ? (weight[e] + cap - 1) / cap : 1; };
+  const int64_t needed = team.sum_of(experts, [&](int e) { return copies_of(e) - 1; });
+  if (needed > extras) return -1;
+  const int most = team.max_of(experts, [&](int e) { return static_cast<int>(copies_of(e)); });
+  if (most > most_copies) return -1;
+  team.for_each(experts, [&](int e) { sorted.copies[e] = static_cast<int>(copies_of(e)); });
+  return extras - static_cast<int>(needed);
+}
+
+// Sets the first copies; returns how many extras are left, or -1 if the rule fails.
+template <class Team>
+EPLB_FN int set_first_copies(Team& team, const SortedReplicas& sorted, View<int> weight,
+                             CountRule rule, CountLimits limits) {
+  team.for_each(sorted.experts, [&](int e) { sorted.copies[e] = 1; });
+  if (rule.cap_twentieths == 0) return sorted.slots - sorted.experts;
+  const int64_t cap = cap_of(team, sorted, weight, rule, limits.mean);
+  return cap > 0 ? set_capped_copies(team, sorted, weight, cap, limits.most_copies) : -1;
+}
+
+// Lists the experts that may get an extra, as pick_candidates in dhondt.h does, for a rule with a
+// shift; returns how many there are. `total`: sum of the weights, of which scratch has estimates.
+template <class Team>
+EPLB_FN int pick_by_price(Team& team, const SortedReplicas& sorted, const CountScratch& scratch,
+                          CountRule rule, int extras, int most_copies, float total) {
+  const View<float> estimate = scratch.estimate;
+  const int experts = sorted.experts;
+  const float shift = static_cast<float>(rule.shift) / 16;
+  auto bought = [&](float price) {
+    const float share = 0.999f / price;
+    return team.sum_of(experts, [&](int e) {
+      const int worth = static_cast<int>(estimate[e] * share - shift - 0.001f);  // copies, less one
+      return int64_t{larger(0, smaller(worth, most_copies - 1) + 1 - sorted.copies[e])};
     });
   };
+  float price =
+      0.999f * total / (static_cast<float>(sorted.slots) + static_cast<float>(experts) * shift);
   // Priorities are rounded down: the margin of a thousandth must be more than their unit.
-  if (price < 16384 || bought(price) < extras) return team.pick(p.experts, r.candidate, [](int) { return true; });
-  for (int i = 0; i < 5; ++i) {
-    const float middle = 0.5f * (price + too_much);
-    if (bought(middle) >= extras)
-      price = middle;
-    else
-      too_much = middle;
-  }
-  return team.pick(p.experts, r.candidate, [&](int e) { return r.estimate[e] >= price * (1 + shift) * 0.999f; });
+  if (price < 16384 || bought(price) < extras)
+    return team.pick(experts, scratch.candidate, [](int) { return true; });
+  price = raise_price(price, extras, bought);
+  return team.pick(experts, scratch.candidate,
+                   [&](int e) { return estimate[e] >= price * (1 + shift) * 0.999f; });
+}
+template <class Team>
+EPLB_FN int pick_for_rule(Team& team, const SortedReplicas& sorted, View<int> weight,
+                          const CountScratch& scratch, CountRule rule, int extras,
+                          int most_copies) {
+  const int64_t total = team.sum_of(sorted.experts, [&](int e) { return int64_t{weight[e]}; });
+  team.for_each(sorted.experts,
+                [&](int e) { scratch.estimate[e] = static_cast<float>(weight[e]); });
+  return pick_by_price(team, sorted, scratch, rule, extras, most_copies, static_cast<float>(total));
 }
 
-// Sets p.count by a rule on `weight`; false if the rule fails.
+// The key of an expert's next extra: the least is served. kNever: it may have no more.
+EPLB_FN int key_of_extra(CountRule rule, int weight, int copies, int most_copies) {
+  if (copies >= most_copies) return kNever;
+  const uint32_t divisor = static_cast<uint32_t>(16 * copies + rule.shift);
+  return kNever - 1 - static_cast<int>(static_cast<uint32_t>(weight) * 8u / divisor);
+}
+
+// Serves the extras one by one to the candidates.
 template <class Team>
-EPLB_FN bool count_by_rule(Team& team, const Positions& p, View<int> weight, const RuleScratch& r, Rule rule, int mean,
-                           int most) {
-  const int extras = set_floors(team, p, weight, rule, mean, most);
-  if (extras <= 0) return extras == 0;
-  const int candidates = pick_for_rule(team, p, weight, r, rule, extras, most);
-  auto key = [&](int e, int copies) {
-    if (copies >= most) return kNever;
-    return kNever - 1 -
-           static_cast<int>(static_cast<uint32_t>(weight[e]) * 8u / static_cast<uint32_t>(16 * copies + rule.b));
-  };
+EPLB_FN void serve_extras(Team& team, const SortedReplicas& sorted, const CountScratch& scratch,
+                          int candidates, int extras, View<int> weight, CountRule rule,
+                          int most_copies) {
+  auto key = [&](int e, int copies) { return key_of_extra(rule, weight[e], copies, most_copies); };
   team.for_each(candidates, [&](int i) {
-    const int e = r.candidate[i];
-    r.priority[i] = key(e, p.count[e]);
-    r.next[i] = key(e, p.count[e] + 1);
+    const int e = scratch.candidate[i];
+    scratch.priority[i] = key(e, sorted.copies[e]);
+    scratch.next[i] = key(e, sorted.copies[e] + 1);
   });
-  team.serve(candidates, r.priority, extras, [&](int, int i, int) {
-    const int e = r.candidate[i], copies = p.count[e] + 1, now = r.next[i];
-    p.count[e] = copies;
-    r.next[i] = key(e, copies + 1);
-    return now;
+  team.serve(candidates, scratch.priority, extras, [&](int, int i, int) {
+    const int e = scratch.candidate[i], copies = sorted.copies[e] + 1;
+    const int priority_now = scratch.next[i];  // a division ahead, as in list_extras
+    sorted.copies[e] = copies;
+    scratch.next[i] = key(e, copies + 1);
+    return priority_now;
   });
+}
+
+// Sets the copies by a rule on `weight`; false if the rule fails.
+template <class Team>
+EPLB_FN bool count_by_rule(Team& team, const SortedReplicas& sorted, View<int> weight,
+                           const CountScratch& scratch, CountRule rule, CountLimits limits) {
+  const int extras = set_first_copies(team, sorted, weight, rule, limits);
+  if (extras <= 0) return extras == 0;
+  const int most = limits.most_copies;
+  const int candidates = pick_for_rule(team, sorted, weight, scratch, rule, extras, most);
+  serve_extras(team, sorted, scratch, candidates, extras, weight, rule, most);
   return true;
 }
 
-// The rule on weights that chance makes smaller by up to 1/2^depth of each: counts beyond the list of rules.
+// The rule on weights that chance makes smaller by up to 1/2^depth of each: counts beyond those of
+// the rules themselves.
 template <class Team>
-EPLB_FN bool count_by_noisy_rule(Team& team, const Positions& p, const RuleScratch& r, Rule rule, int depth, int mean,
-                                 int most, const Chance& chance) {
-  team.for_each(p.experts, [&](int e) {
-    const uint64_t u = chance(static_cast<uint32_t>(e)) >> 8;
-    r.noisy[e] = p.weight[e] - static_cast<int>(static_cast<uint64_t>(p.weight[e]) * u >> (24 + depth));
+EPLB_FN bool count_by_noisy_rule(Team& team, const SortedReplicas& sorted,
+                                 const CountScratch& scratch, CountRule rule, CountLimits limits,
+                                 int depth, const Chance& chance) {
+  team.for_each(sorted.experts, [&](int e) {
+    const uint64_t draw = chance(static_cast<uint32_t>(e)) >> 8;  // 24 bits
+    const uint64_t weight = static_cast<uint64_t>(sorted.weight[e]);
+    scratch.noisy[e] = sorted.weight[e] - static_cast<int>(weight * draw >> (24 + depth));
   });
-  return count_by_rule(team, p, r.noisy, r, rule, mean, most);
+  return count_by_rule(team, sorted, scratch.noisy, scratch, rule, limits);
 }
 
 EPLB_STAGE_END

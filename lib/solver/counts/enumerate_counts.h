@@ -1,5 +1,5 @@
-// Problems so small that counts can be tried one after the other: rounds cost nothing there, and a search by chance is easily
-// caught.
+// Problems so small that counts can be tried one after the other: a step costs nothing there, and a
+// random search is easily trapped.
 #pragma once
 
 #include "solver/counts/sorted_replicas.h"
@@ -8,33 +8,38 @@ EPLB_STAGE_BEGIN
 
 inline constexpr int kTiny = 24;  // slots, at most
 
-// Counts in lexicographic order: every expert has at least what a largest load below `beat` takes, what is left over goes
-// round. Experts by weight, so that those that need most come first.
+// Counts in lexicographic order: every expert has at least the copies that a largest load below
+// `beat` takes, and what is left over goes round. Experts by weight, so that those that need most
+// come first.
 struct CountList {
   View<int> order, least, extra;  // by rank in weight: expert; copies it needs; copies beyond
-  View<int> state;                // [0]: is there another?
+  View<int> has_next;             // [0]
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
     order = arena.take<int>(experts);
     least = arena.take<int>(experts);
     extra = arena.take<int>(experts);
-    state = arena.take<int>(1);
+    has_next = arena.take<int>(1);
   }
 };
 
-template <class Team> EPLB_FN bool first_counts(Team& team, const CountList& list, const Positions& p, int beat) {
-  team.order(p.experts, list.order, [&](int e) { return static_cast<uint64_t>(kNever - p.weight[e]); });
+template <class Team>
+EPLB_FN bool first_counts(Team& team, const CountList& list, const SortedReplicas& sorted,
+                          int beat) {
+  const View<int> weight = sorted.weight;
+  team.order(sorted.experts, list.order,
+             [&](int e) { return static_cast<uint64_t>(kNever - weight[e]); });
   team.single([&] {
-    int spare = p.slots;
-    for (int i = 0; i < p.experts; ++i) {
-      list.least[i] = p.weight[list.order[i]] / beat + 1;  // the least c with weight / c < beat
+    int spare = sorted.slots;
+    for (int i = 0; i < sorted.experts; ++i) {
+      list.least[i] = weight[list.order[i]] / beat + 1;  // the least c with weight / c < beat
       list.extra[i] = 0;
       spare -= list.least[i];
     }
     if (spare > 0) list.extra[0] = spare;
-    list.state[0] = spare >= 0;
+    list.has_next[0] = spare >= 0;
   });
-  return list.state[0] != 0;
+  return list.has_next[0] != 0;
 }
 
 template <class Team> EPLB_FN bool next_counts(Team& team, const CountList& list, int experts) {
@@ -43,18 +48,22 @@ template <class Team> EPLB_FN bool next_counts(Team& team, const CountList& list
     list.extra[experts - 1] = 0;
     int i = experts - 2;
     while (i >= 0 && list.extra[i] == 0) --i;
-    list.state[0] = i >= 0;
+    list.has_next[0] = i >= 0;
     if (i < 0) return;
     --list.extra[i];
     list.extra[i + 1] = last + 1;
   });
-  return list.state[0] != 0;
+  return list.has_next[0] != 0;
 }
 
-// Sets p.count; false if an expert would have more than `most`.
-template <class Team> EPLB_FN bool take_counts(Team& team, const CountList& list, const Positions& p, int most) {
-  team.for_each(p.experts, [&](int i) { p.count[list.order[i]] = list.least[i] + list.extra[i]; });
-  return team.max_of(p.experts, [&](int e) { return p.count[e]; }) <= most;
+// Sets the copies; false if an expert would have more than `most_copies`.
+template <class Team>
+EPLB_FN bool take_counts(Team& team, const CountList& list, const SortedReplicas& sorted,
+                         int most_copies) {
+  const View<int> copies = sorted.copies;
+  team.for_each(sorted.experts,
+                [&](int i) { copies[list.order[i]] = list.least[i] + list.extra[i]; });
+  return team.max_of(sorted.experts, [&](int e) { return copies[e]; }) <= most_copies;
 }
 
 EPLB_STAGE_END

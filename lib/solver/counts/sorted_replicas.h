@@ -1,67 +1,103 @@
-// Replicas as positions sorted by size: what BEST searches on. A partner for a swap then lies in a window of positions.
+// The replicas that follow from counts, sorted by size: what BEST searches on. Sorted, the partners
+// worth looking at for a swap are neighbours.
 #pragma once
 
 #include "solver/team/team.h"
 
-
 EPLB_STAGE_BEGIN
 
-// Positions 0 .. slots-1: replicas by (size descending, expert); the copies of an expert are neighbours.
-struct Positions {
-  int experts, slots, gpus, places;
-  View<int> weight;        // by expert
-  View<int> count, first;  // by expert: copies, and the first of their positions
-  View<int> size, expert;  // by position
-  View<int> share, order;  // by expert, scratch of laying out
-  View<int> sums;          // by position: of the sizes before it; one more at the end
+// Replicas 0 .. slots - 1 by (size descending, expert); the copies of an expert are neighbours.
+struct SortedReplicas {
+  int experts, slots, gpus, slots_per_gpu;
+  View<int> weight;         // by expert
+  View<int> copies, first;  // by expert: how many replicas it has, and the first of them
+  View<int> size, expert;   // by replica: the load that it brings
+  View<int> share, order;   // by expert, scratch of sorting
+  View<int> size_before;    // by replica: sum of the sizes before it; one more at the end
 
-  EPLB_FN void lay_out(Arena& arena, int e, int s) {
-    weight = arena.take<int>(e);
-    count = arena.take<int>(e);
-    first = arena.take<int>(e);
-    share = arena.take<int>(e);
-    order = arena.take<int>(e);
-    size = arena.take<int>(s);
-    expert = arena.take<int>(s);
-    sums = arena.take<int>(s + 1);
+  EPLB_FN void lay_out(Arena& arena, int num_experts, int num_slots) {
+    weight = arena.take<int>(num_experts);
+    copies = arena.take<int>(num_experts);
+    first = arena.take<int>(num_experts);
+    share = arena.take<int>(num_experts);
+    order = arena.take<int>(num_experts);
+    size = arena.take<int>(num_slots);
+    expert = arena.take<int>(num_slots);
+    size_before = arena.take<int>(num_slots + 1);
   }
+  EPLB_FN void shape(int num_experts, int num_slots, int num_gpus) {
+    experts = num_experts;
+    slots = num_slots;
+    gpus = num_gpus;
+    slots_per_gpu = num_slots / num_gpus;
+  }
+  EPLB_FN int end_of(int e) const { return first[e] + copies[e]; }
 };
 
-// Behind the last position: smaller than any size, so that windows end there.
+// Behind the last replica: smaller than any size, so that searches by size end there.
 inline constexpr int kNoSize = -(1 << 29);
 
-// Sets first, size and expert from the counts.
-template <class Team> EPLB_FN void set_positions(Team& team, const Positions& p) {
-  team.for_each(p.experts, [&](int e) { p.share[e] = p.count[e] == 1 ? p.weight[e] : p.weight[e] / p.count[e]; });
-  team.order(p.experts, p.order, [&](int e) { return static_cast<uint64_t>(kNever - p.share[e]); });
-  team.scan(
-      p.experts, [&](int i) { return p.count[p.order[i]]; }, [&](int i, int before) { p.first[p.order[i]] = before; });
-  team.for_each(p.experts, [&](int e) {
-    for (int s = p.first[e], end = s + p.count[e]; s < end; ++s) {
-      p.size[s] = p.share[e];
-      p.expert[s] = e;
-    }
-  });
-  team.for_each(kAhead, [&](int i) { p.size[p.slots + i] = kNoSize; });
+// Sorts the experts by the size of their replicas.
+template <class Team> EPLB_FN void order_by_share(Team& team, const SortedReplicas& sorted) {
+  const View<int> weight = sorted.weight, copies = sorted.copies, share = sorted.share;
+  team.for_each(sorted.experts,
+                [&](int e) { share[e] = copies[e] == 1 ? weight[e] : weight[e] / copies[e]; });
+  team.order(sorted.experts, sorted.order,
+             [&](int e) { return static_cast<uint64_t>(kNever - share[e]); });
 }
 
-inline constexpr int kBoundDepth = 64;  // beyond, so many replicas on a GPU even out, and looking costs K^2
-
-// No placement of these counts has a largest load below: the mean; for j < K (and 64), j + 1 of the jG + 1 largest replicas
-// meet on a GPU, with the K - 1 - j smallest at least; the m largest are on m GPUs with (K - 1) m others, or two of them share one.
-template <class Team> EPLB_FN int counts_bound(Team& team, const Positions& p) {
-  const int k = p.places, g = p.gpus;
-  const int sum = team.scan(
-      p.slots, [&](int s) { return p.size[s]; }, [&](int s, int before) { p.sums[s] = before; });
-  team.single([&] { p.sums[p.slots] = sum; });
-  auto smallest = [&](int n) { return sum - p.sums[p.slots - n]; };
-  const int together = team.max_of(smaller(k, kBoundDepth),
-                                    [&](int j) { return smallest(k - 1 - j) + p.sums[j * g + 1] - p.sums[j * g - j]; });
-  const int apart = k == 1 ? 0 : team.max_of(g - 1, [&](int i) {
-    const int m = i + 2, alone = (p.sums[m] + smallest((k - 1) * m) + m - 1) / m;
-    return smaller(alone, p.size[m - 1] + p.size[m - 2] + smallest(k - 2));
+// Sets first, size and expert from the copies.
+template <class Team> EPLB_FN void sort_replicas(Team& team, const SortedReplicas& sorted) {
+  const View<int> order = sorted.order, first = sorted.first;
+  order_by_share(team, sorted);
+  team.scan(
+      sorted.experts, [&](int i) { return sorted.copies[order[i]]; },
+      [&](int i, int before) { first[order[i]] = before; });
+  team.for_each(sorted.experts, [&](int e) {
+    for (int replica = first[e], end = sorted.end_of(e); replica < end; ++replica) {
+      sorted.size[replica] = sorted.share[e];
+      sorted.expert[replica] = e;
+    }
   });
-  return larger(larger((sum + g - 1) / g, together), apart);
+  team.for_each(kAhead, [&](int i) { sorted.size[sorted.slots + i] = kNoSize; });
+}
+
+// Deeper than this, replicas on a GPU even out, and looking costs slots_per_gpu^2.
+inline constexpr int kBoundDepth = 64;
+
+// For every depth j < K (up to kBoundDepth), j + 1 of the jG + 1 largest replicas meet on some GPU,
+// with at least the K - 1 - j smallest. K: slots per GPU, G: GPUs.
+template <class Team> EPLB_FN int bound_by_depth(Team& team, const SortedReplicas& sorted) {
+  const int per_gpu = sorted.slots_per_gpu, gpus = sorted.gpus, slots = sorted.slots;
+  const View<int> before = sorted.size_before;
+  return team.max_of(smaller(per_gpu, kBoundDepth), [&](int depth) {
+    const int smallest = before[slots] - before[slots - (per_gpu - 1 - depth)];
+    return smallest + before[depth * gpus + 1] - before[depth * gpus - depth];
+  });
+}
+
+// The m largest replicas are on m GPUs with (K - 1) m others, or two of them share a GPU.
+template <class Team> EPLB_FN int bound_by_largest(Team& team, const SortedReplicas& sorted) {
+  const int per_gpu = sorted.slots_per_gpu, slots = sorted.slots;
+  const View<int> size = sorted.size, before = sorted.size_before;
+  if (per_gpu == 1) return 0;
+  auto smallest = [&](int n) { return before[slots] - before[slots - n]; };
+  return team.max_of(sorted.gpus - 1, [&](int i) {
+    const int m = i + 2, apart = (before[m] + smallest((per_gpu - 1) * m) + m - 1) / m;
+    return smaller(apart, size[m - 1] + size[m - 2] + smallest(per_gpu - 2));
+  });
+}
+
+// No placement of these counts has a largest load below: the mean, and these two bounds.
+template <class Team> EPLB_FN int bound_of_counts(Team& team, const SortedReplicas& sorted) {
+  const View<int> before = sorted.size_before;
+  const int sum = team.scan(
+      sorted.slots, [&](int i) { return sorted.size[i]; },
+      [&](int i, int sum_before) { before[i] = sum_before; });
+  team.single([&] { before[sorted.slots] = sum; });
+  const int by_depth = bound_by_depth(team, sorted);
+  const int mean = (sum + sorted.gpus - 1) / sorted.gpus;
+  return larger(larger(mean, by_depth), bound_by_largest(team, sorted));
 }
 
 EPLB_STAGE_END

@@ -1,83 +1,117 @@
 // When single swaps are stuck: two replicas of the heaviest GPU for two of another.
 #pragma once
 
-#include "solver/search/search.h"
+#include "solver/search/tabu_state.h"
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kPairGpus = 64, kPairBlock = kRow;  // with so many GPUs at a time, in blocks
+// How many GPUs are looked at, in blocks of kPairBlock.
+inline constexpr int kPairGpus = 64, kPairBlock = kRow;
 
-// Pairs of slots of a GPU in lexicographic order, in memory for three numbers of each.
+// The pairs of rows in lexicographic order, and the pairs of replicas that the heaviest GPU has
+// there. Sizes are doubled, so that the mean of two loads is a whole number.
 struct PairList {
+  int pairs;
   View<int> twice;  // twice the size of each pair of the heaviest GPU
-  View<int> slots;  // which slots they are: first * kPairPlaces + second
+  View<int> rows;   // first * kPairSlotsPerGpu + second
   View<int> scratch;
 
-  EPLB_FN PairList(View<int> memory, int n) : twice(memory), slots(memory.from(n)), scratch(memory.from(2 * n)) {}
+  EPLB_FN PairList(View<int> memory, int slots_per_gpu)
+      : pairs(slots_per_gpu * (slots_per_gpu - 1) / 2),
+        twice(memory),
+        rows(memory.from(pairs)),
+        scratch(memory.from(2 * pairs)) {}
+  EPLB_FN int first_row(int pair) const { return rows[pair] / kPairSlotsPerGpu; }
+  EPLB_FN int second_row(int pair) const { return rows[pair] % kPairSlotsPerGpu; }
 };
 
-struct PairExchange {
-  int value, gpu, mine1, mine2, theirs1, theirs2;  // value: twice the larger new load; slots
+struct FoundPair {
+  int twice_cost;
+  SwapPair swaps;
 };
 
-// Tries all pairs of slots of h against the pair (i, j) of GPU g, in order; better ones that make no duplicate are kept.
 template <class Team>
-EPLB_FN void try_pairs(Team& team, const Placement& s, View<int> twice, const Ends& e, int g, int i, int j,
-                       PairExchange& best) {
-  const int k = s.p.places, h = e.heaviest, load = s.load[g];
-  const int q1 = s.item[g * k + i], q2 = s.item[g * k + j], sizes = 2 * (s.p.size[q1] + s.p.size[q2]);
-  for (int a = 0, x = 0; a < k; ++a)
-    for (int b = a + 1; b < k; ++b, ++x) {
-      const int off = twice[x] - sizes - (e.most - load), value = e.most + load + (off < 0 ? -off : off);
-      if (value >= best.value) continue;
-      const int p1 = s.item[h * k + a], p2 = s.item[h * k + b];
-      if (keeps(team, s, g, s.p.expert[p1], q1, q2) || keeps(team, s, g, s.p.expert[p2], q1, q2) ||
-          keeps(team, s, h, s.p.expert[q1], p1, p2) || keeps(team, s, h, s.p.expert[q2], p1, p2))
-        continue;
-      best = {value, g, a, b, i, j};
+EPLB_FN void list_pairs(Team& team, const State& state, int heaviest, const PairList& list) {
+  const int per_gpu = state.slots_per_gpu();
+  const View<int> size = state.size_rows.from(heaviest);
+  team.for_each(per_gpu * per_gpu, [&](int i) {
+    const int first = i / per_gpu, second = i % per_gpu;
+    if (first >= second) return;
+    const int pair = first * (2 * per_gpu - first - 1) / 2 + second - first - 1;
+    list.twice[pair] = 2 * (size[first * state.stride] + size[second * state.stride]);
+    list.rows[pair] = first * kPairSlotsPerGpu + second;
+  });
+}
+
+// Tries all pairs of the heaviest GPU, in order, against one of GPU g; better ones that make no
+// duplicate are kept.
+template <class Team>
+EPLB_FN void try_pairs(Team& team, const State& state, const PairList& list, const LoadRange& loads,
+                       int g, int pair, FoundPair& best) {
+  const int per_gpu = state.slots_per_gpu(), load = state.load[g];
+  const View<int> mine = state.replicas_on(loads.heaviest), theirs = state.replicas_on(g);
+  const int take = theirs[list.first_row(pair)], take2 = theirs[list.second_row(pair)];
+  const int taken = state.sorted.size[take] + state.sorted.size[take2];
+  for (int row = 0, i = 0; row < per_gpu; ++row)
+    for (int row2 = row + 1; row2 < per_gpu; ++row2, ++i) {
+      const int given = list.twice[i] / 2;
+      const int cost = cost_of_swap<Peak>(loads.max - given, given, load - taken, taken);
+      const SwapPair swaps{{mine[row], take}, {mine[row2], take2}};
+      if (2 * cost < best.twice_cost && !makes_duplicate(team, state, swaps))
+        best = {2 * cost, swaps};
     }
 }
 
-// With D = what h loses, the larger of the two new loads is (Lh + Lg + |2D - (Lh - Lg)|) / 2. The least counts if it is below
-// Lh; ties: block of 16 GPUs in the order they are looked at, pair of g, g, pair of h; pairs in lexicographic order. Up to 64
-// GPUs from a random block on. False if there is none.
-template <class Team> EPLB_FN bool exchange_pairs(Team& team, Search& search, const Ends& e) {
-  const Placement& s = search.now;
-  const int k = s.p.places, h = e.heaviest, pairs = k * (k - 1) / 2, count = smaller(s.stride, kPairGpus);
-  const int first =
-      count == s.stride ? 0 : kPairBlock * below(search.chance(team, search.draws++), s.stride / kPairBlock);
-  search.spent += 1 + int64_t{pairs} * pairs * count / 4096;
-  const PairList list(search.pairs, pairs);
-  team.for_each(k * k, [&](int i) {
-    const int a = i / k, b = i % k, x = a * (2 * k - a - 1) / 2 + b - a - 1;  // of (a, b) among the pairs
-    if (a >= b) return;
-    list.twice[x] = 2 * (s.held[a * s.stride + h] + s.held[b * s.stride + h]);
-    list.slots[x] = a * kPairPlaces + b;
-  });
-  const auto nearest = team.nearest(pairs, list.twice, list.scratch);
-  PairExchange best{2 * e.most, -1, 0, 0, 0, 0};
-  for (int z = 0; z < count; z += kPairBlock) {
-    const int from = (first + z) % s.stride, to = smaller(from + kPairBlock, s.p.gpus);
-    // Some pair of h would be better than the best so far for these two slots of a GPU; of h itself never.
-    auto promising = [&](int x) {
-      const View<int> one = s.held.from(list.slots[x] / kPairPlaces * s.stride),
-                      other = s.held.from(list.slots[x] % kPairPlaces * s.stride), load = s.load;
-      return [=, most = e.most, limit = best.value](auto g) {
-        const auto want = 2 * (one[g] + other[g]) + (most - load[g]);
-        return load[g] + most + nearest.distance(want) < limit;
-      };
+// Looks at the GPUs from .. to, at most kPairBlock of them, for a pair that is better than `best`.
+//
+// Twice the larger of two loads is their sum and their distance. A swap of pairs does not change
+// the sum, so the best pair to give for two replicas is the one nearest to a size that makes both
+// loads equal. Only where that pair is better than the best so far, which is never on the heaviest
+// GPU itself, pairs are tried one by one.
+template <class Team, class Nearest>
+EPLB_FN void search_block(Team& team, const State& state, const PairList& list,
+                          const Nearest& nearest, const LoadRange& loads, int from, int to,
+                          FoundPair& best) {
+  auto promising = [&](int pair) {
+    const View<int> size = state.size_rows.from(list.first_row(pair) * state.stride);
+    const View<int> size2 = state.size_rows.from(list.second_row(pair) * state.stride);
+    return [=, load = state.load, most = loads.max, limit = best.twice_cost](auto g) {
+      const auto want = 2 * (size[g] + size2[g]) + (most - load[g]);
+      return load[g] + most + nearest.distance(want) < limit;
     };
-    auto next = [&](int at) { return team.find_in_rows(at, pairs, from, to, promising); };
-    for (int at = next(0); at < pairs * kRow; at = next(at + 1)) {
-      const int slots = list.slots[at / kRow];
-      try_pairs(team, s, list.twice, e, from + at % kRow, slots / kPairPlaces, slots % kPairPlaces, best);
-    }
+  };
+  auto next = [&](int at) { return team.find_in_rows(at, list.pairs, from, to, promising); };
+  for (int at = next(0); at < list.pairs * kRow; at = next(at + 1))
+    try_pairs(team, state, list, loads, from + at % kRow, at / kRow, best);
+}
+
+// The first of the GPUs that are looked at, kPairGpus or all: that of a random block.
+template <class Team> EPLB_FN int draw_first_gpu(Team& team, TabuSearch& search) {
+  const int stride = search.state.stride;
+  if (stride <= kPairGpus) return 0;
+  return kPairBlock * below(search.draws(team, search.drawn++), stride / kPairBlock);
+}
+
+// The swap of two replicas of the heaviest GPU with two of another that costs least, if that is
+// less than the largest load. Up to kPairGpus GPUs are looked at, from a random block on; ties:
+// block in the order they are looked at, pair of the other GPU, that GPU, pair of the heaviest GPU;
+// pairs in lexicographic order. False if there is none.
+template <class Team>
+EPLB_FN bool swap_pairs(Team& team, TabuSearch& search, const LoadRange& loads) {
+  const State& state = search.state;
+  const int stride = state.stride, first = draw_first_gpu(team, search);
+  const int looked_at = smaller(stride, kPairGpus);
+  const PairList list(search.pair_scratch, state.slots_per_gpu());
+  search.spent += 1 + int64_t{list.pairs} * list.pairs * looked_at / 4096;
+  list_pairs(team, state, loads.heaviest, list);
+  const auto nearest = team.nearest(list.pairs, list.twice, list.scratch);
+  FoundPair best{2 * loads.max, {{-1, -1}, {-1, -1}}};
+  for (int i = 0; i < looked_at; i += kPairBlock) {
+    const int from = (first + i) % stride, to = smaller(from + kPairBlock, state.sorted.gpus);
+    search_block(team, state, list, nearest, loads, from, to, best);
   }
-  if (best.gpu < 0) return false;
-  const int p1 = s.item[h * k + best.mine1], p2 = s.item[h * k + best.mine2];
-  const int q1 = s.item[best.gpu * k + best.theirs1], q2 = s.item[best.gpu * k + best.theirs2];
-  exchange(team, s, p1, q1);
-  exchange(team, s, p2, q2);
+  if (best.swaps.first.give < 0) return false;
+  apply(team, state, best.swaps);
   return true;
 }
 

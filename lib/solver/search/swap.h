@@ -1,33 +1,43 @@
 // The step of BEST's search: the best swap of the heaviest GPU.
 #pragma once
 
-#include "solver/search/search.h"
+#include "solver/search/tabu_state.h"
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kTenure = 4, kTenureSpread = 8;  // steps that a moved position is tabu: 4 to 11
+// Steps that a swapped replica is tabu: 4 to 11.
+inline constexpr int kTenure = 4, kTenureSpread = 8;
 
-struct Swap {
-  int value, p, q;  // value: the larger of the two new loads; kNever: there is none
+struct FoundSwap {
+  int cost;  // kNever: there is none
+  Swap swap;
 };
 
-// The value of a swap of position p, of size `mine` on the heaviest GPU h, with q: the larger of the two new loads. Negative,
-// for the largest is looked for. While p or q is tabu only a value below the best load counts.
-EPLB_FN auto swap_value(const Search& search, const Ends& e, int p) {
-  const View<int> size = search.now.p.size, rest = search.now.rest, gpu = search.now.gpu, until = search.until;
-  const int mine = size[p], without = e.most - mine, h = e.heaviest, best = search.best;
-  const int now = until[p] > search.step ? -1 : search.step;  // -1: nothing is free of a tabu then
-  return [=](auto q) {
-    const auto value = larger(size[q] + without, rest[q] + mine);
-    return choose((gpu[q] == h) | ((until[q] > now) & (value >= best)), -kNever, 0 - value);
+EPLB_FN bool is_tabu(const TabuSearch& search, int replica) {
+  return search.tabu_until[replica] > search.step;
+}
+
+// What a swap of `give`, on the heaviest GPU, with a replica costs, negated, for the largest value
+// is looked for. While one of the two is tabu only a cost below the best load counts.
+EPLB_FN auto value_of_swap(const TabuSearch& search, const LoadRange& loads, int give) {
+  const State& state = search.state;
+  const View<int> size = state.sorted.size, rest = state.rest, gpu = state.gpu;
+  const View<int> tabu_until = search.tabu_until;
+  const int given = size[give], giver_rest = loads.max - given, giver = loads.heaviest;
+  const int best = search.best;
+  const int free_until = is_tabu(search, give) ? -1 : search.step;  // -1: as if all were tabu
+  return [=](auto take) {
+    const auto cost = cost_of_swap<Peak>(giver_rest, given, rest[take], size[take]);
+    const auto excluded = (gpu[take] == giver) | ((tabu_until[take] > free_until) & (cost >= best));
+    return choose(excluded, -kNever, 0 - cost);
   };
 }
 
-// The first position from `from` on whose size is below `mine`.
-EPLB_FN int first_smaller(View<int> size, int from, int to, int mine) {
+// The first replica in from .. to that is smaller than `given`; `to` if there is none.
+EPLB_FN int first_smaller(View<int> size, int from, int to, int given) {
   while (from < to) {
     const int middle = from + (to - from) / 2;
-    if (size[middle] < mine)
+    if (size[middle] < given)
       to = middle;
     else
       from = middle + 1;
@@ -35,68 +45,101 @@ EPLB_FN int first_smaller(View<int> size, int from, int to, int mine) {
   return to;
 }
 
-// The least (value, slot of h, position q) over positions p on the heaviest GPU h and strictly smaller q on others, with a
-// value below most + (most - least): worsening is allowed. Exchanges that would make a duplicate are not looked at here.
-//
-// value - load of q's GPU = size p - size q, so q is above size p - (limit - least): a window, with the same answer.
-template <class Team> EPLB_FN Swap least_swap(Team& team, const Search& search, const Ends& e) {
-  const Placement& s = search.now;
-  const View<int> size = s.p.size;
-  const int limit = e.most + (e.most - e.least);
-  const View<int> items = s.item.from(e.heaviest * s.p.places);
-  const Found found = team.max_in_stretches(s.p.places, -limit, [&](int k) {
-    const int p = items[k], expert = s.p.expert[p], mine = size[p];
-    const int cap = search.until[p] > search.step ? smaller(limit, search.best) : limit, floor = mine - (cap - e.least);
-    int from = s.p.first[expert] + s.p.count[expert];
-    if (EPLB_RARELY(size[from] == mine)) from = first_smaller(size, from, s.p.slots, mine);
+// Where partners of `give` are looked for. A swap's cost is at least size[give] - size[take] plus
+// the load of take's GPU, so a cost below `limit` needs a size above the floor.
+struct Partners {
+  int from;   // replicas from here on are smaller than `give`
+  int floor;  // sizes must be larger than this
+  int limit;  // costs must be less than this
+};
+EPLB_FN Partners partners_of(const TabuSearch& search, const LoadRange& loads, int give,
+                             int limit) {
+  const SortedReplicas& sorted = search.state.sorted;
+  const int given = sorted.size[give];
+  const int cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
+  int from = sorted.end_of(sorted.expert[give]);
+  if (EPLB_RARELY(sorted.size[from] == given))
+    from = first_smaller(sorted.size, from, sorted.slots, given);
+  return {.from = from, .floor = given - (cap - loads.min), .limit = cap};
+}
+
+// The swap of a replica on the heaviest GPU with a strictly smaller one elsewhere that costs
+// least; ties: lowest slot of the heaviest GPU, then lowest replica. The load may get worse, but
+// the cost is below most + (most - least). Duplicates are not looked at.
+template <class Team>
+EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
+  const SortedReplicas& sorted = search.state.sorted;
+  const View<int> replica = search.state.replicas_on(loads.heaviest);
+  const int limit = loads.max + (loads.max - loads.min);
+  const Found found = team.max_in_stretches(sorted.slots_per_gpu, -limit, [&](int row) {
+    const Partners partners = partners_of(search, loads, replica[row], limit);
     return stretch_of(
-        from, s.p.slots, [=](int q) { return size[q] > floor; }, swap_value(search, e, p));
+        partners.from, sorted.slots,
+        [size = sorted.size, floor = partners.floor](int take) { return size[take] > floor; },
+        value_of_swap(search, loads, replica[row]));
   });
-  if (found.value == -limit) return {kNever, 0, 0};
-  return {-found.value, items[found.stretch], found.index};
+  if (found.value == -limit) return {kNever, {0, 0}};
+  return {-found.value, {replica[found.stretch], found.index}};
 }
 
-// The same with duplicates left out one by one: where the least of all would make one, which is rare.
-template <class Team> EPLB_FN Swap least_clean_swap(Team& team, const Search& search, const Ends& e) {
-  const Placement& s = search.now;
-  const int h = e.heaviest, best = search.best;
-  Swap found{e.most + (e.most - e.least), 0, 0};
-  bool any = false;
-  for (int k = 0; k < s.p.places; ++k) {
-    const int p = s.item[h * s.p.places + k], mine = s.p.size[p], expert = s.p.expert[p];
-    const bool tabu = search.until[p] > search.step;
-    const int cap = tabu ? smaller(found.value, best) : found.value, floor = mine - (cap - e.least);
-    const int from = s.p.first[expert] + s.p.count[expert];
-    const int to = team.find(from, s.p.slots, [=](auto q) { return s.p.size[q] <= floor; });
-    auto value_of = [&](int i) {
-      const int q = from + i, g = s.gpu[q], value = larger(e.most - mine + s.p.size[q], s.rest[q] + mine);
-      if (g == h || s.p.size[q] >= mine || value >= cap) return -kNever;
-      if (search.until[q] > search.step && value >= best) return -kNever;
-      const bool makes_duplicate = (s.p.count[expert] > 1 && holds(s, g, expert)) ||
-                                   (s.p.count[s.p.expert[q]] > 1 && holds(s, h, s.p.expert[q]));
-      return makes_duplicate ? -kNever : -value;
-    };
-    const int value = team.max_of(to - from, value_of);
-    if (value == -kNever) continue;
-    any = true;
-    found = {-value, p, from + team.find_of(to - from, [&](int i) { return value_of(i) == value; })};
+// As value_of_swap, by one lane and without swaps that make a duplicate.
+EPLB_FN int value_of_clean_swap(const TabuSearch& search, const LoadRange& loads, Swap swap,
+                                int limit) {
+  const State& state = search.state;
+  const int given = state.sorted.size[swap.give], taken = state.sorted.size[swap.take];
+  const int cost = cost_of_swap<Peak>(loads.max - given, given, state.rest[swap.take], taken);
+  if (state.gpu[swap.take] == loads.heaviest || cost >= limit) return -kNever;
+  if (is_tabu(search, swap.take) && cost >= search.best) return -kNever;
+  return makes_duplicate(state, swap) ? -kNever : -cost;
+}
+
+// The least swap of one replica that makes no duplicate, if it costs less than `limit`.
+template <class Team>
+EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, const LoadRange& loads,
+                                      int give, int limit) {
+  const SortedReplicas& sorted = search.state.sorted;
+  const Partners partners = partners_of(search, loads, give, limit);
+  const int to = team.find(
+      partners.from, sorted.slots,
+      [size = sorted.size, floor = partners.floor](auto take) { return size[take] <= floor; });
+  auto value_of = [&](int i) {
+    return value_of_clean_swap(search, loads, Swap{give, partners.from + i}, partners.limit);
+  };
+  const int count = to - partners.from, value = team.max_of(count, value_of);
+  if (value == -kNever) return {kNever, {0, 0}};
+  const int first = team.find_of(count, [&](int i) { return value_of(i) == value; });
+  return {-value, {give, partners.from + first}};
+}
+
+// The least swap that makes no duplicate. Called where the least of all makes one, which is rare.
+template <class Team>
+EPLB_FN FoundSwap least_clean_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
+  FoundSwap least{kNever, {0, 0}};
+  int limit = loads.max + (loads.max - loads.min);
+  for (int row = 0; row < search.state.slots_per_gpu(); ++row) {
+    const int give = search.state.replicas_on(loads.heaviest)[row];
+    const FoundSwap found = least_clean_swap_of(team, search, loads, give, limit);
+    if (found.cost == kNever) continue;
+    least = found;
+    limit = found.cost;
   }
-  return any ? found : Swap{kNever, 0, 0};
+  return least;
 }
 
-template <class Team> EPLB_FN bool relieve(Team& team, Search& search, const Ends& e) {
-  Swap swap = least_swap(team, search, e);
-  if (swap.value != kNever && clash(team, search.now, swap.p, swap.q)) swap = least_clean_swap(team, search, e);
-  if (swap.value == kNever) return false;
-  const uint32_t random = search.chance(team, search.draws++);
-  exchange(team, search.now, swap.p, swap.q, [&] {
-    search.until[swap.p] = search.step + kTenure + below(random, kTenureSpread);
-    search.until[swap.q] = search.step + kTenure + below(random * 0x9E3779B1u, kTenureSpread);
-    search.log[2 * search.logged] = swap.p;
-    search.log[2 * search.logged + 1] = swap.q;
+// Relieves the heaviest GPU by the best swap; false if there is none.
+template <class Team> EPLB_FN bool relieve(Team& team, TabuSearch& search, const LoadRange& loads) {
+  FoundSwap found = least_swap(team, search, loads);
+  if (found.cost != kNever && makes_duplicate(team, search.state, found.swap))
+    found = least_clean_swap(team, search, loads);
+  if (found.cost == kNever) return false;
+  const uint32_t random = search.draws(team, search.drawn++);
+  const Swap swap = found.swap;
+  apply_logged(team, search.state, search.log, swap, [&] {
+    const int from = search.step + kTenure;
+    search.tabu_until[swap.give] = from + below(random, kTenureSpread);
+    search.tabu_until[swap.take] = from + below(random * 0x9E3779B1u, kTenureSpread);
   });
-  ++search.logged;
-  ++search.since;
+  ++search.since_best;
   return true;
 }
 

@@ -1,309 +1,245 @@
-// BEST on two slots per GPU. For given counts pairing the largest with the smallest is optimal, so only counts are searched.
-// A proposal (a, b) takes a replica from expert a and gives b one; the first that lessens the violation V, the sum over pairs
-// of what they exceed a target T by, is taken. Sequential by definition, but what is rejected changes nothing: a device may
-// judge any number ahead and take the lowest that is accepted.
+// BEST on two slots per GPU: a search for counts. A proposal takes a copy from one expert and gives
+// it to another; the first that lessens the violation, the excess of all pairs over a target, is
+// accepted. The search is sequential by definition, but a rejected proposal changes nothing: a
+// device may judge several ahead and take the first that is accepted.
 #pragma once
 
+#include "solver/search/paired_counts.h"
 #include "solver/team/random.h"
-#include "solver/counts/sorted_replicas.h"
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kStale = 600, kKickMoves = 3;  // proposals without a new best before a kick; moves of a kick
-inline constexpr uint32_t kGuided = 26;             // of 32 proposals so many look at a pair above the target
+inline constexpr int kStale = 600;       // proposals without a new best before a kick
+inline constexpr int kKickMoves = 3;     // random moves of a kick
+inline constexpr uint32_t kGuided = 26;  // of 32 proposals, how many look at a pair above target
+inline constexpr int kTargetStep = 6;    // 1/1024 of the best: how far the target is below it
 
-// Counts and the positions that follow from them.
-struct FoldState {
-  View<int> size, owner;   // by position
-  View<int> count, first;  // by expert
-
-  EPLB_FN void lay_out(Arena& arena, int e, int s) {
-    size = arena.take_padded_in_front<int>(s);  // mirrored loads look before the first position
-    owner = arena.take<int>(s);
-    count = arena.take<int>(e);
-    first = arena.take<int>(e);
-  }
-};
-
-// What it would bring to give a replica away, or to take one: computed when asked for, good while the pairs above T last.
-struct FoldPrices {
-  View<int> given_at, taken_at;  // versions
+// What it adds to the violation, at least, that an expert gives a copy away, or takes one. Computed
+// when it is needed, valid while the pairs above the target stay what they are.
+struct CopyPrices {
+  View<int> given_version, taken_version;  // by expert
   View<int64_t> given, taken;
 
-  EPLB_FN void lay_out(Arena& arena, int e) {
-    given_at = arena.take<int>(e);
-    taken_at = arena.take<int>(e);
-    given = arena.take<int64_t>(e);
-    taken = arena.take<int64_t>(e);
+  EPLB_FN void lay_out(Arena& arena, int experts) {
+    given_version = arena.take<int>(experts);
+    taken_version = arena.take<int>(experts);
+    given = arena.take<int64_t>(experts);
+    taken = arena.take<int64_t>(experts);
   }
 };
 
-struct Fold {
-  FoldState now, kept, next;  // next: sizes and owners of a proposal
-  FoldPrices prices;
-  View<int> split, over;      // experts with copies to give, by position; pairs above T
-  View<int> from, to, marks;  // intervals of sizes that are too many; marks[0]: how many
-  View<int> weight;
+struct TwoSlotSearch {
+  PairedCounts now, kept;  // kept: the best
+  PairedCounts next;       // of a proposal: only sizes and experts of replicas
+  CopyPrices prices;
+  View<int> givers;                // experts with copies to give, largest replicas first
+  View<int> above;                 // pairs above the target
+  View<int> crowd_from, crowd_to;  // intervals of sizes with too many replicas
+  View<int> num_crowds;            // [0]
+  View<int> weight;                // by expert
 
-  int experts, slots, pairs, most;
+  int experts, slots, pairs, most_copies;
   int target, violation, best;
-  int splits, overs, version, since;
-  uint32_t draws;
+  int num_givers, num_above, version, since_best;
   Draws proposals;
   Chance kicks;
+  uint32_t drawn;
 
-  EPLB_FN void lay_out(Arena& arena, int e, int s) {
-    now.lay_out(arena, e, s);
-    kept.lay_out(arena, e, s);
-    next.lay_out(arena, e, s);
-    prices.lay_out(arena, e);
-    split = arena.take<int>(s);
-    over = arena.take<int>(s / 2);
-    from = arena.take<int>(s / 2);
-    to = arena.take<int>(s / 2);
-    marks = arena.take<int>(1);
+  EPLB_FN void lay_out(Arena& arena, int num_experts, int num_slots) {
+    now.lay_out(arena, num_experts, num_slots);
+    kept.lay_out(arena, num_experts, num_slots);
+    next.lay_out(arena, num_experts, num_slots);
+    prices.lay_out(arena, num_experts);
+    givers = arena.take<int>(num_slots);
+    above = arena.take<int>(num_slots / 2);
+    crowd_from = arena.take<int>(num_slots / 2);
+    crowd_to = arena.take<int>(num_slots / 2);
+    num_crowds = arena.take<int>(1);
     proposals.lay_out(arena);
   }
 };
 
-struct Measure {
-  int violation, largest;
-};
-template <class Team> EPLB_FN Measure measure(Team& team, const Fold& f, View<int> size) {
-  const Mirrored<int> partner{size.data, f.slots};
-  const int target = f.target;
-  const int largest = team.max(0, f.pairs, [=](auto i) { return size[i] + partner[i]; });
-  if (largest <= target) return {0, largest};
-  return {team.sum(0, f.pairs, [=](auto i) { return larger(size[i] + partner[i] - target, 0); }), largest};
+template <class Team> EPLB_FN PairLoads measure(Team& team, const TwoSlotSearch& search) {
+  return measure(team, search.now.size, search.pairs, search.target);
+}
+template <class Team> EPLB_FN void keep(Team& team, TwoSlotSearch& search, int largest) {
+  search.best = largest;
+  copy(team, search.now, search.kept, search.experts, search.slots);
 }
 
-template <class Team> EPLB_FN void copy(Team& team, View<int> from, View<int> to, int n) {
-  team.sweep(n, [=](auto i) { to.set(i, from[i]); });
-}
-template <class Team> EPLB_FN void copy(Team& team, const Fold& f, const FoldState& from, const FoldState& to) {
-  copy(team, from.size, to.size, f.slots);
-  copy(team, from.owner, to.owner, f.slots);
-  copy(team, from.count, to.count, f.experts);
-  copy(team, from.first, to.first, f.experts);
+template <class Team> EPLB_FN void apply(Team& team, const TwoSlotSearch& search, CopyMove move) {
+  const PairedCounts &now = search.now, &next = search.next;
+  const int slots = search.slots;
+  const ListEdits edits = edits_of(now, search.weight, slots, move);
+  write_edited(team, edits, &ListEdit::size, now.size, next.size, slots);
+  write_edited(team, edits, &ListEdit::expert, now.expert, next.expert, slots);
+  copy(team, next.size, now.size, slots);
+  copy(team, next.expert, now.expert, slots);
+  team.single([&] {
+    --now.copies[move.giver];
+    ++now.copies[move.taker];
+  });
+  team.for_each(slots, [&](int i) {
+    const int e = now.expert[i];
+    if (i == 0 || now.expert[i - 1] != e) now.first[e] = i;
+  });
 }
 
-// The first position that does not come before a replica of such a size of expert e.
-EPLB_FN int place_of(const Fold& f, int size, int e) {
-  const View<int> sizes = f.now.size, owner = f.now.owner;
-  auto earlier = [&](int i) { return (sizes[i] > size) | ((sizes[i] == size) & (owner[i] < e)); };
-  int low = 0, n = f.slots;
-  for (; n > 1; n -= n / 2) low += n / 2 & -static_cast<int>(earlier(low + n / 2 - 1));  // no branch to foresee
-  return low + static_cast<int>(earlier(low));
-}
-
-// The positions after a proposal: two blocks cut out, two put in, the rest shifted. By position in the old list.
-struct FoldEdit {
-  int at, cut, put, size, expert;
-};
-struct FoldEdits {
-  FoldEdit edit[4];
-};
-EPLB_FN FoldEdits edits_of(const Fold& f, int a, int b) {
-  const FoldState& s = f.now;
-  const int copies_a = s.count[a] - 1, copies_b = s.count[b] + 1;
-  const int size_a = f.weight[a] / copies_a, size_b = f.weight[b] / copies_b;
-  FoldEdits edits{{{smaller(place_of(f, size_a, a), s.first[a]), 0, copies_a, size_a, a},
-                   {s.first[a], s.count[a], 0, 0, a},
-                   {s.first[b], s.count[b], 0, 0, b},
-                   {larger(place_of(f, size_b, b), s.first[b] + s.count[b]), 0, copies_b, size_b, b}}};
-  auto before = [](const FoldEdit& x, const FoldEdit& y) {
-    if (x.at != y.at) return x.at < y.at;
-    if (x.put == 0 || y.put == 0) return x.put > 0;
-    return x.size != y.size ? x.size > y.size : x.expert < y.expert;
-  };
-  for (int i = 1; i < 4; ++i)
-    for (int j = i; j > 0 && before(edits.edit[j], edits.edit[j - 1]); --j) {
-      const FoldEdit x = edits.edit[j];
-      edits.edit[j] = edits.edit[j - 1];
-      edits.edit[j - 1] = x;
+// The sizes of which there are too many: the union of the intervals from max(target - smaller,
+// target / 2) to larger over the pairs above the target, in falling order. By one lane.
+EPLB_FN int list_crowds(const TwoSlotSearch& search) {
+  const View<int> size = search.now.size, from = search.crowd_from, to = search.crowd_to;
+  int crowds = 0;
+  for (int i = 0; i < search.num_above; ++i) {  // larger members come first: upper ends fall
+    const int pair = search.above[i], partner = size[search.slots - 1 - pair];
+    const int low = larger(search.target - partner, search.target / 2), high = size[pair];
+    if (high <= low) continue;
+    if (crowds > 0 && high >= from[crowds - 1]) {
+      from[crowds - 1] = smaller(from[crowds - 1], low);
+    } else {
+      from[crowds] = low;
+      to[crowds++] = high;
     }
-  return edits;
-}
-
-// Writes sizes, or owners, as they would be.
-template <class Team>
-EPLB_FN void write_edited(Team& team, const Fold& f, const FoldEdits& edits, View<int> old, View<int> out,
-                          bool owners) {
-  int at = 0, next = 0;
-  for (int i = 0; i < 4; ++i) {
-    const FoldEdit e = edits.edit[i];
-    if (e.at > at) {
-      copy(team, old.from(at), out.from(next), e.at - at);
-      next += e.at - at;
-      at = e.at;
-    }
-    if (e.cut > 0) at = e.at + e.cut;
-    const int value = owners ? e.expert : e.size;
-    const View<int> place = out.from(next);
-    if (e.put > 0) team.sweep(e.put, [=](auto j) { place.set(j, value); });
-    next += e.put;
   }
-  if (at < f.slots) copy(team, old.from(at), out.from(next), f.slots - at);
+  return crowds;
 }
 
-template <class Team> EPLB_FN void apply(Team& team, const Fold& f, int a, int b) {
-  const FoldEdits edits = edits_of(f, a, b);
-  write_edited(team, f, edits, f.now.size, f.next.size, false);
-  write_edited(team, f, edits, f.now.owner, f.next.owner, true);
-  copy(team, f.next.size, f.now.size, f.slots);
-  copy(team, f.next.owner, f.now.owner, f.slots);
-  team.single([&] {
-    --f.now.count[a];
-    ++f.now.count[b];
+// After the pairs or the target have changed: pairs above it, crowded sizes, experts that can give.
+template <class Team> EPLB_FN void refresh(Team& team, TwoSlotSearch& search) {
+  const PairedCounts& now = search.now;
+  const View<int> size = now.size, givers = search.givers;
+  const int target = search.target, last = search.slots - 1;
+  ++search.version;
+  search.num_above = team.pick(search.pairs, search.above,
+                               [&](int i) { return size[i] + size[last - i] > target; });
+  team.single([&] { search.num_crowds[0] = list_crowds(search); });
+  search.num_givers = team.pick(search.slots, givers, [&](int i) {
+    const int e = now.expert[i];
+    return now.copies[e] > 1 && now.first[e] == i;
   });
-  team.for_each(f.slots, [&](int i) {
-    const int e = f.now.owner[i];
-    if (i == 0 || f.now.owner[i - 1] != e) f.now.first[e] = i;
-  });
+  team.for_each(search.num_givers, [&](int i) { givers[i] = now.expert[givers[i]]; });
 }
 
-// After the pairs or the target have changed: which pairs are above it, which sizes are too many, who can give.
-template <class Team> EPLB_FN void refresh(Team& team, Fold& f) {
-  const View<int> size = f.now.size;
-  const int target = f.target, last = f.slots - 1;
-  ++f.version;
-  f.overs = team.pick(f.pairs, f.over, [&](int i) { return size[i] + size[last - i] > target; });
-  team.single([&] {
-    int n = 0;
-    for (int z = 0; z < f.overs; ++z) {  // larger members come first, so upper ends fall
-      const int low = larger(target - size[last - f.over[z]], target / 2), high = size[f.over[z]];
-      if (high <= low) continue;
-      if (n > 0 && high >= f.from[n - 1]) {
-        f.from[n - 1] = smaller(f.from[n - 1], low);
-      } else {
-        f.from[n] = low;
-        f.to[n++] = high;
-      }
-    }
-    f.marks[0] = n;
-  });
-  f.splits = team.pick(f.slots, f.split, [&](int i) {
-    const int e = f.now.owner[i];
-    return f.now.count[e] > 1 && f.now.first[e] == i;
-  });
-  team.for_each(f.splits, [&](int i) { f.split[i] = f.now.owner[f.split[i]]; });
+// Sets the target a little below the best.
+template <class Team> EPLB_FN void lower_target(Team& team, TwoSlotSearch& search) {
+  search.target = search.best - static_cast<int>(int64_t{search.best} * kTargetStep / 1024);
+  search.violation = measure(team, search).excess;
+  refresh(team, search);
 }
 
-template <class Team> EPLB_FN void aim(Team& team, Fold& f) {  // 6/1024 below the best
-  f.target = f.best - static_cast<int>(int64_t{f.best} * 6 / 1024);
-  f.violation = measure(team, f, f.now.size).violation;
-  refresh(team, f);
-}
-
-// V is the integral over sizes t of how many more replicas are above t than fit partners below T - t. It is convex in that,
-// so its change is at least that of the integral where there are too many: a price for each replica, that adds up over
-// experts. Where it is not negative, V cannot get less.
-EPLB_FN int64_t too_many_below(const Fold& f, int size) {
+// The violation is the integral over sizes t of how many more replicas are above t than find
+// partners below target - t. It is convex in that difference, so it changes at least as much as the
+// integral over the crowded sizes does. That integral is a sum over experts: a price for each.
+// Where the prices of a move do not add up to less than zero, the violation cannot fall.
+EPLB_FN int64_t crowded_below(const TwoSlotSearch& search, int size) {
+  const View<int> from = search.crowd_from, to = search.crowd_to;
   int64_t sum = 0;
-  for (int i = 0, n = f.marks[0]; i < n; ++i) sum += larger(0, smaller(size, f.to[i]) - f.from[i]);
+  for (int i = 0, n = search.num_crowds[0]; i < n; ++i) sum += larger(0, smaller(size, to[i]) - from[i]);
   return sum;
 }
-EPLB_FN int64_t price(const Fold& f, int e, int copies) {
-  const int size = f.weight[e] / copies;
-  return copies * (too_many_below(f, size) - too_many_below(f, f.target - size));
+EPLB_FN int64_t price(const TwoSlotSearch& search, int e, int copies) {
+  const int size = search.weight[e] / copies;
+  return copies * (crowded_below(search, size) - crowded_below(search, search.target - size));
 }
-template <class Team> EPLB_FN bool cannot_help(Team& team, const Fold& f, int a, int b) {
-  team.single([&] {
-    const int copies_a = f.now.count[a], copies_b = f.now.count[b];
-    if (f.prices.given_at[a] != f.version) {
-      f.prices.given_at[a] = f.version;
-      f.prices.given[a] = price(f, a, copies_a - 1) - price(f, a, copies_a);
-    }
-    if (f.prices.taken_at[b] != f.version) {
-      f.prices.taken_at[b] = f.version;
-      f.prices.taken[b] = price(f, b, copies_b + 1) - price(f, b, copies_b);
-    }
-  });
-  return f.prices.given[a] + f.prices.taken[b] >= 0;
-}
-
-template <class Team> EPLB_FN void kick(Team& team, Fold& f) {
-  copy(team, f, f.kept, f.now);
-  f.since = 0;
-  for (int i = 0; i < kKickMoves; ++i, f.draws += 2) {
-    const int a = f.split[below(f.kicks(f.draws), f.splits)], b = below(f.kicks(f.draws + 1), f.experts);
-    if (a != b && f.now.count[a] > 1 && f.now.count[b] < f.most) apply(team, f, a, b);
-  }
-  aim(team, f);
-  const int largest = measure(team, f, f.now.size).largest;
-  if (largest >= f.best) return;
-  f.best = largest;
-  copy(team, f, f.now, f.kept);
-}
-
-template <class Team> EPLB_FN void propose(Team& team, Fold& f) {
-  const uint32_t random = f.proposals(team, 2 * f.draws), other = f.proposals(team, 2 * f.draws + 1);
-  ++f.draws;
-  const int a = f.split[below(random, f.splits)];
-  int b = below(other, f.experts);
-  if (f.overs > 0 && (random * 0x9E3779B1u) >> 27 < kGuided) {  // mostly the owner of the larger member of such a pair
-    const int i = f.over[below(other, f.overs)];
-    b = f.now.owner[other & 3 ? i : f.slots - 1 - i];
-  }
-  if (++f.since > kStale) return kick(team, f);
-  if (a == b || f.now.count[b] >= f.most || cannot_help(team, f, a, b)) return;
-  write_edited(team, f, edits_of(f, a, b), f.now.size, f.next.size, false);
-  const Measure proposed = measure(team, f, f.next.size);
-  if (proposed.violation >= f.violation) return;
-  apply(team, f, a, b);
-  f.violation = proposed.violation;
-  if (proposed.largest < f.best) {
-    f.best = proposed.largest;
-    f.since = 0;
-    copy(team, f, f.now, f.kept);
-  }
-  if (f.violation == 0)
-    aim(team, f);
-  else
-    refresh(team, f);
-}
-
-// Searches from the counts of `p`; leaves the best in `kept`.
 template <class Team>
-EPLB_FN void search_fold(Team& team, Fold& f, const Positions& p, const Chance& chance, int most, int proposals) {
-  f.weight = p.weight;
-  f.experts = p.experts;
-  f.slots = p.slots;
-  f.pairs = p.gpus;
-  f.most = most;
-  f.proposals.begin(team, chance.at(kFoldProposal));
-  f.kicks = chance.at(kFoldKick);
-  f.draws = 0;
-  f.version = 0;
-  f.since = 0;
-  copy(team, p.size, f.now.size, p.slots);
-  copy(team, p.expert, f.now.owner, p.slots);
-  copy(team, p.count, f.now.count, p.experts);
-  copy(team, p.first, f.now.first, p.experts);
-  team.for_each(p.experts, [&](int e) { f.prices.given_at[e] = f.prices.taken_at[e] = 0; });
-  f.target = kNever;
-  f.best = measure(team, f, f.now.size).largest;
-  copy(team, f, f.now, f.kept);
-  aim(team, f);
-  for (int i = 0; i < proposals && f.splits > 0; ++i) propose(team, f);
-}
-
-// The pairs of counts whose positions belong to `owner`: position i with slots - 1 - i. partner[i] is that of position
-// i < pairs. An expert may meet itself only around the middle; such a pair changes partners with the nearest one outwards
-// that has neither of them.
-template <class Team> EPLB_FN void pair_up(Team& team, View<int> owner, int pairs, View<int> partner) {
+EPLB_FN bool cannot_help(Team& team, const TwoSlotSearch& search, CopyMove move) {
+  const CopyPrices& prices = search.prices;
+  const int giver = move.giver, taker = move.taker;
   team.single([&] {
-    for (int i = 0; i < pairs; ++i) partner[i] = 2 * pairs - 1 - i;
-    for (int i = pairs - 1, j = i; i >= 0; --i) {
-      if (owner[i] != owner[partner[i]]) continue;
-      for (j = smaller(j, i); j >= 0; --j)
-        if (owner[j] != owner[i] && owner[partner[j]] != owner[i]) break;
-      if (j < 0) return;  // unavoidable: more than half of all replicas
-      const int x = partner[i];
-      partner[i] = partner[j];
-      partner[j] = x;
+    const int giver_copies = search.now.copies[giver], taker_copies = search.now.copies[taker];
+    if (prices.given_version[giver] != search.version) {
+      prices.given_version[giver] = search.version;
+      prices.given[giver] =
+          price(search, giver, giver_copies - 1) - price(search, giver, giver_copies);
+    }
+    if (prices.taken_version[taker] != search.version) {
+      prices.taken_version[taker] = search.version;
+      prices.taken[taker] =
+          price(search, taker, taker_copies + 1) - price(search, taker, taker_copies);
     }
   });
+  return prices.given[giver] + prices.taken[taker] >= 0;
+}
+
+// Random moves from the best counts.
+template <class Team> EPLB_FN void kick(Team& team, TwoSlotSearch& search) {
+  const PairedCounts& now = search.now;
+  copy(team, search.kept, now, search.experts, search.slots);
+  search.since_best = 0;
+  for (int i = 0; i < kKickMoves; ++i, search.drawn += 2) {
+    const uint32_t random = search.kicks(search.drawn), other = search.kicks(search.drawn + 1);
+    const int giver = search.givers[below(random, search.num_givers)];
+    const int taker = below(other, search.experts);
+    if (giver != taker && now.copies[giver] > 1 && now.copies[taker] < search.most_copies)
+      apply(team, search, CopyMove{giver, taker});
+  }
+  lower_target(team, search);
+  const int largest = measure(team, search).largest;
+  if (largest < search.best) keep(team, search, largest);
+}
+
+// Draws a move: mostly to the owner of a replica, mostly the larger, of a pair above the target.
+template <class Team> EPLB_FN CopyMove draw_move(Team& team, TwoSlotSearch& search) {
+  const uint32_t random = search.proposals(team, 2 * search.drawn);
+  const uint32_t other = search.proposals(team, 2 * search.drawn + 1);
+  ++search.drawn;
+  const int giver = search.givers[below(random, search.num_givers)];
+  if (search.num_above == 0 || (random * 0x9E3779B1u) >> 27 >= kGuided)
+    return {giver, below(other, search.experts)};
+  const int pair = search.above[below(other, search.num_above)];
+  return {giver, search.now.expert[other & 3 ? pair : search.slots - 1 - pair]};
+}
+
+template <class Team> EPLB_FN void propose(Team& team, TwoSlotSearch& search) {
+  const PairedCounts& now = search.now;
+  const CopyMove move = draw_move(team, search);
+  if (++search.since_best > kStale) return kick(team, search);
+  if (move.giver == move.taker || now.copies[move.taker] >= search.most_copies) return;
+  if (cannot_help(team, search, move)) return;
+  const ListEdits edits = edits_of(now, search.weight, search.slots, move);
+  write_edited(team, edits, &ListEdit::size, now.size, search.next.size, search.slots);
+  const PairLoads proposed = measure(team, search.next.size, search.pairs, search.target);
+  if (proposed.excess >= search.violation) return;
+  apply(team, search, move);
+  search.violation = proposed.excess;
+  if (proposed.largest < search.best) {
+    search.since_best = 0;
+    keep(team, search, proposed.largest);
+  }
+  if (search.violation == 0)
+    lower_target(team, search);
+  else
+    refresh(team, search);
+}
+
+template <class Team>
+EPLB_FN void begin(Team& team, TwoSlotSearch& search, const SortedReplicas& sorted,
+                   const Chance& chance, int most_copies) {
+  const CopyPrices& prices = search.prices;
+  search.weight = sorted.weight;
+  search.experts = sorted.experts;
+  search.slots = sorted.slots;
+  search.pairs = sorted.gpus;
+  search.most_copies = most_copies;
+  search.proposals.begin(team, chance.at(kTwoSlotProposal));
+  search.kicks = chance.at(kTwoSlotKick);
+  search.drawn = 0;
+  search.version = search.since_best = 0;
+  const PairedCounts start{sorted.size, sorted.expert, sorted.copies, sorted.first};
+  copy(team, start, search.now, search.experts, search.slots);
+  team.for_each(search.experts,
+                [&](int e) { prices.given_version[e] = prices.taken_version[e] = 0; });
+  search.target = kNever;
+  keep(team, search, measure(team, search).largest);
+  lower_target(team, search);
+}
+
+// Searches from the copies of `sorted`; leaves the best in `kept`.
+template <class Team>
+EPLB_FN void search_two_slots(Team& team, TwoSlotSearch& search, const SortedReplicas& sorted,
+                              const Chance& chance, int most_copies, int proposals) {
+  begin(team, search, sorted, chance, most_copies);
+  for (int i = 0; i < proposals && search.num_givers > 0; ++i) propose(team, search);
 }
 
 EPLB_STAGE_END

@@ -1,9 +1,9 @@
 // EPLB_STRATEGY_BEST, step by step: see layer.h.
 #pragma once
 
-#include "solver/strategies/best_search.h"
-#include "solver/packing/candidates.h"
 #include "solver/layer/group_assignment.h"
+#include "solver/packing/candidates.h"
+#include "solver/strategies/best_search.h"
 
 EPLB_STAGE_BEGIN
 
@@ -18,7 +18,7 @@ struct BestMethod {
   Packing packing{};  // of groups
   GroupSearch groups{};
   View<int> count{};  // by expert of a node
-  BestRoom best{};
+  BestWorkspace best{};
 
   EPLB_FN void lay_out(Arena& arena) {
     const int e = shape.node_experts(), s = shape.node_slots();
@@ -31,7 +31,9 @@ struct BestMethod {
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
     Reader<Integer>::read(team, source, shape.experts, layer.weight);
   }
-  EPLB_FN int group_chains() const { return shape.groups == shape.nodes || shape.nodes == 1 ? 0 : 1; }
+  EPLB_FN int group_chains() const {
+    return shape.groups == shape.nodes || shape.nodes == 1 ? 0 : 1;
+  }
   EPLB_FN int node_chains() const {
     return best_chains(setting, shape.node_experts(), shape.node_slots(), shape.node_gpus());
   }
@@ -49,21 +51,25 @@ struct BestMethod {
     list_members(team, shape, place, layer);
   }
   // answer[slot]: its expert, counted on the node.
-  template <class Team> EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
+  template <class Team>
+  EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
     const int experts = shape.node_experts();
     const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int e) { best.search.now.p.weight[e] = layer.weight[member[e]]; });
-    return solve_best(team, best, experts, shape.node_slots(), shape.node_gpus(), shape.most_replicas, setting,
-                      {shape.seed, 0, static_cast<uint32_t>(node), 0}, chains, answer);
+    team.for_each(experts, [&](int e) { best.weight()[e] = layer.weight[member[e]]; });
+    return solve_best(team, best, experts, shape.node_slots(), shape.node_gpus(),
+                      shape.most_replicas, setting, {shape.seed, 0, static_cast<uint32_t>(node), 0},
+                      chains, answer);
   }
   // Replicas in order of their slots.
-  template <class Team> EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
+  template <class Team>
+  EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts, [&](int e) { count[e] = 0; });
     team.rank_among_equals(slots, count, maps.rank.from(node * slots), [&](int s) { return answer[s]; });
     team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = count[e]; });
-    team.for_each(slots, [&](int s) { maps.physical_to_logical[node * slots + s] = member[answer[s]]; });
+    team.for_each(slots,
+                  [&](int s) { maps.physical_to_logical[node * slots + s] = member[answer[s]]; });
   }
 };
 

@@ -1,0 +1,143 @@
+// Changes of a state, as data: what they are, what forbids them, and how they are applied.
+#pragma once
+
+#include "solver/search/state.h"
+
+EPLB_STAGE_BEGIN
+
+// Two replicas of different experts on different GPUs change places.
+struct Swap {
+  int give, take;  // replicas
+};
+
+// Two swaps between the same two GPUs, at once.
+struct SwapPair {
+  Swap first, second;
+};
+
+// A replica becomes one of `expert`, its copy number `rank`. Replicas are sorted, so all that come
+// after a size that changes get other numbers.
+struct Retarget {
+  int replica, expert, rank;
+};
+
+// Would the swap put two replicas of an expert on one GPU?
+template <class Team> EPLB_FN bool makes_duplicate(Team& team, const State& state, Swap swap) {
+  const SortedReplicas& sorted = state.sorted;
+  const int given = sorted.expert[swap.give], taken = sorted.expert[swap.take];
+  if (sorted.copies[given] == 1 && sorted.copies[taken] == 1) return false;
+  const View<int> giver = state.experts_on(state.gpu[swap.give]);
+  const View<int> taker = state.experts_on(state.gpu[swap.take]);
+  const int per_gpu = state.slots_per_gpu();
+  return team.find(0, per_gpu, [=](auto row) {
+    return (giver[row] == taken) | (taker[row] == given);
+  }) < per_gpu;
+}
+
+// The same by one lane, for bodies of int.
+EPLB_FN bool makes_duplicate(const State& state, Swap swap) {
+  const SortedReplicas& sorted = state.sorted;
+  const int given = sorted.expert[swap.give], taken = sorted.expert[swap.take];
+  return (sorted.copies[given] > 1 && holds(state, state.gpu[swap.take], given)) ||
+         (sorted.copies[taken] > 1 && holds(state, state.gpu[swap.give], taken));
+}
+
+// Does GPU g hold expert e without its replicas `out` and `out2`?
+template <class Team>
+EPLB_FN bool holds_without(Team& team, const State& state, int g, int e, int out, int out2) {
+  if (state.sorted.copies[e] == 1) return false;
+  const View<int> expert = state.experts_on(g), replica = state.replicas_on(g);
+  const int per_gpu = state.slots_per_gpu();
+  return team.find(0, per_gpu, [=](auto row) {
+    return (expert[row] == e) & (replica[row] != out) & (replica[row] != out2);
+  }) < per_gpu;
+}
+
+template <class Team> EPLB_FN bool makes_duplicate(Team& team, const State& state, SwapPair pair) {
+  const View<int> expert = state.sorted.expert;
+  const int give = pair.first.give, give2 = pair.second.give;
+  const int take = pair.first.take, take2 = pair.second.take;
+  const int giver = state.gpu[give], taker = state.gpu[take];
+  return holds_without(team, state, taker, expert[give], take, take2) ||
+         holds_without(team, state, taker, expert[give2], take, take2) ||
+         holds_without(team, state, giver, expert[take], give, give2) ||
+         holds_without(team, state, giver, expert[take2], give, give2);
+}
+
+// Where a swap takes place, read before anything is written.
+struct SwapSites {
+  int giver, taker;            // GPUs
+  int give_row, take_row;      // where the two replicas are
+  int giver_load, taker_load;  // afterwards
+};
+EPLB_FN SwapSites sites_of(const State& state, Swap swap) {
+  const int giver = state.gpu[swap.give], taker = state.gpu[swap.take];
+  const int less_load = state.sorted.size[swap.give] - state.sorted.size[swap.take];
+  return {.giver = giver,
+          .taker = taker,
+          .give_row = state.row[swap.give],
+          .take_row = state.row[swap.take],
+          .giver_load = state.load[giver] - less_load,
+          .taker_load = state.load[taker] + less_load};
+}
+
+// Puts a replica into a slot: by one lane.
+EPLB_FN void put(const State& state, int replica, int g, int row) {
+  const int slot = g * state.slots_per_gpu() + row, size_at = row * state.stride + g;
+  state.replica[slot] = replica;
+  state.size_rows[size_at] = state.sorted.size[replica];
+  state.expert[slot] = state.sorted.expert[replica];
+  state.gpu[replica] = g;
+  state.row[replica] = row;
+}
+
+// Writes all of the swap but the rests: by one lane.
+EPLB_FN void write_swap(const State& state, Swap swap, const SwapSites& sites) {
+  state.load[sites.giver] = sites.giver_load;
+  state.load[sites.taker] = sites.taker_load;
+  put(state, swap.take, sites.giver, sites.give_row);
+  put(state, swap.give, sites.taker, sites.take_row);
+}
+
+// The rests of the replicas in a row of both GPUs, whose replicas are seen through these views.
+template <class Giver, class Taker>
+EPLB_FN void write_rests(const State& state, const SwapSites& sites, Giver on_giver, Taker on_taker,
+                         int row) {
+  const int mine = on_giver[row], theirs = on_taker[row];
+  state.rest[mine] = sites.giver_load - state.sorted.size[mine];
+  state.rest[theirs] = sites.taker_load - state.sorted.size[theirs];
+}
+
+// Applies a swap. `also` is called by one lane on the way: it must not touch the state.
+template <class Team, class Also>
+EPLB_FN void apply(Team& team, const State& state, Swap swap, const Also& also) {
+  const SwapSites sites = sites_of(state, swap);
+  const View<int> giver = state.replicas_on(sites.giver), taker = state.replicas_on(sites.taker);
+  team.barrier();
+  team.single_nowait([&] {
+    write_swap(state, swap, sites);
+    also();
+  });
+  const auto on_giver = team.patched(giver, sites.give_row, swap.take);
+  const auto on_taker = team.patched(taker, sites.take_row, swap.give);
+  team.for_each(state.slots_per_gpu(),
+                [&](int row) { write_rests(state, sites, on_giver, on_taker, row); });
+}
+template <class Team> EPLB_FN void apply(Team& team, const State& state, Swap swap) {
+  apply(team, state, swap, [] {});
+}
+template <class Team> EPLB_FN void apply(Team& team, const State& state, SwapPair pair) {
+  apply(team, state, pair.first);
+  apply(team, state, pair.second);
+}
+
+// A swap by one lane, where others change other GPUs at the same time.
+EPLB_FN void apply_alone(const State& state, Swap swap) {
+  const SwapSites sites = sites_of(state, swap);
+  write_swap(state, swap, sites);
+  const View<int> giver = state.replicas_on(sites.giver), taker = state.replicas_on(sites.taker);
+  for (int row = 0; row < state.slots_per_gpu(); ++row)
+    write_rests(state, sites, giver, taker, row);
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,21 @@
+// What a load pattern costs. A search compares changes by the cost of the loads that they touch.
+#pragma once
+
+#include "solver/team/team.h"
+
+EPLB_STAGE_BEGIN
+
+// BEST's objective: the larger of the loads that a change leaves on the two GPUs that it touches.
+struct Peak {
+  template <class One, class Other> EPLB_FN static auto cost(One one, Other other) {
+    return larger(one, other);
+  }
+};
+
+// A swap leaves each GPU with its rest, the load without what it gives away, and what it receives.
+template <class Objective, class Rest, class Size>
+EPLB_FN auto cost_of_swap(int giver_rest, int given, Rest taker_rest, Size taken) {
+  return Objective::cost(taken + giver_rest, taker_rest + given);
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,89 @@
+// The state that a search starts from: longest first, then duplicates are taken apart.
+#pragma once
+
+#include "solver/packing/longest_first.h"
+#include "solver/search/move.h"
+#include "solver/search/objective.h"
+
+EPLB_STAGE_BEGIN
+
+// What packing needs in addition to the state: see Packing.
+struct StartScratch {
+  View<int> used, open, held;  // by GPU
+
+  EPLB_FN void lay_out(Arena& arena, int gpus) {
+    used = arena.take<int>(gpus);
+    open = arena.take<int>(gpus);
+    held = arena.take<int>(2 * int64_t{gpus});
+  }
+};
+
+// The replicas as items to be packed on GPUs, into the arrays of the state.
+EPLB_FN Packing packing_of(const State& state, const StartScratch& scratch) {
+  Packing packing{};
+  packing.items = state.sorted.slots;
+  packing.packs = state.sorted.gpus;
+  packing.slots_per_pack = state.slots_per_gpu();
+  packing.size = state.sorted.size;
+  packing.pack = state.gpu;
+  packing.slot = state.row;
+  packing.position = state.replica;
+  packing.load = state.load;
+  packing.used = scratch.used;
+  packing.fill_keys = scratch.open;
+  packing.fill_waiting = scratch.held;
+  return packing;
+}
+
+// Would a duplicate, given away, be one on the other GPU, or the replica taken for it become one?
+EPLB_FN bool moves_duplicate(const State& state, Swap swap) {
+  const int giver = state.gpu[swap.give], taker = state.gpu[swap.take];
+  const int given = state.sorted.expert[swap.give], taken = state.sorted.expert[swap.take];
+  if (holds(state, taker, given)) return true;
+  return holds(state, giver, taken) && copies_on(state, taker, taken) == 1;
+}
+
+// Swaps the replica in a slot, a duplicate, with the one that leaves the least cost and does not
+// become a duplicate, or is one already (ties: lowest replica). False if there is none. Every time
+// one duplicate less is left.
+template <class Team> EPLB_FN bool repair(Team& team, const State& state, int slot) {
+  const View<int> size = state.sorted.size, rest = state.rest;
+  const int slots = state.sorted.slots, give = state.replica[slot], giver = state.gpu[give];
+  auto value = [&](int take) {
+    if (state.gpu[take] == giver || moves_duplicate(state, Swap{give, take})) return -kNever;
+    return -cost_of_swap<Peak>(rest[give], size[give], rest[take], size[take]);
+  };
+  const int least = team.max_of(slots, value);
+  if (least == -kNever) return false;
+  const int take = team.find_of(slots, [&](int i) { return value(i) == least; });
+  apply(team, state, Swap{give, take});
+  return true;
+}
+
+// On GPUs with more slots duplicates stay: looking for them costs slots_per_gpu for each slot, and
+// with fewer experts than slots on a GPU most cannot be avoided.
+inline constexpr int kRepairSlots = 1024, kRepairSlotsOfFewExperts = 64;
+
+template <class Team> EPLB_FN void repair_all(Team& team, const State& state) {
+  const int slots = state.sorted.slots, experts = state.sorted.experts;
+  const int per_gpu = state.slots_per_gpu();
+  if (slots == experts) return;
+  if (per_gpu > (experts < per_gpu ? kRepairSlotsOfFewExperts : kRepairSlots)) return;
+  auto next = [&](int from) {
+    return from + team.find_of(slots - from, [&](int i) { return is_duplicate(state, from + i); });
+  };
+  for (int slot = next(0); slot < slots; slot = next(slot))
+    if (!repair(team, state, slot)) ++slot;
+}
+
+// Longest first, copies apart while they can be; then duplicates are repaired slot by slot.
+template <class Number, class Team>
+EPLB_FN void start(Team& team, const State& state, const StartScratch& scratch) {
+  const SortedReplicas& sorted = state.sorted;
+  place_longest_first<Number>(team, packing_of(state, scratch),
+                              [&](int i) { return sorted.copies[sorted.expert[i]]; });
+  derive(team, state);
+  repair_all(team, state);
+}
+
+EPLB_STAGE_END

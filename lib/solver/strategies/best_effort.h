@@ -1,0 +1,64 @@
+// How much work BEST does: the parameters of its efforts.
+#pragma once
+
+#include "solver/counts/enumerate_counts.h"
+#include "solver/strategies/strategy.h"
+
+EPLB_STAGE_BEGIN
+
+struct Effort {
+  // Three or more slots per GPU: chains of
+  // (steps_per_slot * slots + steps_per_gpu * gpus) / 16 steps.
+  int chains;
+  int steps_per_slot, steps_per_gpu;
+  int tolerance_shift;  // a chain ends mean / 2^tolerance_shift above the mean
+  int slack;            // a load that is at most 1/slack above the lower bound ends the choice
+  // Two slots per GPU.
+  int two_slot_chains;
+  int proposals;  // of a chain, per 4 slots
+  // Tiny problems try counts one after the other with the rounds that the chains have left. Per
+  // slot they have as many rounds as the chains of 288 slots on 32 GPUs, so that a tiny node of a
+  // layer costs no more than others.
+  int rounds;  // per 4 slots
+};
+
+// At most this many slots: the largest effort is many short chains.
+inline constexpr int kFewSlots = 128;
+
+EPLB_FN Effort effort_of(EffortLevel effort, int slots) {
+  if (effort == EffortLevel::kFast)
+    return {.chains = 2,
+            .steps_per_slot = 5,
+            .steps_per_gpu = 5,
+            .tolerance_shift = 16,
+            .slack = 100,
+            .two_slot_chains = 1,
+            .proposals = 3,
+            .rounds = 3};
+  if (effort == EffortLevel::kNormal)
+    return {.chains = 3,
+            .steps_per_slot = 32,
+            .steps_per_gpu = 8,
+            .tolerance_shift = 16,
+            .slack = 400,
+            .two_slot_chains = 1,
+            .proposals = 16,
+            .rounds = 25};
+  const bool few = slots <= kFewSlots, tiny = slots <= kTiny;
+  return {.chains = tiny  ? 8
+                    : few ? 24
+                          : 4,
+          .steps_per_slot = few ? 16 : 96,
+          .steps_per_gpu = 8,
+          .tolerance_shift = 17,
+          .slack = 32768,
+          .two_slot_chains = 4,
+          .proposals = 40,
+          .rounds = 97};
+}
+
+EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {
+  return (effort.steps_per_slot * slots + effort.steps_per_gpu * gpus) / 16;
+}
+
+EPLB_STAGE_END

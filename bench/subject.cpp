@@ -66,6 +66,11 @@ void Subject::run() {
         err);
 }
 
+void Subject::solve() {
+  eplb_error err;
+  check(eplb_solve(context_, &problem_, &options_, &err), err);
+}
+
 void Subject::fetch_logical_to_physical() {
   eplb_error err;
   if (slots_of_experts_.empty()) {

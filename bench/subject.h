@@ -40,6 +40,8 @@ class Subject {
   bool available();
   // Upload, solve, fetch of physical_to_logical as int32 into a reused buffer: the time that an engine waits.
   void run();
+  // The solve alone, of the weights that available() or run() uploaded.
+  void solve();
   // The map that costs as much as a solve, so that nobody who does not need it should pay for it.
   void fetch_logical_to_physical();
   eplb_report report();

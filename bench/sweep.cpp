@@ -1,0 +1,277 @@
+// Looks for cliffs: shapes whose solve costs several times as much per slot as that of a neighbouring shape.
+//
+//     eplb_sweep [--efforts FAST,NORMAL,MAX] [--limit RATIO] [--most-slots N] [--milliseconds T]
+//                [--markdown FILE] [--commit TEXT] [--tsv FILE]
+//
+// BEST solves a few layers of each shape of a grid (sweep_grid.h) on one thread. Steps between neighbours of more than
+// --limit (3) are printed, and the exit status is 1 if there is one. --milliseconds is spent on each shape at least; the
+// least time counts. Steps near the limit are measured again with ten times as much, so that a busy machine raises no
+// false alarm. --tsv writes every shape with its time.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <map>
+#include <random>
+#include <sstream>
+#include <stdexcept>
+
+#include "subject.h"
+#include "sweep_grid.h"
+
+namespace bench {
+namespace {
+
+constexpr double kBatch = 100;      // microseconds that one reading of the clock must cover
+constexpr double kNear = 0.7;       // of the limit: from here on a step is measured again
+constexpr double kLongerAgain = 10;  // times as long
+
+struct Arguments {
+  std::vector<std::string> efforts = {"FAST", "NORMAL"};
+  double limit = 3, milliseconds = 3;
+  int most_slots = 16384;
+  std::string markdown, commit = "not stated", tsv;
+};
+
+struct Finding {
+  Step step;
+  double ratio;
+};
+
+struct Sweep {
+  std::string effort;
+  std::vector<double> nanoseconds{};  // per slot, by index of the grid
+  std::vector<Finding> steps{};       // the largest first
+  size_t above = 0;                   // of them above the limit
+  double seconds = 0;
+};
+
+// Microseconds of this process, which other processes do not lengthen as they do those of the wall clock.
+double processor_time() { return 1e6 * double(std::clock()) / CLOCKS_PER_SEC; }
+
+// Layers from even to steep. In the last an expert has more than half of the load, where there are more than two.
+Trace make_weights(int experts) {
+  Trace trace{.name = "even to steep", .layers = 0, .experts = experts};
+  const auto add = [&](auto weight) {
+    trace.layers++;
+    for (int e = 0; e < experts; e++) trace.weights.push_back(float(std::floor(1 + 10000 * weight(e))));
+  };
+  std::mt19937_64 random{uint64_t(experts)};
+  add([](int) { return 1.0; });
+  for (double sigma : {0.1, 0.3, 0.6, 0.6, 1.0, 1.5}) {
+    std::lognormal_distribution<double> body(0, sigma);
+    add([&](int) { return body(random); });
+  }
+  const Trace hot = make_trace(2, experts, uint64_t(experts));
+  trace.layers += hot.layers;
+  trace.weights.insert(trace.weights.end(), hot.weights.begin(), hot.weights.end());
+  std::vector<int> rank(static_cast<size_t>(experts));
+  for (int e = 0; e < experts; e++) rank[size_t(e)] = e;
+  for (double power : {0.5, 1.0, 2.0}) {
+    std::shuffle(rank.begin(), rank.end(), random);
+    add([&](int e) { return 1000 / std::pow(rank[size_t(e)] + 1, power); });
+  }
+  return trace;
+}
+
+// Nanoseconds per slot of a solve, the least of several batches.
+double measure(const Candidate& candidate, const Trace& trace, const GridShape& shape, double milliseconds) {
+  Subject subject(candidate, trace, shape.shape());
+  if (!subject.available()) throw std::runtime_error("BEST is not in this version");
+  double start = processor_time();
+  subject.solve();
+  double least = processor_time() - start;
+  const int batch = 1 + int(kBatch / std::max(least, 0.1));
+  double spent = least;
+  for (int turn = 0; turn < 2 || spent < 1000 * milliseconds; turn++) {
+    if (spent > 100 * 1000 * milliseconds) break;
+    start = processor_time();
+    for (int i = 0; i < batch; i++) subject.solve();
+    const double passed = processor_time() - start;
+    least = std::min(least, passed / batch);
+    spent += passed;
+  }
+  return 1000 * least / (double(trace.layers) * shape.slots());
+}
+
+class Measurer {
+ public:
+  Measurer(std::vector<GridShape> grid, const Candidate& candidate) : grid_(std::move(grid)), candidate_(candidate) {}
+
+  double operator()(size_t i, double milliseconds) {
+    const GridShape& shape = grid_[i];
+    auto found = traces_.find(shape.experts);
+    if (found == traces_.end()) found = traces_.emplace(shape.experts, make_weights(shape.experts)).first;
+    return measure(candidate_, found->second, shape, milliseconds);
+  }
+
+ private:
+  const std::vector<GridShape> grid_;
+  const Candidate candidate_;
+  std::map<int, Trace> traces_;
+};
+
+double ratio_of(const Step& step, const std::vector<double>& times) {
+  const auto [less, more] = std::minmax(times[step.from], times[step.to]);
+  return more / less;
+}
+
+Candidate candidate_of(const std::string& effort) {
+  for (const Candidate& candidate : all_candidates())
+    if (candidate.name == "BEST, " + effort) return candidate;
+  throw std::runtime_error("no effort is called " + effort);
+}
+
+Sweep sweep(const Arguments& arguments, const std::vector<GridShape>& grid, const std::vector<Step>& steps,
+            const std::string& effort) {
+  const double start = processor_time();
+  Sweep result{.effort = effort};
+  Measurer measurer(grid, candidate_of(effort));
+  for (size_t i = 0; i < grid.size(); i++) result.nanoseconds.push_back(measurer(i, arguments.milliseconds));
+  std::vector<bool> again(grid.size());
+  for (const Step& step : steps)
+    if (ratio_of(step, result.nanoseconds) > kNear * arguments.limit) again[step.from] = again[step.to] = true;
+  for (size_t i = 0; i < grid.size(); i++) {
+    if (!again[i]) continue;
+    double& least = result.nanoseconds[i];
+    least = std::min(least, measurer(i, kLongerAgain * arguments.milliseconds));
+  }
+  for (const Step& step : steps) result.steps.push_back({step, ratio_of(step, result.nanoseconds)});
+  std::sort(result.steps.begin(), result.steps.end(),
+            [](const Finding& a, const Finding& b) { return a.ratio > b.ratio; });
+  for (const Finding& finding : result.steps) result.above += finding.ratio > arguments.limit;
+  result.seconds = (processor_time() - start) / 1e6;
+  return result;
+}
+
+// ------------------------------------------------------------------------------------------------------------- report
+
+std::string row(const std::vector<GridShape>& grid, const Sweep& sweep, const Finding& finding) {
+  size_t cheap = finding.step.from, costly = finding.step.to;
+  if (sweep.nanoseconds[cheap] > sweep.nanoseconds[costly]) std::swap(cheap, costly);
+  char text[512];
+  std::snprintf(text, sizeof text, "| %.2f | %s | %s | %.0f | %s | %.0f |\n", finding.ratio, finding.step.parameter,
+                to_string(grid[cheap]).c_str(), sweep.nanoseconds[cheap], to_string(grid[costly]).c_str(),
+                sweep.nanoseconds[costly]);
+  return text;
+}
+
+std::string table(const std::vector<GridShape>& grid, const Sweep& sweep, double limit, size_t most_rows) {
+  std::ostringstream out;
+  out << "## BEST, " << sweep.effort << "\n\n"
+      << sweep.above << " of " << sweep.steps.size() << " steps above " << limit << ".\n\n"
+      << "| ratio | step of | cheaper shape | ns per slot | costlier shape | ns per slot |\n"
+      << "|---|---|---|---|---|---|\n";
+  for (size_t i = 0; i < std::min(most_rows, sweep.steps.size()); i++) out << row(grid, sweep, sweep.steps[i]);
+  out << "\n";
+  return out.str();
+}
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+std::string heading(const Arguments& arguments, const std::vector<GridShape>& grid) {
+  char backend[256] = "";
+  eplb_backend_info(EPLB_DEVICE_CPU, nullptr, backend, sizeof backend, nullptr);
+  std::ostringstream out;
+  out << "# Time per slot from shape to shape\n\n"
+      << "- machine: " << processor() << "; one thread\n"
+      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; " << backend << "\n"
+      << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << "\n"
+      << "- " << grid.size() << " shapes of up to " << arguments.most_slots << " slots, written experts -> slots/GPUs\n"
+      << "- time: a solve of " << make_weights(2).layers
+      << " layers from even to steep, per layer and slot, the least of several\n"
+      << "- a step: two shapes that differ by one step of one parameter\n\n";
+  return out.str();
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  if (!(file << text)) throw std::runtime_error(path + " cannot be written");
+}
+
+std::string all_times(const std::vector<GridShape>& grid, const std::vector<Sweep>& sweeps) {
+  std::ostringstream out;
+  out << "effort\texperts\tslots\tgpus\tnodes\tgroups\tns_per_slot\n";
+  for (const Sweep& sweep : sweeps) {
+    for (size_t i = 0; i < grid.size(); i++) {
+      const GridShape& s = grid[i];
+      out << sweep.effort << "\t" << s.experts << "\t" << s.slots() << "\t" << s.gpus << "\t" << s.nodes << "\t"
+          << s.groups << "\t" << sweep.nanoseconds[i] << "\n";
+    }
+  }
+  return out.str();
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');) words.push_back(word);
+  return words;
+}
+
+Arguments parse(int argc, char** argv) {
+  Arguments arguments;
+  for (int i = 1; i < argc; i++) {
+    const std::string word = argv[i];
+    if (i + 1 == argc) throw std::runtime_error(word + " wants a value");
+    const char* value = argv[++i];
+    if (word == "--efforts") {
+      arguments.efforts = split(value);
+    } else if (word == "--limit") {
+      arguments.limit = std::atof(value);
+    } else if (word == "--most-slots") {
+      arguments.most_slots = std::atoi(value);
+    } else if (word == "--milliseconds") {
+      arguments.milliseconds = std::atof(value);
+    } else if (word == "--markdown") {
+      arguments.markdown = value;
+    } else if (word == "--commit") {
+      arguments.commit = value;
+    } else if (word == "--tsv") {
+      arguments.tsv = value;
+    } else {
+      throw std::runtime_error("unknown: " + word + " " + value);
+    }
+  }
+  return arguments;
+}
+
+int run(const Arguments& arguments) {
+  constexpr size_t kPrinted = 40, kWritten = 10;
+  const std::vector<GridShape> grid = make_grid(arguments.most_slots);
+  const std::vector<Step> steps = neighbours(grid);
+  std::string text = heading(arguments, grid);
+  std::fputs(text.c_str(), stdout);
+  std::vector<Sweep> sweeps;
+  for (const std::string& effort : arguments.efforts) {
+    sweeps.push_back(sweep(arguments, grid, steps, effort));
+    const Sweep& latest = sweeps.back();
+    std::fputs(table(grid, latest, arguments.limit, std::max(kWritten, std::min(kPrinted, latest.above))).c_str(), stdout);
+    std::printf("%.0f seconds\n\n", latest.seconds);
+    std::fflush(stdout);
+    text += table(grid, latest, arguments.limit, kWritten);
+  }
+  if (!arguments.markdown.empty()) write_file(arguments.markdown, text);
+  if (!arguments.tsv.empty()) write_file(arguments.tsv, all_times(grid, sweeps));
+  return std::any_of(sweeps.begin(), sweeps.end(), [](const Sweep& s) { return s.above > 0; });
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) {
+  try {
+    return bench::run(bench::parse(argc, argv));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "eplb_sweep: %s\n", error.what());
+    return 2;
+  }
+}

@@ -24,8 +24,8 @@
 namespace bench {
 namespace {
 
-constexpr double kBatch = 100;      // microseconds that one reading of the clock must cover
-constexpr double kNear = 0.7;       // of the limit: from here on a step is measured again
+constexpr double kBatch = 100;       // microseconds that one reading of the clock must cover
+constexpr double kNear = 0.7;        // of the limit: from here on a step is measured again
 constexpr double kLongerAgain = 10;  // times as long
 
 struct Arguments {
@@ -56,7 +56,8 @@ Trace make_weights(int experts) {
   Trace trace{.name = "even to steep", .layers = 0, .experts = experts};
   const auto add = [&](auto weight) {
     trace.layers++;
-    for (int e = 0; e < experts; e++) trace.weights.push_back(float(std::floor(1 + 10000 * weight(e))));
+    for (int e = 0; e < experts; e++)
+      trace.weights.push_back(float(std::floor(1 + 10000 * weight(e))));
   };
   std::mt19937_64 random{uint64_t(experts)};
   add([](int) { return 1.0; });
@@ -77,7 +78,8 @@ Trace make_weights(int experts) {
 }
 
 // Nanoseconds per slot of a solve, the least of several batches.
-double measure(const Candidate& candidate, const Trace& trace, const GridShape& shape, double milliseconds) {
+double measure(const Candidate& candidate, const Trace& trace, const GridShape& shape,
+               double milliseconds) {
   Subject subject(candidate, trace, shape.shape());
   if (!subject.available()) throw std::runtime_error("BEST is not in this version");
   double start = processor_time();
@@ -98,12 +100,14 @@ double measure(const Candidate& candidate, const Trace& trace, const GridShape& 
 
 class Measurer {
  public:
-  Measurer(std::vector<GridShape> grid, const Candidate& candidate) : grid_(std::move(grid)), candidate_(candidate) {}
+  Measurer(std::vector<GridShape> grid, const Candidate& candidate)
+      : grid_(std::move(grid)), candidate_(candidate) {}
 
   double operator()(size_t i, double milliseconds) {
     const GridShape& shape = grid_[i];
     auto found = traces_.find(shape.experts);
-    if (found == traces_.end()) found = traces_.emplace(shape.experts, make_weights(shape.experts)).first;
+    if (found == traces_.end())
+      found = traces_.emplace(shape.experts, make_weights(shape.experts)).first;
     return measure(candidate_, found->second, shape, milliseconds);
   }
 
@@ -124,15 +128,17 @@ Candidate candidate_of(const std::string& effort) {
   throw std::runtime_error("no effort is called " + effort);
 }
 
-Sweep sweep(const Arguments& arguments, const std::vector<GridShape>& grid, const std::vector<Step>& steps,
-            const std::string& effort) {
+Sweep sweep(const Arguments& arguments, const std::vector<GridShape>& grid,
+            const std::vector<Step>& steps, const std::string& effort) {
   const double start = processor_time();
   Sweep result{.effort = effort};
   Measurer measurer(grid, candidate_of(effort));
-  for (size_t i = 0; i < grid.size(); i++) result.nanoseconds.push_back(measurer(i, arguments.milliseconds));
+  for (size_t i = 0; i < grid.size(); i++)
+    result.nanoseconds.push_back(measurer(i, arguments.milliseconds));
   std::vector<bool> again(grid.size());
   for (const Step& step : steps)
-    if (ratio_of(step, result.nanoseconds) > kNear * arguments.limit) again[step.from] = again[step.to] = true;
+    if (ratio_of(step, result.nanoseconds) > kNear * arguments.limit)
+      again[step.from] = again[step.to] = true;
   for (size_t i = 0; i < grid.size(); i++) {
     if (!again[i]) continue;
     double& least = result.nanoseconds[i];
@@ -152,19 +158,21 @@ std::string row(const std::vector<GridShape>& grid, const Sweep& sweep, const Fi
   size_t cheap = finding.step.from, costly = finding.step.to;
   if (sweep.nanoseconds[cheap] > sweep.nanoseconds[costly]) std::swap(cheap, costly);
   char text[512];
-  std::snprintf(text, sizeof text, "| %.2f | %s | %s | %.0f | %s | %.0f |\n", finding.ratio, finding.step.parameter,
-                to_string(grid[cheap]).c_str(), sweep.nanoseconds[cheap], to_string(grid[costly]).c_str(),
-                sweep.nanoseconds[costly]);
+  std::snprintf(text, sizeof text, "| %.2f | %s | %s | %.0f | %s | %.0f |\n", finding.ratio,
+                finding.step.parameter, to_string(grid[cheap]).c_str(), sweep.nanoseconds[cheap],
+                to_string(grid[costly]).c_str(), sweep.nanoseconds[costly]);
   return text;
 }
 
-std::string table(const std::vector<GridShape>& grid, const Sweep& sweep, double limit, size_t most_rows) {
+std::string table(const std::vector<GridShape>& grid, const Sweep& sweep, double limit,
+                  size_t most_rows) {
   std::ostringstream out;
   out << "## BEST, " << sweep.effort << "\n\n"
       << sweep.above << " of " << sweep.steps.size() << " steps above " << limit << ".\n\n"
       << "| ratio | step of | cheaper shape | ns per slot | costlier shape | ns per slot |\n"
       << "|---|---|---|---|---|---|\n";
-  for (size_t i = 0; i < std::min(most_rows, sweep.steps.size()); i++) out << row(grid, sweep, sweep.steps[i]);
+  for (size_t i = 0; i < std::min(most_rows, sweep.steps.size()); i++)
+    out << row(grid, sweep, sweep.steps[i]);
   out << "\n";
   return out.str();
 }
@@ -183,9 +191,11 @@ std::string heading(const Arguments& arguments, const std::vector<GridShape>& gr
   std::ostringstream out;
   out << "# Time per slot from shape to shape\n\n"
       << "- machine: " << processor() << "; one thread\n"
-      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; " << backend << "\n"
+      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; "
+      << backend << "\n"
       << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << "\n"
-      << "- " << grid.size() << " shapes of up to " << arguments.most_slots << " slots, written experts -> slots/GPUs\n"
+      << "- " << grid.size() << " shapes of up to " << arguments.most_slots
+      << " slots, written experts -> slots/GPUs\n"
       << "- time: a solve of " << make_weights(2).layers
       << " layers from even to steep, per layer and slot, the least of several\n"
       << "- a step: two shapes that differ by one step of one parameter\n\n";
@@ -203,8 +213,8 @@ std::string all_times(const std::vector<GridShape>& grid, const std::vector<Swee
   for (const Sweep& sweep : sweeps) {
     for (size_t i = 0; i < grid.size(); i++) {
       const GridShape& s = grid[i];
-      out << sweep.effort << "\t" << s.experts << "\t" << s.slots() << "\t" << s.gpus << "\t" << s.nodes << "\t"
-          << s.groups << "\t" << sweep.nanoseconds[i] << "\n";
+      out << sweep.effort << "\t" << s.experts << "\t" << s.slots() << "\t" << s.gpus << "\t"
+          << s.nodes << "\t" << s.groups << "\t" << sweep.nanoseconds[i] << "\n";
     }
   }
   return out.str();
@@ -254,7 +264,10 @@ int run(const Arguments& arguments) {
   for (const std::string& effort : arguments.efforts) {
     sweeps.push_back(sweep(arguments, grid, steps, effort));
     const Sweep& latest = sweeps.back();
-    std::fputs(table(grid, latest, arguments.limit, std::max(kWritten, std::min(kPrinted, latest.above))).c_str(), stdout);
+    std::fputs(
+        table(grid, latest, arguments.limit, std::max(kWritten, std::min(kPrinted, latest.above)))
+            .c_str(),
+        stdout);
     std::printf("%.0f seconds\n\n", latest.seconds);
     std::fflush(stdout);
     text += table(grid, latest, arguments.limit, kWritten);

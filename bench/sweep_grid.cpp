@@ -31,7 +31,8 @@ std::vector<int> with(std::vector<int> values, std::initializer_list<int> more) 
 
 // Every number of slots, split over GPUs in every way: this is where single slots decide which code runs.
 void add_dense(std::set<GridShape>& grid, int most_slots) {
-  const std::vector<int> experts = with(geometric(kDenseSlots), {5, 7, 10, 14, 20, 23, 25, 28, 40, 56});
+  const std::vector<int> experts =
+      with(geometric(kDenseSlots), {5, 7, 10, 14, 20, 23, 25, 28, 40, 56});
   for (int slots = 2; slots <= std::min(kDenseSlots, most_slots); slots++) {
     for (int gpus = 1; gpus <= slots; gpus++) {
       if (slots % gpus != 0) continue;
@@ -51,7 +52,8 @@ void add_large(std::set<GridShape>& grid, int most_slots) {
       for (int count : gpus) {
         const int64_t slots = int64_t{places} * count;
         if (slots <= kDenseSlots || slots > most_slots) continue;
-        if (slots >= experts && slots <= int64_t{kMostCopies} * experts) grid.insert({experts, places, count});
+        if (slots >= experts && slots <= int64_t{kMostCopies} * experts)
+          grid.insert({experts, places, count});
       }
     }
   }
@@ -98,7 +100,8 @@ std::vector<GridShape> make_grid(int most_slots) {
 }
 
 std::vector<Step> neighbours(const std::vector<GridShape>& grid) {
-  constexpr std::array<const char*, 5> kNames = {"experts", "slots per GPU", "GPUs", "nodes", "groups"};
+  constexpr std::array<const char*, 5> kNames = {"experts", "slots per GPU", "GPUs", "nodes",
+                                                 "groups"};
   std::vector<Step> steps;
   for (size_t axis = 0; axis < kNames.size(); axis++) {
     std::map<Values, std::map<int, size_t>> lines;  // all but one parameter -> that one -> index
@@ -119,7 +122,8 @@ std::string to_string(const GridShape& shape) {
   std::string text = std::to_string(shape.experts) + " -> " + std::to_string(shape.slots()) + "/" +
                      std::to_string(shape.gpus);
   if (shape.nodes > 1)
-    text += ", " + std::to_string(shape.groups) + " groups on " + std::to_string(shape.nodes) + " nodes";
+    text += ", " + std::to_string(shape.groups) + " groups on " + std::to_string(shape.nodes) +
+            " nodes";
   return text;
 }
 

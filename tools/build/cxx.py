@@ -3,22 +3,23 @@
 import re
 from dataclasses import dataclass
 
-KEYWORDS = frozenset(
-    """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class compl
-    concept const consteval constexpr constinit const_cast continue co_await co_return co_yield decltype default delete
-    do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable
-    namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast
-    requires return short signed sizeof static static_assert static_cast struct switch template this thread_local throw
-    true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
-    """.split()
-)
+WORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class compl
+concept const consteval constexpr constinit const_cast continue co_await co_return co_yield decltype default delete
+do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable
+namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast
+requires return short signed sizeof static static_assert static_cast struct switch template this thread_local throw
+true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
+"""
+KEYWORDS = frozenset(WORDS.split())
+# Words whose parentheses hold no parameters of a function.
+NO_PARAMETERS = ("alignas", "decltype", "__attribute__", "__launch_bounds__", "noexcept", "explicit", "requires")
 
 TOKEN = re.compile(
     r"""
     (?P<space>\s+|\\\n)
   | (?P<comment>//(?:[^\n\\]|\\.|\\\n)*|/\*.*?\*/)
-  | (?P<text>(?:u8|[uUL])?R"(?P<mark>[^()\\\s]*)\(.*?\)(?P=mark)"|(?:u8|[uUL])?"(?:[^"\\\n]|\\.)*"|(?:u8|[uUL])?'(?:[^'\\\n]|\\.)+')
+  | (?P<text>(?:u8|[uUL])?(?:R"(?P<mark>[^()\\\s]*)\(.*?\)(?P=mark)"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)+'))
   | (?P<number>\.?[0-9](?:[eEpP][+-]|'[0-9A-Za-z_]|[0-9A-Za-z_.])*)
   | (?P<name>[A-Za-z_]\w*)
   | (?P<sign><<<|>>>|<=>|<<=|>>=|\.\.\.|->\*|::|->|\+\+|--|&&|\|\||[-+*/%&|^=!<>]=|<<|\.\*|\#\#|.)
@@ -63,7 +64,8 @@ def without_template_heads(head):
             at += 1
             continue
         depth, parentheses = 0, 0
-        for at in range(at + 1, len(head)):  # noqa: B020
+        while at + 1 < len(head):
+            at += 1
             text = head[at].text
             parentheses += (text == "(") - (text == ")")
             if parentheses == 0:
@@ -80,7 +82,7 @@ def outside_parentheses(head):
     for at, token in enumerate(head):
         if token.text == "(":
             before = head[at - 1].text if at else ""
-            if depth == 0 and before not in ("alignas", "decltype", "__attribute__", "__launch_bounds__", "noexcept", "explicit", "requires"):
+            if depth == 0 and before not in NO_PARAMETERS:
                 kept.append(token)
             depth += 1
         elif token.text == ")":
@@ -137,9 +139,8 @@ def functions_of(tokens):
     while at < len(tokens):
         token = tokens[at]
         parentheses += (token.text == "(") - (token.text == ")")
-        if token.text in (";", "}") and parentheses == 0:
-            head = []
-        elif token.text == ":" and head and head[-1].text in ("public", "private", "protected"):
+        ends = token.text in (";", "}") and parentheses == 0
+        if ends or (token.text == ":" and head and head[-1].text in ("public", "private", "protected")):
             head = []
         elif token.text == "{":
             declared = without_template_heads(head)

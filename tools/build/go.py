@@ -9,18 +9,18 @@ from steps import Failure, answer, attempt, step
 
 GO = os.path.join("bindings", "go")
 GO_NEEDED = (1, 25)
-# gofmt says by its list, not by its status, that something is not as it should be.
+# gofmt -l reports files by its output, not by its status.
 GOFMT_CHECK = ["sh", "-c", f'list=$(gofmt -l {GO}) && echo "$list" && test -z "$list"']
 
 
 def go_fault():
-    """Why there is no Go to test with; None if there is."""
+    """Why the tests of Go cannot run; None if they can."""
     if shutil.which("go") is None:
         return "no go on this machine"
     version = answer(["go", "env", "GOVERSION"], env={**os.environ, "GOTOOLCHAIN": "local"}).stdout.strip()
     numbers = re.match(r"go(\d+)\.(\d+)", version)
     if numbers is None or tuple(map(int, numbers.groups())) < GO_NEEDED:
-        return f"go on this machine is {version or 'broken'}, but {'.'.join(map(str, GO_NEEDED))} or newer is needed"
+        return f"go on this machine is {version or 'broken'}, but {'.'.join(map(str, GO_NEEDED))} or newer is required"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What takes a GPU: builds, tests, checks and measures there, in nine minutes, without a network or Debian packages."""
+"""Builds, tests, sanitizes and measures the CUDA backend on a GPU, in nine minutes, without network or apt."""
 
 import csv
 import glob
@@ -12,9 +12,10 @@ from gpu_machine import find_machine, find_tool, first_line, missing_modules, to
 from gpu_run import STOPPED, Run
 from places import BUILD, ROOT
 from steps import answer
+from traces import measured_traces, shared_folder
 
 FOLDER = os.path.join(BUILD, "gpu")
-# Each in a process of its own: a kernel that fails breaks the device for its whole process.
+# Each group runs in its own process: a failing kernel breaks the device for its whole process.
 GROUPS = (
     "facts",
     "golden",
@@ -29,7 +30,7 @@ GROUPS = (
     "large",
     "broken",
 )
-# A sanitizer makes every launch wait, so nothing that looks at waiting or at free memory is run under one.
+# Under a sanitizer every launch is synchronous, so tests of asynchrony and of free memory are left out.
 SANITIZED = {
     "memcheck": ["--only", "parity,late,graphs", "--problems", "6"],
     "racecheck": ["--only", "parity", "--problems", "2"],
@@ -37,12 +38,10 @@ SANITIZED = {
     "initcheck": ["--only", "parity", "--problems", "2"],
 }
 SANITIZED_SIZE = ["--most-slots", "64", "--rounds", "2"]
-# What compute-sanitizer itself says begins so.
+# How messages of compute-sanitizer itself begin.
 REFUSAL = re.compile(r"^=+ .*(Device not supported|not supported on this|Unable to find|initialization failed)", re.M)
 FINDING = re.compile(r"^=+ (Invalid|Uninitialized|Error: Race|.*hazard|Program hit|Barrier error)", re.M)
-# The distinct DeepSeek-V3 traces; the others in that folder are near copies of these.
-TRACES = ("prefill-in512", "prefill-in1024", "prefill-in2048", "decode-in1000out1000")
-# No torch in this process: the library alone holds the device's context, and gives it back.
+# No torch in this process: the library alone creates and destroys the device context.
 ALONE = """
 import eplb, numpy
 weights = numpy.random.default_rng(1).lognormal(5, 1, (4, 64))
@@ -66,15 +65,13 @@ METRICS = {
 
 
 class Gpu:
-    """The steps, over what they share."""
+    """The steps and the state they share."""
 
     def __init__(self, run, machine, arguments):
         self.run, self.machine, self.arguments = run, machine, arguments
-        places = [os.path.join(ROOT, "shared"), os.path.join(ROOT, "..", "shared")]
-        self.shared = next((place for place in places if os.path.isdir(place)), None)
+        self.shared = shared_folder()
         self.data = os.path.join(self.shared, "data") if self.shared else ""
-        names = [os.path.join(self.data, f"deepseek-v3_{name}_L58xE256.csv") for name in TRACES]
-        self.traces = [os.path.relpath(path, ROOT) for path in names if os.path.exists(path)]
+        self.traces = measured_traces()
         self.library = os.path.join(FOLDER, "libeplb.so.0")
         self.times = os.path.join(FOLDER, "times.tsv")
         package = os.path.join(ROOT, "bindings", "python")
@@ -92,8 +89,8 @@ class Gpu:
     def build(self):
         generator = ["-G", "Ninja"] if shutil.which("ninja") else ["-G", "Unix Makefiles"]
         options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=OFF", "EPLB_DEVICE_TESTS=ON", "EPLB_GPU_BENCH=ON"]
-        # Only what this machine runs: the other architectures take most of the time. Line numbers are for the
-        # sanitizers; one file has nearly all the kernels, so its compiler had better use all cores.
+        # Only the architecture of this machine: the others would take most of the time. Line numbers serve the
+        # sanitizers. One file has nearly all kernels, so its compiler should use all cores.
         options += ["EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={self.machine.nvcc}"]
         options += ["CMAKE_CUDA_FLAGS=-lineinfo -split-compile=0"]
         options += [f"CMAKE_CUDA_ARCHITECTURES={self.machine.architecture}-real"]
@@ -117,7 +114,7 @@ class Gpu:
     def show_resources(self, printed):
         """A line for each kernel: two lines of cuobjdump's, its name and its numbers."""
         for name, numbers in re.findall(r"Function (\S+?):\s*\n\s*(.*)", printed):
-            # What comes before is the same for all: a namespace with the name of a file.
+            # The prefix is the same for all: a namespace with the name of a file.
             kernel = re.sub(r"^.*_cu_[0-9a-f]+", "", name)
             short = re.sub(r"CONSTANT\S+|TEXTURE\S+|SURFACE\S+|SAMPLER\S+", "", numbers)
             self.run.say(f"   {kernel[:90]} {' '.join(short.split())}")
@@ -125,7 +122,7 @@ class Gpu:
     # ------------------------------------------------------------------------------------------------------------ tests
 
     def device_tests(self, *arguments):
-        return [os.path.join(FOLDER, "tests", "device", "eplb_device_tests"), self.library, *arguments]
+        return [os.path.join(FOLDER, "tests", "cuda", "eplb_device_tests"), self.library, *arguments]
 
     def tests(self):
         for group in GROUPS:
@@ -156,7 +153,7 @@ class Gpu:
         status, printed = done or (0, "")
         refusal = REFUSAL.search(printed)
         if refusal and "SUMMARY" not in printed:
-            return self.run.skip(tool, f"it refuses this device: {refusal.group(0)}")
+            return self.run.skip(tool, f"it does not support this device: {refusal.group(0)}")
         stopped = re.findall(r"^FAILED .*: Terminated$", printed, re.M)
         found = FINDING.search(printed) or len(re.findall(r"^FAILED ", printed, re.M)) > len(stopped)
         if status == STOPPED and not found:
@@ -282,7 +279,7 @@ def shown(metric, value):
     return f"{number:.0f}" if number == int(number) else f"{number:.1f}"
 
 
-# What is least known comes first: the time may be used up before the end.
+# The least tested steps come first: time may run out before the end.
 STEPS = {
     "tests": Gpu.tests,
     "python": Gpu.python,
@@ -303,7 +300,7 @@ def gpu(arguments):
         print(f"./dev gpu is for a machine with CUDA. Missing here: {', '.join(machine.missing)}.")
         return 2
     run = Run(os.path.abspath(arguments.out))
-    # What an earlier run has left would be appended to.
+    # Logs are appended to.
     for old in [*glob.glob(os.path.join(run.out, "*.log")), *glob.glob(os.path.join(run.out, "*.md"))]:
         os.remove(old)
     run.say(f"{machine.gpu}; {machine.describe()}; commit {arguments.commit}; Python {sys.version.split()[0]}")
@@ -313,7 +310,7 @@ def gpu(arguments):
         for name in arguments.only or STEPS:
             try:
                 STEPS[name](steps)
-            except Exception as error:  # noqa: BLE001 - of this program; the other steps are worth having
+            except Exception as error:  # noqa: BLE001 - of this program; the other steps still count
                 run.fail(name, repr(error))
     for name in run.tally.skips:
         run.say(f"skipped: {name}")

@@ -1,4 +1,4 @@
-"""What a machine with CUDA has: its GPU, its tools, its Python."""
+"""The GPU, the CUDA tools and the Python of this machine."""
 
 import dataclasses
 import glob
@@ -10,7 +10,7 @@ import sys
 
 from steps import answer
 
-QUICK = 60  # seconds that a question may take: a first `import torch` is slow
+QUICK = 60  # seconds; a first `import torch` is slow
 
 
 def first_line(command):
@@ -22,9 +22,9 @@ def first_line(command):
     return lines[0].strip() if done.returncode == 0 and lines else ""
 
 
-def find_tool(name, beside=None):
-    """On the PATH, beside another tool, or where toolkits are installed."""
-    folders = [os.path.dirname(beside)] if beside else []
+def find_tool(name, other=None):
+    """On the PATH, in the folder of another tool, or where toolkits are installed."""
+    folders = [os.path.dirname(other)] if other else []
     folders += sorted(glob.glob("/usr/local/cuda*/bin"), reverse=True) + glob.glob("/opt/nvidia/*/*")
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
 
@@ -64,7 +64,7 @@ def find_machine(nvcc):
 
 
 def missing_modules(env):
-    """Which of the Python modules that the package's tests need are not there, or do not work."""
+    """The Python modules that the tests of the package need and that are missing or broken."""
     probes = {
         "pytest": "import pytest",
         "numpy": "import numpy",

@@ -1,4 +1,4 @@
-"""What the machine and .venv must have, and how it gets there."""
+"""Tools that the machine and .venv need, and how they are installed."""
 
 import glob
 import os
@@ -9,7 +9,7 @@ import sys
 from places import VENV, VENV_PYTHON
 from steps import answer, step
 
-# What the machine must have: how to see that it has it, and the Debian package that brings it.
+# Tool: how to detect it, and the Debian package that contains it.
 TOOLS = {
     "g++": ("program", "g++", "g++"),
     "cmake": ("program", "cmake", "cmake"),
@@ -41,7 +41,7 @@ FOR_TESTS = FOR_PYTHON + [
     "valgrind",
 ]
 
-# Python packages of our own tools; those of the package eplb stand in bindings/python/pyproject.toml.
+# Python packages of the build tool; those of the package eplb are in bindings/python/pyproject.toml.
 PIP_BUILD = ["scikit-build-core>=0.11,<2"]
 PIP_FORMAT = ["ruff==0.14.0"]
 PIP_CUDA = [
@@ -50,7 +50,7 @@ PIP_CUDA = [
     "nvidia-nvvm==13.0.88",
     "nvidia-cuda-runtime==13.0.96",
     "nvidia-cuda-cccl==13.0.85",
-    "nvidia-cuda-cuobjdump==13.2.86",  # none of 13.0 is published; it reads what 13.0 has written
+    "nvidia-cuda-cuobjdump==13.2.86",  # 13.0 is not published; this one reads its output
 ]
 
 
@@ -72,13 +72,13 @@ def need(tools):
         return
     packages = [TOOLS[tool][2] for tool in missing]
     apt = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    # sudo -n says no at once where it would have to ask for a password.
+    # sudo -n fails at once where it would ask for a password.
     by = [] if os.geteuid() == 0 else ["sudo", "-n"]
     able = shutil.which("apt-get") and (not by or (shutil.which("sudo") and answer([*by, "true"]).returncode == 0))
     if not able:
-        sys.exit(f"Missing: {', '.join(missing)}. On Debian and Ubuntu this brings it:\n    sudo {shlex.join(apt)}")
+        sys.exit(f"Missing: {', '.join(missing)}. On Debian and Ubuntu, install it with:\n    sudo {shlex.join(apt)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    step("refresh the lists of Debian packages", [*by, "apt-get", "update"], env=quiet)
+    step("update the lists of Debian packages", [*by, "apt-get", "update"], env=quiet)
     step(f"install {' '.join(packages)}", [*by, *apt], env=quiet)
 
 

@@ -18,7 +18,7 @@ def cargo_environment():
 
 
 def run_cargo(tally, headline, command):
-    """cargo test counts for itself; a run that fails with no failed test is a failed test."""
+    """Takes the counts of cargo test; a run that fails without a failed test counts as one."""
     before = tally.failed
     try:
         printed, failed = step(headline, command, env=cargo_environment()), False
@@ -30,7 +30,7 @@ def run_cargo(tally, headline, command):
 
 
 def rust_versions():
-    """The Rust that is here and the oldest that the crates promise to work with, as pairs of numbers."""
+    """The installed Rust and the oldest supported one, as pairs of numbers."""
     with open(os.path.join(RUST, "Cargo.toml")) as file:
         oldest = re.search(r'^rust-version = "(\d+)\.(\d+)"', file.read(), re.M)
     here = re.search(r"(\d+)\.(\d+)", answer(["cargo", "--version"]).stdout)
@@ -38,24 +38,24 @@ def rust_versions():
 
 
 def test_rust(tally):
-    """The crates with the Rust that is here and the oldest promised, their lints, documentation and packages."""
+    """The crates with the installed and the oldest supported Rust, their lints, documentation and packages."""
     if shutil.which("cargo") is None:
         tally.skip("Rust: no cargo on this machine")
         return
     here, oldest = rust_versions()
     if here < oldest:
-        tally.skip(f"Rust: cargo is {here[0]}.{here[1]}, {oldest[0]}.{oldest[1]} or newer is needed")
+        tally.skip(f"Rust: cargo is {here[0]}.{here[1]}, {oldest[0]}.{oldest[1]} or newer is required")
         return
     manifest = ["--locked", "--manifest-path", os.path.join(RUST, "Cargo.toml")]
     run_cargo(tally, "cargo test", ["cargo", "test", "--no-fail-fast", *manifest])
     first = f"{oldest[0]}.{oldest[1]}.0"
     if shutil.which("rustup") and answer(["rustup", "run", first, "cargo", "--version"]).returncode == 0:
-        # A folder of its own, or both would build everything anew each time.
+        # A separate folder, or each run would rebuild everything.
         target = os.path.join(cargo_environment()["CARGO_TARGET_DIR"], "oldest")
         command = ["rustup", "run", first, "cargo", "test", "--no-fail-fast", "--target-dir", target, *manifest]
         run_cargo(tally, f"cargo test, Rust {first}", command)
     else:
-        tally.skip(f"Rust {first}, the oldest that is promised: rustup toolchain install {first} --profile minimal")
+        tally.skip(f"Rust {first}, the oldest supported: rustup toolchain install {first} --profile minimal")
     workspace = [*manifest, "--workspace"]
     env = {**cargo_environment(), "RUSTDOCFLAGS": "-D warnings"}
     checks = {

@@ -1,21 +1,23 @@
-"""Commands that are run one after the other, quietly while they work."""
+"""Runs commands one after the other; their output is shown only if they fail."""
 
 import os
 import shlex
 import subprocess
 import time
 
+LONGEST = 500  # characters of a command that is shown: formatters are given hundreds of files
+
 
 class Failure(Exception):
-    """A step did not work; what it printed has been shown, and stands in `printed`."""
+    """A step failed. Its output has been shown and is in `printed`."""
 
     printed = ""
 
 
 def step(headline, command, *, env=None, show=False, to=None):
-    """Runs a command quietly; shows what it printed if it fails, or if asked to. Returns what it printed.
+    """Runs a command and returns its output, which is shown if the command fails or `show` is set.
 
-    `to` is a file for standard output instead.
+    `to` is a file that receives standard output instead.
     """
     print(f"-- {headline}", end="\n" if show else " ", flush=True)
     start = time.monotonic()
@@ -26,7 +28,8 @@ def step(headline, command, *, env=None, show=False, to=None):
         print(f"{'FAILED ' if done.returncode else ''}({time.monotonic() - start:.1f} s)", flush=True)
     if done.returncode:
         printed = done.stdout or done.stderr or ""
-        print(f"$ {shlex.join(command)}\n{printed}", flush=True)
+        line = shlex.join(command)
+        print(f"$ {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}\n{printed}", flush=True)
         failure = Failure(headline)
         failure.printed = printed
         raise failure
@@ -38,7 +41,7 @@ def answer(command, **more):
 
 
 def attempt(tally, work, *arguments, counts=False):
-    """Runs a step; its failure is one failed test, its success one passed test if it counts."""
+    """Runs a step. A failure counts as a failed test, a success as a passed one if `counts` is set."""
     try:
         work(*arguments)
     except Failure:

@@ -1,4 +1,4 @@
-"""Counts tests over all suites, from what their runners leave: JUnit files, the JSON of go test, cargo's lines."""
+"""Counts tests over all suites, from JUnit files, the JSON of go test and the output of cargo test."""
 
 import collections
 import json
@@ -23,13 +23,13 @@ class Tally:
     def add_junit(self, path):
         for case in ElementTree.parse(path).getroot().iter("testcase"):
             skip = case.find("skipped")
-            # ctest calls a test whose program was not built skipped, too.
+            # ctest also reports a test as skipped whose program was not built.
             lost = skip is not None and "Unable to find executable" in skip.get("message", "")
             bad = lost or case.find("failure") is not None or case.find("error") is not None
             printed = case.findtext("system-out") or ""
             inner = COUNTS.findall(printed)
             if inner:
-                # A program that counts for itself, like the C harness. If it dies after its line, that is one more.
+                # A program with its own counts, like the C harness. If it crashes after printing them, one more failed.
                 passed, failed, skipped = map(int, inner[-1])
                 self.add(passed, max(failed, int(bad)), skipped)
                 lines = [line for line in printed.splitlines() if line.startswith("skipped ")]
@@ -43,7 +43,7 @@ class Tally:
                 self.add(1, 0, 0)
 
     def add_go(self, path):
-        """Counts what `go test -json` wrote, a test with parts by its parts. Returns what the failed ones printed."""
+        """Counts the output of `go test -json`; subtests count, not their tests. Returns the output of failures."""
         ends, printed = {}, collections.defaultdict(str)
         with open(path) as file:
             for event in map(json.loads, file):
@@ -51,12 +51,12 @@ class Tally:
                 printed[key] += event.get("Output", "")
                 if event["Action"] in ("pass", "fail", "skip", "build-fail"):
                     ends[key] = event["Action"]
-        # Everything that a test's name begins with, its package included: that is counted by its parts.
+        # Tests with subtests, and packages.
         whole = {(package, test[:end]) for package, test in ends for end, c in enumerate(test) if c == "/" or not end}
         failures = []
         for (package, test), end in ends.items():
             if (package, test) in whole or (end == "skip" and not test):
-                # A test that fails beside its parts is seen by its runner's exit status.
+                # A test that fails without a failed subtest shows in the exit status of its runner.
                 failures += [printed[package, test]] if end == "fail" else []
             elif end == "skip":
                 self.add(0, 0, 1)
@@ -68,7 +68,7 @@ class Tally:
         return "".join(failures)
 
     def add_cargo(self, printed):
-        """One line of counts for each of cargo's test programs, and one for each ignored test."""
+        """Counts the summary line of each test program, and lists the ignored tests."""
         for counts in CARGO_COUNTS.findall(printed):
             self.add(*map(int, counts))
         self.skips += [f"{name}: {why}" if why else name for name, why in CARGO_SKIP.findall(printed)]

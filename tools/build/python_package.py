@@ -1,0 +1,49 @@
+"""The Python package in .venv, built from the sources as they are."""
+
+import hashlib
+import os
+import sys
+
+from packages import PIP_BUILD, is_fresh, pip_install, set_stamp, stamp_path
+from places import BUILD, ROOT, VENV_PYTHON
+from steps import answer, step
+
+EXTRAS = "test"  # includes the command line and the pictures
+
+
+def source_key(*folders):
+    """A hash of all sources of the Python package."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path, names, files in sorted(os.walk(os.path.join(ROOT, folder))):
+            names[:] = [name for name in names if name not in ("__pycache__", "tests", "build", "dist")]
+            for file in sorted(files):
+                with open(os.path.join(path, file), "rb") as content:
+                    digest.update(f"{path}/{file}".encode() + content.read())
+    with open(os.path.join(ROOT, "CMakeLists.txt"), "rb") as content:
+        digest.update(content.read())
+    return digest.hexdigest()
+
+
+def install_package():
+    pip_install("build", PIP_BUILD)
+    key = source_key("include", "lib", "bindings/python")
+    if is_fresh(stamp_path("eplb"), key):
+        return
+    folder = os.path.join(BUILD, "python")
+    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-build-isolation"]
+    command += ["--force-reinstall", "--no-deps"] if os.path.exists(stamp_path("eplb")) else []
+    command += [f"--config-settings=build-dir={folder}", f"./bindings/python[{EXTRAS}]"]
+    step("build the library and the Python package, install both into .venv", command)
+    set_stamp(stamp_path("eplb"), key)
+
+
+def borrow_torch():
+    """Makes the torch of the running Python, if any, visible in .venv: it is too large to be installed by default."""
+    probe = "import torch, os; print(os.path.dirname(os.path.dirname(torch.__file__)))"
+    done = answer([sys.executable, "-c", probe])
+    folder = answer([VENV_PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip()
+    if done.returncode == 0 and folder:
+        # A .pth file comes after the packages of .venv, so those keep their versions.
+        with open(os.path.join(folder, "borrowed-torch.pth"), "w") as file:
+            file.write(done.stdout)

@@ -1,0 +1,79 @@
+"""All tests, counted over all their runners."""
+
+import glob
+import os
+
+from cmake import build_cuda, build_release, cmake, nvcc_of_wheels
+from go import test_go
+from packages import FOR_TESTS, need, pip_install
+from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, VENV, VENV_PYTHON
+from python_package import borrow_torch, install_package
+from rust import cargo_environment, test_rust
+from steps import Failure, attempt, step
+from tally import Tally
+
+
+def run_suite(tally, headline, command, junit, env=None):
+    """Counts the JUnit file. A runner that writes none, or fails without a failed test, counts as a failed test."""
+    if os.path.exists(junit):
+        os.remove(junit)
+    before = tally.failed
+    try:
+        step(headline, command, env=env)
+        failed = False
+    except Failure:
+        failed = True
+    if os.path.exists(junit):
+        tally.add_junit(junit)
+    if (failed and tally.failed == before) or not os.path.exists(junit):
+        tally.add(0, 1, 0)
+
+
+def run_ctest(tally, headline, folder, env=None, options=()):
+    junit = os.path.join(folder, "junit.xml")
+    # By default ctest truncates the output of passing tests, and the counts are at its end.
+    command = ["ctest", "--test-dir", folder, "--output-on-failure", "--output-junit", junit, "--no-tests=error"]
+    command += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
+    run_suite(tally, headline, [*command, *options, "-j", str(os.cpu_count() or 1)], junit, env)
+
+
+def run_pytest(tally, folder):
+    if not glob.glob(os.path.join(ROOT, folder, "test_*.py")):
+        return
+    junit = os.path.join(BUILD, "junit-" + folder.replace("/", "-") + ".xml")
+    path = os.pathsep.join([os.path.join(VENV, "bin"), os.environ.get("PATH", "")])
+    env = {"PATH": path, "EPLB_BUILD": RELEASE, "CARGO_TARGET_DIR": cargo_environment()["CARGO_TARGET_DIR"]}
+    env["EPLB_EMULATED_LIBRARY"] = EMULATED
+    command = [VENV_PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={junit}", folder]
+    run_suite(tally, f"pytest {folder}", command, junit, env)
+
+
+def test(arguments):
+    need(FOR_TESTS)
+    tally = Tally()
+    if attempt(tally, build_release):
+        run_ctest(tally, "ctest, Release", RELEASE)
+        test_go(tally)
+        test_rust(tally)
+    if attempt(tally, install_package):
+        if arguments.torch:
+            attempt(tally, pip_install, "torch", ["torch"])
+        else:
+            borrow_torch()
+        for folder in ("bindings/python/tests", "tests/golden", "tests/docs"):
+            run_pytest(tally, folder)
+    sanitize = os.path.join(BUILD, "sanitize")
+    # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
+    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
+    options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", "EPLB_SANITIZE=address,undefined"]
+    if attempt(tally, cmake, "everything with ASan and UBSan", sanitize, options):
+        run_ctest(tally, "ctest, ASan and UBSan", sanitize, {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"})
+    if not arguments.no_cuda:
+        nvcc = nvcc_of_wheels()
+        if attempt(tally, lambda: build_cuda(nvcc)):
+            env = {"EPLB_CUOBJDUMP": os.path.join(os.path.dirname(nvcc), "cuobjdump")}
+            run_ctest(tally, "ctest, with CUDA", CUDA, env, ["--tests-regex", "^(abi|c_harness|c_header_program)$"])
+    for name in tally.skips:
+        print(f"skipped: {name}")
+    print(tally)
+    return 1 if tally.failed or not tally.passed else 0

@@ -38,7 +38,7 @@ void add_dense(std::set<GridShape>& grid, int most_slots) {
       if (slots % gpus != 0) continue;
       grid.insert({slots, slots / gpus, gpus});
       for (int count : experts)
-        if (count <= slots && 8 * count >= slots) grid.insert({count, slots / gpus, gpus});
+        if (count <= slots && 4 * count >= slots) grid.insert({count, slots / gpus, gpus});
     }
   }
 }
@@ -62,14 +62,14 @@ void add_large(std::set<GridShape>& grid, int most_slots) {
 // Nodes from one to one per GPU, groups from one to one expert each per node.
 void add_nodes(std::set<GridShape>& grid, int most_slots) {
   const std::vector<int> counts = with(geometric(most_slots), {1});
-  for (int gpus : {2, 4, 8, 12, 24, 48, 64, 96, 192, 384, 768, 2048, 8192}) {
-    for (int places : {1, 2, 3, 5, 6, 9, 16, 32}) {
+  for (int gpus : {4, 12, 48, 64, 96, 384, 3072}) {
+    for (int places : {2, 3, 5, 9}) {
       const int slots = gpus * places;
       if (slots > most_slots) continue;
       // Rich in divisors, so that nodes and groups can be stepped.
       std::vector<int> experts;
       for (int count : counts)
-        if (count <= slots && 3 * count >= 2 * slots) experts.push_back(count);
+        if (count <= slots && 4 * count >= 3 * slots) experts.push_back(count);
       for (int count : experts) {
         for (int nodes : counts) {
           if (gpus % nodes != 0 || nodes > gpus) continue;
@@ -96,7 +96,10 @@ std::vector<GridShape> make_grid(int most_slots) {
   add_dense(grid, most_slots);
   add_large(grid, most_slots);
   add_nodes(grid, most_slots);
-  return {grid.begin(), grid.end()};
+  std::vector<GridShape> sorted(grid.begin(), grid.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const GridShape& a, const GridShape& b) { return a.slots() < b.slots(); });
+  return sorted;
 }
 
 std::vector<Step> neighbours(const std::vector<GridShape>& grid) {

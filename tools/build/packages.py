@@ -26,6 +26,7 @@ TOOLS = {
     "abidw": ("program", "abidw", "abigail-tools"),
     "valgrind": ("program", "valgrind", "valgrind"),
     "clang-format": ("program", "clang-format-14", "clang-format-14"),
+    "clang-tidy": ("program", "clang-tidy-14", "clang-tidy-14"),
 }
 FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
 FOR_PYTHON = FOR_LIBRARY + ["venv"]
@@ -37,6 +38,7 @@ FOR_TESTS = FOR_PYTHON + [
     "pkg-config",
     "clang",
     "clang runtime",
+    "clang-tidy",
     "abidw",
     "valgrind",
 ]

@@ -11,6 +11,7 @@ from python_package import borrow_torch, install_package
 from rust import cargo_environment, test_rust
 from steps import Failure, attempt, step
 from tally import Tally
+from tidy import tidy
 
 
 def run_suite(tally, headline, command, junit, env=None):
@@ -53,6 +54,7 @@ def test(arguments):
     tally = Tally()
     if attempt(tally, build_release):
         run_ctest(tally, "ctest, Release", RELEASE)
+        attempt(tally, tidy, counts=True)
         test_go(tally)
         test_rust(tally)
     if attempt(tally, install_package):

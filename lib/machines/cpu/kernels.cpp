@@ -10,7 +10,7 @@ EPLB_TARGETS(EPLB_DECLARE)
 
 Kernels kernels() {
 #define EPLB_LIST(target) &kernel_##target,
-  static const Kernel* const kAll[] = {EPLB_TARGETS(EPLB_LIST)};
+  static constexpr const Kernel* kAll[] = {EPLB_TARGETS(EPLB_LIST)};
   return {std::begin(kAll), std::end(kAll)};
 }
 

@@ -92,11 +92,24 @@ Trace make_weights(int experts) {
   return trace;
 }
 
+// Nanoseconds per slot of the last layer alone, once: enough to see that more would take minutes.
+double probe(const Candidate& candidate, const Trace& trace, const GridShape& shape) {
+  Trace last{.name = trace.name, .layers = 1, .experts = trace.experts};
+  last.weights.assign(trace.weights.end() - trace.experts, trace.weights.end());
+  Subject subject(candidate, last, shape.shape());
+  const double start = processor_time();
+  if (!subject.available()) throw std::runtime_error("BEST is not in this version");
+  const double passed = processor_time() - start;
+  return passed > kLong / kLayers ? 1000 * passed / shape.slots() : 0;
+}
+
 // Nanoseconds per slot of a solve, the least of several batches.
 double measure(const Candidate& candidate, const Trace& trace, const GridShape& shape,
                double milliseconds) {
+  const double probed = probe(candidate, trace, shape);
+  if (probed > kHopeless * kLayers) return probed;
   Subject subject(candidate, trace, shape.shape());
-  if (!subject.available()) throw std::runtime_error("BEST is not in this version");
+  subject.available();
   double start = processor_time();
   subject.solve();
   double least = processor_time() - start;

@@ -1,7 +1,7 @@
 """The library's answers on measured loads, held by their hashes: no refactoring may change a slot.
 
-After a change of answers that an issue asks for: EPLB_WRITE_HASHES=1 pytest tests/golden/test_real_traces.py, and read the
-diff of real_traces.json: a line is one trace, one group of shapes and one strategy.
+After a change of answers that an issue asks for: EPLB_WRITE_HASHES=1 pytest tests/golden/test_real_traces.py, and read
+the diff of real_traces.json: a line is one trace, one group of shapes and one strategy.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ FILE = Path(__file__).with_name("real_traces.json")
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 SEED = 20261129
 
-# By number of experts: slots, GPUs, nodes, groups, cap of replicas. The nodes of "tiny" ones have 24 slots or fewer, where BEST
-# searches in a way of its own.
+# By number of experts: slots, GPUs, nodes, groups, cap of replicas. The nodes of "tiny" ones have 24 slots or fewer,
+# where BEST searches in a way of its own.
 SHAPES = {
     8: {"tiny": [(16, 4, 1, 1, 0), (16, 8, 1, 1, 0), (10, 2, 1, 1, 0), (8, 4, 1, 1, 0)], "flat": [(32, 8, 1, 1, 0)]},
     32: {

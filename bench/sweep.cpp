@@ -41,7 +41,7 @@ constexpr GridShape kReference{256, 9, 32};
 
 struct Arguments {
   std::vector<std::string> efforts = {"FAST", "NORMAL"};
-  double limit = 3, milliseconds = 3;
+  double limit = 3, milliseconds = 1;
   int most_slots = 16384;
   std::string markdown, commit = "not stated", tsv;
 };

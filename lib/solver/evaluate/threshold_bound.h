@@ -113,7 +113,8 @@ EPLB_FN LayerBound bound_of_layer(Team& team, const Shape& shape, bool threshold
     proven = node > 0 || bound == 0;
     bound = larger(bound, node);
   }
-  if (little) bound = larger(0.0, bound / kScale - kLeast * (shape.slots / shape.gpus + 1));
+  const int places = shape.slots / shape.gpus;
+  if (little) bound = larger(0.0, bound / kScale - kLeast * (places + 1));
   return {bound, proven};
 }
 

@@ -1,5 +1,5 @@
-// What the library answers against the plain definition of BEST, slot for slot. Windows, vectors, prices, thresholds and
-// whatever else the library spares itself must not be seen in an answer.
+// What the library answers against the plain definition of BEST, slot for slot. Windows, vectors,
+// prices, thresholds and whatever else the library spares itself must not be seen in an answer.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -44,10 +44,13 @@ class Library {
     options.seed = c.seed;
     options.max_replicas = c.max_replicas;
     const int64_t experts = static_cast<int64_t>(c.weights.size());
-    EXPECT_EQ(eplb_upload_weights(context_, c.weights.data(), experts, EPLB_FLOAT64, 1, 1, experts, &error_), EPLB_OK);
+    EXPECT_EQ(eplb_upload_weights(context_, c.weights.data(), experts, EPLB_FLOAT64, 1, 1, experts,
+                                  &error_),
+              EPLB_OK);
     EXPECT_EQ(eplb_solve(context_, &problem, &options, &error_), EPLB_OK) << error_.text;
     std::vector<int> placement(c.slots);
-    eplb_fetch_map(context_, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement.data(), c.slots, &error_);
+    eplb_fetch_map(context_, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement.data(), c.slots,
+                   &error_);
     return placement;
   }
 
@@ -63,8 +66,8 @@ std::vector<int> plainly(const Case& c, eplb_effort effort) {
 
 std::string text_of(const Case& c) {
   std::ostringstream text;
-  text << c.name << ": " << c.weights.size() << " experts, " << c.slots << " slots, " << c.gpus << " GPUs, cap "
-       << c.max_replicas << ", seed " << c.seed;
+  text << c.name << ": " << c.weights.size() << " experts, " << c.slots << " slots, " << c.gpus
+       << " GPUs, cap " << c.max_replicas << ", seed " << c.seed;
   return text.str();
 }
 
@@ -73,7 +76,8 @@ void expect_the_definition(Library& library, const Case& c, eplb_effort effort) 
 }
 
 // Weights of a family. Ties are where definitions part, so most families have many.
-constexpr const char* kFamilies[] = {"lognormal", "Zipf", "few integers", "coarse counts", "with zeros", "one hot"};
+constexpr const char* kFamilies[] = {"lognormal",     "Zipf",       "few integers",
+                                     "coarse counts", "with zeros", "one hot"};
 std::vector<double> weights_of(std::mt19937& random, int family, int experts) {
   std::vector<double> weights(experts);
   auto lognormal = [&](double mean, double deviation) {
@@ -97,7 +101,8 @@ Case random_case(uint32_t number, int places, int gpus, int extra_experts) {
   Case c{{}, slots, gpus, 0, uint64_t{random()} << (number % 40), kFamilies[family]};
   const int experts = std::clamp(slots - extra_experts, 1, slots);
   c.weights = weights_of(random, family, experts);
-  if (random() % 5 == 0) c.max_replicas = (slots + experts - 1) / experts + static_cast<int>(random() % 3);
+  if (random() % 5 == 0)
+    c.max_replicas = (slots + experts - 1) / experts + static_cast<int>(random() % 3);
   c.name.append(1, ' ').append(std::to_string(number));
   return c;
 }
@@ -115,7 +120,8 @@ TEST(Plain, OneSlotPerGpu) {
   std::mt19937 random(1);
   for (uint32_t t = 0; t < 40; ++t) {
     const int gpus = 1 + static_cast<int>(random() % 60);
-    expect_the_definition(library, random_case(t, 1, gpus, random_extras(random, gpus)), kEfforts[t % 3]);
+    expect_the_definition(library, random_case(t, 1, gpus, random_extras(random, gpus)),
+                          kEfforts[t % 3]);
   }
 }
 
@@ -150,48 +156,55 @@ TEST(Plain, ThreeAndMoreSlotsPerGpu) {
   }
 }
 
-// Fewer experts than slots of a GPU, or hardly more: copies share GPUs, because they must or because the start left them so.
+// Fewer experts than slots of a GPU, or hardly more: copies share GPUs, because they must or
+// because the start left them so.
 TEST(Plain, FewExperts) {
   Library library;
   std::mt19937 random(4);
   for (uint32_t t = 0; t < 900; ++t) {
-    const int places = 2 + static_cast<int>(random() % 12), gpus = 1 + static_cast<int>(random() % 14);
+    const int places = 2 + static_cast<int>(random() % 12),
+              gpus = 1 + static_cast<int>(random() % 14);
     const int slots = places * gpus, experts = 1 + static_cast<int>(random() % (2 * places + 2));
     const Case c = random_case(t, places, gpus, std::max(0, slots - experts));
     expect_the_definition(library, c, kEfforts[t / 6 % 2]);
   }
 }
 
-// More than 64 GPUs: pairs are looked for from a random block on. More than 16 slots per GPU: no pairs.
+// More than 64 GPUs: pairs are looked for from a random block on. More than 16 slots per GPU: no
+// pairs.
 TEST(Plain, ManyGpusAndManySlots) {
   Library library;
-  const int shapes[][3] = {{5, 66, 40}, {4, 100, 30}, {6, 90, 0}, {16, 12, 20}, {17, 12, 20}, {20, 5, 40}};
+  const int shapes[][3] = {{5, 66, 40},  {4, 100, 30}, {6, 90, 0},
+                           {16, 12, 20}, {17, 12, 20}, {20, 5, 40}};
   for (uint32_t t = 0; t < 36; ++t) {
     const auto& [places, gpus, extras] = shapes[t / 6];
     expect_the_definition(library, random_case(t, places, gpus, extras), kEfforts[t % 2]);
   }
 }
 
-// More than 64 slots per GPU: nothing is repaired. Caps just below the number of GPUs leave something to repair.
+// More than 64 slots per GPU: nothing is repaired. Caps just below the number of GPUs leave
+// something to repair.
 TEST(Plain, RepairsUpTo64Slots) {
   Library library;
   std::mt19937 random(6);
   for (uint32_t t = 0; t < 300; ++t) {
-    const int places = 63 + static_cast<int>(t % 4), gpus = 3 + static_cast<int>(random() % 5), slots = places * gpus;
+    const int places = 63 + static_cast<int>(t % 4), gpus = 3 + static_cast<int>(random() % 5),
+              slots = places * gpus;
     Case c = random_case(t, places, gpus, slots - places - static_cast<int>(random() % places));
-    c.max_replicas =
-        std::max(gpus - 1, (slots + static_cast<int>(c.weights.size()) - 1) / static_cast<int>(c.weights.size()));
+    c.max_replicas = std::max(gpus - 1, (slots + static_cast<int>(c.weights.size()) - 1) /
+                                            static_cast<int>(c.weights.size()));
     expect_the_definition(library, c, EPLB_EFFORT_FAST);
   }
 }
 
-// 62 to 66 times as many heavy experts as GPUs, and one more: two of a GPU's slots too many for the mean, which the bound of
-// counts sees up to a depth of 64.
+// 62 to 66 times as many heavy experts as GPUs, and one more: two of a GPU's slots too many for the
+// mean, which the bound of counts sees up to a depth of 64.
 TEST(Plain, BoundsUpToADepthOf64) {
   Library library;
   for (const int gpus : {2, 3, 5})
     for (int depth = 62; depth <= 66; ++depth) {
-      Case c{std::vector<double>(70 * gpus, 1), 70 * gpus, gpus, 0, 1, "depth " + std::to_string(depth)};
+      Case c{std::vector<double>(70 * gpus, 1), 70 * gpus, gpus, 0, 1,
+             "depth " + std::to_string(depth)};
       for (int e = 0; e <= depth * gpus; ++e) c.weights[e] = 1000 + e % 7;
       expect_the_definition(library, c, EPLB_EFFORT_FAST);
     }
@@ -201,7 +214,8 @@ TEST(Plain, TinyProblems) {
   Library library;
   std::mt19937 random(5);
   for (uint32_t t = 0; t < 150; ++t) {
-    const int places = 2 + static_cast<int>(random() % 4), gpus = 2 + static_cast<int>(random() % (24 / places - 1));
+    const int places = 2 + static_cast<int>(random() % 4),
+              gpus = 2 + static_cast<int>(random() % (24 / places - 1));
     const Case c = random_case(t, places, gpus, random_extras(random, places * gpus));
     expect_the_definition(library, c, kEfforts[t / 6 % 3]);
   }
@@ -214,7 +228,8 @@ std::vector<std::vector<double>> trace(const std::string& name) {
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
     layers.emplace_back();
-    for (std::string field; std::getline(fields, field, ',');) layers.back().push_back(std::stod(field));
+    for (std::string field; std::getline(fields, field, ',');)
+      layers.back().push_back(std::stod(field));
   }
   return layers;
 }
@@ -223,7 +238,8 @@ TEST(Plain, RealTraces) {
   constexpr const char* kTraces[] = {
       "deepseek-v3_decode-in1000out1000_L58xE256.csv", "deepseek-v3_prefill-in1024_L58xE256.csv",
       "deepseek-v3_prefill-in512_L58xE256.csv", "qwen3-30b-a3b_batch1024-layer16_L1xE128.csv"};
-  const int shapes[][2] = {{32, 288}, {32, 320}, {64, 320}, {72, 288}, {128, 384}, {144, 288}, {32, 256}};
+  const int shapes[][2] = {{32, 288},  {32, 320},  {64, 320}, {72, 288},
+                           {128, 384}, {144, 288}, {32, 256}};
   Library library;
   int compared = 0, absent = 0;
   uint64_t seed = 0;
@@ -232,7 +248,9 @@ TEST(Plain, RealTraces) {
     if (layers.empty()) ++absent;
     for (size_t l = 0; l < layers.size(); l += 12)
       for (const auto& [gpus, slots] : shapes) {
-        const Case c{layers[l], slots, gpus, 0, ++seed, std::string(name).append(" layer ").append(std::to_string(l))};
+        const Case c{layers[l], slots,
+                     gpus,      0,
+                     ++seed,    std::string(name).append(" layer ").append(std::to_string(l))};
         expect_the_definition(library, c, kEfforts[seed % 3]);
         ++compared;
       }

@@ -1,6 +1,6 @@
-// BEST's shortcuts one by one, each against the whole scan that it stands for: candidates of a rule,
-// windows of sizes, pairs that are not looked at, replicas that are shifted instead of sorted,
-// moves that are taken back, prices.
+// BEST's shortcuts one by one, each against the whole scan that it stands for: candidates of a
+// rule, windows of sizes, pairs that are not looked at, replicas that are shifted instead of
+// sorted, moves that are taken back, prices.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace {
 
 using solver::TabuSearch;
 
-// A search somewhere on its way: random weights and counts, a start, some swaps, some replicas tabu;
-// and the same problem as a plain layer.
+// A search somewhere on its way: random weights and counts, a start, some swaps, some replicas
+// tabu; and the same problem as a plain layer.
 class OnItsWay {
  public:
   explicit OnItsWay(uint32_t number, int least_per_gpu = 3) : random_(number), team_(number) {
@@ -49,7 +49,7 @@ class OnItsWay {
     for (int i = 0; i < layer_->slots; ++i)
       search().tabu_until[i] = below(4) == 0 ? 4 + below(4) : 0;
     // Tabu swaps count only below the best: an old best somewhat above or below the largest load.
-    const int most = loads().max;
+    const int most = loads().most;
     search().best = most - most / 50 + below(most / 25);
   }
 
@@ -137,13 +137,13 @@ LeastSwap least_swap_of_all(OnItsWay& problem) {
   const solver::State& state = problem.state();
   const solver::LoadRange loads = problem.loads();
   const View<int> size = state.sorted.size, tabu_until = search.tabu_until;
-  LeastSwap least{int64_t{loads.max} + (loads.max - loads.min), {-1, -1}};
+  LeastSwap least{int64_t{loads.most} + (loads.most - loads.least), {-1, -1}};
   for (int row = 0; row < state.slots_per_gpu(); ++row)
     for (int take = 0; take < state.sorted.slots; ++take) {
       const int give = state.replicas_on(loads.heaviest)[row], taker = state.gpu[take];
       if (size[take] >= size[give] || taker == loads.heaviest) continue;
       const int64_t less = size[give] - size[take];
-      const int64_t cost = std::max(loads.max - less, state.load[taker] + less);
+      const int64_t cost = std::max(loads.most - less, state.load[taker] + less);
       const bool tabu = tabu_until[give] > search.step || tabu_until[take] > search.step;
       if (cost >= least.cost || (tabu && cost >= search.best)) continue;
       if (solver::makes_duplicate(problem.team(), state, solver::Swap{give, take})) continue;
@@ -177,14 +177,14 @@ std::vector<int> best_pairs_of_all(OnItsWay& problem, int first) {
   const View<int> size = state.sorted.size;
   const int gpus = state.sorted.gpus, rounded = (gpus + 15) / 16 * 16;
   const int per_gpu = state.slots_per_gpu(), pairs = per_gpu * per_gpu;
-  int64_t least = 2 * int64_t{loads.max};
+  int64_t least = 2 * int64_t{loads.most};
   std::vector<int> best;
   auto try_pair = [&](int taker, int theirs, int mine) {
     const auto given = state.replicas_on(loads.heaviest), taken = state.replicas_on(taker);
     const solver::Swap one{given[mine / per_gpu], taken[theirs / per_gpu]};
     const solver::Swap two{given[mine % per_gpu], taken[theirs % per_gpu]};
     const int64_t less = int64_t{size[one.give]} + size[two.give] - size[one.take] - size[two.take];
-    const int64_t cost = 2 * std::max(loads.max - less, state.load[taker] + less);
+    const int64_t cost = 2 * std::max(loads.most - less, state.load[taker] + less);
     if (cost >= least) return;
     solver::apply(problem.team(), state, solver::SwapPair{one, two});
     if (!holds_any_twice(state, taker) && !holds_any_twice(state, loads.heaviest)) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "solver/team/arithmetic.h"
-#include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 

@@ -55,7 +55,7 @@ EPLB_FN void try_pairs(Team& team, const State& state, const PairList& list, con
   for (int row = 0, i = 0; row < per_gpu; ++row)
     for (int row2 = row + 1; row2 < per_gpu; ++row2, ++i) {
       const int given = list.twice[i] / 2;
-      const int cost = cost_of_swap<Peak>(loads.max - given, given, load - taken, taken);
+      const int cost = cost_of_swap<Peak>(loads.most - given, given, load - taken, taken);
       const SwapPair swaps{{mine[row], take}, {mine[row2], take2}};
       if (2 * cost < best.twice_cost && !makes_duplicate(team, state, swaps))
         best = {2 * cost, swaps};
@@ -75,7 +75,7 @@ EPLB_FN void search_block(Team& team, const State& state, const PairList& list,
   auto promising = [&](int pair) {
     const View<int> size = state.size_rows.from(list.first_row(pair) * state.stride);
     const View<int> size2 = state.size_rows.from(list.second_row(pair) * state.stride);
-    return [=, load = state.load, most = loads.max, limit = best.twice_cost](auto g) {
+    return [=, load = state.load, most = loads.most, limit = best.twice_cost](auto g) {
       const auto want = 2 * (size[g] + size2[g]) + (most - load[g]);
       return load[g] + most + nearest.distance(want) < limit;
     };
@@ -105,7 +105,7 @@ EPLB_FN bool swap_pairs(Team& team, TabuSearch& search, const LoadRange& loads) 
   search.spent += 1 + int64_t{list.pairs} * list.pairs * looked_at / 4096;
   list_pairs(team, state, loads.heaviest, list);
   const auto nearest = team.nearest(list.pairs, list.twice, list.scratch);
-  FoundPair best{2 * loads.max, {{-1, -1}, {-1, -1}}};
+  FoundPair best{2 * loads.most, {{-1, -1}, {-1, -1}}};
   for (int i = 0; i < looked_at; i += kPairBlock) {
     const int from = (first + i) % stride, to = smaller(from + kPairBlock, state.sorted.gpus);
     search_block(team, state, list, nearest, loads, from, to, best);

@@ -9,12 +9,12 @@ EPLB_STAGE_BEGIN
 
 // What packing needs in addition to the state: see Packing.
 struct StartScratch {
-  View<int> used, open, held;  // by GPU
+  View<int> used, fill_keys, fill_waiting;  // by GPU
 
   EPLB_FN void lay_out(Arena& arena, int gpus) {
     used = arena.take<int>(gpus);
-    open = arena.take<int>(gpus);
-    held = arena.take<int>(2 * int64_t{gpus});
+    fill_keys = arena.take<int>(gpus);
+    fill_waiting = arena.take<int>(2 * int64_t{gpus});
   }
 };
 
@@ -30,8 +30,8 @@ EPLB_FN Packing packing_of(const State& state, const StartScratch& scratch) {
   packing.position = state.replica;
   packing.load = state.load;
   packing.used = scratch.used;
-  packing.fill_keys = scratch.open;
-  packing.fill_waiting = scratch.held;
+  packing.fill_keys = scratch.fill_keys;
+  packing.fill_waiting = scratch.fill_waiting;
   return packing;
 }
 

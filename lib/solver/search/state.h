@@ -40,7 +40,7 @@ inline constexpr int kNoRest = 1 << 30;
 
 struct LoadRange {
   int heaviest;     // the lowest GPU with the largest load
-  int max, min;     // largest and least load
+  int most, least;  // largest and least load
 };
 template <class Team> EPLB_FN LoadRange load_range(Team& team, const State& state) {
   const MinMax loads = team.min_max(state.sorted.gpus, [=](auto g) { return state.load[g]; });

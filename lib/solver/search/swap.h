@@ -23,7 +23,7 @@ EPLB_FN auto value_of_swap(const TabuSearch& search, const LoadRange& loads, int
   const State& state = search.state;
   const View<int> size = state.sorted.size, rest = state.rest, gpu = state.gpu;
   const View<int> tabu_until = search.tabu_until;
-  const int given = size[give], giver_rest = loads.max - given, giver = loads.heaviest;
+  const int given = size[give], giver_rest = loads.most - given, giver = loads.heaviest;
   const int best = search.best;
   const int free_until = is_tabu(search, give) ? -1 : search.step;  // -1: as if all were tabu
   return [=](auto take) {
@@ -60,7 +60,7 @@ EPLB_FN Partners partners_of(const TabuSearch& search, const LoadRange& loads, i
   int from = sorted.end_of(sorted.expert[give]);
   if (EPLB_RARELY(sorted.size[from] == given))
     from = first_smaller(sorted.size, from, sorted.slots, given);
-  return {.from = from, .floor = given - (cap - loads.min), .limit = cap};
+  return {.from = from, .floor = given - (cap - loads.least), .limit = cap};
 }
 
 // The swap of a replica on the heaviest GPU with a strictly smaller one elsewhere that costs
@@ -70,7 +70,7 @@ template <class Team>
 EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
   const SortedReplicas& sorted = search.state.sorted;
   const View<int> replica = search.state.replicas_on(loads.heaviest);
-  const int limit = loads.max + (loads.max - loads.min);
+  const int limit = loads.most + (loads.most - loads.least);
   const Found found = team.max_in_stretches(sorted.slots_per_gpu, -limit, [&](int row) {
     const Partners partners = partners_of(search, loads, replica[row], limit);
     return stretch_of(
@@ -87,7 +87,7 @@ EPLB_FN int value_of_clean_swap(const TabuSearch& search, const LoadRange& loads
                                 int limit) {
   const State& state = search.state;
   const int given = state.sorted.size[swap.give], taken = state.sorted.size[swap.take];
-  const int cost = cost_of_swap<Peak>(loads.max - given, given, state.rest[swap.take], taken);
+  const int cost = cost_of_swap<Peak>(loads.most - given, given, state.rest[swap.take], taken);
   if (state.gpu[swap.take] == loads.heaviest || cost >= limit) return -kNever;
   if (is_tabu(search, swap.take) && cost >= search.best) return -kNever;
   return makes_duplicate(state, swap) ? -kNever : -cost;
@@ -115,7 +115,7 @@ EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, cons
 template <class Team>
 EPLB_FN FoundSwap least_clean_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
   FoundSwap least{kNever, {0, 0}};
-  int limit = loads.max + (loads.max - loads.min);
+  int limit = loads.most + (loads.most - loads.least);
   for (int row = 0; row < search.state.slots_per_gpu(); ++row) {
     const int give = search.state.replicas_on(loads.heaviest)[row];
     const FoundSwap found = least_clean_swap_of(team, search, loads, give, limit);

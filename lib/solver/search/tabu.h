@@ -37,7 +37,7 @@ template <class Team> EPLB_FN void shake(Team& team, TabuSearch& search) {
 // False when the best state is good enough.
 template <class Team> EPLB_FN bool step(Team& team, TabuSearch& search) {
   const LoadRange loads = load_range(team, search.state);
-  keep_if_best(search, loads.max);
+  keep_if_best(search, loads.most);
   if (search.best <= search.good_enough) return false;
   ++search.spent;
   ++search.step;
@@ -53,7 +53,7 @@ template <class Team> EPLB_FN bool step(Team& team, TabuSearch& search) {
 template <class Team> EPLB_FN void run(Team& team, TabuSearch& search, int64_t budget) {
   while (search.spent < budget && step(team, search)) {
   }
-  const int last = load_range(team, search.state).max;
+  const int last = load_range(team, search.state).most;
   if (last < search.best) {
     search.best = last;
     search.log.length = 0;

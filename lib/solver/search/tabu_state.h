@@ -63,7 +63,7 @@ EPLB_FN void begin(Team& team, TabuSearch& search, const Chance& chance, CountLi
   search.retarget_chance = chance.at(kRetarget);
   search.limits = limits;
   search.tolerance_shift = tolerance_shift;
-  search.best = load_range(team, state).max;
+  search.best = load_range(team, state).most;
   search.good_enough = larger(bound, nearly_mean(search));
   search.step = search.since_best = search.stalls = search.log.length = 0;
   search.patience = kPatience;

@@ -14,7 +14,7 @@ EPLB_FN void swap_with_smaller(Team& team, const State& state, const LoadRange& 
   const int giver = state.gpu[give], heaviest = loads.heaviest;
   const int from = sorted.end_of(sorted.expert[give]), to = smaller(sorted.slots, from + kLooks);
   auto stays_below = [=, gpu = state.gpu, rest = state.rest,
-                      limit = loads.max - sorted.size[give]](auto take) {
+                      limit = loads.most - sorted.size[give]](auto take) {
     return (gpu[take] != heaviest) & (gpu[take] != giver) & (rest[take] < limit);
   };
   int take = team.find(from, to, stays_below);

@@ -66,7 +66,8 @@ struct BestMethod {
     const int experts = shape.node_experts(), slots = shape.node_slots();
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts, [&](int e) { count[e] = 0; });
-    team.rank_among_equals(slots, count, maps.rank.from(node * slots), [&](int s) { return answer[s]; });
+    team.rank_among_equals(slots, count, maps.rank.from(node * slots),
+                           [&](int s) { return answer[s]; });
     team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = count[e]; });
     team.for_each(slots,
                   [&](int s) { maps.physical_to_logical[node * slots + s] = member[answer[s]]; });

@@ -25,8 +25,8 @@ struct Effort {
 // At most this many slots: the largest effort is many short chains.
 inline constexpr int kFewSlots = 128;
 
-EPLB_FN Effort effort_of(EffortLevel effort, int slots) {
-  if (effort == EffortLevel::kFast)
+EPLB_FN Effort effort_of(EffortLevel level, int slots) {
+  if (level == EffortLevel::kFast)
     return {.chains = 2,
             .steps_per_slot = 5,
             .steps_per_gpu = 5,
@@ -35,7 +35,7 @@ EPLB_FN Effort effort_of(EffortLevel effort, int slots) {
             .two_slot_chains = 1,
             .proposals = 3,
             .rounds = 3};
-  if (effort == EffortLevel::kNormal)
+  if (level == EffortLevel::kNormal)
     return {.chains = 3,
             .steps_per_slot = 32,
             .steps_per_gpu = 8,

@@ -6,7 +6,6 @@
 #include "solver/search/level.h"
 #include "solver/search/start.h"
 #include "solver/search/tabu.h"
-#include "solver/strategies/strategy.h"
 #include "solver/search/two_slots.h"
 #include "solver/strategies/best_counts.h"
 #include "solver/strategies/best_effort.h"
@@ -162,8 +161,8 @@ EPLB_FN void try_counts(Team& team, BestWorkspace& workspace, const Effort& effo
 
 // How many chains may be run apart. A tiny problem's are not, for what they find is where trying
 // counts begins.
-EPLB_FN int best_chains(EffortLevel effort_level, int experts, int slots, int gpus) {
-  const Effort effort = effort_of(effort_level, slots);
+EPLB_FN int best_chains(EffortLevel level, int experts, int slots, int gpus) {
+  const Effort effort = effort_of(level, slots);
   if (slots <= kTiny || slots <= gpus) return 1;
   if (slots > 2 * gpus) return effort.chains;
   return slots > experts ? effort.two_slot_chains : 1;
@@ -205,9 +204,9 @@ EPLB_FN CountChoice choice_of(Team& team, const BestWorkspace& workspace, int mo
 // expert[slot] from the best of these chains, and its score.
 template <class Team>
 EPLB_FN int solve_best(Team& team, BestWorkspace& workspace, int experts, int slots, int gpus,
-                       int most_replicas, EffortLevel effort_level, const Chance& chance, Chains chains,
+                       int most_replicas, EffortLevel level, const Chance& chance, Chains chains,
                        View<int> expert) {
-  const Effort effort = effort_of(effort_level, slots);
+  const Effort effort = effort_of(level, slots);
   workspace.search.state.sorted.shape(experts, slots, gpus);
   CountChoice choice = choice_of(team, workspace, most_replicas);
   BestAnswer answer{.expert = expert, .load = kNever, .spent = 0};

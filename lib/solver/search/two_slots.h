@@ -91,8 +91,8 @@ EPLB_FN int list_crowds(const TwoSlotSearch& search) {
   const View<int> size = search.now.size, from = search.crowd_from, to = search.crowd_to;
   int crowds = 0;
   for (int i = 0; i < search.num_above; ++i) {  // larger members come first: upper ends fall
-    const int pair = search.above[i], smaller = size[search.slots - 1 - pair];
-    const int low = larger(search.target - smaller, search.target / 2), high = size[pair];
+    const int pair = search.above[i], partner = size[search.slots - 1 - pair];
+    const int low = larger(search.target - partner, search.target / 2), high = size[pair];
     if (high <= low) continue;
     if (crowds > 0 && high >= from[crowds - 1]) {
       from[crowds - 1] = smaller(from[crowds - 1], low);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "core/report.h"
+#include "machines/cpu/evaluate_layers.h"
 #include "machines/cpu/threads.h"
 
 namespace eplb::cpu {
@@ -45,7 +45,7 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
 
 void CpuMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                           EvaluationParts parts, Evaluation& evaluation) {
-  evaluate_serially(weights, problem, placement, parts, evaluation);
+  evaluate_layers(kernel_, num_threads_, workspaces_, weights, problem, placement, parts, evaluation);
 }
 
 int64_t CpuMachine::bytes() const {

@@ -1,8 +1,10 @@
-// What is compiled once per instruction set: solving a layer. The same answer from each.
+// What is compiled once per instruction set: solving and evaluating a layer. The same answer from
+// each.
 #pragma once
 
 #include <cstdint>
 
+#include "core/evaluation.h"
 #include "eplb.h"
 
 namespace eplb::cpu {
@@ -20,11 +22,24 @@ struct LayerTask {
   int32_t *physical_to_logical, *replica_count, *replica_slots;
 };
 
+// A layer to be evaluated: its weights as above, its placement, and where figures and GPU loads go.
+struct EvaluationTask {
+  EvaluationParts wanted;
+  bool threshold;  // are bounds to be EPLB_BOUND_THRESHOLD?
+  const double* real;
+  const int64_t* whole;
+  const int32_t* placement;
+  double* gpu_load;
+  LayerFigures* figures;
+};
+
 struct Kernel {
   const char* name;  // of the instruction set
   bool (*supported)();
   int64_t (*workspace_bytes)(const LayerSizes&, eplb_strategy);
   void (*solve)(const LayerSizes&, eplb_strategy, eplb_effort, const LayerTask&, void* workspace);
+  int64_t (*evaluate_workspace_bytes)(const LayerSizes&, const EvaluationParts&, bool threshold);
+  void (*evaluate)(const LayerSizes&, const EvaluationTask&, void* workspace);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

@@ -11,6 +11,7 @@
   }
 #include "machines/cpu/host_team.h"
 #include "machines/cpu/kernel.h"
+#include "solver/evaluate/layer_evaluation.h"
 #include "solver/strategies/all.h"
 
 namespace eplb::cpu {
@@ -37,7 +38,7 @@ static_assert(equal(target::Strategy::kGreedy, EPLB_STRATEGY_GREEDY) &&
               equal(target::EffortLevel::kMax, EPLB_EFFORT_MAX));
 
 // Memory of one thread: the method's, and the team's own.
-template <class Method> struct Room {
+template <class Method> struct SolveWorkspace {
   Method method;
   target::LayerAnswer answer{};
   target::View<int> rank{};
@@ -56,20 +57,67 @@ template <class Method> struct Room {
 
 int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
   return target::with_method(strategy, EPLB_EFFORT_MAX, shape_of(sizes),
-                             [](auto method) { return Room<decltype(method)>{method}.lay_out(nullptr); });
+                             [](auto method) {
+                               return SolveWorkspace<decltype(method)>{method}.lay_out(nullptr);
+                             });
 }
 
 void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, const LayerTask& task, void* memory) {
   target::with_method(strategy, effort, shape_of(sizes), [&](auto method) {
-    Room<decltype(method)> room{method};
-    room.lay_out(memory);
-    target::HostTeam team(room.team);
-    const target::Maps maps{{task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, room.rank};
+    SolveWorkspace<decltype(method)> workspace{method};
+    workspace.lay_out(memory);
+    target::HostTeam team(workspace.team);
+    const target::Maps maps{{task.physical_to_logical},
+                            {task.replica_count},
+                            {task.replica_slots},
+                            workspace.rank};
     if (task.real)
-      target::solve_layer(team, room.method, target::RealWeights{task.real}, room.answer, maps);
+      target::solve_layer(team, workspace.method, target::RealWeights{task.real},
+                          workspace.answer, maps);
     else
-      target::solve_layer(team, room.method, target::WholeWeights{task.whole}, room.answer, maps);
+      target::solve_layer(team, workspace.method, target::WholeWeights{task.whole},
+                          workspace.answer, maps);
   });
+}
+
+target::WantedFigures wanted_figures(const EvaluationParts& wanted, bool threshold) {
+  return {wanted.loads, wanted.duplicates, wanted.bounds, threshold};
+}
+
+// Memory of one thread: the stage's, and the team's own.
+struct EvaluateWorkspace {
+  target::Shape shape;
+  target::WantedFigures wanted;
+  target::EvaluationWorkspace stage{};
+  target::View<int64_t> team{};
+
+  int64_t lay_out(void* memory) {
+    target::Arena arena(memory);
+    stage.lay_out(arena, shape, wanted, false);
+    const int keys = wanted.bounds ? target::most_bound_keys(shape, wanted.threshold) : 0;
+    team = arena.take<int64_t>(target::HostTeam::workspace_words(keys));
+    return arena.used();
+  }
+};
+
+int64_t evaluate_workspace_bytes(const LayerSizes& sizes, const EvaluationParts& wanted,
+                                 bool threshold) {
+  return EvaluateWorkspace{shape_of(sizes), wanted_figures(wanted, threshold)}.lay_out(nullptr);
+}
+
+void evaluate(const LayerSizes& sizes, const EvaluationTask& task, void* memory) {
+  EvaluateWorkspace workspace{shape_of(sizes), wanted_figures(task.wanted, task.threshold)};
+  workspace.lay_out(memory);
+  const target::HostTeam team(workspace.team);
+  const target::PlacedLayer layer{task.placement, nullptr, task.gpu_load};
+  auto evaluate_weights = [&](auto weight) {
+    return target::evaluate_layer(team, workspace.shape, workspace.wanted, workspace.stage, weight,
+                                  layer);
+  };
+  const target::LayerEvaluation evaluation =
+      task.real ? evaluate_weights([&](int e) { return task.real[e]; })
+                : evaluate_weights([&](int e) { return static_cast<double>(task.whole[e]); });
+  evaluation.copy_to(workspace.wanted, *task.figures);
 }
 
 bool supported() { return EPLB_TARGET_SUPPORTED; }
@@ -82,6 +130,7 @@ bool supported() { return EPLB_TARGET_SUPPORTED; }
 #define EPLB_JOIN_OF(a, b) a##b
 #define EPLB_JOIN(a, b) EPLB_JOIN_OF(a, b)
 extern const Kernel EPLB_JOIN(kernel_, EPLB_TARGET);
-const Kernel EPLB_JOIN(kernel_, EPLB_TARGET) = {EPLB_TEXT(EPLB_TARGET), supported, workspace_bytes, solve};
+const Kernel EPLB_JOIN(kernel_, EPLB_TARGET) = {
+    EPLB_TEXT(EPLB_TARGET), supported, workspace_bytes, solve, evaluate_workspace_bytes, evaluate};
 
 }  // namespace eplb::cpu

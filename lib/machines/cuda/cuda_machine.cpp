@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "core/report.h"
 #include "core/strategy.h"
 
 namespace eplb::cuda {
@@ -81,7 +80,9 @@ void CudaMachine::abandon() {
 }
 
 int64_t CudaMachine::bytes() const {
-  return static_cast<int64_t>(sizeof *this) + reserved_.bytes() + grown_.bytes() + staging_.bytes();
+  int64_t sum = sizeof *this + reserved_.bytes() + grown_.bytes() + staging_.bytes();
+  for (const cpu::Block& workspace : workspaces_) sum += workspace.bytes();
+  return sum;
 }
 
 // ------------------------------------------------------------------------------------------------------------ host calls
@@ -166,7 +167,7 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
 
 void CudaMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                            EvaluationParts parts, Evaluation& evaluation) {
-  evaluate_serially(weights, problem, placement, parts, evaluation);
+  cpu::evaluate_layers(cpu::fastest_kernel(), 1, workspaces_, weights, problem, placement, parts, evaluation);
 }
 
 // -------------------------------------------------------------------------------------- between host calls and device calls
@@ -249,18 +250,37 @@ void CudaMachine::solve(const Request& request, bool integer, void* stream) {
   timed_ = timed;
 }
 
+namespace {
+EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
+  EvaluationOutputs out{};
+  double* const real = static_cast<double*>(buffer);
+  if (map == EPLB_MAP_GPU_LOAD) out.gpu_load = real;
+  if (map == EPLB_MAP_IMBALANCE) out.imbalance = real;
+  if (map == EPLB_MAP_BOUND) out.bound = real;
+  if (map != EPLB_MAP_DUPLICATES) return out;
+  if (dtype == EPLB_INT64)
+    out.wide_duplicates = static_cast<int64_t*>(buffer);
+  else
+    out.duplicates = static_cast<int32_t*>(buffer);
+  return out;
+}
+}  // namespace
+
 void CudaMachine::fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
                         void* stream) {
   const SolveTask task = task_of(request);
   const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, integer);
   const DeviceScope scope(device_);
-  if (map == EPLB_MAP_BOUND) {
-    const Spread spread = spread_of(task, limits_);
-    launch_bounds(task, spread, weights, reserved_.solve_room(task, spread), static_cast<double*>(buffer),
-                  stream_of(stream));
+  const DevicePlan plan = reserved_.plan(task);
+  const EvaluationParts parts = map_entry(map).needs;
+  if (parts.any()) {
+    const solver::WantedFigures wanted{parts.loads, parts.duplicates, parts.bounds, task.threshold};
+    const SolveRoom room = reserved_.solve_room(task, spread_of(task, limits_));
+    launch_evaluation(task, wanted, evaluation_workspace(task, wanted, true, limits_), room.workspace,
+                      weights, {plan.physical_to_logical, plan.replica_count},
+                      outputs_of(map, dtype, buffer), stream_of(stream));
   } else {
-    launch_map(map, dtype, buffer, map_entry(map).shape(request).dims[2], task, weights, reserved_.plan(task),
-               stream_of(stream));
+    launch_map(map, dtype, buffer, map_entry(map).shape(request).dims[2], task, plan, stream_of(stream));
   }
   pending_.note(stream_of(stream), stream_);
 }

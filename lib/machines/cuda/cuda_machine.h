@@ -6,6 +6,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <vector>
+
+#include "machines/cpu/evaluate_layers.h"
 #include "machines/cuda/driver.h"
 #include "machines/cuda/memory.h"
 #include "machines/cuda/pending.h"
@@ -49,6 +52,7 @@ class CudaMachine final : public StreamMachine {
   Room reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
   Pending pending_;
   PinnedBlock staging_;
+  std::vector<cpu::Block> workspaces_;  // of evaluations, which host calls have on the host
   cudaStream_t stream_ = nullptr;
   cudaEvent_t started_ = nullptr, ended_ = nullptr;  // of the last solve on a stream that was not captured
   bool timed_ = false;                               // the last one was not

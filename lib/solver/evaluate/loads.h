@@ -1,5 +1,5 @@
-// How heavy GPUs are, in double from the original weights, always in the same order: the report on the host and the maps on
-// the device give the same bits.
+// How heavy GPUs are, in double from the original weights, always in the same order: every machine
+// gives the same bits.
 #pragma once
 
 #include "solver/team/team.h"
@@ -14,22 +14,12 @@ EPLB_FN double gpu_load(const int* held, int places, const Weight& weight, const
   return load;
 }
 
-// Largest over mean load. Roundings never make it better than perfect; the mean of the least denormals may be 0.
+// Largest over mean load. Roundings never make it better than perfect; the mean of the least
+// denormals may be 0.
 EPLB_FN double imbalance_of(double total, double largest, double gpus) {
   const double mean = total / gpus;
   if (largest <= mean) return 1;
   return mean > 0 ? largest / mean : largest / total * gpus;
-}
-
-// Slots of a GPU whose expert already sits in a lower one.
-EPLB_FN int duplicates_on(const int* held, int places) {
-  int duplicates = 0;
-  for (int k = 1; k < places; ++k) {
-    int lower = 0;
-    while (held[lower] != held[k]) ++lower;
-    duplicates += lower < k;
-  }
-  return duplicates;
 }
 
 EPLB_STAGE_END

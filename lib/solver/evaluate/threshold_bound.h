@@ -1,17 +1,19 @@
-// Two slots per GPU: a bound from thresholds. With a largest load of T, give each replica r the share 1 if r > t, 1/2 if
-// T - t < r <= t, and 0 else, for any t from T/2 to T: the two on a GPU have no more than 1 together. So if all counts give
-// replicas more than G in all, T cannot be. The least over counts is bounded from below by the lower convex hull of every
-// expert's sum of shares as a function of its copies: a fractional knapsack. From Hall's condition on which replicas may share
-// a GPU, relaxed.
+// Two slots per GPU: a bound from thresholds. With a largest load of T, give each replica r the
+// share 1 if r > t, 1/2 if T - t < r <= t, and 0 else, for any t from T/2 to T: the two on a GPU
+// have no more than 1 together. So if all counts give replicas more than G in all, T cannot be. The
+// least over counts is bounded from below by the lower convex hull of every expert's sum of shares
+// as a function of its copies: a fractional knapsack. From Hall's condition on which replicas may
+// share a GPU, relaxed.
 #pragma once
 
-#include "solver/evaluate/bounds.h"
+#include "solver/evaluate/simple_bound.h"
 
 EPLB_STAGE_BEGIN
 
 class Thresholds {
  public:
-  EPLB_FN Thresholds(const Shape& shape, const BoundRoom& room) : shape_(shape), room_(room) {}
+  EPLB_FN Thresholds(const Shape& shape, const BoundWorkspace& workspace)
+      : shape_(shape), workspace_(workspace) {}
 
   template <class Team> EPLB_FN bool refute(Team& team, double load) const {
     for (int i = 0; i < kThresholds; ++i)
@@ -21,7 +23,8 @@ class Thresholds {
 
  private:
   static constexpr int kThresholds = 64;
-  static constexpr double kSlack = 1e-9;  // quotients are rounded so that T looks easier, not harder, to reach
+  static constexpr double kSlack =
+      1e-9;  // quotients are rounded so that T looks easier, not harder, to reach
 
   EPLB_FN static int round_up(double quotient) {
     const double lower = quotient - kSlack;
@@ -29,36 +32,47 @@ class Thresholds {
     return larger(1, whole < lower ? whole + 1 : whole);
   }
 
-  template <class Team> EPLB_FN bool refute(Team& team, double load, double t) const {
-    const int experts = shape_.experts;
-    const BoundRoom& r = room_;
-    // Whole numbers in 64 bits, so the order of adding does not matter: needed extras above, twice the shares below.
-    const int64_t sums = team.sum_of(experts, [&](int e) {
-      const double w = r.weight[e];
-      const int least = round_up(w / load);  // no replica is above the load
-      const int half = larger(least, round_up(w / t)), none = larger(half, round_up(w / (load - t)));
-      const int at_least = none == least ? 0 : half == least ? least : 2 * least, at_half = half < none ? half : 0;
-      add_hull(e, least, 0.5 * at_least, half, 0.5 * at_half, none);
-      return (int64_t{least - 1} << 32) + at_least;
-    });
-    double spare = shape_.slots - experts - static_cast<double>(sums >> 32);
+  template <class Team> EPLB_FN bool refute(Team& team, double load, double threshold) const {
+    // Whole numbers in 64 bits, so the order of adding does not matter: needed extras above, twice
+    // the shares below.
+    const int64_t sums =
+        team.sum_of(shape_.experts, [&](int e) { return add_expert(e, load, threshold); });
+    double spare = shape_.slots - shape_.experts - static_cast<double>(sums >> 32);
     double shares = 0.5 * static_cast<double>(sums & 0xffffffff);
     if (spare < 0) return true;
-    const int gains = team.pick(2 * experts, r.picked, [&](int i) { return r.steps[i] > 0; });
+    const View<double> slope = workspace_.slope;
+    const View<int> steps = workspace_.steps, picked = workspace_.picked,
+                    sorted = workspace_.sorted;
+    const int gains = team.pick(2 * shape_.experts, picked, [&](int i) { return steps[i] > 0; });
     // Each takes a spare copy at least, so no more of them count than there are of those.
-    team.order_first(gains, static_cast<int>(spare), r.sorted,
-                     [&](int i) { return largest_first(r.slope[r.picked[i]]); });
+    team.order_first(gains, static_cast<int>(spare), sorted,
+                     [&](int i) { return largest_first(slope[picked[i]]); });
     for (int i = 0; i < gains && spare > 0; ++i) {
-      const int gain = r.picked[r.sorted[i]];
-      const double copies = smaller(spare, static_cast<double>(r.steps[gain]));
-      shares -= r.slope[gain] * copies;
+      const int gain = picked[sorted[i]];
+      const double copies = smaller(spare, static_cast<double>(steps[gain]));
+      shares -= slope[gain] * copies;
       spare -= copies;
     }
     team.barrier();  // the next threshold writes what has been read here
     return shares > shape_.gpus * (1 + kSlack);
   }
+  // Writes the gains of an expert; its extras that the load forces, above, and twice its shares
+  // with those, below.
+  EPLB_FN int64_t add_expert(int e, double load, double threshold) const {
+    const double weight = workspace_.weight[e];
+    const int least = round_up(weight / load);  // no replica is above the load
+    const int half = larger(least, round_up(weight / threshold));
+    const int none = larger(half, round_up(weight / (load - threshold)));
+    const int at_least = none == least   ? 0
+                         : half == least ? least
+                                         : 2 * least,
+              at_half = half < none ? half : 0;
+    add_hull(e, least, 0.5 * at_least, half, 0.5 * at_half, none);
+    return (int64_t{least - 1} << 32) + at_least;
+  }
   // From (least, at_least) over (half, at_half) to (none, 0), the lower hull.
-  EPLB_FN void add_hull(int e, int least, double at_least, int half, double at_half, int none) const {
+  EPLB_FN void add_hull(int e, int least, double at_least, int half, double at_half,
+                        int none) const {
     const double straight = none > least ? at_least / (none - least) : 0;
     const double first = half > least ? (at_least - at_half) / (half - least) : 0;
     const bool bent = half < none && first > straight;
@@ -66,20 +80,23 @@ class Thresholds {
     set(2 * e + 1, bent ? at_half / (none - half) : 0, bent ? none - half : 0);
   }
   EPLB_FN void set(int i, double slope, int steps) const {
-    room_.slope[i] = slope;
-    room_.steps[i] = steps;
+    workspace_.slope[i] = slope;
+    workspace_.steps[i] = steps;
   }
 
   const Shape& shape_;
-  const BoundRoom& room_;
+  const BoundWorkspace& workspace_;
 };
 
-template <class Team> EPLB_FN double threshold_bound(Team& team, const Shape& shape, const BoundRoom& r) {
+// As simple_bound. With more or fewer than two slots on a GPU it is that one.
+template <class Team>
+EPLB_FN double threshold_bound(Team& team, const Shape& shape, double total,
+                               const BoundWorkspace& workspace) {
   constexpr int kBisections = 14;
   constexpr double kLargest = 0x1.fffffffffffffp1023;
-  double low = simple_bound(team, shape, r), high = smaller(1.5 * low, kLargest);
+  double low = simple_bound(team, shape, total, workspace), high = smaller(1.5 * low, kLargest);
   if (shape.slots != 2 * shape.gpus || !(low > 0)) return low;
-  const Thresholds thresholds(shape, r);
+  const Thresholds thresholds(shape, workspace);
   bool better = false;
   for (int i = 0; i < kBisections; ++i) {
     const double middle = low + (high - low) / 2;
@@ -88,34 +105,6 @@ template <class Team> EPLB_FN double threshold_bound(Team& team, const Shape& sh
     better |= impossible;
   }
   return better ? low * (1 - 0x1p-40) : low;
-}
-
-struct LayerBound {
-  double load;
-  bool nodes_proven;  // under a hierarchical policy: were the ways to put groups on nodes all gone through?
-};
-
-// The closest of the bounds that are asked for, as the loads of a report are rounded. weight(e) is an expert's, in double.
-// Quotients of denormals lose bits, or become 0: such layers are taken 2^200 times as heavy. What a report's loads may have
-// lost by rounding, half of the least denormal for each replica on a GPU, comes off again.
-template <class Team, class Weight>
-EPLB_FN LayerBound bound_of_layer(Team& team, const Shape& shape, bool threshold, const BoundRoom& r,
-                                  const Weight& weight) {
-  constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
-  team.for_each(shape.experts, [&](int e) { r.weight[e] = weight(e) + 0.0; });  // -0 becomes 0
-  const bool little = sum_in_order(r.weight, shape.experts) < kLittle;
-  team.barrier();
-  if (little) team.for_each(shape.experts, [&](int e) { r.weight[e] *= kScale; });
-  double bound = threshold ? threshold_bound(team, shape, r) : simple_bound(team, shape, r);
-  bool proven = false;
-  if (shape.nodes > 1) {
-    const double node = node_bound(team, shape, r);
-    proven = node > 0 || bound == 0;
-    bound = larger(bound, node);
-  }
-  const int places = shape.slots / shape.gpus;
-  if (little) bound = larger(0.0, bound / kScale - kLeast * (places + 1));
-  return {bound, proven};
 }
 
 EPLB_STAGE_END

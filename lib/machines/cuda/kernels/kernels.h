@@ -1,9 +1,12 @@
-// The kernels as the backend calls them: each call launches on a stream, waits for nothing and allocates nothing.
+// The kernels as the backend calls them: each call launches on a stream, waits for nothing and
+// allocates nothing.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include "core/evaluation.h"
 #include "machines/cuda/device_layers.h"
+#include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {
 
@@ -13,8 +16,8 @@ struct DeviceLimits {
   int shared_bytes;  // that a block may have
 };
 
-// Loads every kernel, lets it have all the shared memory there is and the memory of its first launch: none of that may happen
-// while a stream is captured. Waits for the stream.
+// Loads every kernel, lets it have all the shared memory there is and the memory of its first
+// launch: none of that may happen while a stream is captured. Waits for the stream.
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 
 // Checks caller's weights [T,L,E] and sums their windows.
@@ -24,12 +27,30 @@ Spread spread_of(const SolveTask& task, const DeviceLimits& limits);
 void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
                   const DevicePlan& plan, cudaStream_t stream);
 
-// [L], under the policy and of the kind that the task asks for. Works where the chains of a solve have worked.
-void launch_bounds(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
-                   double* out, cudaStream_t stream);
+// A placement [L,S], and its replica counts [L,E] unless null.
+struct DevicePlacement {
+  const int32_t *physical_to_logical, *replica_count;
+};
+// Where figures of wanted parts go, each unless null.
+struct EvaluationOutputs {
+  LayerFigures* figures;                 // [L]
+  double *gpu_load, *imbalance, *bound;  // [L,G], [L], [L]
+  int32_t* duplicates;                   // [L]
+  int64_t* wide_duplicates;              // [L]
+};
 
-// width: X of LOGICAL_TO_PHYSICAL. Every map but BOUND.
+// What launch_evaluation works in: in_global_memory() bytes are the caller's, and another launch
+// must not use them at the same time. None are needed for loads and duplicates if replica counts
+// are known.
+Workspace evaluation_workspace(const SolveTask& task, const solver::WantedFigures& wanted,
+                               bool counted, const DeviceLimits& limits);
+void launch_evaluation(const SolveTask& task, const solver::WantedFigures& wanted,
+                       const Workspace& workspace, char* memory, const DeviceWeights& weights,
+                       const DevicePlacement& placed, const EvaluationOutputs& out,
+                       cudaStream_t stream);
+
+// Maps of integers that a plan holds. width: X of LOGICAL_TO_PHYSICAL.
 void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const SolveTask& task,
-                const DeviceWeights& weights, const DevicePlan& plan, cudaStream_t stream);
+                const DevicePlan& plan, cudaStream_t stream);
 
 }  // namespace eplb::cuda

@@ -55,8 +55,6 @@ template <class... Parameters> void prepare(void (*kernel)(Parameters...), int s
 // Each file prepares its own kernels.
 void prepare_sum();
 void prepare_maps();
-void prepare_bounds(int shared_bytes, cudaStream_t stream);
-
-int64_t bound_bytes(const SolveTask& task);  // that a block needs for a layer's bound
+void prepare_evaluation(int shared_bytes, cudaStream_t stream);
 
 }  // namespace eplb::cuda

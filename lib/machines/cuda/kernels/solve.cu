@@ -181,7 +181,7 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
     });
   prepare_sum();
   prepare_maps();
-  prepare_bounds(limits.shared_bytes, stream);
+  prepare_evaluation(limits.shared_bytes, stream);
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
@@ -192,7 +192,7 @@ Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
     const int64_t chains = std::max<int64_t>(task.shape.nodes * int64_t{node_chains}, group_chains);
     return Spread{group_chains, node_chains,
                   workspace_of(lay_out(nullptr, method, words), task.layers * chains, limits),
-                  workspace_of(bound_bytes(task), task.layers, limits)};
+                  evaluation_workspace(task, {false, false, true, task.threshold}, true, limits)};
   });
 }
 

@@ -1,0 +1,59 @@
+// Memory of a layer's bounds, and the arithmetic that all of them share. Bounds are worked out in
+// double from the original weights, in an order that does not depend on the team, and made smaller
+// by 2^-40, so that no rounding lifts them above the optimum.
+#pragma once
+
+#include "solver/layer/group_assignment.h"
+#include "solver/layer/solve_layer.h"
+
+EPLB_STAGE_BEGIN
+
+struct BoundWorkspace {
+  View<double> weight, descending;  // by expert, and largest first
+  View<int> order;                  // experts, largest first
+  View<int64_t> key;                // of the largest experts: their share as a key of team.serve
+  View<int> copies;                 // and their replicas
+  View<double> slope;  // what threshold_bound gains, two for each expert; only if it is wanted
+  View<int> steps, picked, sorted;    // of those gains
+  View<double> group_weight;          // by group, under a hierarchical policy
+  View<int> group_size, walk_result;  // walk_result: the heaviest node, and whether that is proven
+  GroupSearch groups;
+
+  EPLB_FN void lay_out(Arena& arena, const Shape& shape, bool threshold) {
+    const int gains = threshold ? 2 * shape.experts : 0;
+    const int groups_there = shape.nodes > 1 ? shape.groups : 0;
+    weight = arena.take<double>(shape.experts);
+    descending = arena.take<double>(shape.experts);
+    order = arena.take<int>(shape.experts);
+    key = arena.take<int64_t>(shape.experts);
+    copies = arena.take<int>(shape.experts);
+    slope = arena.take<double>(gains);
+    steps = arena.take<int>(gains);
+    picked = arena.take<int>(gains);
+    sorted = arena.take<int>(gains);
+    group_weight = arena.take<double>(groups_there);
+    group_size = arena.take<int>(groups_there);
+    walk_result = arena.take<int>(2);
+    groups.lay_out(arena, groups_there, shape.nodes);
+  }
+};
+
+// Keys that the team sorts and serves at most.
+EPLB_FN int most_bound_keys(const Shape& shape, bool threshold) {
+  return threshold ? 2 * shape.experts : shape.experts;
+}
+
+EPLB_FN double larger(double a, double b) { return a < b ? b : a; }
+EPLB_FN double smaller(double a, double b) { return b < a ? b : a; }
+
+// For team.order: numbers that are not negative compare like their bits.
+EPLB_FN uint64_t largest_first(double value) { return ~static_cast<uint64_t>(bits_of(value)); }
+
+// value(i) for i < n, added in the order of their indices: the same sum on every team.
+template <class Value> EPLB_FN double sum_in_order(int n, const Value& value) {
+  double sum = 0;
+  for (int i = 0; i < n; ++i) sum += value(i);
+  return sum;
+}
+
+EPLB_STAGE_END

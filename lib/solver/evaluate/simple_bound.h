@@ -1,0 +1,89 @@
+// The bound that every report can afford: the mean load, the largest replica, and arguments about
+// large replicas that must meet on a GPU. No placement can beat it, ones with duplicates on a GPU
+// included.
+#pragma once
+
+#include "solver/evaluate/pigeonhole.h"
+
+EPLB_STAGE_BEGIN
+
+// The largest replica of the counts that make it least: every extra goes to the largest weight per
+// replica (Jefferson, D'Hondt). Then it is the (extras + 1)-th largest of all weight / copies,
+// whatever the order among equal ones. At a price of total / slots the experts can buy floor(weight
+// / price) > weight / price - 1 replicas each, together more than the extras, so lighter experts
+// have none of those quotients. A thousandth more than covers the roundings.
+template <class Team>
+EPLB_FN double largest_replica(Team& team, const Shape& shape, double total,
+                               const BoundWorkspace& workspace) {
+  const double price = 0.999 * (total / shape.slots);
+  const View<double> weight = workspace.descending;
+  const int candidates = team.find_of(shape.experts, [&](int i) { return weight[i] < price; });
+  auto key_of = [](double share) { return kNever64 - 1 - bits_of(share); };
+  team.for_each(candidates, [&](int i) {
+    workspace.key[i] = key_of(weight[i]);
+    workspace.copies[i] = 1;
+  });
+  const int extras = shape.slots - shape.experts;
+  team.serve(candidates, workspace.key, extras,
+             [&](int, int i, int64_t) { return key_of(weight[i] / ++workspace.copies[i]); });
+  auto share_of = [&](int i) { return bits_of(weight[i] / workspace.copies[i]); };
+  return of_bits(team.max_of(candidates, share_of));
+}
+
+// No redundancy: the m heaviest experts are on m GPUs, which hold (K-1) m others too, or two of
+// them share one.
+EPLB_FN double heaviest_together(View<double> descending, int experts, int gpus, int per_gpu) {
+  double smallest = 0;  // the K - 2 smallest
+  for (int k = 0; k + 2 < per_gpu; ++k) smallest += descending[experts - 1 - k];
+  double top = descending[0], rest = 0, best = 0;
+  int next = experts - 1;
+  for (int k = 0; k < per_gpu - 1; ++k) rest += descending[next--];
+  for (int m = 2; m <= gpus; ++m) {
+    top += descending[m - 1];
+    for (int k = 0; k < per_gpu - 1; ++k) rest += descending[next--];
+    best =
+        larger(best, smaller((top + rest) / m, descending[m - 1] + descending[m - 2] + smallest));
+  }
+  return best;
+}
+
+// The largest load, from `bound` on, that the pigeonhole argument for j refutes.
+template <class Team>
+EPLB_FN double raise_bound(Team& team, const Pigeonhole& pigeonhole, double bound, int j) {
+  constexpr int kBisections = 50;
+  if (pigeonhole.reachable(team, bound * (1 - 1e-12), j)) return bound;
+  double low = bound, high = 1.5 * bound;
+  while (!pigeonhole.reachable(team, high, j)) {
+    low = high;
+    high = 1.5 * low;
+  }
+  for (int i = 0; i < kBisections; ++i) {
+    const double middle = low + (high - low) / 2;
+    (pigeonhole.reachable(team, middle, j) ? high : low) = middle;
+  }
+  return low;
+}
+
+// Of workspace.weight, whose sum is `total`.
+template <class Team>
+EPLB_FN double simple_bound(Team& team, const Shape& shape, double total,
+                            const BoundWorkspace& workspace) {
+  constexpr int kDepth =
+      64;  // with more replicas on a GPU they even out; looking costs K for each j
+  const int per_gpu = shape.slots / shape.gpus, extras = shape.slots - shape.experts;
+  if (!(total > 0)) return 0;
+  team.order(shape.experts, workspace.order,
+             [&](int e) { return largest_first(workspace.weight[e]); });
+  team.for_each(shape.experts,
+                [&](int i) { workspace.descending[i] = workspace.weight[workspace.order[i]]; });
+  double bound = larger(total / shape.gpus, largest_replica(team, shape, total, workspace));
+  const Pigeonhole pigeonhole{workspace.descending, shape.experts, extras, shape.gpus, per_gpu};
+  for (int j = 0; j < smaller(per_gpu, kDepth); ++j)
+    bound = larger(bound, raise_bound(team, pigeonhole, bound, j));
+  if (extras == 0 && per_gpu > 1)
+    bound =
+        larger(bound, heaviest_together(workspace.descending, shape.experts, shape.gpus, per_gpu));
+  return bound * (1 - 0x1p-40);
+}
+
+EPLB_STAGE_END

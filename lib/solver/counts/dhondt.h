@@ -2,6 +2,7 @@
 #pragma once
 
 #include "solver/team/arithmetic.h"
+#include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 

@@ -25,7 +25,7 @@ from ._library import DEVICE_KINDS, DTYPES, invalid_argument, invalid_state
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session, integer
-from ._shared_session import SharedSession
+from ._session_lock import SharedSession
 from ._solution import Solution, copy_weights
 from ._uncopyable import Uncopyable
 

@@ -15,7 +15,7 @@ from ._arrays import Array, Floats, Ints
 from ._library import ffi, invalid_state
 from ._report import make_report
 from ._session import Session
-from ._shared_session import SharedSession
+from ._session_lock import SharedSession
 from ._thread_session import keep_session, take_session
 
 _UINT8, _UINT16, _INT32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32)

@@ -17,7 +17,7 @@ RENEW = "python3 tools/bindings/generate.py"
 
 def with_line(text, after, line):
     """The header with one more line after a constant and its comment; the constant gets the comma that it may lack."""
-    start = re.search(rf"^.*\b{after}\b[^\n]*?(/\*.*?\*/)?\n", text, re.M | re.S)
+    start = re.search(rf"^[^\n]*\b{after}\b[^\n]*?(/\*.*?\*/)?\n", text, re.M | re.S)
     last = re.sub(r"( = \d+),?", r"\1,", start[0], count=1)
     return text[: start.start()] + last + line + "\n" + text[start.end() :]
 

@@ -90,22 +90,19 @@ EPLB_FN int set_first_copies(Team& team, const SortedReplicas& sorted, View<int>
 }
 
 // Lists the experts that may get an extra, as pick_candidates in dhondt.h does, for a rule with a
-// shift; returns how many there are. `total`: sum of the weights, of which scratch has estimates.
+// shift; returns how many there are. `price`: what extras are worth at least; estimates are made.
 template <class Team>
 EPLB_FN int pick_by_price(Team& team, const SortedReplicas& sorted, const CountScratch& scratch,
-                          CountRule rule, int extras, int most_copies, float total) {
+                          float shift, int extras, int most_copies, float price) {
   const View<float> estimate = scratch.estimate;
   const int experts = sorted.experts;
-  const float shift = static_cast<float>(rule.shift) / 16;
-  auto bought = [&](float price) {
-    const float share = 0.999f / price;
+  auto bought = [&](float at) {
+    const float share = 0.999f / at;
     return team.sum_of(experts, [&](int e) {
       const int worth = static_cast<int>(estimate[e] * share - shift - 0.001f);  // copies, less one
       return int64_t{larger(0, smaller(worth, most_copies - 1) + 1 - sorted.copies[e])};
     });
   };
-  float price =
-      0.999f * total / (static_cast<float>(sorted.slots) + static_cast<float>(experts) * shift);
   // Priorities are rounded down: the margin of a thousandth must be more than their unit.
   if (price < 16384 || bought(price) < extras)
     return team.pick(experts, scratch.candidate, [](int) { return true; });
@@ -117,10 +114,13 @@ template <class Team>
 EPLB_FN int pick_for_rule(Team& team, const SortedReplicas& sorted, View<int> weight,
                           const CountScratch& scratch, CountRule rule, int extras,
                           int most_copies) {
-  const int64_t total = team.sum_of(sorted.experts, [&](int e) { return int64_t{weight[e]}; });
-  team.for_each(sorted.experts,
-                [&](int e) { scratch.estimate[e] = static_cast<float>(weight[e]); });
-  return pick_by_price(team, sorted, scratch, rule, extras, most_copies, static_cast<float>(total));
+  const int experts = sorted.experts;
+  const float shift = static_cast<float>(rule.shift) / 16;
+  const int64_t total = team.sum_of(experts, [&](int e) { return int64_t{weight[e]}; });
+  team.for_each(experts, [&](int e) { scratch.estimate[e] = static_cast<float>(weight[e]); });
+  const float copies = static_cast<float>(sorted.slots) + static_cast<float>(experts) * shift;
+  const float price = 0.999f * static_cast<float>(total) / copies;
+  return pick_by_price(team, sorted, scratch, shift, extras, most_copies, price);
 }
 
 // The key of an expert's next extra: the least is served. kNever: it may have no more.

@@ -49,12 +49,25 @@ template <class Bought> EPLB_FN float raise_price(float price, int extras, Bough
   return price;
 }
 
+// A price for which `extras` replicas can be bought. With a price of total / slots expert e can buy
+// floor(weight / price) >= weight / price - 1, together extras or more, and from there on the price
+// is raised while that holds.
+template <class Team>
+EPLB_FN float price_of_extras(Team& team, View<float> estimate, int experts, int extras) {
+  // For a share of 1 / price of their weights, rounded down.
+  auto replicas_for = [&](float share) {
+    return team.sum_of(experts, [&](int e) { return static_cast<int>(estimate[e] * share); });
+  };
+  const double total = static_cast<double>(replicas_for(1));
+  const float price = static_cast<float>(0.999 * total / (experts + extras));
+  if (!(price > 1)) return price;
+  return raise_price(price, extras, [&](float at) { return replicas_for(0.999f / at); });
+}
+
 // The experts that may get a second replica, in order, when none may have more than `most`: all, or
-// those that weigh at least a price for which `extras` replicas can be bought. With a price of
-// total / slots expert e can buy floor(weight / price) >= weight / price - 1, together extras or
-// more, and from there on the price is raised while that holds. The replicas bought are the
-// dearest, so an expert that can buy none gets none. Any list that is too long gives the same
-// answer: these are float32 estimates, on the safe side by a thousandth.
+// those that weigh at least a price for which `extras` replicas can be bought: the replicas bought
+// are the dearest, so an expert that can buy none gets none. Any list that is too long gives the
+// same answer: these are float32 estimates, on the safe side by a thousandth.
 template <class Number, class Team>
 EPLB_FN int pick_candidates(Team& team, View<int> weight, int experts, int extras, int most,
                             View<float> estimate, View<int> candidate) {
@@ -62,14 +75,7 @@ EPLB_FN int pick_candidates(Team& team, View<int> weight, int experts, int extra
   const float scale = Number::estimate_scale(largest);
   if (most <= extras || scale == 0) return team.pick(experts, candidate, [](int) { return true; });
   team.for_each(experts, [&](int e) { estimate[e] = Number::estimate(weight[e], scale); });
-  // For a share of 1 / price of their weights, rounded down.
-  auto replicas_for = [&](float share) {
-    return team.sum_of(experts, [&](int e) { return static_cast<int>(estimate[e] * share); });
-  };
-  const double total = static_cast<double>(replicas_for(1));
-  float price = static_cast<float>(0.999 * total / (experts + extras));
-  if (price > 1)
-    price = raise_price(price, extras, [&](float at) { return replicas_for(0.999f / at); });
+  const float price = price_of_extras(team, estimate, experts, extras);
   return team.pick(experts, candidate, [&](int e) { return estimate[e] >= price; });
 }
 

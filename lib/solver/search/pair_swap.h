@@ -48,18 +48,17 @@ EPLB_FN void list_pairs(Team& team, const State& state, int heaviest, const Pair
 template <class Team>
 EPLB_FN void try_pairs(Team& team, const State& state, const PairList& list, const LoadRange& loads,
                        int g, int pair, FoundPair& best) {
-  const int per_gpu = state.slots_per_gpu(), load = state.load[g];
   const View<int> mine = state.replicas_on(loads.heaviest), theirs = state.replicas_on(g);
   const int take = theirs[list.first_row(pair)], take2 = theirs[list.second_row(pair)];
   const int taken = state.sorted.size[take] + state.sorted.size[take2];
-  for (int row = 0, i = 0; row < per_gpu; ++row)
-    for (int row2 = row + 1; row2 < per_gpu; ++row2, ++i) {
-      const int given = list.twice[i] / 2;
-      const int cost = cost_of_swap<Peak>(loads.most - given, given, load - taken, taken);
-      const SwapPair swaps{{mine[row], take}, {mine[row2], take2}};
-      if (2 * cost < best.twice_cost && !makes_duplicate(team, state, swaps))
-        best = {2 * cost, swaps};
-    }
+  const int rest = state.load[g] - taken;
+  for (int i = 0; i < list.pairs; ++i) {
+    const int given = list.twice[i] / 2;
+    const int cost = cost_of_swap<Peak>(loads.most - given, given, rest, taken);
+    if (2 * cost >= best.twice_cost) continue;
+    const SwapPair swaps{{mine[list.first_row(i)], take}, {mine[list.second_row(i)], take2}};
+    if (!makes_duplicate(team, state, swaps)) best = {2 * cost, swaps};
+  }
 }
 
 // Looks at the GPUs from .. to, at most kPairBlock of them, for a pair that is better than `best`.
@@ -73,8 +72,8 @@ EPLB_FN void search_block(Team& team, const State& state, const PairList& list,
                           const Nearest& nearest, const LoadRange& loads, int from, int to,
                           FoundPair& best) {
   auto promising = [&](int pair) {
-    const View<int> size = state.size_rows.from(list.first_row(pair) * state.stride);
-    const View<int> size2 = state.size_rows.from(list.second_row(pair) * state.stride);
+    const View<int> size = state.sizes_in(list.first_row(pair));
+    const View<int> size2 = state.sizes_in(list.second_row(pair));
     return [=, load = state.load, most = loads.most, limit = best.twice_cost](auto g) {
       const auto want = 2 * (size[g] + size2[g]) + (most - load[g]);
       return load[g] + most + nearest.distance(want) < limit;

@@ -76,6 +76,9 @@ struct Renumbering {
     return i - loses.old_ones_before(i) - gains.old_ones_before(i) + loses.ones_before(size, e) +
            gains.ones_before(size, e);
   }
+  EPLB_FN int expert(const RetargetScratch& old, int i) const {
+    return i == move.replica ? gains.expert : old.expert[i];
+  }
   EPLB_FN int size(int e, int old_size) const {
     if (e == loses.expert) return loses.size;
     return e == gains.expert ? gains.size : old_size;
@@ -88,13 +91,12 @@ EPLB_FN void write_replicas(Team& team, const State& state, const RetargetScratc
   const SortedReplicas& sorted = state.sorted;
   const Block &loses = change.loses, &gains = change.gains;
   team.for_each(sorted.slots, [&](int i) {
-    const int to = change.number(old, i), old_expert = old.expert[i];
-    const int e = i == change.move.replica ? gains.expert : old_expert;
+    const int to = change.number(old, i), e = change.expert(old, i);
     sorted.size[to] = change.size(e, old.size[i]);
     sorted.expert[to] = e;
     state.gpu[to] = old.gpu[i];
     state.row[to] = old.row[i];
-    if (i == 0 || old.expert[i - 1] != old_expert) sorted.first[old_expert] = to;
+    if (i == 0 || old.expert[i - 1] != old.expert[i]) sorted.first[old.expert[i]] = to;
   });
   team.single([&] {
     sorted.first[loses.expert] = loses.first;

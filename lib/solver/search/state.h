@@ -32,6 +32,7 @@ struct State {
   }
   EPLB_FN int slots_per_gpu() const { return sorted.slots_per_gpu; }
   EPLB_FN View<int> experts_on(int g) const { return expert.from(g * sorted.slots_per_gpu); }
+  EPLB_FN View<int> sizes_in(int row_index) const { return size_rows.from(row_index * stride); }
   EPLB_FN View<int> replicas_on(int g) const { return replica.from(g * sorted.slots_per_gpu); }
 };
 

@@ -85,8 +85,8 @@ template <class Team> EPLB_FN void apply(Team& team, const TwoSlotSearch& search
   });
 }
 
-// The sizes of which there are too many: the union of the intervals from max(target - smaller,
-// target / 2) to larger over the pairs above the target, in falling order. By one lane.
+// The sizes of which there are too many: the union over the pairs above the target of the intervals
+// from max(target - smaller size, target / 2) to the larger size, in falling order. By one lane.
 EPLB_FN int list_crowds(const TwoSlotSearch& search) {
   const View<int> size = search.now.size, from = search.crowd_from, to = search.crowd_to;
   int crowds = 0;

@@ -1,4 +1,4 @@
-// EPLB_STRATEGY_BEST, step by step: see layer.h.
+// EPLB_STRATEGY_BEST as the steps of a layer: see solve_layer.h.
 #pragma once
 
 #include "solver/layer/group_assignment.h"
@@ -21,12 +21,12 @@ struct BestMethod {
   BestWorkspace best{};
 
   EPLB_FN void lay_out(Arena& arena) {
-    const int e = shape.node_experts(), s = shape.node_slots();
+    const int experts = shape.node_experts(), slots = shape.node_slots();
     layer.lay_out(arena, shape);
     packing.lay_out(arena, shape.groups, shape.nodes);
     groups.lay_out(arena, shape.groups, shape.nodes);
-    count = arena.take<int>(e);
-    best.lay_out(arena, e, s, shape.node_gpus());
+    count = arena.take<int>(experts);
+    best.lay_out(arena, experts, slots, shape.node_gpus());
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
     Reader<Integer>::read(team, source, shape.experts, layer.weight);

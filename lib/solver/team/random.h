@@ -9,11 +9,11 @@ EPLB_STAGE_BEGIN
 
 // What a draw is for. The values are part of the answer.
 enum ChanceStage : uint32_t {
-  kGroupKeys = 1,     // orders of groups to be packed on nodes
-  kReplicaKeys = 2,   // orders of replicas to be packed on GPUs
-  kNoisyCounts = 3,   // BEST: weights for noisy counts
+  kGroupKeys = 1,        // orders of groups to be packed on nodes
+  kReplicaKeys = 2,      // orders of replicas to be packed on GPUs
+  kNoisyCounts = 3,      // BEST: weights for noisy counts
   kRetarget = 6,         // BEST: which replica changes its expert
-  kSearch = 7,        // BEST: tenures, walks, where pairs are looked for
+  kSearch = 7,           // BEST: tenures, walks, where pairs are looked for
   kTwoSlotKick = 8,      // BEST, two slots per GPU: kicks
   kTwoSlotProposal = 9,  // BEST, two slots per GPU: proposals
 };

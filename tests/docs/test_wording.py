@@ -1,28 +1,14 @@
-"""Words to avoid in documents: each has a plainer replacement, or marks a sentence that should be rewritten."""
+"""Words to avoid in documents. The list is that of tools/build/style.py, which looks at sources, too."""
 
-import re
+import sys
 
 import pytest
-from documents import documents, line_of, prose
+from documents import ROOT, documents, prose
 
-# The word to avoid: what to write instead.
-AVOID = {
-    "told": "reported, stated",
-    "beside": "next to, besides, apart from",
-    "so many": "the number",
-    "anew": "again",
-    "alike": "the same, equal",
-    "is through": "has finished",
-    "whoever": "a caller that, those who",
-}
-PATTERN = re.compile(r"\b(" + "|".join(word.replace(" ", r"\s+") for word in AVOID) + r")\b", re.I)
+sys.path.insert(0, str(ROOT / "tools" / "build"))
+import style  # noqa: E402
 
 
 @pytest.mark.parametrize("document", documents())
 def test_words_to_avoid(document):
-    text = prose(document)
-    found = []
-    for match in PATTERN.finditer(text):
-        word = re.sub(r"\s+", " ", match[0].lower())
-        found.append(f"{document}:{line_of(text, match.start())}: '{word}': rather {AVOID[word]}")
-    assert found == []
+    assert list(style.avoided_words(document, prose(document))) == []

@@ -1,5 +1,5 @@
-// How good a placement is, layer by layer, in double from the original weights and always in the same order. A machine works
-// it out once per plan; reports and the maps of figures read it.
+// How good a placement is, layer by layer, in double from the original weights and always in the
+// same order. A machine works it out once per plan; reports and the maps of figures read it.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,14 @@ struct EvaluationParts {
 };
 
 struct LayerFigures {
-  double mean_load = 0, largest_load = 0, imbalance = 1;  // loads; a layer without weight has imbalance 1
-  int64_t duplicates = 0, unavoidable_duplicates = 0;     // duplicates
-  double bound = 0;                                       // bounds: no placement has a largest load below this
-  bool nodes_proven = false;  // under a hierarchical policy: were all ways to put groups on nodes gone through?
+  // Loads. A layer without weight has imbalance 1.
+  double mean_load = 0, largest_load = 0, imbalance = 1;
+  // Duplicates.
+  int64_t duplicates = 0, unavoidable_duplicates = 0;
+  // Bounds: no placement has a largest load below. Under a hierarchical policy: was every way to
+  // put groups on nodes tried?
+  double bound = 0;
+  bool nodes_proven = false;
 };
 
 struct Evaluation {
@@ -40,11 +44,13 @@ struct Evaluation {
     gpu_load.resize(static_cast<size_t>(num_layers * gpus));
   }
   int64_t bytes() const {
-    return static_cast<int64_t>(layers.capacity() * sizeof(LayerFigures) + gpu_load.capacity() * sizeof(double));
+    return static_cast<int64_t>(layers.capacity() * sizeof(LayerFigures) +
+                                gpu_load.capacity() * sizeof(double));
   }
 };
 
-// Fills the figures of `report` that follow from an evaluation all of whose parts are known. The others are the caller's.
+// Fills the figures of `report` that follow from an evaluation all of whose parts are known. The
+// others are the caller's.
 void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_report& report);
 
 }  // namespace eplb

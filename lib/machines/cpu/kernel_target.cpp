@@ -1,6 +1,7 @@
-// Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages land in a namespace of
-// that name. Nothing here may call an inline function of the standard library: the linker keeps one copy of each, perhaps
-// one with instructions that the machine does not have. tests/contract/abi checks that no such copy is emitted.
+// Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages
+// land in a namespace of that name. Nothing here may call an inline function of the standard
+// library: the linker keeps one copy of each, perhaps one with instructions that the machine does
+// not have. tests/contract/abi checks that no such copy is emitted.
 #define EPLB_STAGE_BEGIN \
   namespace eplb {       \
   namespace solver {     \
@@ -56,24 +57,22 @@ template <class Method> struct SolveWorkspace {
 };
 
 int64_t workspace_bytes(const LayerSizes& sizes, eplb_strategy strategy) {
-  return target::with_method(strategy, EPLB_EFFORT_MAX, shape_of(sizes),
-                             [](auto method) {
-                               return SolveWorkspace<decltype(method)>{method}.lay_out(nullptr);
-                             });
+  return target::with_method(strategy, EPLB_EFFORT_MAX, shape_of(sizes), [](auto method) {
+    return SolveWorkspace<decltype(method)>{method}.lay_out(nullptr);
+  });
 }
 
-void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort, const LayerTask& task, void* memory) {
+void solve(const LayerSizes& sizes, eplb_strategy strategy, eplb_effort effort,
+           const LayerTask& task, void* memory) {
   target::with_method(strategy, effort, shape_of(sizes), [&](auto method) {
     SolveWorkspace<decltype(method)> workspace{method};
     workspace.lay_out(memory);
     target::HostTeam team(workspace.team);
-    const target::Maps maps{{task.physical_to_logical},
-                            {task.replica_count},
-                            {task.replica_slots},
-                            workspace.rank};
+    const target::Maps maps{
+        {task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, workspace.rank};
     if (task.real)
-      target::solve_layer(team, workspace.method, target::RealWeights{task.real},
-                          workspace.answer, maps);
+      target::solve_layer(team, workspace.method, target::RealWeights{task.real}, workspace.answer,
+                          maps);
     else
       target::solve_layer(team, workspace.method, target::WholeWeights{task.whole},
                           workspace.answer, maps);

@@ -64,25 +64,30 @@ EPLB_FN double raise_bound(Team& team, const Pigeonhole& pigeonhole, double boun
   return low;
 }
 
+// Sets workspace.descending.
+template <class Team>
+EPLB_FN void sort_weights(Team& team, const Shape& shape, const BoundWorkspace& workspace) {
+  const View<double> weight = workspace.weight;
+  team.order(shape.experts, workspace.order, [&](int e) { return largest_first(weight[e]); });
+  team.for_each(shape.experts,
+                [&](int i) { workspace.descending[i] = weight[workspace.order[i]]; });
+}
+
 // Of workspace.weight, whose sum is `total`.
 template <class Team>
 EPLB_FN double simple_bound(Team& team, const Shape& shape, double total,
                             const BoundWorkspace& workspace) {
-  constexpr int kDepth =
-      64;  // with more replicas on a GPU they even out; looking costs K for each j
-  const int per_gpu = shape.slots / shape.gpus, extras = shape.slots - shape.experts;
+  constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
   if (!(total > 0)) return 0;
-  team.order(shape.experts, workspace.order,
-             [&](int e) { return largest_first(workspace.weight[e]); });
-  team.for_each(shape.experts,
-                [&](int i) { workspace.descending[i] = workspace.weight[workspace.order[i]]; });
+  sort_weights(team, shape, workspace);
+  const Pigeonhole pigeonhole{workspace.descending, shape.experts, shape.slots - shape.experts,
+                              shape.gpus, shape.slots / shape.gpus};
   double bound = larger(total / shape.gpus, largest_replica(team, shape, total, workspace));
-  const Pigeonhole pigeonhole{workspace.descending, shape.experts, extras, shape.gpus, per_gpu};
-  for (int j = 0; j < smaller(per_gpu, kDepth); ++j)
+  for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j)
     bound = larger(bound, raise_bound(team, pigeonhole, bound, j));
-  if (extras == 0 && per_gpu > 1)
-    bound =
-        larger(bound, heaviest_together(workspace.descending, shape.experts, shape.gpus, per_gpu));
+  if (pigeonhole.extras == 0 && pigeonhole.per_gpu > 1)
+    bound = larger(bound, heaviest_together(pigeonhole.descending, shape.experts, shape.gpus,
+                                            pigeonhole.per_gpu));
   return bound * (1 - 0x1p-40);
 }
 

@@ -37,9 +37,12 @@ class Thresholds {
     // the shares below.
     const int64_t sums =
         team.sum_of(shape_.experts, [&](int e) { return add_expert(e, load, threshold); });
-    double spare = shape_.slots - shape_.experts - static_cast<double>(sums >> 32);
-    double shares = 0.5 * static_cast<double>(sums & 0xffffffff);
-    if (spare < 0) return true;
+    const double spare = shape_.slots - shape_.experts - static_cast<double>(sums >> 32);
+    const double shares = 0.5 * static_cast<double>(sums & 0xffffffff);
+    return spare < 0 || least_shares(team, shares, spare) > shape_.gpus * (1 + kSlack);
+  }
+  // What is left of the shares when `spare` copies have gained most, by the steepest slopes.
+  template <class Team> EPLB_FN double least_shares(Team& team, double shares, double spare) const {
     const View<double> slope = workspace_.slope;
     const View<int> steps = workspace_.steps, picked = workspace_.picked,
                     sorted = workspace_.sorted;
@@ -54,7 +57,7 @@ class Thresholds {
       spare -= copies;
     }
     team.barrier();  // the next threshold writes what has been read here
-    return shares > shape_.gpus * (1 + kSlack);
+    return shares;
   }
   // Writes the gains of an expert; its extras that the load forces, above, and twice its shares
   // with those, below.

@@ -21,11 +21,12 @@ struct DeviceLimits {
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 
 // Checks caller's weights [T,L,E] and sums their windows.
-void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out, cudaStream_t stream);
+void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out,
+                cudaStream_t stream);
 
 Spread spread_of(const SolveTask& task, const DeviceLimits& limits);
-void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
-                  const DevicePlan& plan, cudaStream_t stream);
+void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights,
+                  const SolveRoom& room, const DevicePlan& plan, cudaStream_t stream);
 
 // A placement [L,S], and its replica counts [L,E] unless null.
 struct DevicePlacement {

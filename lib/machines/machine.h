@@ -52,10 +52,10 @@ class StreamMachine : public Machine {
   StreamMachine* on_streams() override { return this; }
 
   // In the order of `stream`. They throw InvalidState beyond what was reserved.
-  virtual void upload(const WeightSource& source, void* stream) = 0;
-  virtual void solve(const Request& request, bool integer, void* stream) = 0;
-  virtual void fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
-                     void* stream) = 0;
+  virtual void upload_on(const WeightSource& source, void* stream) = 0;
+  virtual void solve_on(const Request& request, bool integer, void* stream) = 0;
+  virtual void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
+                        void* stream) = 0;
 
   virtual void wait() = 0;              // until all that was asked on streams is done
   virtual bool replays() const = 0;     // was work captured, so that it may be repeated without a call?

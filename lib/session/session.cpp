@@ -225,7 +225,7 @@ StreamMachine& Session::streams_for(const char* function) {
 void Session::upload_device(const WeightSource& source, void* stream) {
   StreamMachine& machine = streams_for("eplb_upload_weights_device");
   check_source(source);
-  machine.upload(source, stream);
+  machine.upload_on(source, stream);
   shape_ = {source.layers, source.experts, is_integer(source.dtype)};
   weights_.only_on_machine();
   plan_.forget();
@@ -239,7 +239,7 @@ void Session::solve_device(const eplb_problem& problem, const eplb_solve_options
          "there are no weights in the reserved device memory: call eplb_context_reserve and eplb_upload_weights_device "
          "first");
   const Request request = request_for(problem, options);
-  machine.solve(request, shape_.integer, stream);
+  machine.solve_on(request, shape_.integer, stream);
   request_ = request;
   plan_.only_on_machine();
   solved_on_stream_ = true;
@@ -252,7 +252,7 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE, "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(*request_));
-  machine.fetch(*request_, shape_.integer, map, dtype, buffer, stream);
+  machine.fetch_on(*request_, shape_.integer, map, dtype, buffer, stream);
 }
 
 void Session::abandon() {

@@ -219,7 +219,7 @@ void CudaMachine::throw_fault() {
 
 // ---------------------------------------------------------------------------------------------------------- device calls
 
-void CudaMachine::upload(const WeightSource& source, void* stream) {
+void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   if (source.experts > kMaxSlots)  // beyond, no problem fits
     fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld", ll(source.experts),
          ll(kMaxSlots));
@@ -233,7 +233,7 @@ void CudaMachine::upload(const WeightSource& source, void* stream) {
   pending_.note(stream_of(stream), stream_);
 }
 
-void CudaMachine::solve(const Request& request, bool integer, void* stream) {
+void CudaMachine::solve_on(const Request& request, bool integer, void* stream) {
   SolveTask task = task_of(request);
   if (!traits_of(task.strategy).knows_caps) task.cap = static_cast<int>(request.options.max_replicas);
   const Spread spread = spread_of(task, limits_);
@@ -266,7 +266,7 @@ EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
 }
 }  // namespace
 
-void CudaMachine::fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
+void CudaMachine::fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
                         void* stream) {
   const SolveTask task = task_of(request);
   const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, integer);

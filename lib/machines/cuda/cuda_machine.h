@@ -27,9 +27,9 @@ class CudaMachine final : public StreamMachine {
                 Evaluation& evaluation) override;
   int64_t bytes() const override;
 
-  void upload(const WeightSource& source, void* stream) override;
-  void solve(const Request& request, bool integer, void* stream) override;
-  void fetch(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer, void* stream) override;
+  void upload_on(const WeightSource& source, void* stream) override;
+  void solve_on(const Request& request, bool integer, void* stream) override;
+  void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer, void* stream) override;
   void wait() override;
   bool replays() const override { return pending_.replays(); }
   void throw_fault() override;

@@ -1,6 +1,6 @@
 // One layer from weights to maps, whatever the strategy.
 //
-// A *method* is a strategy with its memory: PresetMethod (preset_method.h) or BestMethod (best_method.h). It offers the steps
+// A *method* is a strategy with its memory: PresetMethod (solver/strategies/presets.h) or BestMethod (solver/strategies/best.h). It offers the steps
 // of a layer, of which those with chains may be run apart, by other teams with memory of their own:
 //
 //   Method::kHoldsAll, kLeastBlocks    can its numbers hold every weight? Blocks that a multiprocessor should have room for

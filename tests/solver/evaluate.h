@@ -12,11 +12,11 @@ inline constexpr EvaluationParts kAllParts{true, true, true};
 
 inline Evaluation evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                            EvaluationParts wanted = kAllParts,
-                           const cpu::Kernel& kernel = cpu::fastest_kernel()) {
+                           const cpu::InstructionSet& instruction_set = cpu::fastest_instruction_set()) {
   Evaluation evaluation;
   evaluation.resize(weights.layers, problem.gpus);
   std::vector<cpu::Block> workspaces;
-  cpu::evaluate_layers(kernel, 1, workspaces, weights, problem, placement, wanted, evaluation);
+  cpu::evaluate_layers(instruction_set, 1, workspaces, weights, problem, placement, wanted, evaluation);
   return evaluation;
 }
 

@@ -157,9 +157,9 @@ TEST(Evaluation, IsTheSameOnEveryTeam) {
     const Case c = any_case(random);
     const Evaluation want = evaluate(c.weights, c.problem, c.placement.data());
     ASSERT_TRUE(std::isfinite(want.layers[0].bound));
-    for (const cpu::Kernel* kernel : cpu::kernels())
-      if (kernel->supported())
-        expect_same(want, evaluate(c.weights, c.problem, c.placement.data(), kAllParts, *kernel));
+    for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets())
+      if (instruction_set->supported())
+        expect_same(want, evaluate(c.weights, c.problem, c.placement.data(), kAllParts, *instruction_set));
     expect_same(want, shuffled(c, i, Counts::kNotGiven, true));
     expect_same(want, shuffled(c, i, Counts::kGiven, true));
     Evaluation without_loads = shuffled(c, i, Counts::kGiven, false);
@@ -188,7 +188,7 @@ TEST(Evaluation, PartByPart) {
     std::vector<cpu::Block> workspaces;
     for (const EvaluationParts part :
          {EvaluationParts{true, false, false}, {false, true, false}, {false, false, true}})
-      cpu::evaluate_layers(cpu::fastest_kernel(), 1, workspaces, c.weights, c.problem,
+      cpu::evaluate_layers(cpu::fastest_instruction_set(), 1, workspaces, c.weights, c.problem,
                            c.placement.data(), part, evaluation);
     EXPECT_FALSE(kAllParts.without(evaluation.known).any());
     expect_same(evaluate(c.weights, c.problem, c.placement.data()), evaluation);

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "machines/cpu/kernel.h"
+#include "machines/cpu/instruction_set.h"
 #include "solver/strategies/all.h"
 #include "tests/solver/shuffled_team.h"
 
@@ -46,14 +46,14 @@ solver::Shape shape_of(const Layer& layer) {
   return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
 }
 
-Answer solve_on(const cpu::Kernel& kernel, const Layer& layer, eplb_strategy strategy, eplb_effort effort,
+Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer, eplb_strategy strategy, eplb_effort effort,
                 int rubbish) {
-  Memory memory(kernel.workspace_bytes(layer.sizes, strategy), rubbish);
+  Memory memory(instruction_set.workspace_bytes(layer.sizes, strategy), rubbish);
   Answer answer(layer.sizes);
   const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
                             layer.whole.empty() ? nullptr : layer.whole.data(), answer.physical_to_logical.data(),
                             answer.replica_count.data(), answer.replica_slots.data()};
-  kernel.solve(layer.sizes, strategy, effort, task, memory.data);
+  instruction_set.solve(layer.sizes, strategy, effort, task, memory.data);
   return answer;
 }
 
@@ -86,11 +86,11 @@ Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, 
 void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy, eplb_effort effort) {
   SCOPED_TRACE(layer.name + ", strategy " + std::to_string(strategy) + ", effort " + std::to_string(effort));
   const Answer reference = shuffled(layer, strategy, effort, seed);
-  for (const cpu::Kernel* kernel : cpu::kernels()) {
-    if (!kernel->supported()) continue;
-    SCOPED_TRACE(kernel->name);
+  for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) {
+    if (!instruction_set->supported()) continue;
+    SCOPED_TRACE(instruction_set->name);
     for (const int rubbish : {0x00, 0x7f, 0x81, 0xff})
-      EXPECT_TRUE(solve_on(*kernel, layer, strategy, effort, rubbish) == reference);
+      EXPECT_TRUE(solve_on(*instruction_set, layer, strategy, effort, rubbish) == reference);
   }
 }
 
@@ -204,9 +204,9 @@ TEST(Parity, DeepSeekSized) {
 
 TEST(Parity, EveryTargetOfThisMachineRan) {
   int ran = 0;
-  for (const cpu::Kernel* kernel : cpu::kernels()) ran += kernel->supported();
+  for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) ran += instruction_set->supported();
   EXPECT_GE(ran, 1);
-  EXPECT_STREQ((*(cpu::kernels().end() - 1))->name, "plain");
+  EXPECT_STREQ((*(cpu::instruction_sets().end() - 1))->name, "plain");
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ int CpuMachine::worker_count(int64_t layers) const {
 }
 
 void CpuMachine::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers) {
-  const int64_t bytes = kernel_.workspace_bytes(sizes, strategy);
+  const int64_t bytes = instruction_set_.workspace_bytes(sizes, strategy);
   if (workspaces_.size() < static_cast<size_t>(workers)) workspaces_.resize(workers);
   for (int w = 0; w < workers; ++w) workspaces_[w].at_least(bytes);
 }
@@ -35,7 +35,7 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
       const LayerTask task{weights.integer ? nullptr : &weights.real[experts],
                            weights.integer ? &weights.whole[experts] : nullptr, &plan.physical_to_logical[slots],
                            &plan.replica_count[experts], &plan.replica_slots[slots]};
-      kernel_.solve(sizes, plan.request.options.strategy, plan.request.options.effort, task,
+      instruction_set_.solve(sizes, plan.request.options.strategy, plan.request.options.effort, task,
                     workspaces_[worker].data());
     }
   };
@@ -45,7 +45,7 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
 
 void CpuMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                           EvaluationParts parts, Evaluation& evaluation) {
-  evaluate_layers(kernel_, num_threads_, workspaces_, weights, problem, placement, parts, evaluation);
+  evaluate_layers(instruction_set_, num_threads_, workspaces_, weights, problem, placement, parts, evaluation);
 }
 
 int64_t CpuMachine::bytes() const {
@@ -59,12 +59,12 @@ MachineFacts facts() {
   facts.built = true;
   facts.status = EPLB_OK;
   facts.devices = 1;
-  facts.sentence = std::string("uses ") + fastest_kernel().name + ", built for";
-  for (const Kernel* kernel : kernels()) facts.sentence += std::string(" ") + kernel->name;
+  facts.sentence = std::string("uses ") + fastest_instruction_set().name + ", built for";
+  for (const InstructionSet* instruction_set : instruction_sets()) facts.sentence += std::string(" ") + instruction_set->name;
   return facts;
 }
 
-std::string device_name() { return std::string("CPU (") + fastest_kernel().name + ")"; }
+std::string device_name() { return std::string("CPU (") + fastest_instruction_set().name + ")"; }
 
 std::unique_ptr<Machine> make_machine(int64_t num_threads) { return std::make_unique<CpuMachine>(num_threads); }
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "machines/cpu/block.h"
-#include "machines/cpu/kernel.h"
+#include "machines/cpu/instruction_set.h"
 #include "machines/machine.h"
 
 namespace eplb::cpu {
@@ -12,8 +12,8 @@ namespace eplb::cpu {
 class CpuMachine final : public Machine {
  public:
   // Which instruction set is a choice for tests; the answer does not depend on it.
-  explicit CpuMachine(int64_t num_threads, const Kernel& kernel = fastest_kernel())
-      : kernel_(kernel), num_threads_(num_threads) {}
+  explicit CpuMachine(int64_t num_threads, const InstructionSet& instruction_set = fastest_instruction_set())
+      : instruction_set_(instruction_set), num_threads_(num_threads) {}
 
   void reserve(const Request& request, bool integer) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
@@ -25,7 +25,7 @@ class CpuMachine final : public Machine {
   int worker_count(int64_t layers) const;
   void prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers);
 
-  const Kernel& kernel_;
+  const InstructionSet& instruction_set_;
   int64_t num_threads_;
   std::vector<Block> workspaces_;  // one per thread
 };

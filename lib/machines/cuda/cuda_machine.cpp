@@ -167,7 +167,7 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
 
 void CudaMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                            EvaluationParts parts, Evaluation& evaluation) {
-  cpu::evaluate_layers(cpu::fastest_kernel(), 1, workspaces_, weights, problem, placement, parts, evaluation);
+  cpu::evaluate_layers(cpu::fastest_instruction_set(), 1, workspaces_, weights, problem, placement, parts, evaluation);
 }
 
 // -------------------------------------------------------------------------------------- between host calls and device calls

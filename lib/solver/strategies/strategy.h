@@ -1,5 +1,5 @@
 // The strategies and efforts by name. Their values are those of the constants of eplb.h, which
-// machines/cpu/kernel_target.cpp asserts: the solver includes nothing but itself.
+// machines/cpu/target.cpp asserts: the solver includes nothing but itself.
 #pragma once
 
 #include "solver/team/stage.h"

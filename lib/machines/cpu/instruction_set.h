@@ -1,5 +1,5 @@
-// What is compiled once per instruction set: solving and evaluating a layer. The same answer from
-// each.
+// What is compiled once per instruction set: solving and evaluating a layer. All of them give the
+// same answer.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,9 @@ struct EvaluationTask {
   LayerFigures* figures;
 };
 
-struct Kernel {
-  const char* name;  // of the instruction set
+// The library as compiled for one instruction set.
+struct InstructionSet {
+  const char* name;
   bool (*supported)();
   int64_t (*workspace_bytes)(const LayerSizes&, eplb_strategy);
   void (*solve)(const LayerSizes&, eplb_strategy, eplb_effort, const LayerTask&, void* workspace);
@@ -43,14 +44,14 @@ struct Kernel {
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.
-struct Kernels {
-  const Kernel* const* begin_;
-  const Kernel* const* end_;
-  const Kernel* const* begin() const { return begin_; }
-  const Kernel* const* end() const { return end_; }
+struct InstructionSets {
+  const InstructionSet* const* begin_;
+  const InstructionSet* const* end_;
+  const InstructionSet* const* begin() const { return begin_; }
+  const InstructionSet* const* end() const { return end_; }
 };
-Kernels kernels();
+InstructionSets instruction_sets();
 
-const Kernel& fastest_kernel();
+const InstructionSet& fastest_instruction_set();
 
 }  // namespace eplb::cpu

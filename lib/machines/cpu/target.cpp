@@ -11,7 +11,7 @@
   }                    \
   }
 #include "machines/cpu/host_team.h"
-#include "machines/cpu/kernel.h"
+#include "machines/cpu/instruction_set.h"
 #include "solver/evaluate/layer_evaluation.h"
 #include "solver/strategies/all.h"
 
@@ -128,8 +128,8 @@ bool supported() { return EPLB_TARGET_SUPPORTED; }
 
 #define EPLB_JOIN_OF(a, b) a##b
 #define EPLB_JOIN(a, b) EPLB_JOIN_OF(a, b)
-extern const Kernel EPLB_JOIN(kernel_, EPLB_TARGET);
-const Kernel EPLB_JOIN(kernel_, EPLB_TARGET) = {
+extern const InstructionSet EPLB_JOIN(instruction_set_, EPLB_TARGET);
+const InstructionSet EPLB_JOIN(instruction_set_, EPLB_TARGET) = {
     EPLB_TEXT(EPLB_TARGET), supported, workspace_bytes, solve, evaluate_workspace_bytes, evaluate};
 
 }  // namespace eplb::cpu

@@ -15,8 +15,8 @@ import library
 def objects():
     """Path of the object file of every instruction set, in the build folder that holds the library."""
     folder = os.path.dirname(os.path.realpath(library.path()))
-    found = glob.glob(f"{folder}/lib/CMakeFiles/eplb_kernel_*.dir/**/*.o", recursive=True)
-    return {re.search(r"eplb_kernel_(\w+)\.dir", path)[1]: path for path in found}
+    found = glob.glob(f"{folder}/lib/CMakeFiles/eplb_target_*.dir/**/*.o", recursive=True)
+    return {re.search(r"eplb_target_(\w+)\.dir", path)[1]: path for path in found}
 
 
 def shared_names(path):
@@ -27,7 +27,7 @@ def shared_names(path):
     return [line.split()[-1] for line in lines if re.search(r" [A-Zu] ", line)]
 
 
-class Kernels(library.LibraryTest):
+class Targets(library.LibraryTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -37,7 +37,7 @@ class Kernels(library.LibraryTest):
     def test_every_name_belongs_to_one_instruction_set(self):
         for target, path in objects().items():
             # In the target's namespace, in one of Highway's own, or the one name by which the target is reached.
-            own = re.compile(rf"{len(target)}{target}[0-9A-Z]|3hwy\d+N_[A-Z0-9_]+|kernel_{target}E$")
+            own = re.compile(rf"{len(target)}{target}[0-9A-Z]|3hwy\d+N_[A-Z0-9_]+|instruction_set_{target}E$")
             names = shared_names(path)
             with self.subTest(target=target):
                 self.assertTrue(names, "no names were read")

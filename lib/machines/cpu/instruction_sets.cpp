@@ -1,0 +1,23 @@
+#include <iterator>
+
+#include "machines/cpu/instruction_set.h"
+#include "targets.h"
+
+namespace eplb::cpu {
+
+#define EPLB_DECLARE(target) extern const InstructionSet instruction_set_##target;
+EPLB_TARGETS(EPLB_DECLARE)
+
+InstructionSets instruction_sets() {
+#define EPLB_LIST(target) &instruction_set_##target,
+  static constexpr const InstructionSet* kAll[] = {EPLB_TARGETS(EPLB_LIST)};
+  return {std::begin(kAll), std::end(kAll)};
+}
+
+const InstructionSet& fastest_instruction_set() {
+  for (const InstructionSet* instruction_set : instruction_sets())
+    if (instruction_set->supported()) return *instruction_set;
+  return **(instruction_sets().end() - 1);
+}
+
+}  // namespace eplb::cpu

@@ -4,7 +4,7 @@
 
 Needs the measured traces (../shared/data). A gap is that of the report: the mean over layers of the busiest GPU's load
 over the simple bound (hierarchical: the bound that knows nodes), minus 1. Of several seeds the median counts. Times
-here are the report's, in microseconds per layer; time beside a heap greedy is what eplb_bench measures.
+here are the report's, in microseconds per layer; eplb_bench compares times with a heap greedy.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def read(path):
 
 
 def join(traces, experts, count):
-    """Layers of so many experts, made of parts of measured layers that are scaled to the same sum."""
+    """Layers of `experts` experts, made of parts of measured layers that are scaled to the same sum."""
     layers = [layer / layer.sum() for trace in traces for layer in trace]
     layers = [layers[7 * i % len(layers)] for i in range(len(layers))]
     line = np.concatenate(layers)

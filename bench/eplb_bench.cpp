@@ -1,4 +1,4 @@
-// How fast and how good libeplb is beside a heap greedy, in one run on one thread.
+// How fast and how good libeplb is compared with a heap greedy, in one run on one thread.
 //
 //     eplb_bench [--seconds S] [--shape SLOTS/GPUS[/NODES/GROUPS]] [--markdown FILE] [--commit TEXT]
 //                [--only START_OF_NAME] [--profile STRATEGY] [TRACE.csv ...]

@@ -1,10 +1,10 @@
-// How long a GPU takes, from device memory to device memory and from host to host, beside the CPU of the same machine.
+// How long a GPU takes, from device memory to device memory and from host to host, compared with the CPU of the same machine.
 //
 //     eplb_gpu_bench [--replays N] [--seconds S] [--budget S] [--only START_OF_NAME] [--markdown FILE] [--tsv FILE]
 //                    [--commit TEXT] [--machine TEXT] [--profile] [TRACE.csv ...]
 //
 // --replays: of the captured graph, for each trace (200, or fewer if they would take over 0.4 s). --seconds: for each
-// measurement with the clock of the host. --budget: after so many seconds no row is begun. --tsv: what torch_on_gpu.py takes
+// measurement with the clock of the host. --budget: no row begins after this number of seconds. --tsv: what torch_on_gpu.py takes
 // in. --profile: measures nothing; each problem once, between the marks that `ncu --profile-from-start off` waits for.
 // Several traces are pooled. Without traces, one made-up one (see trace.h) is solved.
 #include "gpu_subject.h"

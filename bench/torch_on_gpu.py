@@ -1,4 +1,4 @@
-"""The torch programs of the five presets on a GPU, beside libeplb's times on the same problems.
+"""The torch programs of the five presets on a GPU, compared with libeplb's times on the same problems.
 
     python bench/torch_on_gpu.py --ours TIMES.tsv [--shared FOLDER] [--seconds S] [--device cuda] [--markdown FILE]
                                  [--commit TEXT] [TRACE.csv ...]
@@ -157,14 +157,14 @@ def main():
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit("torch sees no CUDA device")
-    told = []
+    printed = []
     for line in lines(arguments):
         print(line, flush=True)
-        told.append(line)
+        printed.append(line)
         if arguments.markdown:  # after every line: a time limit may end this
             with open(arguments.markdown, "w") as file:
-                file.write("\n".join(told) + "\n")
-    return int(any("does not run" in line for line in told))
+                file.write("\n".join(printed) + "\n")
+    return int(any("does not run" in line for line in printed))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main():
     problem = {"num_slots": arguments.slots, "num_gpus": arguments.gpus}
     answers = list(replay(counts, problem, arguments.threshold))
     for number, (imbalance, renewed) in enumerate(answers, start=1):
-        print(f"interval {number}: imbalance {imbalance:.3f}{', placed anew' if renewed else ''}")
+        print(f"interval {number}: imbalance {imbalance:.3f}{', placed again' if renewed else ''}")
     mean = np.mean([imbalance for imbalance, _ in answers])
     print(f"mean imbalance {mean:.3f} with {1 + sum(renewed for _, renewed in answers)} placements")
 

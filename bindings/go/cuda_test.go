@@ -247,7 +247,7 @@ func TestBadDeviceCalls(t *testing.T) {
 	} {
 		refused(t, err, ErrInvalidArgument, text)
 	}
-	// None of them has changed the plan, or is told again.
+	// None of them has changed the plan, or is reported again.
 	p, err := context.Plan()
 	e.ok(err)
 	samePlan(t, onCPU(t, pairsWeights(), pairsProblem, SolveOptions{}), p)

@@ -4,7 +4,7 @@ package eplb
 // whose garbage collector neither keeps nor frees what lies there. Host memory, Go's or not, is none.
 type DevicePointer uintptr
 
-// DeviceArray refers to elements in device memory, contiguous and in C order. Whoever makes one promises what neither Go nor
+// DeviceArray refers to elements in device memory, contiguous and in C order. A caller that makes one promises what neither Go nor
 // the library can see: that it is memory of the context's device and as long as is said, and that until the stream has done
 // what was queued with it, in a graph every replay, it stays allocated, nobody writes what is read, and nobody touches what
 // is written.
@@ -103,7 +103,7 @@ func (c *Context) SolveDevice(problem Problem, options SolveOptions, stream Stre
 // returns at once, never waits, never allocates, and can be captured. MapShape tells how long the array must be.
 //
 // Errors: ErrInvalidArgument on a CPU context, for a length or type that is not the map's, and if there is no such map;
-// ErrInvalidState before a solve. None of these is late: bad weights are told by Synchronize or Report only.
+// ErrInvalidState before a solve. None of these is late: only Synchronize and Report report bad weights.
 func (c *Context) FetchMapDevice(which Map, array DeviceArray, stream Stream) error {
 	if err := c.acquire(); err != nil {
 		return err

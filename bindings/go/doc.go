@@ -35,8 +35,8 @@
 // A context made with ContextOptions{Device: "cuda"}, or "cuda:1", works on that device and gives the same placements. All
 // calls take it as they take one on the CPU, and return finished. Three more take device memory and a stream, are queued
 // there and return at once: [Context.UploadWeightsDevice], [Context.SolveDevice] and [Context.FetchMapDevice], after
-// [Context.Reserve] has got the memory. What is wrong with weights on a device is told late, by [Context.Synchronize] or
-// [Context.Report] only. This package allocates no device memory and makes no streams: both come as numbers, from whatever
+// [Context.Reserve] has got the memory. Faults of weights on a device are reported later, only by [Context.Synchronize]
+// or [Context.Report]. This package allocates no device memory and makes no streams: both come as numbers, from whatever
 // the program uses CUDA with. CUDA's own current device belongs to a thread: calls here leave it as it was, and do not go by
 // it.
 //

@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	library, err := eplb.Load("") // EPLB_LIBRARY, beside the program, or the system's
+	library, err := eplb.Load("") // EPLB_LIBRARY, next to the program, or the system's
 	if err != nil {
 		log.Fatal(err) // says where it looked
 	}

@@ -73,7 +73,7 @@ func fitted(shape [3]int, p Problem, perGPU int) ([3]int, Problem) {
 	return [3]int{from(shape[0], 1, 3), from(shape[1], 1, 4), experts}, p
 }
 
-// fuzzedInput makes weights of a type out of bytes, which begin anew where they end. Shapes that are none get what there
+// fuzzedInput makes weights of a type out of bytes, which start over where they end. Shapes that are none get what there
 // is, and no sums: they are refused.
 func fuzzedInput(choice uint16, content []byte, shape [3]int, problem Problem, options SolveOptions) input {
 	length := max(shape[0], 0) * max(shape[1], 0) * max(shape[2], 0)

@@ -39,7 +39,7 @@ func checkPlan(t *testing.T, context *Context, in input, p *Plan) {
 	checkEvaluation(t, context, in, p)
 }
 
-// The maps that say where replicas are must be one placement, told three times.
+// The maps that say where replicas are must all describe one placement.
 func checkMaps(t *testing.T, in input, p *Plan, layer int, l2p []int32) {
 	t.Helper()
 	slots := p.ReplicaSlots[layer*p.NumSlots : (layer+1)*p.NumSlots]

@@ -56,13 +56,13 @@ func (e *LoadError) Error() string {
 		fmt.Fprintf(&text, "\n  '%s': %s", attempt.Path, attempt.Reason)
 	}
 	if e.Named == "" {
-		fmt.Fprintf(&text, "\nSet %s to the path of %s, or put that file beside the program.", environment, file)
+		fmt.Fprintf(&text, "\nSet %s to the path of %s, or put that file next to the program.", environment, file)
 	}
 	return text.String()
 }
 
 // Load opens the library: the one at path, or if that is empty the one that EPLB_LIBRARY names, or if that is not set the
-// first usable of libeplb.so.0 beside the program and the system's libeplb.so.0. Who names one gets that one or an error.
+// first usable of libeplb.so.0 next to the program and the system's libeplb.so.0. Who names one gets that one or an error.
 // A path without a slash is looked for as the system looks for libraries.
 //
 // The error is a *LoadError: no such file, no libeplb, an ABI other than 1.x, or a function that is missing.

@@ -48,7 +48,7 @@ func TestLoadNamesWhatIsNotThere(t *testing.T) {
 		t.Setenv(environment, path)
 		text := loadFails(t, "")
 		contains(t, text, "eplb: cannot load the library named by EPLB_LIBRARY"+tried, reason)
-		// Nothing else is tried: whoever names one library does not want another.
+		// Nothing else is tried: a caller that names one library does not want another.
 		if strings.Count(text, "\n") != 1 {
 			t.Errorf("more than one place:\n%s", text)
 		}
@@ -108,7 +108,7 @@ func TestLoadTakesTheLibraryBesideTheProgram(t *testing.T) {
 	if text := loadInChild(t, filepath.Join(folder, "program")); text != "loaded "+filepath.Join(folder, file) {
 		t.Error(text)
 	}
-	// What is there and cannot be used is told, and the next place tried.
+	// A library that is there but cannot be used is reported, and the next place is tried.
 	copyFile(t, program, filepath.Join(folder, file))
 	contains(t, loadInChild(t, filepath.Join(folder, "program")), filepath.Join(folder, file)+"': ", "'libeplb.so.0': ")
 }
@@ -167,7 +167,7 @@ func TestLoadTakesACopy(t *testing.T) {
 	if copied.Path() != path || copied.Version() != library.Version() || copied.Version() == "" {
 		t.Errorf("%s of %s", copied.Version(), copied.Path())
 	}
-	// By the environment, the same; both libraries work beside each other.
+	// By the environment, the same; both libraries work side by side.
 	t.Setenv(environment, path)
 	again, err := Load("")
 	if err != nil || again.Path() != path {

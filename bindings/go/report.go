@@ -2,7 +2,7 @@ package eplb
 
 import "unsafe"
 
-// Report tells how good the solved plan is. Loads are computed anew in float64 from the original weights; bounds are
+// Report says how good the solved plan is. Loads are recomputed in float64 from the original weights; bounds are
 // computed here, outside the time of a solve.
 //
 // Errors: ErrInvalidState before a solve; once, the late errors of device calls, see Synchronize.

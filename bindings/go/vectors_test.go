@@ -159,7 +159,7 @@ func checkAnswer(t *testing.T, expected answer, p *Plan) {
 	}
 }
 
-// A layer's answer does not depend on the layers beside it.
+// A layer's answer does not depend on the other layers.
 func checkLayersAlone(t *testing.T, in input, whole *Plan) {
 	t.Helper()
 	context := newContext(t)

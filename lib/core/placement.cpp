@@ -17,33 +17,48 @@ template <class T> void copy_ids(const T* from, int64_t layers, const Problem& p
     }
 }
 
-// Every expert has a replica; under a hierarchical policy groups stay on one node, as many on each.
-void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
+// How many groups each node has. Throws if replicas of a group are on two nodes.
+std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
+                                           const Problem& problem) {
   std::vector<int64_t> node_of_group(problem.groups, -1), groups_on(problem.nodes, 0);
-  std::vector<bool> placed(problem.experts, false);
-  const int64_t group_size = problem.experts / problem.groups, node_slots = problem.slots / problem.nodes;
-  for (int64_t s = 0; s < problem.slots; ++s) {
-    const int64_t node = s / node_slots, group = row[s] / group_size;
-    placed[row[s]] = true;
+  const int64_t group_size = problem.experts / problem.groups;
+  const int64_t node_slots = problem.slots / problem.nodes;
+  for (int64_t slot = 0; slot < problem.slots; ++slot) {
+    const int64_t node = slot / node_slots, group = row[slot] / group_size;
     if (node_of_group[group] < 0) {
       node_of_group[group] = node;
       ++groups_on[node];
     } else if (node_of_group[group] != node) {
       fail(EPLB_INVALID_PLACEMENT,
-           "placement[layer %lld, slot %lld] puts expert %d on node %lld, but its group %lld is on node %lld: "
-           "hierarchical "
-           "replicas stay on one node",
-           ll(layer), ll(s), row[s], ll(node), ll(group), ll(node_of_group[group]));
+           "placement[layer %lld, slot %lld] puts expert %d on node %lld, but its group %lld is on "
+           "node %lld: hierarchical replicas stay on one node",
+           ll(layer), ll(slot), row[slot], ll(node), ll(group), ll(node_of_group[group]));
     }
   }
+  return groups_on;
+}
+
+void check_all_experts_placed(const int32_t* row, int64_t layer, const Problem& problem) {
+  std::vector<bool> placed(problem.experts, false);
+  for (int64_t slot = 0; slot < problem.slots; ++slot) placed[row[slot]] = true;
   for (int64_t e = 0; e < problem.experts; ++e)
     if (!placed[e])
-      fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer), ll(e));
+      fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
+           ll(e));
+}
+
+// Every expert needs a replica. Under a hierarchical policy each group stays on one node, and all
+// nodes have the same number of groups.
+void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
+  const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
+  check_all_experts_placed(row, layer, problem);
+  const int64_t wanted = problem.groups / problem.nodes;
   for (int64_t n = 0; n < problem.nodes; ++n)
-    if (groups_on[n] != problem.groups / problem.nodes)
+    if (groups_on[n] != wanted)
       fail(EPLB_INVALID_PLACEMENT,
-           "placement[layer %lld] has %lld groups on node %lld, must be num_groups / num_nodes = %lld", ll(layer),
-           ll(groups_on[n]), ll(n), ll(problem.groups / problem.nodes));
+           "placement[layer %lld] has %lld groups on node %lld, must be num_groups / num_nodes = "
+           "%lld",
+           ll(layer), ll(groups_on[n]), ll(n), ll(wanted));
 }
 
 }  // namespace

@@ -34,27 +34,31 @@ template <class T> void check_values(const WeightSource& source) {
   if (bad) find_bad<T>(source);
 }
 
-template <class T> void sum_real(const WeightSource& source, Weights& weights) {
-  const T* data = static_cast<const T*>(source.data);
-  const int64_t n = source.layers * source.experts;
-  double* sum = weights.real.data();
-  for (int64_t i = 0; i < n; ++i) sum[i] = data[i] + 0.0;  // -0.0 becomes 0
-  for (int64_t t = 1; t < source.windows; ++t)
-    for (int64_t i = 0; i < n; ++i) sum[i] += data[t * n + i];
-  const double limit = std::numeric_limits<float>::max() / static_cast<double>(source.experts);
-  int64_t large = 0;
-  for (int64_t i = 0; i < n; ++i) large += sum[i] > limit;
-  weights.fits_float32 = large == 0;
-  if (weights.fits_float32) return;
-  for (int64_t l = 0; l < source.layers; ++l) {
+// Sums of finite weights may overflow: of an expert over windows, of a layer over experts.
+void check_sums(const double* sums, int64_t layers, int64_t experts) {
+  for (int64_t l = 0; l < layers; ++l) {
     double total = 0;
-    for (int64_t e = 0; e < source.experts; ++e) {
-      const double x = sum[l * source.experts + e];
-      if (!std::isfinite(x)) fail_with(Fault::kWindowSumReal, {l, e});
-      total += x;
+    for (int64_t e = 0; e < experts; ++e) {
+      const double sum = sums[l * experts + e];
+      if (!std::isfinite(sum)) fail_with(Fault::kWindowSumReal, {l, e});
+      total += sum;
     }
     if (!std::isfinite(total)) fail_with(Fault::kLayerSum, {l, -1});
   }
+}
+
+template <class T> void sum_real(const WeightSource& source, Weights& weights) {
+  const T* data = static_cast<const T*>(source.data);
+  const int64_t count = source.layers * source.experts;
+  double* sums = weights.real.data();
+  for (int64_t i = 0; i < count; ++i) sums[i] = data[i] + 0.0;  // -0.0 becomes 0
+  for (int64_t t = 1; t < source.windows; ++t)
+    for (int64_t i = 0; i < count; ++i) sums[i] += data[t * count + i];
+  const double limit = std::numeric_limits<float>::max() / static_cast<double>(source.experts);
+  int64_t large = 0;
+  for (int64_t i = 0; i < count; ++i) large += sums[i] > limit;
+  weights.fits_float32 = large == 0;
+  if (!weights.fits_float32) check_sums(sums, source.layers, source.experts);
 }
 
 template <class T> void sum_whole(const WeightSource& source, Weights& weights) {

@@ -188,6 +188,16 @@ void Session::report(eplb_report& report) {
   report.context_bytes = bytes();
 }
 
+namespace {
+void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& outputs) {
+  for (size_t l = 0; l < layers.size(); ++l) {
+    if (outputs.imbalance) outputs.imbalance[l] = layers[l].imbalance;
+    if (outputs.bound) outputs.bound[l] = layers[l].bound;
+    if (outputs.duplicates) outputs.duplicates[l] = layers[l].duplicates;
+  }
+}
+}  // namespace
+
 void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length, eplb_dtype dtype,
                        eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) {
   bring_weights();
@@ -203,12 +213,7 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   evaluation.resize(shape_.layers, problem.gpus);
   machine_->evaluate(weights_.host(), problem, ids.data(), {true, true, true}, evaluation);
   fill_report(evaluation, problem, report);
-  for (size_t l = 0; l < evaluation.layers.size(); ++l) {
-    const LayerFigures& figures = evaluation.layers[l];
-    if (outputs.imbalance) outputs.imbalance[l] = figures.imbalance;
-    if (outputs.bound) outputs.bound[l] = figures.bound;
-    if (outputs.duplicates) outputs.duplicates[l] = figures.duplicates;
-  }
+  write_figures(evaluation.layers, outputs);
   report.microseconds = now_microseconds() - start;
   report.strategy = -1;
   report.context_bytes = bytes();

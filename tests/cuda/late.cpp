@@ -67,7 +67,7 @@ Input spoilt(const Fault& fault, const Input& good) {
 }
 
 // The first call that may tell does so, the second has nothing to tell.
-void told_once(eplb_context* context, bool by_report, eplb_status status, const std::string& place) {
+void reported_once(eplb_context* context, bool by_report, eplb_status status, const std::string& place) {
   eplb_report report;
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
   const auto call = [&] {
@@ -89,7 +89,7 @@ void one_fault(const Fault& fault, const Method& method, bool by_report) {
   Plan want, want_good, got;
   if (!solve_on_cpu(zeroed, want) || !solve_on_cpu(good, want_good)) return;
   if (!device.reserve() || !device.upload_and_solve() || !device.maps_are(want)) return;
-  told_once(context, by_report, EPLB_INVALID_WEIGHT, fault.place);
+  reported_once(context, by_report, EPLB_INVALID_WEIGHT, fault.place);
   if (got.fetch(context, bad)) same_plan(want, got);
   device.set_weights(good);  // and nothing of it stays behind
   if (!device.upload_and_solve() || !device.maps_are(want_good)) return;
@@ -110,7 +110,7 @@ void greedy_beyond_float32(bool sent_by_host) {
   if (sent_by_host ? !input_upload(context, in) : !device.upload()) return;
   if (!device.solve()) return;
   device.maps_are(want, Maps::kInts);
-  told_once(context, false, EPLB_INVALID_WEIGHT, at(kBad, kExpert));
+  reported_once(context, false, EPLB_INVALID_WEIGHT, at(kBad, kExpert));
   in->options.strategy = EPLB_STRATEGY_LPT_SWAP;
   if (!solve_on_cpu(in, want_best) || !device.solve()) return;
   device.maps_are(want_best);
@@ -130,7 +130,7 @@ void greedy_beyond_its_cap() {
   Plan want;
   if (!solve_on_cpu(zeroed, want) || !device.reserve() || !device.upload_and_solve()) return;
   device.maps_are(want, Maps::kInts);
-  told_once(context, true, EPLB_INVALID_ARGUMENT, "max_replicas");
+  reported_once(context, true, EPLB_INVALID_ARGUMENT, "max_replicas");
 }
 
 // A host call looks first: it refuses, and what was there stays.

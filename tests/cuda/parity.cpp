@@ -97,7 +97,7 @@ void large() {
            [&] { large_problem(method, nodes); });
 }
 
-// Weights that are nearly alike, on few slots, at the largest effort: more chains than rules for counts, so that the rules
+// Weights that are nearly equal, on few slots, at the largest effort: more chains than rules for counts, so that the rules
 // come to their fall back and to noise.
 void tiny() {
   const Context context(EPLB_DEVICE_CUDA);

@@ -32,7 +32,7 @@ void set_problem(input& in, Random& random, uint64_t seed) {
   in.options.seed = seed << 30;
 }
 
-// Ties everywhere, whole numbers, skewed as measured ones are, tiny ones, and some zeros beside outliers.
+// Ties everywhere, whole numbers, skewed as measured ones are, tiny ones, and some zeros among outliers.
 double any_weight(Random& random, int kind) {
   std::lognormal_distribution<double> lognormal(10, 1.2);
   switch (kind) {

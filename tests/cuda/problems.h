@@ -17,7 +17,7 @@ const std::vector<Method>& all_methods();
 Input random_input(uint64_t seed);
 std::string describe(const Input& in);
 
-// Small, float32, LPT_SWAP unless told: `layers` layers of 16 experts in 24 slots of 4 GPUs.
+// Small, float32, LPT_SWAP by default: `layers` layers of 16 experts in 24 slots of 4 GPUs.
 Input small_input(int64_t layers, uint64_t seed, eplb_dtype dtype = EPLB_FLOAT32);
 
 }  // namespace eplb::tests

@@ -77,7 +77,7 @@ ABSENT = {
     r"\bthe seeds\b": "reference programs that are elsewhere",
     r"(?<![\w.])/(work|root|tmp)/": "a path of one machine",
 }
-MAY_NAME_SHARED = ("bench/", "tests/")  # optional data beside the checkout
+MAY_NAME_SHARED = ("bench/", "tests/")  # optional data next to the checkout
 
 
 @pytest.mark.parametrize("document", documents())

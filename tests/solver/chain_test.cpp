@@ -71,7 +71,7 @@ TEST(Counts, EqualTheDefinition) {
   }
 }
 
-TEST(Counts, NearTiesAreToldApart) {
+TEST(Counts, NearTiesAreDistinguished) {
   // (2^28 + 1) / 3 and 2^28 / 3 have the same floor; the larger one comes first although its index is higher.
   const std::vector<int> q = {1 << 27, (1 << 27) + 1};
   Room room(2, 7, 1);

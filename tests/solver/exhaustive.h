@@ -53,7 +53,7 @@ class Exhaustive {
     bool tried_empty = false;
     for (Gpu& gpu : gpu_) {
       if (static_cast<int>(gpu.experts.size()) == per_gpu_ || gpu.load + replicas_[i].size >= best_) continue;
-      if (gpu.experts.empty() && std::exchange(tried_empty, true)) continue;  // empty GPUs are alike
+      if (gpu.experts.empty() && std::exchange(tried_empty, true)) continue;  // empty GPUs are equivalent
       const bool holds = std::find(gpu.experts.begin(), gpu.experts.end(), replicas_[i].expert) != gpu.experts.end();
       if (holds && !duplicates_) continue;
       gpu.experts.push_back(replicas_[i].expert);

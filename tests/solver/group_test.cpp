@@ -11,7 +11,7 @@
 namespace eplb::tests {
 namespace {
 
-// The heaviest node of the best way: group g to every node that has room, nodes that are empty being alike.
+// The heaviest node of the best way: group g to every node that has room, empty nodes being equivalent.
 int64_t least_heaviest(const std::vector<int>& size, int places, std::vector<int64_t>& sum, std::vector<int>& used,
                        size_t g) {
   if (g == size.size()) return *std::max_element(sum.begin(), sum.end());

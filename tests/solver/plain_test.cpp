@@ -135,7 +135,7 @@ TEST(Plain, TwoSlotsPerGpu) {
   }
 }
 
-// So many proposals that the search is kicked.
+// Enough proposals for the search to be kicked.
 TEST(Plain, TwoSlotsPerGpuWithKicks) {
   Library library;
   std::mt19937 random(9);

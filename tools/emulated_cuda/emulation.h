@@ -22,7 +22,7 @@ EMULATION_API void emulation_set_capacity(int32_t device, uint64_t bytes);
 /* 0: back to the environment's. */
 EMULATION_API void emulation_set_multiprocessors(int32_t count);
 
-/* Streams go on unasked at one call in so many, by chance; 0: never, only when somebody waits. 8 at first. */
+/* Streams go on without a wait at one call in `one_in`, by chance; 0: only when somebody waits. 8 at first. */
 EMULATION_API void emulation_set_progress(int32_t one_in);
 
 /* Since the start: "allocations", "frees", "synchronisations" (calls that may block the host), "launches" (kernels that were

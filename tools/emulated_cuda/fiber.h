@@ -10,7 +10,7 @@ class Fiber {
   using Body = void (*)(Fiber&);
   static constexpr size_t kStackBytes = size_t{256} << 10;
 
-  Fiber() = default;  // the stack of whoever is running
+  Fiber() = default;  // the running thread's own stack
   explicit Fiber(Body body);
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;

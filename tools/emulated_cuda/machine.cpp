@@ -105,7 +105,7 @@ const char* cudaGetErrorName(cudaError_t error) {
   return "unrecognized error code";
 }
 
-// There is no profiler to be told.
+// There is no profiler to start or stop.
 cudaError_t cudaProfilerStart() { return cudaSuccess; }
 cudaError_t cudaProfilerStop() { return cudaSuccess; }
 
@@ -121,7 +121,7 @@ const char* cudaGetErrorString(cudaError_t error) {
   return "unrecognized error code";
 }
 
-// A broken context's error stays, whoever asks.
+// A broken context's error stays: reading does not clear it.
 cudaError_t cudaPeekAtLastError() {
   std::lock_guard lock(machine().mutex);
   if (emulated::driver_state() == cudaSuccess && !emulated::this_thread().contexts.empty())

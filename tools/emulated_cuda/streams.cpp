@@ -228,7 +228,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return with_stream("cudaStreamQuery", stream, [](Machine& m, CUstream_st& s) {
     if (const cudaError_t error = refuse_wait(s)) return error;
-    // Whoever asks again and again must get there in the end.
+    // A caller that polls must see the end at some time.
     if (m.progress && s.last && !s.last->done && chance().one_in(4)) run(s.last);
     return s.last && !s.last->done ? cudaErrorNotReady : s.device->broken;
   });

@@ -17,7 +17,7 @@ def test_replay(tmp_path):
     done = subprocess.run([*command, "--step", "2"], env=child_environment(), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line.endswith("placed anew") for line in lines[:-1]] == [False, False, True, False, False]
+    assert [line.endswith("placed again") for line in lines[:-1]] == [False, False, True, False, False]
     assert lines[-1].endswith("with 2 placements")
 
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <vector>
 
 namespace eplb::cpu {
 
@@ -29,5 +30,11 @@ class Block {
   std::unique_ptr<void, Free> data_;
   int64_t bytes_ = 0;
 };
+
+// Lets the first `count` blocks have at least `bytes` each.
+inline void grow(std::vector<Block>& blocks, int count, int64_t bytes) {
+  if (blocks.size() < static_cast<size_t>(count)) blocks.resize(count);
+  for (int i = 0; i < count; ++i) blocks[i].at_least(bytes);
+}
 
 }  // namespace eplb::cpu

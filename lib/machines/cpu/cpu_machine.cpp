@@ -1,45 +1,34 @@
 #include "machines/cpu/cpu_machine.h"
 
-#include <algorithm>
-#include <atomic>
-
 #include "machines/cpu/evaluate_layers.h"
 #include "machines/cpu/threads.h"
 
 namespace eplb::cpu {
 
-int CpuMachine::worker_count(int64_t layers) const {
-  return static_cast<int>(std::min<int64_t>({num_threads_, layers, 65536}));
-}
-
 void CpuMachine::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers) {
-  const int64_t bytes = instruction_set_.workspace_bytes(sizes, strategy);
-  if (workspaces_.size() < static_cast<size_t>(workers)) workspaces_.resize(workers);
-  for (int w = 0; w < workers; ++w) workspaces_[w].at_least(bytes);
+  grow(workspaces_, workers, instruction_set_.workspace_bytes(sizes, strategy));
 }
 
 void CpuMachine::reserve(const Request& request, bool) {
   const LayerSizes sizes = layer_sizes<LayerSizes>(request.problem, request.options);
-  prepare_workers(sizes, request.options.strategy, worker_count(request.layers));
+  prepare_workers(sizes, request.options.strategy, worker_count(num_threads_, request.layers));
 }
 
 bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
-  const auto& [problem, options, layers] = plan.request;
-  const LayerSizes sizes = layer_sizes<LayerSizes>(problem, options);
-  const int workers = worker_count(layers);
+  const Options& options = plan.request.options;
+  const LayerSizes sizes = layer_sizes<LayerSizes>(plan.request.problem, options);
+  const int workers = worker_count(num_threads_, plan.request.layers);
   prepare_workers(sizes, options.strategy, workers);
-  std::atomic<int64_t> next{0};
-  auto take_layers = [&](int worker) {
-    for (int64_t l; (l = next.fetch_add(1, std::memory_order_relaxed)) < plan.request.layers;) {
-      const int64_t experts = l * sizes.experts, slots = l * sizes.slots;
-      const LayerTask task{weights.integer ? nullptr : &weights.real[experts],
-                           weights.integer ? &weights.whole[experts] : nullptr, &plan.physical_to_logical[slots],
-                           &plan.replica_count[experts], &plan.replica_slots[slots]};
-      instruction_set_.solve(sizes, plan.request.options.strategy, plan.request.options.effort, task,
-                    workspaces_[worker].data());
-    }
-  };
-  run_workers(workers, take_layers);
+  share_layers(workers, plan.request.layers, [&](int64_t layer, int worker) {
+    const int64_t expert = layer * sizes.experts, slot = layer * sizes.slots;  // the layer's first
+    const LayerTask task{.real = weights.integer ? nullptr : &weights.real[expert],
+                         .whole = weights.integer ? &weights.whole[expert] : nullptr,
+                         .physical_to_logical = &plan.physical_to_logical[slot],
+                         .replica_count = &plan.replica_count[expert],
+                         .replica_slots = &plan.replica_slots[slot]};
+    instruction_set_.solve(sizes, options.strategy, options.effort, task,
+                           workspaces_[worker].data());
+  });
   return false;
 }
 

@@ -22,7 +22,6 @@ class CpuMachine final : public Machine {
   int64_t bytes() const override;
 
  private:
-  int worker_count(int64_t layers) const;
   void prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers);
 
   const InstructionSet& instruction_set_;

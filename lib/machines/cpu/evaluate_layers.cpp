@@ -1,12 +1,8 @@
 #include "machines/cpu/evaluate_layers.h"
 
-#include <algorithm>
-#include <atomic>
-
 #include "machines/cpu/threads.h"
 
 namespace eplb::cpu {
-
 namespace {
 
 bool wants_threshold(const Problem& problem) { return problem.bound_kind == EPLB_BOUND_THRESHOLD; }
@@ -29,17 +25,13 @@ void evaluate_layers(const InstructionSet& instruction_set, int64_t num_threads,
                      const Weights& weights, const Problem& problem, const int32_t* placement,
                      EvaluationParts wanted, Evaluation& out) {
   const LayerSizes sizes = layer_sizes<LayerSizes>(problem, {});
-  const int workers = static_cast<int>(std::min<int64_t>({num_threads, weights.layers, 65536}));
-  const int64_t bytes = instruction_set.evaluate_workspace_bytes(sizes, wanted, wants_threshold(problem));
-  if (workspaces.size() < static_cast<size_t>(workers)) workspaces.resize(workers);
-  for (int w = 0; w < workers; ++w) workspaces[w].at_least(bytes);
-  std::atomic<int64_t> next{0};
-  auto take_layers = [&](int worker) {
-    for (int64_t l; (l = next.fetch_add(1, std::memory_order_relaxed)) < weights.layers;)
-      instruction_set.evaluate(sizes, task_of(weights, problem, placement, wanted, l, out),
-                      workspaces[worker].data());
-  };
-  run_workers(workers, take_layers);
+  const int workers = worker_count(num_threads, weights.layers);
+  const bool threshold = wants_threshold(problem);
+  grow(workspaces, workers, instruction_set.evaluate_workspace_bytes(sizes, wanted, threshold));
+  share_layers(workers, weights.layers, [&](int64_t layer, int worker) {
+    instruction_set.evaluate(sizes, task_of(weights, problem, placement, wanted, layer, out),
+                             workspaces[worker].data());
+  });
   out.known = out.known.with(wanted);
 }
 

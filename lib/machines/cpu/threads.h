@@ -1,6 +1,10 @@
 // Threads for one piece of work: they start with it and end with it, and no signal of the process is handled on them.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
 namespace eplb::cpu {
 
 using Work = void (*)(void* context, int worker);
@@ -9,9 +13,21 @@ using Work = void (*)(void* context, int worker);
 // done: work must be taken from a common counter, so that fewer workers do it all. One worker allocates nothing.
 void run_workers(int count, Work work, void* context);
 
-template <class Body> void run_workers(int count, Body& body) {
+inline int worker_count(int64_t num_threads, int64_t layers) {
+  return static_cast<int>(std::min<int64_t>({num_threads, layers, 65536}));
+}
+
+// Calls solve(layer, worker) once for each layer, on `workers` threads: a free worker takes the next
+// layer.
+template <class Solve> void share_layers(int workers, int64_t layers, Solve solve) {
+  std::atomic<int64_t> next{0};
+  auto take_layers = [&](int worker) {
+    for (int64_t layer; (layer = next.fetch_add(1, std::memory_order_relaxed)) < layers;)
+      solve(layer, worker);
+  };
+  using Body = decltype(take_layers);
   run_workers(
-      count, [](void* context, int worker) { (*static_cast<Body*>(context))(worker); }, &body);
+      workers, [](void* body, int worker) { (*static_cast<Body*>(body))(worker); }, &take_layers);
 }
 
 }  // namespace eplb::cpu

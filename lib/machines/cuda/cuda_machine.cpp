@@ -20,7 +20,7 @@ void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaSt
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream), "cudaMemcpyAsync");
 }
 
-[[noreturn]] void refuse(const char* what, const RoomSizes& needed, const RoomSizes& reserved) {
+[[noreturn]] void refuse(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
   fail(EPLB_INVALID_STATE,
        "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld and %lld are reserved: "
        "call eplb_context_reserve for it",
@@ -31,6 +31,28 @@ void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaSt
 [[noreturn]] void fail_late(FaultCode code) {
   const int64_t layer = static_cast<int64_t>(code >> 23), expert = static_cast<int64_t>(code >> 4 & ((1 << 19) - 1));
   fail_with(static_cast<Fault>(code & 15), {layer, expert}, ": the layer was solved as zeros");
+}
+
+FaultCode float32_fault_of(const Weights& weights, int64_t layer) {
+  const int64_t expert = beyond_float32(weights, layer);
+  if (expert < 0) return kNoFault;
+  if (expert < weights.experts) return fault_code(layer, static_cast<int>(expert), Fault::kFloat32);
+  return fault_code(layer, static_cast<int>(weights.experts) - 1, Fault::kFloat32Sum);
+}
+
+// `from`: the maps of a plan one behind the other, as DevicePlan has them.
+void read_maps(const int32_t* from, Plan& plan) {
+  for (std::vector<int32_t>* map :
+       {&plan.physical_to_logical, &plan.replica_slots, &plan.replica_count}) {
+    std::memcpy(map->data(), from, map->size() * sizeof(int32_t));
+    from += map->size();
+  }
+}
+
+// A plan that exceeds the cap is refused after the solve. The plan in the reserved memory must
+// survive that.
+bool may_be_refused(const Options& options) {
+  return options.max_replicas > 0 && !traits_of(options.strategy).knows_caps;
 }
 
 SolveTask task_of(const Request& request) {
@@ -63,8 +85,8 @@ CudaMachine::~CudaMachine() {
     return;
   }
   pending_.release();
-  reserved_ = Room();
-  grown_ = Room();
+  reserved_ = DeviceMemory();
+  grown_ = DeviceMemory();
   staging_.release();
   if (started_) cudaEventDestroy(started_);
   if (ended_) cudaEventDestroy(ended_);
@@ -91,45 +113,40 @@ void CudaMachine::reserve(const Request& request, bool) {
   const DeviceScope scope(device_);
   pending_.wait(stream_);
   const SolveTask task = task_of(request);
-  Room room(RoomSizes::of(task, spread_of(task, limits_)), stream_);
+  DeviceMemory memory(MemorySizes::of(task, spread_of(task, limits_)), stream_);
   if (reserved_.bytes() > 0)  // a fault that was found there and not yet reported
-    copy(room.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
+    copy(memory.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
   staging_.at_least(weight_bytes(request.layers, request.problem.experts) + plan_elements(task) * 4);
   pending_.prepare();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   pending_.forget_captures();  // graphs of what was reserved before must not be replayed any more
-  reserved_ = std::move(room);
+  reserved_ = std::move(memory);
 }
 
-Room& CudaMachine::room_for(const RoomSizes& sizes, bool may_be_refused) {
-  if (!may_be_refused && reserved_.sizes().hold(sizes)) return reserved_;
+DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reserved) {
+  if (!keeps_reserved && reserved_.sizes().hold(sizes)) return reserved_;
   if (!grown_.sizes().hold(sizes)) {
-    const RoomSizes larger = grown_.sizes().at_least(sizes);
-    grown_ = Room();
-    grown_ = Room(larger, stream_);
+    const MemorySizes larger = grown_.sizes().at_least(sizes);
+    grown_ = DeviceMemory();
+    grown_ = DeviceMemory(larger, stream_);
   }
   return grown_;
 }
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
-void CudaMachine::send_weights(const Weights& from, const Room& room) {
-  const DeviceWeights to = room.weights(from.layers, static_cast<int>(from.experts), from.integer);
+void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory) {
+  const DeviceWeights to = memory.weights(from.layers, static_cast<int>(from.experts), from.integer);
   const int64_t bytes = from.layers * from.experts * 8;
   std::memcpy(staging_.data(), from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
               static_cast<size_t>(bytes));
   copy(to.sums, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_);
   FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
-  for (int64_t l = 0; l < from.layers; ++l) {
-    const int64_t e = beyond_float32(from, l);
-    faults[l] = e < 0              ? kNoFault
-                : e < from.experts ? fault_code(l, static_cast<int>(e), Fault::kFloat32)
-                                   : fault_code(l, static_cast<int>(e) - 1, Fault::kFloat32Sum);
-  }
+  for (int64_t l = 0; l < from.layers; ++l) faults[l] = float32_fault_of(from, l);
   copy(to.float32_fault, faults, from.layers * int64_t{sizeof(FaultCode)}, cudaMemcpyHostToDevice, stream_);
 }
 
 bool CudaMachine::prepare_send(int64_t layers, int64_t experts) {
-  if (experts > kMaxSlots || RoomSizes::of_weights(layers, experts) > reserved_.sizes().weights) return false;
+  if (experts > kMaxSlots || MemorySizes::of_weights(layers, experts) > reserved_.sizes().weights) return false;
   const DeviceScope scope(device_);
   staging_.at_least(weight_bytes(layers, experts));
   return true;
@@ -145,23 +162,18 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const DeviceScope scope(device_);
   const SolveTask task = task_of(plan.request);
   const Spread spread = spread_of(task, limits_);
-  // A plan that exceeds its cap is refused in the end: the one that is there must outlive that.
-  const bool may_be_refused = plan.request.options.max_replicas > 0 && !traits_of(task.strategy).knows_caps;
-  Room& room = room_for(RoomSizes::of(task, spread), may_be_refused);
-  const bool is_reserved = &room == &reserved_;
-  const int64_t slots = task.layers * task.shape.slots, experts = task.layers * task.shape.experts;
-  const int64_t sent = weight_bytes(task.layers, task.shape.experts), bytes = plan_elements(task) * 4;
-  const DevicePlan device_plan = room.plan(task);
-  staging_.at_least(sent + bytes);
-  if (!(is_reserved && resident && !replays())) send_weights(weights, room);
-  launch_solve(task, spread, room.weights(task.layers, task.shape.experts, weights.integer),
-               room.solve_room(task, spread), device_plan, stream_);
-  copy(staging_.data() + sent, device_plan.physical_to_logical, bytes, cudaMemcpyDeviceToHost, stream_);
+  DeviceMemory& memory = memory_for(MemorySizes::of(task, spread), may_be_refused(plan.request.options));
+  const bool is_reserved = &memory == &reserved_;
+  const int64_t sent = weight_bytes(task.layers, task.shape.experts);
+  const int64_t received = plan_elements(task) * int64_t{sizeof(int32_t)};
+  const DevicePlan device_plan = memory.plan(task);
+  staging_.at_least(sent + received);
+  if (!is_reserved || !resident || replays()) send_weights(weights, memory);
+  launch_solve(task, spread, memory.weights(task.layers, task.shape.experts, weights.integer),
+               memory.solve_scratch(task, spread), device_plan, stream_);
+  copy(staging_.data() + sent, device_plan.physical_to_logical, received, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "a solve");
-  const int32_t* const from = reinterpret_cast<const int32_t*>(staging_.data() + sent);
-  std::memcpy(plan.physical_to_logical.data(), from, static_cast<size_t>(slots) * 4);
-  std::memcpy(plan.replica_slots.data(), from + slots, static_cast<size_t>(slots) * 4);
-  std::memcpy(plan.replica_count.data(), from + 2 * slots, static_cast<size_t>(experts) * 4);
+  read_maps(reinterpret_cast<const int32_t*>(staging_.data() + sent), plan);
   return is_reserved;
 }
 
@@ -223,8 +235,8 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   if (source.experts > kMaxSlots)  // beyond, no problem fits
     fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld", ll(source.experts),
          ll(kMaxSlots));
-  RoomSizes needed;
-  needed.weights = RoomSizes::of_weights(source.layers, source.experts);
+  MemorySizes needed;
+  needed.weights = MemorySizes::of_weights(source.layers, source.experts);
   if (!reserved_.sizes().hold(needed)) refuse("eplb_upload_weights_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
   const DeviceWeights to =
@@ -237,14 +249,14 @@ void CudaMachine::solve_on(const Request& request, bool integer, void* stream) {
   SolveTask task = task_of(request);
   if (!traits_of(task.strategy).knows_caps) task.cap = static_cast<int>(request.options.max_replicas);
   const Spread spread = spread_of(task, limits_);
-  const RoomSizes needed = RoomSizes::of(task, spread);
+  const MemorySizes needed = MemorySizes::of(task, spread);
   if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
   const bool timed = !is_capturing(stream_of(stream));
   timed_ = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
   launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, integer),
-               reserved_.solve_room(task, spread), reserved_.plan(task), stream_of(stream));
+               reserved_.solve_scratch(task, spread), reserved_.plan(task), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
   timed_ = timed;
@@ -275,8 +287,8 @@ void CudaMachine::fetch_on(const Request& request, bool integer, eplb_map map, e
   const EvaluationParts parts = map_entry(map).needs;
   if (parts.any()) {
     const solver::WantedFigures wanted{parts.loads, parts.duplicates, parts.bounds, task.threshold};
-    const SolveRoom room = reserved_.solve_room(task, spread_of(task, limits_));
-    launch_evaluation(task, wanted, evaluation_workspace(task, wanted, true, limits_), room.workspace,
+    const SolveScratch scratch = reserved_.solve_scratch(task, spread_of(task, limits_));
+    launch_evaluation(task, wanted, evaluation_workspace(task, wanted, true, limits_), scratch.workspace,
                       weights, {plan.physical_to_logical, plan.replica_count},
                       outputs_of(map, dtype, buffer), stream_of(stream));
   } else {

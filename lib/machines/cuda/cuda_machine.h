@@ -10,7 +10,7 @@
 
 #include "machines/cpu/evaluate_layers.h"
 #include "machines/cuda/driver.h"
-#include "machines/cuda/memory.h"
+#include "machines/cuda/device_memory.h"
 #include "machines/cuda/pending.h"
 #include "machines/machine.h"
 
@@ -44,12 +44,12 @@ class CudaMachine final : public StreamMachine {
   struct Closed {};
   CudaMachine(Closed, int index) : device_(index), limits_(device_.limits()) {}
 
-  Room& room_for(const RoomSizes& sizes, bool may_be_refused);
-  void send_weights(const Weights& weights, const Room& room);
+  DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
+  void send_weights(const Weights& weights, const DeviceMemory& memory);
 
   Device device_;
   DeviceLimits limits_;
-  Room reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
+  DeviceMemory reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
   Pending pending_;
   PinnedBlock staging_;
   std::vector<cpu::Block> workspaces_;  // of evaluations, which host calls have on the host

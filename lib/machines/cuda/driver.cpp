@@ -38,7 +38,7 @@ const Driver& driver() {
   return found;
 }
 
-// Found while something ran, perhaps long ago. Runtime and driver count alike.
+// Found while something ran, perhaps long ago. The numbers are the same in the runtime and the driver.
 const char* whose(int error) {
   constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;
   const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
@@ -65,7 +65,7 @@ int attribute(cudaDeviceAttr name, int device) {
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // ours is told here and needs no other place
+  cudaGetLastError();  // this call reports it, so the runtime need not keep it
   fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR, "%s: %s (%s)%s", what,
        cudaGetErrorString(error), cudaGetErrorName(error), whose(error));
 }

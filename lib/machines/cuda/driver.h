@@ -10,8 +10,9 @@ struct CUctx_st;  // the driver's
 
 namespace eplb::cuda {
 
-// Throws for anything but success: DEVICE_OUT_OF_MEMORY or DEVICE_ERROR with the runtime's own words. What fails by us leaves
-// no error behind in the runtime; what an earlier launch of the caller has done is told as possibly theirs.
+// Throws unless the call succeeded: DEVICE_OUT_OF_MEMORY or DEVICE_ERROR with the runtime's own
+// words. An error of this library is cleared in the runtime. An error that an earlier launch of the
+// caller may have caused is reported as possibly theirs.
 void check(cudaError_t error, const char* what);
 
 // A device with its primary context, held for as long as this lives.

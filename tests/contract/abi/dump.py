@@ -29,7 +29,7 @@ def compile_border(out, files):
     compiler = shlex.split(os.environ.get("CXX", "g++"))
     options = ["-std=c++20", "-fvisibility=hidden", '-DEPLB_VERSION_TEXT=""', "-Ilib", "-Iinclude"]
     border = ["-include", "lib/api/exports.h", "-Wl,--version-script=lib/eplb.map"]
-    # Relative to ROOT, or the dump would name the folder of whoever wrote it.
+    # Relative to ROOT, or the dump would name the folder in which it was written.
     subprocess.run([*compiler, *options, *SHARED, *border, *files, "-o", out], cwd=header.ROOT, check=True)
 
 

@@ -1,4 +1,4 @@
-/* The header needs nothing before it, and may come twice: the compiler is told to include it
+/* The header needs nothing before it, and may come twice: a compiler option includes it
  * before this file, too. C99 and later. */
 #include "eplb.h"
 

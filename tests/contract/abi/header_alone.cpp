@@ -1,4 +1,4 @@
-// The header needs nothing before it, may come twice (the compiler is told to include it before this file, too), and
+// The header needs nothing before it, may come twice (a compiler option includes it before this file, too), and
 // gives its functions C names. C++11 and later.
 #include "eplb.h"
 

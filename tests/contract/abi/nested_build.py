@@ -7,7 +7,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 
 
 def folder(name):
-    """Beside the build that is tested, so that a second run finds everything built."""
+    """Next to the build that is tested, so that a second run finds everything built."""
     return os.path.join(os.environ["EPLB_BUILD"], name)
 
 

@@ -1,6 +1,6 @@
 """abidiff between the first release and this library: additions pass, changes fail.
 
-python3 tests/contract/abi/test_dump.py --write     writes the dump anew, which is for a new ABI major version only
+python3 tests/contract/abi/test_dump.py --write     writes the dump again, which is for a new ABI major version only
 """
 
 import os

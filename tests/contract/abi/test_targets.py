@@ -32,7 +32,7 @@ class Targets(library.LibraryTest):
     def setUpClass(cls):
         super().setUpClass()
         if not objects():
-            raise unittest.SkipTest("no object files beside the library")
+            raise unittest.SkipTest("no object files next to the library")
 
     def test_every_name_belongs_to_one_instruction_set(self):
         for target, path in objects().items():

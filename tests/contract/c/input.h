@@ -27,7 +27,7 @@ size_t input_element_size(eplb_dtype dtype);
 /* Weight of an expert, windows summed, as a double. */
 double input_weight(const input *in, int64_t layer, int64_t expert);
 
-/* A context of so many threads; a failure is a failed check and NULL. */
+/* A context of `threads` threads; a failure is a failed check and NULL. */
 eplb_context *context_make(int64_t threads);
 
 /* Upload, and solve; false after a failed check. */

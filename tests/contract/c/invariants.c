@@ -16,7 +16,7 @@ static eplb_policy policy_of(const eplb_problem *problem, eplb_policy_reason *re
   return groups % problem->num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
 }
 
-/* The three maps that say where replicas are must be one placement, told three times. */
+/* The three maps that say where replicas are must all describe one placement. */
 static int maps_agree(const plan *p, const input *in, int64_t layer) {
   const int64_t *p2l = p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL] + layer * p->slots;
   const int64_t *l2p = p->ints[EPLB_MAP_LOGICAL_TO_PHYSICAL] + layer * p->experts * p->width;

@@ -12,7 +12,7 @@
 
 enum { LAYERS = 3, EXPERTS = 32, SLOTS = 48, GPUS = 8 };
 
-/* Weights that a processor told to flush denormals would call zero, and others whose sums round. */
+/* Weights that a processor which flushes denormals takes for zero, and others whose sums round. */
 static input awkward_input(eplb_dtype dtype, eplb_strategy strategy) {
   input in = input_make(dtype, LAYERS, EXPERTS, SLOTS, GPUS, 71);
   int i;

@@ -41,7 +41,7 @@ static struct {
   int handled, handled_elsewhere;
 } scene;
 
-static void *solve_until_told(void *unused) {
+static void *solve_until_stopped(void *unused) {
   __atomic_store_n(&scene.solver_id, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
   while (!__atomic_load_n(&scene.stop, __ATOMIC_SEQ_CST))
     if (CALL(solve)(scene.context, &scene.in.problem, NULL, NULL) != EPLB_OK)
@@ -54,7 +54,7 @@ static int start_solving(void) {
   scene.in = input_make(EPLB_FLOAT32, 400, 128, 160, 16, 79);
   scene.context = context_make(4);
   return scene.context != NULL && input_upload(scene.context, &scene.in) &&
-         CHECK(pthread_create(&scene.solver, NULL, solve_until_told, NULL) == 0);
+         CHECK(pthread_create(&scene.solver, NULL, solve_until_stopped, NULL) == 0);
 }
 
 static void stop_solving(void) {

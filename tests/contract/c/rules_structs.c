@@ -102,7 +102,7 @@ static void init_refuses_null(void) {
   for (k = 0; k < KINDS; k++) INVALID(kinds[k].init(NULL, (int64_t)kinds[k].size, ERR), kinds[k].argument);
 }
 
-static void init_fills_what_it_was_told_and_no_more(void) {
+static void init_fills_the_given_size_and_no_more(void) {
   int k;
   for (k = 0; k < KINDS; k++) {
     size_t sizes[3], i;
@@ -199,7 +199,7 @@ void rules_structs(void) {
   test_end();
   RUN(init_refuses_impossible_sizes);
   RUN(init_refuses_null);
-  RUN(init_fills_what_it_was_told_and_no_more);
+  RUN(init_fills_the_given_size_and_no_more);
   RUN(use_refuses_impossible_sizes);
   RUN(shorter_structs_take_defaults);
   RUN(longer_structs_may_end_in_zeros_only);

@@ -61,7 +61,7 @@ static void *load(functions *eplb) {
   return library;
 }
 
-/* Solves with so many threads; the context is the caller's. */
+/* Solves with `threads` threads; the context is the caller's. */
 static eplb_context *solve(const functions *eplb, int64_t threads, int32_t *placement) {
   static const float weights[LAYERS * EXPERTS] = {600, 560, 120, 120, 20, 10, 10, 10, 1, 2, 3, 4,
                                                   5,   6,   7,   80,  0,  0,  0,  1,  9, 9, 9, 9};

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""dlopen, solve, dlclose thousands of times and from several threads leave nothing behind; a forked child starts anew.
+"""dlopen, solve, dlclose thousands of times and from several threads leave nothing behind; a forked child starts afresh.
 
 The same program, loading.c, is run as it is, under valgrind, and with a library and a program that ThreadSanitizer was
 compiled into. Both tools must first find what was put there for them to find.
@@ -52,7 +52,7 @@ class LoadingTest(library.LibraryTest):
 class Plain(LoadingTest):
     def test_one_after_the_other(self):
         printed = self.leaves_nothing("cycles", 5000)
-        self.assertRegex(printed, r"bytes [1-9]")  # else the C library has not told
+        self.assertRegex(printed, r"bytes [1-9]")  # else the C library did not report it
 
     def test_from_eight_threads(self):
         self.leaves_nothing("threads", 300)

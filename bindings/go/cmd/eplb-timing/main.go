@@ -1,5 +1,5 @@
 // Eplb-timing measures upload, solve and fetch of the physical-to-logical map, as int32 into a reused buffer, through this
-// package, and prints one line of JSON for bench/, which puts it beside the same calls in C:
+// package, and prints one line of JSON for bench/, which compares it with the same calls in C:
 //
 //	go run ./cmd/eplb-timing -seconds 5 TRACE.csv
 //	{"language":"go","microseconds":5400.2,"runs":920}

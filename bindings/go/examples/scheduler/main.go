@@ -1,5 +1,5 @@
 // Scheduler places the experts of one window of measured weights, sees how the placement does in the next window, places
-// anew, and prints which expert's parameters must then be moved to which GPU.
+// again, and prints which expert's parameters must then be moved to which GPU.
 //
 //	go run ./examples/scheduler -slots 288 -gpus 32 WINDOW.csv WINDOW.csv ...
 //

@@ -1,4 +1,4 @@
-//! A scheduler that follows a trace: each window it places anew and says which expert's parameters move to which GPU.
+//! A scheduler that follows a trace: for each window it places the experts again and says which expert's parameters move to which GPU.
 //!
 //! ```sh
 //! cargo run --example scheduler -- SLOTS GPUS TRACE.csv [TRACE.csv ...]

@@ -139,7 +139,7 @@ impl Context {
 
     /// The same in the order of `stream`; see [`device`](crate::device). What the plan then fetches to the host
     /// waits for the device. What [`Strategy::Greedy`](crate::Strategy::Greedy) cannot do with a layer, its float32 or the
-    /// cap on replicas, is told as a bad weight is.
+    /// cap on replicas, is reported as a bad weight is.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@
 //! at once: they never synchronise, never allocate, and can be captured in a CUDA graph and replayed with new weights in
 //! the same buffer. [`Context::reserve`](crate::Context::reserve) is what prepares them.
 //!
-//! Rust's borrows end when a call returns, but the device reads and writes later. So whoever makes a [`DeviceSlice`], a
+//! Rust's borrows end when a call returns, but the device reads and writes later. So a caller that makes a [`DeviceSlice`], a
 //! [`DeviceSliceMut`] or a [`Stream`] promises what no compiler can see; their constructors say what.
 //!
 //! ```no_run

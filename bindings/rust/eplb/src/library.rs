@@ -29,7 +29,7 @@ pub struct Library {
 
 impl Library {
     /// Loads the library that the environment variable `EPLB_LIBRARY` names, and if it names none, the first of:
-    /// `libeplb.so.0` beside the program, the system's `libeplb.so.0` (`LD_LIBRARY_PATH`, `ldconfig`), and
+    /// `libeplb.so.0` next to the program, the system's `libeplb.so.0` (`LD_LIBRARY_PATH`, `ldconfig`), and
     /// `/usr/local/lib/libeplb.so.0`.
     ///
     /// Its ABI version is asked for before anything else. Whatever is named is trusted: loading a library runs it.
@@ -139,9 +139,9 @@ impl fmt::Debug for Library {
 }
 
 fn usual_places() -> Vec<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(FILE)));
+    let next_to_program = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(FILE)));
     // /usr/local/lib once more by path: there CMake installs, and ldconfig is easily forgotten after that.
-    beside.into_iter().chain([PathBuf::from(FILE), Path::new("/usr/local/lib").join(FILE)]).collect()
+    next_to_program.into_iter().chain([PathBuf::from(FILE), Path::new("/usr/local/lib").join(FILE)]).collect()
 }
 
 fn open(path: &Path) -> Result<Api, Refusal> {

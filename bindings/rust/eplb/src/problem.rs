@@ -20,7 +20,7 @@ impl WeightShape {
         Self { windows: 1, layers, experts }
     }
 
-    /// `[T,L,E]`: so many windows, which the library sums in order.
+    /// `[T,L,E]`: the number of windows, which the library sums in order.
     #[must_use]
     pub const fn windows(self, windows: usize) -> Self {
         Self { windows, ..self }

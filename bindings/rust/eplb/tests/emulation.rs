@@ -182,7 +182,7 @@ where
 fn a_bad_weight(emulation: &Emulation) -> Done {
     let good: Vec<f32> = tokens(LAYERS, 1).into_iter().map(|weight| weight as f32).collect();
     let (mut bad, mut zeroed) = (good.clone(), good.clone());
-    // Both are in layer 1: the lower expert is told.
+    // Both are in layer 1: the lower expert is reported.
     (bad[EXPERTS + 7], bad[EXPERTS + 9]) = (f32::NAN, -1.0);
     zeroed[EXPERTS..2 * EXPERTS].fill(0.0);
     let (expected, of_zeros) = (experts(&good)?, experts(&zeroed)?);
@@ -194,15 +194,15 @@ fn a_bad_weight(emulation: &Emulation) -> Done {
         context.upload_device(weights.slice(), SHAPE, stream.get())?;
         let plan = context.solve_device(&PROBLEM, &SolveOptions::new(), stream.get())?;
         plan.fetch_device(Map::PhysicalToLogical, &mut fetched.slice_mut(), stream.get())?;
-        let told = context.synchronize();
-        Ok::<_, Error>((told, fetched.read()))
+        let reported = context.synchronize();
+        Ok::<_, Error>((reported, fetched.read()))
     };
-    let (told, experts) = solve(&mut context, &bad)?;
-    match &told {
+    let (reported, experts) = solve(&mut context, &bad)?;
+    match &reported {
         Err(Error::InvalidWeight(text)) if text.contains("layer 1, expert 7") && text.contains("NaN") => {}
         other => return Err(format!("{other:?}").into()),
     }
-    ensure_eq!(context.synchronize(), Ok(()), "told a second time");
+    ensure_eq!(context.synchronize(), Ok(()), "reported a second time");
     let slots = expected.len() / LAYERS;
     ensure_eq!(experts[..slots], expected[..slots], "layer 0");
     ensure_eq!(experts[slots..2 * slots], of_zeros[slots..2 * slots], "layer 1, solved as zeros");
@@ -219,7 +219,7 @@ fn the_reserve(emulation: &Emulation) -> Done {
     let mut context = emulation.context(Device::Cuda(0))?;
     let (options, stream) = (SolveOptions::new(), Stream::default_stream());
     let refused = |result: Result<(), Error>, text: &str| match result {
-        Err(Error::InvalidState(told)) if told.contains(text) => Ok(()),
+        Err(Error::InvalidState(sentence)) if sentence.contains(text) => Ok(()),
         other => Err(Failed::from(format!("{other:?}"))),
     };
     refused(context.upload_device(small.slice(), SHAPE, stream), "eplb_context_reserve")?;
@@ -258,7 +258,7 @@ fn main() -> ExitCode {
     };
     let mut tests = vec![
         test("devices".into(), Box::new(devices)),
-        test("a bad weight is told once".into(), Box::new(a_bad_weight)),
+        test("a bad weight is reported once".into(), Box::new(a_bad_weight)),
         test("device calls need a reserve".into(), Box::new(the_reserve)),
     ];
     for &strategy in Strategy::ALL {

@@ -27,7 +27,7 @@ fn explicit_path() {
     let again = eplb::Library::load_from(&path).expect("it was loaded before");
     assert_eq!(again.path(), path);
     assert_eq!(again.version(), library().version());
-    // The bindings are those of the library that stands beside them.
+    // The bindings are those of the library in the same repository.
     assert_eq!(i64::from(again.abi_version().0), i64::from(ABI_MAJOR));
     assert_eq!(i64::from(again.abi_version().1), i64::from(ABI_MINOR));
 }
@@ -138,7 +138,7 @@ fn the_usual_places() {
         }
         assert!(text.contains("Set EPLB_LIBRARY to the path of libeplb.so.0"), "{text}");
     }
-    // By the system's search, then beside the program, which comes first.
+    // By the system's search, then next to the program, which comes first.
     let system = folder.join("system");
     std::fs::create_dir_all(&system).expect("a folder can be made");
     std::fs::copy(library().path(), system.join("libeplb.so.0")).expect("the library is a file");

@@ -1,4 +1,4 @@
-//! Measured weights: those of the repository, and those beside it where they are.
+//! Measured weights: those of the repository, and optional ones outside of it.
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_precision_loss, clippy::float_cmp)]
 
 mod input;
@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../examples/data");
 /// Weights without a licence: not in the repository.
-const BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/data");
+const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/data");
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -59,15 +59,15 @@ fn trials(path: &Path) -> Vec<Trial> {
 }
 
 fn main() -> ExitCode {
-    let (own, beside) = (files(HERE), files(BESIDE));
+    let (own, shared) = (files(HERE), files(SHARED));
     let there = !own.is_empty();
     let mut tests = vec![Trial::test("the repository's trace is there", move || {
         there.then_some(()).ok_or_else(|| format!("no CSV in {HERE}").into())
     })];
-    if beside.is_empty() {
+    if shared.is_empty() {
         let absent = Trial::test("real traces: ../shared/data is not here", || Ok(()));
         tests.push(absent.with_ignored_flag(true));
     }
-    tests.extend(own.iter().chain(&beside).flat_map(|path| trials(path)));
+    tests.extend(own.iter().chain(&shared).flat_map(|path| trials(path)));
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }

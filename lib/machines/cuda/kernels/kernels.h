@@ -5,7 +5,9 @@
 #include <cuda_runtime_api.h>
 
 #include "core/evaluation.h"
-#include "machines/cuda/device_layers.h"
+#include "machines/cuda/device_arrays.h"
+#include "machines/cuda/solve_scratch.h"
+#include "machines/cuda/solve_task.h"
 #include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {
@@ -26,7 +28,7 @@ void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const De
 
 Spread spread_of(const SolveTask& task, const DeviceLimits& limits);
 void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights,
-                  const SolveRoom& room, const DevicePlan& plan, cudaStream_t stream);
+                  const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
 
 // A placement [L,S], and its replica counts [L,E] unless null.
 struct DevicePlacement {

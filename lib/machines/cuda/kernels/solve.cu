@@ -41,21 +41,21 @@ template <class Method> __device__ AnyWeights weights_of(WarpTeam& team, const D
 }
 
 // A block's memory: the method's and the team's.
-template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& room) {
+template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
   solver::Arena arena(memory);
   method.lay_out(arena);
   const solver::Shape& shape = method.shape;
   const int most_keys = solver::larger(solver::larger(shape.node_slots(), shape.groups), shape.node_gpus());
-  room = arena.take<uint64_t>(WarpTeam::workspace_words(most_keys));
+  words = arena.take<uint64_t>(WarpTeam::workspace_words(most_keys));
   return arena.used();
 }
 template <bool kShared, class Method>
-__device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& spread, const SolveRoom& room) {
+__device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& spread, const SolveScratch& scratch) {
   View<uint64_t> words;
   if constexpr (kShared)  // known to the compiler: loads of shared memory, 32-bit addresses
     lay_out(eplb_shared, method, words);
   else
-    lay_out(room.workspace + blockIdx.x * spread.chains.bytes, method, words);
+    lay_out(scratch.workspace + blockIdx.x * spread.chains.bytes, method, words);
   return WarpTeam(words);
 }
 
@@ -84,23 +84,34 @@ EPLB_FN solver::Chains chains_of(int chain, int chains) {
   return chains == 1 ? solver::all_chains() : solver::Chains{chain, chain + 1};
 }
 
+// One chain of one layer; the last chain of a layer takes the best answer.
+template <class Method>
+__device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const SolveTask& task,
+                                           int chains, const DeviceWeights& weights,
+                                           const SolveScratch& scratch, int64_t piece) {
+  const int64_t layer = piece / chains;
+  const int groups = task.shape.groups, chain = static_cast<int>(piece % chains);
+  const View<int> scores{scratch.group_scores + layer * chains};
+  const View<int> place{scratch.group_place + layer * groups};
+  method.read(team, weights_of<Method>(team, weights, layer));
+  const int score = method.pack_groups(team, chains_of(chain, chains),
+                                       {scratch.group_answers + piece * groups});
+  team.single([&] { scores[chain] = score; });
+  if (!last_to_arrive(team, scratch.groups_arrived + layer, chains)) return;
+  const int64_t best = layer * chains + best_of(team, scores, chains);
+  const View<int> answer{scratch.group_answers + best * groups};
+  team.for_each(groups, [&](int g) { place[g] = answer[g]; });
+}
+
 template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    pack_groups(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights,
-                SolveRoom room) {
+    pack_groups(typename Method::Setting setting, SolveTask task, Spread spread,
+                DeviceWeights weights, SolveScratch scratch) {
   Method method{setting, task.shape};
-  WarpTeam team = begin_block<kShared>(method, spread, room);
-  const int chains = spread.group_chains, groups = task.shape.groups;
-  for_each_piece(task.layers * chains, [&](int64_t i) EPLB_INLINE {
-    const int64_t layer = i / chains;
-    const View<int> scores{room.group_scores + layer * chains}, place{room.group_place + layer * groups};
-    method.read(team, weights_of<Method>(team, weights, layer));
-    const int chain = static_cast<int>(i % chains);
-    const int score = method.pack_groups(team, chains_of(chain, chains), {room.group_answers + i * groups});
-    team.single([&] { scores[chain] = score; });
-    if (!last_to_arrive(team, room.groups_arrived + layer, chains)) return;
-    const View<int> answer{room.group_answers + (layer * chains + best_of(team, scores, chains)) * groups};
-    team.for_each(groups, [&](int g) { place[g] = answer[g]; });
+  WarpTeam team = begin_block<kShared>(method, spread, scratch);
+  const int chains = spread.group_chains;
+  for_each_piece(task.layers * chains, [&](int64_t piece) EPLB_INLINE {
+    pack_piece(team, method, task, chains, weights, scratch, piece);
   });
 }
 
@@ -115,33 +126,70 @@ __device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, 
   solver::solve_layer(team, method, AnyWeights{AnyWeights::kZero, nullptr}, answer, maps);
 }
 
+__device__ __forceinline__ solver::Maps maps_of(const DevicePlan& plan, const solver::Shape& shape,
+                                                int64_t layer) {
+  const int64_t slot = layer * shape.slots;
+  return {{plan.physical_to_logical + slot},
+          {plan.replica_count + layer * shape.experts},
+          {plan.replica_slots + slot},
+          {plan.rank + slot}};
+}
+
+// By the last team of a layer. `answer`: memory of the team, for a layer that exceeds the cap.
+template <class Method>
+__device__ __forceinline__ void finish_layer(WarpTeam& team, Method& method, const SolveTask& task,
+                                             int64_t layer, const DeviceWeights& weights,
+                                             const solver::LayerAnswer& answer,
+                                             const solver::Maps& maps) {
+  solver::list_replicas(team, task.shape, method.layer.weight, maps);
+  if constexpr (!Method::kHoldsAll)
+    if (task.cap > 0) keep_cap(team, method, task, layer, weights.fault, answer, maps);
+}
+
+// By the last team of a node: takes the best chain's answer. `unit` counts nodes over all layers.
+template <class Method>
+__device__ __forceinline__ void finish_node(WarpTeam& team, Method& method, const SolveTask& task,
+                                            int64_t unit, int chains, const DeviceWeights& weights,
+                                            const SolveScratch& scratch, const DevicePlan& plan,
+                                            const solver::LayerAnswer& answer) {
+  const int nodes = task.shape.nodes;
+  const int64_t layer = unit / nodes;
+  const solver::Maps maps = maps_of(plan, task.shape, layer);
+  const int64_t best = unit * chains + best_of(team, {scratch.scores + unit * chains}, chains);
+  method.finish_node(team, static_cast<int>(unit % nodes),
+                     {scratch.answers + best * task.shape.node_slots()}, maps);
+  if (last_to_arrive(team, scratch.nodes_arrived + layer, nodes))
+    finish_layer(team, method, task, layer, weights, answer, maps);
+}
+
+// One chain of one node of one layer.
+template <class Method>
+__device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, const SolveTask& task,
+                                            int chains, const DeviceWeights& weights,
+                                            const SolveScratch& scratch, const DevicePlan& plan,
+                                            int64_t piece) {
+  const int64_t unit = piece / chains, layer = unit / task.shape.nodes;
+  const int node = static_cast<int>(unit % task.shape.nodes);
+  const int chain = static_cast<int>(piece % chains);
+  const solver::LayerAnswer answer{{scratch.group_place + layer * task.shape.groups},
+                                   {scratch.answers + piece * task.shape.node_slots()}};
+  method.read(team, weights_of<Method>(team, weights, layer));
+  method.place_groups(team, answer.place);
+  const int score = method.solve_node(team, node, chains_of(chain, chains), answer.node);
+  team.single([&] { scratch.scores[piece] = score; });
+  if (last_to_arrive(team, scratch.chains_arrived + unit, chains))
+    finish_node(team, method, task, unit, chains, weights, scratch, plan, answer);
+}
+
 template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    solve_nodes(typename Method::Setting setting, SolveTask task, Spread spread, DeviceWeights weights, SolveRoom room,
-                DevicePlan plan) {
+    solve_nodes(typename Method::Setting setting, SolveTask task, Spread spread,
+                DeviceWeights weights, SolveScratch scratch, DevicePlan plan) {
   Method method{setting, task.shape};
-  WarpTeam team = begin_block<kShared>(method, spread, room);
-  const int chains = spread.node_chains, nodes = task.shape.nodes, slots = task.shape.node_slots();
-  for_each_piece(task.layers * nodes * chains, [&](int64_t i) EPLB_INLINE {
-    const int64_t unit = i / chains, layer = unit / nodes;
-    const int node = static_cast<int>(unit % nodes), chain = static_cast<int>(i % chains);
-    const View<int> scores{room.scores + unit * chains}, place{room.group_place + layer * task.shape.groups};
-    const int64_t first_slot = layer * task.shape.slots;
-    const solver::Maps maps{{plan.physical_to_logical + first_slot},
-                            {plan.replica_count + layer * task.shape.experts},
-                            {plan.replica_slots + first_slot},
-                            {plan.rank + first_slot}};
-    method.read(team, weights_of<Method>(team, weights, layer));
-    method.place_groups(team, place);
-    const int score = method.solve_node(team, node, chains_of(chain, chains), {room.answers + i * slots});
-    team.single([&] { scores[chain] = score; });
-    if (!last_to_arrive(team, room.chains_arrived + unit, chains)) return;
-    const int64_t best = unit * chains + best_of(team, scores, chains);
-    method.finish_node(team, node, {room.answers + best * slots}, maps);
-    if (!last_to_arrive(team, room.nodes_arrived + layer, nodes)) return;
-    solver::list_replicas(team, task.shape, method.layer.weight, maps);
-    if constexpr (!Method::kHoldsAll)
-      if (task.cap > 0) keep_cap(team, method, task, layer, weights.fault, {place, {room.answers + i * slots}}, maps);
+  WarpTeam team = begin_block<kShared>(method, spread, scratch);
+  const int chains = spread.node_chains;
+  for_each_piece(task.layers * task.shape.nodes * chains, [&](int64_t piece) EPLB_INLINE {
+    solve_piece(team, method, task, chains, weights, scratch, plan, piece);
   });
 }
 
@@ -151,14 +199,14 @@ template <class Use> auto with_method(const SolveTask& task, Use use) {
 
 template <class Method, bool kShared>
 void launch_method(const typename Method::Setting& setting, const SolveTask& task, const Spread& spread,
-                   const DeviceWeights& weights, const SolveRoom& room, const DevicePlan& plan, cudaStream_t stream) {
+                   const DeviceWeights& weights, const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const int64_t bytes = kShared ? spread.chains.bytes : 0;
   if (spread.group_chains > 0)
     launch(pack_groups<Method, kShared>, grid_of(task.layers * spread.group_chains, spread.chains.most_blocks), bytes,
-           stream, setting, task, spread, weights, room);
+           stream, setting, task, spread, weights, scratch);
   launch(solve_nodes<Method, kShared>,
          grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.chains.most_blocks), bytes, stream,
-         setting, task, spread, weights, room, plan);
+         setting, task, spread, weights, scratch, plan);
 }
 
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for stacks.
@@ -196,12 +244,12 @@ Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
   });
 }
 
-void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveRoom& room,
+void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveScratch& scratch,
                   const DevicePlan& plan, cudaStream_t stream) {
   with_method(task, [&](auto method) {
     using Method = decltype(method);
     const auto launch_it = spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
-    launch_it(method.setting, task, spread, weights, room, plan, stream);
+    launch_it(method.setting, task, spread, weights, scratch, plan, stream);
   });
 }
 

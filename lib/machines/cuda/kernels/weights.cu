@@ -59,24 +59,33 @@ __device__ void check_layer_sum(WarpTeam& team, const double* sums, int64_t laye
 }
 __device__ void check_layer_sum(WarpTeam&, const int64_t*, int64_t, const DeviceWeights&, View<FaultCode>) {}
 
+// Sums a layer's windows; kNoFault, or the first fault. `found`: one, in shared memory.
+template <class T>
+__device__ __forceinline__ FaultCode sum_layer(WarpTeam& team, const T* weights, int64_t windows,
+                                               int64_t layer, SumOf<T>* sums,
+                                               const DeviceWeights& out, View<FaultCode> found) {
+  const T* const first = weights + layer * out.experts;
+  const int64_t stride = out.layers * out.experts;
+  team.single([&] {
+    found[0] = kNoFault;
+    out.float32_fault[layer] = kNoFault;
+  });
+  team.for_each(out.experts, [&](int e) {
+    const int fault = sum_windows(first + e, stride, windows, sums[e]);
+    if (fault >= 0) atomicMin(&found[0], fault_code(layer, e, static_cast<Fault>(fault)));
+  });
+  if (found[0] == kNoFault) check_layer_sum(team, sums, layer, out, found);
+  const FaultCode fault = found[0];
+  team.barrier();
+  return fault;
+}
+
 template <class T> __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out) {
   __shared__ FaultCode found[1];
   WarpTeam team({nullptr});
   for_each_piece(out.layers, [&](int64_t layer) {
     SumOf<T>* const sums = static_cast<SumOf<T>*>(out.sums) + layer * out.experts;
-    const T* const first = weights + layer * out.experts;
-    const int64_t stride = out.layers * out.experts;
-    team.single([&] {
-      found[0] = kNoFault;
-      out.float32_fault[layer] = kNoFault;
-    });
-    team.for_each(out.experts, [&](int e) {
-      const int fault = sum_windows(first + e, stride, windows, sums[e]);
-      if (fault >= 0) atomicMin(&found[0], fault_code(layer, e, static_cast<Fault>(fault)));
-    });
-    if (found[0] == kNoFault) check_layer_sum(team, sums, layer, out, {found});
-    const FaultCode fault = found[0];
-    team.barrier();
+    const FaultCode fault = sum_layer(team, weights, windows, layer, sums, out, {found});
     if (fault == kNoFault) return;
     team.for_each(out.experts, [&](int e) { sums[e] = 0; });
     team.single([&] {

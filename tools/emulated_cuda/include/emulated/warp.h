@@ -18,7 +18,7 @@ struct Meeting {
   unsigned present;  // the lanes that the warp has: fewer than 32 in the last warp of an odd block
 };
 
-// Lanes that wait in different operations never meet: an operation is told by its address.
+// Lanes that wait in different operations never meet: an operation is identified by its address.
 struct Operation {
   const char* name;
   uint64_t (*combine)(const Meeting&);  // may be null

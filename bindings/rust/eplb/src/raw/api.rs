@@ -26,7 +26,7 @@ pub(crate) struct Api {
 impl Api {
     /// Loads the library at `path`, or by the system's search if that has no folder.
     pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
-        // SAFETY: whoever names the file vouches for what it runs when it is loaded; libeplb runs nothing.
+        // SAFETY: the caller that names the file vouches for what it runs when it is loaded; libeplb runs nothing.
         let library = unsafe { open(path) }.map_err(|error| Refusal::NotLoadable(explain(&error)))?;
         check_version(&library)?;
         // SAFETY: what has eplb_abi_version of this major number has these functions with the types of the header.

@@ -28,7 +28,7 @@ pub(crate) struct RawContext {
 }
 
 // SAFETY: eplb.h, THREADS: "A context may move between threads but is used by one at a time". It keeps nothing that
-// belongs to a thread. The pointer makes it not Sync, and so it shall stay: a second call beside a first is refused.
+// belongs to a thread. The pointer makes it not Sync, and so it shall stay: a second call during a first is refused.
 unsafe impl Send for RawContext {}
 
 impl Drop for RawContext {
@@ -82,7 +82,7 @@ impl RawContext {
     pub(crate) fn upload<T: WeightElement>(&mut self, weights: &[T], shape: WeightShape) -> Result<()> {
         let [windows, layers, experts] = dims(shape);
         let (pointer, length) = (weights.as_ptr().cast(), to_c(weights.len()));
-        // SAFETY: reads so many elements of that type, and keeps a copy.
+        // SAFETY: reads `length` elements of that type, and keeps a copy.
         self.call(|lib, context, error| unsafe {
             lib.eplb_upload_weights(context, pointer, length, T::DTYPE, windows, layers, experts, error)
         })
@@ -96,7 +96,7 @@ impl RawContext {
     ) -> Result<()> {
         let [windows, layers, experts] = dims(shape);
         let (pointer, length) = (weights.as_ptr().cast(), to_c(weights.len()));
-        // SAFETY: whoever made the slice and the stream promised what the device needs of them.
+        // SAFETY: the caller that made the slice and the stream promised what the device needs of them.
         self.call(|lib, context, error| unsafe {
             let stream = stream.as_raw();
             lib.eplb_upload_weights_device(context, pointer, length, T::DTYPE, windows, layers, experts, stream, error)
@@ -131,7 +131,7 @@ impl RawContext {
     }
 
     pub(crate) fn fetch_into<T: MapElement>(&self, map: sys::eplb_map, buffer: &mut [T]) -> Result<()> {
-        // SAFETY: the buffer has so many elements of that type, and any bits that C writes there are valid.
+        // SAFETY: the buffer has `len` elements of that type, and any bits that C writes there are valid.
         unsafe { self.fetch(map, buffer.as_mut_ptr(), buffer.len()) }
     }
 
@@ -151,7 +151,7 @@ impl RawContext {
     /// `buffer` has room for `length` elements.
     unsafe fn fetch<T: Element>(&self, map: sys::eplb_map, buffer: *mut T, length: usize) -> Result<()> {
         let length = to_c(length);
-        // SAFETY: writes so many elements of that type, as the caller promises.
+        // SAFETY: writes `length` elements of that type, as the caller promises.
         self.call(|lib, context, error| unsafe {
             lib.eplb_fetch_map(context, map, T::DTYPE, buffer.cast(), length, error)
         })
@@ -164,7 +164,7 @@ impl RawContext {
         stream: Stream<'_>,
     ) -> Result<()> {
         let (pointer, length): (*mut c_void, i64) = (buffer.as_mut_ptr().cast(), to_c(buffer.len()));
-        // SAFETY: whoever made the slice and the stream promised what the device needs of them.
+        // SAFETY: the caller that made the slice and the stream promised what the device needs of them.
         self.call(|lib, context, error| unsafe {
             lib.eplb_fetch_map_device(context, map, T::DTYPE, pointer, length, stream.as_raw(), error)
         })
@@ -193,7 +193,7 @@ impl RawContext {
                 (imbalance.as_mut_ptr(), bound.as_mut_ptr(), duplicates.as_mut_ptr(), to_c(shared))
             }
         };
-        // SAFETY: reads the placement, of so many elements; problem and report have been through their init; each
+        // SAFETY: reads the placement, of the given length; problem and report have been through their init; each
         // output that is not null has room for layers_length elements.
         self.call(|lib, context, error| unsafe {
             lib.eplb_evaluate(

@@ -155,7 +155,7 @@ impl<T: Copy + Default> DeviceVec<'_, T> {
     pub fn read(&self) -> Vec<T> {
         let mut values = vec![T::default(); self.len];
         let bytes = size_of_val(values.as_slice());
-        // SAFETY: it reads and writes so many elements.
+        // SAFETY: it reads and writes `bytes` bytes.
         let status = unsafe {
             (self.emulation.cuda.copy)(values.as_mut_ptr().cast(), self.pointer.cast_const(), bytes, DEVICE_TO_HOST)
         };

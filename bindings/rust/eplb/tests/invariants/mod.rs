@@ -73,7 +73,7 @@ fn index(number: i64) -> usize {
 }
 
 impl Layer<'_> {
-    /// Counts, slots and both directions are one placement, told three times.
+    /// Counts, slots and both directions all describe one placement.
     fn maps_agree(&self) -> Checked {
         let (layer, width) = (self.number, self.slots_of.len() / self.input.experts);
         let cap = if self.input.max_replicas > 0 { self.input.max_replicas } else { width };

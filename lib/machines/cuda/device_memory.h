@@ -1,0 +1,52 @@
+// A solve's arrays in one allocation of device memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "machines/cuda/device_arrays.h"
+#include "machines/cuda/memory_blocks.h"
+#include "machines/cuda/solve_scratch.h"
+#include "machines/cuda/solve_task.h"
+
+namespace eplb::cuda {
+
+// What a solve needs of each kind of memory, in bytes.
+struct MemorySizes {
+  int64_t weights = 0, plan = 0, counters = 0, scratch = 0;
+
+  static int64_t of_weights(int64_t layers, int64_t experts);
+  static MemorySizes of(const SolveTask& task, const Spread& spread);
+  int64_t total() const { return weights + plan + counters + scratch; }
+  bool hold(const MemorySizes& other) const {
+    return other.weights <= weights && other.plan <= plan && other.counters <= counters && other.scratch <= scratch;
+  }
+  MemorySizes at_least(const MemorySizes& other) const;
+};
+
+// Where everything is. The kinds begin at places that do not depend on the task: weights stay where they are when another
+// problem is solved of them.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  DeviceMemory(const MemorySizes& sizes, cudaStream_t stream);  // ready when it returns
+
+  const MemorySizes& sizes() const { return sizes_; }
+  DeviceWeights weights(int64_t layers, int experts, bool whole) const;
+  DevicePlan plan(const SolveTask& task) const;
+  SolveScratch solve_scratch(const SolveTask& task, const Spread& spread) const;
+  FaultCode* fault() const { return static_cast<FaultCode*>(block_.data()); }
+  int64_t bytes() const { return block_.bytes(); }
+  void abandon() { block_.abandon(); }
+
+ private:
+  char* at(int64_t offset) const { return static_cast<char*>(block_.data()) + offset; }
+
+  MemorySizes sizes_;
+  DeviceBlock block_;
+};
+
+int64_t plan_elements(const SolveTask& task);  // of the maps that are fetched: they lie one behind the other
+
+}  // namespace eplb::cuda

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The real CUDA backend over an emulation of CUDA, or nothing: every test skips without such a library.
+// The real CUDA machine over an emulation of CUDA, or nothing: every test skips without such a library.
 
 var (
 	nodes      = Problem{NumSlots: 80, NumGPUs: 16, NumNodes: 2, NumGroups: 4}

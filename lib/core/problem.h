@@ -44,7 +44,7 @@ Options check_options(const eplb_solve_options& options, const Problem& problem)
 // Copies that an expert may have. GREEDY is the published program, which knows no cap: what it gives is checked afterwards.
 int64_t most_replicas(const Problem& problem, const Options& options);
 
-// The sizes of a layer as a backend's own struct: experts, slots, gpus, nodes, groups, most replicas, seed.
+// The sizes of a layer as a machine's own struct: experts, slots, gpus, nodes, groups, most replicas, seed.
 template <class Sizes> Sizes layer_sizes(const Problem& p, const Options& options) {
   auto whole = [](int64_t size) { return static_cast<int>(size); };  // at most kMaxSlots
   return {whole(p.experts), whole(p.slots),  whole(p.gpus),

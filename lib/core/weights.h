@@ -29,7 +29,7 @@ struct Weights {
     return integer ? static_cast<double>(whole[i]) : real[i];
   }
   void resize(bool integer, int64_t layers, int64_t experts);
-  void reserve(const Weights& other);  // room for as much, keeping what is there
+  void reserve(const Weights& other);  // memory for as much, keeping what is there
   int64_t bytes() const { return static_cast<int64_t>(real.capacity() * 8 + whole.capacity() * 8); }
 };
 

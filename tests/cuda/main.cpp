@@ -1,7 +1,7 @@
 // eplb_device_tests LIBRARY [--vectors FILE] [--data FOLDER] [--problems N] [--seed S] [--most-slots N]
 //                           [--trace-layers N] [--rounds N] [--only GROUP[,GROUP...]]
 //
-// What can be seen of the CUDA backend through eplb.h and the CUDA runtime alone. LIBRARY is loaded as a stranger would.
+// What can be seen of the CUDA machine through eplb.h and the CUDA runtime alone. LIBRARY is loaded as a stranger would.
 // Random problems are numbered: a failure names the arguments that run it alone.
 #include <csignal>
 #include <cstdio>

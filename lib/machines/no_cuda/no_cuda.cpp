@@ -1,4 +1,5 @@
-// What stands in for backend/cuda where there was no nvcc: the same names, and why there is nothing behind them.
+// Stands in for machines/cuda in builds without nvcc: the same names, which say why there is no
+// CUDA.
 #include "machines/machine.h"
 #include "core/error.h"
 

@@ -1,4 +1,4 @@
-// The kernels as the backend calls them: each call launches on a stream, waits for nothing and
+// The kernels as the machine calls them: each call launches on a stream, waits for nothing and
 // allocates nothing.
 #pragma once
 

@@ -1,10 +1,12 @@
 // How fast and how good libeplb is compared with a heap greedy, in one run on one thread.
 //
-//     eplb_bench [--seconds S] [--shape SLOTS/GPUS[/NODES/GROUPS]] [--markdown FILE] [--commit TEXT]
+//     eplb_bench [--seconds S] [--shape SLOTS/GPUS[/NODES/GROUPS]] [--markdown FILE]
+//                [--commit TEXT]
 //                [--only START_OF_NAME] [--profile STRATEGY] [TRACE.csv ...]
 //
-// Baseline and subject take turns and the median of the ratios of neighbours is what counts: a neighbour on the machine
-// slows both. Several traces are pooled. Without traces, three made-up ones (see trace.h) are solved.
+// Baseline and subject take turns and the median of the ratios of neighbours is what counts: a
+// neighbour on the machine slows both. Several traces are pooled. Without traces, three made-up
+// ones (see trace.h) are solved.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -62,11 +64,13 @@ struct Baseline {
   double imbalance = 0;
 
   void run() {
-    imbalance = heap_greedy(trace.weights, trace.layers, trace.experts, shape.slots, shape.gpus, placement);
+    imbalance =
+        heap_greedy(trace.weights, trace.layers, trace.experts, shape.slots, shape.gpus, placement);
   }
 };
 
-template <class Work> void take_turns(Baseline& baseline, Work work, double seconds, Row& base, Row& row) {
+template <class Work>
+void take_turns(Baseline& baseline, Work work, double seconds, Row& base, Row& row) {
   baseline.run();
   work();
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
@@ -80,8 +84,8 @@ template <class Work> void take_turns(Baseline& baseline, Work work, double seco
   }
 }
 
-void measure_candidate(const Candidate& candidate, const Arguments& arguments, Shape shape, Row& base,
-                       std::vector<Row>& rows) {
+void measure_candidate(const Candidate& candidate, const Arguments& arguments, Shape shape,
+                       Row& base, std::vector<Row>& rows) {
   Row row{.name = candidate.name}, map{.name = "- fetch of LOGICAL_TO_PHYSICAL on top"};
   for (const Trace& trace : arguments.traces) {
     Subject subject(candidate, trace, shape);
@@ -129,22 +133,26 @@ std::string table(Shape shape, const std::vector<Row>& rows) {
   std::ostringstream out;
   out << "### " << shape.slots << " slots on " << shape.gpus << " GPUs";
   if (shape.nodes > 1)
-    out << ", " << shape.groups << " groups on " << shape.nodes << " nodes (heap greedy knows neither)";
+    out << ", " << shape.groups << " groups on " << shape.nodes
+        << " nodes (heap greedy knows neither)";
   out << "\n\n"
-      << "| | time / heap greedy (quartiles) | us per layer | imbalance, mean | gap, mean | context |\n"
+      << "| | time / heap greedy (quartiles) | us per layer | imbalance, mean | gap, mean | "
+         "context |\n"
       << "|---|---|---|---|---|---|\n";
   for (const Row& row : rows) {
     out << "| " << row.name << " | ";
     if (row.ratios.empty()) {
       out << "1";
     } else {
-      out << cell("**%.3f**", quantile(row.ratios, 0.5)) << cell(" (%.3f", quantile(row.ratios, 0.25))
+      out << cell("**%.3f**", quantile(row.ratios, 0.5))
+          << cell(" (%.3f", quantile(row.ratios, 0.25))
           << cell(" to %.3f)", quantile(row.ratios, 0.75));
     }
     out << " | " << cell("%.2f", quantile(row.microseconds, 0.5)) << " | ";
     out << (row.imbalances.empty() ? "" : cell("%.4f", mean(row.imbalances))) << " | ";
     out << (row.gaps.empty() ? "" : cell("%.2f %%", 100 * mean(row.gaps))) << " | ";
-    out << (row.context_bytes == 0 ? "" : cell("%.2f MiB", double(row.context_bytes) / (1 << 20))) << " |\n";
+    out << (row.context_bytes == 0 ? "" : cell("%.2f MiB", double(row.context_bytes) / (1 << 20)))
+        << " |\n";
   }
   out << "\n";
   return out.str();
@@ -164,12 +172,16 @@ std::string heading(const Arguments& arguments) {
   std::ostringstream out;
   out << "# Speed compared with a heap greedy\n\n"
       << "- machine: " << processor() << "; one thread\n"
-      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; " << backend << "\n"
-      << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << ", heap greedy -O2\n"
-      << "- time: upload, solve and fetch of physical_to_logical as int32 into a reused buffer; baseline and subject "
+      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; "
+      << backend << "\n"
+      << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS
+      << ", heap greedy -O2\n"
+      << "- time: upload, solve and fetch of physical_to_logical as int32 into a reused buffer; "
+         "baseline and subject "
          "take\n"
       << "  turns, at least 5 each; the median of the ratios of neighbours\n"
-      << "- one context for all runs of a row; context: the bytes it holds at the end\n- weights, pooled:";
+      << "- one context for all runs of a row; context: the bytes it holds at the end\n- weights, "
+         "pooled:";
   for (const Trace& trace : arguments.traces)
     out << " " << trace.name << (&trace == &arguments.traces.back() ? "" : ",");
   out << "\n\n";
@@ -177,7 +189,8 @@ std::string heading(const Arguments& arguments) {
 }
 
 bool is_shape(const char* text, Shape& shape) {
-  const int numbers = std::sscanf(text, "%d/%d/%d/%d", &shape.slots, &shape.gpus, &shape.nodes, &shape.groups);
+  const int numbers =
+      std::sscanf(text, "%d/%d/%d/%d", &shape.slots, &shape.gpus, &shape.nodes, &shape.groups);
   return numbers == 2 || numbers == 4;
 }
 
@@ -209,7 +222,8 @@ Arguments parse(int argc, char** argv) {
     }
   }
   if (arguments.shapes.empty()) {
-    arguments.shapes = {{288, 32}, {320, 64}, {288, 72}, {256, 32}, {384, 128}, {288, 144}, {288, 32, 4, 8}};
+    arguments.shapes = {{288, 32},  {320, 64},  {288, 72},      {256, 32},
+                        {384, 128}, {288, 144}, {288, 32, 4, 8}};
   }
   if (arguments.traces.empty()) {
     for (uint64_t seed = 0; seed < 3; seed++) arguments.traces.push_back(make_trace(58, 256, seed));
@@ -222,7 +236,8 @@ void profile(const Arguments& arguments) {
   for (const Candidate& candidate : all_candidates()) {
     if (arguments.profile != candidate.name) continue;
     Subject subject(candidate, arguments.traces.front(), arguments.shapes.front());
-    if (!subject.available()) throw std::runtime_error(arguments.profile + " is not in this version");
+    if (!subject.available())
+      throw std::runtime_error(arguments.profile + " is not in this version");
     const auto end = Clock::now() + std::chrono::duration<double>(arguments.seconds);
     for (int turn = 0; turn < 20 || Clock::now() < end; turn++) subject.run();
     return;

@@ -1,12 +1,15 @@
-// How long a GPU takes, from device memory to device memory and from host to host, compared with the CPU of the same machine.
+// How long a GPU takes, from device memory to device memory and from host to host, compared with
+// the CPU of the same machine.
 //
-//     eplb_gpu_bench [--replays N] [--seconds S] [--budget S] [--only START_OF_NAME] [--markdown FILE] [--tsv FILE]
+//     eplb_gpu_bench [--replays N] [--seconds S] [--budget S] [--only START_OF_NAME]
+//                    [--markdown FILE] [--tsv FILE]
 //                    [--commit TEXT] [--machine TEXT] [--profile] [TRACE.csv ...]
 //
-// --replays: of the captured graph, for each trace (200, or fewer if they would take over 0.4 s). --seconds: for each
-// measurement with the clock of the host. --budget: no row begins after this number of seconds. --tsv: what torch_on_gpu.py takes
-// in. --profile: measures nothing; each problem once, between the marks that `ncu --profile-from-start off` waits for.
-// Several traces are pooled. Without traces, one made-up one (see trace.h) is solved.
+// --replays: of the captured graph, for each trace (200, or fewer if they would take over 0.4 s).
+// --seconds: for each measurement with the clock of the host. --budget: no row begins after this
+// number of seconds. --tsv: what torch_on_gpu.py takes in. --profile: measures nothing; each
+// problem once, between the marks that `ncu --profile-from-start off` waits for. Several traces are
+// pooled. Without traces, one made-up one (see trace.h) is solved.
 #include "gpu_subject.h"
 
 #include <algorithm>
@@ -29,7 +32,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kWarmUps = 20;
-constexpr double kWarmSeconds = 0.05, kColdSeconds = 0.5;  // of replays before any counts: clocks rise slowly
+// Of replays before any counts: clocks rise slowly.
+constexpr double kWarmSeconds = 0.05, kColdSeconds = 0.5;
 constexpr double kMostSeconds = 0.4;
 constexpr double kHostAim = 60;  // microseconds that the way from and to the host may add
 
@@ -67,7 +71,11 @@ std::vector<Row> all_rows() {
   for (const Candidate& c : all_candidates()) {
     const bool best = c.strategy == EPLB_STRATEGY_BEST;
     const std::string name = c.name;
-    if (!best) rows.push_back({c, usual, name == "NOISE_SPECTRUM" ? 100.0 : name == "HYBRID_INIT" ? 200.0 : 0.0});
+    if (!best)
+      rows.push_back({c, usual,
+                      name == "NOISE_SPECTRUM" ? 100.0
+                      : name == "HYBRID_INIT"  ? 200.0
+                                               : 0.0});
   }
   for (const Shape shape : {usual, Shape{320, 64}, Shape{288, 72}, Shape{384, 128}}) {
     rows.push_back({candidate("BEST, FAST"), shape, 70});
@@ -75,17 +83,20 @@ std::vector<Row> all_rows() {
     rows.push_back({candidate("BEST, MAX"), shape, 700});
   }
   for (const Shape shape : {Shape{288, 144}, Shape{256, 32}, Shape{288, 32, 4, 8}})
-    for (const char* name : {"BEST, FAST", "BEST, NORMAL", "BEST, MAX"}) rows.push_back({candidate(name), shape});
+    for (const char* name : {"BEST, FAST", "BEST, NORMAL", "BEST, MAX"})
+      rows.push_back({candidate(name), shape});
   return rows;
 }
 
 std::vector<Row> rows_to_measure(const Arguments& arguments) {
   std::vector<Row> rows = all_rows();
-  std::erase_if(rows, [&](const Row& row) { return std::string(row.candidate.name).rfind(arguments.only, 0) != 0; });
+  std::erase_if(rows, [&](const Row& row) {
+    return std::string(row.candidate.name).rfind(arguments.only, 0) != 0;
+  });
   return rows;
 }
 
-// ----------------------------------------------------------------------------------------------------------- measuring
+// --------------------------------------------------------------------------------------- measuring
 
 double quantile(std::vector<double> values, double q) {
   if (values.empty()) return 0;
@@ -119,8 +130,8 @@ void measure_subject(Subject& subject, double seconds, std::vector<double>& micr
   }
 }
 
-void measure_on_host(Row& row, const Trace& trace, eplb_device_kind kind, int64_t threads, double seconds,
-                     std::vector<double>& microseconds) {
+void measure_on_host(Row& row, const Trace& trace, eplb_device_kind kind, int64_t threads,
+                     double seconds, std::vector<double>& microseconds) {
   eplb_context_options options;
   eplb_context_options_init(&options, sizeof options, nullptr);
   options.device_kind = kind;
@@ -129,7 +140,9 @@ void measure_on_host(Row& row, const Trace& trace, eplb_device_kind kind, int64_
   measure_subject(subject, seconds, microseconds);
 }
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Up to n times, but for no longer than that. Returns how often.
 template <class Body> int repeat(int n, double most_seconds, Body body) {
@@ -165,7 +178,8 @@ void measure_on_device(Row& row, const Trace& trace, int replays) {
 void measure(Row& row, const Arguments& arguments) {
   const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
   for (const Trace& whole : arguments.traces) {
-    const std::optional<Trace> one = row.one_layer ? std::optional(first_layer(whole)) : std::nullopt;
+    const std::optional<Trace> one =
+        row.one_layer ? std::optional(first_layer(whole)) : std::nullopt;
     const Trace& trace = one ? *one : whole;
     const double seconds = arguments.seconds / double(arguments.traces.size());
     measure_on_device(row, trace, arguments.replays);
@@ -175,7 +189,7 @@ void measure(Row& row, const Arguments& arguments) {
   }
 }
 
-// ------------------------------------------------------------------------------------------------------------- telling
+// ----------------------------------------------------------------------------------------- telling
 
 std::string cell(const char* format, double value) {
   char text[64];
@@ -185,8 +199,10 @@ std::string cell(const char* format, double value) {
 
 std::string problem_name(const Row& row) {
   std::ostringstream out;
-  out << row.layers << (row.layers == 1 ? " layer, " : " layers, ") << row.shape.slots << "/" << row.shape.gpus;
-  if (row.shape.nodes > 1) out << ", " << row.shape.groups << " groups on " << row.shape.nodes << " nodes";
+  out << row.layers << (row.layers == 1 ? " layer, " : " layers, ") << row.shape.slots << "/"
+      << row.shape.gpus;
+  if (row.shape.nodes > 1)
+    out << ", " << row.shape.groups << " groups on " << row.shape.nodes << " nodes";
   return out.str();
 }
 
@@ -197,45 +213,57 @@ std::string against(double value, double aim) {
 }
 
 const char* times_heading() {
-  return "| problem | strategy | device to device, us (quartiles) | aim | in a row, each | until the host knows | host "
+  return "| problem | strategy | device to device, us (quartiles) | aim | in a row, each | until "
+         "the host knows | host "
          "to "
-         "host | more than device to device | CPU, 1 thread | CPU, all threads | 1 thread / GPU | imbalance | gap |\n"
+         "host | more than device to device | CPU, 1 thread | CPU, all threads | 1 thread / GPU | "
+         "imbalance | gap |\n"
          "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 }
 
 std::string times(const Row& row) {
   if (!row.fault.empty())
-    return "| " + problem_name(row) + " | " + row.candidate.name + " | " + row.fault + " | | | | | | | | | | |\n";
+    return "| " + problem_name(row) + " | " + row.candidate.name + " | " + row.fault +
+           " | | | | | | | | | | |\n";
   const double device = median(row.replay), host = median(row.host);
   std::ostringstream out;
-  out << "| " << problem_name(row) << " | " << row.candidate.name << " | " << against(device, row.aim)
-      << cell(" (%.1f", quantile(row.replay, 0.25)) << cell(" to %.1f)", quantile(row.replay, 0.75)) << " | "
-      << (row.aim == 0 ? "-" : cell("%.0f", row.aim)) << " | " << cell("%.1f", median(row.in_a_row)) << " | "
-      << cell("%.1f", median(row.known)) << " | " << cell("%.1f", host) << " | " << against(host - device, kHostAim)
-      << " | " << cell("%.0f", median(row.one_thread)) << " | " << cell("%.0f", median(row.all_threads)) << " | "
-      << cell("%.1f", median(row.one_thread) / device) << " | " << cell("%.4f", mean(row.imbalances)) << " | "
-      << cell("%.3f %%", 100 * mean(row.gaps)) << " |\n";
+  out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
+      << against(device, row.aim) << cell(" (%.1f", quantile(row.replay, 0.25))
+      << cell(" to %.1f)", quantile(row.replay, 0.75)) << " | "
+      << (row.aim == 0 ? "-" : cell("%.0f", row.aim)) << " | " << cell("%.1f", median(row.in_a_row))
+      << " | " << cell("%.1f", median(row.known)) << " | " << cell("%.1f", host) << " | "
+      << against(host - device, kHostAim) << " | " << cell("%.0f", median(row.one_thread)) << " | "
+      << cell("%.0f", median(row.all_threads)) << " | "
+      << cell("%.1f", median(row.one_thread) / device) << " | "
+      << cell("%.4f", mean(row.imbalances)) << " | " << cell("%.3f %%", 100 * mean(row.gaps))
+      << " |\n";
   return out.str();
 }
 
 std::string stages(const std::vector<Row>& rows) {
   std::ostringstream out;
   out << "\n## Where the time goes\n\n"
-      << "Each stage alone, not captured, by events around it: their own cost of a microsecond or two is in every "
+      << "Each stage alone, not captured, by events around it: their own cost of a microsecond or "
+         "two is in every "
          "figure,\n"
       << "and so is the time between launches of one call.\n\n"
-      << "| problem | strategy | upload, us | solve | fetch of physical_to_logical | fetch of logical_to_physical | "
+      << "| problem | strategy | upload, us | solve | fetch of physical_to_logical | fetch of "
+         "logical_to_physical | "
          "weights "
          "in, bytes | map out, bytes | context |\n|---|---|---|---|---|---|---|---|---|\n";
   for (const Row& row : rows)
     if (row.fault.empty())
       out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
-          << cell("%.1f", median(row.stages.upload)) << " | " << cell("%.1f", median(row.stages.solve)) << " | "
+          << cell("%.1f", median(row.stages.upload)) << " | "
+          << cell("%.1f", median(row.stages.solve)) << " | "
           << cell("%.1f", median(row.stages.fetch)) << " | "
-          << cell("%.1f", median(row.stages.fetch_logical_to_physical)) << " | " << row.bytes_in << " | "
-          << row.bytes_out << " | " << cell("%.2f MiB |\n", double(row.context_bytes) / (1 << 20));
-  out << "\nRegisters, shared memory and spills of every kernel: `cuobjdump --dump-resource-usage libeplb.so`, which\n"
-      << "`./dev gpu` writes to build.log. Occupancy and what moved through memory, by the hardware's counters:\n"
+          << cell("%.1f", median(row.stages.fetch_logical_to_physical)) << " | " << row.bytes_in
+          << " | " << row.bytes_out << " | "
+          << cell("%.2f MiB |\n", double(row.context_bytes) / (1 << 20));
+  out << "\nRegisters, shared memory and spills of every kernel: `cuobjdump --dump-resource-usage "
+         "libeplb.so`, which\n"
+      << "`./dev gpu` writes to build.log. Occupancy and what moved through memory, by the "
+         "hardware's counters:\n"
       << "`ncu --profile-from-start off eplb_gpu_bench --profile`, which `./dev gpu` puts below.\n";
   return out.str();
 }
@@ -254,20 +282,23 @@ std::string heading(const Arguments& arguments) {
   eplb_backend_info(EPLB_DEVICE_CUDA, nullptr, cuda, sizeof cuda, nullptr);
   std::ostringstream out;
   out << "# Speed on a GPU\n\n"
-      << "- machine: " << gpu << "; " << cuda << "; " << processor() << ", " << std::thread::hardware_concurrency()
-      << " threads; " << arguments.machine << "\n"
-      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; on the CPU it " << cpu
-      << "\n- compiled by " << EPLB_BENCH_COMPILER << ", " << EPLB_BENCH_FLAGS << "; CUDA for " << EPLB_BENCH_CUDA
-      << "\n"
-      << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in one graph;\n"
+      << "- machine: " << gpu << "; " << cuda << "; " << processor() << ", "
+      << std::thread::hardware_concurrency() << " threads; " << arguments.machine << "\n"
+      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit
+      << "; on the CPU it " << cpu << "\n- compiled by " << EPLB_BENCH_COMPILER << ", "
+      << EPLB_BENCH_FLAGS << "; CUDA for " << EPLB_BENCH_CUDA << "\n"
+      << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in "
+         "one graph;\n"
       << "  median of up to " << arguments.replays
       << " replays for each trace after a warm-up, by events before and behind each: the\n"
       << "  launch from the host is in it\n"
-      << "- in a row: replays behind each other, without the host waiting between them; until the host knows: launch "
+      << "- in a row: replays behind each other, without the host waiting between them; until the "
+         "host knows: launch "
          "and\n"
       << "  cudaStreamSynchronize by the host's clock\n"
       << "- host to host: the same three calls on host memory; CPU: the same on a CPU context\n"
-      << "- bold: the aim is reached (" << kHostAim << " us more from host to host)\n- weights, pooled:";
+      << "- bold: the aim is reached (" << kHostAim
+      << " us more from host to host)\n- weights, pooled:";
   for (const Trace& trace : arguments.traces)
     out << " " << trace.name << (&trace == &arguments.traces.back() ? "" : ",");
   out << "\n\n";
@@ -284,9 +315,9 @@ std::string tsv(const std::vector<Row>& rows) {
   std::ostringstream out;
   for (const Row& row : rows)
     if (row.fault.empty())
-      out << row.candidate.name << "\t" << row.layers << "\t" << row.shape.slots << "\t" << row.shape.gpus << "\t"
-          << row.shape.nodes << "\t" << row.shape.groups << "\t" << median(row.replay) << "\t" << mean(row.imbalances)
-          << "\n";
+      out << row.candidate.name << "\t" << row.layers << "\t" << row.shape.slots << "\t"
+          << row.shape.gpus << "\t" << row.shape.nodes << "\t" << row.shape.groups << "\t"
+          << median(row.replay) << "\t" << mean(row.imbalances) << "\n";
   return out.str();
 }
 
@@ -362,7 +393,8 @@ int run(const Arguments& arguments) {
     write_file(arguments.tsv, tsv(done));
   }
   std::fputs(stages(done).c_str(), stdout);
-  std::printf("%d passed, %d failed, %d skipped\n", int(done.size()) - faults - skipped, faults, skipped);
+  std::printf("%d passed, %d failed, %d skipped\n", int(done.size()) - faults - skipped, faults,
+              skipped);
   return faults;
 }
 

@@ -8,12 +8,14 @@ namespace bench {
 using Clock = std::chrono::steady_clock;
 
 void check_cuda(cudaError_t error, const char* what) {
-  if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
+  if (error != cudaSuccess)
+    throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
 #define CUDA(call) check_cuda((call), #call)
 
-GpuSubject::GpuSubject(const Candidate& candidate, const Trace& trace, Shape shape) : trace_(trace) {
+GpuSubject::GpuSubject(const Candidate& candidate, const Trace& trace, Shape shape)
+    : trace_(trace) {
   ask(candidate, shape, problem_, options_);
   create();
   capture();
@@ -31,7 +33,8 @@ GpuSubject::~GpuSubject() {
 }
 
 void GpuSubject::check(eplb_status status, const eplb_error& err) const {
-  if (status != EPLB_OK) throw std::runtime_error(std::string(eplb_status_name(status)) + ": " + err.text);
+  if (status != EPLB_OK)
+    throw std::runtime_error(std::string(eplb_status_name(status)) + ": " + err.text);
 }
 
 void GpuSubject::create() {
@@ -40,7 +43,8 @@ void GpuSubject::create() {
   check(eplb_context_options_init(&where, sizeof where, &err), err);
   where.device_kind = EPLB_DEVICE_CUDA;
   check(eplb_context_create(&context_, &where, &err), err);
-  check(eplb_context_reserve(context_, EPLB_FLOAT32, 1, trace_.layers, trace_.experts, &problem_, &options_, &err),
+  check(eplb_context_reserve(context_, EPLB_FLOAT32, 1, trace_.layers, trace_.experts, &problem_,
+                             &options_, &err),
         err);
   CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   CUDA(cudaEventCreate(&before_));
@@ -48,7 +52,8 @@ void GpuSubject::create() {
   const size_t width = size_t(problem_.num_slots - trace_.experts + 1);
   CUDA(cudaMalloc(&weights_, size_t(bytes_in())));
   CUDA(cudaMalloc(&placement_, size_t(bytes_out())));
-  CUDA(cudaMalloc(&slots_of_experts_, size_t(trace_.layers) * trace_.experts * width * sizeof(int32_t)));
+  CUDA(cudaMalloc(&slots_of_experts_,
+                  size_t(trace_.layers) * trace_.experts * width * sizeof(int32_t)));
   CUDA(cudaMemcpy(weights_, trace_.weights.data(), size_t(bytes_in()), cudaMemcpyHostToDevice));
 }
 
@@ -67,8 +72,8 @@ void GpuSubject::capture() {
 
 void GpuSubject::upload() {
   eplb_error err;
-  check(eplb_upload_weights_device(context_, weights_, bytes_in() / 4, EPLB_FLOAT32, 1, trace_.layers, trace_.experts,
-                                   stream_, &err),
+  check(eplb_upload_weights_device(context_, weights_, bytes_in() / 4, EPLB_FLOAT32, 1,
+                                   trace_.layers, trace_.experts, stream_, &err),
         err);
 }
 
@@ -115,7 +120,8 @@ void GpuSubject::add_stages(Stages& stages) {
   const int64_t wide = layers * experts * (problem_.num_slots - experts + 1);
   stages.upload.push_back(timed([&] { upload(); }));
   stages.solve.push_back(timed([&] { solve(); }));
-  stages.fetch.push_back(timed([&] { fetch(EPLB_MAP_PHYSICAL_TO_LOGICAL, placement_, bytes_out() / 4); }));
+  stages.fetch.push_back(
+      timed([&] { fetch(EPLB_MAP_PHYSICAL_TO_LOGICAL, placement_, bytes_out() / 4); }));
   stages.fetch_logical_to_physical.push_back(
       timed([&] { fetch(EPLB_MAP_LOGICAL_TO_PHYSICAL, slots_of_experts_, wide); }));
 }

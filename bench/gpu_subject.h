@@ -1,4 +1,5 @@
-// What is measured on a GPU: one strategy, weights and map in device memory, through eplb.h and CUDA's own clock.
+// What is measured on a GPU: one strategy, weights and map in device memory, through eplb.h and
+// CUDA's own clock.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -17,7 +18,8 @@ struct Stages {
   std::vector<double> upload{}, solve{}, fetch{}, fetch_logical_to_physical{};
 };
 
-// A context whose upload, solve and fetch of physical_to_logical (int32) were captured once and are replayed.
+// A context whose upload, solve and fetch of physical_to_logical (int32) were captured once and are
+// replayed.
 class GpuSubject {
  public:
   GpuSubject(const Candidate& candidate, const Trace& trace, Shape shape);

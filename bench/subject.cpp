@@ -19,9 +19,11 @@ const std::vector<Candidate>& all_candidates() {
   return candidates;
 }
 
-void ask(const Candidate& candidate, Shape shape, eplb_problem& problem, eplb_solve_options& options) {
+void ask(const Candidate& candidate, Shape shape, eplb_problem& problem,
+         eplb_solve_options& options) {
   eplb_error err;
-  if (eplb_problem_init(&problem, sizeof problem, &err) || eplb_solve_options_init(&options, sizeof options, &err))
+  if (eplb_problem_init(&problem, sizeof problem, &err) ||
+      eplb_solve_options_init(&options, sizeof options, &err))
     throw std::runtime_error(err.text);
   problem.num_slots = shape.slots;
   problem.num_gpus = shape.gpus;
@@ -31,7 +33,8 @@ void ask(const Candidate& candidate, Shape shape, eplb_problem& problem, eplb_so
   options.effort = candidate.effort;
 }
 
-Subject::Subject(const Candidate& candidate, const Trace& trace, Shape shape, const eplb_context_options* options)
+Subject::Subject(const Candidate& candidate, const Trace& trace, Shape shape,
+                 const eplb_context_options* options)
     : trace_(trace), placement_(size_t(trace.layers) * shape.slots) {
   ask(candidate, shape, problem_, options_);
   eplb_error err;
@@ -41,13 +44,14 @@ Subject::Subject(const Candidate& candidate, const Trace& trace, Shape shape, co
 Subject::~Subject() { eplb_context_destroy(context_); }
 
 void Subject::check(eplb_status status, const eplb_error& err) const {
-  if (status != EPLB_OK) throw std::runtime_error(std::string(eplb_status_name(status)) + ": " + err.text);
+  if (status != EPLB_OK)
+    throw std::runtime_error(std::string(eplb_status_name(status)) + ": " + err.text);
 }
 
 bool Subject::available() {
   eplb_error err;
-  check(eplb_upload_weights(context_, trace_.weights.data(), int64_t(trace_.weights.size()), EPLB_FLOAT32, 1,
-                            trace_.layers, trace_.experts, &err),
+  check(eplb_upload_weights(context_, trace_.weights.data(), int64_t(trace_.weights.size()),
+                            EPLB_FLOAT32, 1, trace_.layers, trace_.experts, &err),
         err);
   const eplb_status status = eplb_solve(context_, &problem_, &options_, &err);
   if (status == EPLB_UNAVAILABLE) return false;
@@ -57,8 +61,8 @@ bool Subject::available() {
 
 void Subject::run() {
   eplb_error err;
-  check(eplb_upload_weights(context_, trace_.weights.data(), int64_t(trace_.weights.size()), EPLB_FLOAT32, 1,
-                            trace_.layers, trace_.experts, &err),
+  check(eplb_upload_weights(context_, trace_.weights.data(), int64_t(trace_.weights.size()),
+                            EPLB_FLOAT32, 1, trace_.layers, trace_.experts, &err),
         err);
   check(eplb_solve(context_, &problem_, &options_, &err), err);
   check(eplb_fetch_map(context_, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement_.data(),

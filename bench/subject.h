@@ -25,20 +25,23 @@ struct Candidate {
 const std::vector<Candidate>& all_candidates();
 
 // Fills in what the candidate is asked for.
-void ask(const Candidate& candidate, Shape shape, eplb_problem& problem, eplb_solve_options& options);
+void ask(const Candidate& candidate, Shape shape, eplb_problem& problem,
+         eplb_solve_options& options);
 
-// A context that solves one shape again and again, as an engine would. Throws std::runtime_error with the library's
-// words.
+// A context that solves one shape again and again, as an engine would. Throws std::runtime_error
+// with the library's words.
 class Subject {
  public:
   // options NULL: the CPU, one thread.
-  Subject(const Candidate& candidate, const Trace& trace, Shape shape, const eplb_context_options* options = nullptr);
+  Subject(const Candidate& candidate, const Trace& trace, Shape shape,
+          const eplb_context_options* options = nullptr);
   ~Subject();
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;
 
   bool available();
-  // Upload, solve, fetch of physical_to_logical as int32 into a reused buffer: the time that an engine waits.
+  // Upload, solve, fetch of physical_to_logical as int32 into a reused buffer: the time that an
+  // engine waits.
   void run();
   // The solve alone, of the weights that available() or run() uploaded.
   void solve();

@@ -1,14 +1,16 @@
-// Looks for cliffs: shapes whose solve costs several times as much per slot as that of a neighbouring shape.
+// Looks for cliffs: shapes whose solve costs several times as much per slot as that of a
+// neighbouring shape.
 //
 //     eplb_sweep [--efforts FAST,NORMAL,MAX] [--limit RATIO] [--most-slots N] [--milliseconds T]
 //                [--markdown FILE] [--commit TEXT] [--tsv FILE]
 //
-// BEST solves a few layers of each shape of a grid (sweep_grid.h) on one thread. Steps between neighbours of more than
-// --limit (3) are reported, the largest first. Such a step is a cliff if the costlier shape takes more than --limit times
-// what a slot of 256 experts on 288/32 takes: where a formula gives the optimum, the cheaper shape is no measure. The exit
-// status is 1 if there is a cliff. --milliseconds is spent on each shape at least; the least time counts. Steps near the
-// limit are measured again, ten times as long, so that a busy machine raises no false alarm. --tsv writes the time of every
-// shape.
+// BEST solves a few layers of each shape of a grid (sweep_grid.h) on one thread. Steps between
+// neighbours of more than --limit (3) are reported, the largest first. Such a step is a cliff if
+// the costlier shape takes more than --limit times what a slot of 256 experts on 288/32 takes:
+// where a formula gives the optimum, the cheaper shape is no measure. The exit status is 1 if there
+// is a cliff. --milliseconds is spent on each shape at least; the least time counts. Steps near the
+// limit are measured again, ten times as long, so that a busy machine raises no false alarm. --tsv
+// writes the time of every shape.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -27,14 +29,12 @@
 namespace bench {
 namespace {
 
-constexpr double kEnough = 50000;   // microseconds after which a large shape is not solved again
-constexpr double kHopeless = 5000;  // nanoseconds per slot and ...
-constexpr double kLong =
-    100000;  // ... microseconds of a solve from which on larger neighbours are left out
-constexpr double kBatch = 100;  // microseconds that one reading of the clock must cover
-constexpr double kNear =
-    2;  // steps between limit / kNear and limit * kNear are measured again, ...
-constexpr double kLongerAgain = 10;  // ... this many times as long
+constexpr double kEnough = 50000;  // microseconds after which a large shape is not solved again
+constexpr double kBatch = 100;     // microseconds that one reading of the clock must cover
+// Nanoseconds per slot and microseconds of a solve from which on larger neighbours are left out.
+constexpr double kHopeless = 5000, kLong = 100000;
+// Steps between limit / kNear and limit * kNear are measured again, kLongerAgain times as long.
+constexpr double kNear = 2, kLongerAgain = 10;
 
 constexpr int kLayers = 12;
 constexpr GridShape kReference{256, 9, 32};
@@ -62,10 +62,12 @@ struct Sweep {
   double seconds = 0;
 };
 
-// Microseconds of this process, which other processes do not lengthen as they do those of the wall clock.
+// Microseconds of this process, which other processes do not lengthen as they do those of the wall
+// clock.
 double processor_time() { return 1e6 * double(std::clock()) / CLOCKS_PER_SEC; }
 
-// Layers from even to steep. In the last an expert has more than half of the load, where there are more than two.
+// Layers from even to steep. In the last an expert has more than half of the load, where there are
+// more than two.
 Trace make_weights(int experts) {
   Trace trace{.name = "even to steep", .layers = 0, .experts = experts};
   const auto add = [&](auto weight) {
@@ -205,7 +207,7 @@ Sweep sweep(const Arguments& arguments, const std::vector<GridShape>& grid,
   return result;
 }
 
-// ------------------------------------------------------------------------------------------------------------- report
+// ------------------------------------------------------------------------------------------ report
 
 std::string row(const std::vector<GridShape>& grid, const Sweep& sweep, const Finding& finding) {
   size_t cheap = finding.step.from, costly = finding.step.to;

@@ -12,7 +12,8 @@ namespace {
 constexpr int kDenseSlots = 64;
 constexpr int kMostCopies = 4;  // slots / experts, beyond the dense part
 
-// 2, 3, 4, 6, 8, 12, 16, 24, ... up to `most`: steps of 1.33 and 1.5 whose values divide each other often.
+// 2, 3, 4, 6, 8, 12, 16, 24, ... up to `most`: steps of 1.33 and 1.5 whose values divide each other
+// often.
 std::vector<int> geometric(int most) {
   std::vector<int> values;
   for (int power = 2; power <= most; power *= 2) {
@@ -29,7 +30,8 @@ std::vector<int> with(std::vector<int> values, std::initializer_list<int> more) 
   return values;
 }
 
-// Every number of slots, split over GPUs in every way: this is where single slots decide which code runs.
+// Every number of slots, split over GPUs in every way: this is where single slots decide which code
+// runs.
 void add_dense(std::set<GridShape>& grid, int most_slots) {
   const std::vector<int> experts =
       with(geometric(kDenseSlots), {5, 7, 10, 14, 20, 23, 25, 28, 40, 56});

@@ -1,10 +1,11 @@
-/* Times one call as the bindings' programs do in their languages: upload, solve and fetch of the placement as int32 into a
- * buffer that is kept; BEST at normal effort, 288 slots on 32 GPUs, one thread.
+/* Times one call as the bindings' programs do in their languages: upload, solve and fetch of the
+ * placement as int32 into a buffer that is kept; BEST at normal effort, 288 slots on 32 GPUs, one
+ * thread.
  *
  *     time_call TRACE.csv [SECONDS [three-maps]]
  *
- * Prints one line of JSON: the median. With three-maps it fetches what Python's rebalance_experts gives: three maps, int64.
- */
+ * Prints one line of JSON: the median. With three-maps it fetches what Python's rebalance_experts
+ * gives: three maps, int64. */
 #define _POSIX_C_SOURCE 200809L
 #include <eplb.h>
 #include <stdio.h>
@@ -53,7 +54,8 @@ static int prepare(call *c) {
   c->lengths[2] = counts;
   c->placement = malloc((size_t)slots * sizeof *c->placement);
   for (i = 0; i < MAPS; i++) c->maps[i] = malloc((size_t)c->lengths[i] * sizeof *c->maps[i]);
-  if (eplb_problem_init(&c->problem, sizeof c->problem, &c->err) || eplb_context_create(&c->context, NULL, &c->err))
+  if (eplb_problem_init(&c->problem, sizeof c->problem, &c->err) ||
+      eplb_context_create(&c->context, NULL, &c->err))
     return 0;
   c->problem.num_slots = SLOTS;
   c->problem.num_gpus = GPUS;
@@ -65,12 +67,15 @@ static int once(call *c) {
                                        EPLB_MAP_REPLICA_COUNT};
   const int64_t length = c->layers * c->experts;
   int i;
-  if (eplb_upload_weights(c->context, c->weights, length, EPLB_FLOAT32, 1, c->layers, c->experts, &c->err) ||
+  if (eplb_upload_weights(c->context, c->weights, length, EPLB_FLOAT32, 1, c->layers, c->experts,
+                          &c->err) ||
       eplb_solve(c->context, &c->problem, NULL, &c->err))
     return 0;
-  if (!c->three_maps) return !eplb_fetch_map(c->context, which[0], EPLB_INT32, c->placement, c->lengths[0], &c->err);
+  if (!c->three_maps)
+    return !eplb_fetch_map(c->context, which[0], EPLB_INT32, c->placement, c->lengths[0], &c->err);
   for (i = 0; i < MAPS; i++)
-    if (eplb_fetch_map(c->context, which[i], EPLB_INT64, c->maps[i], c->lengths[i], &c->err)) return 0;
+    if (eplb_fetch_map(c->context, which[i], EPLB_INT64, c->maps[i], c->lengths[i], &c->err))
+      return 0;
   return 1;
 }
 
@@ -89,14 +94,15 @@ static int measure(call *c, double seconds) {
   double *runs = malloc(MOST_RUNS * sizeof *runs), start;
   int count = 0;
   if (runs == NULL || !once(c)) return 0; /* once for nothing: the first call makes room */
-  for (start = microseconds(); count < MOST_RUNS && (count < 5 || microseconds() - start < seconds * 1e6); count++) {
+  for (start = microseconds();
+       count < MOST_RUNS && (count < 5 || microseconds() - start < seconds * 1e6); count++) {
     const double begin = microseconds();
     if (!once(c)) return 0;
     runs[count] = microseconds() - begin;
   }
   qsort(runs, (size_t)count, sizeof *runs, ascending);
-  printf("{\"language\":\"c\",\"microseconds\":%.3f,\"runs\":%d}\n", (runs[(count - 1) / 2] + runs[count / 2]) / 2,
-         count);
+  printf("{\"language\":\"c\",\"microseconds\":%.3f,\"runs\":%d}\n",
+         (runs[(count - 1) / 2] + runs[count / 2]) / 2, count);
   free(runs);
   return 1;
 }

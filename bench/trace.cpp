@@ -14,9 +14,11 @@ int append_row(const std::string& line, const std::string& where, std::vector<fl
   for (int columns = 1;; columns++) {
     char* end = nullptr;
     weights.push_back(std::strtof(text, &end));
-    if (end == text) throw std::runtime_error(where + ": column " + std::to_string(columns) + " is no number");
+    if (end == text)
+      throw std::runtime_error(where + ": column " + std::to_string(columns) + " is no number");
     if (*end != ',') {
-      if (*end != '\0' && *end != '\r') throw std::runtime_error(where + ": something follows the last number");
+      if (*end != '\0' && *end != '\r')
+        throw std::runtime_error(where + ": something follows the last number");
       return columns;
     }
     text = end + 1;
@@ -34,7 +36,8 @@ Trace read_trace(const std::string& path) {
     const std::string where = path + ", line " + std::to_string(++trace.layers);
     const int columns = append_row(line, where, trace.weights);
     if (trace.layers == 1) trace.experts = columns;
-    if (columns != trace.experts) throw std::runtime_error(where + ": not as many columns as in line 1");
+    if (columns != trace.experts)
+      throw std::runtime_error(where + ": not as many columns as in line 1");
   }
   if (trace.layers == 0) throw std::runtime_error(path + " is empty");
   return trace;
@@ -45,7 +48,10 @@ Trace make_trace(int layers, int experts, uint64_t seed) {
   std::lognormal_distribution<double> body(0, 0.6);
   std::uniform_real_distribution<double> heat(4, 13);
   std::uniform_int_distribution<int> outliers(1, 3), any_expert(0, experts - 1);
-  Trace trace{.name = "made up, seed " + std::to_string(seed), .layers = layers, .experts = experts, .weights = {}};
+  Trace trace{.name = "made up, seed " + std::to_string(seed),
+              .layers = layers,
+              .experts = experts,
+              .weights = {}};
   const double mean = std::exp(0.6 * 0.6 / 2);
   for (int l = 0; l < layers; l++) {
     std::vector<double> layer(experts);

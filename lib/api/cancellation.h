@@ -1,5 +1,6 @@
-// Thread cancellation during a call. Joining the threads of a solve is a cancellation point, and a thread that unwinds through
-// frames that must not throw ends the process: so a cancelled thread finishes its call first.
+// Thread cancellation during a call. Joining the threads of a solve is a cancellation point, and a
+// thread that unwinds through frames that must not throw ends the process: so a cancelled thread
+// finishes its call first.
 #pragma once
 
 #include <pthread.h>

@@ -13,10 +13,13 @@ using eplb::api::with_session;
 
 std::unique_ptr<eplb::Machine> make_machine(const eplb_context_options& options) {
   if (options.num_threads < 1)
-    fail(EPLB_INVALID_ARGUMENT, "num_threads is %lld, must be at least 1", static_cast<long long>(options.num_threads));
-  if (options.device_kind == EPLB_DEVICE_CUDA) return eplb::cuda::make_machine(options.device_index);
+    fail(EPLB_INVALID_ARGUMENT, "num_threads is %lld, must be at least 1",
+         static_cast<long long>(options.num_threads));
+  if (options.device_kind == EPLB_DEVICE_CUDA)
+    return eplb::cuda::make_machine(options.device_index);
   if (options.device_kind != EPLB_DEVICE_CPU)
-    fail(EPLB_INVALID_ARGUMENT, "device_kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", options.device_kind);
+    fail(EPLB_INVALID_ARGUMENT, "device_kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA",
+         options.device_kind);
   if (options.device_index != 0)
     fail(EPLB_NO_DEVICE, "device_index is %d, there is one CPU device, 0", options.device_index);
   return eplb::cpu::make_machine(options.num_threads);
@@ -24,19 +27,22 @@ std::unique_ptr<eplb::Machine> make_machine(const eplb_context_options& options)
 
 }  // namespace
 
-eplb_status eplb_context_options_init(eplb_context_options* options, int64_t struct_size, eplb_error* err) {
+eplb_status eplb_context_options_init(eplb_context_options* options, int64_t struct_size,
+                                      eplb_error* err) {
   return guard(err, [&] {
     eplb::api::init_struct(options, struct_size, eplb::api::kContextOptionsSize, "options",
                            eplb::api::kContextDefaults);
   });
 }
 
-eplb_status eplb_context_create(eplb_context** context, const eplb_context_options* options, eplb_error* err) {
+eplb_status eplb_context_create(eplb_context** context, const eplb_context_options* options,
+                                eplb_error* err) {
   return guard(err, [&] {
     if (context == nullptr) fail(EPLB_INVALID_ARGUMENT, "context is NULL");
-    *context = new eplb_context(make_machine(options ? eplb::api::read_struct(options, eplb::api::kContextOptionsSize,
-                                                                              "options", eplb::api::kContextDefaults)
-                                                     : eplb::api::kContextDefaults));
+    *context = new eplb_context(
+        make_machine(options ? eplb::api::read_struct(options, eplb::api::kContextOptionsSize,
+                                                      "options", eplb::api::kContextDefaults)
+                             : eplb::api::kContextDefaults));
   });
 }
 
@@ -50,8 +56,9 @@ eplb_status eplb_context_synchronize(eplb_context* context, eplb_error* err) {
   return with_session(context, err, [](Session& session) { session.synchronize(); });
 }
 
-eplb_status eplb_context_reserve(eplb_context* context, eplb_dtype dtype, int64_t num_windows, int64_t num_layers,
-                                 int64_t num_experts, const eplb_problem* problem, const eplb_solve_options* options,
+eplb_status eplb_context_reserve(eplb_context* context, eplb_dtype dtype, int64_t num_windows,
+                                 int64_t num_layers, int64_t num_experts,
+                                 const eplb_problem* problem, const eplb_solve_options* options,
                                  eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
     session.reserve(dtype, num_windows, num_layers, num_experts, eplb::api::read_problem(problem),

@@ -23,7 +23,8 @@ class Occupied {
  public:
   explicit Occupied(std::atomic<bool>& busy) : busy_(busy) {
     if (busy_.exchange(true, std::memory_order_acquire))
-      fail(EPLB_INVALID_STATE, "the context is in use by another call: one at a time, or a context per thread");
+      fail(EPLB_INVALID_STATE,
+           "the context is in use by another call: one at a time, or a context per thread");
   }
   ~Occupied() { busy_.store(false, std::memory_order_release); }
   Occupied(const Occupied&) = delete;
@@ -33,11 +34,13 @@ class Occupied {
   std::atomic<bool>& busy_;
 };
 
-template <class Body> eplb_status with_session(eplb_context* context, eplb_error* err, Body&& body) noexcept {
+template <class Body>
+eplb_status with_session(eplb_context* context, eplb_error* err, Body&& body) noexcept {
   return guard(err, [&] {
     if (context == nullptr) fail(EPLB_INVALID_ARGUMENT, "context is NULL");
     if (context->process != getpid())
-      fail(EPLB_INVALID_STATE, "the context was created before fork by process %lld: create one in this process",
+      fail(EPLB_INVALID_STATE,
+           "the context was created before fork by process %lld: create one in this process",
            static_cast<long long>(context->process));
     const Occupied occupied(context->busy);
     body(context->session);

@@ -1,4 +1,5 @@
-// Makes what eplb.h declares visible outside the library: eplb.h itself knows no macros. Included before everything else.
+// Makes what eplb.h declares visible outside the library: eplb.h itself knows no macros. Included
+// before everything else.
 #pragma once
 
 #pragma GCC visibility push(default)

@@ -1,13 +1,13 @@
-// glibc 2.35 brought _dl_find_object, and a static libgcc of such a machine asks for it when an exception is thrown. This is
-// the same service from older means, so that the library loads where glibc is 2.34 (RHEL 9). Local to the library: the
-// version script keeps it inside.
+// glibc 2.35 brought _dl_find_object, and a static libgcc of such a machine asks for it when an
+// exception is thrown. This is the same service from older means, so that the library loads where
+// glibc is 2.34 (RHEL 9). Local to the library: the version script keeps it inside.
 #include <dlfcn.h>
 #include <link.h>
 
 #include <cstdint>
 
-#if defined(DLFO_STRUCT_HAS_EH_DBASE) && !DLFO_STRUCT_HAS_EH_DBASE && defined(DLFO_STRUCT_HAS_EH_COUNT) && \
-    !DLFO_STRUCT_HAS_EH_COUNT
+#if defined(DLFO_STRUCT_HAS_EH_DBASE) && !DLFO_STRUCT_HAS_EH_DBASE && \
+    defined(DLFO_STRUCT_HAS_EH_COUNT) && !DLFO_STRUCT_HAS_EH_COUNT
 
 namespace {
 
@@ -40,7 +40,8 @@ int look_into(dl_phdr_info* object, size_t, void* data) {
 
 }  // namespace
 
-extern "C" __attribute__((visibility("hidden"))) int _dl_find_object(void* address, dl_find_object* result) noexcept {
+extern "C" __attribute__((visibility("hidden"))) int _dl_find_object(
+    void* address, dl_find_object* result) noexcept {
   Search search{reinterpret_cast<uintptr_t>(address), result};
   return dl_iterate_phdr(look_into, &search) == 1 ? 0 : -1;
 }

@@ -1,5 +1,6 @@
-// The floating-point mode of a call. Sums and divisions are defined in round-to-nearest without flush-to-zero, whatever the
-// caller works in. By hand, because <fenv.h> lives in libm and the library needs only libc.
+// The floating-point mode of a call. Sums and divisions are defined in round-to-nearest without
+// flush-to-zero, whatever the caller works in. By hand, because <fenv.h> lives in libm and the
+// library needs only libc.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The border: nothing that happens inside leaves as an exception, the caller's floating-point mode is put back, and the
-// calling thread is not cancelled on the way.
+// The border: nothing that happens inside leaves as an exception, the caller's floating-point mode
+// is put back, and the calling thread is not cancelled on the way.
 #pragma once
 
 #include <cstdio>
@@ -34,7 +34,8 @@ template <class Body> eplb_status guard(eplb_error* err, Body&& body) noexcept {
   } catch (const std::bad_alloc&) {
     return answer(err, EPLB_OUT_OF_MEMORY, "out of memory");
   } catch (const std::length_error&) {
-    return answer(err, EPLB_OUT_OF_MEMORY, "out of memory: more elements than a container can hold");
+    return answer(err, EPLB_OUT_OF_MEMORY,
+                  "out of memory: more elements than a container can hold");
   } catch (const std::exception& error) {
     return answer(err, EPLB_INTERNAL_ERROR, error.what());
   } catch (...) {

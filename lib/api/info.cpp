@@ -1,8 +1,8 @@
 #include "api/defaults.h"
 #include "api/guard.h"
 #include "api/structs.h"
-#include "machines/machine.h"
 #include "eplb.h"
+#include "machines/machine.h"
 
 namespace {
 
@@ -15,10 +15,12 @@ eplb::MachineFacts facts_of(eplb_device_kind kind) {
   fail(EPLB_INVALID_ARGUMENT, "kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", kind);
 }
 
-void copy_text(const std::string& text, const char* name, char* out, const char* length_name, int64_t length) {
+void copy_text(const std::string& text, const char* name, char* out, const char* length_name,
+               int64_t length) {
   if (out == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", name);
   if (length < 1)
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", length_name, static_cast<long long>(length));
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", length_name,
+         static_cast<long long>(length));
   std::snprintf(out, static_cast<size_t>(length), "%s", text.c_str());
 }
 
@@ -48,19 +50,24 @@ const char* eplb_status_name(eplb_status status) {
 }
 
 eplb_status eplb_backend_init(eplb_backend* backend, int64_t struct_size, eplb_error* err) {
-  return guard(
-      err, [&] { eplb::api::init_struct(backend, struct_size, eplb::api::kBackendSize, "backend", eplb_backend{}); });
+  return guard(err, [&] {
+    eplb::api::init_struct(backend, struct_size, eplb::api::kBackendSize, "backend",
+                           eplb_backend{});
+  });
 }
 
-eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char* text, int64_t text_length,
-                              eplb_error* err) {
+eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char* text,
+                              int64_t text_length, eplb_error* err) {
   return guard(err, [&] {
-    if (backend) eplb::api::read_struct(backend, eplb::api::kBackendSize, "backend", eplb_backend{});
-    const eplb::MachineFacts facts = facts_of(kind);
-    if (text || text_length != 0) copy_text(facts.sentence, "text", text, "text_length", text_length);
     if (backend)
-      eplb::api::write_struct(backend, eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
-                                                    facts.driver_needed, facts.runtime_version});
+      eplb::api::read_struct(backend, eplb::api::kBackendSize, "backend", eplb_backend{});
+    const eplb::MachineFacts facts = facts_of(kind);
+    if (text || text_length != 0)
+      copy_text(facts.sentence, "text", text, "text_length", text_length);
+    if (backend)
+      eplb::api::write_struct(
+          backend, eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
+                                facts.driver_needed, facts.runtime_version});
   });
 }
 
@@ -74,14 +81,15 @@ eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error*
   });
 }
 
-eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, int64_t length, eplb_error* err) {
+eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, int64_t length,
+                             eplb_error* err) {
   return guard(err, [&] {
     const eplb::MachineFacts facts = facts_of(kind);
     if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
       fail(facts.status, "%s", facts.sentence.c_str());
     if (index < 0 || index >= facts.devices)
       fail(EPLB_NO_DEVICE, "index is %d, there are %d devices of this kind", index, facts.devices);
-    copy_text(kind == EPLB_DEVICE_CPU ? eplb::cpu::device_name() : eplb::cuda::device_name(index), "name", name,
-              "length", length);
+    copy_text(kind == EPLB_DEVICE_CPU ? eplb::cpu::device_name() : eplb::cuda::device_name(index),
+              "name", name, "length", length);
   });
 }

@@ -3,71 +3,81 @@
 #include "core/error.h"
 #include "eplb.h"
 
-using eplb::Session;
 using eplb::fail;
+using eplb::Session;
 using eplb::WeightSource;
 using eplb::api::guard;
 using eplb::api::with_session;
 
-eplb_status eplb_upload_weights(eplb_context* context, const void* weights, int64_t weights_length, eplb_dtype dtype,
-                                int64_t num_windows, int64_t num_layers, int64_t num_experts, eplb_error* err) {
+eplb_status eplb_upload_weights(eplb_context* context, const void* weights, int64_t weights_length,
+                                eplb_dtype dtype, int64_t num_windows, int64_t num_layers,
+                                int64_t num_experts, eplb_error* err) {
   const WeightSource source{weights, weights_length, dtype, num_windows, num_layers, num_experts};
   return with_session(context, err, [&](Session& session) { session.upload(source); });
 }
 
-eplb_status eplb_upload_weights_device(eplb_context* context, const void* weights, int64_t weights_length,
-                                       eplb_dtype dtype, int64_t num_windows, int64_t num_layers, int64_t num_experts,
+eplb_status eplb_upload_weights_device(eplb_context* context, const void* weights,
+                                       int64_t weights_length, eplb_dtype dtype,
+                                       int64_t num_windows, int64_t num_layers, int64_t num_experts,
                                        void* stream, eplb_error* err) {
   const WeightSource source{weights, weights_length, dtype, num_windows, num_layers, num_experts};
-  return with_session(context, err, [&](Session& session) { session.upload_device(source, stream); });
+  return with_session(context, err,
+                      [&](Session& session) { session.upload_device(source, stream); });
 }
 
 eplb_status eplb_problem_init(eplb_problem* problem, int64_t struct_size, eplb_error* err) {
   return guard(err, [&] {
-    eplb::api::init_struct(problem, struct_size, eplb::api::kProblemSize, "problem", eplb::api::kProblemDefaults);
+    eplb::api::init_struct(problem, struct_size, eplb::api::kProblemSize, "problem",
+                           eplb::api::kProblemDefaults);
   });
 }
 
-eplb_status eplb_solve_options_init(eplb_solve_options* options, int64_t struct_size, eplb_error* err) {
+eplb_status eplb_solve_options_init(eplb_solve_options* options, int64_t struct_size,
+                                    eplb_error* err) {
   return guard(err, [&] {
-    eplb::api::init_struct(options, struct_size, eplb::api::kSolveOptionsSize, "options", eplb::api::kSolveDefaults);
+    eplb::api::init_struct(options, struct_size, eplb::api::kSolveOptionsSize, "options",
+                           eplb::api::kSolveDefaults);
   });
 }
 
-eplb_status eplb_solve(eplb_context* context, const eplb_problem* problem, const eplb_solve_options* options,
-                       eplb_error* err) {
+eplb_status eplb_solve(eplb_context* context, const eplb_problem* problem,
+                       const eplb_solve_options* options, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
     session.solve(eplb::api::read_problem(problem), eplb::api::read_options(options));
   });
 }
 
-eplb_status eplb_solve_device(eplb_context* context, const eplb_problem* problem, const eplb_solve_options* options,
-                              void* stream, eplb_error* err) {
+eplb_status eplb_solve_device(eplb_context* context, const eplb_problem* problem,
+                              const eplb_solve_options* options, void* stream, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.solve_device(eplb::api::read_problem(problem), eplb::api::read_options(options), stream);
+    session.solve_device(eplb::api::read_problem(problem), eplb::api::read_options(options),
+                         stream);
   });
 }
 
-eplb_status eplb_map_shape(eplb_context* context, eplb_map map, int32_t* rank, int64_t* dims, int64_t dims_length,
-                           eplb_error* err) {
+eplb_status eplb_map_shape(eplb_context* context, eplb_map map, int32_t* rank, int64_t* dims,
+                           int64_t dims_length, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
     if (rank == nullptr) fail(EPLB_INVALID_ARGUMENT, "rank is NULL");
     if (dims == nullptr) fail(EPLB_INVALID_ARGUMENT, "dims is NULL");
     if (dims_length < 4)
-      fail(EPLB_INVALID_ARGUMENT, "dims_length is %lld, must be at least 4", static_cast<long long>(dims_length));
+      fail(EPLB_INVALID_ARGUMENT, "dims_length is %lld, must be at least 4",
+           static_cast<long long>(dims_length));
     const eplb::MapShape shape = session.shape(map);
     *rank = shape.rank;
     for (int i = 0; i < 4; ++i) dims[i] = shape.dims[i];
   });
 }
 
-eplb_status eplb_fetch_map(eplb_context* context, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length,
-                           eplb_error* err) {
-  return with_session(context, err, [&](Session& session) { session.fetch(map, dtype, buffer, length); });
+eplb_status eplb_fetch_map(eplb_context* context, eplb_map map, eplb_dtype dtype, void* buffer,
+                           int64_t length, eplb_error* err) {
+  return with_session(context, err,
+                      [&](Session& session) { session.fetch(map, dtype, buffer, length); });
 }
 
-eplb_status eplb_fetch_map_device(eplb_context* context, eplb_map map, eplb_dtype dtype, void* buffer, int64_t length,
-                                  void* stream, eplb_error* err) {
-  return with_session(context, err,
-                      [&](Session& session) { session.fetch_device(map, dtype, buffer, length, stream); });
+eplb_status eplb_fetch_map_device(eplb_context* context, eplb_map map, eplb_dtype dtype,
+                                  void* buffer, int64_t length, void* stream, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.fetch_device(map, dtype, buffer, length, stream);
+  });
 }

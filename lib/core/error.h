@@ -19,11 +19,13 @@ class Error : public std::exception {
 
  private:
   eplb_status status_;
-  char text_[sizeof(eplb_error::text)] = {};  // no allocation: this is also how "out of memory" travels
+  // Not allocated: an error may report that memory is exhausted.
+  char text_[sizeof(eplb_error::text)] = {};
 };
 
 // Only %d, %lld, %s and the like: floating-point conversions would follow the caller's locale.
-[[noreturn]] __attribute__((format(printf, 2, 3))) inline void fail(eplb_status status, const char* format, ...) {
+[[noreturn]] __attribute__((format(printf, 2, 3))) inline void fail(eplb_status status,
+                                                                    const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   Error error(status, format, arguments);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 namespace eplb {
-
 namespace {
 
 struct Sums {

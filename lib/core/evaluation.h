@@ -23,12 +23,12 @@ struct EvaluationParts {
 };
 
 struct LayerFigures {
-  // Loads. A layer without weight has imbalance 1.
+  // Part `loads`. A layer without weight has imbalance 1.
   double mean_load = 0, largest_load = 0, imbalance = 1;
-  // Duplicates.
+  // Part `duplicates`.
   int64_t duplicates = 0, unavoidable_duplicates = 0;
-  // Bounds: no placement has a largest load below. Under a hierarchical policy: was every way to
-  // put groups on nodes tried?
+  // Part `bounds`. No placement has a largest load below the bound. nodes_proven: under a
+  // hierarchical policy, was every way to put groups on nodes tried?
   double bound = 0;
   bool nodes_proven = false;
 };

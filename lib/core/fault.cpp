@@ -38,7 +38,8 @@ void fail_with(Fault fault, const FaultPlace& place, const char* consequence) {
   else if (window < 0)
     std::snprintf(where, sizeof where, "weights[layer %lld, expert %lld]", layer, expert);
   else
-    std::snprintf(where, sizeof where, "weights[window %lld, layer %lld, expert %lld]", window, layer, expert);
+    std::snprintf(where, sizeof where, "weights[window %lld, layer %lld, expert %lld]", window,
+                  layer, expert);
   fail(entry.status, "%s %s%s", where, entry.sentence, consequence);
 }
 

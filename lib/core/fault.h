@@ -1,5 +1,5 @@
-// What the data can do wrong: one table from fault to status and sentence, for the host, which refuses, and for the device,
-// which solves the layer as zeros and reports the fault later.
+// What the data can do wrong: one table from fault to status and sentence, for the host, which
+// refuses, and for the device, which solves the layer as zeros and reports the fault later.
 #pragma once
 
 #include <cstdint>

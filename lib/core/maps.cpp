@@ -13,12 +13,18 @@ int64_t width_of(const Request& request) {
   return cap > 0 ? cap : request.problem.slots - request.problem.experts + 1;
 }
 
-MapShape by_slot(const Request& request) { return {2, {request.layers, request.problem.slots, 1, 1}}; }
-MapShape by_expert(const Request& request) { return {2, {request.layers, request.problem.experts, 1, 1}}; }
+MapShape by_slot(const Request& request) {
+  return {2, {request.layers, request.problem.slots, 1, 1}};
+}
+MapShape by_expert(const Request& request) {
+  return {2, {request.layers, request.problem.experts, 1, 1}};
+}
 MapShape by_replica(const Request& request) {
   return {3, {request.layers, request.problem.experts, width_of(request), 1}};
 }
-MapShape by_gpu(const Request& request) { return {2, {request.layers, request.problem.gpus, 1, 1}}; }
+MapShape by_gpu(const Request& request) {
+  return {2, {request.layers, request.problem.gpus, 1, 1}};
+}
 MapShape by_layer(const Request& request) { return {1, {request.layers, 1, 1, 1}}; }
 
 template <class T> void physical_to_logical(const Plan& plan, const Evaluation&, T* out) {
@@ -57,14 +63,23 @@ void bound(const Plan&, const Evaluation& evaluation, double* out) {
 
 // By the value of its EPLB_MAP_ constant.
 constexpr MapEntry kMaps[] = {
-    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, .needs = {}, EPLB_INTEGERS(physical_to_logical)},
-    {.name = "LOGICAL_TO_PHYSICAL", .shape = by_replica, .needs = {}, EPLB_INTEGERS(logical_to_physical)},
+    {.name = "PHYSICAL_TO_LOGICAL",
+     .shape = by_slot,
+     .needs = {},
+     EPLB_INTEGERS(physical_to_logical)},
+    {.name = "LOGICAL_TO_PHYSICAL",
+     .shape = by_replica,
+     .needs = {},
+     EPLB_INTEGERS(logical_to_physical)},
     {.name = "REPLICA_COUNT", .shape = by_expert, .needs = {}, EPLB_INTEGERS(replica_count)},
     {.name = "REPLICA_SLOTS", .shape = by_slot, .needs = {}, EPLB_INTEGERS(replica_slots)},
     {.name = "GPU_LOAD", .shape = by_gpu, .needs = {.loads = true}, .write_real = gpu_load},
     {.name = "IMBALANCE", .shape = by_layer, .needs = {.loads = true}, .write_real = imbalance},
     {.name = "BOUND", .shape = by_layer, .needs = {.bounds = true}, .write_real = bound},
-    {.name = "DUPLICATES", .shape = by_layer, .needs = {.duplicates = true}, EPLB_INTEGERS(duplicates)},
+    {.name = "DUPLICATES",
+     .shape = by_layer,
+     .needs = {.duplicates = true},
+     EPLB_INTEGERS(duplicates)},
 };
 #undef EPLB_INTEGERS
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
@@ -74,24 +89,28 @@ static_assert(kLastMap == EPLB_MAP_DUPLICATES);
 
 const MapEntry& map_entry(eplb_map map) {
   if (map > kLastMap)
-    fail(EPLB_UNAVAILABLE, "map is %d, but this version knows 0 to %d: a later one may know it", map, kLastMap);
+    fail(EPLB_UNAVAILABLE, "map is %d, but this version knows 0 to %d: a later one may know it",
+         map, kLastMap);
   if (map < 0) fail(EPLB_INVALID_ARGUMENT, "map is %d, must be from 0 to %d", map, kLastMap);
   return kMaps[map];
 }
 
 void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer, int64_t length,
                       const MapShape& shape) {
-  const bool fits = map.is_real() ? dtype == EPLB_FLOAT64 : dtype == EPLB_INT32 || dtype == EPLB_INT64;
+  const bool fits =
+      map.is_real() ? dtype == EPLB_FLOAT64 : dtype == EPLB_INT32 || dtype == EPLB_INT64;
   if (!fits)
     fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be %s for EPLB_MAP_%s", dtype,
          map.is_real() ? "EPLB_FLOAT64" : "EPLB_INT32 or EPLB_INT64", map.name);
   if (buffer == nullptr) fail(EPLB_INVALID_ARGUMENT, "buffer is NULL");
   if (length != shape.elements())
-    fail(EPLB_INVALID_ARGUMENT, "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims",
+    fail(EPLB_INVALID_ARGUMENT,
+         "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims",
          static_cast<long long>(length), static_cast<long long>(shape.elements()), map.name);
 }
 
-void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation, eplb_dtype dtype, void* buffer) {
+void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation,
+               eplb_dtype dtype, void* buffer) {
   if (map.is_real()) return map.write_real(plan, evaluation, static_cast<double*>(buffer));
   if (dtype == EPLB_INT32) return map.write_int32(plan, evaluation, static_cast<int32_t*>(buffer));
   map.write_int64(plan, evaluation, static_cast<int64_t*>(buffer));

@@ -1,4 +1,5 @@
-// What can be fetched of a plan: one table, a row for each map with its name, shape, needs and writer.
+// What can be fetched of a plan: one table, a row for each map with its name, shape, needs and
+// writer.
 #pragma once
 
 #include <array>
@@ -31,9 +32,11 @@ struct MapEntry {
 const MapEntry& map_entry(eplb_map map);
 
 // Throws InvalidArgument unless a buffer of this type and length is one for a map of this shape.
-void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer, int64_t length, const MapShape& shape);
+void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer, int64_t length,
+                      const MapShape& shape);
 
 // Writes a map to a buffer that was checked. What the map needs of the evaluation is known.
-void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation, eplb_dtype dtype, void* buffer);
+void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation,
+               eplb_dtype dtype, void* buffer);
 
 }  // namespace eplb

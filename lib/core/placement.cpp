@@ -7,12 +7,14 @@ namespace {
 
 using ll = long long;
 
-template <class T> void copy_ids(const T* from, int64_t layers, const Problem& problem, std::vector<int32_t>& to) {
+template <class T>
+void copy_ids(const T* from, int64_t layers, const Problem& problem, std::vector<int32_t>& to) {
   for (int64_t l = 0, i = 0; l < layers; ++l)
     for (int64_t s = 0; s < problem.slots; ++s, ++i) {
       if (from[i] < 0 || from[i] >= problem.experts)
-        fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld",
-             ll(l), ll(s), ll(from[i]), ll(problem.experts - 1));
+        fail(EPLB_INVALID_PLACEMENT,
+             "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld", ll(l),
+             ll(s), ll(from[i]), ll(problem.experts - 1));
       to[i] = static_cast<int32_t>(from[i]);
     }
 }
@@ -63,13 +65,15 @@ void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
 
 }  // namespace
 
-std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype, int64_t layers,
-                                    const Problem& problem) {
+std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
+                                    int64_t layers, const Problem& problem) {
   if (placement == nullptr) fail(EPLB_INVALID_ARGUMENT, "placement is NULL");
   if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
-    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement", dtype);
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
+         dtype);
   if (length != layers * problem.slots)
-    fail(EPLB_INVALID_ARGUMENT, "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
+    fail(EPLB_INVALID_ARGUMENT,
+         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
          ll(length), ll(layers), ll(problem.slots), ll(layers * problem.slots));
   std::vector<int32_t> ids(length);
   if (dtype == EPLB_INT32)

@@ -17,15 +17,17 @@ void Plan::reserve(const Plan& other) {
 }
 
 int64_t Plan::bytes() const {
-  return static_cast<int64_t>((physical_to_logical.capacity() + replica_count.capacity() + replica_slots.capacity()) *
-                              sizeof(int32_t));
+  return static_cast<int64_t>(
+      (physical_to_logical.capacity() + replica_count.capacity() + replica_slots.capacity()) *
+      sizeof(int32_t));
 }
 
 bool is_consistent(const Plan& plan) {
   const int64_t slots = plan.request.problem.slots, experts = plan.request.problem.experts;
   std::vector<bool> seen(slots);
   for (int64_t l = 0; l < plan.request.layers; ++l) {
-    const int32_t *placement = &plan.physical_to_logical[l * slots], *slot = &plan.replica_slots[l * slots];
+    const int32_t *placement = &plan.physical_to_logical[l * slots],
+                  *slot = &plan.replica_slots[l * slots];
     const int32_t* const end = slot + slots;
     seen.assign(slots, false);
     for (int64_t e = 0; e < experts; ++e) {

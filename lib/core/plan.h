@@ -12,7 +12,8 @@ struct Plan {
   Request request;
   std::vector<int32_t> physical_to_logical;  // [L,S]
   std::vector<int32_t> replica_count;        // [L,E]
-  std::vector<int32_t> replica_slots;        // [L,S]: the slots of expert 0 in replica order, of expert 1, ...
+  // [L,S]: the slots of expert 0 in replica order, of expert 1, ...
+  std::vector<int32_t> replica_slots;
   double microseconds = 0;
 
   void resize(const Request& request);
@@ -20,8 +21,8 @@ struct Plan {
   int64_t bytes() const;
 };
 
-// Do these maps describe one plan: ids and slots in range, every expert with a replica, counts and both maps in agreement? For
-// maps that come from device memory; those of a solve are made so.
+// Do these maps describe one plan: ids and slots in range, every expert with a replica, counts and
+// both maps in agreement? For maps that come from device memory; those of a solve are made so.
 bool is_consistent(const Plan& plan);
 
 }  // namespace eplb

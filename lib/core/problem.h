@@ -7,10 +7,12 @@
 
 namespace eplb {
 
-// Largest num_slots: replica counts are compared exactly through 64-bit quotients, which needs c1 * c2 <= 2^34.
+// Largest num_slots: replica counts are compared exactly through 64-bit quotients, which needs c1 *
+// c2 <= 2^34.
 inline constexpr int64_t kMaxSlots = int64_t{1} << 18;
 
-// A checked problem. Under the global policy nodes and groups are 1, so nothing after this asks for the policy.
+// A checked problem. Under the global policy nodes and groups are 1, so nothing after this asks for
+// the policy.
 struct Problem {
   int64_t experts, slots, gpus, nodes, groups;
   eplb_policy policy;
@@ -36,15 +38,17 @@ struct Request {
   int64_t layers = 0;
 };
 
-// Throw InvalidArgument naming the argument, both numbers and the nearest legal values; Unavailable for a constant above those
-// that this version knows.
+// Throw InvalidArgument naming the argument, both numbers and the nearest legal values; Unavailable
+// for a constant above those that this version knows.
 Problem check_problem(const eplb_problem& problem, int64_t experts);
 Options check_options(const eplb_solve_options& options, const Problem& problem);
 
-// Copies that an expert may have. GREEDY is the published program, which knows no cap: what it gives is checked afterwards.
+// Copies that an expert may have. GREEDY is the published program, which knows no cap: what it
+// gives is checked afterwards.
 int64_t most_replicas(const Problem& problem, const Options& options);
 
-// The sizes of a layer as a machine's own struct: experts, slots, gpus, nodes, groups, most replicas, seed.
+// The sizes of a layer as a machine's own struct: experts, slots, gpus, nodes, groups, most
+// replicas, seed.
 template <class Sizes> Sizes layer_sizes(const Problem& p, const Options& options) {
   auto whole = [](int64_t size) { return static_cast<int>(size); };  // at most kMaxSlots
   return {whole(p.experts), whole(p.slots),  whole(p.gpus),

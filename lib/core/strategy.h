@@ -11,7 +11,8 @@ struct StrategyTraits {
   bool knows_caps;  // keeps max_replicas by itself; else its counts are checked when it is done
 };
 
-// By the value of its EPLB_STRATEGY_ constant. GREEDY is the published program: float32, and no cap.
+// By the value of its EPLB_STRATEGY_ constant. GREEDY is the published program: float32, and no
+// cap.
 inline constexpr StrategyTraits kStrategies[] = {
     {.name = "greedy", .float32 = true, .knows_caps = false},
     {.name = "lpt_swap", .float32 = false, .knows_caps = true},

@@ -13,9 +13,12 @@ template <class T> Fault fault_of(T value) {
   return value != value ? Fault::kNaN : value < 0 ? Fault::kNegative : Fault::kInfinite;
 }
 
-template <class T> bool good(T value) { return value >= T(0) && value <= std::numeric_limits<T>::max(); }
+template <class T> bool good(T value) {
+  return value >= T(0) && value <= std::numeric_limits<T>::max();
+}
 
-// Names the first bad value, layer by layer, as the device does: the lowest (layer, expert), then the lowest window.
+// Names the first bad value, layer by layer, as the device does: the lowest (layer, expert), then
+// the lowest window.
 template <class T> [[noreturn]] void find_bad(const WeightSource& source) {
   const T* data = static_cast<const T*>(source.data);
   for (int64_t l = 0; l < source.layers; ++l)
@@ -24,7 +27,8 @@ template <class T> [[noreturn]] void find_bad(const WeightSource& source) {
         const T value = data[(t * source.layers + l) * source.experts + e];
         if (!good(value)) fail_with(fault_of(value), {l, e, source.windows == 1 ? -1 : t});
       }
-  fail(EPLB_INTERNAL_ERROR, "a bad weight was seen and not found again: were the weights changed during the upload?");
+  fail(EPLB_INTERNAL_ERROR,
+       "a bad weight was seen and not found again: were the weights changed during the upload?");
 }
 
 template <class T> void check_values(const WeightSource& source) {
@@ -69,31 +73,38 @@ template <class T> void sum_whole(const WeightSource& source, Weights& weights) 
   int64_t overflow_at = n;
   for (int64_t t = 1; t < source.windows; ++t)
     for (int64_t i = 0; i < n; ++i)
-      if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) && i < overflow_at)
+      if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) &&
+          i < overflow_at)
         overflow_at = i;
   if (overflow_at < n)
-    fail_with(Fault::kWindowSumInteger, {overflow_at / source.experts, overflow_at % source.experts});
+    fail_with(Fault::kWindowSumInteger,
+              {overflow_at / source.experts, overflow_at % source.experts});
   weights.fits_float32 = true;  // 2^63 and a few thousand of them are far below 3e38
 }
 
 void check_positive(const char* name, int64_t value) {
-  if (value < 1) fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", name, static_cast<long long>(value));
+  if (value < 1)
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", name,
+         static_cast<long long>(value));
 }
 
 }  // namespace
 
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts) {
   if (dtype < EPLB_FLOAT32 || dtype > EPLB_INT64)
-    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_FLOAT32, EPLB_FLOAT64, EPLB_INT32 or EPLB_INT64", dtype);
+    fail(EPLB_INVALID_ARGUMENT,
+         "dtype is %d, must be EPLB_FLOAT32, EPLB_FLOAT64, EPLB_INT32 or EPLB_INT64", dtype);
   check_positive("num_windows", windows);
   check_positive("num_layers", layers);
   check_positive("num_experts", experts);
   int64_t product;
-  if (__builtin_mul_overflow(layers, experts, &product) || __builtin_mul_overflow(product, windows, &product) ||
+  if (__builtin_mul_overflow(layers, experts, &product) ||
+      __builtin_mul_overflow(product, windows, &product) ||
       product > std::numeric_limits<int64_t>::max() / 8)
     fail(EPLB_INVALID_ARGUMENT,
          "num_windows * num_layers * num_experts = %lld * %lld * %lld is more than memory can hold",
-         static_cast<long long>(windows), static_cast<long long>(layers), static_cast<long long>(experts));
+         static_cast<long long>(windows), static_cast<long long>(layers),
+         static_cast<long long>(experts));
 }
 
 int64_t beyond_float32(const Weights& weights, int64_t layer) {
@@ -126,7 +137,8 @@ void check_source(const WeightSource& source) {
   if (source.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "weights is NULL");
   if (source.length != expected)
     fail(EPLB_INVALID_ARGUMENT,
-         "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * %lld = %lld",
+         "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * "
+         "%lld = %lld",
          static_cast<long long>(source.length), static_cast<long long>(source.windows),
          static_cast<long long>(source.layers), static_cast<long long>(source.experts),
          static_cast<long long>(expected));

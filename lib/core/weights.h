@@ -16,7 +16,8 @@ struct WeightSource {
   int64_t windows, layers, experts;
 };
 
-// [layers, experts] without a bad value in it. Integers stay integers, so that no token is lost above 2^53.
+// [layers, experts] without a bad value in it. Integers stay integers, so that no token is lost
+// above 2^53.
 struct Weights {
   bool integer = false;
   int64_t layers = 0, experts = 0;
@@ -35,8 +36,8 @@ struct Weights {
 
 inline bool is_integer(eplb_dtype dtype) { return dtype == EPLB_INT32 || dtype == EPLB_INT64; }
 
-// The lowest expert of a layer whose weight is above float32's range; if only their sum, added up in order, is: the number of
-// experts; -1 if all fits.
+// The lowest expert of a layer whose weight is above float32's range; if only their sum, added up
+// in order, is: the number of experts; -1 if all fits.
 int64_t beyond_float32(const Weights& weights, int64_t layer);
 
 // Throws InvalidArgument for a shape that cannot be.
@@ -45,8 +46,9 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
 // Throws InvalidArgument for a shape, pointer or length that cannot be.
 void check_source(const WeightSource& source);
 
-// Checks `source` and sums its windows into `weights`, whose memory is reused. Throws InvalidArgument for a shape that cannot
-// be and InvalidWeight naming the lowest (layer, expert) for a value that cannot be; `weights` is then garbage.
+// Checks `source` and sums its windows into `weights`, whose memory is reused. Throws
+// InvalidArgument for a shape that cannot be and InvalidWeight naming the lowest (layer, expert)
+// for a value that cannot be; `weights` is then garbage.
 void read_weights(const WeightSource& source, Weights& weights);
 
 }  // namespace eplb

@@ -1,4 +1,5 @@
-// The seam: what a session asks of the machine that does its work. Everything that crosses it was checked before.
+// The seam: what a session asks of the machine that does its work. Everything that crosses it was
+// checked before.
 #pragma once
 
 #include <cstdint>
@@ -27,17 +28,18 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  // Takes memory such that requests up to this one, with weights of this type, allocate nothing. A call that throws changes
-  // nothing.
+  // Takes memory such that requests up to this one, with weights of this type, allocate nothing. A
+  // call that throws changes nothing.
   virtual void reserve(const Request& request, bool integer) = 0;
 
-  // Fills the maps of a plan whose request is set. `resident`: these weights lie in the machine's own memory. Returns whether
-  // weights and plan do now.
+  // Fills the maps of a plan whose request is set. `resident`: these weights lie in the machine's
+  // own memory. Returns whether weights and plan do now.
   virtual bool solve(const Weights& weights, bool resident, Plan& plan) = 0;
 
-  // Works out parts of an evaluation of a placement [L,S]; `evaluation` has the size, the parts become known.
-  virtual void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
-                        Evaluation& evaluation) = 0;
+  // Works out parts of an evaluation of a placement [L,S]; `evaluation` has the size, the parts
+  // become known.
+  virtual void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
+                        EvaluationParts parts, Evaluation& evaluation) = 0;
 
   virtual int64_t bytes() const = 0;
 
@@ -45,8 +47,9 @@ class Machine {
   virtual StreamMachine* on_streams() { return nullptr; }
 };
 
-// A machine with memory of its own, of which a part is reserved for calls that come on streams: those neither wait nor
-// allocate, and what they leave there is brought to the host when a host call needs it.
+// A machine with memory of its own, of which a part is reserved for calls that come on streams:
+// those neither wait nor allocate, and what they leave there is brought to the host when a host
+// call needs it.
 class StreamMachine : public Machine {
  public:
   StreamMachine* on_streams() override { return this; }
@@ -54,15 +57,17 @@ class StreamMachine : public Machine {
   // In the order of `stream`. They throw InvalidState beyond what was reserved.
   virtual void upload_on(const WeightSource& source, void* stream) = 0;
   virtual void solve_on(const Request& request, bool integer, void* stream) = 0;
-  virtual void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
-                        void* stream) = 0;
+  virtual void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype,
+                        void* buffer, void* stream) = 0;
 
-  virtual void wait() = 0;              // until all that was asked on streams is done
-  virtual bool replays() const = 0;     // was work captured, so that it may be repeated without a call?
-  virtual void throw_fault() = 0;       // what only the data could show, once
-  virtual double microseconds() = 0;    // of the last solve on a stream; 0 if it was captured
+  virtual void wait() = 0;  // until all work on streams is done
+  // Was work captured, so that it may be repeated without a call?
+  virtual bool replays() const = 0;
+  virtual void throw_fault() = 0;     // what only the data could show, once
+  virtual double microseconds() = 0;  // of the last solve on a stream; 0 if it was captured
 
-  // Host weights into reserved memory, if they fit: false if not. `prepare_send` does all that may fail for want of memory.
+  // Host weights into reserved memory, if they fit: false if not. `prepare_send` does all that may
+  // fail for want of memory.
   virtual bool prepare_send(int64_t layers, int64_t experts) = 0;
   virtual void send(const Weights& weights) = 0;
   virtual void bring(Weights& weights) = 0;  // of the size and type that they have

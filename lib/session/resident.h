@@ -5,8 +5,8 @@
 
 namespace eplb {
 
-// A new value is written into a spare one and exchanged on success, so that a failed call changes nothing; and the next of the
-// same size allocates nothing.
+// A new value is written into a spare one and exchanged on success, so that a failed call changes
+// nothing; and the next of the same size allocates nothing.
 template <class Value> class Resident {
  public:
   bool exists() const { return on_host_ || on_machine_; }

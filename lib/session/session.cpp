@@ -13,7 +13,9 @@ namespace {
 using ll = long long;
 
 double now_microseconds() {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration<double, std::micro>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // A strategy that computes in float32 has no answer for what does not fit there.
@@ -21,7 +23,8 @@ void check_float32(const Weights& weights, eplb_strategy strategy) {
   if (!traits_of(strategy).float32 || weights.fits_float32) return;
   for (int64_t l = 0; l < weights.layers; ++l) {
     const int64_t expert = beyond_float32(weights, l);
-    if (expert >= 0) fail_with(expert == weights.experts ? Fault::kFloat32Sum : Fault::kFloat32, {l, expert});
+    if (expert >= 0)
+      fail_with(expert == weights.experts ? Fault::kFloat32Sum : Fault::kFloat32, {l, expert});
   }
 }
 
@@ -32,20 +35,22 @@ void check_cap(const Plan& plan) {
   const auto& counts = plan.replica_count;
   for (size_t i = 0; i < counts.size(); ++i)
     if (counts[i] > options.max_replicas)
-      fail(EPLB_INVALID_ARGUMENT, "max_replicas is %lld, but greedy gives expert %lld of layer %lld %d replicas",
+      fail(EPLB_INVALID_ARGUMENT,
+           "max_replicas is %lld, but greedy gives expert %lld of layer %lld %d replicas",
            ll(options.max_replicas), ll(i) % problem.experts, ll(i) / problem.experts, counts[i]);
 }
 
 }  // namespace
 
-// ------------------------------------------------------------------------------------------------------------ host calls
+// -------------------------------------------------------------------------------------- host calls
 
-void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts, const eplb_problem& problem,
-                      const eplb_solve_options& options) {
+void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
+                      const eplb_problem& problem, const eplb_solve_options& options) {
   check_shape(dtype, windows, layers, experts);
   const Problem checked = check_problem(problem, experts);
   const Request request{checked, check_options(options, checked), layers};
-  // All new first: what was uploaded and solved is given up only when there is memory for what comes.
+  // All new first: what was uploaded and solved is given up only when there is memory for what
+  // comes.
   Weights weights, spare_weights;
   Plan plan, spare_plan;
   Evaluation evaluation;
@@ -81,7 +86,8 @@ void Session::upload(const WeightSource& source) {
 }
 
 void Session::need_weights() const {
-  if (!weights_.exists()) fail(EPLB_INVALID_STATE, "there are no weights: call eplb_upload_weights first");
+  if (!weights_.exists())
+    fail(EPLB_INVALID_STATE, "there are no weights: call eplb_upload_weights first");
 }
 void Session::need_plan() const {
   if (!plan_.exists()) fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve first");
@@ -92,7 +98,8 @@ Request Session::request_for(const eplb_problem& problem, const eplb_solve_optio
   return {checked, check_options(options, checked), shape_.layers};
 }
 
-// What device calls have left comes to the host. Where work was captured it may have run again without a call.
+// What device calls have left comes to the host. Where work was captured it may have run again
+// without a call.
 void Session::bring_weights() {
   if (streams_ == nullptr) return;
   streams_->wait();
@@ -118,7 +125,8 @@ void Session::bring_plan() {
   // Not checked before this: its solve may have been captured and never launched.
   if (!is_consistent(brought))
     fail(EPLB_INVALID_STATE,
-         "the reserved device memory does not hold the plan of the last solve: was that one captured and never launched, "
+         "the reserved device memory does not hold the plan of the last solve: was that one "
+         "captured and never launched, "
          "or a graph of another problem replayed?");
   if (solved_on_stream_) microseconds_ = streams_->microseconds();
   plan_.keep_brought();
@@ -137,7 +145,8 @@ void Session::solve(const eplb_problem& problem, const eplb_solve_options& optio
   check_cap(plan);
   plan_.keep_spare();
   plan_.set_on_machine(on_machine);
-  // Weights that replays left on the machine are older than this plan, unless it was solved from them there.
+  // Weights that replays left on the machine are older than this plan, unless it was solved from
+  // them there.
   if (on_machine)
     weights_.set_on_machine(true);
   else if (streams_ && streams_->replays())
@@ -160,7 +169,8 @@ const Evaluation& Session::evaluation_with(EvaluationParts parts) {
   if (!missing.any()) return evaluation_;
   if (!evaluation_.known.any()) evaluation_.resize(request_->layers, request_->problem.gpus);
   const Plan& plan = plan_.host();
-  machine_->evaluate(weights_.host(), plan.request.problem, plan.physical_to_logical.data(), missing, evaluation_);
+  machine_->evaluate(weights_.host(), plan.request.problem, plan.physical_to_logical.data(),
+                     missing, evaluation_);
   evaluation_.known = evaluation_.known.with(missing);
   return evaluation_;
 }
@@ -174,8 +184,8 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
 }
 
 int64_t Session::bytes() const {
-  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + evaluation_.bytes() +
-         machine_->bytes();
+  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() +
+         evaluation_.bytes() + machine_->bytes();
 }
 
 void Session::report(eplb_report& report) {
@@ -198,16 +208,17 @@ void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& 
 }
 }  // namespace
 
-void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length, eplb_dtype dtype,
-                       eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length) {
+void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length,
+                       eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
+                       int64_t outputs_length) {
   bring_weights();
   need_weights();
   const double start = now_microseconds();
   const Problem problem = check_problem(asked, shape_.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
   if (wanted && outputs_length != shape_.layers)
-    fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld", ll(outputs_length),
-         ll(shape_.layers));
+    fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
+         ll(outputs_length), ll(shape_.layers));
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, shape_.layers, problem);
   Evaluation evaluation;
   evaluation.resize(shape_.layers, problem.gpus);
@@ -219,11 +230,12 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   report.context_bytes = bytes();
 }
 
-// ---------------------------------------------------------------------------------------------------------- device calls
+// ------------------------------------------------------------------------------------ device calls
 
 StreamMachine& Session::streams_for(const char* function) {
   if (streams_ == nullptr)
-    fail(EPLB_INVALID_ARGUMENT, "%s needs a CUDA context, this is a CPU context: call it without _device", function);
+    fail(EPLB_INVALID_ARGUMENT,
+         "%s needs a CUDA context, this is a CPU context: call it without _device", function);
   return *streams_;
 }
 
@@ -237,11 +249,13 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   request_.reset();
 }
 
-void Session::solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream) {
+void Session::solve_device(const eplb_problem& problem, const eplb_solve_options& options,
+                           void* stream) {
   StreamMachine& machine = streams_for("eplb_solve_device");
   if (!weights_.on_machine())
     fail(EPLB_INVALID_STATE,
-         "there are no weights in the reserved device memory: call eplb_context_reserve and eplb_upload_weights_device "
+         "there are no weights in the reserved device memory: call eplb_context_reserve and "
+         "eplb_upload_weights_device "
          "first");
   const Request request = request_for(problem, options);
   machine.solve_on(request, shape_.integer, stream);
@@ -251,10 +265,12 @@ void Session::solve_device(const eplb_problem& problem, const eplb_solve_options
   microseconds_ = 0;
 }
 
-void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream) {
+void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length,
+                           void* stream) {
   StreamMachine& machine = streams_for("eplb_fetch_map_device");
   if (!plan_.on_machine())
-    fail(EPLB_INVALID_STATE, "there is no plan in the reserved device memory: call eplb_solve_device first");
+    fail(EPLB_INVALID_STATE,
+         "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(*request_));
   machine.fetch_on(*request_, shape_.integer, map, dtype, buffer, stream);

@@ -1,5 +1,5 @@
-// What a context is: the weights last uploaded, the plan last solved, and the order in which calls may come, whatever machine
-// does the work. The only place that knows this order.
+// What a context is: the weights last uploaded, the plan last solved, and the order in which calls
+// may come, whatever machine does the work. The only place that knows this order.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,12 @@ struct LayerOutputs {
 
 class Session {
  public:
-  explicit Session(std::unique_ptr<Machine> machine) : machine_(std::move(machine)), streams_(machine_->on_streams()) {}
+  explicit Session(std::unique_ptr<Machine> machine)
+      : machine_(std::move(machine)), streams_(machine_->on_streams()) {}
 
   // Discards what there is.
-  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts, const eplb_problem& problem,
-               const eplb_solve_options& options);
+  void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
+               const eplb_problem& problem, const eplb_solve_options& options);
   void synchronize();
 
   void upload(const WeightSource& source);
@@ -31,8 +32,9 @@ class Session {
   MapShape shape(eplb_map map) const;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
   void report(eplb_report& report);
-  void evaluate(const eplb_problem& problem, const void* placement, int64_t length, eplb_dtype dtype,
-                eplb_report& report, const LayerOutputs& outputs, int64_t outputs_length);
+  void evaluate(const eplb_problem& problem, const void* placement, int64_t length,
+                eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
+                int64_t outputs_length);
 
   // The same in the order of a stream.
   void upload_device(const WeightSource& source, void* stream);
@@ -62,7 +64,7 @@ class Session {
   std::optional<Request> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;
-  Evaluation evaluation_;       // of the plan
+  Evaluation evaluation_;          // of the plan
   bool solved_on_stream_ = false;  // the machine knows how long it took
   double microseconds_ = 0;
 };

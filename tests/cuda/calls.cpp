@@ -1,4 +1,5 @@
-// The device calls: they wait for nothing, allocate nothing, stay within the reserve, and mix with host calls.
+// The device calls: they wait for nothing, allocate nothing, stay within the reserve, and mix with
+// host calls.
 #include "problems.h"
 
 namespace eplb::tests {
@@ -18,7 +19,8 @@ void all_calls_once(DeviceCalls& device, const Buffer& buffer, const HeldStream&
   device.solve();
   CHECK(hold.is_held());
   for (eplb_map map = 0; map < PLAN_MAPS; map++) {
-    const eplb_status status = device.fetch(map, map_is_int(map) ? EPLB_INT64 : EPLB_FLOAT64, buffer);
+    const eplb_status status =
+        device.fetch(map, map_is_int(map) ? EPLB_INT64 : EPLB_FLOAT64, buffer);
     EXPECT(EPLB_OK, status);
     CHECK(hold.is_held());
   }
@@ -53,14 +55,17 @@ void nothing_works_before_its_turn() {
   DeviceCalls device(context, in, stream);
   const Buffer out(device.largest_map_bytes());
   const auto fetch = [&] { return device.fetch(EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, out); };
-  const auto solve = [&] { return CALL(solve_device)(context, &in->problem, &in->options, stream, ERR); };
+  const auto solve = [&] {
+    return CALL(solve_device)(context, &in->problem, &in->options, stream, ERR);
+  };
   const Buffer weights(in.bytes());
   int64_t dims[4];
   int32_t rank = 0;
-  REFUSED(EPLB_INVALID_STATE, CALL(map_shape)(context, EPLB_MAP_GPU_LOAD, &rank, dims, 4, ERR), "eplb_");
+  REFUSED(EPLB_INVALID_STATE, CALL(map_shape)(context, EPLB_MAP_GPU_LOAD, &rank, dims, 4, ERR),
+          "eplb_");
   REFUSED(EPLB_INVALID_STATE,
-          CALL(upload_weights_device)(context, weights.data(), in.length(), in->dtype, 1, in->layers, in->experts,
-                                      stream, ERR),
+          CALL(upload_weights_device)(context, weights.data(), in.length(), in->dtype, 1,
+                                      in->layers, in->experts, stream, ERR),
           "eplb_context_reserve");
   REFUSED(EPLB_INVALID_STATE, solve(), "eplb_");
   REFUSED(EPLB_INVALID_STATE, fetch(), "eplb_");
@@ -88,12 +93,13 @@ void the_reserve_is_the_limit() {
   Plan want;
   if (!device.reserve() || !device.upload_and_solve() || !solve_on_cpu(in, want)) return;
   REFUSED(EPLB_INVALID_STATE,
-          CALL(upload_weights_device)(context, weights.data(), longer.length(), longer->dtype, 1, longer->layers,
-                                      longer->experts, stream, ERR),
+          CALL(upload_weights_device)(context, weights.data(), longer.length(), longer->dtype, 1,
+                                      longer->layers, longer->experts, stream, ERR),
           "eplb_context_reserve");
   eplb_problem larger = in->problem;
   larger.num_slots *= 16;
-  REFUSED(EPLB_INVALID_STATE, CALL(solve_device)(context, &larger, &in->options, stream, ERR), "eplb_context_reserve");
+  REFUSED(EPLB_INVALID_STATE, CALL(solve_device)(context, &larger, &in->options, stream, ERR),
+          "eplb_context_reserve");
   device.maps_are(want);
 }
 
@@ -127,14 +133,17 @@ void wrong_arguments_are_named() {
   REFUSED(EPLB_INVALID_ARGUMENT, fetch(EPLB_INT32, out.data(), length - 1), "length");
   REFUSED(EPLB_INVALID_ARGUMENT, fetch(EPLB_FLOAT64, out.data(), length), "dtype");
   const auto upload = [&](const void* from, int64_t n, eplb_dtype dtype) {
-    return CALL(upload_weights_device)(context, from, n, dtype, 1, in->layers, in->experts, stream, ERR);
+    return CALL(upload_weights_device)(context, from, n, dtype, 1, in->layers, in->experts, stream,
+                                       ERR);
   };
   REFUSED(EPLB_INVALID_ARGUMENT, upload(nullptr, in.length(), in->dtype), "weights");
-  REFUSED(EPLB_INVALID_ARGUMENT, upload(weights.data(), in.length() + 1, in->dtype), "weights_length");
+  REFUSED(EPLB_INVALID_ARGUMENT, upload(weights.data(), in.length() + 1, in->dtype),
+          "weights_length");
   REFUSED(EPLB_INVALID_ARGUMENT, upload(weights.data(), in.length(), 9), "dtype");
   eplb_problem odd = in->problem;
   odd.num_slots++;
-  REFUSED(EPLB_INVALID_ARGUMENT, CALL(solve_device)(context, &odd, &in->options, stream, ERR), "num_slots");
+  REFUSED(EPLB_INVALID_ARGUMENT, CALL(solve_device)(context, &odd, &in->options, stream, ERR),
+          "num_slots");
   Plan want;
   if (solve_on_cpu(in, want)) device.maps_are(want);
 }
@@ -145,7 +154,8 @@ void host_and_device_calls_mix() {
   const Stream stream;
   DeviceCalls device(context, first, stream);
   Plan want_first, want_second, got;
-  if (!device.reserve() || !solve_on_cpu(first, want_first) || !solve_on_cpu(second, want_second)) return;
+  if (!device.reserve() || !solve_on_cpu(first, want_first) || !solve_on_cpu(second, want_second))
+    return;
   // weights from the host, solved on the device's side
   if (!input_upload(context, second) || !device.solve() || !device.maps_are(want_second)) return;
   if (got.fetch(context, second)) same_plan(want_second, got);
@@ -164,7 +174,8 @@ void one_upload_serves_many_solves() {
   in->options.max_replicas = 5;
   DeviceCalls device(context, in, stream);
   if (!device.reserve() || !device.upload()) return;
-  for (const eplb_strategy strategy : {EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_L2_SWAP, EPLB_STRATEGY_RANDOM_RESTARTS}) {
+  for (const eplb_strategy strategy :
+       {EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_L2_SWAP, EPLB_STRATEGY_RANDOM_RESTARTS}) {
     in->options.strategy = strategy;
     in->options.seed++;
     Plan want;
@@ -180,7 +191,8 @@ void windows_and_dtypes() {
     const Stream stream;
     DeviceCalls device(context, in, stream);
     Plan want;
-    if (solve_on_cpu(in, want) && device.reserve() && device.upload_and_solve()) device.maps_are(want);
+    if (solve_on_cpu(in, want) && device.reserve() && device.upload_and_solve())
+      device.maps_are(want);
   }
 }
 
@@ -189,7 +201,8 @@ void the_default_stream_will_do() {
   const Input in = small_input(4, 7);
   DeviceCalls device(context, in, nullptr);
   Plan want;
-  if (solve_on_cpu(in, want) && device.reserve() && device.upload_and_solve()) device.maps_are(want);
+  if (solve_on_cpu(in, want) && device.reserve() && device.upload_and_solve())
+    device.maps_are(want);
 }
 
 void order_between_streams_is_the_callers() {
@@ -217,7 +230,8 @@ void order_between_streams_is_the_callers() {
 
 void calls() {
   for (const Method& method : all_methods())
-    test("device calls neither wait nor allocate, " + method.name(), [&] { they_neither_wait_nor_allocate(method); });
+    test("device calls neither wait nor allocate, " + method.name(),
+         [&] { they_neither_wait_nor_allocate(method); });
   RUN(nothing_works_before_its_turn);
   RUN(the_reserve_is_the_limit);
   RUN(less_than_the_reserve_is_fine);

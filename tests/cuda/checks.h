@@ -1,5 +1,5 @@
-// The C harness's checks, in C++: tests are counted, a failed check names file, line and values, and the test goes on.
-// Checks are for the main thread; other threads leave what they saw to it.
+// The C harness's checks, in C++: tests are counted, a failed check names file, line and values,
+// and the test goes on. Checks are for the main thread; other threads leave what they saw to it.
 #pragma once
 
 #include <initializer_list>

@@ -35,9 +35,13 @@ struct Captured {
 
   void wrote(const plan* want) {
     const auto rows = placement.read<int64_t>(want->lengths[EPLB_MAP_PHYSICAL_TO_LOGICAL], stream);
-    for (size_t i = 0; i < rows.size() && EQUAL(want->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL][i], rows[i]);) i++;
+    for (size_t i = 0;
+         i < rows.size() && EQUAL(want->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL][i], rows[i]);)
+      i++;
     const auto narrow = slots.read<int32_t>(want->lengths[EPLB_MAP_LOGICAL_TO_PHYSICAL], stream);
-    for (size_t i = 0; i < narrow.size() && EQUAL(want->ints[EPLB_MAP_LOGICAL_TO_PHYSICAL][i], narrow[i]);) i++;
+    for (size_t i = 0;
+         i < narrow.size() && EQUAL(want->ints[EPLB_MAP_LOGICAL_TO_PHYSICAL][i], narrow[i]);)
+      i++;
   }
 
   Context context{EPLB_DEVICE_CUDA};
@@ -55,7 +59,8 @@ void replays_follow_the_weights(const Method& method, cudaStreamCaptureMode mode
     const Input in = input_for(method, 100 + static_cast<uint64_t>(round));
     if (!captured.replay(in) || !solve_on_cpu(in, want)) return;
     captured.wrote(want);
-    if (round % 3 == 2 && got.fetch(captured.context, in)) same_plan(want, got);  // a host call sees the last replay
+    // A host call sees the last replay.
+    if (round % 3 == 2 && got.fetch(captured.context, in)) same_plan(want, got);
   }
   if (!test_has_failed() && got.fetch(captured.context, first)) same_plan(want, got);
   captured.device.maps_are(want);
@@ -74,7 +79,8 @@ void a_replay_tells_bad_weights_too() {
     if (captured.replay(good)) captured.wrote(want_good);
     EXPECT(EPLB_OK, CALL(context_synchronize)(captured.context, ERR));
     if (captured.replay(bad)) captured.wrote(want_zeroed);
-    REFUSED(EPLB_INVALID_WEIGHT, CALL(context_synchronize)(captured.context, ERR), "layer 2, expert 3", "NaN");
+    REFUSED(EPLB_INVALID_WEIGHT, CALL(context_synchronize)(captured.context, ERR),
+            "layer 2, expert 3", "NaN");
     EXPECT(EPLB_OK, CALL(context_synchronize)(captured.context, ERR));
   }
 }
@@ -99,7 +105,8 @@ void calls_between_replays() {
 void a_plan_that_never_came_is_refused() {
   const Input in = small_input(3, 500);
   Captured captured(in, cudaStreamCaptureModeRelaxed);  // and never launched
-  std::vector<int32_t> map(static_cast<size_t>(captured.device.map_length(EPLB_MAP_PHYSICAL_TO_LOGICAL)));
+  std::vector<int32_t> map(
+      static_cast<size_t>(captured.device.map_length(EPLB_MAP_PHYSICAL_TO_LOGICAL)));
   auto fetch = [&] {
     return CALL(fetch_map)(captured.context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, map.data(),
                            static_cast<int64_t>(map.size()), ERR);
@@ -107,22 +114,26 @@ void a_plan_that_never_came_is_refused() {
   REFUSED(EPLB_INVALID_STATE, fetch(), "captured");
   // What needs no plan goes on: there are weights from a call that was not captured.
   Plan host;
-  if (!captured.device.upload() || !input_solve(captured.context, in) || !host.fetch(captured.context, in)) return;
+  if (!captured.device.upload() || !input_solve(captured.context, in) ||
+      !host.fetch(captured.context, in))
+    return;
   Input other(input_make(EPLB_FLOAT32, 3, 8, 12, 4, 501));
   if (!input_upload_and_solve(captured.context, other) || !captured.replay(in)) return;
   map.resize(3 * 12);
-  REFUSED(EPLB_INVALID_STATE, fetch(), "replayed");  // a graph of another problem has written over it
+  // A graph of another problem has written over it.
+  REFUSED(EPLB_INVALID_STATE, fetch(), "replayed");
   Plan want;
   if (!solve_on_cpu(in, want)) return;
   same_plan(want, host);
   if (captured.device.upload_and_solve()) captured.device.maps_are(want);
 }
 
-// A caller that captures a stream of its own may call the library meanwhile, host functions included.
+// A caller that captures a stream of its own may call the library meanwhile, host functions
+// included.
 void calls_while_the_caller_captures() {
   const Input in = input_for({EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_NORMAL}, 400);
-  for (const auto mode :
-       {cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed}) {
+  for (const auto mode : {cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal,
+                          cudaStreamCaptureModeRelaxed}) {
     const Stream theirs;
     const Buffer buffer(64);
     Plan want, got;
@@ -139,9 +150,10 @@ void calls_while_the_caller_captures() {
 }  // namespace
 
 void graphs() {
-  const std::pair<cudaStreamCaptureMode, const char*> modes[] = {{cudaStreamCaptureModeRelaxed, "relaxed"},
-                                                                 {cudaStreamCaptureModeThreadLocal, "thread-local"},
-                                                                 {cudaStreamCaptureModeGlobal, "global"}};
+  const std::pair<cudaStreamCaptureMode, const char*> modes[] = {
+      {cudaStreamCaptureModeRelaxed, "relaxed"},
+      {cudaStreamCaptureModeThreadLocal, "thread-local"},
+      {cudaStreamCaptureModeGlobal, "global"}};
   for (const Method& method : all_methods())
     for (const auto& [mode, name] : modes) {
       if (mode != cudaStreamCaptureModeRelaxed && method.strategy != EPLB_STRATEGY_BEST) continue;

@@ -1,5 +1,5 @@
-// What only the data can tell, and only on the device: the layer is solved as zeros, and the next synchronize or report
-// says so, once.
+// What only the data can tell, and only on the device: the layer is solved as zeros, and the next
+// synchronize or report says so, once.
 #include <limits>
 
 #include "problems.h"
@@ -26,13 +26,21 @@ std::vector<Fault> faults() {
   const std::string place = at(kBad, kExpert);
   return {
       {"NaN", EPLB_FLOAT32, 1,
-       [](Input& in, int64_t i, int64_t) { in.weights<float>()[i] = std::numeric_limits<float>::quiet_NaN(); }, place},
-      {"infinite", EPLB_FLOAT64, 1, [](Input& in, int64_t i, int64_t) { in.weights<double>()[i] = Real::infinity(); },
+       [](Input& in, int64_t i, int64_t) {
+         in.weights<float>()[i] = std::numeric_limits<float>::quiet_NaN();
+       },
        place},
+      {"infinite", EPLB_FLOAT64, 1,
+       [](Input& in, int64_t i, int64_t) { in.weights<double>()[i] = Real::infinity(); }, place},
       {"minus infinity", EPLB_FLOAT32, 2,
-       [](Input& in, int64_t i, int64_t) { in.weights<float>()[i] = -std::numeric_limits<float>::infinity(); }, place},
-      {"negative", EPLB_FLOAT64, 1, [](Input& in, int64_t i, int64_t) { in.weights<double>()[i] = -1e-300; }, place},
-      {"negative int32", EPLB_INT32, 1, [](Input& in, int64_t i, int64_t) { in.weights<int32_t>()[i] = -1; }, place},
+       [](Input& in, int64_t i, int64_t) {
+         in.weights<float>()[i] = -std::numeric_limits<float>::infinity();
+       },
+       place},
+      {"negative", EPLB_FLOAT64, 1,
+       [](Input& in, int64_t i, int64_t) { in.weights<double>()[i] = -1e-300; }, place},
+      {"negative int32", EPLB_INT32, 1,
+       [](Input& in, int64_t i, int64_t) { in.weights<int32_t>()[i] = -1; }, place},
       {"negative int64", EPLB_INT64, 2,
        [](Input& in, int64_t i, int64_t stride) { in.weights<int64_t>()[i + stride] = -5; }, place},
       {"sum over windows", EPLB_FLOAT64, 2,
@@ -46,7 +54,9 @@ std::vector<Fault> faults() {
        },
        place},
       {"sum of the layer", EPLB_FLOAT64, 1,
-       [](Input& in, int64_t i, int64_t) { in.weights<double>()[i] = in.weights<double>()[i - 1] = Real::max(); },
+       [](Input& in, int64_t i, int64_t) {
+         in.weights<double>()[i] = in.weights<double>()[i - 1] = Real::max();
+       },
        "layer " + std::to_string(kBad)},
   };
 }
@@ -62,16 +72,19 @@ Input good_input(eplb_dtype dtype, int64_t windows, const Method& method) {
 
 Input spoilt(const Fault& fault, const Input& good) {
   Input in = good.copy();
-  for (const int64_t layer : {kAlsoBad, kBad}) fault.spoil(in, layer * in->experts + kExpert, in->layers * in->experts);
+  for (const int64_t layer : {kAlsoBad, kBad})
+    fault.spoil(in, layer * in->experts + kExpert, in->layers * in->experts);
   return in;
 }
 
 // The first call that may tell does so, the second has nothing to tell.
-void reported_once(eplb_context* context, bool by_report, eplb_status status, const std::string& place) {
+void reported_once(eplb_context* context, bool by_report, eplb_status status,
+                   const std::string& place) {
   eplb_report report;
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
   const auto call = [&] {
-    return by_report ? CALL(fetch_report)(context, &report, ERR) : CALL(context_synchronize)(context, ERR);
+    return by_report ? CALL(fetch_report)(context, &report, ERR)
+                     : CALL(context_synchronize)(context, ERR);
   };
   REFUSED(status, call(), place.c_str());
   EXPECT(EPLB_OK, call());
@@ -96,7 +109,8 @@ void one_fault(const Fault& fault, const Method& method, bool by_report) {
   EXPECT(EPLB_OK, CALL(context_synchronize)(context, ERR));
 }
 
-// Other strategies can hold what GREEDY cannot. Weights that the host has sent are looked at as closely.
+// Other strategies can hold what GREEDY cannot. Weights that the host has sent are looked at as
+// closely.
 void greedy_beyond_float32(bool sent_by_host) {
   const Context context(EPLB_DEVICE_CUDA);
   const Stream stream;
@@ -123,7 +137,8 @@ void greedy_beyond_its_cap() {
   Input in(input_make(EPLB_FLOAT32, 3, 8, 12, 4, 1));
   in->options.strategy = EPLB_STRATEGY_GREEDY;
   in->options.max_replicas = 2;
-  for (int64_t i = 0; i < in.length(); i++) in.weights<float>()[i] = i == in->experts ? 100 : 1;  // layer 1, expert 0
+  // Layer 1, expert 0.
+  for (int64_t i = 0; i < in.length(); i++) in.weights<float>()[i] = i == in->experts ? 100 : 1;
   Input zeroed = in.copy();
   zeroed.zero_layer(1);
   DeviceCalls device(context, in, stream);
@@ -141,7 +156,8 @@ void host_calls_refuse_at_once() {
   Plan before, after;
   if (!input_upload_and_solve(context, good) || !before.fetch(context, good)) return;
   REFUSED(EPLB_INVALID_WEIGHT,
-          CALL(upload_weights)(context, bad->weights, bad.length(), bad->dtype, 1, bad->layers, bad->experts, ERR),
+          CALL(upload_weights)(context, bad->weights, bad.length(), bad->dtype, 1, bad->layers,
+                               bad->experts, ERR),
           at(kBad, kExpert).c_str(), "NaN");
   if (after.fetch(context, good)) same_plan(before, after);
 }
@@ -153,7 +169,8 @@ void minus_zero_is_no_fault() {
   in.weights<float>()[kExpert] = -0.0F;
   DeviceCalls device(context, in, stream);
   Plan want;
-  if (solve_on_cpu(in, want) && device.reserve() && device.upload_and_solve()) device.maps_are(want);
+  if (solve_on_cpu(in, want) && device.reserve() && device.upload_and_solve())
+    device.maps_are(want);
   EXPECT(EPLB_OK, CALL(context_synchronize)(context, ERR));
 }
 

@@ -26,7 +26,8 @@ int device_count() {
 }
 
 Buffer::Buffer(int64_t bytes) {
-  if (CUDA(cudaMalloc(&data_, static_cast<size_t>(bytes)))) CUDA(cudaMemset(data_, 0xA5, static_cast<size_t>(bytes)));
+  if (CUDA(cudaMalloc(&data_, static_cast<size_t>(bytes))))
+    CUDA(cudaMemset(data_, 0xA5, static_cast<size_t>(bytes)));
   CUDA(cudaDeviceSynchronize());
 }
 
@@ -45,7 +46,7 @@ Graph::~Graph() {
   if (graph_) cudaGraphDestroy(graph_);
 }
 
-// ------------------------------------------------------------------------------------------------------- what calls do
+// ----------------------------------------------------------------------------------- what calls do
 
 struct HeldStream::Hold {
   std::atomic<bool> let_go = false, gave_up = false;
@@ -66,14 +67,18 @@ HeldStream::HeldStream(cudaStream_t stream) : stream_(stream) {
   emulation_set_progress(0);
   synchronisations_ = emulation_count("synchronisations");
 }
-bool HeldStream::is_held() const { return emulation_count("synchronisations") == synchronisations_; }
+bool HeldStream::is_held() const {
+  return emulation_count("synchronisations") == synchronisations_;
+}
 void HeldStream::let_go() {
   emulation_set_progress(8);
   CUDA(cudaStreamSynchronize(stream_));
 }
 HeldStream::~HeldStream() { emulation_set_progress(8); }
 
-Allocations allocations() { return {emulation_count("allocations"), emulation_count("live_bytes")}; }
+Allocations allocations() {
+  return {emulation_count("allocations"), emulation_count("live_bytes")};
+}
 
 FullDevice::FullDevice(int64_t bytes_left) {
   emulation_set_capacity(0, static_cast<uint64_t>(emulation_count("live_bytes") + bytes_left));
@@ -106,7 +111,8 @@ FullDevice::FullDevice(int64_t bytes_left) {
     size_t free_bytes = 0, all = 0;
     CUDA(cudaMemGetInfo(&free_bytes, &all));
     void* held = nullptr;
-    if (free_bytes > chunk + static_cast<size_t>(bytes_left) && cudaMalloc(&held, chunk) == cudaSuccess)
+    if (free_bytes > chunk + static_cast<size_t>(bytes_left) &&
+        cudaMalloc(&held, chunk) == cudaSuccess)
       held_.push_back(held);
     else
       chunk /= 2;
@@ -119,7 +125,7 @@ FullDevice::~FullDevice() {
 
 #endif
 
-// --------------------------------------------------------------------------------------------------------- the machine
+// ------------------------------------------------------------------------------------- the machine
 
 void* current_context() {
   static const auto get = driver<CUresult (*)(CUcontext*)>("cuCtxGetCurrent");

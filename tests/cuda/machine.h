@@ -1,4 +1,5 @@
-// What tests need of CUDA: owners for what the runtime hands out, and what can be known of calls from outside.
+// What tests need of CUDA: owners for what the runtime hands out, and what can be known of calls
+// from outside.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -64,21 +65,25 @@ class Graph {
   template <class Body> Graph(cudaStream_t stream, cudaStreamCaptureMode mode, Body body) {
     if (!CUDA(cudaStreamBeginCapture(stream, mode))) return;
     body();
-    if (CUDA(cudaStreamEndCapture(stream, &graph_))) CUDA(cudaGraphInstantiate(&executable_, graph_, 0));
+    if (CUDA(cudaStreamEndCapture(stream, &graph_)))
+      CUDA(cudaGraphInstantiate(&executable_, graph_, 0));
   }
   ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  bool launch(cudaStream_t stream) const { return executable_ && CUDA(cudaGraphLaunch(executable_, stream)); }
+  bool launch(cudaStream_t stream) const {
+    return executable_ && CUDA(cudaGraphLaunch(executable_, stream));
+  }
 
  private:
   cudaGraph_t graph_ = nullptr;
   cudaGraphExec_t executable_ = nullptr;
 };
 
-// Keeps a stream busy until it is let go, so that a call that waits for the stream is found out. The emulation counts calls
-// that may wait instead: its streams run on the thread that waits, which a held one would hold too.
+// Keeps a stream busy until it is let go, so that a call that waits for the stream is found out.
+// The emulation counts calls that may wait instead: its streams run on the thread that waits, which
+// a held one would hold too.
 class HeldStream {
  public:
   explicit HeldStream(cudaStream_t stream);

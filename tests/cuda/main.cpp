@@ -1,8 +1,10 @@
-// eplb_device_tests LIBRARY [--vectors FILE] [--data FOLDER] [--problems N] [--seed S] [--most-slots N]
+// eplb_device_tests LIBRARY [--vectors FILE] [--data FOLDER] [--problems N] [--seed S]
+// [--most-slots N]
 //                           [--trace-layers N] [--rounds N] [--only GROUP[,GROUP...]]
 //
-// What can be seen of the CUDA machine through eplb.h and the CUDA runtime alone. LIBRARY is loaded as a stranger would.
-// Random problems are numbered: a failure names the arguments that run it alone.
+// What can be seen of the CUDA machine through eplb.h and the CUDA runtime alone. LIBRARY is loaded
+// as a stranger would. Random problems are numbered: a failure names the arguments that run it
+// alone.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -26,9 +28,10 @@ struct Group {
   void (*run)();
 };
 
-constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden}, {"parity", parity},   {"traces", traces},
-                             {"large", large},   {"tiny", tiny},     {"calls", calls},     {"late", late},
-                             {"graphs", graphs}, {"worlds", worlds}, {"threads", threads}, {"memory", memory},
+constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden},   {"parity", parity},
+                             {"traces", traces}, {"large", large},     {"tiny", tiny},
+                             {"calls", calls},   {"late", late},       {"graphs", graphs},
+                             {"worlds", worlds}, {"threads", threads}, {"memory", memory},
                              {"broken", broken}};
 
 struct Arguments {
@@ -45,7 +48,8 @@ struct Arguments {
 int number(const std::string& option, const char* value) {
   char* end = nullptr;
   const long n = std::strtol(value, &end, 10);
-  if (end == value || *end != 0 || n < 1) throw std::runtime_error(option + " wants a number from 1 on");
+  if (end == value || *end != 0 || n < 1)
+    throw std::runtime_error(option + " wants a number from 1 on");
   return static_cast<int>(n);
 }
 
@@ -84,18 +88,21 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
-// What a crash or a time limit ends says which test it was. Only what a handler of signals may call.
+// What a crash or a time limit ends says which test it was. Only what a handler of signals may
+// call.
 void say_where(int signal) {
   const auto say = [](const char* text) { return write(STDOUT_FILENO, text, std::strlen(text)); };
   const char* name = sigdescr_np(signal);
-  const bool said = say("FAILED ") >= 0 && say(test_name()) >= 0 && say(": ") >= 0 && say(name) >= 0 && say("\n") >= 0;
+  const bool said = say("FAILED ") >= 0 && say(test_name()) >= 0 && say(": ") >= 0 &&
+                    say(name) >= 0 && say("\n") >= 0;
   _exit(said ? 128 + signal : 127);
 }
 
 int run(const Arguments& arguments) {
   std::signal(SIGTERM, say_where);
   if (!kEmulated)  // there sanitizers of the host have handlers of their own
-    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(signal, say_where);
+    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
+      std::signal(signal, say_where);
   if (const char* missing = api_load(arguments.library.c_str())) throw std::runtime_error(missing);
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what a crash leaves is the place to look
   const std::string why = why_no_cuda();

@@ -5,7 +5,8 @@ namespace eplb::tests {
 namespace {
 
 bool is_out_of_memory(eplb_status status) {
-  return CHECK(status == EPLB_DEVICE_OUT_OF_MEMORY || status == EPLB_OUT_OF_MEMORY) && EXPECT(status, status);
+  return CHECK(status == EPLB_DEVICE_OUT_OF_MEMORY || status == EPLB_OUT_OF_MEMORY) &&
+         EXPECT(status, status);
 }
 
 eplb_status reserve_for(eplb_context* context, int64_t layers, int64_t experts, int64_t slots) {

@@ -48,7 +48,8 @@ struct Shape {
 
 std::vector<Shape> shapes_for(int64_t experts) {
   if (experts == 256)
-    return {{288, 32, 1, 1}, {320, 64, 1, 1}, {288, 72, 1, 1}, {384, 128, 1, 1}, {288, 144, 1, 1}, {288, 32, 4, 8}};
+    return {{288, 32, 1, 1},  {320, 64, 1, 1},  {288, 72, 1, 1},
+            {384, 128, 1, 1}, {288, 144, 1, 1}, {288, 32, 4, 8}};
   return {{experts + experts / 4, experts / 4, 1, 1}, {experts + experts / 4, experts / 4, 2, 4}};
 }
 
@@ -97,8 +98,8 @@ void large() {
            [&] { large_problem(method, nodes); });
 }
 
-// Weights that are nearly equal, on few slots, at the largest effort: more chains than rules for counts, so that the rules
-// come to their fall back and to noise.
+// Weights that are nearly equal, on few slots, at the largest effort: more chains than rules for
+// counts, so that the rules come to their fall back and to noise.
 void tiny() {
   const Context context(EPLB_DEVICE_CUDA);
   for (int i = 0; i < 2 * settings().problems; i++) {
@@ -106,13 +107,16 @@ void tiny() {
     std::mt19937_64 random(seed);
     const auto below = [&](uint64_t n) { return static_cast<int64_t>(random() % n); };
     const int64_t gpus = 2 + below(4), per_gpu = 3 + below(3), slots = gpus * per_gpu;
-    Input in(input_make(EPLB_FLOAT32, 1, std::max<int64_t>(2, per_gpu + below(slots - per_gpu + 1)), slots, gpus, 1));
+    Input in(input_make(EPLB_FLOAT32, 1, std::max<int64_t>(2, per_gpu + below(slots - per_gpu + 1)),
+                        slots, gpus, 1));
     const uint64_t spread = std::array{30, 300, 3000}[below(3)];
-    for (int64_t e = 0; e < in->experts; e++) in.weights<float>()[e] = static_cast<float>(1000 + below(spread));
+    for (int64_t e = 0; e < in->experts; e++)
+      in.weights<float>()[e] = static_cast<float>(1000 + below(spread));
     in->options.strategy = EPLB_STRATEGY_BEST;
     in->options.effort = EPLB_EFFORT_MAX;
     in->options.seed = seed;
-    test("tiny problem " + std::to_string(seed) + ", " + describe(in), [&] { same_on_both(context, in, false); });
+    test("tiny problem " + std::to_string(seed) + ", " + describe(in),
+         [&] { same_on_both(context, in, false); });
   }
 }
 
@@ -124,9 +128,11 @@ void parity() {
     for (const Method& method : all_methods()) {
       in->options.strategy = method.strategy;
       in->options.effort = method.effort;
-      test("random problem " + std::to_string(seed) + " (--only parity --problems 1 --seed " + std::to_string(seed) +
-               "), " + describe(in) + ", " + method.name(),
-           [&] { same_on_both(context, in, (seed + static_cast<uint64_t>(method.strategy)) % 3 == 0); });
+      test("random problem " + std::to_string(seed) + " (--only parity --problems 1 --seed " +
+               std::to_string(seed) + "), " + describe(in) + ", " + method.name(),
+           [&] {
+             same_on_both(context, in, (seed + static_cast<uint64_t>(method.strategy)) % 3 == 0);
+           });
     }
   }
 }
@@ -137,7 +143,8 @@ void traces() {
     for (const auto& entry : std::filesystem::directory_iterator(settings().data))
       if (entry.path().extension() == ".csv") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
-  if (files.empty()) test("traces", [] { test_skip("no folder with CSV files was given as --data"); });
+  if (files.empty())
+    test("traces", [] { test_skip("no folder with CSV files was given as --data"); });
   const Context context(EPLB_DEVICE_CUDA);
   for (const std::string& file : files) one_trace(bench::read_trace(file), context);
 }

@@ -15,7 +15,8 @@ constexpr eplb_dtype kDtypes[] = {EPLB_FLOAT32, EPLB_FLOAT64, EPLB_INT32, EPLB_I
 constexpr const char* kDtypeNames[] = {"float32", "float64", "int32", "int64"};
 
 void set_problem(input& in, Random& random, uint64_t seed) {
-  const int nodes = 1 + below(random, 4) % 3, gpus = nodes * (1 + below(random, seed % 10 == 0 ? 80 : 20));
+  const int nodes = 1 + below(random, 4) % 3,
+            gpus = nodes * (1 + below(random, seed % 10 == 0 ? 80 : 20));
   const int groups = nodes * (1 + below(random, 3));
   const int experts = groups * (1 + below(random, seed % 7 == 0 ? 60 : 12));
   const int per_gpu = (experts + gpus - 1) / gpus + below(random, 4);
@@ -28,11 +29,13 @@ void set_problem(input& in, Random& random, uint64_t seed) {
   in.problem.num_groups = groups;
   in.problem.policy = below(random, 3);
   in.problem.bound_kind = below(random, 2);
-  if (below(random, 4) == 0) in.options.max_replicas = (per_gpu * gpus + experts - 1) / experts + below(random, 3);
+  if (below(random, 4) == 0)
+    in.options.max_replicas = (per_gpu * gpus + experts - 1) / experts + below(random, 3);
   in.options.seed = seed << 30;
 }
 
-// Ties everywhere, whole numbers, skewed as measured ones are, tiny ones, and some zeros among outliers.
+// Ties everywhere, whole numbers, skewed as measured ones are, tiny ones, and some zeros among
+// outliers.
 double any_weight(Random& random, int kind) {
   std::lognormal_distribution<double> lognormal(10, 1.2);
   switch (kind) {
@@ -40,7 +43,8 @@ double any_weight(Random& random, int kind) {
     case 1: return below(random, 1000000);
     case 2: return std::floor(lognormal(random));
     case 3: return lognormal(random) * 1e-3;
-    default: return below(random, 8) == 0 ? 0.0 : lognormal(random) * (below(random, 9) == 0 ? 30 : 1);
+    default:
+      return below(random, 8) == 0 ? 0.0 : lognormal(random) * (below(random, 9) == 0 ? 30 : 1);
   }
 }
 
@@ -99,9 +103,10 @@ std::string describe(const Input& in) {
   constexpr const char* kPolicies[] = {"auto", "hierarchical", "global"};
   const eplb_problem& p = in->problem;
   const auto number = [](int64_t n) { return std::to_string(n); };
-  return number(in->windows) + "x" + number(in->layers) + "x" + number(in->experts) + " " + kDtypeNames[in->dtype] +
-         " on " + number(p.num_slots) + "/" + number(p.num_gpus) + ", " + number(p.num_groups) + " groups, " +
-         number(p.num_nodes) + " nodes, " + kPolicies[p.policy] + ", cap " + number(in->options.max_replicas);
+  return number(in->windows) + "x" + number(in->layers) + "x" + number(in->experts) + " " +
+         kDtypeNames[in->dtype] + " on " + number(p.num_slots) + "/" + number(p.num_gpus) + ", " +
+         number(p.num_groups) + " groups, " + number(p.num_nodes) + " nodes, " +
+         kPolicies[p.policy] + ", cap " + number(in->options.max_replicas);
 }
 
 Input small_input(int64_t layers, uint64_t seed, eplb_dtype dtype) {

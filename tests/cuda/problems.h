@@ -13,7 +13,8 @@ struct Method {
 };
 const std::vector<Method>& all_methods();
 
-// Sizes, policy, dtype, windows, layers, cap, chance and weights follow from the seed alone (and --most-slots).
+// Sizes, policy, dtype, windows, layers, cap, chance and weights follow from the seed alone (and
+// --most-slots).
 Input random_input(uint64_t seed);
 std::string describe(const Input& in);
 

@@ -8,13 +8,13 @@
 namespace eplb::tests {
 namespace {
 
-constexpr const char* kStrategies[] = {"GREEDY",         "LPT_SWAP",    "L2_SWAP", "RANDOM_RESTARTS",
-                                       "NOISE_SPECTRUM", "HYBRID_INIT", "BEST"};
+constexpr const char* kStrategies[] = {
+    "GREEDY", "LPT_SWAP", "L2_SWAP", "RANDOM_RESTARTS", "NOISE_SPECTRUM", "HYBRID_INIT", "BEST"};
 
 // "GPU_LOAD[layer 2, 17]"
 std::string place(eplb_map map, int64_t index, int64_t row) {
-  return std::string(map_name(map)) + "[layer " + std::to_string(index / row) + ", " + std::to_string(index % row) +
-         "]";
+  return std::string(map_name(map)) + "[layer " + std::to_string(index / row) + ", " +
+         std::to_string(index % row) + "]";
 }
 
 bool is_same(int64_t want, int64_t got, const std::string& what) {
@@ -58,7 +58,8 @@ bool check_refusal(eplb_status want, eplb_status got, const char* call, const ch
 
 bool check_cuda(int error, const char* call, const char* file, int line) {
   if (error == cudaSuccess) return true;
-  const std::string what = std::string(call) + ": " + cudaGetErrorString(static_cast<cudaError_t>(error));
+  const std::string what =
+      std::string(call) + ": " + cudaGetErrorString(static_cast<cudaError_t>(error));
   return check_true(0, what.c_str(), file, line) != 0;
 }
 
@@ -67,11 +68,12 @@ Context::Context(eplb_device_kind kind, int32_t index) {
   EXPECT(EPLB_OK, CALL(context_options_init)(&options, sizeof options, ERR));
   options.device_kind = kind;
   options.device_index = index;
-  if (kind == EPLB_DEVICE_CPU) options.num_threads = std::max(1u, std::thread::hardware_concurrency());
+  if (kind == EPLB_DEVICE_CPU)
+    options.num_threads = std::max(1u, std::thread::hardware_concurrency());
   EXPECT(EPLB_OK, CALL(context_create)(&context_, &options, ERR));
 }
 
-// --------------------------------------------------------------------------------------------------- inputs and plans
+// -------------------------------------------------------------------------------- inputs and plans
 
 Input Input::copy() const {
   input other = in_;
@@ -81,7 +83,8 @@ Input Input::copy() const {
 }
 
 int64_t Input::width() const {
-  return in_.options.max_replicas > 0 ? in_.options.max_replicas : in_.problem.num_slots - in_.experts + 1;
+  return in_.options.max_replicas > 0 ? in_.options.max_replicas
+                                      : in_.problem.num_slots - in_.experts + 1;
 }
 
 void Input::zero_layer(int64_t layer) {
@@ -110,7 +113,7 @@ bool solve_on_cpu(const Input& in, Plan& out, eplb_status* status) {
   return EXPECT(EPLB_OK, answer) && out.fetch(context, in);
 }
 
-// -------------------------------------------------------------------------------------------------------- device calls
+// ------------------------------------------------------------------------------------ device calls
 
 DeviceCalls::DeviceCalls(eplb_context* context, const Input& in, cudaStream_t stream)
     : context_(context), in_(in), stream_(stream), weights_(in.bytes()) {
@@ -118,19 +121,22 @@ DeviceCalls::DeviceCalls(eplb_context* context, const Input& in, cudaStream_t st
 }
 
 bool DeviceCalls::reserve() {
-  return EXPECT(EPLB_OK, CALL(context_reserve)(context_, in_->dtype, in_->windows, in_->layers, in_->experts,
-                                               &in_->problem, &in_->options, ERR)) != 0;
+  return EXPECT(EPLB_OK, CALL(context_reserve)(context_, in_->dtype, in_->windows, in_->layers,
+                                               in_->experts, &in_->problem, &in_->options, ERR)) !=
+         0;
 }
 
 void DeviceCalls::set_weights(const Input& in) { weights_.write(in->weights, in.bytes(), stream_); }
 
 bool DeviceCalls::upload() {
-  return EXPECT(EPLB_OK, CALL(upload_weights_device)(context_, weights_.data(), in_.length(), in_->dtype, in_->windows,
-                                                     in_->layers, in_->experts, stream_, ERR)) != 0;
+  return EXPECT(EPLB_OK, CALL(upload_weights_device)(context_, weights_.data(), in_.length(),
+                                                     in_->dtype, in_->windows, in_->layers,
+                                                     in_->experts, stream_, ERR)) != 0;
 }
 
 bool DeviceCalls::solve() {
-  return EXPECT(EPLB_OK, CALL(solve_device)(context_, &in_->problem, &in_->options, stream_, ERR)) != 0;
+  return EXPECT(EPLB_OK,
+                CALL(solve_device)(context_, &in_->problem, &in_->options, stream_, ERR)) != 0;
 }
 
 eplb_status DeviceCalls::fetch(eplb_map map, eplb_dtype dtype, const Buffer& buffer) {
@@ -159,11 +165,13 @@ bool DeviceCalls::map_is(const plan* want, eplb_map map, eplb_dtype dtype, const
   const eplb_status status = fetch(map, dtype, buffer);
   if (!EXPECT(EPLB_OK, status) || !EQUAL(length, want->lengths[map])) return false;
   if (dtype == EPLB_FLOAT64)
-    return same_elements(map, want->doubles[map], buffer.read<double>(length, stream_), length, row);
+    return same_elements(map, want->doubles[map], buffer.read<double>(length, stream_), length,
+                         row);
   if (dtype == EPLB_INT64)
     return same_elements(map, want->ints[map], buffer.read<int64_t>(length, stream_), length, row);
   const std::vector<int32_t> narrow = buffer.read<int32_t>(length, stream_);
-  return same_elements(map, want->ints[map], std::vector<int64_t>(narrow.begin(), narrow.end()), length, row);
+  return same_elements(map, want->ints[map], std::vector<int64_t>(narrow.begin(), narrow.end()),
+                       length, row);
 }
 
 bool DeviceCalls::maps_are(const plan* want, Maps maps) {

@@ -49,7 +49,8 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  bool fetch(eplb_context* context, const Input& in);  // through host functions; frees what was there
+  // Through host functions; frees what was there.
+  bool fetch(eplb_context* context, const Input& in);
   const plan* operator->() const { return &plan_; }
   operator const plan*() const { return &plan_; }
 
@@ -57,10 +58,12 @@ class Plan {
   plan plan_{};
 };
 
-// Which maps of two plans must agree: where a layer was solved as zeros, its loads may still be those of its weights.
+// Which maps of two plans must agree: where a layer was solved as zeros, its loads may still be
+// those of its weights.
 enum class Maps { kAll, kInts };
 
-// Whether two plans agree bit for bit; the first difference of a map is a failed check with its place and values.
+// Whether two plans agree bit for bit; the first difference of a map is a failed check with its
+// place and values.
 bool same_plan(const plan* want, const plan* got, Maps maps = Maps::kAll);
 
 // What the CPU answers; false if that is a refusal, which `status` then is.

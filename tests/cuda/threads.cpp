@@ -1,4 +1,5 @@
-// Contexts are independent: two threads, two streams, two devices. Threads collect, the main thread checks.
+// Contexts are independent: two threads, two streams, two devices. Threads collect, the main thread
+// checks.
 #include <array>
 #include <atomic>
 #include <thread>
@@ -22,20 +23,21 @@ struct Worker {
     }
     got.resize(static_cast<size_t>(inputs.front()->layers * inputs.front()->problem.num_slots));
     const Input& in = inputs.front();
-    EXPECT(EPLB_OK,
-           CALL(context_reserve)(context, in->dtype, 1, in->layers, in->experts, &in->problem, &in->options, ERR));
+    EXPECT(EPLB_OK, CALL(context_reserve)(context, in->dtype, 1, in->layers, in->experts,
+                                          &in->problem, &in->options, ERR));
   }
 
   void host_round(const Input& in) {
-    note(CALL(upload_weights)(context, in->weights, in.length(), in->dtype, 1, in->layers, in->experts, nullptr));
+    note(CALL(upload_weights)(context, in->weights, in.length(), in->dtype, 1, in->layers,
+                              in->experts, nullptr));
     note(CALL(solve)(context, &in->problem, &in->options, nullptr));
     note(CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64, got.data(),
                          static_cast<int64_t>(got.size()), nullptr));
   }
 
   void device_round(const Input& in) {
-    note(CALL(upload_weights_device)(context, weights.data(), in.length(), in->dtype, 1, in->layers, in->experts,
-                                     stream, nullptr));
+    note(CALL(upload_weights_device)(context, weights.data(), in.length(), in->dtype, 1, in->layers,
+                                     in->experts, stream, nullptr));
     note(CALL(solve_device)(context, &in->problem, &in->options, stream, nullptr));
     note(CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64, got.data(),
                          static_cast<int64_t>(got.size()), nullptr));
@@ -44,12 +46,14 @@ struct Worker {
   void work(bool by_device_calls) {
     for (int round = 0; round < settings().rounds; round++) {
       const Input& in = inputs[static_cast<size_t>(round % kInputs)];
-      if (by_device_calls && cudaMemcpyAsync(weights.data(), in->weights, static_cast<size_t>(in.bytes()),
-                                             cudaMemcpyHostToDevice, stream) != cudaSuccess)
+      if (by_device_calls &&
+          cudaMemcpyAsync(weights.data(), in->weights, static_cast<size_t>(in.bytes()),
+                          cudaMemcpyHostToDevice, stream) != cudaSuccess)
         failures++;
       by_device_calls ? device_round(in) : host_round(in);
       const plan* wanted = want[static_cast<size_t>(round % kInputs)];
-      for (size_t i = 0; i < got.size(); i++) differences += got[i] != wanted->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL][i];
+      for (size_t i = 0; i < got.size(); i++)
+        differences += got[i] != wanted->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL][i];
     }
   }
 
@@ -115,7 +119,8 @@ void one_context_in_two_threads_is_refused() {
   other.join();
   EQUAL(0, odd);
   Plan want, got;
-  if (input_solve(context, in) && solve_on_cpu(in, want) && got.fetch(context, in)) same_plan(want, got);
+  if (input_solve(context, in) && solve_on_cpu(in, want) && got.fetch(context, in))
+    same_plan(want, got);
 }
 
 }  // namespace

@@ -24,10 +24,15 @@ input weights_of(std::istringstream& words) {
   for (size_t i = 0; i < list.size(); i++) {
     switch (in.dtype) {
       case EPLB_FLOAT32:
-        static_cast<float*>(in.weights)[i] = static_cast<float>(std::strtod(list[i].c_str(), nullptr));
+        static_cast<float*>(in.weights)[i] =
+            static_cast<float>(std::strtod(list[i].c_str(), nullptr));
         break;
-      case EPLB_FLOAT64: static_cast<double*>(in.weights)[i] = std::strtod(list[i].c_str(), nullptr); break;
-      case EPLB_INT32: static_cast<int32_t*>(in.weights)[i] = static_cast<int32_t>(as_int(list[i])); break;
+      case EPLB_FLOAT64:
+        static_cast<double*>(in.weights)[i] = std::strtod(list[i].c_str(), nullptr);
+        break;
+      case EPLB_INT32:
+        static_cast<int32_t*>(in.weights)[i] = static_cast<int32_t>(as_int(list[i]));
+        break;
       default: static_cast<int64_t*>(in.weights)[i] = as_int(list[i]);
     }
   }
@@ -37,8 +42,8 @@ input weights_of(std::istringstream& words) {
 void read_problem(std::istringstream& words, Input& in) {
   EXPECT(EPLB_OK, CALL(problem_init)(&in->problem, sizeof in->problem, ERR));
   EXPECT(EPLB_OK, CALL(solve_options_init)(&in->options, sizeof in->options, ERR));
-  words >> in->problem.num_slots >> in->problem.num_gpus >> in->problem.num_nodes >> in->problem.num_groups >>
-      in->problem.policy >> in->options.seed >> in->options.max_replicas;
+  words >> in->problem.num_slots >> in->problem.num_gpus >> in->problem.num_nodes >>
+      in->problem.num_groups >> in->problem.policy >> in->options.seed >> in->options.max_replicas;
   CHECK(!words.fail());
 }
 
@@ -72,7 +77,8 @@ Vector read_vector(std::ifstream& file, const std::string& name) {
 std::vector<Vector> read_vectors(const std::string& path) {
   std::vector<Vector> vectors;
   std::ifstream file(path);
-  for (std::string word, name; file >> word >> name && file.ignore();) vectors.push_back(read_vector(file, name));
+  for (std::string word, name; file >> word >> name && file.ignore();)
+    vectors.push_back(read_vector(file, name));
   return vectors;
 }
 
@@ -81,10 +87,11 @@ bool answer_agrees(const Answer& answer, const plan* got) {
     if (!EQUAL(words.size(), got->lengths[map])) return false;
     for (size_t i = 0; i < words.size(); i++) {
       const std::string place = std::string(map_name(map)) + "[" + std::to_string(i) + "]";
-      const bool same = map_is_int(map)
-                            ? check_equal(as_int(words[i]), got->ints[map][i], place.c_str(), __FILE__, __LINE__)
-                            : check_close(std::strtod(words[i].c_str(), nullptr), got->doubles[map][i], 1e-12,
-                                          place.c_str(), __FILE__, __LINE__);
+      const bool same =
+          map_is_int(map)
+              ? check_equal(as_int(words[i]), got->ints[map][i], place.c_str(), __FILE__, __LINE__)
+              : check_close(std::strtod(words[i].c_str(), nullptr), got->doubles[map][i], 1e-12,
+                            place.c_str(), __FILE__, __LINE__);
       if (!same) return false;
     }
   }

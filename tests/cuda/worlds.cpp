@@ -1,4 +1,5 @@
-// The caller's world: its current CUDA context and its last error are as they were after every call.
+// The caller's world: its current CUDA context and its last error are as they were after every
+// call.
 #include <functional>
 #include <thread>
 
@@ -10,12 +11,14 @@ namespace {
 // Checks are for one thread at a time: ours waits.
 void in_a_fresh_thread(const std::function<void()>& body) { std::thread(body).join(); }
 
-// All calls, host and device; `look` after each. Device memory and stream are the caller's, made beforehand.
+// All calls, host and device; `look` after each. Device memory and stream are the caller's, made
+// beforehand.
 struct EveryCall {
   Input in = small_input(4, 31);
   Stream stream;
   Buffer weights{in.bytes()}, out{8 * in->layers * in->problem.num_slots};
-  std::vector<int32_t> placement = std::vector<int32_t>(static_cast<size_t>(in->layers * in->problem.num_slots));
+  std::vector<int32_t> placement =
+      std::vector<int32_t>(static_cast<size_t>(in->layers * in->problem.num_slots));
 
   EveryCall() { weights.write(in->weights, in.bytes(), stream); }
 
@@ -26,19 +29,22 @@ struct EveryCall {
     return {
         {"reserve",
          [&, this] {
-           return CALL(context_reserve)(context, in->dtype, 1, in->layers, in->experts, &in->problem, &in->options,
-                                        ERR);
+           return CALL(context_reserve)(context, in->dtype, 1, in->layers, in->experts,
+                                        &in->problem, &in->options, ERR);
          }},
         {"upload_device",
          [&, this] {
-           return CALL(upload_weights_device)(context, weights.data(), in.length(), in->dtype, 1, in->layers,
-                                              in->experts, stream, ERR);
+           return CALL(upload_weights_device)(context, weights.data(), in.length(), in->dtype, 1,
+                                              in->layers, in->experts, stream, ERR);
          }},
-        {"solve_device", [&, this] { return CALL(solve_device)(context, &in->problem, &in->options, stream, ERR); }},
+        {"solve_device",
+         [&, this] {
+           return CALL(solve_device)(context, &in->problem, &in->options, stream, ERR);
+         }},
         {"fetch_device",
          [&, this, slots] {
-           return CALL(fetch_map_device)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, out.data(), slots, stream,
-                                         ERR);
+           return CALL(fetch_map_device)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32,
+                                         out.data(), slots, stream, ERR);
          }},
         {"synchronize", [&] { return CALL(context_synchronize)(context, ERR); }},
     };
@@ -49,12 +55,14 @@ struct EveryCall {
     return {
         {"upload",
          [&, this] {
-           return CALL(upload_weights)(context, in->weights, in.length(), in->dtype, 1, in->layers, in->experts, ERR);
+           return CALL(upload_weights)(context, in->weights, in.length(), in->dtype, 1, in->layers,
+                                       in->experts, ERR);
          }},
         {"solve", [&, this] { return CALL(solve)(context, &in->problem, &in->options, ERR); }},
         {"fetch",
          [&, this, slots] {
-           return CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement.data(), slots, ERR);
+           return CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32,
+                                  placement.data(), slots, ERR);
          }},
         {"report",
          [&] {
@@ -64,8 +72,8 @@ struct EveryCall {
          }},
         {"evaluate",
          [&, this, slots] {
-           return CALL(evaluate)(context, &in->problem, placement.data(), slots, EPLB_INT32, nullptr, nullptr, nullptr,
-                                 nullptr, 0, ERR);
+           return CALL(evaluate)(context, &in->problem, placement.data(), slots, EPLB_INT32,
+                                 nullptr, nullptr, nullptr, nullptr, 0, ERR);
          }},
     };
   }
@@ -92,8 +100,8 @@ struct EveryCall {
 void every_call_leaves(void* current) {
   EveryCall().run([&](const char* call, eplb_status status) {
     check_true(status == EPLB_OK, (std::string(call) + " is EPLB_OK").c_str(), __FILE__, __LINE__);
-    check_true(current_context() == current, (std::string(call) + " leaves the current context").c_str(), __FILE__,
-               __LINE__);
+    check_true(current_context() == current,
+               (std::string(call) + " leaves the current context").c_str(), __FILE__, __LINE__);
   });
 }
 
@@ -103,9 +111,10 @@ void no_current_context_stays_none() {
   in_a_fresh_thread([&] {
     CHECK(current_context() == nullptr);
     calls.run([](const char* call, eplb_status status) {
-      check_true(status == EPLB_OK, (std::string(call) + " is EPLB_OK").c_str(), __FILE__, __LINE__);
-      check_true(current_context() == nullptr, (std::string(call) + " makes no context current").c_str(), __FILE__,
+      check_true(status == EPLB_OK, (std::string(call) + " is EPLB_OK").c_str(), __FILE__,
                  __LINE__);
+      check_true(current_context() == nullptr,
+                 (std::string(call) + " makes no context current").c_str(), __FILE__, __LINE__);
     });
   });
 }
@@ -127,9 +136,10 @@ void another_devices_context_stays() {
     CHECK(theirs != nullptr);
     calls.run([&](const char* call, eplb_status status) {
       int device = -1;
-      check_true(status == EPLB_OK, (std::string(call) + " is EPLB_OK").c_str(), __FILE__, __LINE__);
-      check_true(current_context() == theirs, (std::string(call) + " leaves the current context").c_str(), __FILE__,
+      check_true(status == EPLB_OK, (std::string(call) + " is EPLB_OK").c_str(), __FILE__,
                  __LINE__);
+      check_true(current_context() == theirs,
+                 (std::string(call) + " leaves the current context").c_str(), __FILE__, __LINE__);
       CUDA(cudaGetDevice(&device));
       EQUAL(1, device);
     });
@@ -148,7 +158,8 @@ void failed_calls_leave_it_too() {
     options.device_index = 99;
     EXPECT(EPLB_NO_DEVICE, CALL(context_create)(&none, &options, ERR));
     EXPECT(EPLB_INVALID_STATE, CALL(solve)(context, &in->problem, &in->options, ERR));
-    EXPECT(EPLB_INVALID_STATE, CALL(solve_device)(context, &in->problem, &in->options, nullptr, ERR));
+    EXPECT(EPLB_INVALID_STATE,
+           CALL(solve_device)(context, &in->problem, &in->options, nullptr, ERR));
     CHECK(current_context() == nullptr);
     EQUAL(cudaSuccess, cudaPeekAtLastError());
   });
@@ -163,9 +174,10 @@ void the_callers_last_error_stays_theirs() {
   calls.run([&](const char* call, eplb_status status) {
     const std::string text = status == EPLB_OK ? "the caller's" : check_last_text();
     check_true(text.find("caller") != std::string::npos,
-               (std::string(call) + " does well, or says whose error it is").c_str(), __FILE__, __LINE__);
-    check_true(cudaPeekAtLastError() == theirs, (std::string(call) + " leaves the caller's error").c_str(), __FILE__,
+               (std::string(call) + " does well, or says whose error it is").c_str(), __FILE__,
                __LINE__);
+    check_true(cudaPeekAtLastError() == theirs,
+               (std::string(call) + " leaves the caller's error").c_str(), __FILE__, __LINE__);
   });
   cudaGetLastError();
 }
@@ -173,8 +185,8 @@ void the_callers_last_error_stays_theirs() {
 void the_librarys_errors_are_not_the_callers() {
   cudaGetLastError();
   EveryCall().run([](const char* call, eplb_status) {
-    check_true(cudaPeekAtLastError() == cudaSuccess, (std::string(call) + " leaves no error").c_str(), __FILE__,
-               __LINE__);
+    check_true(cudaPeekAtLastError() == cudaSuccess,
+               (std::string(call) + " leaves no error").c_str(), __FILE__, __LINE__);
   });
 }
 

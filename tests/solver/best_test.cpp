@@ -1,4 +1,5 @@
-// BEST through the C API: against exhaustive search, against its own invariants, and a few answers that must not change.
+// BEST through the C API: against exhaustive search, against its own invariants, and a few answers
+// that must not change.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,8 +20,8 @@ class Solver {
   ~Solver() { eplb_context_destroy(context_); }
 
   // One layer; throws nothing, fails the test.
-  void solve(const std::vector<double>& weights, eplb_problem problem, eplb_effort effort, uint64_t seed = 0,
-             int64_t max_replicas = 0) {
+  void solve(const std::vector<double>& weights, eplb_problem problem, eplb_effort effort,
+             uint64_t seed = 0, int64_t max_replicas = 0) {
     eplb_solve_options options;
     eplb_solve_options_init(&options, sizeof options, nullptr);
     options.strategy = EPLB_STRATEGY_BEST;
@@ -28,12 +29,16 @@ class Solver {
     options.seed = seed;
     options.max_replicas = max_replicas;
     const int64_t experts = static_cast<int64_t>(weights.size());
-    ASSERT_EQ(eplb_upload_weights(context_, weights.data(), experts, EPLB_FLOAT64, 1, 1, experts, &error_), EPLB_OK);
+    ASSERT_EQ(eplb_upload_weights(context_, weights.data(), experts, EPLB_FLOAT64, 1, 1, experts,
+                                  &error_),
+              EPLB_OK);
     ASSERT_EQ(eplb_solve(context_, &problem, &options, &error_), EPLB_OK) << error_.text;
     placement.resize(problem.num_slots);
-    eplb_fetch_map(context_, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement.data(), problem.num_slots, &error_);
+    eplb_fetch_map(context_, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement.data(),
+                   problem.num_slots, &error_);
     loads.resize(problem.num_gpus);
-    eplb_fetch_map(context_, EPLB_MAP_GPU_LOAD, EPLB_FLOAT64, loads.data(), problem.num_gpus, &error_);
+    eplb_fetch_map(context_, EPLB_MAP_GPU_LOAD, EPLB_FLOAT64, loads.data(), problem.num_gpus,
+                   &error_);
     eplb_report_init(&report, sizeof report, nullptr);
     ASSERT_EQ(eplb_fetch_report(context_, &report, &error_), EPLB_OK);
     largest = *std::max_element(loads.begin(), loads.end());
@@ -73,14 +78,16 @@ std::vector<double> tiny_weights(std::mt19937& random, int experts) {
   return weights;
 }
 
-// The optimum where the rounds suffice to try all counts: nearly always with one or two slots per GPU, mostly with more.
+// The optimum where the rounds suffice to try all counts: nearly always with one or two slots per
+// GPU, mostly with more.
 TEST(Best, SolvesTinyProblems) {
   std::mt19937 random(11);
   Solver solver;
   int problems = 0, optimal_of_few = 0, of_many = 0, optimal_of_many = 0;
   double excess = 0;
   while (problems < 840) {
-    const int gpus = 2 + static_cast<int>(random() % 5), slots = gpus * (1 + static_cast<int>(random() % 4));
+    const int gpus = 2 + static_cast<int>(random() % 5),
+              slots = gpus * (1 + static_cast<int>(random() % 4));
     if (slots < 4 || slots > 12) continue;
     const int experts = 2 + static_cast<int>(random() % (slots - 1));
     if (experts < 4 && slots > 6) continue;  // nothing to choose, but long to try out
@@ -119,30 +126,39 @@ TEST(Best, NoDuplicatesThatCouldBeAvoided) {
   std::mt19937 random(5);
   Solver solver;
   for (int t = 0; t < 150; ++t) {
-    const int gpus = 2 + static_cast<int>(random() % 40), per_gpu = 1 + static_cast<int>(random() % 9);
-    const int slots = gpus * per_gpu, experts = std::max<int>(per_gpu, slots - static_cast<int>(random() % slots));
+    const int gpus = 2 + static_cast<int>(random() % 40),
+              per_gpu = 1 + static_cast<int>(random() % 9);
+    const int slots = gpus * per_gpu,
+              experts = std::max<int>(per_gpu, slots - static_cast<int>(random() % slots));
     std::vector<double> weights(experts);
-    for (double& w : weights) w = std::lognormal_distribution<double>(8, t % 3 == 0 ? 2.5 : 0.8)(random);
-    solver.solve(weights, problem_of(slots, gpus), t % 2 ? EPLB_EFFORT_FAST : EPLB_EFFORT_NORMAL, t);
-    EXPECT_EQ(solver.report.duplicates, 0) << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
+    for (double& w : weights)
+      w = std::lognormal_distribution<double>(8, t % 3 == 0 ? 2.5 : 0.8)(random);
+    solver.solve(weights, problem_of(slots, gpus), t % 2 ? EPLB_EFFORT_FAST : EPLB_EFFORT_NORMAL,
+                 t);
+    EXPECT_EQ(solver.report.duplicates, 0)
+        << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
   }
 }
 
-// A cap leaves steep sizes, of which one exchange does not always take a duplicate away; and GPUs of more than 64 slots.
+// A cap leaves steep sizes, of which one exchange does not always take a duplicate away; and GPUs
+// of more than 64 slots.
 TEST(Best, NoDuplicatesThatCouldBeAvoidedUnderACap) {
   Solver solver;
   solver.solve({30, 179, 5, 9, 22, 37, 375, 5, 2}, problem_of(16, 4), EPLB_EFFORT_NORMAL, 0, 3);
   EXPECT_EQ(solver.report.duplicates, 0);
   std::mt19937 random(6);
   for (int t = 0; t < 300; ++t) {
-    const int gpus = 3 + static_cast<int>(random() % 12), per_gpu = t % 5 == 0 ? 65 + random() % 60 : 3 + random() % 8;
+    const int gpus = 3 + static_cast<int>(random() % 12),
+              per_gpu = t % 5 == 0 ? 65 + random() % 60 : 3 + random() % 8;
     const int slots = gpus * per_gpu,
               experts = std::max<int>(per_gpu, slots / 4 + static_cast<int>(random() % slots) / 2);
-    const int cap = std::min<int>(gpus, (slots + experts - 1) / experts + static_cast<int>(random() % 3));
+    const int cap =
+        std::min<int>(gpus, (slots + experts - 1) / experts + static_cast<int>(random() % 3));
     std::vector<double> weights(experts);
     for (double& w : weights) w = std::exp(static_cast<double>(random() % 10000) / 1000);
     solver.solve(weights, problem_of(slots, gpus), EPLB_EFFORT_FAST, t, cap);
-    EXPECT_EQ(solver.report.duplicates, 0) << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
+    EXPECT_EQ(solver.report.duplicates, 0)
+        << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
   }
 }
 
@@ -178,7 +194,8 @@ TEST(Best, MoreEffortIsNotWorseOnTheWhole) {
 // FNV-1a over the slots: if these change, answers of released versions would too.
 TEST(Best, FrozenAnswers) {
   std::vector<double> weights(64);
-  for (size_t e = 0; e < weights.size(); ++e) weights[e] = static_cast<double>((e * 2654435761u >> 7) % 10007 + 1);
+  for (size_t e = 0; e < weights.size(); ++e)
+    weights[e] = static_cast<double>((e * 2654435761u >> 7) % 10007 + 1);
   Solver solver;
   auto hash = [&](int64_t slots, int64_t gpus, eplb_effort effort) {
     solver.solve(weights, problem_of(slots, gpus), effort, 42);

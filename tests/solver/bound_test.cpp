@@ -81,10 +81,11 @@ TEST(Bound, ThresholdsSeeWhatTheSimpleOneDoesNot) {
 
 TEST(Bound, KnownValues) {
   EXPECT_EQ(simple_bound({0, 0, 0}, 4, 2), 0);
-  EXPECT_NEAR(simple_bound({8, 4}, 2, 2), 8, 1e-9);          // one replica each: the largest
-  EXPECT_NEAR(simple_bound({9, 1}, 4, 4), 3, 1e-9);          // K = 1: D'Hondt is the optimum
-  EXPECT_NEAR(simple_bound({5, 5, 1, 1}, 4, 2), 6, 1e-9);    // the mean
-  EXPECT_NEAR(simple_bound({10, 3, 2, 1}, 4, 2), 11, 1e-9);  // the heaviest and the lightest share a GPU
+  EXPECT_NEAR(simple_bound({8, 4}, 2, 2), 8, 1e-9);        // one replica each: the largest
+  EXPECT_NEAR(simple_bound({9, 1}, 4, 4), 3, 1e-9);        // K = 1: D'Hondt is the optimum
+  EXPECT_NEAR(simple_bound({5, 5, 1, 1}, 4, 2), 6, 1e-9);  // the mean
+  // The heaviest and the lightest share a GPU.
+  EXPECT_NEAR(simple_bound({10, 3, 2, 1}, 4, 2), 11, 1e-9);
   const double largest_double = 1.7e308;
   EXPECT_LE(simple_bound({largest_double}, 1, 1), largest_double);
 }

@@ -48,7 +48,8 @@ std::vector<int> counts_by_definition(const std::vector<int>& q, int slots, int 
     int best = -1;
     for (size_t e = 0; e < q.size(); ++e) {
       if (count[e] >= most) continue;
-      if (best < 0 || int64_t{q[e]} * count[best] > int64_t{q[best]} * count[e]) best = static_cast<int>(e);
+      if (best < 0 || int64_t{q[e]} * count[best] > int64_t{q[best]} * count[e])
+        best = static_cast<int>(e);
     }
     ++count[best];
   }
@@ -58,26 +59,32 @@ std::vector<int> counts_by_definition(const std::vector<int>& q, int slots, int 
 TEST(Counts, EqualTheDefinition) {
   std::mt19937 random(3);
   for (int t = 0; t < 400; ++t) {
-    const int experts = 1 + static_cast<int>(random() % 70), slots = experts + static_cast<int>(random() % 90);
-    const int most = random() % 3 == 0 ? (slots + experts - 1) / experts + static_cast<int>(random() % 3) : slots;
+    const int experts = 1 + static_cast<int>(random() % 70),
+              slots = experts + static_cast<int>(random() % 90);
+    const int most = random() % 3 == 0
+                         ? (slots + experts - 1) / experts + static_cast<int>(random() % 3)
+                         : slots;
     const std::vector<int> q = random_weights(random, experts, t % 2 ? 9 : 7000000);
     Room room(experts, slots, 1);
     ShuffledTeam team(t);
     std::copy(q.begin(), q.end(), room.workspace.node_weight.data);
-    solver::count_replicas<Integer>(team, room.workspace.node_weight, experts, slots, most, room.workspace.pricing,
-                                    room.workspace.items);
+    solver::count_replicas<Integer>(team, room.workspace.node_weight, experts, slots, most,
+                                    room.workspace.pricing, room.workspace.items);
     const int* count = room.workspace.items.count.data;
-    EXPECT_EQ(std::vector<int>(count, count + experts), counts_by_definition(q, slots, most)) << "case " << t;
+    EXPECT_EQ(std::vector<int>(count, count + experts), counts_by_definition(q, slots, most))
+        << "case " << t;
   }
 }
 
 TEST(Counts, NearTiesAreDistinguished) {
-  // (2^28 + 1) / 3 and 2^28 / 3 have the same floor; the larger one comes first although its index is higher.
+  // (2^28 + 1) / 3 and 2^28 / 3 have the same floor; the larger one comes first although its index
+  // is higher.
   const std::vector<int> q = {1 << 27, (1 << 27) + 1};
   Room room(2, 7, 1);
   ShuffledTeam team(1);
   std::copy(q.begin(), q.end(), room.workspace.node_weight.data);
-  solver::count_replicas<Integer>(team, room.workspace.node_weight, 2, 7, 7, room.workspace.pricing, room.workspace.items);
+  solver::count_replicas<Integer>(team, room.workspace.node_weight, 2, 7, 7, room.workspace.pricing,
+                                  room.workspace.items);
   EXPECT_EQ(room.workspace.items.count[0], 3);
   EXPECT_EQ(room.workspace.items.count[1], 4);
 }
@@ -88,8 +95,9 @@ struct Chain {
 };
 
 Chain chain_of(const Packing& p) {
-  return {
-      {p.size.data, p.size.data + p.items}, {p.pack.data, p.pack.data + p.items}, {p.load.data, p.load.data + p.packs}};
+  return {{p.size.data, p.size.data + p.items},
+          {p.pack.data, p.pack.data + p.items},
+          {p.load.data, p.load.data + p.packs}};
 }
 
 Chain longest_first_by_definition(std::vector<int> size, int packs) {
@@ -110,7 +118,8 @@ Chain longest_first_by_definition(std::vector<int> size, int packs) {
 
 // Looks at all pairs, in order, with the best so far: the definition, without windows.
 bool swap_by_definition(Chain& chain) {
-  const int h = static_cast<int>(std::max_element(chain.load.begin(), chain.load.end()) - chain.load.begin());
+  const int h =
+      static_cast<int>(std::max_element(chain.load.begin(), chain.load.end()) - chain.load.begin());
   int64_t best = 0;
   size_t best_i = 0, best_j = 0;
   for (size_t i = 0; i < chain.size.size(); ++i)
@@ -132,8 +141,8 @@ TEST(Packing, AndSwapsEqualTheDefinition) {
   std::mt19937 random(5);
   int swaps = 0;
   for (int t = 0; t < 300; ++t) {
-    const int packs = 2 + static_cast<int>(random() % 20), places = 2 + static_cast<int>(random() % 9),
-              items = packs * places;
+    const int packs = 2 + static_cast<int>(random() % 20),
+              places = 2 + static_cast<int>(random() % 9), items = packs * places;
     const std::vector<int> size = random_weights(random, items, t % 3 == 0 ? 6 : 2000000);
     Room room(items, items, packs);
     Packing& p = room.workspace.packing;

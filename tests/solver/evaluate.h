@@ -10,13 +10,15 @@ namespace eplb::tests {
 
 inline constexpr EvaluationParts kAllParts{true, true, true};
 
-inline Evaluation evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
-                           EvaluationParts wanted = kAllParts,
-                           const cpu::InstructionSet& instruction_set = cpu::fastest_instruction_set()) {
+inline Evaluation evaluate(
+    const Weights& weights, const Problem& problem, const int32_t* placement,
+    EvaluationParts wanted = kAllParts,
+    const cpu::InstructionSet& instruction_set = cpu::fastest_instruction_set()) {
   Evaluation evaluation;
   evaluation.resize(weights.layers, problem.gpus);
   std::vector<cpu::Block> workspaces;
-  cpu::evaluate_layers(instruction_set, 1, workspaces, weights, problem, placement, wanted, evaluation);
+  cpu::evaluate_layers(instruction_set, 1, workspaces, weights, problem, placement, wanted,
+                       evaluation);
   return evaluation;
 }
 

@@ -159,7 +159,8 @@ TEST(Evaluation, IsTheSameOnEveryTeam) {
     ASSERT_TRUE(std::isfinite(want.layers[0].bound));
     for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets())
       if (instruction_set->supported())
-        expect_same(want, evaluate(c.weights, c.problem, c.placement.data(), kAllParts, *instruction_set));
+        expect_same(
+            want, evaluate(c.weights, c.problem, c.placement.data(), kAllParts, *instruction_set));
     expect_same(want, shuffled(c, i, Counts::kNotGiven, true));
     expect_same(want, shuffled(c, i, Counts::kGiven, true));
     Evaluation without_loads = shuffled(c, i, Counts::kGiven, false);

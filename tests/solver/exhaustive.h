@@ -1,4 +1,5 @@
-// The optimum of a tiny layer by trying everything: all replica counts, all ways to put replicas on GPUs.
+// The optimum of a tiny layer by trying everything: all replica counts, all ways to put replicas on
+// GPUs.
 #pragma once
 
 #include <algorithm>
@@ -37,9 +38,11 @@ class Exhaustive {
   void place() {
     replicas_.clear();
     for (size_t e = 0; e < weights_.size(); ++e)
-      for (int c = 0; c < count_[e]; ++c) replicas_.push_back({weights_[e] / count_[e], static_cast<int>(e)});
-    std::sort(replicas_.begin(), replicas_.end(),
-              [](auto& a, auto& b) { return a.size > b.size || (a.size == b.size && a.expert < b.expert); });
+      for (int c = 0; c < count_[e]; ++c)
+        replicas_.push_back({weights_[e] / count_[e], static_cast<int>(e)});
+    std::sort(replicas_.begin(), replicas_.end(), [](auto& a, auto& b) {
+      return a.size > b.size || (a.size == b.size && a.expert < b.expert);
+    });
     gpu_.assign(gpus_, {});
     put(0);
   }
@@ -52,9 +55,12 @@ class Exhaustive {
     }
     bool tried_empty = false;
     for (Gpu& gpu : gpu_) {
-      if (static_cast<int>(gpu.experts.size()) == per_gpu_ || gpu.load + replicas_[i].size >= best_) continue;
-      if (gpu.experts.empty() && std::exchange(tried_empty, true)) continue;  // empty GPUs are equivalent
-      const bool holds = std::find(gpu.experts.begin(), gpu.experts.end(), replicas_[i].expert) != gpu.experts.end();
+      if (static_cast<int>(gpu.experts.size()) == per_gpu_ || gpu.load + replicas_[i].size >= best_)
+        continue;
+      // Empty GPUs are equivalent.
+      if (gpu.experts.empty() && std::exchange(tried_empty, true)) continue;
+      const bool holds = std::find(gpu.experts.begin(), gpu.experts.end(), replicas_[i].expert) !=
+                         gpu.experts.end();
       if (holds && !duplicates_) continue;
       gpu.experts.push_back(replicas_[i].expert);
       gpu.load += replicas_[i].size;

@@ -5,7 +5,8 @@
 #ifdef __x86_64__
 TEST(FloatMode, IsTheDefaultInsideAndTheCallersOutside) {
   const unsigned before = _mm_getcsr();
-  const unsigned callers = (before & ~0x3fu) | 0x8040u | 0x2000u;  // flush to zero, denormals are zero, round down
+  // Flush to zero, denormals are zero, round down.
+  const unsigned callers = (before & ~0x3fu) | 0x8040u | 0x2000u;
   _mm_setcsr(callers);
   {
     const eplb::api::DefaultFloatMode mode;

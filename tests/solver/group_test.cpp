@@ -11,9 +11,10 @@
 namespace eplb::tests {
 namespace {
 
-// The heaviest node of the best way: group g to every node that has room, empty nodes being equivalent.
-int64_t least_heaviest(const std::vector<int>& size, int places, std::vector<int64_t>& sum, std::vector<int>& used,
-                       size_t g) {
+// The heaviest node of the best way: group g to every node that has room, empty nodes being
+// equivalent.
+int64_t least_heaviest(const std::vector<int>& size, int places, std::vector<int64_t>& sum,
+                       std::vector<int>& used, size_t g) {
   if (g == size.size()) return *std::max_element(sum.begin(), sum.end());
   int64_t least = INT64_MAX;
   for (size_t n = 0; n < sum.size(); ++n) {
@@ -35,7 +36,8 @@ struct Room {
 
   Room(int groups, int nodes) : memory(static_cast<size_t>(4 * groups + 2 * nodes)) {
     int* next = memory.data();
-    for (solver::View<int>* view : {&search.node_of, &search.order, &search.chosen, &search.taken}) {
+    for (solver::View<int>* view :
+         {&search.node_of, &search.order, &search.chosen, &search.taken}) {
       view->data = next;
       next += groups;
     }
@@ -55,7 +57,8 @@ int random_size(std::mt19937& random, int family) {
 
 TEST(Groups, BestWayOfAll) {
   std::mt19937 random(5);
-  const std::vector<std::pair<int, int>> shapes = {{4, 2}, {6, 2}, {6, 3}, {8, 2}, {8, 4}, {9, 3}, {10, 5}, {12, 3}};
+  const std::vector<std::pair<int, int>> shapes = {{4, 2}, {6, 2}, {6, 3},  {8, 2},
+                                                   {8, 4}, {9, 3}, {10, 5}, {12, 3}};
   for (int i = 0; i < 400; ++i) {
     const auto [groups, nodes] = shapes[static_cast<size_t>(i) % shapes.size()];
     std::vector<int> size(static_cast<size_t>(groups));
@@ -68,7 +71,8 @@ TEST(Groups, BestWayOfAll) {
     EXPECT_TRUE(walk.proven());
     std::vector<int64_t> sum(static_cast<size_t>(nodes));
     std::vector<int> used(sum.size());
-    EXPECT_EQ(walk.best(), least_heaviest(size, groups / nodes, sum, used, 0)) << groups << " on " << nodes;
+    EXPECT_EQ(walk.best(), least_heaviest(size, groups / nodes, sum, used, 0))
+        << groups << " on " << nodes;
     for (int g = 0; g < groups; ++g) {
       const auto n = static_cast<size_t>(room.search.node_of[g]);
       sum[n] += size[static_cast<size_t>(g)];
@@ -88,7 +92,8 @@ TEST(Groups, SixteenAreProven) {
     for (int& s : size) s = random_size(random, i / 3 % 4);
     Room room(groups, nodes);
     const solver::View<int> sizes{size.data()};
-    solver::GroupWalk walk(room.search, sizes, groups, nodes, solver::spread_groups(room.search, sizes, groups, nodes));
+    solver::GroupWalk walk(room.search, sizes, groups, nodes,
+                           solver::spread_groups(room.search, sizes, groups, nodes));
     walk.run();
     EXPECT_TRUE(walk.proven());
   }

@@ -1,5 +1,6 @@
-// The same bits from every instruction set and from a shuffled warp, on the golden vectors and on random problems. Working
-// memory is filled with rubbish before every solve: an answer must not depend on what was there.
+// The same bits from every instruction set and from a shuffled warp, on the golden vectors and on
+// random problems. Working memory is filled with rubbish before every solve: an answer must not
+// depend on what was there.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -46,13 +47,14 @@ solver::Shape shape_of(const Layer& layer) {
   return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
 }
 
-Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer, eplb_strategy strategy, eplb_effort effort,
-                int rubbish) {
+Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer,
+                eplb_strategy strategy, eplb_effort effort, int rubbish) {
   Memory memory(instruction_set.workspace_bytes(layer.sizes, strategy), rubbish);
   Answer answer(layer.sizes);
   const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
-                            layer.whole.empty() ? nullptr : layer.whole.data(), answer.physical_to_logical.data(),
-                            answer.replica_count.data(), answer.replica_slots.data()};
+                            layer.whole.empty() ? nullptr : layer.whole.data(),
+                            answer.physical_to_logical.data(), answer.replica_count.data(),
+                            answer.replica_slots.data()};
   instruction_set.solve(layer.sizes, strategy, effort, task, memory.data);
   return answer;
 }
@@ -68,8 +70,10 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
   room.lay_out(arena, method.shape);
   Answer answer(layer.sizes);
   std::vector<int> rank(layer.sizes.slots);
-  const solver::Maps maps{
-      {answer.physical_to_logical.data()}, {answer.replica_count.data()}, {answer.replica_slots.data()}, {rank.data()}};
+  const solver::Maps maps{{answer.physical_to_logical.data()},
+                          {answer.replica_count.data()},
+                          {answer.replica_slots.data()},
+                          {rank.data()}};
   ShuffledTeam team(seed);
   if (layer.whole.empty())
     solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, room, maps);
@@ -83,8 +87,10 @@ Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, 
                              [&](auto method) { return shuffled(layer, seed, method); });
 }
 
-void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy, eplb_effort effort) {
-  SCOPED_TRACE(layer.name + ", strategy " + std::to_string(strategy) + ", effort " + std::to_string(effort));
+void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy,
+                       eplb_effort effort) {
+  SCOPED_TRACE(layer.name + ", strategy " + std::to_string(strategy) + ", effort " +
+               std::to_string(effort));
   const Answer reference = shuffled(layer, strategy, effort, seed);
   for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) {
     if (!instruction_set->supported()) continue;
@@ -94,7 +100,8 @@ void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy
   }
 }
 
-// The strategies of many chains are as slow on a shuffled warp as they are thorough: `last` may leave them out.
+// The strategies of many chains are as slow on a shuffled warp as they are thorough: `last` may
+// leave them out.
 void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy last) {
   for (eplb_strategy strategy = EPLB_STRATEGY_GREEDY; strategy <= last; ++strategy)
     expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
@@ -114,19 +121,21 @@ std::vector<Layer> golden_layers() {
     const auto& p = c["problem"];
     const bool hierarchical = c["policy_used"] == "hierarchical";
     const int groups = std::max(p["num_groups"].get<int>(), 1), slots = p["num_slots"];
-    const int most =
-        c.contains("options") && c["options"].contains("max_replicas") ? int(c["options"]["max_replicas"]) : slots;
+    const int most = c.contains("options") && c["options"].contains("max_replicas")
+                         ? int(c["options"]["max_replicas"])
+                         : slots;
     for (int l = 0; l < count; ++l) {
-      Layer layer{
-          {experts, slots, p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1, hierarchical ? groups : 1, most, 7},
-          {},
-          {},
-          c["name"].get<std::string>() + " layer " + std::to_string(l)};
+      Layer layer{{experts, slots, p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1,
+                   hierarchical ? groups : 1, most, 7},
+                  {},
+                  {},
+                  c["name"].get<std::string>() + " layer " + std::to_string(l)};
       for (int e = 0; e < experts; ++e) {
         const auto& w = c["weights"][l * experts + e];
         const bool whole = c["dtype"].get<std::string>().starts_with("int");
         if (whole)
-          layer.whole.push_back(w.is_string() ? std::stoll(w.get<std::string>()) : w.get<int64_t>());
+          layer.whole.push_back(w.is_string() ? std::stoll(w.get<std::string>())
+                                              : w.get<int64_t>());
         else
           layer.real.push_back(w.is_string() ? std::stod(w.get<std::string>()) : w.get<double>());
       }
@@ -147,8 +156,10 @@ Layer random_layer(uint32_t seed) {
   const int least = (experts + gpus - 1) / gpus, per_gpu = least + below(4);
   const int slots = per_gpu * gpus;
   const int cap = below(4) == 0 ? (slots + experts - 1) / experts + below(3) : slots;
-  Layer layer{
-      {experts, slots, gpus, nodes, groups, cap, uint64_t{seed} << 30}, {}, {}, "random " + std::to_string(seed)};
+  Layer layer{{experts, slots, gpus, nodes, groups, cap, uint64_t{seed} << 30},
+              {},
+              {},
+              "random " + std::to_string(seed)};
   const int kind = below(5);
   std::lognormal_distribution<double> lognormal(10, 1.2);
   for (int e = 0; e < experts; ++e) {
@@ -189,7 +200,8 @@ TEST_P(RandomProblems, OneAnswer) {
 INSTANTIATE_TEST_SUITE_P(Hundreds, RandomProblems, testing::Range(0u, kHundreds));
 
 TEST(Parity, DeepSeekSized) {
-  for (const auto& [slots, gpus] : {std::pair{288, 32}, {320, 64}, {288, 72}, {384, 128}, {288, 144}}) {
+  for (const auto& [slots, gpus] :
+       {std::pair{288, 32}, {320, 64}, {288, 72}, {384, 128}, {288, 144}}) {
     Layer layer = random_layer(2);
     layer.sizes = {256, slots, gpus, 1, 1, slots, 0};
     layer.name = std::to_string(slots) + "/" + std::to_string(gpus);
@@ -204,7 +216,8 @@ TEST(Parity, DeepSeekSized) {
 
 TEST(Parity, EveryTargetOfThisMachineRan) {
   int ran = 0;
-  for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) ran += instruction_set->supported();
+  for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets())
+    ran += instruction_set->supported();
   EXPECT_GE(ran, 1);
   EXPECT_STREQ((*(cpu::instruction_sets().end() - 1))->name, "plain");
 }

@@ -37,25 +37,32 @@ class Best {
   }
 
  private:
-  // Tiny problems are the library's own: there it also tries counts one by one, with the rounds that the chains have left.
+  // Tiny problems are the library's own: there it also tries counts one by one, with the rounds
+  // that the chains have left.
   bool tiny() const { return layer_.slots <= 24; }
 
   int fine() const { return effort_ == 2 ? 17 : 16; }
 
   int64_t budget() const {
     const int s = layer_.slots, g = layer_.gpus;
-    const int64_t steps[] = {5 * (s + g) / 16, (4 * s + g) / 2, (s > 128 ? 12 * s + g : 2 * s + g) / 2};
+    const int64_t steps[] = {5 * (s + g) / 16, (4 * s + g) / 2,
+                             (s > 128 ? 12 * s + g : 2 * s + g) / 2};
     return steps[effort_];
   }
 
   std::vector<int> fold_of_the_order(const SortedReplicas& p) const {
     std::vector<int> experts;
-    for (int g = 0; g < layer_.gpus; ++g) experts.insert(experts.end(), {p.expert[g], p.expert[layer_.slots - 1 - g]});
+    for (int g = 0; g < layer_.gpus; ++g)
+      experts.insert(experts.end(), {p.expert[g], p.expert[layer_.slots - 1 - g]});
     return experts;
   }
 
   void search_chains(const SortedReplicas& dhondt) {
-    const int chains[] = {2, 3, layer_.slots > 128 ? 4 : tiny() ? 8 : 24}, slack[] = {100, 400, 32768};
+    const int chains[] = {2, 3,
+                          layer_.slots > 128 ? 4
+                          : tiny()           ? 8
+                                             : 24},
+              slack[] = {100, 400, 32768};
     lower_ = std::max(layer_.mean(), layer_.slots == layer_.experts()
                                          ? bound(layer_, dhondt)
                                          : dhondt.size[0] + dhondt.smallest(layer_.places() - 1));
@@ -74,12 +81,14 @@ class Best {
   }
   Counts counts_of_chain(int m) const {
     const int64_t good = lower_ + lower_ / 400;
-    const std::optional<Counts> own =
-        m < kRules ? count_by_rule(layer_, layer_.q, kRule[m]) : count_by_noisy_rule(layer_, kRule[m % kRules], 1, m);
+    const std::optional<Counts> own = m < kRules
+                                          ? count_by_rule(layer_, layer_.q, kRule[m])
+                                          : count_by_noisy_rule(layer_, kRule[m % kRules], 1, m);
     if (bound_of(own) <= good) return *own;
     int f = 0;
     for (int i = 1; i < kRules; ++i)
-      if (bound_of(count_by_rule(layer_, layer_.q, kRule[i])) < bound_of(count_by_rule(layer_, layer_.q, kRule[f])))
+      if (bound_of(count_by_rule(layer_, layer_.q, kRule[i])) <
+          bound_of(count_by_rule(layer_, layer_.q, kRule[f])))
         f = i;
     const std::optional<Counts> least = count_by_rule(layer_, layer_.q, kRule[f]);
     const std::optional<Counts> noisy = count_by_noisy_rule(layer_, kRule[f], 3, m);
@@ -89,7 +98,8 @@ class Best {
 
   // Chains are compared after pairs of one expert are parted: by what they would answer.
   void search_folds(const Counts& dhondt) {
-    const int chains[] = {1, 1, 4}, proposals[] = {3 * layer_.slots / 4, 4 * layer_.slots, 10 * layer_.slots};
+    const int chains[] = {1, 1, 4},
+              proposals[] = {3 * layer_.slots / 4, 4 * layer_.slots, 10 * layer_.slots};
     for (int m = 0; m < chains[effort_]; ++m) {
       Fold fold(layer_, m, dhondt);
       fold.run(proposals[effort_]);
@@ -98,8 +108,8 @@ class Best {
     }
   }
 
-  // Counts in lexicographic order, most extras for the heaviest experts first. Each expert has as many copies as a largest
-  // load below the answer so far takes.
+  // Counts in lexicographic order, most extras for the heaviest experts first. Each expert has as
+  // many copies as a largest load below the answer so far takes.
   void try_counts() {
     const int quarters[] = {3, 25, 97};
     rounds_left_ = quarters[effort_] * layer_.slots / 4 - spent_;
@@ -107,9 +117,11 @@ class Best {
     if (answer_.largest == 0) return;
     std::vector<int> order(layer_.experts());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return layer_.q[a] > layer_.q[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return layer_.q[a] > layer_.q[b]; });
     Counts counts(layer_.experts());
-    for (int e = 0; e < layer_.experts(); ++e) counts[e] = static_cast<int>(layer_.q[e] / answer_.largest) + 1;
+    for (int e = 0; e < layer_.experts(); ++e)
+      counts[e] = static_cast<int>(layer_.q[e] / answer_.largest) + 1;
     const int extras = layer_.slots - std::accumulate(counts.begin(), counts.end(), 0);
     if (extras >= 0) try_extras(order, 0, extras, counts);
   }

@@ -26,7 +26,8 @@ class Chain {
   void run(int64_t budget) {
     while (spent_ < budget && step()) {
     }
-    if (const int64_t last = ends().most; last < best_) {  // the last step's state has not been looked at yet
+    // The last step's state has not been looked at yet.
+    if (const int64_t last = ends().most; last < best_) {
       best_ = last;
       log_.clear();
       recounted_ = false;
@@ -68,7 +69,8 @@ class Chain {
   Ends ends() const {
     const std::vector<int64_t> load = loads();
     const auto most = std::max_element(load.begin(), load.end());  // the first of them
-    return {static_cast<int>(most - load.begin()), *most, *std::min_element(load.begin(), load.end())};
+    return {static_cast<int>(most - load.begin()), *most,
+            *std::min_element(load.begin(), load.end())};
   }
   std::vector<int> items() const {  // position by slot
     std::vector<int> items(layer_.slots, -1);
@@ -79,7 +81,8 @@ class Chain {
   int copies_on(int g, int e, std::initializer_list<int> without = {}) const {
     int copies = 0;
     for (int p = state_.p.first[e]; p < state_.p.first[e] + state_.p.count[e]; ++p)
-      copies += state_.slot[p] >= 0 && gpu(p) == g && std::find(without.begin(), without.end(), p) == without.end();
+      copies += state_.slot[p] >= 0 && gpu(p) == g &&
+                std::find(without.begin(), without.end(), p) == without.end();
     return copies;
   }
   bool makes_duplicate(int p, int q) const {
@@ -96,7 +99,8 @@ class Chain {
       auto lightest = [&] {
         int best = -1;
         for (int g = 0; g < layer_.gpus; ++g)
-          if (used[g] < layer_.places() && !has_copy[g] && (best < 0 || load[g] < load[best])) best = g;
+          if (used[g] < layer_.places() && !has_copy[g] && (best < 0 || load[g] < load[best]))
+            best = g;
         return best;
       };
       if (lightest() < 0) has_copy.assign(layer_.gpus, 0);
@@ -109,7 +113,8 @@ class Chain {
   // q may become a duplicate on g if it was one on h: there is one duplicate less all the same.
   bool may_part(int p, int q) const {
     const int g = gpu(p), h = gpu(q);
-    return h != g && copies_on(h, expert(p)) == 0 && (copies_on(g, expert(q)) == 0 || copies_on(h, expert(q)) > 1);
+    return h != g && copies_on(h, expert(p)) == 0 &&
+           (copies_on(g, expert(q)) == 0 || copies_on(h, expert(q)) > 1);
   }
 
   // Goes on with a slot until it holds no duplicate, or one that cannot be parted.
@@ -124,7 +129,8 @@ class Chain {
     const std::vector<int> item = items();
     const int g = s / layer_.places(), p = item[s];
     bool again = false;
-    for (int lower = g * layer_.places(); lower < s; ++lower) again |= expert(item[lower]) == expert(p);
+    for (int lower = g * layer_.places(); lower < s; ++lower)
+      again |= expert(item[lower]) == expert(p);
     if (!again) return false;
     const std::vector<int64_t> load = loads();
     int64_t least = kNone;
@@ -197,7 +203,8 @@ class Chain {
     since_ = 0;
     patience_ = 20;
     e = ends();
-    const bool wide = layer_.slots > layer_.experts() && best_ > layer_.mean() + layer_.mean() / 512;
+    const bool wide =
+        layer_.slots > layer_.experts() && best_ > layer_.mean() + layer_.mean() / 512;
     if (wide && turn_++ % 4 == 3 && recount(e.heaviest)) return true;
     constexpr int kPairPlaces = 16;
     if (layer_.places() < 4 || layer_.places() > kPairPlaces || !exchange_pairs(e)) walk(e);
@@ -212,7 +219,8 @@ class Chain {
     for (int k = 0; k < layer_.places(); ++k)
       for (int p = item[e.heaviest * layer_.places() + k], q = 0; q < layer_.slots; ++q) {
         if (size(q) >= size(p) || gpu(q) == e.heaviest) continue;
-        const int64_t value = std::max(e.most - size(p) + size(q), load[gpu(q)] - size(q) + size(p));
+        const int64_t value =
+            std::max(e.most - size(p) + size(q), load[gpu(q)] - size(q) + size(p));
         const bool tabu = until_[p] > now_ || until_[q] > now_;
         if (value >= least || (tabu && value >= best_) || makes_duplicate(p, q)) continue;
         least = value;
@@ -236,7 +244,8 @@ class Chain {
   }
 
   bool exchange_pairs(const Ends& e) {
-    const int places = layer_.places(), rounded = (layer_.gpus + 15) / 16 * 16, count = std::min(rounded, 64);
+    const int places = layer_.places(), rounded = (layer_.gpus + 15) / 16 * 16,
+              count = std::min(rounded, 64);
     const int64_t n = places * (places - 1) / 2;
     spent_ += 1 + n * n * count / 4096;
     const int first = count == rounded ? 0 : 16 * below(next(), rounded / 16);
@@ -271,7 +280,8 @@ class Chain {
   void walk(const Ends& e) {
     ++spent_;
     for (int t = std::clamp(layer_.gpus / 8, 2, 16); t > 0; --t) {
-      const int p = below(next(), layer_.slots), after = state_.p.first[expert(p)] + state_.p.count[expert(p)];
+      const int p = below(next(), layer_.slots),
+                after = state_.p.first[expert(p)] + state_.p.count[expert(p)];
       if (gpu(p) == e.heaviest) continue;
       const std::vector<int64_t> load = loads();
       for (int q = after; q < std::min(after + 8, layer_.slots); ++q) {
@@ -292,8 +302,8 @@ class Chain {
     for (int t = 0; t < 8; ++t, ++draws_) {
       const uint32_t r = layer_.u(6, chain_, 2 * draws_), r2 = layer_.u(6, chain_, 2 * draws_ + 1);
       const int s = below(r, layer_.slots), a = expert(s), g = gpu(s);
-      const int b =
-          r2 % 2 ? expert(item[h * layer_.places() + below(r2, layer_.places())]) : expert(below(r2, layer_.slots));
+      const int b = r2 % 2 ? expert(item[h * layer_.places() + below(r2, layer_.places())])
+                           : expert(below(r2, layer_.slots));
       if (c[a] == 1 || a == b || c[b] >= layer_.most || copies_on(g, b) > 0) continue;
       int64_t x = load[g] - size(s) + layer_.q[b] / (c[b] + 1);
       for (int p = state_.p.first[a]; p < state_.p.first[a] + c[a]; ++p)

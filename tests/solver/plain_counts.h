@@ -17,14 +17,16 @@ namespace eplb::tests::plain {
 using Counts = std::vector<int>;  // replicas by expert
 using Weights = std::vector<int64_t>;
 
-// round(weight * 2^p), at least 1, with the largest p for which the sum stays below 2^29. A layer of zeros counts as ones.
+// round(weight * 2^p), at least 1, with the largest p for which the sum stays below 2^29. A layer
+// of zeros counts as ones.
 inline Weights quantised(std::vector<double> weights) {
   if (*std::max_element(weights.begin(), weights.end()) == 0) weights.assign(weights.size(), 1);
   const double largest = *std::max_element(weights.begin(), weights.end());
   for (int p = 29 - std::ilogb(largest);; --p) {
     Weights q;
     for (const double w : weights)
-      q.push_back(std::max<int64_t>(1, static_cast<int64_t>(std::floor(std::ldexp(1.0L * w, p) + 0.5L))));
+      q.push_back(
+          std::max<int64_t>(1, static_cast<int64_t>(std::floor(std::ldexp(1.0L * w, p) + 0.5L))));
     if (std::accumulate(q.begin(), q.end(), int64_t{0}) < int64_t{1} << 29) return q;
   }
 }
@@ -36,7 +38,8 @@ struct Layer {
   int most;  // copies that an expert may have
   uint64_t seed;
 
-  // max_replicas: 0 means no cap. Experts that are too few for the slots have more copies than there are GPUs.
+  // max_replicas: 0 means no cap. Experts that are too few for the slots have more copies than
+  // there are GPUs.
   Layer(const std::vector<double>& weights, int s, int g, int max_replicas, uint64_t random_seed)
       : q(quantised(weights)), slots(s), gpus(g), seed(random_seed) {
     const int round = (slots + experts() - 1) / experts();
@@ -46,17 +49,21 @@ struct Layer {
   int places() const { return slots / gpus; }
   int64_t mean() const { return std::accumulate(q.begin(), q.end(), int64_t{0}) / gpus; }
   uint32_t u(int stage, int chain, uint32_t draw) const {
-    return solver::Chance{seed, static_cast<uint32_t>(stage), 0, static_cast<uint32_t>(chain)}(draw);
+    return solver::Chance{seed, static_cast<uint32_t>(stage), 0,
+                          static_cast<uint32_t>(chain)}(draw);
   }
 };
 
-inline int below(uint32_t u, int64_t n) { return static_cast<int>(uint64_t{u} * static_cast<uint64_t>(n) >> 32); }
+inline int below(uint32_t u, int64_t n) {
+  return static_cast<int>(uint64_t{u} * static_cast<uint64_t>(n) >> 32);
+}
 
 struct Rule {
   int floors, b;
 };
 inline constexpr int kRules = 8;
-inline constexpr Rule kRule[kRules] = {{0, 0}, {0, 16}, {17, -14}, {0, 4}, {0, -6}, {0, 8}, {0, -10}, {20, -14}};
+inline constexpr Rule kRule[kRules] = {{0, 0},  {0, 16}, {17, -14}, {0, 4},
+                                       {0, -6}, {0, 8},  {0, -10},  {20, -14}};
 
 // One for each expert, or what a rule with floors wants; nothing if the rule fails.
 inline std::optional<Counts> floors(const Layer& layer, const Weights& q, Rule rule) {
@@ -96,10 +103,12 @@ inline std::optional<Counts> count_by_rule(const Layer& layer, const Weights& q,
   return c;
 }
 
-inline std::optional<Counts> count_by_noisy_rule(const Layer& layer, Rule rule, int depth, int chain) {
+inline std::optional<Counts> count_by_noisy_rule(const Layer& layer, Rule rule, int depth,
+                                                 int chain) {
   Weights less = layer.q;
   for (int e = 0; e < layer.experts(); ++e)
-    less[e] -= static_cast<int64_t>(layer.q[e] * uint64_t{layer.u(3, chain, e) >> 8} >> (24 + depth));
+    less[e] -=
+        static_cast<int64_t>(layer.q[e] * uint64_t{layer.u(3, chain, e) >> 8} >> (24 + depth));
   return count_by_rule(layer, less, rule);
 }
 
@@ -109,7 +118,8 @@ struct SortedReplicas {
   std::vector<int64_t> size;       // by position
   std::vector<int> expert, first;  // by position; by expert
 
-  SortedReplicas(const Layer& layer, Counts counts) : count(std::move(counts)), first(count.size()) {
+  SortedReplicas(const Layer& layer, Counts counts)
+      : count(std::move(counts)), first(count.size()) {
     std::vector<int> order(count.size());
     std::iota(order.begin(), order.end(), 0);
     auto share = [&](int e) { return layer.q[e] / count[e]; };
@@ -120,7 +130,9 @@ struct SortedReplicas {
       expert.insert(expert.end(), count[e], e);
     }
   }
-  int64_t largest(int n) const { return std::accumulate(size.begin(), size.begin() + n, int64_t{0}); }
+  int64_t largest(int n) const {
+    return std::accumulate(size.begin(), size.begin() + n, int64_t{0});
+  }
   int64_t smallest(int n) const { return std::accumulate(size.end() - n, size.end(), int64_t{0}); }
 };
 

@@ -6,7 +6,8 @@
 
 namespace eplb::tests::plain {
 
-// Position i with S-1-i. A pair of one expert changes partners with the nearest pair outwards without it.
+// Position i with S-1-i. A pair of one expert changes partners with the nearest pair outwards
+// without it.
 struct Pairing {
   std::vector<int> experts;  // by slot
   int64_t largest;
@@ -44,7 +45,9 @@ class Fold {
   SortedReplicas kept() const { return SortedReplicas(layer_, kept_); }
 
  private:
-  int64_t pair(const SortedReplicas& p, int i) const { return p.size[i] + p.size[layer_.slots - 1 - i]; }
+  int64_t pair(const SortedReplicas& p, int i) const {
+    return p.size[i] + p.size[layer_.slots - 1 - i];
+  }
   int64_t largest(const SortedReplicas& p) const {
     int64_t most = 0;
     for (int i = 0; i < layer_.gpus; ++i) most = std::max(most, pair(p, i));
@@ -76,7 +79,8 @@ class Fold {
   int64_t too_many_below(const SortedReplicas& p, int64_t r) const {
     std::vector<std::pair<int64_t, int64_t>> intervals;
     for (const int i : over(p))
-      intervals.push_back({std::max(target_ - p.size[layer_.slots - 1 - i], target_ / 2), p.size[i]});
+      intervals.push_back(
+          {std::max(target_ - p.size[layer_.slots - 1 - i], target_ / 2), p.size[i]});
     std::sort(intervals.begin(), intervals.end());
     int64_t sum = 0, reached = 0;  // sizes below are counted
     for (const auto& [from, to] : intervals) {
@@ -131,7 +135,8 @@ class Fold {
     now_ = kept_;
     for (int i = 0; i < 3; ++i, draws_ += 2) {
       const uint32_t r = layer_.u(8, chain_, draws_), r2 = layer_.u(8, chain_, draws_ + 1);
-      const int a = split[below(r, static_cast<int64_t>(split.size()))], b = below(r2, layer_.experts());
+      const int a = split[below(r, static_cast<int64_t>(split.size()))],
+                b = below(r2, layer_.experts());
       if (a == b || now_[a] == 1 || now_[b] >= layer_.most) continue;
       --now_[a];
       ++now_[b];

@@ -40,7 +40,8 @@ TEST(Quantise, EqualsTheReference) {
     const bool whole = c["dtype"].get<std::string>().starts_with("int");
     nlohmann::json weights = c["weights"];
     if (c["dtype"] == "float32")
-      for (auto& w : weights) w = static_cast<double>(w.is_string() ? std::stof(w.get<std::string>()) : w.get<float>());
+      for (auto& w : weights)
+        w = static_cast<double>(w.is_string() ? std::stof(w.get<std::string>()) : w.get<float>());
     EXPECT_EQ(quantised(weights, whole), c["quanta"].get<std::vector<int>>()) << c.dump();
   }
 }

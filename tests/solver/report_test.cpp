@@ -3,14 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/maps.h"
 #include "core/placement.h"
 #include "machines/cpu/cpu_machine.h"
-#include "core/maps.h"
 
 namespace eplb::tests {
 namespace {
 
-Problem problem_of(int64_t experts, int64_t slots, int64_t gpus, int64_t nodes = 1, int64_t groups = 1) {
+Problem problem_of(int64_t experts, int64_t slots, int64_t gpus, int64_t nodes = 1,
+                   int64_t groups = 1) {
   return {experts,
           slots,
           gpus,
@@ -44,7 +45,8 @@ Evaluated evaluate(const Weights& weights, const Problem& problem, const int32_t
 TEST(Report, FiguresByHand) {
   const Problem problem = problem_of(3, 4, 2);
   const Weights weights = weights_of({6, 2, 4, 0, 0, 0}, 2);
-  const int32_t placement[] = {0, 1, 0, 2, 0, 0, 1, 2};  // loads 5 and 7; a layer of zeros with a duplicate
+  // Loads 5 and 7; a layer of zeros with a duplicate.
+  const int32_t placement[] = {0, 1, 0, 2, 0, 0, 1, 2};
   const auto [figures, report] = evaluate(weights, problem, placement);
   EXPECT_DOUBLE_EQ(figures.layers[0].imbalance, 7.0 / 6.0);
   EXPECT_DOUBLE_EQ(figures.layers[1].imbalance, 1.0);
@@ -60,13 +62,15 @@ TEST(Report, FiguresByHand) {
   EXPECT_EQ(report.duplicates_unavoidable, 0);
 }
 
-// Quotients of denormals lose bits, or become 0: an infinite imbalance, a bound above the load, one that was looked for without
-// end.
+// Quotients of denormals lose bits, or become 0: an infinite imbalance, a bound above the load, one
+// that was looked for without end.
 TEST(Report, DenormalWeights) {
   const double least = 0x1p-1074;
   const int32_t both[] = {0, 0}, each[] = {0, 1, 2, 3};
   EXPECT_EQ(evaluate(weights_of({least}, 1), problem_of(1, 2, 2), both).report.gap_mean, 0);
-  EXPECT_DOUBLE_EQ(evaluate(weights_of({least, 0, 0, 0}, 1), problem_of(4, 4, 4), each).report.imbalance_mean, 4);
+  EXPECT_DOUBLE_EQ(
+      evaluate(weights_of({least, 0, 0, 0}, 1), problem_of(4, 4, 4), each).report.imbalance_mean,
+      4);
   for (const int64_t nodes : {1, 2})
     for (const double unit : {1.0, 10.0, 1e6}) {
       const Weights weights = weights_of({unit * least, unit * least, 2 * unit * least, 0}, 1);
@@ -80,7 +84,8 @@ TEST(Report, DenormalWeights) {
 }
 
 TEST(Report, DuplicatesThatCannotBeAvoided) {
-  const Problem problem = problem_of(2, 8, 2);  // four slots per GPU, two experts: two duplicates each
+  // Four slots per GPU, two experts: two duplicates each.
+  const Problem problem = problem_of(2, 8, 2);
   const int32_t placement[] = {0, 0, 0, 1, 0, 0, 1, 1};
   const eplb_report report = evaluate(weights_of({5, 3}, 1), problem, placement).report;
   EXPECT_EQ(report.duplicates, 4);
@@ -90,7 +95,8 @@ TEST(Report, DuplicatesThatCannotBeAvoided) {
 TEST(Placement, NamesTheRuleThatBreaks) {
   auto text = [](std::vector<int64_t> placement, const Problem& problem) {
     try {
-      read_placement(placement.data(), static_cast<int64_t>(placement.size()), EPLB_INT64, 1, problem);
+      read_placement(placement.data(), static_cast<int64_t>(placement.size()), EPLB_INT64, 1,
+                     problem);
     } catch (const Error& error) {
       EXPECT_EQ(error.status(), EPLB_INVALID_PLACEMENT);
       return std::string(error.what());
@@ -98,13 +104,15 @@ TEST(Placement, NamesTheRuleThatBreaks) {
     return std::string();
   };
   EXPECT_EQ(text({0, 1, 2, 1}, problem_of(3, 4, 2)), "");
-  EXPECT_EQ(text({0, 1, 2, 3}, problem_of(3, 4, 2)), "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2");
+  EXPECT_EQ(text({0, 1, 2, 3}, problem_of(3, 4, 2)),
+            "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2");
   EXPECT_EQ(text({0, 1, -1, 2}, problem_of(3, 4, 2)),
             "placement[layer 0, slot 2] is -1, must be an expert from 0 to 2");
-  EXPECT_EQ(text({0, 1, 1, 0}, problem_of(3, 4, 2)), "placement[layer 0] has no replica of expert 2");
-  EXPECT_NE(
-      text({0, 1, 2, 2, 3, 3}, problem_of(4, 6, 2, 2, 2)).find("expert 2 on node 1, but its group 1 is on node 0"),
-      std::string::npos);
+  EXPECT_EQ(text({0, 1, 1, 0}, problem_of(3, 4, 2)),
+            "placement[layer 0] has no replica of expert 2");
+  EXPECT_NE(text({0, 1, 2, 2, 3, 3}, problem_of(4, 6, 2, 2, 2))
+                .find("expert 2 on node 1, but its group 1 is on node 0"),
+            std::string::npos);
   EXPECT_EQ(text({0, 1, 2, 3, 4, 5, 6, 7}, problem_of(8, 8, 2, 2, 4)), "");
 }
 

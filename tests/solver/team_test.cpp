@@ -1,5 +1,5 @@
-// What members of a team return, against their definitions in solver/team/team.h: the host's team of
-// one lane and 32 shuffled lanes.
+// What members of a team return, against their definitions in solver/team/team.h: the host's team
+// of one lane and 32 shuffled lanes.
 #define EPLB_PLAIN_LANES
 #include <gtest/gtest.h>
 

@@ -15,10 +15,11 @@
 #include "races.h"
 #include "sanitizer.h"
 
-// Dynamic shared memory of the running block. Device code declares it without a size, perhaps inside a function: then it
-// belongs to the namespace around.
+// Dynamic shared memory of the running block. Device code declares it without a size, perhaps
+// inside a function: then it belongs to the namespace around.
 alignas(1024) __thread char eplb_shared[emulated::kSharedBytes];
-#define EMULATED_ALIAS extern __thread char eplb_shared[emulated::kSharedBytes] __attribute__((alias("eplb_shared")))
+#define EMULATED_ALIAS \
+  extern __thread char eplb_shared[emulated::kSharedBytes] __attribute__((alias("eplb_shared")))
 namespace eplb {
 EMULATED_ALIAS;
 namespace cuda {
@@ -88,8 +89,8 @@ Block& block() {
   for (int i = lane.warp * 32; i < lane.warp * 32 + b.warps[lane.warp].size; ++i) {
     const Lane& other = *b.lanes[i];
     if (&other == &lane || (!other.exited && !other.waits_in)) continue;
-    fail("warp %d: lane %d %s %s while lane %d %s: on a GPU a deadlock, or undefined", lane.warp, lane.number,
-         lane.exited ? "has" : "is in", where, other.number,
+    fail("warp %d: lane %d %s %s while lane %d %s: on a GPU a deadlock, or undefined", lane.warp,
+         lane.number, lane.exited ? "has" : "is in", where, other.number,
          other.exited ? "has exited" : (std::string("waits in ") + other.waits_in->name).c_str());
   }
   fail("warp %d: lane %d %s, alone", lane.warp, lane.number, where);
@@ -114,7 +115,8 @@ void arrive(const Operation& operation) {
   Block& b = block();
   Lane& lane = *b.current;
   Warp& warp = b.warps[lane.warp];
-  if (warp.exited || (warp.waiting && warp.operation != &operation)) fail_to_meet(lane, operation.name);
+  if (warp.exited || (warp.waiting && warp.operation != &operation))
+    fail_to_meet(lane, operation.name);
   warp.operation = &operation;
   ++warp.waiting;
   lane.waits_in = &operation;
@@ -204,8 +206,8 @@ const Meeting& meet(const Operation& operation, unsigned mask, uint64_t value) {
   Warp& warp = b.warps[lane.warp];
   Meeting& meeting = warp.meetings[warp.turn];
   if (mask != kFullMask)
-    fail("warp %d: lane %d is in %s with the mask %08x: only the full mask is emulated", lane.warp, lane.number,
-         operation.name, mask);
+    fail("warp %d: lane %d is in %s with the mask %08x: only the full mask is emulated", lane.warp,
+         lane.number, operation.name, mask);
   arrive(operation);
   meeting.values[lane.number] = value;
   if (warp.waiting == warp.size) {

@@ -1,5 +1,5 @@
-// Stream capture, and graphs: what a capturing stream is given is written down, with what it comes after, and run when the graph
-// is launched, in any order that this allows.
+// Stream capture, and graphs: what a capturing stream is given is written down, with what it comes
+// after, and run when the graph is launched, in any order that this allows.
 #include <algorithm>
 
 #include "chance.h"
@@ -30,9 +30,9 @@ cudaError_t refuse_unsafe() {
   cudaError_t error = cudaSuccess;
   for (const auto& capture : machine().captures) {
     const bool own = capture->thread == std::this_thread::get_id();
-    const bool in_the_way =
-        own ? capture->mode != cudaStreamCaptureModeRelaxed
-            : capture->mode == cudaStreamCaptureModeGlobal && thread.mode == cudaStreamCaptureModeGlobal;
+    const bool in_the_way = own ? capture->mode != cudaStreamCaptureModeRelaxed
+                                : capture->mode == cudaStreamCaptureModeGlobal &&
+                                      thread.mode == cudaStreamCaptureModeGlobal;
     if (!in_the_way) continue;
     invalidate(*capture);
     error = cudaErrorStreamCaptureUnsupported;
@@ -68,7 +68,8 @@ cudaError_t run_nodes(const std::vector<Node>& nodes) {
   while (!left.empty()) {
     std::vector<size_t> ready;
     for (size_t k = 0; k < left.size(); ++k)
-      if (std::all_of(nodes[left[k]].after.begin(), nodes[left[k]].after.end(), [&](size_t i) { return done[i]; }))
+      if (std::all_of(nodes[left[k]].after.begin(), nodes[left[k]].after.end(),
+                      [&](size_t i) { return done[i]; }))
         ready.push_back(k);
     const size_t k = ready[chance().below(ready.size())];
     const Node& node = nodes[left[k]];
@@ -90,7 +91,8 @@ bool all_joined(const Capture& capture) {
     stack.pop_back();
     if (reached[i]) continue;
     reached[i] = true;
-    stack.insert(stack.end(), capture.graph->nodes[i].after.begin(), capture.graph->nodes[i].after.end());
+    stack.insert(stack.end(), capture.graph->nodes[i].after.begin(),
+                 capture.graph->nodes[i].after.end());
   }
   return std::all_of(reached.begin(), reached.end(), [](bool is) { return is; });
 }
@@ -144,7 +146,8 @@ cudaError_t end(CUstream_st& stream, cudaGraph_t* graph) {
 cudaError_t capture_status(CUstream_st& stream, cudaStreamCaptureStatus* status) {
   for (const auto& capture : machine().captures)
     for (const CUstream_st* captured : capture->streams)
-      if (&stream == &stream.device->legacy && captured->blocking && captured->device == stream.device)
+      if (&stream == &stream.device->legacy && captured->blocking &&
+          captured->device == stream.device)
         return cudaErrorStreamCaptureImplicit;
   *status = !stream.capture           ? cudaStreamCaptureStatusNone
             : stream.capture->invalid ? cudaStreamCaptureStatusInvalidated
@@ -190,8 +193,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
   });
 }
 
-cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long* id,
-                                     cudaGraph_t* graph, const cudaGraphNode_t** dependencies,
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
+                                     unsigned long long* id, cudaGraph_t* graph,
+                                     const cudaGraphNode_t** dependencies,
                                      const cudaGraphEdgeData** edges, size_t* num_dependencies) {
   return call("cudaStreamGetCaptureInfo", Needs::kContext, [=](Machine&) {
     CUstream_st* s = find_stream(stream);
@@ -211,10 +215,12 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
   });
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
   return call("cudaGraphInstantiate", Needs::kContext, [=](Machine& m) {
     if (!executable || !m.graphs.count(graph)) return cudaErrorInvalidValue;
-    *executable = new CUgraphExec_st{std::make_shared<std::vector<Node>>(graph->nodes), graph->device, nullptr};
+    *executable = new CUgraphExec_st{std::make_shared<std::vector<Node>>(graph->nodes),
+                                     graph->device, nullptr};
     m.executables.insert(*executable);
     return cudaSuccess;
   });
@@ -222,7 +228,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream) {
   return call("cudaGraphUpload", Needs::kContext, [=](Machine& m) {
-    return m.executables.count(executable) && find_stream(stream) ? cudaSuccess : cudaErrorInvalidValue;
+    return m.executables.count(executable) && find_stream(stream) ? cudaSuccess
+                                                                  : cudaErrorInvalidValue;
   });
 }
 

@@ -1,4 +1,5 @@
-// Chance for everything that a GPU leaves open: which lane, which block, which stream is next; what fresh memory holds.
+// Chance for everything that a GPU leaves open: which lane, which block, which stream is next; what
+// fresh memory holds.
 #pragma once
 
 #include <cstddef>

@@ -204,7 +204,8 @@ cudaError_t cudaInitDevice(int device, unsigned, unsigned) {
   });
 }
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version, unsigned long long,
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version,
+                                             unsigned long long,
                                              cudaDriverEntryPointQueryResult* result) {
   return call("cudaGetDriverEntryPointByVersion", Needs::kNothing, [=](Machine&) {
     if (driver_state() == cudaErrorInsufficientDriver) return cudaErrorInsufficientDriver;

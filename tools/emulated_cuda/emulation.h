@@ -1,4 +1,5 @@
-/* What tests may set and ask of the emulated CUDA. Plain C, so that it can also be had through dlopen. Environment:
+/* What tests may set and ask of the emulated CUDA. Plain C, so that it can also be had through
+ * dlopen. Environment:
  *
  *   EMULATED_CUDA       no_driver, old_driver (12.4), no_device; unset: driver 13.0 and two devices
  *   EMULATED_CUDA_SEED  what chance starts from
@@ -22,21 +23,24 @@ EMULATION_API void emulation_set_capacity(int32_t device, uint64_t bytes);
 /* 0: back to the environment's. */
 EMULATION_API void emulation_set_multiprocessors(int32_t count);
 
-/* Streams go on without a wait at one call in `one_in`, by chance; 0: only when somebody waits. 8 at first. */
+/* Streams go on without a wait at one call in `one_in`, by chance; 0: only when somebody waits. 8
+ * at first. */
 EMULATION_API void emulation_set_progress(int32_t one_in);
 
-/* Since the start: "allocations", "frees", "synchronisations" (calls that may block the host), "launches" (kernels that were
- * launched, not recorded), "calls" (of the runtime), "implicit_contexts". Now: "pending" (operations that have not run),
- * "live_bytes", "live_allocations" (of devices and pinned), "streams", "events", "graphs", "retained" (primary contexts).
- * -1: no such name. */
+/* Since the start: "allocations", "frees", "synchronisations" (calls that may block the host),
+ * "launches" (kernels that were launched, not recorded), "calls" (of the runtime),
+ * "implicit_contexts". Now: "pending" (operations that have not run), "live_bytes",
+ * "live_allocations" (of devices and pinned), "streams", "events", "graphs", "retained" (primary
+ * contexts). -1: no such name. */
 EMULATION_API int64_t emulation_count(const char* name);
 
-/* The call named so ("cudaMalloc", "cudaStreamCreateWithFlags", ...; "launch": any launch) fails with the error, after `after`
- * successes. "kernel": a kernel fails while it runs, and its context is broken from then on. error = 0 takes it back. */
+/* The call named so ("cudaMalloc", "cudaStreamCreateWithFlags", ...; "launch": any launch) fails
+ * with the error, after `after` successes. "kernel": a kernel fails while it runs, and its context
+ * is broken from then on. error = 0 takes it back. */
 EMULATION_API void emulation_fail_next(const char* call, int32_t after, int32_t error);
 
-/* Heals broken contexts, forgets failures to come, and the calling thread's last error and current contexts. What was
- * allocated or created stays. */
+/* Heals broken contexts, forgets failures to come, and the calling thread's last error and current
+ * contexts. What was allocated or created stays. */
 EMULATION_API void emulation_heal(void);
 
 #ifdef __cplusplus

@@ -46,8 +46,8 @@ Fiber::~Fiber() {
 void Fiber::rewind() {
   allow(stack_, stack_bytes_);
   fake_stack_ = nullptr;
-  context_ =
-      context::make_fcontext(static_cast<char*>(const_cast<void*>(stack_)) + stack_bytes_, stack_bytes_, &Start::run);
+  context_ = context::make_fcontext(static_cast<char*>(const_cast<void*>(stack_)) + stack_bytes_,
+                                    stack_bytes_, &Start::run);
 }
 
 void Fiber::change(Fiber& from, Fiber& to, bool for_ever) {

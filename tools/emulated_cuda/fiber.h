@@ -1,4 +1,5 @@
-// A stack of its own that code can be left on and come back to, in one thread and without a system call.
+// A stack of its own that code can be left on and come back to, in one thread and without a system
+// call.
 #pragma once
 
 #include <cstddef>

@@ -9,7 +9,8 @@
 namespace emulated {
 namespace {
 
-constexpr int kDefaultShared = 48 << 10, kMostShared = 227 << 10, kSharedOfMultiprocessor = 228 << 10;
+constexpr int kDefaultShared = 48 << 10, kMostShared = 227 << 10,
+              kSharedOfMultiprocessor = 228 << 10;
 
 // What a block may have after cudaFuncSetAttribute.
 int shared_optin() {
@@ -23,8 +24,10 @@ constexpr int kSharedOfSystem = 1 << 10;  // that the driver takes from each blo
 
 cudaError_t check(const cudaLaunchConfig_t& config, const void* kernel) {
   const dim3 &grid = config.gridDim, &block = config.blockDim;
-  if (!grid.x || !grid.y || !grid.z || !block.x || !block.y || !block.z) return cudaErrorInvalidConfiguration;
-  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return cudaErrorInvalidConfiguration;
+  if (!grid.x || !grid.y || !grid.z || !block.x || !block.y || !block.z)
+    return cudaErrorInvalidConfiguration;
+  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    return cudaErrorInvalidConfiguration;
   if (block.x > 1024 || block.y > 1024 || block.z > 64 || block.x * block.y * block.z > 1024)
     return cudaErrorInvalidConfiguration;
   const auto found = machine().shared_limits.find(kernel);
@@ -33,8 +36,8 @@ cudaError_t check(const cudaLaunchConfig_t& config, const void* kernel) {
 }
 
 Work kernel_work(const cudaLaunchConfig_t& config, Device& device, std::function<void()> lane) {
-  return [grid = config.gridDim, block = config.blockDim, shared = config.dynamicSmemBytes, lane = std::move(lane),
-          &device] {
+  return [grid = config.gridDim, block = config.blockDim, shared = config.dynamicSmemBytes,
+          lane = std::move(lane), &device] {
     if (const cudaError_t error = fail_if_asked("kernel")) return error;
     open_memory(&device);
     const bool fine = run_grid(grid, block, shared, lane);
@@ -62,7 +65,8 @@ int attribute_value(cudaDeviceAttr attribute) {
 
 }  // namespace
 
-cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> lane) {
+cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
+                   std::function<void()> lane) {
   return call("launch", Needs::kContext, [&](Machine& m) {
     CUstream_st* stream = find_stream(config.stream);
     if (!stream || stream->device != &current_device()) return cudaErrorInvalidResourceHandle;
@@ -90,12 +94,14 @@ cudaError_t get_attributes(const void* kernel, cudaFuncAttributes* attributes) {
     attributes->maxThreadsPerBlock = 1024;
     attributes->numRegs = 64;
     attributes->ptxVersion = attributes->binaryVersion = 90;
-    attributes->maxDynamicSharedSizeBytes = found == m.shared_limits.end() ? kDefaultShared : found->second;
+    attributes->maxDynamicSharedSizeBytes =
+        found == m.shared_limits.end() ? kDefaultShared : found->second;
     return cudaSuccess;
   });
 }
 
-cudaError_t blocks_per_multiprocessor(const void* kernel, int threads, size_t shared_bytes, int* blocks) {
+cudaError_t blocks_per_multiprocessor(const void* kernel, int threads, size_t shared_bytes,
+                                      int* blocks) {
   return call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", Needs::kContext, [=](Machine& m) {
     if (!kernel || !blocks || threads <= 0) return cudaErrorInvalidValue;
     const auto found = m.shared_limits.find(kernel);
@@ -104,7 +110,8 @@ cudaError_t blocks_per_multiprocessor(const void* kernel, int threads, size_t sh
     if (threads > 1024 || shared_bytes > static_cast<size_t>(limit)) return cudaSuccess;
     const int warps = (threads + 31) / 32, by_threads = 64 / warps;
     const int by_registers = 65536 / (warps * 32 * 64);
-    const int by_shared = kSharedOfMultiprocessor / (static_cast<int>(shared_bytes) + kSharedOfSystem);
+    const int by_shared =
+        kSharedOfMultiprocessor / (static_cast<int>(shared_bytes) + kSharedOfSystem);
     *blocks = std::min({32, by_threads, by_registers, by_shared});
     return cudaSuccess;
   });

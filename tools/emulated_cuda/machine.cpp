@@ -12,7 +12,8 @@ namespace emulated {
 
 Machine& machine() {
   static Machine& machine = *[] {
-    pthread_atfork(nullptr, nullptr, [] { emulated::machine().forked = emulated::machine().initialised; });
+    pthread_atfork(nullptr, nullptr,
+                   [] { emulated::machine().forked = emulated::machine().initialised; });
     return new Machine;  // never destroyed: others' destructors may still call
   }();
   return machine;
@@ -37,7 +38,8 @@ static bool environment_says(const char* word) {
 }
 
 cudaError_t driver_state() {
-  if (environment_says("no_driver") || environment_says("old_driver")) return cudaErrorInsufficientDriver;
+  if (environment_says("no_driver") || environment_says("old_driver"))
+    return cudaErrorInsufficientDriver;
   if (environment_says("no_device")) return cudaErrorNoDevice;
   return cudaSuccess;
 }
@@ -167,10 +169,12 @@ int64_t emulation_count(const char* name) {
   if (wanted == "retained") return m.devices[0].primary.retained + m.devices[1].primary.retained;
   if (wanted == "live_bytes") {
     int64_t bytes = 0;
-    for (const auto& [begin, allocation] : m.memory) bytes += static_cast<int64_t>(allocation.bytes);
+    for (const auto& [begin, allocation] : m.memory)
+      bytes += static_cast<int64_t>(allocation.bytes);
     return bytes;
   }
-  for (const char* known : {"allocations", "frees", "synchronisations", "launches", "calls", "implicit_contexts"})
+  for (const char* known :
+       {"allocations", "frees", "synchronisations", "launches", "calls", "implicit_contexts"})
     if (wanted == known) return m.counts[known];
   return -1;
 }

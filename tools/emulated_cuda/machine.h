@@ -1,5 +1,5 @@
-// The emulated machine: devices, their memory, what waits in streams, what is being captured. One mutex guards all of it, and
-// is held while kernels run.
+// The emulated machine: devices, their memory, what waits in streams, what is being captured. One
+// mutex guards all of it, and is held while kernels run.
 #pragma once
 
 #include <cstdint>
@@ -128,8 +128,8 @@ struct Thread {
 };
 Thread& this_thread();
 
-// What every function of the runtime goes through. kContext: there must be a current context, and device 0's is made current
-// if there is none, as in CUDA; kDriver: a driver is enough.
+// What every function of the runtime goes through. kContext: there must be a current context, and
+// device 0's is made current if there is none, as in CUDA; kDriver: a driver is enough.
 enum class Needs { kNothing, kDriver, kContext };
 cudaError_t enter(const char* call, Needs needs);
 cudaError_t leave(cudaError_t error);
@@ -153,10 +153,11 @@ void finish_device(Device& device);
 void make_progress();
 size_t count_pending();
 
-// Captures.
-cudaError_t refuse_unsafe();              // what may not be done while this thread, or another, captures
-cudaError_t refuse_wait(CUstream_st&);    // waiting for a stream that is being captured
-cudaError_t refuse_legacy(CUstream_st&);  // the legacy stream while a blocking stream is being captured
+// Captures. Refused are: what may not be done while this thread, or another, captures; waiting for
+// a stream that is being captured; the legacy stream while a blocking stream is being captured.
+cudaError_t refuse_unsafe();
+cudaError_t refuse_wait(CUstream_st&);
+cudaError_t refuse_legacy(CUstream_st&);
 Capture* find_capture(uint64_t id);
 cudaError_t record(CUstream_st& stream, Work work);
 void invalidate(Capture& capture);

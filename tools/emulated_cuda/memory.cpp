@@ -1,5 +1,5 @@
-// Device memory is host memory of exactly the size asked for, full of rubbish. Under AddressSanitizer nobody may touch it but
-// kernels of its device and copies.
+// Device memory is host memory of exactly the size asked for, full of rubbish. Under
+// AddressSanitizer nobody may touch it but kernels of its device and copies.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -39,7 +39,8 @@ cudaError_t allocate(void** memory, size_t bytes, Device& device, bool pinned) {
   *memory = nullptr;
   if (bytes == 0) return cudaSuccess;
   const size_t rounded = (bytes + 511) / 512 * 512;
-  if (!pinned && (rounded < bytes || rounded > device.capacity - std::min(device.used, device.capacity)))
+  if (!pinned &&
+      (rounded < bytes || rounded > device.capacity - std::min(device.used, device.capacity)))
     return cudaErrorMemoryAllocation;
   void* block = nullptr;
   if (posix_memalign(&block, 256, bytes) != 0) return cudaErrorMemoryAllocation;
@@ -56,7 +57,8 @@ cudaError_t allocate(void** memory, size_t bytes, Device& device, bool pinned) {
 cudaError_t release(void* memory, bool pinned) {
   ++machine().counts["frees"];
   const auto found = machine().memory.find(reinterpret_cast<uintptr_t>(memory));
-  if (found == machine().memory.end() || found->second.pinned != pinned) return cudaErrorInvalidValue;
+  if (found == machine().memory.end() || found->second.pinned != pinned)
+    return cudaErrorInvalidValue;
   allow(memory, found->second.bytes);
   if (!pinned) found->second.device->used -= (found->second.bytes + 511) / 512 * 512;
   chance().fill(memory, found->second.bytes);
@@ -81,17 +83,19 @@ bool inside(const void* memory, size_t bytes, const Allocation* allocation, uint
 }
 
 // Which sides are on a device, and does that fit the kind? Both ends must lie in their allocations.
-cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcpyKind kind, bool& pageable_to,
-                       bool& pageable_from) {
+cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                       bool& pageable_to, bool& pageable_from) {
   uintptr_t to_begin = 0, from_begin = 0;
   const Allocation* target = find_allocation(to, &to_begin);
   const Allocation* source = find_allocation(from, &from_begin);
   const bool to_device = target && !target->pinned, from_device = source && !source->pinned;
   pageable_to = !target;
   pageable_from = !source;
-  if (!to || !from || !inside(to, bytes, target, to_begin) || !inside(from, bytes, source, from_begin))
+  if (!to || !from || !inside(to, bytes, target, to_begin) ||
+      !inside(from, bytes, source, from_begin))
     return cudaErrorInvalidValue;
-  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault)
+    return cudaErrorInvalidMemcpyDirection;
   if (kind == cudaMemcpyDefault) return cudaSuccess;
   const bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -119,7 +123,8 @@ Work set_work(void* memory, int value, size_t bytes) {
 cudaError_t check_set(const void* memory, size_t bytes) {
   uintptr_t begin = 0;
   const Allocation* allocation = find_allocation(memory, &begin);
-  return allocation && inside(memory, bytes, allocation, begin) ? cudaSuccess : cudaErrorInvalidValue;
+  return allocation && inside(memory, bytes, allocation, begin) ? cudaSuccess
+                                                                : cudaErrorInvalidValue;
 }
 
 }  // namespace
@@ -193,7 +198,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
     bool pageable_to = false, pageable_from = false;
     if (const cudaError_t error = refuse_unsafe()) return error;
     if (bytes == 0) return cudaSuccess;
-    if (const cudaError_t error = check_copy(to, from, bytes, kind, pageable_to, pageable_from)) return error;
+    if (const cudaError_t error = check_copy(to, from, bytes, kind, pageable_to, pageable_from))
+      return error;
     CUstream_st& stream = current_device().legacy;
     if (const cudaError_t error = submit(stream, copy_work(to, from, bytes))) return error;
     const Allocation *target = find_allocation(to), *source = find_allocation(from);
@@ -205,13 +211,15 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
 }
 
 // Pageable memory makes the host wait for the stream, except in a capture.
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   return call("cudaMemcpyAsync", Needs::kContext, [=](Machine& m) {
     bool pageable_to = false, pageable_from = false;
     CUstream_st* s = find_stream(stream);
     if (!s) return cudaErrorInvalidResourceHandle;
     if (bytes == 0) return cudaSuccess;
-    if (const cudaError_t error = check_copy(to, from, bytes, kind, pageable_to, pageable_from)) return error;
+    if (const cudaError_t error = check_copy(to, from, bytes, kind, pageable_to, pageable_from))
+      return error;
     const bool capturing = s->capture != nullptr;
     if (const cudaError_t error = submit(*s, copy_work(to, from, bytes))) return error;
     if (capturing || !(pageable_to || pageable_from)) return cudaSuccess;

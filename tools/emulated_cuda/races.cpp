@@ -1,8 +1,10 @@
-// Races between the lanes of a warp, as compute-sanitizer's racecheck looks for them, but in every kind of memory: two lanes
-// use the same word without a barrier between, and one of them writes. Lanes take turns here, so nothing breaks by it; on a
-// GPU it may. Shuffles, votes and reductions are no barriers: they order no memory.
+// Races between the lanes of a warp, as compute-sanitizer's racecheck looks for them, but in every
+// kind of memory: two lanes use the same word without a barrier between, and one of them writes.
+// Lanes take turns here, so nothing breaks by it; on a GPU it may. Shuffles, votes and reductions
+// are no barriers: they order no memory.
 //
-// The compiler calls the functions below for each access of what was compiled with -fsanitize=thread.
+// The compiler calls the functions below for each access of what was compiled with
+// -fsanitize=thread.
 #include "races.h"
 
 #include <dlfcn.h>
@@ -15,7 +17,8 @@ namespace {
 
 using emulated::race_watch;
 
-// Who used a word last. Words that share a cell forget each other: a race may be missed, none is made up.
+// Who used a word last. Words that share a cell forget each other: a race may be missed, none is
+// made up.
 struct Cell {
   uintptr_t address;
   unsigned written, read;  // epochs
@@ -29,8 +32,10 @@ Cell cells[kCells];
 void name_place(const char* what, int lane, void* code) {
   Dl_info info{};
   dladdr(code, &info);
-  const auto offset = reinterpret_cast<uintptr_t>(code) - reinterpret_cast<uintptr_t>(info.dli_fbase);
-  std::fprintf(stderr, "  lane %d %s: addr2line -Cfipe %s 0x%zx\n", lane, what, info.dli_fname, size_t{offset - 1});
+  const auto offset =
+      reinterpret_cast<uintptr_t>(code) - reinterpret_cast<uintptr_t>(info.dli_fbase);
+  std::fprintf(stderr, "  lane %d %s: addr2line -Cfipe %s 0x%zx\n", lane, what, info.dli_fname,
+               size_t{offset - 1});
 }
 
 [[noreturn]] void fail(const char* first, int lane, void* code, const char* second, void* here) {
@@ -65,10 +70,12 @@ void use(void* where, size_t bytes, bool writes, void* code) {
 
 }  // namespace
 
-#define WATCH(bytes)                                                                                \
-  void __tsan_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); }           \
-  void __tsan_write##bytes(void* p) { use(p, bytes, true, __builtin_return_address(0)); }           \
-  void __tsan_unaligned_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); } \
+#define WATCH(bytes)                                                                      \
+  void __tsan_read##bytes(void* p) { use(p, bytes, false, __builtin_return_address(0)); } \
+  void __tsan_write##bytes(void* p) { use(p, bytes, true, __builtin_return_address(0)); } \
+  void __tsan_unaligned_read##bytes(void* p) {                                            \
+    use(p, bytes, false, __builtin_return_address(0));                                    \
+  }                                                                                       \
   void __tsan_unaligned_write##bytes(void* p) { use(p, bytes, true, __builtin_return_address(0)); }
 
 extern "C" {

@@ -1,4 +1,5 @@
-// What AddressSanitizer has to know: which stack is in use, and which memory may be touched now. Nothing without it.
+// What AddressSanitizer has to know: which stack is in use, and which memory may be touched now.
+// Nothing without it.
 #pragma once
 
 #include <cstddef>

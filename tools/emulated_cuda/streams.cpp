@@ -1,5 +1,5 @@
-// Streams do nothing until somebody waits for them, or until chance lets them: an order that the program forgot to ask for
-// does not come about by itself.
+// Streams do nothing until somebody waits for them, or until chance lets them: an order that the
+// program forgot to ask for does not come about by itself.
 #include <algorithm>
 #include <chrono>
 
@@ -17,7 +17,8 @@ CUstream_st* find_stream(cudaStream_t stream) {
   if (!stream || stream == cudaStreamLegacy) return &current_device().legacy;
   if (stream == cudaStreamPerThread) {
     CUstream_st*& own = this_thread().own_streams[&current_device()];
-    if (!own) own = new CUstream_st{&current_device(), true, nullptr, {}, nullptr, {}};  // never destroyed
+    // Never destroyed.
+    if (!own) own = new CUstream_st{&current_device(), true, nullptr, {}, nullptr, {}};
     return own;
   }
   return machine().streams.count(stream) ? stream : nullptr;
@@ -32,7 +33,8 @@ static void join_legacy(CUstream_st& stream, std::vector<Handle>& after) {
     return;
   }
   for (CUstream_st* other : machine().streams)
-    if (other->blocking && other->device == stream.device && other->last) after.push_back(other->last);
+    if (other->blocking && other->device == stream.device && other->last)
+      after.push_back(other->last);
 }
 
 cudaError_t submit(CUstream_st& stream, Work work, Handle* submitted) {
@@ -111,7 +113,8 @@ namespace {
 
 cudaError_t create_stream(cudaStream_t* stream, unsigned flags) {
   if (!stream || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
-  *stream = new CUstream_st{&current_device(), flags != cudaStreamNonBlocking, nullptr, {}, nullptr, {}};
+  *stream =
+      new CUstream_st{&current_device(), flags != cudaStreamNonBlocking, nullptr, {}, nullptr, {}};
   machine().streams.insert(*stream);
   return cudaSuccess;
 }
@@ -170,8 +173,9 @@ template <class Body> cudaError_t with_stream(const char* name, cudaStream_t str
 }
 
 template <class Body> cudaError_t with_event(const char* name, cudaEvent_t event, Body body) {
-  return call(name, Needs::kContext,
-              [&](Machine& m) { return m.events.count(event) ? body(m, *event) : cudaErrorInvalidResourceHandle; });
+  return call(name, Needs::kContext, [&](Machine& m) {
+    return m.events.count(event) ? body(m, *event) : cudaErrorInvalidResourceHandle;
+  });
 }
 
 // The host asks what has become of an event.
@@ -191,15 +195,18 @@ using namespace emulated;
 extern "C" {
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  return call("cudaStreamCreate", Needs::kContext, [=](Machine&) { return create_stream(stream, 0); });
+  return call("cudaStreamCreate", Needs::kContext,
+              [=](Machine&) { return create_stream(stream, 0); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  return call("cudaStreamCreateWithFlags", Needs::kContext, [=](Machine&) { return create_stream(stream, flags); });
+  return call("cudaStreamCreateWithFlags", Needs::kContext,
+              [=](Machine&) { return create_stream(stream, flags); });
 }
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
-  return call("cudaStreamCreateWithPriority", Needs::kContext, [=](Machine&) { return create_stream(stream, flags); });
+  return call("cudaStreamCreateWithPriority", Needs::kContext,
+              [=](Machine&) { return create_stream(stream, flags); });
 }
 
 // What waits in it is run all the same, some time.
@@ -280,7 +287,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   });
 }
 
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, cudaEventDefault);
+}
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return with_event("cudaEventDestroy", event, [](Machine& m, CUevent_st& e) {
@@ -317,7 +326,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEven
   return with_event("cudaEventElapsedTime", from, [=](Machine& m, CUevent_st& first) {
     if (!m.events.count(to)) return cudaErrorInvalidResourceHandle;
     if (first.capture || to->capture) return cudaErrorCapturedEvent;
-    if (!first.timing || !to->timing || !first.recorded || !to->recorded) return cudaErrorInvalidResourceHandle;
+    if (!first.timing || !to->timing || !first.recorded || !to->recorded)
+      return cudaErrorInvalidResourceHandle;
     if (!first.recorded->done || !to->recorded->done) return cudaErrorNotReady;
     *milliseconds = static_cast<float>(to->recorded->finished - first.recorded->finished);
     return cudaSuccess;

@@ -34,7 +34,8 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
 
 void CpuMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                           EvaluationParts parts, Evaluation& evaluation) {
-  evaluate_layers(instruction_set_, num_threads_, workspaces_, weights, problem, placement, parts, evaluation);
+  evaluate_layers(instruction_set_, num_threads_, workspaces_, weights, problem, placement, parts,
+                  evaluation);
 }
 
 int64_t CpuMachine::bytes() const {
@@ -49,12 +50,15 @@ MachineFacts facts() {
   facts.status = EPLB_OK;
   facts.devices = 1;
   facts.sentence = std::string("uses ") + fastest_instruction_set().name + ", built for";
-  for (const InstructionSet* instruction_set : instruction_sets()) facts.sentence += std::string(" ") + instruction_set->name;
+  for (const InstructionSet* instruction_set : instruction_sets())
+    facts.sentence += std::string(" ") + instruction_set->name;
   return facts;
 }
 
 std::string device_name() { return std::string("CPU (") + fastest_instruction_set().name + ")"; }
 
-std::unique_ptr<Machine> make_machine(int64_t num_threads) { return std::make_unique<CpuMachine>(num_threads); }
+std::unique_ptr<Machine> make_machine(int64_t num_threads) {
+  return std::make_unique<CpuMachine>(num_threads);
+}
 
 }  // namespace eplb::cpu

@@ -12,13 +12,14 @@ namespace eplb::cpu {
 class CpuMachine final : public Machine {
  public:
   // Which instruction set is a choice for tests; the answer does not depend on it.
-  explicit CpuMachine(int64_t num_threads, const InstructionSet& instruction_set = fastest_instruction_set())
+  explicit CpuMachine(int64_t num_threads,
+                      const InstructionSet& instruction_set = fastest_instruction_set())
       : instruction_set_(instruction_set), num_threads_(num_threads) {}
 
   void reserve(const Request& request, bool integer) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
-  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
-                Evaluation& evaluation) override;
+  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
+                EvaluationParts parts, Evaluation& evaluation) override;
   int64_t bytes() const override;
 
  private:

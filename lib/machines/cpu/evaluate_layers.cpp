@@ -21,9 +21,9 @@ EvaluationTask task_of(const Weights& weights, const Problem& problem, const int
 
 }  // namespace
 
-void evaluate_layers(const InstructionSet& instruction_set, int64_t num_threads, std::vector<Block>& workspaces,
-                     const Weights& weights, const Problem& problem, const int32_t* placement,
-                     EvaluationParts wanted, Evaluation& out) {
+void evaluate_layers(const InstructionSet& instruction_set, int64_t num_threads,
+                     std::vector<Block>& workspaces, const Weights& weights, const Problem& problem,
+                     const int32_t* placement, EvaluationParts wanted, Evaluation& out) {
   const LayerSizes sizes = layer_sizes<LayerSizes>(problem, {});
   const int workers = worker_count(num_threads, weights.layers);
   const bool threshold = wants_threshold(problem);

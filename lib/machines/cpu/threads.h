@@ -1,4 +1,5 @@
-// Threads for one piece of work: they start with it and end with it, and no signal of the process is handled on them.
+// Threads for one piece of work: they start with it and end with it, and no signal of the process
+// is handled on them.
 #pragma once
 
 #include <algorithm>
@@ -9,16 +10,17 @@ namespace eplb::cpu {
 
 using Work = void (*)(void* context, int worker);
 
-// Calls work(context, w) for w = 0 .. count-1, w = 0 on the calling thread. Where a thread cannot be had its share is not
-// done: work must be taken from a common counter, so that fewer workers do it all. One worker allocates nothing.
+// Calls work(context, w) for w = 0 .. count-1, w = 0 on the calling thread. Where a thread cannot
+// be had its share is not done: work must be taken from a common counter, so that fewer workers do
+// it all. One worker allocates nothing.
 void run_workers(int count, Work work, void* context);
 
 inline int worker_count(int64_t num_threads, int64_t layers) {
   return static_cast<int>(std::min<int64_t>({num_threads, layers, 65536}));
 }
 
-// Calls solve(layer, worker) once for each layer, on `workers` threads: a free worker takes the next
-// layer.
+// Calls solve(layer, worker) once for each layer, on `workers` threads: a free worker takes the
+// next layer.
 template <class Solve> void share_layers(int workers, int64_t layers, Solve solve) {
   std::atomic<int64_t> next{0};
   auto take_layers = [&](int worker) {

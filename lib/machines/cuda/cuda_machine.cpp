@@ -22,14 +22,16 @@ void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaSt
 
 [[noreturn]] void refuse(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
   fail(EPLB_INVALID_STATE,
-       "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld and %lld are reserved: "
+       "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld and "
+       "%lld are reserved: "
        "call eplb_context_reserve for it",
-       what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch), ll(reserved.weights),
-       ll(reserved.plan), ll(reserved.counters + reserved.scratch));
+       what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch),
+       ll(reserved.weights), ll(reserved.plan), ll(reserved.counters + reserved.scratch));
 }
 
 [[noreturn]] void fail_late(FaultCode code) {
-  const int64_t layer = static_cast<int64_t>(code >> 23), expert = static_cast<int64_t>(code >> 4 & ((1 << 19) - 1));
+  const int64_t layer = static_cast<int64_t>(code >> 23),
+                expert = static_cast<int64_t>(code >> 4 & ((1 << 19) - 1));
   fail_with(static_cast<Fault>(code & 15), {layer, expert}, ": the layer was solved as zeros");
 }
 
@@ -68,7 +70,8 @@ SolveTask task_of(const Request& request) {
 
 }  // namespace
 
-// The delegated constructor has finished when this body runs, so if it throws, the destructor releases what was had so far.
+// The delegated constructor has finished when this body runs, so if it throws, the destructor
+// releases what was had so far.
 CudaMachine::CudaMachine(int index) : CudaMachine(Closed(), index) {
   const DeviceScope scope(device_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
@@ -107,7 +110,7 @@ int64_t CudaMachine::bytes() const {
   return sum;
 }
 
-// ------------------------------------------------------------------------------------------------------------ host calls
+// -------------------------------------------------------------------------------------- host calls
 
 void CudaMachine::reserve(const Request& request, bool) {
   const DeviceScope scope(device_);
@@ -116,7 +119,8 @@ void CudaMachine::reserve(const Request& request, bool) {
   DeviceMemory memory(MemorySizes::of(task, spread_of(task, limits_)), stream_);
   if (reserved_.bytes() > 0)  // a fault that was found there and not yet reported
     copy(memory.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
-  staging_.at_least(weight_bytes(request.layers, request.problem.experts) + plan_elements(task) * 4);
+  staging_.at_least(weight_bytes(request.layers, request.problem.experts) +
+                    plan_elements(task) * 4);
   pending_.prepare();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   pending_.forget_captures();  // graphs of what was reserved before must not be replayed any more
@@ -135,18 +139,22 @@ DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reser
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
 void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory) {
-  const DeviceWeights to = memory.weights(from.layers, static_cast<int>(from.experts), from.integer);
+  const DeviceWeights to =
+      memory.weights(from.layers, static_cast<int>(from.experts), from.integer);
   const int64_t bytes = from.layers * from.experts * 8;
-  std::memcpy(staging_.data(), from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
+  std::memcpy(staging_.data(),
+              from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
               static_cast<size_t>(bytes));
   copy(to.sums, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_);
   FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
   for (int64_t l = 0; l < from.layers; ++l) faults[l] = float32_fault_of(from, l);
-  copy(to.float32_fault, faults, from.layers * int64_t{sizeof(FaultCode)}, cudaMemcpyHostToDevice, stream_);
+  copy(to.float32_fault, faults, from.layers * int64_t{sizeof(FaultCode)}, cudaMemcpyHostToDevice,
+       stream_);
 }
 
 bool CudaMachine::prepare_send(int64_t layers, int64_t experts) {
-  if (experts > kMaxSlots || MemorySizes::of_weights(layers, experts) > reserved_.sizes().weights) return false;
+  if (experts > kMaxSlots || MemorySizes::of_weights(layers, experts) > reserved_.sizes().weights)
+    return false;
   const DeviceScope scope(device_);
   staging_.at_least(weight_bytes(layers, experts));
   return true;
@@ -162,7 +170,8 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const DeviceScope scope(device_);
   const SolveTask task = task_of(plan.request);
   const Spread spread = spread_of(task, limits_);
-  DeviceMemory& memory = memory_for(MemorySizes::of(task, spread), may_be_refused(plan.request.options));
+  DeviceMemory& memory =
+      memory_for(MemorySizes::of(task, spread), may_be_refused(plan.request.options));
   const bool is_reserved = &memory == &reserved_;
   const int64_t sent = weight_bytes(task.layers, task.shape.experts);
   const int64_t received = plan_elements(task) * int64_t{sizeof(int32_t)};
@@ -171,7 +180,8 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   if (!is_reserved || !resident || replays()) send_weights(weights, memory);
   launch_solve(task, spread, memory.weights(task.layers, task.shape.experts, weights.integer),
                memory.solve_scratch(task, spread), device_plan, stream_);
-  copy(staging_.data() + sent, device_plan.physical_to_logical, received, cudaMemcpyDeviceToHost, stream_);
+  copy(staging_.data() + sent, device_plan.physical_to_logical, received, cudaMemcpyDeviceToHost,
+       stream_);
   check(cudaStreamSynchronize(stream_), "a solve");
   read_maps(reinterpret_cast<const int32_t*>(staging_.data() + sent), plan);
   return is_reserved;
@@ -179,10 +189,11 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
 
 void CudaMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                            EvaluationParts parts, Evaluation& evaluation) {
-  cpu::evaluate_layers(cpu::fastest_instruction_set(), 1, workspaces_, weights, problem, placement, parts, evaluation);
+  cpu::evaluate_layers(cpu::fastest_instruction_set(), 1, workspaces_, weights, problem, placement,
+                       parts, evaluation);
 }
 
-// -------------------------------------------------------------------------------------- between host calls and device calls
+// ------------------------------------------------------------- between host calls and device calls
 
 void CudaMachine::wait() {
   const DeviceScope scope(device_);
@@ -191,7 +202,8 @@ void CudaMachine::wait() {
 
 void CudaMachine::bring(Weights& weights) {
   const DeviceScope scope(device_);
-  const DeviceWeights from = reserved_.weights(weights.layers, static_cast<int>(weights.experts), weights.integer);
+  const DeviceWeights from =
+      reserved_.weights(weights.layers, static_cast<int>(weights.experts), weights.integer);
   void* const to = weights.integer ? static_cast<void*>(weights.whole.data()) : weights.real.data();
   copy(to, from.sums, weights.layers * weights.experts * 8, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
@@ -201,8 +213,10 @@ void CudaMachine::bring(Plan& plan) {
   const DeviceScope scope(device_);
   const SolveTask task = task_of(plan.request);
   const DevicePlan from = reserved_.plan(task);
-  const int64_t slots = task.layers * task.shape.slots * 4, experts = task.layers * task.shape.experts * 4;
-  copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost, stream_);
+  const int64_t slots = task.layers * task.shape.slots * 4,
+                experts = task.layers * task.shape.experts * 4;
+  copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost,
+       stream_);
   copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
   copy(plan.replica_count.data(), from.replica_count, experts, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
@@ -229,15 +243,16 @@ void CudaMachine::throw_fault() {
   fail_late(code);
 }
 
-// ---------------------------------------------------------------------------------------------------------- device calls
+// ------------------------------------------------------------------------------------ device calls
 
 void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   if (source.experts > kMaxSlots)  // beyond, no problem fits
-    fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld", ll(source.experts),
-         ll(kMaxSlots));
+    fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld",
+         ll(source.experts), ll(kMaxSlots));
   MemorySizes needed;
   needed.weights = MemorySizes::of_weights(source.layers, source.experts);
-  if (!reserved_.sizes().hold(needed)) refuse("eplb_upload_weights_device", needed, reserved_.sizes());
+  if (!reserved_.sizes().hold(needed))
+    refuse("eplb_upload_weights_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
   const DeviceWeights to =
       reserved_.weights(source.layers, static_cast<int>(source.experts), is_integer(source.dtype));
@@ -247,7 +262,8 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
 
 void CudaMachine::solve_on(const Request& request, bool integer, void* stream) {
   SolveTask task = task_of(request);
-  if (!traits_of(task.strategy).knows_caps) task.cap = static_cast<int>(request.options.max_replicas);
+  if (!traits_of(task.strategy).knows_caps)
+    task.cap = static_cast<int>(request.options.max_replicas);
   const Spread spread = spread_of(task, limits_);
   const MemorySizes needed = MemorySizes::of(task, spread);
   if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
@@ -278,8 +294,8 @@ EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
 }
 }  // namespace
 
-void CudaMachine::fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
-                        void* stream) {
+void CudaMachine::fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype,
+                           void* buffer, void* stream) {
   const SolveTask task = task_of(request);
   const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, integer);
   const DeviceScope scope(device_);
@@ -288,11 +304,12 @@ void CudaMachine::fetch_on(const Request& request, bool integer, eplb_map map, e
   if (parts.any()) {
     const solver::WantedFigures wanted{parts.loads, parts.duplicates, parts.bounds, task.threshold};
     const SolveScratch scratch = reserved_.solve_scratch(task, spread_of(task, limits_));
-    launch_evaluation(task, wanted, evaluation_workspace(task, wanted, true, limits_), scratch.workspace,
-                      weights, {plan.physical_to_logical, plan.replica_count},
+    launch_evaluation(task, wanted, evaluation_workspace(task, wanted, true, limits_),
+                      scratch.workspace, weights, {plan.physical_to_logical, plan.replica_count},
                       outputs_of(map, dtype, buffer), stream_of(stream));
   } else {
-    launch_map(map, dtype, buffer, map_entry(map).shape(request).dims[2], task, plan, stream_of(stream));
+    launch_map(map, dtype, buffer, map_entry(map).shape(request).dims[2], task, plan,
+               stream_of(stream));
   }
   pending_.note(stream_of(stream), stream_);
 }

@@ -1,7 +1,8 @@
 // A CUDA device.
 //
-// Host calls keep weights and plan in host memory and use the device to solve; calls on streams work in the memory that was
-// reserved. What host calls upload and solve is left there too, where it fits.
+// Host calls keep weights and plan in host memory and use the device to solve; calls on streams
+// work in the memory that was reserved. What host calls upload and solve is left there too, where
+// it fits.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,8 +10,8 @@
 #include <vector>
 
 #include "machines/cpu/evaluate_layers.h"
-#include "machines/cuda/driver.h"
 #include "machines/cuda/device_memory.h"
+#include "machines/cuda/driver.h"
 #include "machines/cuda/pending.h"
 #include "machines/machine.h"
 
@@ -23,13 +24,14 @@ class CudaMachine final : public StreamMachine {
 
   void reserve(const Request& request, bool integer) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
-  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement, EvaluationParts parts,
-                Evaluation& evaluation) override;
+  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
+                EvaluationParts parts, Evaluation& evaluation) override;
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;
   void solve_on(const Request& request, bool integer, void* stream) override;
-  void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer, void* stream) override;
+  void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
+                void* stream) override;
   void wait() override;
   bool replays() const override { return pending_.replays(); }
   void throw_fault() override;
@@ -54,8 +56,9 @@ class CudaMachine final : public StreamMachine {
   PinnedBlock staging_;
   std::vector<cpu::Block> workspaces_;  // of evaluations, which host calls have on the host
   cudaStream_t stream_ = nullptr;
-  cudaEvent_t started_ = nullptr, ended_ = nullptr;  // of the last solve on a stream that was not captured
-  bool timed_ = false;                               // the last one was not
+  // Of the last solve on a stream that was not being captured.
+  cudaEvent_t started_ = nullptr, ended_ = nullptr;
+  bool timed_ = false;  // whether that was the last solve on a stream
 };
 
 }  // namespace eplb::cuda

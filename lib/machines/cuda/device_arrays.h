@@ -18,7 +18,8 @@ struct DeviceWeights {
 
   EPLB_FN double at(int64_t layer, int e) const {
     const int64_t i = layer * experts + e;
-    return whole ? static_cast<double>(static_cast<const int64_t*>(sums)[i]) : static_cast<const double*>(sums)[i];
+    return whole ? static_cast<double>(static_cast<const int64_t*>(sums)[i])
+                 : static_cast<const double*>(sums)[i];
   }
 };
 

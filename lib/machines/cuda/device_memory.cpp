@@ -48,19 +48,22 @@ MemorySizes MemorySizes::of(const SolveTask& task, const Spread& spread) {
   solver::Arena plan(nullptr), counters(nullptr), scratch(nullptr);
   lay_out_plan(plan, task);
   SolveScratch().lay_out(counters, scratch, task, spread);
-  return {of_weights(task.layers, task.shape.experts), aligned(plan.used()), aligned(counters.used()),
-          aligned(scratch.used())};
+  return {of_weights(task.layers, task.shape.experts), aligned(plan.used()),
+          aligned(counters.used()), aligned(scratch.used())};
 }
 
 MemorySizes MemorySizes::at_least(const MemorySizes& other) const {
-  return {std::max(weights, other.weights), std::max(plan, other.plan), std::max(counters, other.counters),
-          std::max(scratch, other.scratch)};
+  return {std::max(weights, other.weights), std::max(plan, other.plan),
+          std::max(counters, other.counters), std::max(scratch, other.scratch)};
 }
 
-DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream) : sizes_(sizes), block_(kFaultBytes + sizes.total()) {
+DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream)
+    : sizes_(sizes), block_(kFaultBytes + sizes.total()) {
   check(cudaMemsetAsync(block_.data(), 0xff, kFaultBytes, stream), "cudaMemsetAsync");  // kNoFault
-  // Weights and plan too: a map that is fetched before its solve, on streams without an order, is nonsense but harmless.
-  check(cudaMemsetAsync(at(kFaultBytes), 0, static_cast<size_t>(sizes.counters + sizes.weights + sizes.plan), stream),
+  // Weights and plan too: a map that is fetched before its solve, on streams without an order, is
+  // nonsense but harmless.
+  check(cudaMemsetAsync(at(kFaultBytes), 0,
+                        static_cast<size_t>(sizes.counters + sizes.weights + sizes.plan), stream),
         "cudaMemsetAsync");
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }

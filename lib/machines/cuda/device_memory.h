@@ -20,13 +20,14 @@ struct MemorySizes {
   static MemorySizes of(const SolveTask& task, const Spread& spread);
   int64_t total() const { return weights + plan + counters + scratch; }
   bool hold(const MemorySizes& other) const {
-    return other.weights <= weights && other.plan <= plan && other.counters <= counters && other.scratch <= scratch;
+    return other.weights <= weights && other.plan <= plan && other.counters <= counters &&
+           other.scratch <= scratch;
   }
   MemorySizes at_least(const MemorySizes& other) const;
 };
 
-// Where everything is. The kinds begin at places that do not depend on the task: weights stay where they are when another
-// problem is solved of them.
+// Where everything is. The kinds begin at places that do not depend on the task: weights stay where
+// they are when another problem is solved of them.
 class DeviceMemory {
  public:
   DeviceMemory() = default;
@@ -47,6 +48,7 @@ class DeviceMemory {
   DeviceBlock block_;
 };
 
-int64_t plan_elements(const SolveTask& task);  // of the maps that are fetched: they lie one behind the other
+// Elements of the maps that are fetched; they lie one after another.
+int64_t plan_elements(const SolveTask& task);
 
 }  // namespace eplb::cuda

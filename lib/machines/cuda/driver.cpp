@@ -38,7 +38,8 @@ const Driver& driver() {
   return found;
 }
 
-// Found while something ran, perhaps long ago. The numbers are the same in the runtime and the driver.
+// Found while something ran, perhaps long ago. The numbers are the same in the runtime and the
+// driver.
 const char* whose(int error) {
   constexpr int kAsynchronous = 700, kAsynchronousEnd = 730;
   const bool perhaps_theirs = error >= kAsynchronous && error < kAsynchronousEnd;
@@ -46,9 +47,11 @@ const char* whose(int error) {
 }
 
 void check_driver(CUresult result, const char* what) {
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
+  if (result == CUDA_ERROR_OUT_OF_MEMORY)
+    fail(EPLB_DEVICE_OUT_OF_MEMORY, "%s: the device is out of memory", what);
   if (result != CUDA_SUCCESS)
-    fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d%s", what, static_cast<int>(result), whose(result));
+    fail(EPLB_DEVICE_ERROR, "%s: the CUDA driver answers error %d%s", what,
+         static_cast<int>(result), whose(result));
 }
 
 std::string version_text(int version) {
@@ -66,20 +69,20 @@ int attribute(cudaDeviceAttr name, int device) {
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // this call reports it, so the runtime need not keep it
-  fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR, "%s: %s (%s)%s", what,
-       cudaGetErrorString(error), cudaGetErrorName(error), whose(error));
+  fail(error == cudaErrorMemoryAllocation ? EPLB_DEVICE_OUT_OF_MEMORY : EPLB_DEVICE_ERROR,
+       "%s: %s (%s)%s", what, cudaGetErrorString(error), cudaGetErrorName(error), whose(error));
 }
 
 Device::Device(int index) : index_(index) {
   const MachineFacts facts = cuda::facts();
   if (facts.status != EPLB_OK) fail(facts.status, "%s", facts.sentence.c_str());
   if (index < 0 || index >= facts.devices)
-    fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index, facts.devices,
-         facts.devices - 1);
+    fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index,
+         facts.devices, facts.devices - 1);
   const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
   if (major < 8)
-    fail(EPLB_NO_DEVICE, "CUDA device %d has compute capability %d.%d, libeplb needs 8.0 or later", index, major,
-         attribute(cudaDevAttrComputeCapabilityMinor, index));
+    fail(EPLB_NO_DEVICE, "CUDA device %d has compute capability %d.%d, libeplb needs 8.0 or later",
+         index, major, attribute(cudaDevAttrComputeCapabilityMinor, index));
   check_driver(driver().retain(&context_, index), "cuDevicePrimaryCtxRetain");
 }
 
@@ -92,7 +95,8 @@ DeviceLimits Device::limits() const {
           attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index_)};
 }
 
-DeviceScope::DeviceScope(const Device& device, Quietly) noexcept : answer_(driver().push(device.context())) {
+DeviceScope::DeviceScope(const Device& device, Quietly) noexcept
+    : answer_(driver().push(device.context())) {
   if (entered()) exchanged_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
 }
 
@@ -119,12 +123,14 @@ MachineFacts facts() {
   facts.runtime_version = CUDART_VERSION;
   facts.driver_needed = CUDART_VERSION / 1000 * 1000;
   cudaDriverGetVersion(&facts.driver_version);
-  const std::string needed = "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
+  const std::string needed =
+      "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
   if (facts.driver_version < facts.driver_needed) {
     facts.status = EPLB_NO_DRIVER;
-    facts.sentence = facts.driver_version == 0
-                         ? "no CUDA driver on this machine: " + needed
-                         : "the CUDA driver is for CUDA " + version_text(facts.driver_version) + ": " + needed;
+    facts.sentence =
+        facts.driver_version == 0
+            ? "no CUDA driver on this machine: " + needed
+            : "the CUDA driver is for CUDA " + version_text(facts.driver_version) + ": " + needed;
     return facts;
   }
   int devices = 0;
@@ -132,14 +138,16 @@ MachineFacts facts() {
   if (error != cudaSuccess || devices == 0) {
     if (error != cudaSuccess) cudaGetLastError();
     facts.status = EPLB_NO_DEVICE;
-    facts.sentence = "a CUDA driver for CUDA " + version_text(facts.driver_version) + ", but no device";
+    facts.sentence =
+        "a CUDA driver for CUDA " + version_text(facts.driver_version) + ", but no device";
     if (error != cudaSuccess) facts.sentence += std::string(": ") + cudaGetErrorString(error);
     return facts;
   }
   facts.status = EPLB_OK;
   facts.devices = devices;
-  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") + ", driver for CUDA " +
-                   version_text(facts.driver_version) + ", runtime " + version_text(CUDART_VERSION);
+  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") +
+                   ", driver for CUDA " + version_text(facts.driver_version) + ", runtime " +
+                   version_text(CUDART_VERSION);
   return facts;
 }
 

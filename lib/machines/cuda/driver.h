@@ -3,8 +3,8 @@
 
 #include <cuda_runtime_api.h>
 
-#include "machines/machine.h"
 #include "machines/cuda/kernels/kernels.h"
+#include "machines/machine.h"
 
 struct CUctx_st;  // the driver's
 
@@ -33,9 +33,9 @@ class Device {
   CUctx_st* context_ = nullptr;
 };
 
-// Makes a device current for a call. The caller's context comes back as a context, none included: by number it would be
-// created on device 0 in processes that never asked for it. Calls that come while the caller captures a stream of its own are
-// not counted as part of that.
+// Makes a device current for a call. The caller's context comes back as a context, none included:
+// by number it would be created on device 0 in processes that never asked for it. Calls that come
+// while the caller captures a stream of its own are not counted as part of that.
 class DeviceScope {
  public:
   struct Quietly {};

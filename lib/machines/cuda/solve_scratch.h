@@ -10,13 +10,15 @@ namespace eplb::cuda {
 
 // Memory of a solve in addition to its weights and plan.
 struct SolveScratch {
-  unsigned *groups_arrived, *chains_arrived, *nodes_arrived;  // [L], [L,N], [L]: zero between solves
-  int32_t *group_answers, *group_place;                       // [L,chains,Q], [L,Q]
-  int32_t* answers;                                           // [L,N,chains,S/N]
-  int32_t *group_scores, *scores;                             // [L,chains], [L,N,chains]
-  char* workspace;  // [blocks, bytes] unless shared; of chains, then of bounds
+  // [L], [L,N], [L]; zero between solves.
+  unsigned *groups_arrived, *chains_arrived, *nodes_arrived;
+  int32_t *group_answers, *group_place;  // [L,chains,Q], [L,Q]
+  int32_t* answers;                      // [L,N,chains,S/N]
+  int32_t *group_scores, *scores;        // [L,chains], [L,N,chains]
+  char* workspace;                       // [blocks, bytes] unless shared; of chains, then of bounds
 
-  void lay_out(solver::Arena& counters, solver::Arena& arena, const SolveTask& task, const Spread& spread) {
+  void lay_out(solver::Arena& counters, solver::Arena& arena, const SolveTask& task,
+               const Spread& spread) {
     const int64_t l = task.layers, n = l * task.shape.nodes, q = task.shape.groups;
     groups_arrived = counters.take<unsigned>(l).data;
     chains_arrived = counters.take<unsigned>(n).data;
@@ -26,7 +28,10 @@ struct SolveScratch {
     answers = arena.take<int32_t>(n * spread.node_chains * task.shape.node_slots()).data;
     group_scores = arena.take<int32_t>(l * spread.group_chains).data;
     scores = arena.take<int32_t>(n * spread.node_chains).data;
-    workspace = arena.take<char>(std::max(spread.chains.in_global_memory(), spread.bounds.in_global_memory())).data;
+    workspace = arena
+                    .take<char>(std::max(spread.chains.in_global_memory(),
+                                         spread.bounds.in_global_memory()))
+                    .data;
   }
 };
 

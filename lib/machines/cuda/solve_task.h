@@ -27,7 +27,8 @@ struct Workspace {
   int64_t in_global_memory() const { return shared ? 0 : most_blocks * bytes; }
 };
 
-// How a task is spread over blocks, each one warp that works on one chain, or one layer's bound, at a time.
+// How a task is spread over blocks, each one warp that works on one chain, or one layer's bound, at
+// a time.
 struct Spread {
   int group_chains, node_chains;  // 0 group chains: groups are not packed
   Workspace chains, bounds;

@@ -1,13 +1,14 @@
 // Stands in for machines/cuda in builds without nvcc: the same names, which say why there is no
 // CUDA.
-#include "machines/machine.h"
 #include "core/error.h"
+#include "machines/machine.h"
 
 namespace eplb::cuda {
 
 MachineFacts facts() {
   MachineFacts facts;
-  facts.sentence = "this libeplb was built without CUDA: where CMake finds an nvcc, EPLB_CUDA=ON builds it in";
+  facts.sentence =
+      "this libeplb was built without CUDA: where CMake finds an nvcc, EPLB_CUDA=ON builds it in";
   return facts;
 }
 

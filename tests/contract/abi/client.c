@@ -1,8 +1,9 @@
-/* A program that hands over and gets back every struct, with fences behind them. Compiled from a header of one age and run
- * with a library of another: test_callers.py. LATER: the header has a field `later` at the end of its structs.
+/* A program that hands over and gets back every struct, with fences behind them. Compiled from a
+ * header of one age and run with a library of another: test_callers.py. LATER: the header has a
+ * field `later` at the end of its structs.
  *
  *     client [VALUE]      asks for that value of every `later` that is an input
- */
+ * */
 #include <eplb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,10 +39,11 @@ static int fence_fell(const char *name, const unsigned char *fence) {
 }
 
 static int fences_fell(void) {
-  return fence_fell("context options", all.context.fence) | fence_fell("problem", all.problem.fence) |
-         fence_fell("solve options", all.solve.fence) | fence_fell("report", all.solved.fence) |
-         fence_fell("report of evaluate", all.evaluated.fence) | fence_fell("backend", all.backend.fence) |
-         fence_fell("error", all.error.fence);
+  return fence_fell("context options", all.context.fence) |
+         fence_fell("problem", all.problem.fence) | fence_fell("solve options", all.solve.fence) |
+         fence_fell("report", all.solved.fence) |
+         fence_fell("report of evaluate", all.evaluated.fence) |
+         fence_fell("backend", all.backend.fence) | fence_fell("error", all.error.fence);
 }
 
 static int init(void) {
@@ -56,26 +58,32 @@ static int init(void) {
 }
 
 static int use(eplb_context **context, int32_t *placement) {
-  static const float weights[LAYERS * EXPERTS] = {600, 560, 120, 120, 20, 10, 10, 10, 1, 2, 3, 4, 5, 6, 7, 80};
+  static const float weights[LAYERS * EXPERTS] = {600, 560, 120, 120, 20, 10, 10, 10,
+                                                  1,   2,   3,   4,   5,  6,  7,  80};
   eplb_error *err = &all.error.it;
   all.problem.it.num_slots = SLOTS;
   all.problem.it.num_gpus = 8;
   return eplb_context_create(context, &all.context.it, err) ||
          eplb_backend_info(EPLB_DEVICE_CPU, &all.backend.it, NULL, 0, err) ||
-         eplb_upload_weights(*context, weights, LAYERS * EXPERTS, EPLB_FLOAT32, 1, LAYERS, EXPERTS, err) ||
+         eplb_upload_weights(*context, weights, LAYERS * EXPERTS, EPLB_FLOAT32, 1, LAYERS, EXPERTS,
+                             err) ||
          eplb_solve(*context, &all.problem.it, &all.solve.it, err) ||
-         eplb_fetch_map(*context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement, LAYERS * SLOTS, err) ||
+         eplb_fetch_map(*context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement,
+                        LAYERS * SLOTS, err) ||
          eplb_fetch_report(*context, &all.solved.it, err) ||
-         eplb_evaluate(*context, &all.problem.it, placement, LAYERS * SLOTS, EPLB_INT32, &all.evaluated.it, NULL, NULL,
-                       NULL, 0, err);
+         eplb_evaluate(*context, &all.problem.it, placement, LAYERS * SLOTS, EPLB_INT32,
+                       &all.evaluated.it, NULL, NULL, NULL, 0, err);
 }
 
 static void print_report(const char *name, const eplb_report *report) {
-  printf("%s: imbalance %.17g worst %.17g bound %.17g gap %.17g worst %.17g, layer %d, duplicates %d of %d\n", name,
-         report->imbalance_mean, report->imbalance_worst, report->bound_mean, report->gap_mean, report->gap_worst,
-         (int)report->worst_layer, (int)report->duplicates, (int)report->duplicates_unavoidable);
-  printf("%s: strategy %d policy %d because %d bound %d\n", name, (int)report->strategy, (int)report->policy,
-         (int)report->policy_reason, (int)report->bound_kind);
+  printf(
+      "%s: imbalance %.17g worst %.17g bound %.17g gap %.17g worst %.17g, layer %d, duplicates %d "
+      "of %d\n",
+      name, report->imbalance_mean, report->imbalance_worst, report->bound_mean, report->gap_mean,
+      report->gap_worst, (int)report->worst_layer, (int)report->duplicates,
+      (int)report->duplicates_unavoidable);
+  printf("%s: strategy %d policy %d because %d bound %d\n", name, (int)report->strategy,
+         (int)report->policy, (int)report->policy_reason, (int)report->bound_kind);
 }
 
 int main(int argc, char **argv) {
@@ -84,7 +92,8 @@ int main(int argc, char **argv) {
   int i, failed = init();
   printf("ABI %d.%d\n", (int)(eplb_abi_version() >> 16), (int)(eplb_abi_version() & 0xFFFF));
 #ifdef LATER
-  printf("later: %d %d %d\n", (int)all.context.it.later, (int)all.problem.it.later, (int)all.solve.it.later);
+  printf("later: %d %d %d\n", (int)all.context.it.later, (int)all.problem.it.later,
+         (int)all.solve.it.later);
   if (argc > 1) all.problem.it.later = all.solve.it.later = strtoll(argv[1], NULL, 10);
 #else
   (void)argc, (void)argv;
@@ -96,12 +105,14 @@ int main(int argc, char **argv) {
     return 3;
   }
 #ifdef LATER
-  printf("later: %d %d %d\n", (int)all.solved.it.later, (int)all.evaluated.it.later, (int)all.backend.it.later);
+  printf("later: %d %d %d\n", (int)all.solved.it.later, (int)all.evaluated.it.later,
+         (int)all.backend.it.later);
 #endif
-  for (i = 0; i < LAYERS * SLOTS; i++) printf("%d%c", (int)placement[i], (i + 1) % SLOTS ? ' ' : '\n');
+  for (i = 0; i < LAYERS * SLOTS; i++)
+    printf("%d%c", (int)placement[i], (i + 1) % SLOTS ? ' ' : '\n');
   print_report("solved", &all.solved.it);
   print_report("evaluated", &all.evaluated.it);
-  printf("devices %d built %d status %d\n", (int)all.backend.it.num_devices, (int)all.backend.it.built,
-         (int)all.backend.it.status);
+  printf("devices %d built %d status %d\n", (int)all.backend.it.num_devices,
+         (int)all.backend.it.built, (int)all.backend.it.status);
   return fences_fell();
 }

@@ -10,4 +10,6 @@
 typedef char error_is_256_bytes[sizeof(eplb_error) == 256 ? 1 : -1];
 
 int32_t eplb_header_alone(const eplb_error *err);
-int32_t eplb_header_alone(const eplb_error *err) { return err->code + (int32_t)sizeof(error_is_256_bytes); }
+int32_t eplb_header_alone(const eplb_error *err) {
+  return err->code + (int32_t)sizeof(error_is_256_bytes);
+}

@@ -17,7 +17,8 @@ int64_t allocations_work(void) { return 0; }
 
 #else
 
-/* glibc's malloc under the names by which it can still be reached when an executable defines its own. */
+/* glibc's malloc under the names by which it can still be reached when an executable defines its
+ * own. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
@@ -66,7 +67,8 @@ static void *counted(void *memory) {
 }
 
 static void forget(void *memory) {
-  if (memory != NULL) __atomic_fetch_sub(&bytes, (int64_t)malloc_usable_size(memory), __ATOMIC_RELAXED);
+  if (memory != NULL)
+    __atomic_fetch_sub(&bytes, (int64_t)malloc_usable_size(memory), __ATOMIC_RELAXED);
 }
 
 void *malloc(size_t size) { return fails() ? NULL : counted(__libc_malloc(size)); }
@@ -87,7 +89,9 @@ void free(void *memory) {
   __libc_free(memory);
 }
 
-void *memalign(size_t alignment, size_t size) { return fails() ? NULL : counted(__libc_memalign(alignment, size)); }
+void *memalign(size_t alignment, size_t size) {
+  return fails() ? NULL : counted(__libc_memalign(alignment, size));
+}
 
 void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 

@@ -4,7 +4,8 @@
 
 #include "eplb.h"
 
-/* tests/contract/abi/test_symbols.py compares this list with the header: a new function cannot be forgotten here. */
+/* tests/contract/abi/test_symbols.py compares this list with the header: a new function cannot be
+ * forgotten here. */
 #define EPLB_FUNCTIONS(F)  \
   F(abi_version)           \
   F(version_string)        \

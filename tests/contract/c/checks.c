@@ -71,7 +71,8 @@ int check_equal(int64_t want, int64_t got, const char *what, const char *file, i
   return 0;
 }
 
-int check_close(double want, double got, double tolerance, const char *what, const char *file, int line) {
+int check_close(double want, double got, double tolerance, const char *what, const char *file,
+                int line) {
   if (want == got || fabs(want - got) <= tolerance * fabs(want)) return 1;
   complain(file, line, what);
   fprintf(report_stream(), " is %.17g, expected %.17g\n", got, want);

@@ -1,4 +1,5 @@
-/* A test framework of one page. Tests are counted, not checks: a test fails if one of its checks does, and goes on. */
+/* A test framework of one page. Tests are counted, not checks: a test fails if one of its checks
+ * does, and goes on. */
 #ifndef EPLB_TESTS_HARNESS_H
 #define EPLB_TESTS_HARNESS_H
 
@@ -9,7 +10,8 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HARNESS_SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
 #define HARNESS_SANITIZED 1
 #endif
 #endif
@@ -20,16 +22,20 @@
 #define RUN(test) test_run(#test, test)
 #define CHECK(condition) check_true((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
 #define EQUAL(want, got) check_equal((int64_t)(want), (int64_t)(got), #got, __FILE__, __LINE__)
-#define CLOSE(want, got, tolerance) check_close((want), (got), (tolerance), #got, __FILE__, __LINE__)
+#define CLOSE(want, got, tolerance) \
+  check_close((want), (got), (tolerance), #got, __FILE__, __LINE__)
 
-/* EXPECT(EPLB_OK, CALL(solve)(..., ERR)): the status, and if ERR was passed every byte of the error struct. */
+/* EXPECT(EPLB_OK, CALL(solve)(..., ERR)): the status, and if ERR was passed every byte of the error
+ * struct. */
 #define EXPECT(status, call) check_status((status), (call), #call, __FILE__, __LINE__, NULL)
 
 /* The same for a refusal whose text must contain every one of the given words. */
-#define REFUSED(status, call, ...) \
-  check_status((status), (call), #call, __FILE__, __LINE__, (const char *const[]){__VA_ARGS__, NULL})
-#define INVALID(call, ...) \
-  check_status(EPLB_INVALID_ARGUMENT, (call), #call, __FILE__, __LINE__, (const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED(status, call, ...)                          \
+  check_status((status), (call), #call, __FILE__, __LINE__, \
+               (const char *const[]){__VA_ARGS__, NULL})
+#define INVALID(call, ...)                                               \
+  check_status(EPLB_INVALID_ARGUMENT, (call), #call, __FILE__, __LINE__, \
+               (const char *const[]){__VA_ARGS__, NULL})
 
 /* An error struct full of garbage, which the call has to overwrite; main thread only. */
 #define ERR check_fresh_error()
@@ -37,20 +43,23 @@
 void test_run(const char *name, void (*body)(void));
 void test_begin(const char *name);
 void test_end(void);
-void test_skip(const char *why); /* counted, and printed unless NULL; a test that skips must not check */
+/* Counted, and printed unless NULL; a test that skips must not check. */
+void test_skip(const char *why);
 int test_has_failed(void);
 int test_print_counts(void); /* the last line; true if a test failed */
 const char *test_name(void);
 
 int check_true(int passed, const char *what, const char *file, int line);
 int check_equal(int64_t want, int64_t got, const char *what, const char *file, int line);
-int check_close(double want, double got, double tolerance, const char *what, const char *file, int line);
+int check_close(double want, double got, double tolerance, const char *what, const char *file,
+                int line);
 int check_status(eplb_status want, eplb_status got, const char *call, const char *file, int line,
                  const char *const *words);
 eplb_error *check_fresh_error(void);
 const char *check_last_text(void); /* what the last call with ERR said */
 
-/* Runs the body in a forked child, whose failed checks become ours. Returns 0 if the child died of a signal. */
+/* Runs the body in a forked child, whose failed checks become ours. Returns 0 if the child died of
+ * a signal. */
 int run_in_child(void (*body)(void));
 
 /* Seconds since some start. */

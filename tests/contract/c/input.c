@@ -5,7 +5,9 @@
 
 #include "harness.h"
 
-size_t input_element_size(eplb_dtype dtype) { return dtype == EPLB_FLOAT32 || dtype == EPLB_INT32 ? 4 : 8; }
+size_t input_element_size(eplb_dtype dtype) {
+  return dtype == EPLB_FLOAT32 || dtype == EPLB_INT32 ? 4 : 8;
+}
 
 int64_t input_length(const input *in) { return in->windows * in->layers * in->experts; }
 
@@ -33,7 +35,8 @@ static void set_problem(input *in, int64_t slots, int64_t gpus) {
   in->problem.policy = EPLB_POLICY_GLOBAL;
 }
 
-input input_make(eplb_dtype dtype, int64_t layers, int64_t experts, int64_t slots, int64_t gpus, uint64_t seed) {
+input input_make(eplb_dtype dtype, int64_t layers, int64_t experts, int64_t slots, int64_t gpus,
+                 uint64_t seed) {
   input in = {0};
   int64_t i;
   in.dtype = dtype;
@@ -85,13 +88,14 @@ eplb_context *context_make(int64_t threads) {
   eplb_context *context = NULL;
   if (!EXPECT(EPLB_OK, CALL(context_options_init)(&options, sizeof options, ERR))) return NULL;
   options.num_threads = threads;
-  if (!EXPECT(EPLB_OK, CALL(context_create)(&context, &options, ERR)) || !CHECK(context != NULL)) return NULL;
+  if (!EXPECT(EPLB_OK, CALL(context_create)(&context, &options, ERR)) || !CHECK(context != NULL))
+    return NULL;
   return context;
 }
 
 int input_upload(eplb_context *context, const input *in) {
-  return EXPECT(EPLB_OK, CALL(upload_weights)(context, in->weights, input_length(in), in->dtype, in->windows,
-                                              in->layers, in->experts, ERR));
+  return EXPECT(EPLB_OK, CALL(upload_weights)(context, in->weights, input_length(in), in->dtype,
+                                              in->windows, in->layers, in->experts, ERR));
 }
 
 int input_solve(eplb_context *context, const input *in) {

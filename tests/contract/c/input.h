@@ -1,4 +1,5 @@
-/* What goes into a solve, in one place, so that it can be solved again, in parts, and judged afterwards. */
+/* What goes into a solve, in one place, so that it can be solved again, in parts, and judged
+ * afterwards. */
 #ifndef EPLB_TESTS_INPUT_H
 #define EPLB_TESTS_INPUT_H
 
@@ -12,9 +13,10 @@ typedef struct input {
   eplb_solve_options options;
 } input;
 
-/* Weights, seeded and skewed as measured ones are; whole numbers below 2^20, so that every dtype holds them exactly.
- * The problem is global with one node unless changed. */
-input input_make(eplb_dtype dtype, int64_t layers, int64_t experts, int64_t slots, int64_t gpus, uint64_t seed);
+/* Weights, seeded and skewed as measured ones are; whole numbers below 2^20, so that every dtype
+ * holds them exactly. The problem is global with one node unless changed. */
+input input_make(eplb_dtype dtype, int64_t layers, int64_t experts, int64_t slots, int64_t gpus,
+                 uint64_t seed);
 
 /* The same as float32 with the given weights: one layer. */
 input input_of(const float *weights, int64_t experts, int64_t slots, int64_t gpus);

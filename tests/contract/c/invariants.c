@@ -12,7 +12,8 @@ static eplb_policy policy_of(const eplb_problem *problem, eplb_policy_reason *re
   int64_t groups = problem->num_groups == 0 ? 1 : problem->num_groups;
   *reason = EPLB_POLICY_REASON_ASKED;
   if (problem->policy != EPLB_POLICY_AUTO) return problem->policy;
-  *reason = groups % problem->num_nodes == 0 ? EPLB_POLICY_REASON_GROUPS_DIVIDE : EPLB_POLICY_REASON_GROUPS_DO_NOT;
+  *reason = groups % problem->num_nodes == 0 ? EPLB_POLICY_REASON_GROUPS_DIVIDE
+                                             : EPLB_POLICY_REASON_GROUPS_DO_NOT;
   return groups % problem->num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
 }
 
@@ -42,8 +43,10 @@ static int maps_agree(const plan *p, const input *in, int64_t layer) {
 
 static int groups_stay_on_nodes(const plan *p, const input *in, int64_t layer) {
   const int64_t *p2l = p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL] + layer * p->slots;
-  int64_t groups = in->problem.num_groups == 0 ? 1 : in->problem.num_groups, nodes = in->problem.num_nodes;
-  int64_t *node_of = malloc((size_t)groups * sizeof *node_of), *share = calloc((size_t)nodes, sizeof *share);
+  int64_t groups = in->problem.num_groups == 0 ? 1 : in->problem.num_groups,
+          nodes = in->problem.num_nodes;
+  int64_t *node_of = malloc((size_t)groups * sizeof *node_of),
+          *share = calloc((size_t)nodes, sizeof *share);
   int64_t s, g, n;
   int fine = 1;
   for (g = 0; g < groups; g++) node_of[g] = -1;
@@ -82,14 +85,16 @@ static double largest_load(const plan *p, const input *in, int64_t layer, double
   return largest;
 }
 
-/* The largest replica when counts are as good as counts can be: no placement without groups can beat it. */
+/* The largest replica when counts are as good as counts can be: no placement without groups can
+ * beat it. */
 static double best_largest_replica(const plan *p, const input *in, int64_t layer) {
   int64_t *count = malloc((size_t)p->experts * sizeof *count), e, extra, worst = 0;
   double largest;
   for (e = 0; e < p->experts; e++) count[e] = 1;
   for (extra = 0; extra <= p->slots - p->experts; extra++) {
     for (worst = 0, e = 1; e < p->experts; e++)
-      if (input_weight(in, layer, e) / (double)count[e] > input_weight(in, layer, worst) / (double)count[worst])
+      if (input_weight(in, layer, e) / (double)count[e] >
+          input_weight(in, layer, worst) / (double)count[worst])
         worst = e;
     count[worst]++;
   }
@@ -98,21 +103,24 @@ static double best_largest_replica(const plan *p, const input *in, int64_t layer
   return largest;
 }
 
-static int loads_hold(const plan *p, const input *in, int64_t layer, double *imbalance, double *relative, double *gap) {
-  double mean = 0, largest = largest_load(p, in, layer, &mean), bound = p->doubles[EPLB_MAP_BOUND][layer];
+static int loads_hold(const plan *p, const input *in, int64_t layer, double *imbalance,
+                      double *relative, double *gap) {
+  double mean = 0, largest = largest_load(p, in, layer, &mean),
+         bound = p->doubles[EPLB_MAP_BOUND][layer];
   /* A bound gives up what sums and quotients may lose among the denormals. */
   double lost = 0x1p-1074 * (double)(p->slots / p->gpus + 2);
   if (isnan(largest)) return 0;
   *imbalance = mean > 0 ? largest / mean : 1;
   *relative = mean > 0 ? bound / mean : 1;
   *gap = bound > 0 ? largest / bound - 1 : 0;
-  return CLOSE(*imbalance, p->doubles[EPLB_MAP_IMBALANCE][layer], kTolerance) && CHECK(bound <= largest) &&
-         CHECK(bound >= mean * (1 - 1e-11) - lost) &&
+  return CLOSE(*imbalance, p->doubles[EPLB_MAP_IMBALANCE][layer], kTolerance) &&
+         CHECK(bound <= largest) && CHECK(bound >= mean * (1 - 1e-11) - lost) &&
          (p->report.policy != EPLB_POLICY_GLOBAL || p->slots > 512 ||
           CHECK(bound >= best_largest_replica(p, in, layer) * (1 - 1e-11) - lost));
 }
 
-/* Slots whose expert sits in a lower slot of the same GPU, and how many of them no placement could avoid. */
+/* Slots whose expert sits in a lower slot of the same GPU, and how many of them no placement could
+ * avoid. */
 static int duplicates_recount(const plan *p, const input *in, int64_t layer, int64_t *unavoidable) {
   const int64_t *p2l = p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL] + layer * p->slots;
   const int64_t *count = p->ints[EPLB_MAP_REPLICA_COUNT] + layer * p->experts;
@@ -135,9 +143,11 @@ static int report_holds(const plan *p, const input *in) {
   double count = (double)p->layers;
   for (layer = 0; layer < p->layers; layer++) {
     double imbalance, relative, gap;
-    if (!loads_hold(p, in, layer, &imbalance, &relative, &gap) || !duplicates_recount(p, in, layer, &unavoidable))
+    if (!loads_hold(p, in, layer, &imbalance, &relative, &gap) ||
+        !duplicates_recount(p, in, layer, &unavoidable))
       return 0;
-    imbalance = p->doubles[EPLB_MAP_IMBALANCE][layer]; /* as reported: two layers may differ by one rounding only */
+    /* As reported: two layers may differ by one rounding only. */
+    imbalance = p->doubles[EPLB_MAP_IMBALANCE][layer];
     if (imbalance > worst) {
       worst = imbalance;
       worst_layer = layer;
@@ -152,8 +162,9 @@ static int report_holds(const plan *p, const input *in) {
          CLOSE(worst, p->report.imbalance_worst, kTolerance) &
          CLOSE(bound_sum / count, p->report.bound_mean, kTolerance) &
          CLOSE(1 + gap_sum / count, 1 + p->report.gap_mean, kTolerance) &
-         CLOSE(1 + gap_worst, 1 + p->report.gap_worst, kTolerance) & EQUAL(worst_layer, p->report.worst_layer) &
-         EQUAL(duplicates, p->report.duplicates) & EQUAL(unavoidable, p->report.duplicates_unavoidable) &
+         CLOSE(1 + gap_worst, 1 + p->report.gap_worst, kTolerance) &
+         EQUAL(worst_layer, p->report.worst_layer) & EQUAL(duplicates, p->report.duplicates) &
+         EQUAL(unavoidable, p->report.duplicates_unavoidable) &
          CHECK(p->report.bound_mean <= p->report.imbalance_mean * (1 + kTolerance)) &
          CHECK(p->report.microseconds >= 0 && p->report.microseconds < 1e9);
 }
@@ -162,12 +173,14 @@ static int report_names_the_rule(const plan *p, const input *in) {
   eplb_policy_reason reason;
   eplb_policy policy = policy_of(&in->problem, &reason);
   int64_t weight_bytes = input_length(in) / in->windows * 4;
-  /* Under a hierarchical policy the bound looks at nodes too, if all ways to put groups on them could be gone through. */
-  int by_node =
-      policy == EPLB_POLICY_HIERARCHICAL && in->problem.num_nodes > 1 && p->report.bound_kind == EPLB_BOUND_NODE;
+  /* Under a hierarchical policy the bound looks at nodes too, if all ways to put groups on them
+   * could be gone through. */
+  int by_node = policy == EPLB_POLICY_HIERARCHICAL && in->problem.num_nodes > 1 &&
+                p->report.bound_kind == EPLB_BOUND_NODE;
   return EQUAL(policy, p->report.policy) & EQUAL(reason, p->report.policy_reason) &
          (by_node || EQUAL(in->problem.bound_kind, p->report.bound_kind)) &
-         EQUAL(in->options.strategy, p->report.strategy) & EQUAL(sizeof p->report, p->report.struct_size) &
+         EQUAL(in->options.strategy, p->report.strategy) &
+         EQUAL(sizeof p->report, p->report.struct_size) &
          CHECK(p->report.context_bytes >= weight_bytes);
 }
 
@@ -179,8 +192,9 @@ static int evaluation_agrees(eplb_context *context, const plan *p, const input *
   eplb_report report, expected = p->report;
   int fine =
       EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR)) &&
-      EXPECT(EPLB_OK, CALL(evaluate)(context, &in->problem, p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL], p->layers * p->slots,
-                                     EPLB_INT64, &report, imbalance, bound, duplicates, p->layers, ERR));
+      EXPECT(EPLB_OK, CALL(evaluate)(context, &in->problem, p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL],
+                                     p->layers * p->slots, EPLB_INT64, &report, imbalance, bound,
+                                     duplicates, p->layers, ERR));
   expected.strategy = -1;
   fine = fine && report_same(&expected, &report) &&
          CHECK(memcmp(imbalance, p->doubles[EPLB_MAP_IMBALANCE], bytes) == 0) &&
@@ -200,8 +214,8 @@ int invariants_hold(eplb_context *context, const input *in, plan *out) {
   for (layer = 0; fine && layer < p.layers; layer++)
     fine = maps_agree(&p, in, layer) &&
            (p.report.policy != EPLB_POLICY_HIERARCHICAL || groups_stay_on_nodes(&p, in, layer));
-  fine = fine && report_holds(&p, in) && report_names_the_rule(&p, in) && evaluation_agrees(context, &p, in) &&
-         plan_still_there(&p, context, in);
+  fine = fine && report_holds(&p, in) && report_names_the_rule(&p, in) &&
+         evaluation_agrees(context, &p, in) && plan_still_there(&p, context, in);
   if (fine && out != NULL)
     *out = p;
   else

@@ -14,15 +14,18 @@ input layers_of(const input *in, int64_t first, int64_t count) {
   part.layers = count;
   part.weights = malloc(row * (size_t)in->windows);
   for (t = 0; t < in->windows; t++)
-    memcpy((char *)part.weights + (size_t)t * row, (const char *)in->weights + (size_t)t * stride + start, row);
+    memcpy((char *)part.weights + (size_t)t * row,
+           (const char *)in->weights + (size_t)t * stride + start, row);
   return part;
 }
 
 static int row_agrees(const plan *whole, int64_t layer, const plan *alone) {
   int map;
   for (map = 0; map < PLAN_MAPS; map++) {
-    const void *a = map_is_int(map) ? (const void *)whole->ints[map] : (const void *)whole->doubles[map];
-    const void *b = map_is_int(map) ? (const void *)alone->ints[map] : (const void *)alone->doubles[map];
+    const void *a =
+        map_is_int(map) ? (const void *)whole->ints[map] : (const void *)whole->doubles[map];
+    const void *b =
+        map_is_int(map) ? (const void *)alone->ints[map] : (const void *)alone->doubles[map];
     size_t bytes = (size_t)alone->lengths[map] * 8;
     if (memcmp((const char *)a + (size_t)layer * bytes, b, bytes) != 0)
       return check_true(0, map_name(map), __FILE__, __LINE__);

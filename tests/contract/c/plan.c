@@ -5,13 +5,20 @@
 
 #include "harness.h"
 
-static const char *const map_names[PLAN_MAPS] = {
-    "PHYSICAL_TO_LOGICAL", "LOGICAL_TO_PHYSICAL", "REPLICA_COUNT", "REPLICA_SLOTS", "GPU_LOAD", "IMBALANCE", "BOUND",
-    "DUPLICATES"};
+static const char *const map_names[PLAN_MAPS] = {"PHYSICAL_TO_LOGICAL",
+                                                 "LOGICAL_TO_PHYSICAL",
+                                                 "REPLICA_COUNT",
+                                                 "REPLICA_SLOTS",
+                                                 "GPU_LOAD",
+                                                 "IMBALANCE",
+                                                 "BOUND",
+                                                 "DUPLICATES"};
 
 const char *map_name(eplb_map map) { return map_names[map]; }
 
-int map_is_int(eplb_map map) { return map != EPLB_MAP_GPU_LOAD && map != EPLB_MAP_IMBALANCE && map != EPLB_MAP_BOUND; }
+int map_is_int(eplb_map map) {
+  return map != EPLB_MAP_GPU_LOAD && map != EPLB_MAP_IMBALANCE && map != EPLB_MAP_BOUND;
+}
 
 static void expected_shape(const plan *p, eplb_map map, int32_t *rank, int64_t *dims) {
   dims[0] = p->layers;
@@ -63,14 +70,16 @@ int plan_fetch(plan *out, eplb_context *context, const input *in) {
   out->experts = in->experts;
   out->slots = in->problem.num_slots;
   out->gpus = in->problem.num_gpus;
-  out->width = in->options.max_replicas > 0 ? in->options.max_replicas : out->slots - out->experts + 1;
+  out->width =
+      in->options.max_replicas > 0 ? in->options.max_replicas : out->slots - out->experts + 1;
   for (map = 0; same && map < PLAN_MAPS; map++) {
     same = check_shape(out, context, map);
     if (same && map_is_int(map)) {
       same = fetch_int_map(out, context, map);
     } else if (same) {
       out->doubles[map] = malloc((size_t)out->lengths[map] * sizeof *out->doubles[map]);
-      same = EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_FLOAT64, out->doubles[map], out->lengths[map], ERR));
+      same = EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_FLOAT64, out->doubles[map],
+                                             out->lengths[map], ERR));
     }
   }
   same = same && EXPECT(EPLB_OK, CALL(report_init)(&out->report, sizeof out->report, ERR)) &&
@@ -106,13 +115,15 @@ int report_same(const eplb_report *a, const eplb_report *b) {
          CHECK(a->imbalance_worst == b->imbalance_worst) & CHECK(a->bound_mean == b->bound_mean) &
          CHECK(a->gap_mean == b->gap_mean) & CHECK(a->gap_worst == b->gap_worst) &
          EQUAL(a->worst_layer, b->worst_layer) & EQUAL(a->duplicates, b->duplicates) &
-         EQUAL(a->duplicates_unavoidable, b->duplicates_unavoidable) & EQUAL(a->strategy, b->strategy) &
-         EQUAL(a->policy, b->policy) & EQUAL(a->policy_reason, b->policy_reason) & EQUAL(a->bound_kind, b->bound_kind);
+         EQUAL(a->duplicates_unavoidable, b->duplicates_unavoidable) &
+         EQUAL(a->strategy, b->strategy) & EQUAL(a->policy, b->policy) &
+         EQUAL(a->policy_reason, b->policy_reason) & EQUAL(a->bound_kind, b->bound_kind);
 }
 
 int plan_still_there(const plan *p, eplb_context *context, const input *in) {
   plan now;
-  int same = plan_fetch(&now, context, in) && plan_same(p, &now) && report_same(&p->report, &now.report);
+  int same =
+      plan_fetch(&now, context, in) && plan_same(p, &now) && report_same(&p->report, &now.report);
   plan_free(&now);
   return same;
 }

@@ -17,7 +17,8 @@ typedef struct plan {
 int map_is_int(eplb_map map);
 const char *map_name(eplb_map map);
 
-/* Fetches every map in every dtype it has, and the report; checks the shapes. False after a failed check. */
+/* Fetches every map in every dtype it has, and the report; checks the shapes. False after a failed
+ * check. */
 int plan_fetch(plan *out, eplb_context *context, const input *in);
 void plan_free(plan *p);
 

@@ -1,4 +1,5 @@
-/* Memory: a second solve of the same shape allocates nothing, every refused allocation is survived, all is given back. */
+/* Memory: a second solve of the same shape allocates nothing, every refused allocation is survived,
+ * all is given back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@ static int is_counted(void) {
   return allocations_are_counted();
 }
 
-static input input_for(eplb_policy policy, eplb_dtype dtype, eplb_strategy strategy, uint64_t seed) {
+static input input_for(eplb_policy policy, eplb_dtype dtype, eplb_strategy strategy,
+                       uint64_t seed) {
   input in = input_make(dtype, 6, 64, 96, 16, seed);
   in.options.strategy = strategy;
   in.problem.policy = policy;
@@ -21,8 +23,8 @@ static input input_for(eplb_policy policy, eplb_dtype dtype, eplb_strategy strat
 }
 
 static eplb_status run_once(eplb_context *context, const input *in, int32_t *slots) {
-  eplb_status status = CALL(upload_weights)(context, in->weights, input_length(in), in->dtype, in->windows, in->layers,
-                                            in->experts, NULL);
+  eplb_status status = CALL(upload_weights)(context, in->weights, input_length(in), in->dtype,
+                                            in->windows, in->layers, in->experts, NULL);
   if (status == EPLB_OK) status = CALL(solve)(context, &in->problem, &in->options, NULL);
   if (status == EPLB_OK)
     status = CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, slots,
@@ -30,7 +32,8 @@ static eplb_status run_once(eplb_context *context, const input *in, int32_t *slo
   return status;
 }
 
-/* Other weights of the same shape may take other paths: what is scratch must be as large as it will ever be. */
+/* Other weights of the same shape may take other paths: what is scratch must be as large as it will
+ * ever be. */
 static void second_run_allocates_nothing(const input *first, const input *second) {
   static int32_t slots[6 * 96];
   eplb_context *context = context_make(1);
@@ -53,7 +56,8 @@ static void second_solve_allocates_nothing(void) {
   for (strategy = EPLB_STRATEGY_GREEDY; strategy <= EPLB_STRATEGY_BEST; strategy++)
     for (dtype = EPLB_FLOAT32; dtype <= EPLB_INT64; dtype++)
       for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_GLOBAL; policy++) {
-        input first = input_for(policy, dtype, strategy, 51), second = input_for(policy, dtype, strategy, 52);
+        input first = input_for(policy, dtype, strategy, 51),
+              second = input_for(policy, dtype, strategy, 52);
         second_run_allocates_nothing(&first, &second);
         input_free(&first);
         input_free(&second);
@@ -68,7 +72,8 @@ static void a_reserved_context_allocates_nothing(void) {
   for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_GLOBAL; policy++) {
     input in = input_for(policy, EPLB_INT64, EPLB_STRATEGY_LPT_SWAP, 53);
     eplb_context *context = context_make(1);
-    EXPECT(EPLB_OK, CALL(context_reserve)(context, in.dtype, 1, 6, 64, &in.problem, &in.options, ERR));
+    EXPECT(EPLB_OK,
+           CALL(context_reserve)(context, in.dtype, 1, 6, 64, &in.problem, &in.options, ERR));
     {
       int64_t before = allocations_so_far();
       eplb_status status = run_once(context, &in, slots);
@@ -91,13 +96,15 @@ static void destroy_gives_everything_back(void) {
       eplb_context *context = context_make(threads);
       if (input_upload_and_solve(context, &in)) invariants_hold(context, &in, NULL);
       CALL(context_destroy)(context);
-      if (round == 1) before = allocated_bytes(); /* the first rounds may fill the C library's own caches */
+      /* The first rounds may fill the C library's own caches. */
+      if (round == 1) before = allocated_bytes();
       if (round > 1) EQUAL(0, allocated_bytes() - before);
     }
   input_free(&in);
 }
 
-/* 58 layers of 256 experts in 288 slots must fit in 4 MiB, and context_bytes must say what malloc says. */
+/* 58 layers of 256 experts in 288 slots must fit in 4 MiB, and context_bytes must say what malloc
+ * says. */
 static void a_context_is_small_and_says_so(void) {
   input in;
   int64_t before;
@@ -120,11 +127,13 @@ static void a_context_is_small_and_says_so(void) {
   input_free(&in);
 }
 
-/* ---- Memory that runs out. Each step is tried with the first allocation refused, the second, ... until none is left. */
+/* ---- Memory that runs out. Each step is tried with the first allocation refused, the second, ...
+ * until none is left. */
 
 static struct {
   eplb_context *context;
-  input small, large; /* large: what a step asks for; small: what the context holds before and after it failed */
+  /* Large: what a step asks for; small: what the context holds before and after it failed. */
+  input small, large;
   int64_t buffer[6 * 96];
   int64_t duplicates[6];
   eplb_report report;
@@ -140,7 +149,8 @@ static eplb_status try_create(eplb_error *err) {
 }
 static eplb_status try_upload(eplb_error *err) {
   const input *in = &state.large;
-  return CALL(upload_weights)(state.context, in->weights, input_length(in), in->dtype, 1, in->layers, in->experts, err);
+  return CALL(upload_weights)(state.context, in->weights, input_length(in), in->dtype, 1,
+                              in->layers, in->experts, err);
 }
 static eplb_status try_solve(eplb_error *err) {
   eplb_problem problem = state.small.problem;
@@ -149,15 +159,20 @@ static eplb_status try_solve(eplb_error *err) {
 }
 static eplb_status try_reserve(eplb_error *err) {
   const input *in = &state.large;
-  return CALL(context_reserve)(state.context, in->dtype, 4, in->layers, in->experts, &in->problem, NULL, err);
+  return CALL(context_reserve)(state.context, in->dtype, 4, in->layers, in->experts, &in->problem,
+                               NULL, err);
 }
 static eplb_status try_fetch(eplb_error *err) {
-  return CALL(fetch_map)(state.context, EPLB_MAP_REPLICA_SLOTS, EPLB_INT64, state.buffer, state.before.lengths[3], err);
+  return CALL(fetch_map)(state.context, EPLB_MAP_REPLICA_SLOTS, EPLB_INT64, state.buffer,
+                         state.before.lengths[3], err);
 }
-static eplb_status try_report(eplb_error *err) { return CALL(fetch_report)(state.context, &state.report, err); }
+static eplb_status try_report(eplb_error *err) {
+  return CALL(fetch_report)(state.context, &state.report, err);
+}
 static eplb_status try_evaluate(eplb_error *err) {
-  return CALL(evaluate)(state.context, &state.small.problem, state.before.ints[0], state.before.lengths[0], EPLB_INT64,
-                        &state.report, NULL, NULL, state.duplicates, state.small.layers, err);
+  return CALL(evaluate)(state.context, &state.small.problem, state.before.ints[0],
+                        state.before.lengths[0], EPLB_INT64, &state.report, NULL, NULL,
+                        state.duplicates, state.small.layers, err);
 }
 static eplb_status try_information(eplb_error *err) {
   char text[256];
@@ -167,7 +182,8 @@ static eplb_status try_information(eplb_error *err) {
 
 /* A refusal needs a text too, and nothing to make it of. */
 static eplb_status try_refusal(eplb_error *err) {
-  eplb_status status = CALL(upload_weights)(state.context, state.small.weights, 1, EPLB_FLOAT32, 1, 2, 8, err);
+  eplb_status status =
+      CALL(upload_weights)(state.context, state.small.weights, 1, EPLB_FLOAT32, 1, 2, 8, err);
   return status == EPLB_INVALID_ARGUMENT ? EPLB_OK : status;
 }
 
@@ -205,7 +221,8 @@ static void run_out_of_memory_anywhere(void) {
       if (state.context == NULL || !plan_fetch(&state.before, state.context, &state.small)) return;
       EXPECT(EPLB_OK, CALL(report_init)(&state.report, sizeof state.report, ERR));
       survive(steps[i], from_then_on);
-      if (input_upload_and_solve(state.context, &state.large)) invariants_hold(state.context, &state.large, NULL);
+      if (input_upload_and_solve(state.context, &state.large))
+        invariants_hold(state.context, &state.large, NULL);
       plan_free(&state.before);
       CALL(context_destroy)(state.context);
       input_free(&state.small);
@@ -218,7 +235,8 @@ static void memory_may_run_out_anywhere(void) {
   if (is_counted()) run_in_child(run_out_of_memory_anywhere);
 }
 
-/* Threads need memory too: a solve that cannot have them all may fail or make do, but neither hang nor die. */
+/* Threads need memory too: a solve that cannot have them all may fail or make do, but neither hang
+ * nor die. */
 static void run_out_of_threads(void) {
   input in = input_for(EPLB_POLICY_GLOBAL, EPLB_FLOAT32, EPLB_STRATEGY_LPT_SWAP, 63);
   eplb_context *context = context_make(4);

@@ -1,4 +1,5 @@
-/* The same weights, problem and options give the same placement: on any thread, at any time, in any batch. */
+/* The same weights, problem and options give the same placement: on any thread, at any time, in any
+ * batch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,8 @@
 
 enum { LAYERS = 13 };
 
-/* A global problem with redundancy, one without, and a hierarchical one: each for every strategy that is there. */
+/* A global problem with redundancy, one without, and a hierarchical one: each for every strategy
+ * that is there. */
 static input problem_number(int number, eplb_strategy strategy) {
   input in;
   if (number == 0) {
@@ -29,7 +31,8 @@ static int strategy_is_there(eplb_strategy strategy) {
   input in = problem_number(0, strategy);
   eplb_context *context = context_make(1);
   eplb_status status = EPLB_INTERNAL_ERROR;
-  if (context != NULL && input_upload(context, &in)) status = CALL(solve)(context, &in.problem, &in.options, NULL);
+  if (context != NULL && input_upload(context, &in))
+    status = CALL(solve)(context, &in.problem, &in.options, NULL);
   CALL(context_destroy)(context);
   input_free(&in);
   return status != EPLB_UNAVAILABLE;
@@ -90,14 +93,17 @@ static void solved_again(const input *in, const plan *p) {
   for (round = 0; round < 3; round++)
     if (input_solve(context, in)) plan_still_there(p, context, in);
   /* Nothing may be left over from another problem in the same memory. */
-  if (input_upload_and_solve(context, &other) && input_upload_and_solve(context, in)) plan_still_there(p, context, in);
+  if (input_upload_and_solve(context, &other) && input_upload_and_solve(context, in))
+    plan_still_there(p, context, in);
   CALL(context_destroy)(context);
   input_free(&other);
 }
 
 static void a_second_solve(void) { for_every_problem(solved_again); }
 
-static void solved_layer_by_layer(const input *in, const plan *p) { layers_solved_alone_agree(in, p); }
+static void solved_layer_by_layer(const input *in, const plan *p) {
+  layers_solved_alone_agree(in, p);
+}
 
 static void layers_split_over_calls(void) { for_every_problem(solved_layer_by_layer); }
 
@@ -146,7 +152,8 @@ static void windows_are_summed(void) {
   input_free(&whole);
 }
 
-/* Neither of these two draws lots, so a seed must not matter; for those that do, the same seed is the same answer. */
+/* Neither of these two draws lots, so a seed must not matter; for those that do, the same seed is
+ * the same answer. */
 static void seeds(void) {
   int strategy, seed;
   for (strategy = EPLB_STRATEGY_GREEDY; strategy <= EPLB_STRATEGY_BEST; strategy++) {

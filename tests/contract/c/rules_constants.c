@@ -1,5 +1,5 @@
-/* A constant that this version does not know is refused by name, with its number. Above the known range a later version may
- * know it: EPLB_UNAVAILABLE. */
+/* A constant that this version does not know is refused by name, with its number. Above the known
+ * range a later version may know it: EPLB_UNAVAILABLE. */
 #include <string.h>
 
 #include "harness.h"
@@ -8,7 +8,9 @@
 static const int32_t unknown[] = {99, -1, INT32_MAX, INT32_MIN};
 enum { UNKNOWN = sizeof unknown / sizeof *unknown };
 
-static eplb_status status_for(int32_t constant) { return constant < 0 ? EPLB_INVALID_ARGUMENT : EPLB_UNAVAILABLE; }
+static eplb_status status_for(int32_t constant) {
+  return constant < 0 ? EPLB_INVALID_ARGUMENT : EPLB_UNAVAILABLE;
+}
 
 static input in;
 static eplb_context *context;
@@ -19,8 +21,11 @@ static void strategies(void) {
   int i;
   for (i = 0; i < UNKNOWN; i++) {
     options.strategy = unknown[i];
-    REFUSED(status_for(unknown[i]), CALL(solve)(context, &in.problem, &options, ERR), "strategy", i == 0 ? "99" : "");
-    REFUSED(status_for(unknown[i]), CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, &options, ERR), "strategy");
+    REFUSED(status_for(unknown[i]), CALL(solve)(context, &in.problem, &options, ERR), "strategy",
+            i == 0 ? "99" : "");
+    REFUSED(status_for(unknown[i]),
+            CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, &options, ERR),
+            "strategy");
   }
 }
 
@@ -29,7 +34,8 @@ static void efforts(void) {
   int i;
   for (i = 0; i < UNKNOWN; i++) {
     options.effort = unknown[i];
-    REFUSED(status_for(unknown[i]), CALL(solve)(context, &in.problem, &options, ERR), "effort", i == 0 ? "99" : "");
+    REFUSED(status_for(unknown[i]), CALL(solve)(context, &in.problem, &options, ERR), "effort",
+            i == 0 ? "99" : "");
   }
 }
 
@@ -38,8 +44,11 @@ static void policies(void) {
   int i;
   for (i = 0; i < UNKNOWN; i++) {
     problem.policy = unknown[i];
-    REFUSED(status_for(unknown[i]), CALL(solve)(context, &problem, NULL, ERR), "policy", i == 0 ? "99" : "");
-    REFUSED(status_for(unknown[i]), CALL(evaluate)(context, &problem, before.ints[0], 32, EPLB_INT64, NULL, NULL, NULL, NULL, 2, ERR),
+    REFUSED(status_for(unknown[i]), CALL(solve)(context, &problem, NULL, ERR), "policy",
+            i == 0 ? "99" : "");
+    REFUSED(status_for(unknown[i]),
+            CALL(evaluate)(context, &problem, before.ints[0], 32, EPLB_INT64, NULL, NULL, NULL,
+                           NULL, 2, ERR),
             "policy");
   }
 }
@@ -49,7 +58,8 @@ static void bound_kinds(void) {
   int i;
   for (i = 0; i < UNKNOWN; i++) {
     problem.bound_kind = unknown[i];
-    REFUSED(status_for(unknown[i]), CALL(solve)(context, &problem, NULL, ERR), "bound_kind", i == 0 ? "99" : "");
+    REFUSED(status_for(unknown[i]), CALL(solve)(context, &problem, NULL, ERR), "bound_kind",
+            i == 0 ? "99" : "");
   }
   for (i = EPLB_BOUND_SIMPLE; i <= EPLB_BOUND_NODE; i++) {
     eplb_status status;
@@ -67,8 +77,11 @@ static void maps(void) {
   int32_t rank;
   int i;
   for (i = 0; i < UNKNOWN; i++) {
-    REFUSED(status_for(unknown[i]), CALL(map_shape)(context, unknown[i], &rank, dims, 4, ERR), "map", i == 0 ? "99" : "");
-    REFUSED(status_for(unknown[i]), CALL(fetch_map)(context, unknown[i], EPLB_INT64, buffer, 32, ERR), "map", i == 0 ? "99" : "");
+    REFUSED(status_for(unknown[i]), CALL(map_shape)(context, unknown[i], &rank, dims, 4, ERR),
+            "map", i == 0 ? "99" : "");
+    REFUSED(status_for(unknown[i]),
+            CALL(fetch_map)(context, unknown[i], EPLB_INT64, buffer, 32, ERR), "map",
+            i == 0 ? "99" : "");
   }
 }
 
@@ -76,10 +89,12 @@ static void dtypes(void) {
   int64_t buffer[64];
   int i;
   for (i = 0; i < UNKNOWN; i++) {
-    INVALID(CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, unknown[i], buffer, 32, ERR), "dtype",
+    INVALID(CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, unknown[i], buffer, 32, ERR),
+            "dtype", i == 0 ? "99" : "");
+    INVALID(CALL(upload_weights)(context, in.weights, 16, unknown[i], 1, 2, 8, ERR), "dtype",
             i == 0 ? "99" : "");
-    INVALID(CALL(upload_weights)(context, in.weights, 16, unknown[i], 1, 2, 8, ERR), "dtype", i == 0 ? "99" : "");
-    INVALID(CALL(evaluate)(context, &in.problem, before.ints[0], 32, unknown[i], NULL, NULL, NULL, NULL, 2, ERR),
+    INVALID(CALL(evaluate)(context, &in.problem, before.ints[0], 32, unknown[i], NULL, NULL, NULL,
+                           NULL, 2, ERR),
             "dtype");
     INVALID(CALL(context_reserve)(context, unknown[i], 1, 2, 8, &in.problem, NULL, ERR), "dtype");
   }

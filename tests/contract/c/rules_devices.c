@@ -1,4 +1,5 @@
-/* Devices as far as a CPU goes: the device names exist, CUDA is never used unasked, and it says why it cannot be. */
+/* Devices as far as a CPU goes: the device names exist, CUDA is never used unasked, and it says why
+ * it cannot be. */
 #include <string.h>
 
 #include "harness.h"
@@ -25,10 +26,12 @@ static void a_cpu_context_refuses_device_calls(void) {
   int i;
   if (context == NULL || !plan_fetch(&before, context, &in)) return;
   for (i = 0; i < 32; i++) buffer[i] = -7;
-  INVALID(CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR), "CPU");
+  INVALID(CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR),
+          "CPU");
   INVALID(CALL(solve_device)(context, &in.problem, NULL, NULL, ERR), "CPU");
   INVALID(CALL(fetch_map_device)(context, 0, EPLB_INT64, buffer, 32, NULL, ERR), "CPU");
-  INVALID(CALL(upload_weights_device)(NULL, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR), "context");
+  INVALID(CALL(upload_weights_device)(NULL, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR),
+          "context");
   INVALID(CALL(solve_device)(NULL, &in.problem, NULL, NULL, ERR), "context");
   INVALID(CALL(fetch_map_device)(NULL, 0, EPLB_INT64, buffer, 32, NULL, ERR), "context");
   for (i = 0; i < 32; i++) EQUAL(-7, buffer[i]);

@@ -1,4 +1,5 @@
-/* eplb_evaluate: anyone's placement is judged, what is none is refused by rule and place, the solved plan is left alone. */
+/* eplb_evaluate: anyone's placement is judged, what is none is refused by rule and place, the
+ * solved plan is left alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,8 @@ static eplb_report report;
 static eplb_status evaluate(const int64_t *placement, eplb_policy policy, eplb_error *err) {
   eplb_problem problem = in.problem;
   problem.policy = policy;
-  return CALL(evaluate)(context, &problem, placement, LENGTH, EPLB_INT64, &report, imbalance, bound, duplicates, LAYERS,
-                        err);
+  return CALL(evaluate)(context, &problem, placement, LENGTH, EPLB_INT64, &report, imbalance, bound,
+                        duplicates, LAYERS, err);
 }
 
 static void valid_placement(int64_t *placement) {
@@ -44,8 +45,8 @@ static int all_5a(const void *memory, size_t bytes) {
 static int outputs_untouched(void) {
   eplb_report fresh;
   CALL(report_init)(&fresh, sizeof fresh, NULL);
-  return all_5a(imbalance, sizeof imbalance) && all_5a(bound, sizeof bound) && all_5a(duplicates, sizeof duplicates) &&
-         memcmp(&fresh, &report, sizeof report) == 0;
+  return all_5a(imbalance, sizeof imbalance) && all_5a(bound, sizeof bound) &&
+         all_5a(duplicates, sizeof duplicates) && memcmp(&fresh, &report, sizeof report) == 0;
 }
 
 static void a_valid_placement_is_measured(void) {
@@ -87,12 +88,13 @@ static void int32_placements_are_the_same(void) {
   EXPECT(EPLB_OK, evaluate(wide, EPLB_POLICY_GLOBAL, ERR));
   first = report;
   in.problem.policy = EPLB_POLICY_GLOBAL;
-  EXPECT(EPLB_OK,
-         CALL(evaluate)(context, &in.problem, narrow, LENGTH, EPLB_INT32, &report, NULL, NULL, NULL, LAYERS, ERR));
+  EXPECT(EPLB_OK, CALL(evaluate)(context, &in.problem, narrow, LENGTH, EPLB_INT32, &report, NULL,
+                                 NULL, NULL, LAYERS, ERR));
   report_same(&first, &report);
   narrow[SLOTS + 3] = INT32_MIN;
   REFUSED(EPLB_INVALID_PLACEMENT,
-          CALL(evaluate)(context, &in.problem, narrow, LENGTH, EPLB_INT32, &report, NULL, NULL, NULL, LAYERS, ERR),
+          CALL(evaluate)(context, &in.problem, narrow, LENGTH, EPLB_INT32, &report, NULL, NULL,
+                         NULL, LAYERS, ERR),
           "layer 1", "slot 3", "-2147483648");
   in.problem.policy = EPLB_POLICY_HIERARCHICAL;
 }
@@ -112,7 +114,8 @@ static void ids_out_of_range(void) {
     valid_placement(placement);
     placement[SLOTS + 5] = bad[i].id;
     fill_outputs();
-    REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_GLOBAL, ERR), "layer 1", "slot 5", bad[i].text);
+    REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_GLOBAL, ERR), "layer 1",
+            "slot 5", bad[i].text);
     CHECK(outputs_untouched());
   }
 }
@@ -123,8 +126,10 @@ static void experts_without_a_replica(void) {
   for (i = SLOTS; i < LENGTH; i++)
     if (placement[i] == 6) placement[i] = 7;
   fill_outputs();
-  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_GLOBAL, ERR), "layer 1", "expert 6");
-  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_HIERARCHICAL, ERR), "layer 1", "expert 6");
+  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_GLOBAL, ERR), "layer 1",
+          "expert 6");
+  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_HIERARCHICAL, ERR), "layer 1",
+          "expert 6");
   CHECK(outputs_untouched());
 }
 
@@ -133,7 +138,8 @@ static void replicas_off_their_node(void) {
   valid_placement(placement);
   placement[SLOTS + 12] = 0; /* expert 4 keeps slot 8; expert 0 now sits on both nodes */
   fill_outputs();
-  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_HIERARCHICAL, ERR), "layer 1", "node");
+  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_HIERARCHICAL, ERR), "layer 1",
+          "node");
   CHECK(outputs_untouched());
   EXPECT(EPLB_OK, evaluate(placement, EPLB_POLICY_GLOBAL, ERR));
 }
@@ -144,7 +150,8 @@ static void nodes_with_more_groups_than_their_share(void) {
   valid_placement(placement);
   memcpy(placement + SLOTS, row, sizeof row);
   fill_outputs();
-  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_HIERARCHICAL, ERR), "layer 1", "node");
+  REFUSED(EPLB_INVALID_PLACEMENT, evaluate(placement, EPLB_POLICY_HIERARCHICAL, ERR), "layer 1",
+          "node");
   CHECK(outputs_untouched());
   EXPECT(EPLB_OK, evaluate(placement, EPLB_POLICY_GLOBAL, ERR));
 }
@@ -169,14 +176,18 @@ static void arguments_are_checked(void) {
   INVALID(EVALUATE(NULL, &in.problem, placement, LENGTH, EPLB_INT64, &report, LAYERS), "context");
   INVALID(EVALUATE(context, NULL, placement, LENGTH, EPLB_INT64, &report, LAYERS), "problem");
   INVALID(EVALUATE(context, &in.problem, NULL, LENGTH, EPLB_INT64, &report, LAYERS), "placement");
-  INVALID(EVALUATE(context, &in.problem, placement, LENGTH - 1, EPLB_INT64, &report, LAYERS), "placement_length", "31",
-          "32");
-  INVALID(EVALUATE(context, &in.problem, placement, LENGTH, EPLB_FLOAT64, &report, LAYERS), "dtype");
-  INVALID(EVALUATE(context, &in.problem, placement, LENGTH, EPLB_INT64, &report, 3), "layers_length", "3", "2");
-  INVALID(EVALUATE(context, &in.problem, placement, LENGTH, EPLB_INT64, &zero, LAYERS), "report", "struct_size");
+  INVALID(EVALUATE(context, &in.problem, placement, LENGTH - 1, EPLB_INT64, &report, LAYERS),
+          "placement_length", "31", "32");
+  INVALID(EVALUATE(context, &in.problem, placement, LENGTH, EPLB_FLOAT64, &report, LAYERS),
+          "dtype");
+  INVALID(EVALUATE(context, &in.problem, placement, LENGTH, EPLB_INT64, &report, 3),
+          "layers_length", "3", "2");
+  INVALID(EVALUATE(context, &in.problem, placement, LENGTH, EPLB_INT64, &zero, LAYERS), "report",
+          "struct_size");
   bad.num_gpus = 3;
   bad.policy = EPLB_POLICY_GLOBAL;
-  INVALID(EVALUATE(context, &bad, placement, LENGTH, EPLB_INT64, &report, LAYERS), "num_slots", "16", "num_gpus", "3");
+  INVALID(EVALUATE(context, &bad, placement, LENGTH, EPLB_INT64, &report, LAYERS), "num_slots",
+          "16", "num_gpus", "3");
 #undef EVALUATE
   CHECK(outputs_untouched());
 }
@@ -186,14 +197,15 @@ static void evaluation_does_not_need_a_solve(void) {
   eplb_context *fresh = context_make(1);
   valid_placement(placement);
   if (fresh == NULL || !input_upload(fresh, &in)) return;
-  EXPECT(EPLB_OK,
-         CALL(evaluate)(fresh, &in.problem, placement, LENGTH, EPLB_INT64, NULL, imbalance, NULL, NULL, LAYERS, ERR));
-  EXPECT(EPLB_OK,
-         CALL(evaluate)(fresh, &in.problem, placement, LENGTH, EPLB_INT64, NULL, NULL, bound, NULL, LAYERS, ERR));
-  EXPECT(EPLB_OK,
-         CALL(evaluate)(fresh, &in.problem, placement, LENGTH, EPLB_INT64, NULL, NULL, NULL, duplicates, LAYERS, ERR));
+  EXPECT(EPLB_OK, CALL(evaluate)(fresh, &in.problem, placement, LENGTH, EPLB_INT64, NULL, imbalance,
+                                 NULL, NULL, LAYERS, ERR));
+  EXPECT(EPLB_OK, CALL(evaluate)(fresh, &in.problem, placement, LENGTH, EPLB_INT64, NULL, NULL,
+                                 bound, NULL, LAYERS, ERR));
+  EXPECT(EPLB_OK, CALL(evaluate)(fresh, &in.problem, placement, LENGTH, EPLB_INT64, NULL, NULL,
+                                 NULL, duplicates, LAYERS, ERR));
   CHECK(imbalance[0] >= 1 && bound[0] > 0 && duplicates[0] == 0);
-  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(fresh, 0, EPLB_INT64, buffer, LENGTH, ERR), "eplb_solve");
+  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(fresh, 0, EPLB_INT64, buffer, LENGTH, ERR),
+          "eplb_solve");
   CALL(context_destroy)(fresh);
 }
 

@@ -21,14 +21,16 @@ static void a_forked_context(void) {
   fresh = report;
 #define AFTER_FORK(call) REFUSED(EPLB_INVALID_STATE, call, "fork")
   AFTER_FORK(CALL(upload_weights)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, ERR));
-  AFTER_FORK(CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR));
+  AFTER_FORK(
+      CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR));
   AFTER_FORK(CALL(solve)(context, &in.problem, NULL, ERR));
   AFTER_FORK(CALL(solve_device)(context, &in.problem, NULL, NULL, ERR));
   AFTER_FORK(CALL(map_shape)(context, 0, &rank, dims, 4, ERR));
   AFTER_FORK(CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR));
   AFTER_FORK(CALL(fetch_map_device)(context, 0, EPLB_INT64, buffer, 32, NULL, ERR));
   AFTER_FORK(CALL(fetch_report)(context, &report, ERR));
-  AFTER_FORK(CALL(evaluate)(context, &in.problem, before.ints[0], 32, EPLB_INT64, &report, NULL, NULL, NULL, 2, ERR));
+  AFTER_FORK(CALL(evaluate)(context, &in.problem, before.ints[0], 32, EPLB_INT64, &report, NULL,
+                            NULL, NULL, 2, ERR));
   AFTER_FORK(CALL(context_synchronize)(context, ERR));
   AFTER_FORK(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));
 #undef AFTER_FORK

@@ -1,4 +1,5 @@
-/* An address space that ends: the library answers EPLB_OUT_OF_MEMORY, keeps what it had, and goes on. */
+/* An address space that ends: the library answers EPLB_OUT_OF_MEMORY, keeps what it had, and goes
+ * on. */
 #define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <sys/mman.h>
@@ -19,7 +20,8 @@ static int limit_address_space(rlim_t room) {
   return CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 }
 
-/* The weights are pages of zeros that were never touched: a caller may have them where the library cannot have a copy. */
+/* The weights are pages of zeros that were never touched: a caller may have them where the library
+ * cannot have a copy. */
 static void in_a_small_address_space(void) {
   const int64_t layers = (int64_t)1 << 18, experts = 256;
   size_t bytes = (size_t)(layers * experts) * sizeof(float);
@@ -28,13 +30,17 @@ static void in_a_small_address_space(void) {
   eplb_context *context = context_solved(&in);
   input many = input_make(EPLB_FLOAT32, 256, 8, 16, 8, 68);
   plan before;
-  if (!CHECK(weights != MAP_FAILED) || context == NULL || !plan_fetch(&before, context, &in)) return;
+  if (!CHECK(weights != MAP_FAILED) || context == NULL || !plan_fetch(&before, context, &in))
+    return;
   if (!limit_address_space(32 << 20)) return;
   REFUSED(EPLB_OUT_OF_MEMORY,
-          CALL(upload_weights)(context, weights, layers * experts, EPLB_FLOAT32, 1, layers, experts, ERR), "memory");
+          CALL(upload_weights)(context, weights, layers * experts, EPLB_FLOAT32, 1, layers, experts,
+                               ERR),
+          "memory");
   plan_still_there(&before, context, &in);
   in.problem.num_slots = 256;
-  REFUSED(EPLB_OUT_OF_MEMORY, CALL(context_reserve)(context, EPLB_FLOAT64, 1, layers, experts, &in.problem, NULL, ERR),
+  REFUSED(EPLB_OUT_OF_MEMORY,
+          CALL(context_reserve)(context, EPLB_FLOAT64, 1, layers, experts, &in.problem, NULL, ERR),
           "memory");
   in.problem.num_slots = 16;
   plan_still_there(&before, context, &in);

@@ -13,9 +13,11 @@
 
 static char folder[] = "/tmp/eplb-locale-XXXXXX";
 
-/* Few test machines have a locale with a decimal comma, so one is made of its only category that matters. */
+/* Few test machines have a locale with a decimal comma, so one is made of its only category that
+ * matters. */
 static int comma_locale_made(void) {
-  static const char source[] = "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \".\"\ngrouping 3;3\nEND LC_NUMERIC\n";
+  static const char source[] =
+      "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \".\"\ngrouping 3;3\nEND LC_NUMERIC\n";
   char from[64], to[64];
   FILE *file;
   pid_t child;
@@ -34,7 +36,8 @@ static int comma_locale_made(void) {
     execlp("localedef", "localedef", "--no-archive", "-c", "-i", from, to, (char *)NULL);
     _exit(127);
   }
-  waitpid(child, NULL, 0); /* it complains about the categories that are missing; setlocale tells whether it worked */
+  /* localedef fails for the categories that are missing; setlocale shows whether it worked. */
+  waitpid(child, NULL, 0);
   return 1;
 }
 
@@ -59,9 +62,11 @@ static void refusals(eplb_context *context, const input *in, char texts[4][256])
   int i;
   for (i = 0; i < 16; i++) weights[i] = 1000000.5;
   weights[9] = -1234567.25;
-  EXPECT(EPLB_INVALID_WEIGHT, CALL(upload_weights)(context, weights, 16, EPLB_FLOAT64, 1, 2, 8, ERR));
+  EXPECT(EPLB_INVALID_WEIGHT,
+         CALL(upload_weights)(context, weights, 16, EPLB_FLOAT64, 1, 2, 8, ERR));
   strcpy(texts[0], check_last_text());
-  EXPECT(EPLB_INVALID_ARGUMENT, CALL(upload_weights)(context, weights, 1234567, EPLB_FLOAT64, 1, 2, 8, ERR));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(upload_weights)(context, weights, 1234567, EPLB_FLOAT64, 1, 2, 8, ERR));
   strcpy(texts[1], check_last_text());
   problem.num_slots = 1000001;
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve)(context, &problem, NULL, ERR));

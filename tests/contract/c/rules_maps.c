@@ -37,8 +37,11 @@ static void wrong_dtypes_are_refused(void) {
   fill_buffer();
   for (map = 0; map < PLAN_MAPS; map++)
     for (dtype = EPLB_FLOAT32; dtype <= EPLB_INT64; dtype++) {
-      int fits = map_is_int(map) ? dtype == EPLB_INT32 || dtype == EPLB_INT64 : dtype == EPLB_FLOAT64;
-      if (!fits) INVALID(CALL(fetch_map)(context, map, dtype, &buffer, length_of(map), ERR), "dtype", map_name(map));
+      int fits =
+          map_is_int(map) ? dtype == EPLB_INT32 || dtype == EPLB_INT64 : dtype == EPLB_FLOAT64;
+      if (!fits)
+        INVALID(CALL(fetch_map)(context, map, dtype, &buffer, length_of(map), ERR), "dtype",
+                map_name(map));
     }
   CHECK(untouched_from(0));
 }
@@ -50,8 +53,10 @@ static void wrong_lengths_name_both_numbers(void) {
     eplb_dtype dtype = map_is_int(map) ? EPLB_INT64 : EPLB_FLOAT64;
     char right[24];
     snprintf(right, sizeof right, "%d", (int)length_of(map));
-    INVALID(CALL(fetch_map)(context, map, dtype, &buffer, length_of(map) + 7001, ERR), "length", right, "7");
-    INVALID(CALL(fetch_map)(context, map, dtype, &buffer, length_of(map) - 1, ERR), "length", right);
+    INVALID(CALL(fetch_map)(context, map, dtype, &buffer, length_of(map) + 7001, ERR), "length",
+            right, "7");
+    INVALID(CALL(fetch_map)(context, map, dtype, &buffer, length_of(map) - 1, ERR), "length",
+            right);
     INVALID(CALL(fetch_map)(context, map, dtype, &buffer, 0, ERR), "length", right);
     INVALID(CALL(fetch_map)(context, map, dtype, &buffer, -length_of(map), ERR), "length", right);
   }
@@ -171,7 +176,8 @@ static void reserve_answers_shapes(void) {
   EQUAL(SLOTS - EXPERTS + 1, dims[2]);
   INVALID(CALL(context_reserve)(fresh, EPLB_INT32, 1, 3, EXPERTS, NULL, NULL, ERR), "problem");
   problem.num_slots = 17;
-  INVALID(CALL(context_reserve)(fresh, EPLB_INT32, 1, 3, EXPERTS, &problem, NULL, ERR), "num_slots", "17", "16", "24");
+  INVALID(CALL(context_reserve)(fresh, EPLB_INT32, 1, 3, EXPERTS, &problem, NULL, ERR), "num_slots",
+          "17", "16", "24");
   EXPECT(EPLB_OK, CALL(map_shape)(fresh, EPLB_MAP_GPU_LOAD, &rank, dims, 4, ERR));
   EQUAL(3, dims[0]);
   if (input_upload(fresh, &in)) { /* what was reserved stays so */

@@ -1,4 +1,5 @@
-/* The order of calls, NULL where it is allowed and where it is not, and that a failure changes nothing. */
+/* The order of calls, NULL where it is allowed and where it is not, and that a failure changes
+ * nothing. */
 #include <string.h>
 
 #include "harness.h"
@@ -14,10 +15,12 @@ static void nothing_uploaded(void) {
   if (context == NULL) return;
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
   REFUSED(EPLB_INVALID_STATE, CALL(solve)(context, &in.problem, NULL, ERR), "eplb_upload_weights");
-  REFUSED(EPLB_INVALID_STATE,
-          CALL(evaluate)(context, &in.problem, buffer, 4, EPLB_INT64, NULL, NULL, NULL, NULL, 1, ERR),
-          "eplb_upload_weights");
-  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 4, ERR), "eplb_solve");
+  REFUSED(
+      EPLB_INVALID_STATE,
+      CALL(evaluate)(context, &in.problem, buffer, 4, EPLB_INT64, NULL, NULL, NULL, NULL, 1, ERR),
+      "eplb_upload_weights");
+  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 4, ERR),
+          "eplb_solve");
   REFUSED(EPLB_INVALID_STATE, CALL(fetch_report)(context, &report, ERR), "eplb_solve");
   REFUSED(EPLB_INVALID_STATE, CALL(map_shape)(context, 0, &rank, dims, 4, ERR), "eplb_solve");
   EXPECT(EPLB_OK, CALL(context_synchronize)(context, ERR));
@@ -32,7 +35,8 @@ static void an_upload_discards_the_plan(void) {
   int32_t rank;
   if (context == NULL || !input_upload(context, &in)) return;
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
-  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR), "eplb_solve");
+  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR),
+          "eplb_solve");
   REFUSED(EPLB_INVALID_STATE, CALL(fetch_report)(context, &report, ERR), "eplb_solve");
   REFUSED(EPLB_INVALID_STATE, CALL(map_shape)(context, 0, &rank, dims, 4, ERR), "eplb_solve");
   CALL(context_destroy)(context);
@@ -43,7 +47,8 @@ static void a_reserve_discards_everything(void) {
   int64_t buffer[32];
   if (context == NULL) return;
   EXPECT(EPLB_OK, CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));
-  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR), "eplb_solve");
+  REFUSED(EPLB_INVALID_STATE, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR),
+          "eplb_solve");
   REFUSED(EPLB_INVALID_STATE, CALL(solve)(context, &in.problem, NULL, ERR), "eplb_upload_weights");
   input_upload_and_solve(context, &in);
   EXPECT(EPLB_OK, CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR));
@@ -108,9 +113,11 @@ static void err_may_be_null_everywhere(void) {
   EXPECT(EPLB_OK, CALL(context_synchronize)(c, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(context_synchronize)(NULL, NULL));
   EXPECT(EPLB_OK, CALL(context_reserve)(c, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, NULL));
-  EXPECT(EPLB_INVALID_ARGUMENT, CALL(context_reserve)(c, EPLB_FLOAT32, 1, 2, 0, &in.problem, NULL, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(context_reserve)(c, EPLB_FLOAT32, 1, 2, 0, &in.problem, NULL, NULL));
   EXPECT(EPLB_OK, CALL(upload_weights)(c, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL));
-  EXPECT(EPLB_INVALID_ARGUMENT, CALL(upload_weights)(c, in.weights, 15, EPLB_FLOAT32, 1, 2, 8, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(upload_weights)(c, in.weights, 15, EPLB_FLOAT32, 1, 2, 8, NULL));
   EXPECT(EPLB_INVALID_STATE, CALL(fetch_report)(c, &report, NULL));
   EXPECT(EPLB_OK, CALL(solve)(c, &in.problem, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve)(c, NULL, NULL, NULL));
@@ -119,15 +126,19 @@ static void err_may_be_null_everywhere(void) {
   EXPECT(EPLB_OK, CALL(fetch_map)(c, 0, EPLB_INT64, buffer, 32, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(fetch_map)(c, 0, EPLB_INT64, buffer, 31, NULL));
   EXPECT(EPLB_OK, CALL(fetch_report)(c, &report, NULL));
-  EXPECT(EPLB_OK, CALL(evaluate)(c, &in.problem, buffer, 32, EPLB_INT64, NULL, NULL, NULL, NULL, 2, NULL));
-  EXPECT(EPLB_INVALID_ARGUMENT, CALL(evaluate)(c, NULL, buffer, 32, EPLB_INT64, NULL, NULL, NULL, NULL, 2, NULL));
-  EXPECT(EPLB_INVALID_ARGUMENT, CALL(upload_weights_device)(c, buffer, 16, EPLB_FLOAT32, 1, 2, 8, NULL, NULL));
+  EXPECT(EPLB_OK,
+         CALL(evaluate)(c, &in.problem, buffer, 32, EPLB_INT64, NULL, NULL, NULL, NULL, 2, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(evaluate)(c, NULL, buffer, 32, EPLB_INT64, NULL, NULL, NULL, NULL, 2, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(upload_weights_device)(c, buffer, 16, EPLB_FLOAT32, 1, 2, 8, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve_device)(c, &in.problem, NULL, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(fetch_map_device)(c, 0, EPLB_INT64, buffer, 32, NULL, NULL));
   CALL(context_destroy)(c);
 }
 
-/* Every way to fail that a solved context has, one after the other; then it must be as if none had happened. */
+/* Every way to fail that a solved context has, one after the other; then it must be as if none had
+ * happened. */
 static void failed_calls_change_nothing(void) {
   eplb_context *context = context_solved(&in);
   eplb_problem bad = in.problem;
@@ -145,15 +156,18 @@ static void failed_calls_change_nothing(void) {
   memset(&canary, 0xAA, sizeof canary);
   report = canary;
   for (i = 0; i < 33; i++) buffer[i] = -7;
-  REFUSED(EPLB_INVALID_WEIGHT, CALL(upload_weights)(context, nan_at_the_end, 16, EPLB_FLOAT32, 1, 2, 8, ERR),
+  REFUSED(EPLB_INVALID_WEIGHT,
+          CALL(upload_weights)(context, nan_at_the_end, 16, EPLB_FLOAT32, 1, 2, 8, ERR),
           "expert 7");
-  INVALID(CALL(upload_weights)(context, in.weights, 8, EPLB_FLOAT32, 1, 2, 8, ERR), "weights_length");
+  INVALID(CALL(upload_weights)(context, in.weights, 8, EPLB_FLOAT32, 1, 2, 8, ERR),
+          "weights_length");
   INVALID(CALL(solve)(context, &bad, NULL, ERR), "num_slots");
   INVALID(CALL(solve)(context, &in.problem, &options, ERR), "max_replicas");
   INVALID(CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 33, ERR), "length");
   INVALID(CALL(fetch_report)(context, &report, ERR), "struct_size");
   INVALID(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &bad, NULL, ERR), "num_slots");
-  INVALID(CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR), "");
+  INVALID(CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR),
+          "");
   INVALID(CALL(solve_device)(context, &in.problem, NULL, NULL, ERR), "");
   CHECK(memcmp(&report, &canary, sizeof report) == 0);
   for (i = 0; i < 33; i++) EQUAL(-7, buffer[i]);

@@ -45,7 +45,8 @@ static void nothing_of_the_process_changed(void) {
   mode_t mask = umask(022);
   int i;
   umask(mask);
-  for (i = 0; i < before.variable_count && environ[i] != NULL; i++) CHECK(strcmp(before.variables[i], environ[i]) == 0);
+  for (i = 0; i < before.variable_count && environ[i] != NULL; i++)
+    CHECK(strcmp(before.variables[i], environ[i]) == 0);
   CHECK(i == before.variable_count && environ[i] == NULL);
   CHECK(getcwd(folder, sizeof folder) != NULL && strcmp(before.folder, folder) == 0);
   CHECK(strcmp(before.locale, setlocale(LC_ALL, NULL)) == 0);
@@ -73,7 +74,8 @@ static int use_the_library_once(void) {
   return fine;
 }
 
-/* The library stays mapped (-z nodelete): after the first load nothing may grow, however often it is loaded again. */
+/* The library stays mapped (-z nodelete): after the first load nothing may grow, however often it
+ * is loaded again. */
 static void loading_again_and_again(void) {
   int files, threads, round;
   int64_t bytes = 0;
@@ -81,7 +83,8 @@ static void loading_again_and_again(void) {
   if (!use_the_library_once()) return;
   files = entries("/proc/self/fd");
   threads = entries("/proc/self/task");
-  /* ".", "..", and the main thread: those of a solve have ended with it. A sanitizer has one of its own. */
+  /* ".", "..", and the main thread: those of a solve have ended with it. A sanitizer has one of its
+   * own. */
   if (!HARNESS_SANITIZED) EQUAL(3, threads);
   for (round = 0; round < 8; round++) {
     library = dlopen(api_path(), RTLD_NOW | RTLD_LOCAL);
@@ -94,7 +97,8 @@ static void loading_again_and_again(void) {
   }
 }
 
-/* In a child that has closed the last handle, the code must still be there: a thread or an exit handler may need it. */
+/* In a child that has closed the last handle, the code must still be there: a thread or an exit
+ * handler may need it. */
 static void close_every_handle(void) {
   void *library = dlopen(api_path(), RTLD_NOW | RTLD_NOLOAD);
   int closes = 0;

@@ -26,11 +26,13 @@ static void masks_stay(void) {
   INVALID(CALL(solve)(context, NULL, NULL, ERR), "problem");
   CALL(context_destroy)(context);
   pthread_sigmask(SIG_SETMASK, &before, &found);
-  for (number = 1; number < 32; number++) CHECK(sigismember(&wanted, number) == sigismember(&found, number));
+  for (number = 1; number < 32; number++)
+    CHECK(sigismember(&wanted, number) == sigismember(&found, number));
   input_free(&in);
 }
 
-/* One thread solves and solves with four threads while the main thread looks at all threads from outside. */
+/* One thread solves and solves with four threads while the main thread looks at all threads from
+ * outside. */
 static struct {
   input in;
   eplb_context *context;
@@ -85,8 +87,10 @@ static int library_threads(int *open) {
   int seen = 0;
   while (tasks != NULL && (task = readdir(tasks)) != NULL) {
     int id = atoi(task->d_name);
-    unsigned long long mask, ordinary = 0x7FFFFFFF & ~(1ull << (SIGKILL - 1)) & ~(1ull << (SIGSTOP - 1));
-    if (id == 0 || id == getpid() || id == __atomic_load_n(&scene.solver_id, __ATOMIC_SEQ_CST)) continue;
+    unsigned long long mask,
+        ordinary = 0x7FFFFFFF & ~(1ull << (SIGKILL - 1)) & ~(1ull << (SIGSTOP - 1));
+    if (id == 0 || id == getpid() || id == __atomic_load_n(&scene.solver_id, __ATOMIC_SEQ_CST))
+      continue;
     mask = blocked_by(task->d_name);
     if (mask == 0 && access("/proc/self/task", R_OK) == 0) {
       char path[320];
@@ -109,7 +113,8 @@ static void library_threads_block_all_signals(void) {
   }
   if (!start_solving()) return;
   while (__atomic_load_n(&scene.solver_id, __ATOMIC_SEQ_CST) == 0) usleep(100);
-  /* Over many solves, since the C library itself blocks all signals while a thread comes to life. */
+  /* Over many solves, since the C library itself blocks all signals while a thread comes to life.
+   * */
   while (seen < 1000 && clock_seconds() - start < 10) {
     seen += library_threads(&open);
     usleep(300);
@@ -126,7 +131,8 @@ static void handler(int number) {
     __atomic_fetch_add(&scene.handled_elsewhere, 1, __ATOMIC_SEQ_CST);
 }
 
-/* The main thread blocks the signal, so the kernel may choose between the solver and the library's threads only. */
+/* The main thread blocks the signal, so the kernel may choose between the solver and the library's
+ * threads only. */
 static void handlers_run_on_the_callers_thread(void) {
   struct sigaction action, old;
   sigset_t one, before;

@@ -7,7 +7,8 @@
 static input in;
 static eplb_context *context;
 
-static eplb_problem problem_of(int64_t slots, int64_t gpus, int64_t nodes, int64_t groups, eplb_policy policy) {
+static eplb_problem problem_of(int64_t slots, int64_t gpus, int64_t nodes, int64_t groups,
+                               eplb_policy policy) {
   eplb_problem problem = in.problem;
   problem.num_slots = slots;
   problem.num_gpus = gpus;
@@ -17,19 +18,22 @@ static eplb_problem problem_of(int64_t slots, int64_t gpus, int64_t nodes, int64
   return problem;
 }
 
-static eplb_status solve(int64_t slots, int64_t gpus, int64_t nodes, int64_t groups, eplb_policy policy,
-                         eplb_error *err) {
+static eplb_status solve(int64_t slots, int64_t gpus, int64_t nodes, int64_t groups,
+                         eplb_policy policy, eplb_error *err) {
   eplb_problem problem = problem_of(slots, gpus, nodes, groups, policy);
   return CALL(solve)(context, &problem, NULL, err);
 }
 
 /* 24 experts were uploaded. */
 static void slots_that_do_not_fit(void) {
-  INVALID(solve(290, 32, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "290", "num_gpus", "32", "288", "320");
+  INVALID(solve(290, 32, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "290", "num_gpus", "32",
+          "288", "320");
   INVALID(solve(20, 4, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "20", "24");
   INVALID(solve(20, 5, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "20", "24", "25");
-  INVALID(solve(26, 5, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "26", "num_gpus", "5", "25", "30");
-  INVALID(solve(25, 8, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "25", "num_gpus", "8", "24", "32");
+  INVALID(solve(26, 5, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "26", "num_gpus", "5", "25",
+          "30");
+  INVALID(solve(25, 8, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots", "25", "num_gpus", "8", "24",
+          "32");
 }
 
 /* The nearest legal value must be one: 24 is below the number of experts when 32 were uploaded. */
@@ -56,23 +60,33 @@ static void zero_and_negative_sizes(void) {
     INVALID(solve(24, 4, bad[i], 1, EPLB_POLICY_HIERARCHICAL, ERR), "num_nodes");
     INVALID(solve(24, 4, bad[i], 1, EPLB_POLICY_AUTO, ERR), "num_nodes");
     if (bad[i] != 0) INVALID(solve(24, 4, 1, bad[i], EPLB_POLICY_HIERARCHICAL, ERR), "num_groups");
-    INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, bad[i], 2, 24, ERR), "num_windows");
-    INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 1, bad[i], 24, ERR), "num_layers");
-    INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 1, 2, bad[i], ERR), "num_experts");
-    INVALID(CALL(context_reserve)(context, in.dtype, bad[i], 2, 24, &in.problem, NULL, ERR), "num_windows");
-    INVALID(CALL(context_reserve)(context, in.dtype, 1, bad[i], 24, &in.problem, NULL, ERR), "num_layers");
-    INVALID(CALL(context_reserve)(context, in.dtype, 1, 2, bad[i], &in.problem, NULL, ERR), "num_experts");
+    INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, bad[i], 2, 24, ERR),
+            "num_windows");
+    INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 1, bad[i], 24, ERR),
+            "num_layers");
+    INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 1, 2, bad[i], ERR),
+            "num_experts");
+    INVALID(CALL(context_reserve)(context, in.dtype, bad[i], 2, 24, &in.problem, NULL, ERR),
+            "num_windows");
+    INVALID(CALL(context_reserve)(context, in.dtype, 1, bad[i], 24, &in.problem, NULL, ERR),
+            "num_layers");
+    INVALID(CALL(context_reserve)(context, in.dtype, 1, 2, bad[i], &in.problem, NULL, ERR),
+            "num_experts");
   }
 }
 
 static void hierarchies_that_do_not_fit(void) {
   INVALID(solve(48, 6, 4, 4, EPLB_POLICY_HIERARCHICAL, ERR), "num_gpus", "6", "num_nodes", "4");
   INVALID(solve(48, 8, 4, 6, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "6", "num_nodes", "4");
-  INVALID(solve(50, 10, 5, 5, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "5", "num_experts", "24");
+  INVALID(solve(50, 10, 5, 5, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "5", "num_experts",
+          "24");
   INVALID(solve(96, 48, 1, 48, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "48", "24");
-  INVALID(solve(48, 8, INT64_MAX - 1, 5, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "5", "num_nodes");
-  INVALID(solve(48, 8, 1, INT64_MAX - 1, EPLB_POLICY_HIERARCHICAL, ERR), "num_experts", "24", "num_groups");
-  INVALID(solve(48, 8, INT64_MAX - 2, INT64_MAX, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "num_nodes");
+  INVALID(solve(48, 8, INT64_MAX - 1, 5, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups", "5",
+          "num_nodes");
+  INVALID(solve(48, 8, 1, INT64_MAX - 1, EPLB_POLICY_HIERARCHICAL, ERR), "num_experts", "24",
+          "num_groups");
+  INVALID(solve(48, 8, INT64_MAX - 2, INT64_MAX, EPLB_POLICY_HIERARCHICAL, ERR), "num_groups",
+          "num_nodes");
   INVALID(solve(48, 6, 4, 4, EPLB_POLICY_AUTO, ERR), "num_gpus", "6", "num_nodes", "4");
   INVALID(solve(50, 10, 5, 5, EPLB_POLICY_AUTO, ERR), "num_groups", "5", "24");
 }
@@ -87,7 +101,8 @@ static void a_global_policy_ignores_nodes_and_groups(void) {
 }
 
 static void policies_as_the_published_rule_has_them(void) {
-  static const int64_t shapes[][4] = {{48, 8, 2, 4}, {48, 8, 4, 2}, {24, 24, 2, 2}, {24, 1, 1, 8}, {48, 16, 8, 8}};
+  static const int64_t shapes[][4] = {
+      {48, 8, 2, 4}, {48, 8, 4, 2}, {24, 24, 2, 2}, {24, 1, 1, 8}, {48, 16, 8, 8}};
   size_t i;
   int policy;
   for (i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -103,23 +118,30 @@ static void policies_as_the_published_rule_has_them(void) {
 static void impossible_sizes(void) {
   const int64_t huge = (int64_t)1 << 62, large = (int64_t)1 << 31;
   eplb_status status;
-  INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, large, large, large, ERR), "num_");
+  INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, large, large, large, ERR),
+          "num_");
   INVALID(CALL(upload_weights)(context, in.weights, 0, in.dtype, 1, huge, 4, ERR), "num_");
-  INVALID(CALL(upload_weights)(context, in.weights, INT64_MAX, EPLB_FLOAT64, 1, INT64_MAX, 1, ERR), "num_");
+  INVALID(CALL(upload_weights)(context, in.weights, INT64_MAX, EPLB_FLOAT64, 1, INT64_MAX, 1, ERR),
+          "num_");
   INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 1, INT64_MAX, 24, ERR), "num_");
   INVALID(solve(huge, 1, 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_slots"); /* 2 layers x 2^62 slots */
-  INVALID(CALL(context_reserve)(context, EPLB_FLOAT64, large, large, large, &in.problem, NULL, ERR), "num_");
+  INVALID(CALL(context_reserve)(context, EPLB_FLOAT64, large, large, large, &in.problem, NULL, ERR),
+          "num_");
   if (HARNESS_SANITIZED) return; /* its operator new dies where the real one throws */
   status = solve((int64_t)1 << 50, 1 << 20, 1, 1, EPLB_POLICY_GLOBAL, ERR);
   CHECK(status == EPLB_OUT_OF_MEMORY || status == EPLB_INVALID_ARGUMENT);
-  status = CALL(context_reserve)(context, EPLB_FLOAT64, 1, (int64_t)1 << 40, 24, &in.problem, NULL, ERR);
+  status =
+      CALL(context_reserve)(context, EPLB_FLOAT64, 1, (int64_t)1 << 40, 24, &in.problem, NULL, ERR);
   CHECK(status == EPLB_OUT_OF_MEMORY || status == EPLB_INVALID_ARGUMENT);
 }
 
 static void lengths_name_both_numbers(void) {
-  INVALID(CALL(upload_weights)(context, in.weights, 47, in.dtype, 1, 2, 24, ERR), "weights_length", "47", "48");
-  INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 2, 2, 24, ERR), "weights_length", "48", "96");
-  INVALID(CALL(upload_weights)(context, in.weights, -48, in.dtype, 1, 2, 24, ERR), "weights_length", "-48", "48");
+  INVALID(CALL(upload_weights)(context, in.weights, 47, in.dtype, 1, 2, 24, ERR), "weights_length",
+          "47", "48");
+  INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, 2, 2, 24, ERR), "weights_length",
+          "48", "96");
+  INVALID(CALL(upload_weights)(context, in.weights, -48, in.dtype, 1, 2, 24, ERR), "weights_length",
+          "-48", "48");
 }
 
 static void threads_and_devices_that_cannot_be(void) {

@@ -1,10 +1,12 @@
-/* Structs begin with struct_size, init writes the defaults, and a struct may be older or newer than the library. */
+/* Structs begin with struct_size, init writes the defaults, and a struct may be older or newer than
+ * the library. */
 #include <string.h>
 
 #include "harness.h"
 #include "input.h"
 
-/* A struct of any kind with room behind it: what a newer program, whose struct is longer, would hand in. */
+/* A struct of any kind with room behind it: what a newer program, whose struct is longer, would
+ * hand in. */
 enum { ROOM = 64 };
 typedef union any_struct {
   int64_t struct_size;
@@ -56,9 +58,12 @@ static eplb_status use_solve(any_struct *s, eplb_error *e) {
   problem.num_gpus = 8;
   return CALL(solve)(solved, &problem, &s->solve_options, e);
 }
-static eplb_status use_report(any_struct *s, eplb_error *e) { return CALL(fetch_report)(solved, &s->report, e); }
+static eplb_status use_report(any_struct *s, eplb_error *e) {
+  return CALL(fetch_report)(solved, &s->report, e);
+}
 
-/* `first` is the size in ABI 1.0, forever: a program of that time hands in no more, whatever the structs have become. */
+/* `first` is the size in ABI 1.0, forever: a program of that time hands in no more, whatever the
+ * structs have become. */
 static const struct kind {
   const char *argument;
   size_t size, first;
@@ -99,7 +104,8 @@ static void init_refuses_impossible_sizes(void) {
 
 static void init_refuses_null(void) {
   int k;
-  for (k = 0; k < KINDS; k++) INVALID(kinds[k].init(NULL, (int64_t)kinds[k].size, ERR), kinds[k].argument);
+  for (k = 0; k < KINDS; k++)
+    INVALID(kinds[k].init(NULL, (int64_t)kinds[k].size, ERR), kinds[k].argument);
 }
 
 static void init_fills_the_given_size_and_no_more(void) {
@@ -134,7 +140,8 @@ static void use_refuses_impossible_sizes(void) {
     }
 }
 
-/* An older program does not know the last fields: they take defaults, and bytes behind its struct are its own. */
+/* An older program does not know the last fields: they take defaults, and bytes behind its struct
+ * are its own. */
 static void shorter_structs_take_defaults(void) {
   int k;
   for (k = 0; k < KINDS; k++) {

@@ -1,4 +1,5 @@
-/* A context is used by one thread at a time and says so; different contexts know nothing of each other. */
+/* A context is used by one thread at a time and says so; different contexts know nothing of each
+ * other. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -8,7 +9,8 @@
 #include "harness.h"
 #include "invariants.h"
 
-/* ---- Two threads on one context. One solves without pause, the other tries everything until it has been refused. */
+/* ---- Two threads on one context. One solves without pause, the other tries everything until it
+ * has been refused. */
 
 static struct {
   input in;
@@ -25,8 +27,8 @@ static void *solve_without_pause(void *unused) {
       shared.refused++;
       /* The other thread may have reserved, which discards the weights. */
       CALL(upload_weights)
-      (shared.context, shared.in.weights, input_length(&shared.in), EPLB_FLOAT32, 1, shared.in.layers,
-       shared.in.experts, NULL);
+      (shared.context, shared.in.weights, input_length(&shared.in), EPLB_FLOAT32, 1,
+       shared.in.layers, shared.in.experts, NULL);
     } else if (status != EPLB_OK) {
       shared.other++;
     }
@@ -48,18 +50,19 @@ static eplb_status intrude(int call, eplb_error *err) {
     case 3: return CALL(map_shape)(shared.context, 0, &rank, dims, 4, err);
     case 4: return CALL(context_synchronize)(shared.context, err);
     case 5:
-      return CALL(evaluate)(shared.context, &shared.in.problem, slots_buffer, length, EPLB_INT64, &report, NULL, NULL,
-                            NULL, shared.in.layers, err);
+      return CALL(evaluate)(shared.context, &shared.in.problem, slots_buffer, length, EPLB_INT64,
+                            &report, NULL, NULL, NULL, shared.in.layers, err);
     case 6:
-      return CALL(upload_weights)(shared.context, shared.in.weights, input_length(&shared.in), EPLB_FLOAT32, 1,
-                                  shared.in.layers, shared.in.experts, err);
+      return CALL(upload_weights)(shared.context, shared.in.weights, input_length(&shared.in),
+                                  EPLB_FLOAT32, 1, shared.in.layers, shared.in.experts, err);
     default:
-      return CALL(context_reserve)(shared.context, EPLB_FLOAT32, 1, shared.in.layers, shared.in.experts,
-                                   &shared.in.problem, NULL, err);
+      return CALL(context_reserve)(shared.context, EPLB_FLOAT32, 1, shared.in.layers,
+                                   shared.in.experts, &shared.in.problem, NULL, err);
   }
 }
 
-/* No timing: it goes on until the call was refused once; the other thread is inside a solve nearly all the time. */
+/* No timing: it goes on until the call was refused once; the other thread is inside a solve nearly
+ * all the time. */
 static void intrude_until_refused(int call) {
   double start = clock_seconds();
   eplb_status status = EPLB_OK;
@@ -87,7 +90,8 @@ static void one_context_two_threads(void) {
     pthread_join(solver, NULL);
     EQUAL(0, shared.other);
   }
-  if (input_upload_and_solve(shared.context, &shared.in)) invariants_hold(shared.context, &shared.in, NULL);
+  if (input_upload_and_solve(shared.context, &shared.in))
+    invariants_hold(shared.context, &shared.in, NULL);
   CALL(context_destroy)(shared.context);
   free(slots_buffer);
   input_free(&shared.in);
@@ -152,7 +156,8 @@ static eplb_status solve_alone(const input *in, int64_t threads, int32_t *out) {
   options.num_threads = threads;
   if (status == EPLB_OK) status = CALL(context_create)(&context, &options, NULL);
   if (status == EPLB_OK)
-    status = CALL(upload_weights)(context, in->weights, input_length(in), in->dtype, 1, in->layers, in->experts, NULL);
+    status = CALL(upload_weights)(context, in->weights, input_length(in), in->dtype, 1, in->layers,
+                                  in->experts, NULL);
   if (status == EPLB_OK) status = CALL(solve)(context, &in->problem, &in->options, NULL);
   if (status == EPLB_OK) status = CALL(fetch_map)(context, 0, EPLB_INT32, out, 5 * 48, NULL);
   CALL(context_destroy)(context);
@@ -203,7 +208,8 @@ static void *hand_create(void *unused) {
   return unused;
 }
 static void *hand_solve(void *unused) {
-  handed.status[1] = CALL(upload_weights)(handed.context, handed.in.weights, 32, EPLB_FLOAT32, 1, 1, 32, NULL);
+  handed.status[1] =
+      CALL(upload_weights)(handed.context, handed.in.weights, 32, EPLB_FLOAT32, 1, 1, 32, NULL);
   handed.status[2] = CALL(solve)(handed.context, &handed.in.problem, NULL, NULL);
   return unused;
 }
@@ -244,7 +250,8 @@ static void *ask(void *wrong) {
     int failed = CALL(device_count)(EPLB_DEVICE_CPU, &count, &err) != EPLB_OK || count != 1;
     failed |= CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, &err) != EPLB_OK;
     failed |= CALL(device_name)(EPLB_DEVICE_CPU, 0, text, sizeof text, &err) != EPLB_OK;
-    failed |= CALL(problem_init)(&problem, sizeof problem, &err) != EPLB_OK || problem.num_nodes != 1;
+    failed |=
+        CALL(problem_init)(&problem, sizeof problem, &err) != EPLB_OK || problem.num_nodes != 1;
     failed |= CALL(problem_init)(&problem, -1, &err) != EPLB_INVALID_ARGUMENT || err.text[0] == 0;
     failed |= strcmp(CALL(status_name)(EPLB_OK), "EPLB_OK") != 0;
     if (failed) __atomic_fetch_add((int *)wrong, 1, __ATOMIC_SEQ_CST);

@@ -14,7 +14,8 @@ static input base;
 static plan before;
 
 static eplb_status upload(const void *weights, eplb_dtype dtype, int64_t windows, eplb_error *err) {
-  return CALL(upload_weights)(context, weights, windows * LENGTH, dtype, windows, LAYERS, EXPERTS, err);
+  return CALL(upload_weights)(context, weights, windows * LENGTH, dtype, windows, LAYERS, EXPERTS,
+                              err);
 }
 
 static void not_a_weight(double bad, const char *word) {
@@ -23,8 +24,10 @@ static void not_a_weight(double bad, const char *word) {
   int i;
   for (i = 0; i < LENGTH; i++) narrow[i] = (float)(wide[i] = i);
   narrow[3 * EXPERTS + 17] = (float)(wide[3 * EXPERTS + 17] = bad);
-  REFUSED(EPLB_INVALID_WEIGHT, upload(wide, EPLB_FLOAT64, 1, ERR), "weights", "layer 3", "expert 17", word);
-  REFUSED(EPLB_INVALID_WEIGHT, upload(narrow, EPLB_FLOAT32, 1, ERR), "weights", "layer 3", "expert 17", word);
+  REFUSED(EPLB_INVALID_WEIGHT, upload(wide, EPLB_FLOAT64, 1, ERR), "weights", "layer 3",
+          "expert 17", word);
+  REFUSED(EPLB_INVALID_WEIGHT, upload(narrow, EPLB_FLOAT32, 1, ERR), "weights", "layer 3",
+          "expert 17", word);
 }
 
 static void floats_that_are_no_weights(void) {
@@ -43,7 +46,8 @@ static void negative_integers(void) {
   for (i = 0; i < LENGTH; i++) narrow[i] = (int32_t)(wide[i] = i);
   narrow[EXPERTS + 2] = -5;
   wide[EXPERTS + 2] = INT64_MIN;
-  REFUSED(EPLB_INVALID_WEIGHT, upload(narrow, EPLB_INT32, 1, ERR), "layer 1", "expert 2", "negative");
+  REFUSED(EPLB_INVALID_WEIGHT, upload(narrow, EPLB_INT32, 1, ERR), "layer 1", "expert 2",
+          "negative");
   REFUSED(EPLB_INVALID_WEIGHT, upload(wide, EPLB_INT64, 1, ERR), "layer 1", "expert 2", "negative");
 }
 
@@ -84,7 +88,8 @@ static void sums_out_of_range(void) {
 
 static void failures_left_the_plan_alone(void) { plan_still_there(&before, context, &base); }
 
-/* Solves by every strategy and checks the placement; GREEDY may refuse what its float32 cannot hold. */
+/* Solves by every strategy and checks the placement; GREEDY may refuse what its float32 cannot
+ * hold. */
 static void solves(const void *weights, eplb_dtype dtype, int64_t windows) {
   input in = base;
   int strategy;
@@ -92,7 +97,8 @@ static void solves(const void *weights, eplb_dtype dtype, int64_t windows) {
   in.windows = windows;
   in.weights = malloc((size_t)(windows * LENGTH) * input_element_size(dtype));
   memcpy(in.weights, weights, (size_t)(windows * LENGTH) * input_element_size(dtype));
-  for (strategy = EPLB_STRATEGY_GREEDY; input_upload(context, &in) && strategy <= EPLB_STRATEGY_BEST; strategy++) {
+  for (strategy = EPLB_STRATEGY_GREEDY;
+       input_upload(context, &in) && strategy <= EPLB_STRATEGY_BEST; strategy++) {
     eplb_status status;
     in.options.strategy = strategy;
     status = CALL(solve)(context, &in.problem, &in.options, ERR);
@@ -125,7 +131,8 @@ static void extremes_that_are_weights(void) {
   solves(whole, EPLB_INT64, 1);
 }
 
-/* Sums of integers are exact, beyond 2^53 too: these two windows sum to one, and equal weights in all layers. */
+/* Sums of integers are exact, beyond 2^53 too: these two windows sum to one, and equal weights in
+ * all layers. */
 static void integer_windows_are_summed_exactly(void) {
   int64_t split[2 * LENGTH], whole[LENGTH];
   input in = base;
@@ -169,7 +176,8 @@ static void minus_zero_is_zero(void) {
   plan_free(&a);
 }
 
-/* A layer of zeros is solved as a layer of equal weights: replicas spread evenly, lowest ids first. */
+/* A layer of zeros is solved as a layer of equal weights: replicas spread evenly, lowest ids first.
+ * */
 static void zeros_are_solved_like_equals(void) {
   input in = base;
   int strategy, i;
@@ -183,8 +191,10 @@ static void zeros_are_solved_like_equals(void) {
     for (i = 0; i < LENGTH; i++) ((int32_t *)in.weights)[i] = 1;
     if (input_upload_and_solve(context, &in) && invariants_hold(context, &in, &ones)) {
       size_t bytes = (size_t)zeros.lengths[EPLB_MAP_REPLICA_SLOTS] * 8;
-      CHECK(memcmp(zeros.ints[EPLB_MAP_REPLICA_SLOTS], ones.ints[EPLB_MAP_REPLICA_SLOTS], bytes) == 0);
-      for (i = 0; i < EXPERTS; i++) EQUAL(i < 24 - EXPERTS ? 2 : 1, zeros.ints[EPLB_MAP_REPLICA_COUNT][i]);
+      CHECK(memcmp(zeros.ints[EPLB_MAP_REPLICA_SLOTS], ones.ints[EPLB_MAP_REPLICA_SLOTS], bytes) ==
+            0);
+      for (i = 0; i < EXPERTS; i++)
+        EQUAL(i < 24 - EXPERTS ? 2 : 1, zeros.ints[EPLB_MAP_REPLICA_COUNT][i]);
       for (i = 0; i < LAYERS; i++) CHECK(zeros.doubles[EPLB_MAP_IMBALANCE][i] == 1);
       plan_free(&ones);
     }

@@ -7,7 +7,8 @@
 #include "harness.h"
 
 #if HARNESS_SANITIZED
-/* A sanitizer must reach the terminal: its report is no word of the library, and it may be the last one. */
+/* A sanitizer must reach the terminal: its report is no word of the library, and it may be the last
+ * one. */
 void __sanitizer_set_report_fd(void *fd);
 #endif
 
@@ -38,5 +39,6 @@ void streams_were_silent(void) {
   fflush(stderr);
   EQUAL(0, lseek(fileno(captured), 0, SEEK_END));
   rewind(captured);
-  while (fgets(line, sizeof line, captured) != NULL) fprintf(report, "  written by the library: %s", line);
+  while (fgets(line, sizeof line, captured) != NULL)
+    fprintf(report, "  written by the library: %s", line);
 }

@@ -1,4 +1,5 @@
-/* Standard output and standard error are a file while the tests run, so that one word from the library is found. */
+/* Standard output and standard error are a file while the tests run, so that one word from the
+ * library is found. */
 #ifndef EPLB_TESTS_STREAMS_H
 #define EPLB_TESTS_STREAMS_H
 

@@ -11,8 +11,8 @@
 #include "layers.h"
 #include "streams.h"
 
-static const char *const strategy_names[] = {"greedy",         "lpt_swap",    "l2_swap", "random_restarts",
-                                             "noise_spectrum", "hybrid_init", "best"};
+static const char *const strategy_names[] = {
+    "greedy", "lpt_swap", "l2_swap", "random_restarts", "noise_spectrum", "hybrid_init", "best"};
 enum { STRATEGIES = sizeof strategy_names / sizeof *strategy_names };
 
 static char *read_file(const char *path) {
@@ -30,13 +30,15 @@ static char *read_file(const char *path) {
   return text;
 }
 
-/* Numbers come as JSON numbers, or as strings where JSON has none (nan, inf) or a double would not hold them. */
+/* Numbers come as JSON numbers, or as strings where JSON has none (nan, inf) or a double would not
+ * hold them. */
 static double as_double(const cJSON *item) {
   return cJSON_IsString(item) ? strtod(item->valuestring, NULL) : item->valuedouble;
 }
 
 static int64_t as_int(const cJSON *item) {
-  return cJSON_IsString(item) ? (int64_t)strtoll(item->valuestring, NULL, 10) : (int64_t)item->valuedouble;
+  return cJSON_IsString(item) ? (int64_t)strtoll(item->valuestring, NULL, 10)
+                              : (int64_t)item->valuedouble;
 }
 
 static int64_t field_int(const cJSON *object, const char *name, int64_t otherwise) {
@@ -113,7 +115,8 @@ static int input_from(const cJSON *vector, input *in) {
 static int ints_agree(const cJSON *answer, const char *name, const plan *p, eplb_map map) {
   const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer, name), *item;
   int64_t i = 0;
-  if (list == NULL) return CHECK(map != EPLB_MAP_PHYSICAL_TO_LOGICAL && map != EPLB_MAP_REPLICA_COUNT);
+  if (list == NULL)
+    return CHECK(map != EPLB_MAP_PHYSICAL_TO_LOGICAL && map != EPLB_MAP_REPLICA_COUNT);
   if (!EQUAL(p->lengths[map], cJSON_GetArraySize(list))) return 0;
   cJSON_ArrayForEach(item, list) {
     if (!check_equal(as_int(item), p->ints[map][i++], name, __FILE__, __LINE__)) return 0;
@@ -129,7 +132,8 @@ static int answer_agrees(const cJSON *vector, const cJSON *answer, const plan *p
     if (!CLOSE(as_double(item), p->doubles[EPLB_MAP_IMBALANCE][i++], 1e-12)) return 0;
   }
   if (*policy != 0)
-    EQUAL(strcmp(policy, "global") == 0 ? EPLB_POLICY_GLOBAL : EPLB_POLICY_HIERARCHICAL, p->report.policy);
+    EQUAL(strcmp(policy, "global") == 0 ? EPLB_POLICY_GLOBAL : EPLB_POLICY_HIERARCHICAL,
+          p->report.policy);
   return ints_agree(answer, "physical_to_logical", p, EPLB_MAP_PHYSICAL_TO_LOGICAL) &&
          ints_agree(answer, "replica_count", p, EPLB_MAP_REPLICA_COUNT) &&
          ints_agree(answer, "replica_slots", p, EPLB_MAP_REPLICA_SLOTS) &&
@@ -144,10 +148,12 @@ static void skip_strategy(int strategy) {
   test_skip(NULL);
 }
 
-/* Whether the answer is one that the published program, which knows no float64 and no cap, may refuse to give. */
+/* Whether the answer is one that the published program, which knows no float64 and no cap, may
+ * refuse to give. */
 static int greedy_may_refuse(const input *in, eplb_status status) {
   return in->options.strategy == EPLB_STRATEGY_GREEDY &&
-         (status == EPLB_INVALID_WEIGHT || (status == EPLB_INVALID_ARGUMENT && in->options.max_replicas > 0));
+         (status == EPLB_INVALID_WEIGHT ||
+          (status == EPLB_INVALID_ARGUMENT && in->options.max_replicas > 0));
 }
 
 /* The answers of a vector: one for each strategy at the default effort, and BEST's at FAST. */
@@ -188,8 +194,8 @@ static void check_refusal(const cJSON *vector, input *in, const cJSON *error) {
   eplb_status status;
   if (context == NULL) return;
   if (strategy >= 0) in->options.strategy = strategy;
-  status = CALL(upload_weights)(context, in->weights, cJSON_GetArraySize(weights), in->dtype, in->windows, in->layers,
-                                in->experts, ERR);
+  status = CALL(upload_weights)(context, in->weights, cJSON_GetArraySize(weights), in->dtype,
+                                in->windows, in->layers, in->experts, ERR);
   if (status == EPLB_OK) status = CALL(solve)(context, &in->problem, &in->options, ERR);
   if (strategy >= 0 && status == EPLB_UNAVAILABLE) {
     EXPECT(EPLB_UNAVAILABLE, status);
@@ -233,8 +239,8 @@ void golden_vectors(const char *path) {
   cJSON_ArrayForEach(vector, cases) run_vector(vector);
   for (strategy = 0; strategy < (int)STRATEGIES; strategy++)
     if (not_there[strategy] > 0)
-      fprintf(report_stream(), "skipped %d vectors by %s: not in this version\n", not_there[strategy],
-              strategy_names[strategy]);
+      fprintf(report_stream(), "skipped %d vectors by %s: not in this version\n",
+              not_there[strategy], strategy_names[strategy]);
   cJSON_Delete(file);
   free(text);
 }

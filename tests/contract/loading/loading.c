@@ -1,13 +1,13 @@
-/* Loads the library, solves and unloads it again and again, and looks at what is left behind. Run by test_loading.py, also
- * under valgrind and with ThreadSanitizer.
+/* Loads the library, solves and unloads it again and again, and looks at what is left behind. Run
+ * by test_loading.py, also under valgrind and with ThreadSanitizer.
  *
  *     loading LIBRARY cycles N      one after the other
  *     loading LIBRARY threads N     N in each of 8 threads, three times
  *     loading LIBRARY fork N        N children, each of which makes a context of its own
  *     loading LIBRARY fork-amid N   the same while another thread solves
  *     loading LIBRARY leak          forgets a context, and
- *     loading LIBRARY race          counts without a lock: whether valgrind and ThreadSanitizer would see it
- */
+ *     loading LIBRARY race          counts without a lock: valgrind and ThreadSanitizer must see it
+ * */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -78,9 +78,11 @@ static eplb_context *solve(const functions *eplb, int64_t threads, int32_t *plac
   problem.num_gpus = 8;
   effort.effort = EPLB_EFFORT_FAST;
   failed = failed || eplb->context_create(&context, &options, &err) ||
-           eplb->upload_weights(context, weights, LAYERS * EXPERTS, EPLB_FLOAT32, 1, LAYERS, EXPERTS, &err) ||
+           eplb->upload_weights(context, weights, LAYERS * EXPERTS, EPLB_FLOAT32, 1, LAYERS,
+                                EXPERTS, &err) ||
            eplb->solve(context, &problem, &effort, &err) ||
-           eplb->fetch_map(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement, LAYERS * SLOTS, &err);
+           eplb->fetch_map(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement,
+                           LAYERS * SLOTS, &err);
   if (failed) give_up("solve", err.text);
   return context;
 }
@@ -91,7 +93,8 @@ static void cycle(int number) {
   int32_t placement[LAYERS * SLOTS];
   void *library = load(&eplb);
   eplb.context_destroy(solve(&eplb, number % 8 ? 1 : 2, placement));
-  if (memcmp(placement, expected, sizeof expected) != 0) give_up("solve", "another answer than the first time");
+  if (memcmp(placement, expected, sizeof expected) != 0)
+    give_up("solve", "another answer than the first time");
   if (dlclose(library) != 0) give_up("dlclose", dlerror());
 }
 
@@ -113,18 +116,21 @@ static traces look(void) {
   traces now;
   now.files = entries("/proc/self/fd");
   now.threads = entries("/proc/self/task");
-  now.bytes = (long)mallinfo2().uordblks; /* valgrind and ThreadSanitizer answer 0: they look themselves */
+  /* Valgrind and ThreadSanitizer answer 0: they look themselves. */
+  now.bytes = (long)mallinfo2().uordblks;
   return now;
 }
 
-/* In bytes, `slack` more are allowed: the C library keeps a table with every stack that it keeps for threads to come. */
+/* In bytes, `slack` more are allowed: the C library keeps a table with every stack that it keeps
+ * for threads to come. */
 static void expect_same(traces before, long slack) {
   traces now = look();
-  printf("descriptors %ld, threads %ld, bytes %ld; before: %ld, %ld, %ld\n", now.files, now.threads, now.bytes,
-         before.files, before.threads, before.bytes);
+  printf("descriptors %ld, threads %ld, bytes %ld; before: %ld, %ld, %ld\n", now.files, now.threads,
+         now.bytes, before.files, before.threads, before.bytes);
   if (now.files != before.files) give_up("descriptors", "not as many as before");
   if (now.threads != before.threads) give_up("threads", "not as many as before");
-  if (now.bytes > before.bytes + slack || now.bytes < before.bytes - slack) give_up("memory", "not as before");
+  if (now.bytes > before.bytes + slack || now.bytes < before.bytes - slack)
+    give_up("memory", "not as before");
 }
 
 /* ---- The commands. */
@@ -148,13 +154,15 @@ static void run_round(void *(*body)(void *), int count) {
   pthread_t threads[THREADS];
   int i;
   for (i = 0; i < THREADS; i++)
-    if (pthread_create(&threads[i], NULL, body, &count) != 0) give_up("pthread_create", "no thread");
+    if (pthread_create(&threads[i], NULL, body, &count) != 0)
+      give_up("pthread_create", "no thread");
   for (i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
 }
 
 static void run_threads(int count) {
   traces before;
-  run_round(cycles_of_a_thread, count); /* the first round makes what the C library keeps for threads to come */
+  /* The first round makes what the C library keeps for threads to come. */
+  run_round(cycles_of_a_thread, count);
   before = look();
   run_round(cycles_of_a_thread, count);
   run_round(cycles_of_a_thread, count);
@@ -178,7 +186,8 @@ static void run_children(int count) {
       _exit(0);
     }
     if (child < 0 || waitpid(child, &status, 0) != child) give_up("fork", "no child");
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) give_up("fork", "the child could not solve");
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+      give_up("fork", "the child could not solve");
   }
 }
 
@@ -190,7 +199,8 @@ static void run_fork(int count) {
 
 static void run_fork_amid(int count) {
   pthread_t other;
-  if (pthread_create(&other, NULL, cycles_until_stopped, NULL) != 0) give_up("pthread_create", "no thread");
+  if (pthread_create(&other, NULL, cycles_until_stopped, NULL) != 0)
+    give_up("pthread_create", "no thread");
   run_children(count);
   __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
   pthread_join(other, NULL);

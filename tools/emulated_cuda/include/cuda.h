@@ -1,5 +1,6 @@
-// The few functions of the driver that are asked for by name. None of them can be linked: there is no libcuda here, as there
-// is none on a machine without a driver; cudaGetDriverEntryPointByVersion gives their addresses.
+// The few functions of the driver that are asked for by name. None of them can be linked: there is
+// no libcuda here, as there is none on a machine without a driver; cudaGetDriverEntryPointByVersion
+// gives their addresses.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
-// CUDA on the host, for tests only: the names of NVIDIA's cuda_runtime.h, so that device code and its host code compile as
-// plain C++20 and run here. Neither __CUDACC__ nor __CUDA_ARCH__ is defined: for the compiler, this is the host.
+// CUDA on the host, for tests only: the names of NVIDIA's cuda_runtime.h, so that device code and
+// its host code compile as plain C++20 and run here. Neither __CUDACC__ nor __CUDA_ARCH__ is
+// defined: for the compiler, this is the host.
 #pragma once
 
 #include <emulated/arithmetic.h>

@@ -34,7 +34,8 @@ class Capturing : public DeviceTest {
   }
   void expect_broken() {
     EXPECT_EQ(status(), cudaStreamCaptureStatusInvalidated);
-    EXPECT_EQ(launch(stream, 1, 32, 0, put, static_cast<int*>(nullptr), 1), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(launch(stream, 1, 32, 0, put, static_cast<int*>(nullptr), 1),
+              cudaErrorStreamCaptureInvalidated);
     cudaGraph_t graph = nullptr;
     EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
     EXPECT_EQ(graph, nullptr);
@@ -51,7 +52,8 @@ TEST_F(Capturing, IsReplayedWithWhatIsInMemoryThen) {
   const int64_t launches = emulation_count("launches"), waits = emulation_count("synchronisations");
   begin();
   EXPECT_EQ(status(), cudaStreamCaptureStatusActive);
-  EXPECT_EQ(cudaMemcpyAsync(device, &pageable, sizeof(int), cudaMemcpyHostToDevice, stream), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(device, &pageable, sizeof(int), cudaMemcpyHostToDevice, stream),
+            cudaSuccess);
   EXPECT_EQ(launch(stream, 1, 32, 0, copy, out.data, static_cast<const int*>(device)), cudaSuccess);
   EXPECT_EQ(emulation_count("pending"), 0);
   cudaGraphExec_t executable = end(2);
@@ -113,7 +115,8 @@ TEST_F(Capturing, UnsafeCallsBreakIt) {
   EXPECT_EQ(cudaFree(device), cudaErrorStreamCaptureUnsupported);
   expect_broken();
   begin(cudaStreamCaptureModeThreadLocal);
-  EXPECT_EQ(cudaMemcpy(device, &word, sizeof word, cudaMemcpyHostToDevice), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaMemcpy(device, &word, sizeof word, cudaMemcpyHostToDevice),
+            cudaErrorStreamCaptureUnsupported);
   expect_broken();
   begin();
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorStreamCaptureUnsupported);
@@ -166,7 +169,8 @@ TEST_F(Capturing, WorkFromOutsideStaysOutside) {
   EXPECT_EQ(cudaStreamWaitEvent(stream, event), cudaErrorStreamCaptureIsolation);
   expect_broken();
   cudaEventDestroy(event);
-  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeGlobal), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeGlobal),
+            cudaErrorStreamCaptureUnsupported);
 }
 
 TEST_F(Capturing, TheLegacyStreamMayNotMeetABlockingOne) {

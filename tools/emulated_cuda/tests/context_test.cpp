@@ -10,7 +10,8 @@ namespace {
 template <class Function> Function* entry_point(const char* name) {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-  EXPECT_EQ(cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result), cudaSuccess);
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result),
+            cudaSuccess);
   EXPECT_EQ(result, cudaDriverEntryPointSuccess);
   return reinterpret_cast<Function*>(found);
 }
@@ -45,7 +46,8 @@ TEST(Context, OneIsMadeBehindTheProgramsBack) {
 TEST(Context, OneThatIsPushedIsUsed) {
   in_fresh_thread([] {
     EXPECT_EQ(ENTRY_POINT(cuInit)(0), CUDA_SUCCESS);
-    const int64_t implicit = emulation_count("implicit_contexts"), retained = emulation_count("retained");
+    const int64_t implicit = emulation_count("implicit_contexts"),
+                  retained = emulation_count("retained");
     CUcontext context = nullptr, current = nullptr;
     CUdevice device = -1;
     EXPECT_EQ(ENTRY_POINT(cuDeviceGet)(&device, 1), CUDA_SUCCESS);
@@ -103,7 +105,8 @@ TEST(Context, MachinesWithoutADriver) {
     EXPECT_EQ(cudaGetLastError(), cudaErrorNoDevice);
     EXPECT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
     EXPECT_STREQ(cudaGetErrorName(cudaErrorNoDevice), "cudaErrorNoDevice");
-    EXPECT_STREQ(cudaGetErrorString(cudaErrorIllegalAddress), "an illegal memory access was encountered");
+    EXPECT_STREQ(cudaGetErrorString(cudaErrorIllegalAddress),
+                 "an illegal memory access was encountered");
     EXPECT_EQ(cudaErrorStreamCaptureUnsupported, 900);
   });
 }

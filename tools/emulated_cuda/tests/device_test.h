@@ -32,8 +32,8 @@ class DeviceTest : public testing::Test {
   }
 
   template <class... Expected, class... Actual>
-  static cudaError_t launch(cudaStream_t where, dim3 grid, dim3 block, size_t shared, void (*kernel)(Expected...),
-                            Actual... arguments) {
+  static cudaError_t launch(cudaStream_t where, dim3 grid, dim3 block, size_t shared,
+                            void (*kernel)(Expected...), Actual... arguments) {
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;

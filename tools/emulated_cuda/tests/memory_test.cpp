@@ -72,7 +72,8 @@ TEST_F(Memory, CopiesAreChecked) {
   EXPECT_EQ(cudaMemcpy(local, device, 32, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemsetAsync(device, 7, 33, stream), cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemsetAsync(device, 7, 32, stream), cudaSuccess);
-  EXPECT_EQ(cudaMemcpyAsync(local, device, 32, cudaMemcpyDeviceToHost, stream), cudaSuccess);  // waits: pageable
+  // Waits: pageable.
+  EXPECT_EQ(cudaMemcpyAsync(local, device, 32, cudaMemcpyDeviceToHost, stream), cudaSuccess);
   EXPECT_EQ(local[31], 7);
   cudaFree(device);
   cudaGetLastError();

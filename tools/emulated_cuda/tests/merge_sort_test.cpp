@@ -41,7 +41,8 @@ template <int kItems> void check(cudaStream_t stream, unsigned seed) {
     values[i] = i;
     expected.emplace_back(keys[i], i);
   }
-  std::stable_sort(expected.begin(), expected.end(), [](auto& a, auto& b) { return a.first < b.first; });
+  std::stable_sort(expected.begin(), expected.end(),
+                   [](auto& a, auto& b) { return a.first < b.first; });
   cudaLaunchConfig_t config = {1, 32, (kCount + 1) * 8, stream, nullptr, 0};
   ASSERT_EQ(cudaLaunchKernelEx(&config, sort_pairs<kItems>, keys.data, values.data), cudaSuccess);
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);

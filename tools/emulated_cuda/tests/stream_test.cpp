@@ -130,22 +130,26 @@ TEST_F(Stream, WhatRemainsOfADestroyedStreamRuns) {
 
 TEST_F(Stream, LaunchesAreChecked) {
   const auto attempt = [&](dim3 grid, dim3 block, size_t shared) {
-    const cudaError_t error = launch(stream, grid, block, shared, put, static_cast<int*>(nullptr), 0);
+    const cudaError_t error =
+        launch(stream, grid, block, shared, put, static_cast<int*>(nullptr), 0);
     EXPECT_EQ(cudaGetLastError(), error);
     return error;
   };
   EXPECT_EQ(attempt(0, 32, 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(attempt(1, 1025, 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(attempt(1, 32, (48 << 10) + 1), cudaErrorInvalidValue);
-  EXPECT_EQ(cudaFuncSetAttribute(put, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10), cudaErrorInvalidValue);
-  EXPECT_EQ(cudaFuncSetAttribute(put, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 << 10), cudaSuccess);
+  EXPECT_EQ(cudaFuncSetAttribute(put, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10),
+            cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFuncSetAttribute(put, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 << 10),
+            cudaSuccess);
   EXPECT_EQ(attempt(1, 32, (227 << 10) + 1), cudaErrorInvalidValue);
   Pinned<int> out(1);
   EXPECT_EQ(launch(stream, 1, 32, 227 << 10, put, out.data, 5), cudaSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
   EXPECT_EQ(out[0], 5);
   int blocks = -1;
-  EXPECT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, put, 32, 100 << 10), cudaSuccess);
+  EXPECT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, put, 32, 100 << 10),
+            cudaSuccess);
   EXPECT_EQ(blocks, 2);
   cudaFuncAttributes attributes;
   EXPECT_EQ(cudaFuncGetAttributes(&attributes, put), cudaSuccess);

@@ -19,13 +19,15 @@ __global__ void meet_often(long long* out) {
   own[2] = __shfl_up_sync(kAll, lane, 1);
   own[3] = __shfl_down_sync(kAll, lane, 4, 8);
   own[4] = __ballot_sync(kAll, lane % 3 == 0);
-  own[5] = __any_sync(kAll, lane == 31) + 2 * __all_sync(kAll, lane < 31) + 4 * __all_sync(kAll, lane < 32);
+  own[5] = __any_sync(kAll, lane == 31) + 2 * __all_sync(kAll, lane < 31) +
+           4 * __all_sync(kAll, lane < 32);
   own[6] = __reduce_min_sync(kAll, 7 - lane);
   own[7] = __reduce_max_sync(kAll, 7u - lane);
   own[8] = __reduce_add_sync(kAll, lane);
   own[9] = __match_any_sync(kAll, lane / 4);
   own[10] = __shfl_xor_sync(kAll, (1LL << 40) + lane, 16);
-  own[11] = static_cast<long long>(8 * __shfl_sync(kAll, 0.125f * static_cast<float>(lane), lane + 1));
+  own[11] =
+      static_cast<long long>(8 * __shfl_sync(kAll, 0.125f * static_cast<float>(lane), lane + 1));
 }
 
 TEST_F(Warp, IntrinsicsGiveWhatAGpuGives) {
@@ -51,7 +53,9 @@ TEST_F(Warp, IntrinsicsGiveWhatAGpuGives) {
   }
 }
 
-__global__ void note_order(int* order, int* next) { order[atomicAdd(next, 1)] = static_cast<int>(threadIdx.x); }
+__global__ void note_order(int* order, int* next) {
+  order[atomicAdd(next, 1)] = static_cast<int>(threadIdx.x);
+}
 
 TEST_F(Warp, LanesTakeTheirTurnsByChance) {
   std::set<std::vector<int>> orders;
@@ -82,7 +86,8 @@ TEST_F(Warp, AMissingBarrierShows) {
   EXPECT_LT(std::accumulate(out.data, out.data + 32, 0), 32);
 }
 
-// The example: dynamic shared memory, several warps, several blocks. Each block writes the sum of its lanes' numbers.
+// The example: dynamic shared memory, several warps, several blocks. Each block writes the sum of
+// its lanes' numbers.
 __global__ void __launch_bounds__(128) sum_blocks(const int* numbers, int* sums) {
   int* shared = reinterpret_cast<int*>(eplb_shared);
   const unsigned lane = threadIdx.x % warpSize, warp = threadIdx.x / warpSize;
@@ -102,11 +107,15 @@ TEST_F(Warp, BlocksOfSeveralWarpsShareMemory) {
   int *device_numbers = nullptr, *device_sums = nullptr;
   ASSERT_EQ(cudaMalloc(&device_numbers, kBlocks * kThreads * sizeof(int)), cudaSuccess);
   ASSERT_EQ(cudaMalloc(&device_sums, kBlocks * sizeof(int)), cudaSuccess);
-  cudaMemcpyAsync(device_numbers, numbers.data, kBlocks * kThreads * sizeof(int), cudaMemcpyHostToDevice, stream);
-  ASSERT_EQ(launch(stream, kBlocks, kThreads, 4 * sizeof(int), sum_blocks, device_numbers, device_sums), cudaSuccess);
+  cudaMemcpyAsync(device_numbers, numbers.data, kBlocks * kThreads * sizeof(int),
+                  cudaMemcpyHostToDevice, stream);
+  ASSERT_EQ(
+      launch(stream, kBlocks, kThreads, 4 * sizeof(int), sum_blocks, device_numbers, device_sums),
+      cudaSuccess);
   cudaMemcpyAsync(sums.data, device_sums, kBlocks * sizeof(int), cudaMemcpyDeviceToHost, stream);
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
-  for (int b = 0; b < kBlocks; ++b) EXPECT_EQ(sums[b], kThreads * (kThreads * b) + kThreads * (kThreads - 1) / 2);
+  for (int b = 0; b < kBlocks; ++b)
+    EXPECT_EQ(sums[b], kThreads * (kThreads * b) + kThreads * (kThreads - 1) / 2);
   EXPECT_EQ(cudaFree(device_numbers), cudaSuccess);
   EXPECT_EQ(cudaFree(device_sums), cudaSuccess);
 }

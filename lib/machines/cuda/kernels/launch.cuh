@@ -1,12 +1,13 @@
-// How kernels are launched: one warp to a block, blocks that take one piece of work after the other.
+// How kernels are launched: one warp to a block, blocks that take one piece of work after the
+// other.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <algorithm>
 
-#include "machines/cuda/team/warp_team.cuh"
 #include "machines/cuda/driver.h"
+#include "machines/cuda/team/warp_team.cuh"
 
 extern __shared__ __align__(128) char eplb_shared[];
 
@@ -45,9 +46,11 @@ void launch(void (*kernel)(Parameters...), unsigned blocks, int64_t shared, cuda
 // Loads a kernel, which happens on its first use otherwise.
 template <class... Parameters> void prepare(void (*kernel)(Parameters...), int shared_bytes) {
   cudaFuncAttributes attributes;
-  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "cudaFuncGetAttributes");
+  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)),
+        "cudaFuncGetAttributes");
   if (shared_bytes > 0)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize,
                                shared_bytes - static_cast<int>(attributes.sharedSizeBytes)),
           "cudaFuncSetAttribute");
 }

@@ -1,6 +1,7 @@
-// Solving on the device. A block is one warp and works on one chain at a time: (layer, node, chain). All of them read and count
-// for themselves, which saves a kernel; the last of a node to be done takes the best answer, the last of a layer lists the
-// replicas. Which is last does not change what it does.
+// Solving on the device. A block is one warp and works on one chain at a time: (layer, node,
+// chain). All of them read and count for themselves, which saves a kernel; the last of a node to be
+// done takes the best answer, the last of a layer lists the replicas. Which is last does not change
+// what it does.
 #include <algorithm>
 
 #include "machines/cuda/kernels/kernels.h"
@@ -27,7 +28,8 @@ struct AnyWeights {
 };
 
 // What a layer is solved from: of what its numbers cannot hold nothing is left but zeros.
-template <class Method> __device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, int64_t layer) {
+template <class Method>
+__device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, int64_t layer) {
   if constexpr (!Method::kHoldsAll) {
     const FaultCode fault = weights.float32_fault[layer];
     if (fault != kNoFault) {
@@ -41,16 +43,19 @@ template <class Method> __device__ AnyWeights weights_of(WarpTeam& team, const D
 }
 
 // A block's memory: the method's and the team's.
-template <class Method> EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
+template <class Method>
+EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
   solver::Arena arena(memory);
   method.lay_out(arena);
   const solver::Shape& shape = method.shape;
-  const int most_keys = solver::larger(solver::larger(shape.node_slots(), shape.groups), shape.node_gpus());
+  const int most_keys =
+      solver::larger(solver::larger(shape.node_slots(), shape.groups), shape.node_gpus());
   words = arena.take<uint64_t>(WarpTeam::workspace_words(most_keys));
   return arena.used();
 }
 template <bool kShared, class Method>
-__device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& spread, const SolveScratch& scratch) {
+__device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& spread,
+                                                const SolveScratch& scratch) {
   View<uint64_t> words;
   if constexpr (kShared)  // known to the compiler: loads of shared memory, 32-bit addresses
     lay_out(eplb_shared, method, words);
@@ -59,8 +64,8 @@ __device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& sp
   return WarpTeam(words);
 }
 
-// Of `count` teams that come here each once, all but the last get false. What the others have written is then there for it.
-// The counter wraps round to 0, for the next solve.
+// Of `count` teams that come here each once, all but the last get false. What the others have
+// written is then there for it. The counter wraps round to 0, for the next solve.
 __device__ bool last_to_arrive(WarpTeam& team, unsigned* arrived, int count) {
   const unsigned last = static_cast<unsigned>(count) - 1;
   unsigned before = 0;
@@ -94,8 +99,8 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
   const View<int> scores{scratch.group_scores + layer * chains};
   const View<int> place{scratch.group_place + layer * groups};
   method.read(team, weights_of<Method>(team, weights, layer));
-  const int score = method.pack_groups(team, chains_of(chain, chains),
-                                       {scratch.group_answers + piece * groups});
+  const int score =
+      method.pack_groups(team, chains_of(chain, chains), {scratch.group_answers + piece * groups});
   team.single([&] { scores[chain] = score; });
   if (!last_to_arrive(team, scratch.groups_arrived + layer, chains)) return;
   const int64_t best = layer * chains + best_of(team, scores, chains);
@@ -115,10 +120,12 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks)
   });
 }
 
-// GREEDY knows no cap: a layer in which it would exceed one is solved as a layer of zeros, which keeps any cap that can be.
+// GREEDY knows no cap: a layer in which it would exceed one is solved as a layer of zeros, which
+// keeps any cap that can be.
 template <class Method>
-__device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, int64_t layer, FaultCode* fault,
-                         const solver::LayerAnswer& answer, const solver::Maps& maps) {
+__device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, int64_t layer,
+                         FaultCode* fault, const solver::LayerAnswer& answer,
+                         const solver::Maps& maps) {
   const int experts = task.shape.experts;
   const int over = team.find_of(experts, [&](int e) { return maps.replica_count[e] > task.cap; });
   if (over == experts) return;
@@ -198,20 +205,24 @@ template <class Use> auto with_method(const SolveTask& task, Use use) {
 }
 
 template <class Method, bool kShared>
-void launch_method(const typename Method::Setting& setting, const SolveTask& task, const Spread& spread,
-                   const DeviceWeights& weights, const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+void launch_method(const typename Method::Setting& setting, const SolveTask& task,
+                   const Spread& spread, const DeviceWeights& weights, const SolveScratch& scratch,
+                   const DevicePlan& plan, cudaStream_t stream) {
   const int64_t bytes = kShared ? spread.chains.bytes : 0;
   if (spread.group_chains > 0)
-    launch(pack_groups<Method, kShared>, grid_of(task.layers * spread.group_chains, spread.chains.most_blocks), bytes,
-           stream, setting, task, spread, weights, scratch);
+    launch(pack_groups<Method, kShared>,
+           grid_of(task.layers * spread.group_chains, spread.chains.most_blocks), bytes, stream,
+           setting, task, spread, weights, scratch);
   launch(solve_nodes<Method, kShared>,
-         grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.chains.most_blocks), bytes, stream,
-         setting, task, spread, weights, scratch, plan);
+         grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.chains.most_blocks),
+         bytes, stream, setting, task, spread, weights, scratch, plan);
 }
 
-// Both of a method's kernels, and once with nothing to do: the first launch may take memory for stacks.
+// Both of a method's kernels, and once with nothing to do: the first launch may take memory for
+// stacks.
 template <class Method, bool kShared>
-void prepare_method(const typename Method::Setting& setting, int shared_bytes, cudaStream_t stream) {
+void prepare_method(const typename Method::Setting& setting, int shared_bytes,
+                    cudaStream_t stream) {
   prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
   SolveTask nothing{};
@@ -222,7 +233,8 @@ void prepare_method(const typename Method::Setting& setting, int shared_bytes, c
 }  // namespace
 
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
-  for (const eplb_strategy strategy : {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
+  for (const eplb_strategy strategy :
+       {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
     solver::with_method(strategy, 0, {}, [&](auto method) {
       prepare_method<decltype(method), true>(method.setting, limits.shared_bytes, stream);
       prepare_method<decltype(method), false>(method.setting, limits.shared_bytes, stream);
@@ -244,11 +256,12 @@ Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
   });
 }
 
-void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights, const SolveScratch& scratch,
-                  const DevicePlan& plan, cudaStream_t stream) {
+void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights,
+                  const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   with_method(task, [&](auto method) {
     using Method = decltype(method);
-    const auto launch_it = spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
+    const auto launch_it =
+        spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
     launch_it(method.setting, task, spread, weights, scratch, plan, stream);
   });
 }

@@ -11,7 +11,9 @@ constexpr int64_t kMostWhole = 0x7fffffffffffffff;
 
 __device__ bool is_bad(double x) { return !(x >= 0 && x <= DBL_MAX); }
 __device__ bool is_bad(int64_t x) { return x < 0; }
-__device__ Fault fault_of(double x) { return x != x ? Fault::kNaN : x < 0 ? Fault::kNegative : Fault::kInfinite; }
+__device__ Fault fault_of(double x) {
+  return x != x ? Fault::kNaN : x < 0 ? Fault::kNegative : Fault::kInfinite;
+}
 __device__ Fault fault_of(int64_t) { return Fault::kNegative; }
 
 // 0 + x makes -0.0 a 0.
@@ -25,7 +27,8 @@ __device__ bool add(int64_t& sum, int64_t x) {
 template <class T> using SumOf = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 
 // One expert's windows, in order; kNoFault and the sum, or the first thing that is wrong.
-template <class T> __device__ int sum_windows(const T* weights, int64_t stride, int64_t windows, SumOf<T>& sum) {
+template <class T>
+__device__ int sum_windows(const T* weights, int64_t stride, int64_t windows, SumOf<T>& sum) {
   sum = 0;
   for (int64_t t = 0; t < windows; ++t) {
     const SumOf<T> x = weights[t * stride];
@@ -33,13 +36,15 @@ template <class T> __device__ int sum_windows(const T* weights, int64_t stride, 
   }
   for (int64_t t = 0; t < windows; ++t)
     if (!add(sum, SumOf<T>{weights[t * stride]}))
-      return static_cast<int>(std::is_integral_v<T> ? Fault::kWindowSumInteger : Fault::kWindowSumReal);
+      return static_cast<int>(std::is_integral_v<T> ? Fault::kWindowSumInteger
+                                                    : Fault::kWindowSumReal);
   return -1;
 }
 
-// Sums that a layer's total, or GREEDY's float32, may not hold: looked at one after the other, as on the host.
-__device__ void check_layer_sum(WarpTeam& team, const double* sums, int64_t layer, const DeviceWeights& out,
-                                View<FaultCode> fault) {
+// Sums that a layer's total, or GREEDY's float32, may not hold: looked at one after the other, as
+// on the host.
+__device__ void check_layer_sum(WarpTeam& team, const double* sums, int64_t layer,
+                                const DeviceWeights& out, View<FaultCode> fault) {
   const double limit = static_cast<double>(FLT_MAX) / out.experts;
   if (team.find_of(out.experts, [&](int e) { return sums[e] > limit; }) == out.experts) return;
   team.single([&] {
@@ -57,7 +62,8 @@ __device__ void check_layer_sum(WarpTeam& team, const double* sums, int64_t laye
     if (!(total <= DBL_MAX)) fault[0] = fault_code(layer, out.experts - 1, Fault::kLayerSum);
   });
 }
-__device__ void check_layer_sum(WarpTeam&, const int64_t*, int64_t, const DeviceWeights&, View<FaultCode>) {}
+__device__ void check_layer_sum(WarpTeam&, const int64_t*, int64_t, const DeviceWeights&,
+                                View<FaultCode>) {}
 
 // Sums a layer's windows; kNoFault, or the first fault. `found`: one, in shared memory.
 template <class T>
@@ -80,7 +86,8 @@ __device__ __forceinline__ FaultCode sum_layer(WarpTeam& team, const T* weights,
   return fault;
 }
 
-template <class T> __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out) {
+template <class T>
+__global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out) {
   __shared__ FaultCode found[1];
   WarpTeam team({nullptr});
   for_each_piece(out.layers, [&](int64_t layer) {
@@ -95,8 +102,10 @@ template <class T> __global__ void sum_weights(const T* weights, int64_t windows
   });
 }
 
-template <class T> void sum_as(const void* weights, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
-  launch(sum_weights<T>, grid_of(out.layers), 0, stream, static_cast<const T*>(weights), windows, out);
+template <class T>
+void sum_as(const void* weights, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
+  launch(sum_weights<T>, grid_of(out.layers), 0, stream, static_cast<const T*>(weights), windows,
+         out);
 }
 
 }  // namespace
@@ -108,7 +117,8 @@ void prepare_sum() {
   prepare(sum_weights<int64_t>, 0);
 }
 
-void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
+void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out,
+                cudaStream_t stream) {
   switch (dtype) {
     case EPLB_FLOAT32: return sum_as<float>(weights, windows, out, stream);
     case EPLB_FLOAT64: return sum_as<double>(weights, windows, out, stream);

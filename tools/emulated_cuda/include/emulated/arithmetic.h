@@ -1,4 +1,5 @@
-// Arithmetic that device code has without asking. Compile with -ffp-contract=off: the ..._rn functions round each step.
+// Arithmetic that device code has without asking. Compile with -ffp-contract=off: the ..._rn
+// functions round each step.
 #pragma once
 
 #include <bit>
@@ -16,7 +17,9 @@ inline unsigned __brev(unsigned x) {
   for (int bit = 0; bit < 32; ++bit) reversed |= (x >> bit & 1) << (31 - bit);
   return reversed;
 }
-inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
+inline unsigned __umulhi(unsigned a, unsigned b) {
+  return static_cast<unsigned>(uint64_t{a} * b >> 32);
+}
 inline int __mulhi(int a, int b) { return static_cast<int>(int64_t{a} * b >> 32); }
 __extension__ typedef unsigned __int128 emulated_uint128;
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {

@@ -1,5 +1,5 @@
-// Atomic operations and loads with a cache policy. One lane runs at a time, so nothing can come between; but another lane may
-// be let in before.
+// Atomic operations and loads with a cache policy. One lane runs at a time, so nothing can come
+// between; but another lane may be let in before.
 #pragma once
 
 #include <emulated/warp.h>
@@ -14,14 +14,15 @@ template <class T, class Step> [[gnu::no_sanitize_thread]] T exchange(T* address
   return old;
 }
 template <class T>
-concept Added = std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, unsigned long long> ||
-    std::is_same_v<T, float> || std::is_same_v<T, double>;
+concept Added = std::is_same_v<T, int> || std::is_same_v<T, unsigned> ||
+    std::is_same_v<T, unsigned long long> || std::is_same_v<T, float> || std::is_same_v<T, double>;
 template <class T>
 concept Compared = Word<T> || std::is_same_v<T, long long> || std::is_same_v<T, unsigned long long>;
 template <class T>
 concept Swapped = Word<T> || std::is_same_v<T, unsigned long long>;
 template <class T> struct Same { using type = T; };
-template <class T> using same = typename Same<T>::type;  // not deduced from: converted, as for overloads
+// Not deduced from: converted, as for overloads.
+template <class T> using same = typename Same<T>::type;
 
 }  // namespace emulated
 
@@ -51,7 +52,8 @@ template <emulated::Compared T> T atomicXor(T* address, emulated::same<T> value)
   return emulated::exchange(address, [=](T old) { return static_cast<T>(old ^ value); });
 }
 template <class T>
-requires(emulated::Swapped<T> || std::is_same_v<T, float>) T atomicExch(T* address, emulated::same<T> value) {
+requires(emulated::Swapped<T> || std::is_same_v<T, float>) T
+    atomicExch(T* address, emulated::same<T> value) {
   return emulated::exchange(address, [=](T) { return value; });
 }
 template <class T>

@@ -1,5 +1,6 @@
-// cub::WarpMergeSort for tests: a stable merge sort whose halves pass through the temp storage at the same steps as in CUB, so
-// that storage which overlaps something else, or is used again without a barrier, is noticed.
+// cub::WarpMergeSort for tests: a stable merge sort whose halves pass through the temp storage at
+// the same steps as in CUB, so that storage which overlaps something else, or is used again without
+// a barrier, is noticed.
 #pragma once
 
 #include <emulated/warp.h>
@@ -30,15 +31,18 @@ class WarpMergeSort {
     ValueT none[kItems];
     sort(keys, none, less);
   }
-  template <class CompareOp> void Sort(KeyT (&keys)[kItems], CompareOp less, int valid_items, KeyT oob_default) {
+  template <class CompareOp>
+  void Sort(KeyT (&keys)[kItems], CompareOp less, int valid_items, KeyT oob_default) {
     fill(keys, valid_items, oob_default);
     Sort(keys, less);
   }
-  template <class CompareOp> void Sort(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less) {
+  template <class CompareOp>
+  void Sort(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less) {
     sort(keys, values, less);
   }
   template <class CompareOp>
-  void Sort(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less, int valid_items, KeyT oob_default) {
+  void Sort(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less, int valid_items,
+            KeyT oob_default) {
     fill(keys, valid_items, oob_default);
     sort(keys, values, less);
   }
@@ -55,7 +59,8 @@ class WarpMergeSort {
       if (lane_ * kItems + i >= valid_items) keys[i] = oob_default;
   }
 
-  template <class CompareOp> void sort(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less) {
+  template <class CompareOp>
+  void sort(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less) {
     sort_own(keys, values, less);
     for (int half = 1; half < LOGICAL_WARP_THREADS; half *= 2) {
       int from[kItems];
@@ -73,7 +78,8 @@ class WarpMergeSort {
     }
   }
 
-  template <class CompareOp> static void sort_own(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less) {
+  template <class CompareOp>
+  static void sort_own(KeyT (&keys)[kItems], ValueT (&values)[kItems], CompareOp less) {
     for (int i = 1; i < kItems; ++i)
       for (int j = i; j > 0 && less(keys[j], keys[j - 1]); --j) {
         const KeyT key = keys[j];
@@ -86,8 +92,10 @@ class WarpMergeSort {
   }
 
   // Two runs of `half` lanes each become one; each lane makes its own kItems of it.
-  template <class CompareOp> void merge(int half, KeyT (&keys)[kItems], int (&from)[kItems], CompareOp less) const {
-    const int run = half * kItems, begin = (lane_ & ~(2 * half - 1)) * kItems, diagonal = lane_ * kItems - begin;
+  template <class CompareOp>
+  void merge(int half, KeyT (&keys)[kItems], int (&from)[kItems], CompareOp less) const {
+    const int run = half * kItems, begin = (lane_ & ~(2 * half - 1)) * kItems,
+              diagonal = lane_ * kItems - begin;
     int low = diagonal > run ? diagonal - run : 0, high = diagonal < run ? diagonal : run;
     while (low < high) {  // how many of the first `diagonal` come from the first run
       const int middle = (low + high) / 2;
@@ -100,7 +108,8 @@ class WarpMergeSort {
     const int first_end = begin + run, second_end = begin + 2 * run;
     for (int i = 0; i < kItems; ++i) {
       const bool take_second =
-          second < second_end && (first >= first_end || less(storage_.keys[second], storage_.keys[first]));
+          second < second_end &&
+          (first >= first_end || less(storage_.keys[second], storage_.keys[first]));
       from[i] = take_second ? second++ : first++;
       keys[i] = storage_.keys[from[i]];
     }

@@ -10,7 +10,7 @@
 // number of seconds. --tsv: what torch_on_gpu.py takes in. --profile: measures nothing; each
 // problem once, between the marks that `ncu --profile-from-start off` waits for. Several traces are
 // pooled. Without traces, one made-up one (see trace.h) is solved.
-#include "gpu_subject.h"
+#include "gpu_report.h"
 
 #include <algorithm>
 #include <chrono>
@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -35,29 +34,6 @@ constexpr int kWarmUps = 20;
 // Of replays before any counts: clocks rise slowly.
 constexpr double kWarmSeconds = 0.05, kColdSeconds = 0.5;
 constexpr double kMostSeconds = 0.4;
-constexpr double kHostAim = 60;  // microseconds that the way from and to the host may add
-
-struct Arguments {
-  int replays = 200;
-  double seconds = 0.2, budget = 1e9;
-  bool profile = false;
-  std::vector<Trace> traces;
-  std::string only, markdown, tsv, commit = "not stated", machine = "not stated";
-};
-
-// What is asked of a GPU, in microseconds; 0: nothing is.
-struct Row {
-  Candidate candidate;
-  Shape shape;
-  double aim = 0;
-  bool one_layer = false;
-  std::vector<double> replay{}, known{}, in_a_row{}, host{}, one_thread{}, all_threads{};
-  Stages stages{};
-  std::vector<double> imbalances{}, gaps{};
-  int layers = 0;
-  std::string fault{};  // why there is nothing
-  int64_t bytes_in = 0, bytes_out = 0, context_bytes = 0;
-};
 
 Candidate candidate(const std::string& name) {
   for (const Candidate& c : all_candidates())
@@ -97,21 +73,6 @@ std::vector<Row> rows_to_measure(const Arguments& arguments) {
 }
 
 // --------------------------------------------------------------------------------------- measuring
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  const auto nth = values.begin() + ptrdiff_t(q * double(values.size() - 1) + 0.5);
-  std::nth_element(values.begin(), nth, values.end());
-  return *nth;
-}
-
-double median(const std::vector<double>& values) { return quantile(values, 0.5); }
-
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (double value : values) sum += value;
-  return values.empty() ? 0 : sum / double(values.size());
-}
 
 Trace first_layer(const Trace& trace) {
   Trace one{.name = trace.name, .layers = 1, .experts = trace.experts};
@@ -189,136 +150,12 @@ void measure(Row& row, const Arguments& arguments) {
   }
 }
 
-// ----------------------------------------------------------------------------------------- telling
-
-std::string cell(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
-std::string problem_name(const Row& row) {
-  std::ostringstream out;
-  out << row.layers << (row.layers == 1 ? " layer, " : " layers, ") << row.shape.slots << "/"
-      << row.shape.gpus;
-  if (row.shape.nodes > 1)
-    out << ", " << row.shape.groups << " groups on " << row.shape.nodes << " nodes";
-  return out.str();
-}
-
-// Bold where the aim is reached.
-std::string against(double value, double aim) {
-  if (aim == 0) return cell("%.1f", value);
-  return value <= aim ? cell("**%.1f**", value) : cell("%.1f", value);
-}
-
-const char* times_heading() {
-  return "| problem | strategy | device to device, us (quartiles) | aim | in a row, each | until "
-         "the host knows | host "
-         "to "
-         "host | more than device to device | CPU, 1 thread | CPU, all threads | 1 thread / GPU | "
-         "imbalance | gap |\n"
-         "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-}
-
-std::string times(const Row& row) {
-  if (!row.fault.empty())
-    return "| " + problem_name(row) + " | " + row.candidate.name + " | " + row.fault +
-           " | | | | | | | | | | |\n";
-  const double device = median(row.replay), host = median(row.host);
-  std::ostringstream out;
-  out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
-      << against(device, row.aim) << cell(" (%.1f", quantile(row.replay, 0.25))
-      << cell(" to %.1f)", quantile(row.replay, 0.75)) << " | "
-      << (row.aim == 0 ? "-" : cell("%.0f", row.aim)) << " | " << cell("%.1f", median(row.in_a_row))
-      << " | " << cell("%.1f", median(row.known)) << " | " << cell("%.1f", host) << " | "
-      << against(host - device, kHostAim) << " | " << cell("%.0f", median(row.one_thread)) << " | "
-      << cell("%.0f", median(row.all_threads)) << " | "
-      << cell("%.1f", median(row.one_thread) / device) << " | "
-      << cell("%.4f", mean(row.imbalances)) << " | " << cell("%.3f %%", 100 * mean(row.gaps))
-      << " |\n";
-  return out.str();
-}
-
-std::string stages(const std::vector<Row>& rows) {
-  std::ostringstream out;
-  out << "\n## Where the time goes\n\n"
-      << "Each stage alone, not captured, by events around it: their own cost of a microsecond or "
-         "two is in every "
-         "figure,\n"
-      << "and so is the time between launches of one call.\n\n"
-      << "| problem | strategy | upload, us | solve | fetch of physical_to_logical | fetch of "
-         "logical_to_physical | "
-         "weights "
-         "in, bytes | map out, bytes | context |\n|---|---|---|---|---|---|---|---|---|\n";
-  for (const Row& row : rows)
-    if (row.fault.empty())
-      out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
-          << cell("%.1f", median(row.stages.upload)) << " | "
-          << cell("%.1f", median(row.stages.solve)) << " | "
-          << cell("%.1f", median(row.stages.fetch)) << " | "
-          << cell("%.1f", median(row.stages.fetch_logical_to_physical)) << " | " << row.bytes_in
-          << " | " << row.bytes_out << " | "
-          << cell("%.2f MiB |\n", double(row.context_bytes) / (1 << 20));
-  out << "\nRegisters, shared memory and spills of every kernel: `cuobjdump --dump-resource-usage "
-         "libeplb.so`, which\n"
-      << "`./dev gpu` writes to build.log. Occupancy and what moved through memory, by the "
-         "hardware's counters:\n"
-      << "`ncu --profile-from-start off eplb_gpu_bench --profile`, which `./dev gpu` puts below.\n";
-  return out.str();
-}
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  return "unknown processor";
-}
-
-std::string heading(const Arguments& arguments) {
-  char gpu[128] = "", cpu[256] = "", cuda[256] = "";
-  eplb_device_name(EPLB_DEVICE_CUDA, 0, gpu, sizeof gpu, nullptr);
-  eplb_backend_info(EPLB_DEVICE_CPU, nullptr, cpu, sizeof cpu, nullptr);
-  eplb_backend_info(EPLB_DEVICE_CUDA, nullptr, cuda, sizeof cuda, nullptr);
-  std::ostringstream out;
-  out << "# Speed on a GPU\n\n"
-      << "- machine: " << gpu << "; " << cuda << "; " << processor() << ", "
-      << std::thread::hardware_concurrency() << " threads; " << arguments.machine << "\n"
-      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit
-      << "; on the CPU it " << cpu << "\n- compiled by " << EPLB_BENCH_COMPILER << ", "
-      << EPLB_BENCH_FLAGS << "; CUDA for " << EPLB_BENCH_CUDA << "\n"
-      << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in "
-         "one graph;\n"
-      << "  median of up to " << arguments.replays
-      << " replays for each trace after a warm-up, by events before and behind each: the\n"
-      << "  launch from the host is in it\n"
-      << "- in a row: replays behind each other, without the host waiting between them; until the "
-         "host knows: launch "
-         "and\n"
-      << "  cudaStreamSynchronize by the host's clock\n"
-      << "- host to host: the same three calls on host memory; CPU: the same on a CPU context\n"
-      << "- bold: the aim is reached (" << kHostAim
-      << " us more from host to host)\n- weights, pooled:";
-  for (const Trace& trace : arguments.traces)
-    out << " " << trace.name << (&trace == &arguments.traces.back() ? "" : ",");
-  out << "\n\n";
-  return out.str();
-}
+// ----------------------------------------------------------------------------------------- running
 
 void write_file(const std::string& path, const std::string& text) {
   if (path.empty()) return;
   std::ofstream file(path);
   if (!(file << text)) throw std::runtime_error(path + " cannot be written");
-}
-
-std::string tsv(const std::vector<Row>& rows) {
-  std::ostringstream out;
-  for (const Row& row : rows)
-    if (row.fault.empty())
-      out << row.candidate.name << "\t" << row.layers << "\t" << row.shape.slots << "\t"
-          << row.shape.gpus << "\t" << row.shape.nodes << "\t" << row.shape.groups << "\t"
-          << median(row.replay) << "\t" << mean(row.imbalances) << "\n";
-  return out.str();
 }
 
 void parse_option(Arguments& arguments, const std::string& word, const char* value) {

@@ -67,16 +67,16 @@ template <class T> void sum_real(const WeightSource& source, Weights& weights) {
 
 template <class T> void sum_whole(const WeightSource& source, Weights& weights) {
   const T* data = static_cast<const T*>(source.data);
-  const int64_t n = source.layers * source.experts;
-  int64_t* sum = weights.whole.data();
-  for (int64_t i = 0; i < n; ++i) sum[i] = data[i];
-  int64_t overflow_at = n;
+  const int64_t count = source.layers * source.experts;
+  int64_t* sums = weights.whole.data();
+  for (int64_t i = 0; i < count; ++i) sums[i] = data[i];
+  int64_t overflow_at = count;
   for (int64_t t = 1; t < source.windows; ++t)
-    for (int64_t i = 0; i < n; ++i)
-      if (__builtin_add_overflow(sum[i], static_cast<int64_t>(data[t * n + i]), &sum[i]) &&
+    for (int64_t i = 0; i < count; ++i)
+      if (__builtin_add_overflow(sums[i], static_cast<int64_t>(data[t * count + i]), &sums[i]) &&
           i < overflow_at)
         overflow_at = i;
-  if (overflow_at < n)
+  if (overflow_at < count)
     fail_with(Fault::kWindowSumInteger,
               {overflow_at / source.experts, overflow_at % source.experts});
   weights.fits_float32 = true;  // 2^63 and a few thousand of them are far below 3e38

@@ -15,9 +15,9 @@ struct Job {
   pthread_t thread;
 };
 
-void* start(void* job) {
-  const Job& j = *static_cast<Job*>(job);
-  j.work(j.context, j.index);
+void* start(void* argument) {
+  const Job& job = *static_cast<Job*>(argument);
+  job.work(job.context, job.index);
   return nullptr;
 }
 

@@ -12,13 +12,13 @@ constexpr int64_t kFaultBytes = 256;
 int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 DeviceWeights lay_out_weights(solver::Arena& arena, int64_t layers, int64_t experts, bool whole) {
-  DeviceWeights w{};
-  w.sums = arena.take<int64_t>(layers * experts).data;
-  w.float32_fault = arena.take<FaultCode>(layers).data;
-  w.layers = layers;
-  w.experts = static_cast<int>(experts);
-  w.whole = whole;
-  return w;
+  DeviceWeights weights{};
+  weights.sums = arena.take<int64_t>(layers * experts).data;
+  weights.float32_fault = arena.take<FaultCode>(layers).data;
+  weights.layers = layers;
+  weights.experts = static_cast<int>(experts);
+  weights.whole = whole;
+  return weights;
 }
 
 // The three that are fetched lie without a gap.
@@ -70,9 +70,9 @@ DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream)
 
 DeviceWeights DeviceMemory::weights(int64_t layers, int experts, bool whole) const {
   solver::Arena arena(at(kFaultBytes + sizes_.counters));
-  DeviceWeights w = lay_out_weights(arena, layers, experts, whole);
-  w.fault = fault();
-  return w;
+  DeviceWeights weights = lay_out_weights(arena, layers, experts, whole);
+  weights.fault = fault();
+  return weights;
 }
 
 DevicePlan DeviceMemory::plan(const SolveTask& task) const {

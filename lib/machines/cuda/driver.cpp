@@ -28,12 +28,12 @@ template <class Function> void find(const char* name, Function& function) {
 
 const Driver& driver() {
   static const Driver found = [] {
-    Driver d{};
-    find("cuDevicePrimaryCtxRetain", d.retain);
-    find("cuDevicePrimaryCtxRelease", d.release);
-    find("cuCtxPushCurrent", d.push);
-    find("cuCtxPopCurrent", d.pop);
-    return d;
+    Driver driver{};
+    find("cuDevicePrimaryCtxRetain", driver.retain);
+    find("cuDevicePrimaryCtxRelease", driver.release);
+    find("cuCtxPushCurrent", driver.push);
+    find("cuCtxPopCurrent", driver.pop);
+    return driver;
   }();
   return found;
 }

@@ -19,15 +19,16 @@ struct SolveScratch {
 
   void lay_out(solver::Arena& counters, solver::Arena& arena, const SolveTask& task,
                const Spread& spread) {
-    const int64_t l = task.layers, n = l * task.shape.nodes, q = task.shape.groups;
-    groups_arrived = counters.take<unsigned>(l).data;
-    chains_arrived = counters.take<unsigned>(n).data;
-    nodes_arrived = counters.take<unsigned>(l).data;
-    group_answers = arena.take<int32_t>(l * spread.group_chains * q).data;
-    group_place = arena.take<int32_t>(l * q).data;
-    answers = arena.take<int32_t>(n * spread.node_chains * task.shape.node_slots()).data;
-    group_scores = arena.take<int32_t>(l * spread.group_chains).data;
-    scores = arena.take<int32_t>(n * spread.node_chains).data;
+    const int64_t layers = task.layers, nodes = layers * task.shape.nodes;
+    const int64_t groups = task.shape.groups;
+    groups_arrived = counters.take<unsigned>(layers).data;
+    chains_arrived = counters.take<unsigned>(nodes).data;
+    nodes_arrived = counters.take<unsigned>(layers).data;
+    group_answers = arena.take<int32_t>(layers * spread.group_chains * groups).data;
+    group_place = arena.take<int32_t>(layers * groups).data;
+    answers = arena.take<int32_t>(nodes * spread.node_chains * task.shape.node_slots()).data;
+    group_scores = arena.take<int32_t>(layers * spread.group_chains).data;
+    scores = arena.take<int32_t>(nodes * spread.node_chains).data;
     workspace = arena
                     .take<char>(std::max(spread.chains.in_global_memory(),
                                          spread.bounds.in_global_memory()))

@@ -39,8 +39,9 @@ EPLB_FN Packing packing_of(const State& state, const StartScratch& scratch) {
 EPLB_FN bool moves_duplicate(const State& state, Swap swap) {
   const int giver = state.gpu[swap.give], taker = state.gpu[swap.take];
   const int given = state.sorted.expert[swap.give], taken = state.sorted.expert[swap.take];
-  if (holds(state, taker, given)) return true;
-  return holds(state, giver, taken) && copies_on(state, taker, taken) == 1;
+  if (copies_on(state, taker, given) > 0) return true;
+  return state.sorted.copies[taken] > 1 && copies_on(state, giver, taken) > 0 &&
+         copies_on(state, taker, taken) == 1;
 }
 
 // Swaps the replica in a slot, a duplicate, with the one that leaves the least cost and does not

@@ -81,13 +81,7 @@ template <class Team> EPLB_FN bool holds(Team& team, const State& state, int g, 
   return team.find(0, per_gpu, [=](auto row) { return expert[row] == e; }) < per_gpu;
 }
 
-// How many copies of expert e GPU g holds: by one lane, for bodies of int.
-EPLB_FN int copies_on(const State& state, int g, int e) {
-  const View<int> expert = state.experts_on(g);
-  int copies = 0;
-  for (int row = 0; row < state.slots_per_gpu(); ++row) copies += expert[row] == e ? 1 : 0;
-  return copies;
-}
+// The same by one lane, for bodies of int.
 EPLB_FN bool holds(const State& state, int g, int e) {
   const View<int> expert = state.experts_on(g);
   for (int row = 0; row < state.slots_per_gpu(); ++row)
@@ -95,13 +89,28 @@ EPLB_FN bool holds(const State& state, int g, int e) {
   return false;
 }
 
+// How many copies of expert e are in the first `rows` rows of GPU g: by one lane. Looks at the
+// copies or at the rows, whichever are fewer, so no other lane may move replicas meanwhile.
+EPLB_FN int copies_on(const State& state, int g, int e, int rows) {
+  const int first = state.sorted.first[e], copies = state.sorted.copies[e];
+  int found = 0;
+  if (copies < rows) {
+    for (int replica = first; replica < first + copies; ++replica)
+      found += state.gpu[replica] == g && state.row[replica] < rows ? 1 : 0;
+  } else {
+    const View<int> expert = state.experts_on(g);
+    for (int row = 0; row < rows; ++row) found += expert[row] == e ? 1 : 0;
+  }
+  return found;
+}
+EPLB_FN int copies_on(const State& state, int g, int e) {
+  return copies_on(state, g, e, state.slots_per_gpu());
+}
+
 // Does a lower slot of the GPU hold the same expert?
 EPLB_FN bool is_duplicate(const State& state, int slot) {
-  const int e = state.expert[slot];
-  if (state.sorted.copies[e] == 1) return false;
-  for (int other = slot - slot % state.slots_per_gpu(); other < slot; ++other)
-    if (state.expert[other] == e) return true;
-  return false;
+  const int e = state.expert[slot], per_gpu = state.slots_per_gpu();
+  return state.sorted.copies[e] > 1 && copies_on(state, slot / per_gpu, e, slot % per_gpu) > 0;
 }
 
 EPLB_STAGE_END

@@ -82,43 +82,85 @@ EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRan
   return {-found.value, {replica[found.stretch], found.index}};
 }
 
-// As value_of_swap, by one lane and without swaps that make a duplicate.
-EPLB_FN int value_of_clean_swap(const TabuSearch& search, const LoadRange& loads, Swap swap,
-                                int limit) {
-  const State& state = search.state;
-  const int given = state.sorted.size[swap.give], taken = state.sorted.size[swap.take];
-  const int cost = cost_of_swap<Peak>(loads.most - given, given, state.rest[swap.take], taken);
-  if (state.gpu[swap.take] == loads.heaviest || cost >= limit) return -kNever;
-  if (is_tabu(search, swap.take) && cost >= search.best) return -kNever;
-  return makes_duplicate(state, swap) ? -kNever : -cost;
+// Which partners would make a duplicate, by replica. `until` of a replica is above a row of the
+// heaviest GPU if no swap with the replica in that row is possible: kNever where the heaviest GPU
+// holds the expert, and the row plus one where the GPU of the replica holds the expert of the row.
+// So marks of a row need not be cleared for the next one. The memory is that of the sums of sizes,
+// which the search does not use.
+struct Clashes {
+  View<int> until;
+
+  EPLB_FN explicit Clashes(const State& state) : until(state.sorted.size_before) {}
+};
+
+// Marks all replicas of the experts that the heaviest GPU holds, and so all that it holds.
+template <class Team>
+EPLB_FN void mark_experts_of(Team& team, const State& state, const Clashes& clashes, int heaviest) {
+  const SortedReplicas& sorted = state.sorted;
+  const View<int> until = clashes.until, expert = state.experts_on(heaviest);
+  team.for_each(sorted.slots + kAhead, [&](int i) { until[i] = 0; });
+  for (int row = 0; row < sorted.slots_per_gpu; ++row) {
+    const View<int> copies = until.from(sorted.first[expert[row]]);
+    if (copies[0] > 0) continue;  // the expert is on this GPU twice
+    team.barrier();
+    team.for_each(sorted.copies[expert[row]], [&](int i) { copies[i] = kNever; });
+  }
 }
 
-// The least swap of one replica that makes no duplicate, if it costs less than `limit`.
+// Marks, for a row of the heaviest GPU, all replicas on GPUs that hold the expert of the row.
+template <class Team>
+EPLB_FN void mark_gpus_of(Team& team, const State& state, const Clashes& clashes, int row, int e) {
+  const SortedReplicas& sorted = state.sorted;
+  for (int copy = sorted.first[e]; copy < sorted.end_of(e); ++copy) {
+    const View<int> replica = state.replicas_on(state.gpu[copy]);
+    team.for_each(sorted.slots_per_gpu, [&](int i) {
+      int& until = clashes.until[replica[i]];
+      until = larger(until, row + 1);
+    });
+  }
+}
+
+// The swap of the replica in one row of the heaviest GPU that costs least, without those that are
+// marked, if it costs less than `limit`.
+template <class Team>
+EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, const LoadRange& loads,
+                                      const Clashes& clashes, int row, int limit) {
+  const SortedReplicas& sorted = search.state.sorted;
+  const int give = search.state.replicas_on(loads.heaviest)[row];
+  const Found found = team.max_in_stretches(1, -limit, [&](int) {
+    const Partners partners = partners_of(search, loads, give, limit);
+    const auto value = value_of_swap(search, loads, give);
+    return stretch_of(
+        partners.from, sorted.slots,
+        [size = sorted.size, floor = partners.floor](int take) { return size[take] > floor; },
+        [until = clashes.until, row, value](auto take) {
+          return choose(until[take] > row, -kNever, value(take));
+        });
+  });
+  if (found.value == -limit) return {kNever, {0, 0}};
+  return {-found.value, {give, found.index}};
+}
+
+// The least swap of one replica that makes no duplicate, if it costs less than `limit`. The GPUs
+// that hold its expert are marked only where the first choice is on one of them.
 template <class Team>
 EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, const LoadRange& loads,
-                                      int give, int limit) {
-  const SortedReplicas& sorted = search.state.sorted;
-  const Partners partners = partners_of(search, loads, give, limit);
-  const int to = team.find(
-      partners.from, sorted.slots,
-      [size = sorted.size, floor = partners.floor](auto take) { return size[take] <= floor; });
-  auto value_of = [&](int i) {
-    return value_of_clean_swap(search, loads, Swap{give, partners.from + i}, partners.limit);
-  };
-  const int count = to - partners.from, value = team.max_of(count, value_of);
-  if (value == -kNever) return {kNever, {0, 0}};
-  const int first = team.find_of(count, [&](int i) { return value_of(i) == value; });
-  return {-value, {give, partners.from + first}};
+                                      const Clashes& clashes, int row, int limit) {
+  const FoundSwap found = least_unmarked_swap(team, search, loads, clashes, row, limit);
+  if (found.cost == kNever || !makes_duplicate(team, search.state, found.swap)) return found;
+  mark_gpus_of(team, search.state, clashes, row, search.state.sorted.expert[found.swap.give]);
+  return least_unmarked_swap(team, search, loads, clashes, row, limit);
 }
 
-// The least swap that makes no duplicate. Called where the least of all makes one, which is rare.
+// The least swap that makes no duplicate, where the least of all makes one.
 template <class Team>
 EPLB_FN FoundSwap least_clean_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
+  const Clashes clashes(search.state);
+  mark_experts_of(team, search.state, clashes, loads.heaviest);
   FoundSwap least{kNever, {0, 0}};
   int limit = loads.most + (loads.most - loads.least);
   for (int row = 0; row < search.state.slots_per_gpu(); ++row) {
-    const int give = search.state.replicas_on(loads.heaviest)[row];
-    const FoundSwap found = least_clean_swap_of(team, search, loads, give, limit);
+    const FoundSwap found = least_clean_swap_of(team, search, loads, clashes, row, limit);
     if (found.cost == kNever) continue;
     least = found;
     limit = found.cost;

@@ -141,14 +141,27 @@ EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, cons
   return {-found.value, {give, found.index}};
 }
 
+// Does every GPU hold the expert? Looked at only where that is likely, with copies for few GPUs.
+EPLB_FN bool is_everywhere(const State& state, int e) {
+  const SortedReplicas& sorted = state.sorted;
+  if (sorted.gpus > 32 || sorted.copies[e] < sorted.gpus) return false;
+  uint32_t absent = ~uint32_t{0} >> (32 - sorted.gpus);
+  for (int copy = sorted.first[e]; copy < sorted.end_of(e) && absent != 0; ++copy)
+    absent &= ~(uint32_t{1} << state.gpu[copy]);
+  return absent == 0;
+}
+
 // The least swap of one replica that makes no duplicate, if it costs less than `limit`. The GPUs
 // that hold its expert are marked only where the first choice is on one of them.
 template <class Team>
 EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, const LoadRange& loads,
                                       const Clashes& clashes, int row, int limit) {
+  const State& state = search.state;
+  const int given = state.experts_on(loads.heaviest)[row];
+  if (is_everywhere(state, given)) return {kNever, {0, 0}};
   const FoundSwap found = least_unmarked_swap(team, search, loads, clashes, row, limit);
-  if (found.cost == kNever || !makes_duplicate(team, search.state, found.swap)) return found;
-  mark_gpus_of(team, search.state, clashes, row, search.state.sorted.expert[found.swap.give]);
+  if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) return found;
+  mark_gpus_of(team, state, clashes, row, given);
   return least_unmarked_swap(team, search, loads, clashes, row, limit);
 }
 

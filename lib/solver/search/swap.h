@@ -45,7 +45,18 @@ EPLB_FN int first_smaller(View<int> size, int from, int to, int given) {
   return to;
 }
 
-// Where partners of `give` are looked for. A swap's cost is at least size[give] - size[take] plus
+// Does every GPU hold the expert? Looked at only where that is likely: GPUs are few.
+inline constexpr int kFewGpus = 16;
+EPLB_FN bool is_everywhere(const State& state, int e) {
+  const SortedReplicas& sorted = state.sorted;
+  if (sorted.gpus > kFewGpus || sorted.copies[e] < sorted.gpus) return false;
+  uint32_t absent = (uint32_t{1} << sorted.gpus) - 1;
+  for (int copy = sorted.first[e]; copy < sorted.end_of(e) && absent != 0; ++copy)
+    absent &= ~(uint32_t{1} << state.gpu[copy]);
+  return absent == 0;
+}
+
+// Where partners of `give` are looked for: nowhere if all would make a duplicate. A swap's cost is at least size[give] - size[take] plus
 // the load of take's GPU, so a cost below `limit` needs a size above the floor.
 struct Partners {
   int from;   // replicas from here on are smaller than `give`
@@ -57,6 +68,8 @@ EPLB_FN Partners partners_of(const TabuSearch& search, const LoadRange& loads, i
   const SortedReplicas& sorted = search.state.sorted;
   const int given = sorted.size[give];
   const int cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
+  if (EPLB_RARELY(is_everywhere(search.state, sorted.expert[give])))
+    return {.from = sorted.slots, .floor = given, .limit = cap};
   int from = sorted.end_of(sorted.expert[give]);
   if (EPLB_RARELY(sorted.size[from] == given))
     from = first_smaller(sorted.size, from, sorted.slots, given);
@@ -65,7 +78,7 @@ EPLB_FN Partners partners_of(const TabuSearch& search, const LoadRange& loads, i
 
 // The swap of a replica on the heaviest GPU with a strictly smaller one elsewhere that costs
 // least; ties: lowest slot of the heaviest GPU, then lowest replica. The load may get worse, but
-// the cost is below most + (most - least). Duplicates are not looked at.
+// the cost is below most + (most - least). Not all that make a duplicate are left out.
 template <class Team>
 EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
   const SortedReplicas& sorted = search.state.sorted;
@@ -141,16 +154,6 @@ EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, cons
   return {-found.value, {give, found.index}};
 }
 
-// Does every GPU hold the expert? Looked at only where that is likely, with copies for few GPUs.
-EPLB_FN bool is_everywhere(const State& state, int e) {
-  const SortedReplicas& sorted = state.sorted;
-  if (sorted.gpus > 32 || sorted.copies[e] < sorted.gpus) return false;
-  uint32_t absent = ~uint32_t{0} >> (32 - sorted.gpus);
-  for (int copy = sorted.first[e]; copy < sorted.end_of(e) && absent != 0; ++copy)
-    absent &= ~(uint32_t{1} << state.gpu[copy]);
-  return absent == 0;
-}
-
 // The least swap of one replica that makes no duplicate, if it costs less than `limit`. The GPUs
 // that hold its expert are marked only where the first choice is on one of them.
 template <class Team>
@@ -158,7 +161,6 @@ EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, cons
                                       const Clashes& clashes, int row, int limit) {
   const State& state = search.state;
   const int given = state.experts_on(loads.heaviest)[row];
-  if (is_everywhere(state, given)) return {kNever, {0, 0}};
   const FoundSwap found = least_unmarked_swap(team, search, loads, clashes, row, limit);
   if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) return found;
   mark_gpus_of(team, state, clashes, row, given);

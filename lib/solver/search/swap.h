@@ -56,8 +56,9 @@ EPLB_FN bool is_everywhere(const State& state, int e) {
   return absent == 0;
 }
 
-// Where partners of `give` are looked for: nowhere if all would make a duplicate. A swap's cost is at least size[give] - size[take] plus
-// the load of take's GPU, so a cost below `limit` needs a size above the floor.
+// Where partners of `give` are looked for: nowhere if all would make a duplicate. A swap's cost is
+// at least size[give] - size[take] plus the load of take's GPU, so a cost below `limit` needs a
+// size above the floor.
 struct Partners {
   int from;   // replicas from here on are smaller than `give`
   int floor;  // sizes must be larger than this

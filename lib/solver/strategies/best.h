@@ -14,7 +14,7 @@ struct BestMethod {
 
   Setting setting;
   Shape shape;
-  LayerRoom layer{};
+  LayerWorkspace layer{};
   Packing packing{};  // of groups
   GroupSearch groups{};
   View<int> count{};  // by expert of a node

@@ -14,7 +14,7 @@ template <class Number> struct PresetMethod {
 
   Setting setting;
   Shape shape;
-  LayerRoom layer{};
+  LayerWorkspace layer{};
   View<int> node_weight{};  // of the experts of a node
   Pricing<Number> pricing{};
   Items items{};

@@ -38,6 +38,8 @@ def format_sources(arguments):
     if shutil.which("cargo"):
         manifest = ["--manifest-path", os.path.join(RUST, "Cargo.toml")]
         commands["cargo fmt"] = ["cargo", "fmt", "--all", *manifest, *(["--check"] if check else [])]
+    if check:
+        commands["style"] = [sys.executable, os.path.join("tools", "build", "style.py")]
     for headline, command in commands.items():
         try:
             step(headline, command)

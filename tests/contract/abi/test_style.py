@@ -152,5 +152,10 @@ class Checks(unittest.TestCase):
             self.assertIn("| lib/core | 2 | 1 | 9 / 9 / 9 | 1 / 1 | 0.0 % | 101 |", style.report(root))
 
 
+class Repository(unittest.TestCase):
+    def test_nothing_is_to_be_mended(self):
+        self.assertEqual(list(style.violations(ROOT)), [])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -101,7 +101,7 @@ func TestStepsReuseTheirBuffers(t *testing.T) {
 	}
 	// Where C refuses, the caller's buffer comes back.
 	kept, err := context.FetchInts(99, buffer)
-	refused(t, err, ErrInvalidArgument, "map is 99")
+	refused(t, err, ErrUnavailable, "map is 99")
 	if len(kept) != 5 || &kept[0] != &buffer[0] {
 		t.Error("the buffer is lost")
 	}

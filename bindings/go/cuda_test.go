@@ -243,10 +243,10 @@ func TestBadDeviceCalls(t *testing.T) {
 		"buffer is NULL":      context.FetchMapDevice(MapPhysicalToLogical, DeviceArray{0, 16, Int32}, e.stream),
 		"length is 15":        context.FetchMapDevice(MapPhysicalToLogical, DeviceArray{experts.Pointer, 15, Int32}, e.stream),
 		"dtype is ":           context.FetchMapDevice(MapGPULoad, DeviceArray{experts.Pointer, 8, Float32}, e.stream),
-		"map is 99":           context.FetchMapDevice(IntMap(99), experts, e.stream),
 	} {
 		refused(t, err, ErrInvalidArgument, text)
 	}
+	refused(t, context.FetchMapDevice(IntMap(99), experts, e.stream), ErrUnavailable, "map is 99")
 	// None of them has changed the plan, or is reported again.
 	p, err := context.Plan()
 	e.ok(err)

@@ -99,7 +99,7 @@ func TestBadReserve(t *testing.T) {
 	_, err := context.MapShape(nil)
 	refused(t, err, ErrInvalidArgument, "map is nil")
 	_, err = context.MapShape(FloatMap(99))
-	refused(t, err, ErrInvalidArgument, "map is 99")
+	refused(t, err, ErrUnavailable, "map is 99")
 	if _, err := context.Evaluate(pairsProblem, naive); err != nil {
 		t.Error("what was refused has changed the context:", err)
 	}

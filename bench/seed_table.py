@@ -11,8 +11,8 @@ noise cannot give the torch programs' bits, so this is what is asked; a miss is 
   many a max load within 1e-6.
 
 One seed says little about a strategy with chance: the excess of a run strays by up to three times what is allowed. So
-means count: of ours over OUR_SEEDS seeds, of the torch program over as many as it takes for the difference of the means has a
-standard error of a third of what is allowed, whatever that difference is.
+means count: of ours over OUR_SEEDS seeds, of the torch program over as many as it takes until the difference of the
+means has a standard error of a third of what is allowed, whatever that difference is.
 """
 
 import argparse

@@ -116,7 +116,7 @@ enum {
   EPLB_NOT_BUILT = 11,        /* the library was built without that backend */
   EPLB_NO_DRIVER = 12,        /* no driver for that backend, or one that is too old */
   EPLB_NO_DEVICE = 13,        /* a driver, but no such device */
-  EPLB_OUT_OF_MEMORY = 20,        /* no more host memory */
+  EPLB_OUT_OF_MEMORY = 20,    /* no more host memory */
   EPLB_DEVICE_OUT_OF_MEMORY = 21, /* no more device memory */
   EPLB_DEVICE_ERROR = 22,         /* the device or its driver failed; the text includes its
                                      message */
@@ -254,23 +254,25 @@ typedef struct eplb_solve_options {
 /* How good a placement is. "Mean" and "worst" are over layers. */
 typedef struct eplb_report {
   int64_t struct_size;
-  double imbalance_mean;          /* of the model: the mean over its layers */
-  double imbalance_worst;         /* of the worst layer */
-  double bound_mean;  /* mean over layers of bound / mean load: imbalance_mean cannot be lower */
-  double gap_mean;    /* mean of largest load / bound - 1: distance from the optimum, at most */
-  double gap_worst;               /* of the layer where it is widest */
-  double microseconds;            /* time of the solve, or of the evaluation; 0 for a solve that a
-                                     CUDA graph replayed */
-  int64_t worst_layer;            /* the lowest layer that has imbalance_worst */
-  int64_t duplicates;             /* over all layers, see EPLB_MAP_DUPLICATES */
-  int64_t duplicates_unavoidable; /* how many of these no placement with the same replica counts
-                                     could avoid */
-  int64_t context_bytes;          /* memory that the context holds, including weights and plan */
-  eplb_strategy strategy;         /* the strategy that solved it; -1 for a placement that was
-                                     evaluated */
-  eplb_policy policy;             /* the policy that was used: never EPLB_POLICY_AUTO */
+  double imbalance_mean;            /* of the model: the mean over its layers */
+  double imbalance_worst;           /* of the worst layer */
+  double bound_mean;                /* mean over layers of bound / mean load: imbalance_mean
+                                       cannot be lower */
+  double gap_mean;                  /* mean of largest load / bound - 1: distance from the
+                                       optimum, at most */
+  double gap_worst;                 /* of the layer where it is widest */
+  double microseconds;              /* time of the solve, or of the evaluation; 0 for a solve that a
+                                       CUDA graph replayed */
+  int64_t worst_layer;              /* the lowest layer that has imbalance_worst */
+  int64_t duplicates;               /* over all layers, see EPLB_MAP_DUPLICATES */
+  int64_t duplicates_unavoidable;   /* how many of these no placement with the same replica counts
+                                       could avoid */
+  int64_t context_bytes;            /* memory that the context holds, including weights and plan */
+  eplb_strategy strategy;           /* the strategy that solved it; -1 for a placement that was
+                                       evaluated */
+  eplb_policy policy;               /* the policy that was used: never EPLB_POLICY_AUTO */
   eplb_policy_reason policy_reason; /* why that policy was used */
-  eplb_bound_kind bound_kind;     /* the bound that the gaps are relative to */
+  eplb_bound_kind bound_kind;       /* the bound that the gaps are relative to */
 } eplb_report;
 
 /* What a backend is and what it can do on this machine. */
@@ -421,8 +423,8 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
  * eplb_context_reserve.
  * Errors: EPLB_INVALID_STATE without a plan if nothing was reserved; EPLB_UNAVAILABLE for a map
  * above those of this version. */
-eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank,
-                           int64_t *dims, int64_t dims_length, eplb_error *err);
+eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
+                           int64_t dims_length, eplb_error *err);
 
 /* Copies a map of the plan to the caller's buffer, length = the product of its dims. dtype:
  * EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in

@@ -45,8 +45,9 @@ static int load(const char *file, functions *eplb) {
   if (!find(library, file, "eplb_abi_version", &eplb->abi_version)) return 0;
   version = eplb->abi_version();
   if (version >> 16 != NEEDED_MAJOR || (version & 0xFFFF) < NEEDED_MINOR) {
-    fprintf(stderr, "%s has ABI %d.%d, but this program needs %d.%d or a later %d.x\n", file, (int)(version >> 16),
-            (int)(version & 0xFFFF), NEEDED_MAJOR, NEEDED_MINOR, NEEDED_MAJOR);
+    fprintf(stderr, "%s has ABI %d.%d, but this program needs %d.%d or a later %d.x\n", file,
+            (int)(version >> 16), (int)(version & 0xFFFF), NEEDED_MAJOR, NEEDED_MINOR,
+            NEEDED_MAJOR);
     return 0;
   }
   return find(library, file, "eplb_version_string", &eplb->version_string) &&

@@ -39,7 +39,8 @@ static int read_table(table *t, FILE *file) {
   return t->length > 0 && feof(file);
 }
 
-static int place(eplb_context *context, const table *weights, const eplb_problem *problem, eplb_error *err) {
+static int place(eplb_context *context, const table *weights, const eplb_problem *problem,
+                 eplb_error *err) {
   eplb_report before, after;
   const int64_t length = weights->rows * problem->num_slots;
   int32_t *placement = malloc((size_t)length * sizeof *placement);
@@ -52,13 +53,16 @@ static int place(eplb_context *context, const table *weights, const eplb_problem
   /* What serving without a balancer amounts to: the experts one after the other, round and round. */
   for (i = 0; i < length; i++) placement[i] = (int32_t)(i % problem->num_slots % weights->columns);
 
-  failed = eplb_report_init(&before, sizeof before, err) || eplb_report_init(&after, sizeof after, err) ||
-           eplb_upload_weights(context, weights->values, weights->length, EPLB_FLOAT64, 1, weights->rows,
-                               weights->columns, err) ||
-           eplb_evaluate(context, problem, placement, length, EPLB_INT32, &before, NULL, NULL, NULL, 0, err) ||
-           eplb_solve(context, problem, NULL, err) ||
-           eplb_fetch_map(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement, length, err) ||
-           eplb_fetch_report(context, &after, err);
+  failed =
+      eplb_report_init(&before, sizeof before, err) ||
+      eplb_report_init(&after, sizeof after, err) ||
+      eplb_upload_weights(context, weights->values, weights->length, EPLB_FLOAT64, 1, weights->rows,
+                          weights->columns, err) ||
+      eplb_evaluate(context, problem, placement, length, EPLB_INT32, &before, NULL, NULL, NULL, 0,
+                    err) ||
+      eplb_solve(context, problem, NULL, err) ||
+      eplb_fetch_map(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement, length, err) ||
+      eplb_fetch_report(context, &after, err);
   if (!failed) {
     printf("imbalance %.3f before, %.3f after; no placement is below %.3f\n", before.imbalance_mean,
            after.imbalance_mean, after.bound_mean);
@@ -87,7 +91,8 @@ int main(int argc, char **argv) {
     return 2;
   }
   fclose(file);
-  failed = eplb_problem_init(&problem, sizeof problem, &err) || eplb_context_create(&context, NULL, &err);
+  failed = eplb_problem_init(&problem, sizeof problem, &err) ||
+           eplb_context_create(&context, NULL, &err);
   problem.num_slots = strtoll(argv[2], NULL, 10);
   problem.num_gpus = strtoll(argv[3], NULL, 10);
   failed = failed || place(context, &weights, &problem, &err);

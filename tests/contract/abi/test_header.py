@@ -87,7 +87,7 @@ class HeaderRules(unittest.TestCase):
                     )
 
     def test_parameters_are_integers_and_pointers(self):
-        """No struct by value, no callback, no double, no bool: purego and cffi pass nothing else the same way everywhere."""
+        """No struct by value, callback, double or bool: purego and cffi pass nothing else the same way everywhere."""
         for function in self.header.functions:
             for parameter in function.parameters:
                 with self.subTest(function=function.name, parameter=parameter.name):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""dlopen, solve, dlclose thousands of times and from several threads leave nothing behind; a forked child starts afresh.
+"""dlopen, solve, dlclose thousands of times, from several threads, leave nothing behind; a forked child starts afresh.
 
 The same program, loading.c, is run as it is, under valgrind, and with a library and a program that ThreadSanitizer was
 compiled into. Both tools must first find what was put there for them to find.

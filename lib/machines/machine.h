@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,9 +29,9 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  // Takes memory such that requests up to this one, with weights of this type, allocate nothing. A
-  // call that throws changes nothing.
-  virtual void reserve(const Request& request, bool integer) = 0;
+  // Takes memory such that requests up to this one allocate nothing, and calls `then` before
+  // anything is given up for it. If that throws, or this does, nothing has changed.
+  virtual void reserve(const Request& request, const std::function<void()>& then) = 0;
 
   // Fills the maps of a plan whose request is set. `resident`: these weights lie in the machine's
   // own memory. Returns whether weights and plan do now.

@@ -1,6 +1,7 @@
 #include "session/session.h"
 
 #include <chrono>
+#include <functional>
 
 #include "core/error.h"
 #include "core/fault.h"
@@ -54,10 +55,12 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
   Weights weights, spare_weights;
   Plan plan, spare_plan;
   Evaluation evaluation;
-  for (Weights* w : {&weights, &spare_weights}) w->resize(is_integer(dtype), layers, experts);
-  for (Plan* p : {&plan, &spare_plan}) p->resize(request);
-  evaluation.resize(layers, checked.gpus);
-  machine_->reserve(request, is_integer(dtype));
+  auto take_memory = [&] {
+    for (Weights* w : {&weights, &spare_weights}) w->resize(is_integer(dtype), layers, experts);
+    for (Plan* p : {&plan, &spare_plan}) p->resize(request);
+    evaluation.resize(layers, checked.gpus);
+  };
+  machine_->reserve(request, std::ref(take_memory));
   weights_.take(std::move(weights), std::move(spare_weights));
   plan_.take(std::move(plan), std::move(spare_plan));
   evaluation_ = std::move(evaluation);

@@ -9,9 +9,10 @@ void CpuMachine::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy
   grow(workspaces_, workers, instruction_set_.workspace_bytes(sizes, strategy));
 }
 
-void CpuMachine::reserve(const Request& request, bool) {
+void CpuMachine::reserve(const Request& request, const std::function<void()>& then) {
   const LayerSizes sizes = layer_sizes<LayerSizes>(request.problem, request.options);
   prepare_workers(sizes, request.options.strategy, worker_count(num_threads_, request.layers));
+  then();
 }
 
 bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {

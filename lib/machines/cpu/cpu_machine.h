@@ -16,7 +16,7 @@ class CpuMachine final : public Machine {
                       const InstructionSet& instruction_set = fastest_instruction_set())
       : instruction_set_(instruction_set), num_threads_(num_threads) {}
 
-  void reserve(const Request& request, bool integer) override;
+  void reserve(const Request& request, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                 EvaluationParts parts, Evaluation& evaluation) override;

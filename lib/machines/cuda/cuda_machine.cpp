@@ -112,7 +112,7 @@ int64_t CudaMachine::bytes() const {
 
 // -------------------------------------------------------------------------------------- host calls
 
-void CudaMachine::reserve(const Request& request, bool) {
+void CudaMachine::reserve(const Request& request, const std::function<void()>& then) {
   const DeviceScope scope(device_);
   pending_.wait(stream_);
   const SolveTask task = task_of(request);
@@ -123,6 +123,7 @@ void CudaMachine::reserve(const Request& request, bool) {
                     plan_elements(task) * 4);
   pending_.prepare();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  then();
   pending_.forget_captures();  // graphs of what was reserved before must not be replayed any more
   reserved_ = std::move(memory);
 }

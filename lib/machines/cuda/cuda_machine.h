@@ -22,7 +22,7 @@ class CudaMachine final : public StreamMachine {
   explicit CudaMachine(int index);
   ~CudaMachine() override;
 
-  void reserve(const Request& request, bool integer) override;
+  void reserve(const Request& request, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                 EvaluationParts parts, Evaluation& evaluation) override;

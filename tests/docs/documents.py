@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_OURS = {".git", ".venv", "build", "target", "node_modules", "shared", "__pycache__", "_native", ".ruff_cache", ".hypothesis", ".cache"}
+NOT_OURS = {
+    ".git",
+    ".venv",
+    "build",
+    "target",
+    "node_modules",
+    "shared",
+    "__pycache__",
+    "_native",
+    ".ruff_cache",
+    ".hypothesis",
+    ".cache",
+}
 RUNNABLE = ("c", "go", "python", "rust", "sh")
 
 FENCE = re.compile(

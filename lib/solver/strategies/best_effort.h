@@ -17,8 +17,8 @@ struct Effort {
   int two_slot_chains;
   int proposals;  // of a chain, per 4 slots
   // Tiny problems try counts one after the other with the rounds that the chains have left. Per
-  // slot they have as many rounds as the chains of 288 slots on 32 GPUs, so that a tiny node of a
-  // layer costs no more than others.
+  // slot they have as many rounds as the chains of 288 slots on 32 GPUs. A round takes longer
+  // there, for most find the search stuck.
   int rounds;  // per 4 slots
 };
 

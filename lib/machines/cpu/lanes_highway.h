@@ -47,6 +47,7 @@ inline Mask operator&(Mask a, Mask b) { return {hn::And(a.mask, b.mask)}; }
 inline Mask operator|(Mask a, Mask b) { return {hn::Or(a.mask, b.mask)}; }
 inline Lanes smaller(Lanes a, Lanes b) { return hn::Min(a.vector, b.vector); }
 inline Lanes larger(Lanes a, Lanes b) { return hn::Max(a.vector, b.vector); }
+inline Lanes magnitude(Lanes a) { return hn::Abs(a.vector); }
 inline Lanes choose(Mask condition, Lanes a, Lanes b) {
   return hn::IfThenElse(condition.mask, a.vector, b.vector);
 }

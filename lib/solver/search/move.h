@@ -64,39 +64,47 @@ template <class Team> EPLB_FN bool makes_duplicate(Team& team, const State& stat
          holds_without(team, state, giver, expert[take2], give, give2);
 }
 
-// Where a swap takes place, read before anything is written.
+// What a swap touches, all of it read before anything is written.
 struct SwapSites {
-  int giver, taker;            // GPUs
-  int give_row, take_row;      // where the two replicas are
+  int giver, taker;        // GPUs
+  int give_row, take_row;  // where the two replicas are
+  int given_size, taken_size, given_expert, taken_expert;
   int giver_load, taker_load;  // afterwards
 };
 EPLB_FN SwapSites sites_of(const State& state, Swap swap) {
+  const SortedReplicas& sorted = state.sorted;
   const int giver = state.gpu[swap.give], taker = state.gpu[swap.take];
-  const int less_load = state.sorted.size[swap.give] - state.sorted.size[swap.take];
+  const int given_size = sorted.size[swap.give], taken_size = sorted.size[swap.take];
+  const int less_load = given_size - taken_size;
   return {.giver = giver,
           .taker = taker,
           .give_row = state.row[swap.give],
           .take_row = state.row[swap.take],
+          .given_size = given_size,
+          .taken_size = taken_size,
+          .given_expert = sorted.expert[swap.give],
+          .taken_expert = sorted.expert[swap.take],
           .giver_load = state.load[giver] - less_load,
           .taker_load = state.load[taker] + less_load};
 }
 
-// Puts a replica into a slot: by one lane.
-EPLB_FN void put(const State& state, int replica, int g, int row) {
-  const int slot = g * state.slots_per_gpu() + row, size_at = row * state.stride + g;
-  state.replica[slot] = replica;
-  state.size_rows[size_at] = state.sorted.size[replica];
-  state.expert[slot] = state.sorted.expert[replica];
-  state.gpu[replica] = g;
-  state.row[replica] = row;
-}
-
 // Writes all of the swap but the rests: by one lane.
 EPLB_FN void write_swap(const State& state, Swap swap, const SwapSites& sites) {
+  const int per_gpu = state.slots_per_gpu();
+  const int giver_slot = sites.giver * per_gpu + sites.give_row;
+  const int taker_slot = sites.taker * per_gpu + sites.take_row;
+  state.replica[giver_slot] = swap.take;
+  state.replica[taker_slot] = swap.give;
+  state.size_rows[sites.give_row * state.stride + sites.giver] = sites.taken_size;
+  state.size_rows[sites.take_row * state.stride + sites.taker] = sites.given_size;
+  state.expert[giver_slot] = sites.taken_expert;
+  state.expert[taker_slot] = sites.given_expert;
+  state.gpu[swap.give] = sites.taker;
+  state.gpu[swap.take] = sites.giver;
+  state.row[swap.give] = sites.take_row;
+  state.row[swap.take] = sites.give_row;
   state.load[sites.giver] = sites.giver_load;
   state.load[sites.taker] = sites.taker_load;
-  put(state, swap.take, sites.giver, sites.give_row);
-  put(state, swap.give, sites.taker, sites.take_row);
 }
 
 // The rests of the replicas in a row of both GPUs, whose replicas are seen through these views.
@@ -110,7 +118,7 @@ EPLB_FN void write_rests(const State& state, const SwapSites& sites, Giver on_gi
 
 // Applies a swap. `also` is called by one lane on the way: it must not touch the state.
 template <class Team, class Also>
-EPLB_FN void apply(Team& team, const State& state, Swap swap, const Also& also) {
+EPLB_INLINE EPLB_FN void apply(Team& team, const State& state, Swap swap, const Also& also) {
   const SwapSites sites = sites_of(state, swap);
   const View<int> giver = state.replicas_on(sites.giver), taker = state.replicas_on(sites.taker);
   team.barrier();

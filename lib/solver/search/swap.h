@@ -47,9 +47,9 @@ EPLB_FN int first_smaller(View<int> size, int from, int to, int given) {
 
 // Does every GPU hold the expert? Looked at only where that is likely: GPUs are few.
 inline constexpr int kFewGpus = 16;
-EPLB_FN bool is_everywhere(const State& state, int e) {
+EPLB_APART bool is_everywhere(const State& state, int e) {
   const SortedReplicas& sorted = state.sorted;
-  if (sorted.gpus > kFewGpus || sorted.copies[e] < sorted.gpus) return false;
+  if (sorted.gpus > kFewGpus) return false;
   uint32_t absent = (uint32_t{1} << sorted.gpus) - 1;
   for (int copy = sorted.first[e]; copy < sorted.end_of(e) && absent != 0; ++copy)
     absent &= ~(uint32_t{1} << state.gpu[copy]);
@@ -69,9 +69,10 @@ EPLB_FN Partners partners_of(const TabuSearch& search, const LoadRange& loads, i
   const SortedReplicas& sorted = search.state.sorted;
   const int given = sorted.size[give];
   const int cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
-  if (EPLB_RARELY(is_everywhere(search.state, sorted.expert[give])))
+  const int expert = sorted.expert[give], copies = sorted.copies[expert];
+  if (EPLB_RARELY(copies >= sorted.gpus) && is_everywhere(search.state, expert))
     return {.from = sorted.slots, .floor = given, .limit = cap};
-  int from = sorted.end_of(sorted.expert[give]);
+  int from = sorted.first[expert] + copies;
   if (EPLB_RARELY(sorted.size[from] == given))
     from = first_smaller(sorted.size, from, sorted.slots, given);
   return {.from = from, .floor = given - (cap - loads.least), .limit = cap};
@@ -170,7 +171,8 @@ EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, cons
 
 // The least swap that makes no duplicate, where the least of all makes one.
 template <class Team>
-EPLB_FN FoundSwap least_clean_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
+EPLB_APART FoundSwap least_clean_swap(Team& team, const TabuSearch& search,
+                                      const LoadRange& loads) {
   const Clashes clashes(search.state);
   mark_experts_of(team, search.state, clashes, loads.heaviest);
   FoundSwap least{kNever, {0, 0}};

@@ -10,7 +10,7 @@ struct LinearNearest {
   int n;
 
   template <class X> EPLB_FN auto distance(X x) const {
-    auto distance_to = [=](int value) { return larger(x - value, value - x); };
+    auto distance_to = [=](int value) { return magnitude(x - value); };
     // Two chains of minima, which the processor works on at the same time.
     auto nearest = distance_to(values[0]), other = distance_to(values[n - 1]);
     for (int i = 1; i + 1 < n; i += 2) {

@@ -21,9 +21,12 @@
 // All of a stage becomes part of one CUDA kernel: its state stays in registers, and the compiler
 // sees which memory is shared memory.
 #define EPLB_FN __host__ __device__ __forceinline__
+#define EPLB_APART EPLB_FN
 #include <cuda/std/cstdint>
 #else
 #define EPLB_FN inline
+// For what a hot loop rarely needs: out of line it takes no registers from the loop.
+#define EPLB_APART __attribute__((noinline)) inline
 #include <cstdint>
 #endif
 
@@ -41,6 +44,7 @@ template <> struct Never<int64_t> { static constexpr int64_t key = kNever64; };
 // Overloaded for vectors of integers (machines/cpu/lanes_highway.h).
 EPLB_FN int smaller(int a, int b) { return a < b ? a : b; }
 EPLB_FN int larger(int a, int b) { return a > b ? a : b; }
+EPLB_FN int magnitude(int a) { return a < 0 ? -a : a; }
 EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
 
 EPLB_STAGE_END

@@ -26,8 +26,9 @@ void add_layer(const LayerFigures& layer, int64_t number, Sums& sums, eplb_repor
 }
 
 eplb_bound_kind bound_kind_of(const Problem& problem, bool nodes_proven) {
-  if (problem.nodes > 1 && nodes_proven) return EPLB_BOUND_NODE;
-  return problem.slots == 2 * problem.gpus ? problem.bound_kind : EPLB_BOUND_SIMPLE;
+  if (problem.partition.nodes > 1 && nodes_proven) return EPLB_BOUND_NODE;
+  return problem.cluster.slots == 2 * problem.cluster.gpus ? problem.options.bound_kind
+                                                           : EPLB_BOUND_SIMPLE;
 }
 
 }  // namespace
@@ -42,8 +43,8 @@ void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_repo
   report.imbalance_mean = sums.imbalance / layers;
   report.bound_mean = sums.bound / layers;
   report.gap_mean = sums.gap / layers;
-  report.policy = problem.policy;
-  report.policy_reason = problem.reason;
+  report.policy = problem.limits.policy;
+  report.policy_reason = problem.limits.reason;
   report.bound_kind = bound_kind_of(problem, sums.nodes_proven);
 }
 

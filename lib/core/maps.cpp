@@ -8,24 +8,22 @@ namespace eplb {
 namespace {
 
 // The X of LOGICAL_TO_PHYSICAL.
-int64_t width_of(const Request& request) {
-  const int64_t cap = request.options.max_replicas;
-  return cap > 0 ? cap : request.problem.slots - request.problem.experts + 1;
+int64_t width_of(const Problem& problem) {
+  const int64_t cap = problem.options.max_replicas;
+  return cap > 0 ? cap : problem.cluster.slots - problem.experts + 1;
 }
 
-MapShape by_slot(const Request& request) {
-  return {2, {request.layers, request.problem.slots, 1, 1}};
+MapShape by_slot(const Problem& problem) {
+  return {2, {problem.layers, problem.cluster.slots, 1, 1}};
 }
-MapShape by_expert(const Request& request) {
-  return {2, {request.layers, request.problem.experts, 1, 1}};
+MapShape by_expert(const Problem& problem) { return {2, {problem.layers, problem.experts, 1, 1}}; }
+MapShape by_replica(const Problem& problem) {
+  return {3, {problem.layers, problem.experts, width_of(problem), 1}};
 }
-MapShape by_replica(const Request& request) {
-  return {3, {request.layers, request.problem.experts, width_of(request), 1}};
+MapShape by_gpu(const Problem& problem) {
+  return {2, {problem.layers, problem.cluster.gpus, 1, 1}};
 }
-MapShape by_gpu(const Request& request) {
-  return {2, {request.layers, request.problem.gpus, 1, 1}};
-}
-MapShape by_layer(const Request& request) { return {1, {request.layers, 1, 1, 1}}; }
+MapShape by_layer(const Problem& problem) { return {1, {problem.layers, 1, 1, 1}}; }
 
 template <class T> void physical_to_logical(const Plan& plan, const Evaluation&, T* out) {
   std::copy(plan.physical_to_logical.begin(), plan.physical_to_logical.end(), out);
@@ -37,7 +35,7 @@ template <class T> void replica_slots(const Plan& plan, const Evaluation&, T* ou
   std::copy(plan.replica_slots.begin(), plan.replica_slots.end(), out);
 }
 template <class T> void logical_to_physical(const Plan& plan, const Evaluation&, T* out) {
-  const int64_t width = width_of(plan.request);
+  const int64_t width = width_of(plan.problem);
   const int32_t* slot = plan.replica_slots.data();
   for (const int32_t count : plan.replica_count) {
     T* const end = std::copy(slot, slot + count, out);

@@ -7,10 +7,9 @@ namespace {
 
 using ll = long long;
 
-template <class T>
-void copy_ids(const T* from, int64_t layers, const Problem& problem, std::vector<int32_t>& to) {
-  for (int64_t l = 0, i = 0; l < layers; ++l)
-    for (int64_t s = 0; s < problem.slots; ++s, ++i) {
+template <class T> void copy_ids(const T* from, const Problem& problem, std::vector<int32_t>& to) {
+  for (int64_t l = 0, i = 0; l < problem.layers; ++l)
+    for (int64_t s = 0; s < problem.cluster.slots; ++s, ++i) {
       if (from[i] < 0 || from[i] >= problem.experts)
         fail(EPLB_INVALID_PLACEMENT,
              "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld", ll(l),
@@ -22,10 +21,11 @@ void copy_ids(const T* from, int64_t layers, const Problem& problem, std::vector
 // How many groups each node has. Throws if replicas of a group are on two nodes.
 std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
                                            const Problem& problem) {
-  std::vector<int64_t> node_of_group(problem.groups, -1), groups_on(problem.nodes, 0);
-  const int64_t group_size = problem.experts / problem.groups;
-  const int64_t node_slots = problem.slots / problem.nodes;
-  for (int64_t slot = 0; slot < problem.slots; ++slot) {
+  std::vector<int64_t> node_of_group(problem.partition.groups, -1),
+      groups_on(problem.partition.nodes, 0);
+  const int64_t group_size = problem.experts / problem.partition.groups;
+  const int64_t node_slots = problem.cluster.slots / problem.partition.nodes;
+  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) {
     const int64_t node = slot / node_slots, group = row[slot] / group_size;
     if (node_of_group[group] < 0) {
       node_of_group[group] = node;
@@ -42,7 +42,7 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
 
 void check_all_experts_placed(const int32_t* row, int64_t layer, const Problem& problem) {
   std::vector<bool> placed(problem.experts, false);
-  for (int64_t slot = 0; slot < problem.slots; ++slot) placed[row[slot]] = true;
+  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) placed[row[slot]] = true;
   for (int64_t e = 0; e < problem.experts; ++e)
     if (!placed[e])
       fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
@@ -54,8 +54,8 @@ void check_all_experts_placed(const int32_t* row, int64_t layer, const Problem& 
 void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
   const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
   check_all_experts_placed(row, layer, problem);
-  const int64_t wanted = problem.groups / problem.nodes;
-  for (int64_t n = 0; n < problem.nodes; ++n)
+  const int64_t wanted = problem.partition.groups / problem.partition.nodes;
+  for (int64_t n = 0; n < problem.partition.nodes; ++n)
     if (groups_on[n] != wanted)
       fail(EPLB_INVALID_PLACEMENT,
            "placement[layer %lld] has %lld groups on node %lld, must be num_groups / num_nodes = "
@@ -66,21 +66,22 @@ void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
 }  // namespace
 
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
-                                    int64_t layers, const Problem& problem) {
+                                    const Problem& problem) {
+  const int64_t layers = problem.layers;
   if (placement == nullptr) fail(EPLB_INVALID_ARGUMENT, "placement is NULL");
   if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
     fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
          dtype);
-  if (length != layers * problem.slots)
+  if (length != layers * problem.cluster.slots)
     fail(EPLB_INVALID_ARGUMENT,
          "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
-         ll(length), ll(layers), ll(problem.slots), ll(layers * problem.slots));
+         ll(length), ll(layers), ll(problem.cluster.slots), ll(layers * problem.cluster.slots));
   std::vector<int32_t> ids(length);
   if (dtype == EPLB_INT32)
-    copy_ids(static_cast<const int32_t*>(placement), layers, problem, ids);
+    copy_ids(static_cast<const int32_t*>(placement), problem, ids);
   else
-    copy_ids(static_cast<const int64_t*>(placement), layers, problem, ids);
-  for (int64_t l = 0; l < layers; ++l) check_layer(&ids[l * problem.slots], l, problem);
+    copy_ids(static_cast<const int64_t*>(placement), problem, ids);
+  for (int64_t l = 0; l < layers; ++l) check_layer(&ids[l * problem.cluster.slots], l, problem);
   return ids;
 }
 

@@ -2,12 +2,12 @@
 
 namespace eplb {
 
-void Plan::resize(const Request& new_request) {
-  request = new_request;
-  const int64_t slots = request.layers * request.problem.slots;
+void Plan::resize(const Problem& new_problem) {
+  problem = new_problem;
+  const int64_t slots = problem.layers * problem.cluster.slots;
   physical_to_logical.resize(slots);
   replica_slots.resize(slots);
-  replica_count.resize(request.layers * request.problem.experts);
+  replica_count.resize(problem.layers * problem.experts);
 }
 
 void Plan::reserve(const Plan& other) {
@@ -23,9 +23,9 @@ int64_t Plan::bytes() const {
 }
 
 bool is_consistent(const Plan& plan) {
-  const int64_t slots = plan.request.problem.slots, experts = plan.request.problem.experts;
+  const int64_t slots = plan.problem.cluster.slots, experts = plan.problem.experts;
   std::vector<bool> seen(slots);
-  for (int64_t l = 0; l < plan.request.layers; ++l) {
+  for (int64_t l = 0; l < plan.problem.layers; ++l) {
     const int32_t *placement = &plan.physical_to_logical[l * slots],
                   *slot = &plan.replica_slots[l * slots];
     const int32_t* const end = slot + slots;

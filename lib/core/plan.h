@@ -9,14 +9,14 @@
 namespace eplb {
 
 struct Plan {
-  Request request;
+  Problem problem;
   std::vector<int32_t> physical_to_logical;  // [L,S]
   std::vector<int32_t> replica_count;        // [L,E]
   // [L,S]: the slots of expert 0 in replica order, of expert 1, ...
   std::vector<int32_t> replica_slots;
   double microseconds = 0;
 
-  void resize(const Request& request);
+  void resize(const Problem& problem);
   void reserve(const Plan& other);  // memory for as much, keeping what is there
   int64_t bytes() const;
 };

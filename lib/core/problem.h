@@ -1,4 +1,5 @@
-// The cluster, the rule and the options of a solve, checked against the number of experts.
+// What a solve is given, checked: plain values, the same types in the session, on every machine and
+// in the stages of every instruction set. So nothing here has a function of its own.
 #pragma once
 
 #include <cstdint>
@@ -11,49 +12,55 @@ namespace eplb {
 // c2 <= 2^34.
 inline constexpr int64_t kMaxSlots = int64_t{1} << 18;
 
-// A checked problem. Under the global policy nodes and groups are 1, so nothing after this asks for
-// the policy.
-struct Problem {
-  int64_t experts, slots, gpus, nodes, groups;
-  eplb_policy policy;
-  eplb_policy_reason reason;
-  eplb_bound_kind bound_kind;
+// The GPUs. All are equal: each has slots / gpus slots, and they are equally fast.
+struct Cluster {
+  int slots = 1, gpus = 1;
+  int nodes = 1;  // as the caller gave them, whatever the policy
+};
 
-  int64_t slots_per_gpu() const { return slots / gpus; }
-  bool operator==(const Problem&) const = default;
+// What a placement must keep to.
+struct Limits {
+  eplb_policy policy = EPLB_POLICY_GLOBAL;  // or EPLB_POLICY_HIERARCHICAL
+  eplb_policy_reason reason = EPLB_POLICY_REASON_ASKED;
+  int groups = 1;         // of experts, as the caller gave them, whatever the policy
+  int most_replicas = 1;  // of an expert, which the strategy keeps to; num_slots: any number
+  // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: none is.
+  int refused_above = 0;
+};
+
+// What is solved apart, whole groups on equal nodes: under the global policy there is one of each.
+struct Partition {
+  int nodes = 1, groups = 1;
+};
+
+// Where experts are now. No strategy starts from there yet.
+struct Current {
+  const int32_t* expert = nullptr;  // [L,S]; null: nowhere
 };
 
 struct Options {
-  eplb_strategy strategy;
-  eplb_effort effort;
-  uint64_t seed;
-  int64_t max_replicas;  // 0: no cap
-  bool operator==(const Options&) const = default;
+  eplb_strategy strategy = EPLB_STRATEGY_GREEDY;
+  eplb_effort effort = EPLB_EFFORT_FAST;
+  uint64_t seed = 0;
+  int max_replicas = 0;  // as the caller gave it; 0: no cap
+  eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE;
 };
 
-// A solve of a whole model, checked: all that a machine is given but the weights.
-struct Request {
-  Problem problem{};
-  Options options{};
+// A problem of a whole model, all of whose layers have it; their weights come apart from it.
+struct Problem {
   int64_t layers = 0;
+  int experts = 1;
+  Cluster cluster{};
+  Limits limits{};
+  Partition partition{};
+  Current current{};
+  Options options{};
 };
 
-// Throw InvalidArgument naming the argument, both numbers and the nearest legal values; Unavailable
-// for a constant above those that this version knows.
-Problem check_problem(const eplb_problem& problem, int64_t experts);
-Options check_options(const eplb_solve_options& options, const Problem& problem);
-
-// Copies that an expert may have. GREEDY is the published program, which knows no cap: what it
-// gives is checked afterwards.
-int64_t most_replicas(const Problem& problem, const Options& options);
-
-// The sizes of a layer as a machine's own struct: experts, slots, gpus, nodes, groups, most
-// replicas, seed.
-template <class Sizes> Sizes layer_sizes(const Problem& p, const Options& options) {
-  auto whole = [](int64_t size) { return static_cast<int>(size); };  // at most kMaxSlots
-  return {whole(p.experts), whole(p.slots),  whole(p.gpus),
-          whole(p.nodes),   whole(p.groups), whole(most_replicas(p, options)),
-          options.seed};
-}
+// Weights of one layer, windows summed: one of the two.
+struct LayerWeights {
+  const double* real;    // [E]
+  const int64_t* whole;  // [E]
+};
 
 }  // namespace eplb

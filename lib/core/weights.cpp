@@ -1,5 +1,6 @@
 #include "core/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -55,6 +56,7 @@ template <class T> void sum_real(const WeightSource& source, Weights& weights) {
   const T* data = static_cast<const T*>(source.data);
   const int64_t count = source.layers * source.experts;
   double* sums = weights.real.data();
+  std::copy_n(data, weights.real_windows.size(), weights.real_windows.begin());
   for (int64_t i = 0; i < count; ++i) sums[i] = data[i] + 0.0;  // -0.0 becomes 0
   for (int64_t t = 1; t < source.windows; ++t)
     for (int64_t i = 0; i < count; ++i) sums[i] += data[t * count + i];
@@ -69,6 +71,7 @@ template <class T> void sum_whole(const WeightSource& source, Weights& weights) 
   const T* data = static_cast<const T*>(source.data);
   const int64_t count = source.layers * source.experts;
   int64_t* sums = weights.whole.data();
+  std::copy_n(data, weights.whole_windows.size(), weights.whole_windows.begin());
   for (int64_t i = 0; i < count; ++i) sums[i] = data[i];
   int64_t overflow_at = count;
   for (int64_t t = 1; t < source.windows; ++t)
@@ -118,17 +121,23 @@ int64_t beyond_float32(const Weights& weights, int64_t layer) {
   return static_cast<float>(total) > std::numeric_limits<float>::max() ? weights.experts : -1;
 }
 
-void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts) {
+void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts, int64_t windows) {
   integer = new_integer;
   layers = new_layers;
   experts = new_experts;
-  real.resize(integer ? 0 : layers * experts);
-  whole.resize(integer ? layers * experts : 0);
+  const int64_t sums = layers * experts;
+  const int64_t kept = windows > 1 && windows <= kMostWindows ? windows * sums : 0;
+  real.resize(integer ? 0 : sums);
+  whole.resize(integer ? sums : 0);
+  real_windows.resize(integer ? 0 : kept);
+  whole_windows.resize(integer ? kept : 0);
 }
 
 void Weights::reserve(const Weights& other) {
   real.reserve(other.real.size());
   whole.reserve(other.whole.size());
+  real_windows.reserve(other.real_windows.size());
+  whole_windows.reserve(other.whole_windows.size());
 }
 
 void check_source(const WeightSource& source) {
@@ -146,7 +155,7 @@ void check_source(const WeightSource& source) {
 
 void read_weights(const WeightSource& source, Weights& weights) {
   check_source(source);
-  weights.resize(is_integer(source.dtype), source.layers, source.experts);
+  weights.resize(is_integer(source.dtype), source.layers, source.experts, source.windows);
   switch (source.dtype) {
     case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);
     case EPLB_FLOAT64: return check_values<double>(source), sum_real<double>(source, weights);

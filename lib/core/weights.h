@@ -1,9 +1,10 @@
-// What the caller measured: tokens per expert, checked once, windows summed once.
+// What the caller measured: tokens per expert, checked once; windows are kept, and summed once.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "core/problem.h"
 #include "eplb.h"
 
 namespace eplb {
@@ -16,22 +17,35 @@ struct WeightSource {
   int64_t windows, layers, experts;
 };
 
-// [layers, experts] without a bad value in it. Integers stay integers, so that no token is lost
-// above 2^53.
+// More windows than these are summed and not kept: each takes as much memory as their sum.
+inline constexpr int64_t kMostWindows = 64;
+
+// Without a bad value in it. Integers stay integers, so that no token is lost above 2^53: of each
+// pair of arrays one is empty.
 struct Weights {
   bool integer = false;
   int64_t layers = 0, experts = 0;
   bool fits_float32 = false;  // surely, sums of a layer included; if not, GREEDY has to look closer
-  std::vector<double> real;
-  std::vector<int64_t> whole;
+  std::vector<double> real;   // [L,E], summed over windows
+  std::vector<int64_t> whole;  // [L,E]
+  // [T,L,E] as uploaded, oldest first; empty where the only window is the sum, or if too many.
+  std::vector<double> real_windows;
+  std::vector<int64_t> whole_windows;
 
+  LayerWeights of_layer(int64_t layer) const {
+    const int64_t first = layer * experts;
+    return {integer ? nullptr : &real[first], integer ? &whole[first] : nullptr};
+  }
   double at(int64_t layer, int64_t expert) const {
     const int64_t i = layer * experts + expert;
     return integer ? static_cast<double>(whole[i]) : real[i];
   }
-  void resize(bool integer, int64_t layers, int64_t experts);
+  void resize(bool integer, int64_t layers, int64_t experts, int64_t windows = 1);
   void reserve(const Weights& other);  // memory for as much, keeping what is there
-  int64_t bytes() const { return static_cast<int64_t>(real.capacity() * 8 + whole.capacity() * 8); }
+  int64_t bytes() const {
+    return static_cast<int64_t>(8 * (real.capacity() + whole.capacity() + real_windows.capacity() +
+                                     whole_windows.capacity()));
+  }
 };
 
 inline bool is_integer(eplb_dtype dtype) { return dtype == EPLB_INT32 || dtype == EPLB_INT64; }
@@ -46,7 +60,7 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
 // Throws InvalidArgument for a shape, pointer or length that cannot be.
 void check_source(const WeightSource& source);
 
-// Checks `source` and sums its windows into `weights`, whose memory is reused. Throws
+// Checks `source` and copies it into `weights`, whose memory is reused. Throws
 // InvalidArgument for a shape that cannot be and InvalidWeight naming the lowest (layer, expert)
 // for a value that cannot be; `weights` is then garbage.
 void read_weights(const WeightSource& source, Weights& weights);

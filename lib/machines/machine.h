@@ -29,11 +29,11 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  // Takes memory such that requests up to this one allocate nothing, and calls `then` before
+  // Takes memory such that problems up to this one allocate nothing, and calls `then` before
   // anything is given up for it. If that throws, or this does, nothing has changed.
-  virtual void reserve(const Request& request, const std::function<void()>& then) = 0;
+  virtual void reserve(const Problem& problem, const std::function<void()>& then) = 0;
 
-  // Fills the maps of a plan whose request is set. `resident`: these weights lie in the machine's
+  // Fills the maps of a plan whose problem is set. `resident`: these weights lie in the machine's
   // own memory. Returns whether weights and plan do now.
   virtual bool solve(const Weights& weights, bool resident, Plan& plan) = 0;
 
@@ -57,8 +57,8 @@ class StreamMachine : public Machine {
 
   // In the order of `stream`. They throw InvalidState beyond what was reserved.
   virtual void upload_on(const WeightSource& source, void* stream) = 0;
-  virtual void solve_on(const Request& request, bool integer, void* stream) = 0;
-  virtual void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype,
+  virtual void solve_on(const Problem& problem, bool integer, void* stream) = 0;
+  virtual void fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                         void* buffer, void* stream) = 0;
 
   virtual void wait() = 0;  // until all work on streams is done
@@ -72,7 +72,7 @@ class StreamMachine : public Machine {
   virtual bool prepare_send(int64_t layers, int64_t experts) = 0;
   virtual void send(const Weights& weights) = 0;
   virtual void bring(Weights& weights) = 0;  // of the size and type that they have
-  virtual void bring(Plan& plan) = 0;        // of the request that it has; not checked
+  virtual void bring(Plan& plan) = 0;        // of the problem that it has; not checked
 
   // In a process forked from the context's: forgets the device without a call to it.
   virtual void abandon() = 0;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 
+#include "core/check_problem.h"
 #include "core/error.h"
 #include "core/fault.h"
 #include "core/placement.h"
@@ -31,14 +32,14 @@ void check_float32(const Weights& weights, eplb_strategy strategy) {
 
 // A strategy that knows no caps may have exceeded the one that was asked for.
 void check_cap(const Plan& plan) {
-  const auto& [problem, options, layers] = plan.request;
-  if (options.max_replicas == 0 || traits_of(options.strategy).knows_caps) return;
+  const int cap = plan.problem.limits.refused_above, experts = plan.problem.experts;
+  if (cap == 0) return;
   const auto& counts = plan.replica_count;
   for (size_t i = 0; i < counts.size(); ++i)
-    if (counts[i] > options.max_replicas)
+    if (counts[i] > cap)
       fail(EPLB_INVALID_ARGUMENT,
-           "max_replicas is %lld, but greedy gives expert %lld of layer %lld %d replicas",
-           ll(options.max_replicas), ll(i) % problem.experts, ll(i) / problem.experts, counts[i]);
+           "max_replicas is %d, but greedy gives expert %lld of layer %lld %d replicas", cap,
+           ll(i) % experts, ll(i) / experts, counts[i]);
 }
 
 }  // namespace
@@ -48,24 +49,24 @@ void check_cap(const Plan& plan) {
 void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
                       const eplb_problem& problem, const eplb_solve_options& options) {
   check_shape(dtype, windows, layers, experts);
-  const Problem checked = check_problem(problem, experts);
-  const Request request{checked, check_options(options, checked), layers};
+  const Problem checked = check_problem(problem, options, layers, experts);
   // All new first: what was uploaded and solved is given up only when there is memory for what
   // comes.
   Weights weights, spare_weights;
   Plan plan, spare_plan;
   Evaluation evaluation;
   auto take_memory = [&] {
-    for (Weights* w : {&weights, &spare_weights}) w->resize(is_integer(dtype), layers, experts);
-    for (Plan* p : {&plan, &spare_plan}) p->resize(request);
-    evaluation.resize(layers, checked.gpus);
+    for (Weights* w : {&weights, &spare_weights})
+      w->resize(is_integer(dtype), layers, experts, windows);
+    for (Plan* p : {&plan, &spare_plan}) p->resize(checked);
+    evaluation.resize(layers, checked.cluster.gpus);
   };
-  machine_->reserve(request, std::ref(take_memory));
+  machine_->reserve(checked, std::ref(take_memory));
   weights_.take(std::move(weights), std::move(spare_weights));
   plan_.take(std::move(plan), std::move(spare_plan));
   evaluation_ = std::move(evaluation);
-  reserved_ = request;
-  request_.reset();
+  reserved_ = checked;
+  problem_.reset();
 }
 
 void Session::synchronize() {
@@ -82,7 +83,7 @@ void Session::upload(const WeightSource& source) {
   weights_.keep_spare();
   shape_ = {source.layers, source.experts, is_integer(source.dtype)};
   plan_.forget();
-  request_.reset();
+  problem_.reset();
   if (!send) return;
   streams_->send(weights_.host());
   weights_.set_on_machine(true);
@@ -94,11 +95,6 @@ void Session::need_weights() const {
 }
 void Session::need_plan() const {
   if (!plan_.exists()) fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve first");
-}
-
-Request Session::request_for(const eplb_problem& problem, const eplb_solve_options& options) const {
-  const Problem checked = check_problem(problem, shape_.experts);
-  return {checked, check_options(options, checked), shape_.layers};
 }
 
 // What device calls have left comes to the host. Where work was captured it may have run again
@@ -123,7 +119,7 @@ void Session::bring_plan() {
   bring_weights();
   if (plan_.on_host() || !plan_.on_machine()) return;
   Plan& brought = plan_.spare();
-  brought.resize(*request_);
+  brought.resize(*problem_);
   streams_->bring(brought);
   // Not checked before this: its solve may have been captured and never launched.
   if (!is_consistent(brought))
@@ -136,14 +132,14 @@ void Session::bring_plan() {
   evaluation_.known = {};
 }
 
-void Session::solve(const eplb_problem& problem, const eplb_solve_options& options) {
+void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
   bring_weights();
   need_weights();
   const double start = now_microseconds();
-  const Request request = request_for(problem, options);
-  check_float32(weights_.host(), request.options.strategy);
+  const Problem problem = check_problem(asked, options, shape_.layers, shape_.experts);
+  check_float32(weights_.host(), problem.options.strategy);
   Plan& plan = plan_.spare();
-  plan.resize(request);
+  plan.resize(problem);
   const bool on_machine = machine_->solve(weights_.host(), weights_.on_machine(), plan);
   check_cap(plan);
   plan_.keep_spare();
@@ -154,7 +150,7 @@ void Session::solve(const eplb_problem& problem, const eplb_solve_options& optio
     weights_.set_on_machine(true);
   else if (streams_ && streams_->replays())
     weights_.set_on_machine(false);
-  request_ = request;
+  problem_ = problem;
   evaluation_.known = {};
   solved_on_stream_ = false;
   microseconds_ = now_microseconds() - start;
@@ -162,7 +158,7 @@ void Session::solve(const eplb_problem& problem, const eplb_solve_options& optio
 
 MapShape Session::shape(eplb_map map) const {
   const MapEntry& entry = map_entry(map);
-  if (plan_.exists()) return entry.shape(*request_);
+  if (plan_.exists()) return entry.shape(*problem_);
   if (reserved_) return entry.shape(*reserved_);
   fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
 }
@@ -170,10 +166,10 @@ MapShape Session::shape(eplb_map map) const {
 const Evaluation& Session::evaluation_with(EvaluationParts parts) {
   const EvaluationParts missing = parts.without(evaluation_.known);
   if (!missing.any()) return evaluation_;
-  if (!evaluation_.known.any()) evaluation_.resize(request_->layers, request_->problem.gpus);
+  if (!evaluation_.known.any()) evaluation_.resize(problem_->layers, problem_->cluster.gpus);
   const Plan& plan = plan_.host();
-  machine_->evaluate(weights_.host(), plan.request.problem, plan.physical_to_logical.data(),
-                     missing, evaluation_);
+  machine_->evaluate(weights_.host(), plan.problem, plan.physical_to_logical.data(), missing,
+                     evaluation_);
   evaluation_.known = evaluation_.known.with(missing);
   return evaluation_;
 }
@@ -182,7 +178,7 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
   bring_plan();
   need_plan();
   const MapEntry& entry = map_entry(map);
-  check_map_buffer(entry, dtype, buffer, length, entry.shape(*request_));
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(*problem_));
   write_map(entry, plan_.host(), evaluation_with(entry.needs), dtype, buffer);
 }
 
@@ -195,9 +191,9 @@ void Session::report(eplb_report& report) {
   bring_plan();
   if (streams_) streams_->throw_fault();
   need_plan();
-  fill_report(evaluation_with({true, true, true}), request_->problem, report);
+  fill_report(evaluation_with({true, true, true}), *problem_, report);
   report.microseconds = microseconds_;
-  report.strategy = request_->options.strategy;
+  report.strategy = problem_->options.strategy;
   report.context_bytes = bytes();
 }
 
@@ -217,14 +213,14 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   bring_weights();
   need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, shape_.experts);
+  const Problem problem = check_problem(asked, shape_.layers, shape_.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
   if (wanted && outputs_length != shape_.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
          ll(outputs_length), ll(shape_.layers));
-  const std::vector<int32_t> ids = read_placement(placement, length, dtype, shape_.layers, problem);
+  const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
-  evaluation.resize(shape_.layers, problem.gpus);
+  evaluation.resize(shape_.layers, problem.cluster.gpus);
   machine_->evaluate(weights_.host(), problem, ids.data(), {true, true, true}, evaluation);
   fill_report(evaluation, problem, report);
   write_figures(evaluation.layers, outputs);
@@ -249,10 +245,10 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   shape_ = {source.layers, source.experts, is_integer(source.dtype)};
   weights_.only_on_machine();
   plan_.forget();
-  request_.reset();
+  problem_.reset();
 }
 
-void Session::solve_device(const eplb_problem& problem, const eplb_solve_options& options,
+void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& options,
                            void* stream) {
   StreamMachine& machine = streams_for("eplb_solve_device");
   if (!weights_.on_machine())
@@ -260,9 +256,9 @@ void Session::solve_device(const eplb_problem& problem, const eplb_solve_options
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device "
          "first");
-  const Request request = request_for(problem, options);
-  machine.solve_on(request, shape_.integer, stream);
-  request_ = request;
+  const Problem problem = check_problem(asked, options, shape_.layers, shape_.experts);
+  machine.solve_on(problem, shape_.integer, stream);
+  problem_ = problem;
   plan_.only_on_machine();
   solved_on_stream_ = true;
   microseconds_ = 0;
@@ -275,8 +271,8 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
-  check_map_buffer(entry, dtype, buffer, length, entry.shape(*request_));
-  machine.fetch_on(*request_, shape_.integer, map, dtype, buffer, stream);
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(*problem_));
+  machine.fetch_on(*problem_, shape_.integer, map, dtype, buffer, stream);
 }
 
 void Session::abandon() {

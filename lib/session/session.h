@@ -48,7 +48,6 @@ class Session {
     int64_t layers = 0, experts = 0;
     bool integer = false;
   };
-  Request request_for(const eplb_problem& problem, const eplb_solve_options& options) const;
   StreamMachine& streams_for(const char* function);
   void bring_weights();
   void bring_plan();
@@ -60,8 +59,8 @@ class Session {
   std::unique_ptr<Machine> machine_;
   StreamMachine* streams_;
   WeightsShape shape_;               // of the weights
-  std::optional<Request> request_;   // of the plan
-  std::optional<Request> reserved_;  // what the shapes of maps are while there is no plan
+  std::optional<Problem> problem_;   // of the plan
+  std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;
   Evaluation evaluation_;          // of the plan

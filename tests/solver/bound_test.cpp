@@ -7,6 +7,7 @@
 
 #include "tests/solver/evaluate.h"
 #include "tests/solver/exhaustive.h"
+#include "tests/solver/problems.h"
 
 namespace eplb::tests {
 namespace {
@@ -32,8 +33,7 @@ double bound_of(const std::vector<double>& weights, int slots, int gpus, eplb_bo
   layer.layers = 1;
   layer.experts = static_cast<int64_t>(weights.size());
   layer.real = weights;
-  const Problem problem{
-      layer.experts, slots, gpus, 1, 1, EPLB_POLICY_GLOBAL, EPLB_POLICY_REASON_ASKED, kind};
+  const Problem problem = problem_of({layer.experts, slots, gpus}, {}, 1, kind);
   std::vector<int32_t> placement(slots);  // a bound does not depend on it
   for (int s = 0; s < slots; ++s) placement[s] = s % static_cast<int>(layer.experts);
   return evaluate(layer, problem, placement.data(), {false, false, true}).layers[0].bound;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "solver/strategies/presets.h"
+#include "tests/solver/problems.h"
 #include "tests/solver/shuffled_team.h"
 
 namespace eplb::tests {
@@ -20,7 +21,7 @@ struct Room {
   std::vector<char> memory;
   solver::PresetMethod<Integer> workspace;
 
-  Room(int experts, int slots, int gpus) : workspace{{}, {experts, slots, gpus, 1, 1, slots, 0}} {
+  Room(int experts, int slots, int gpus) : workspace{{}, problem_of({experts, slots, gpus})} {
     solver::Arena count(nullptr);
     workspace.lay_out(count);
     memory.assign(count.used() + 64, 0x7f);

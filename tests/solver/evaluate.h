@@ -15,7 +15,7 @@ inline Evaluation evaluate(
     EvaluationParts wanted = kAllParts,
     const cpu::InstructionSet& instruction_set = cpu::fastest_instruction_set()) {
   Evaluation evaluation;
-  evaluation.resize(weights.layers, problem.gpus);
+  evaluation.resize(weights.layers, problem.cluster.gpus);
   std::vector<cpu::Block> workspaces;
   cpu::evaluate_layers(instruction_set, 1, workspaces, weights, problem, placement, wanted,
                        evaluation);

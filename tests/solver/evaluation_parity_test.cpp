@@ -10,6 +10,7 @@
 #include "solver/evaluate/layer_evaluation.h"
 #include "tests/solver/evaluate.h"
 #include "tests/solver/plain_evaluation.h"
+#include "tests/solver/problems.h"
 #include "tests/solver/shuffled_team.h"
 
 namespace eplb::tests {
@@ -52,20 +53,14 @@ Problem any_problem(std::mt19937& random) {
   const int64_t spare = random() % 6 == 0 ? random() % 90 : random() % 3;
   const int64_t per_gpu = needed <= 2 && random() % 2 ? 2 : needed + spare;
   const bool threshold = per_gpu == 2 || random() % 2;
-  return {experts,
-          per_gpu * gpus,
-          gpus,
-          nodes,
-          groups,
-          EPLB_POLICY_HIERARCHICAL,
-          EPLB_POLICY_REASON_ASKED,
-          threshold ? EPLB_BOUND_THRESHOLD : EPLB_BOUND_SIMPLE};
+  return problem_of({experts, per_gpu * gpus, gpus, nodes, groups}, {}, 1,
+                    threshold ? EPLB_BOUND_THRESHOLD : EPLB_BOUND_SIMPLE);
 }
 
 // Every expert has a replica; the others are anyone's.
 std::vector<int32_t> any_placement(std::mt19937& random, const Problem& problem) {
-  std::vector<int32_t> placement(problem.slots);
-  for (int64_t s = 0; s < problem.slots; ++s)
+  std::vector<int32_t> placement(problem.cluster.slots);
+  for (int64_t s = 0; s < problem.cluster.slots; ++s)
     placement[s] = static_cast<int32_t>(s < problem.experts ? s : random() % problem.experts);
   std::shuffle(placement.begin(), placement.end(), random);
   return placement;
@@ -105,25 +100,25 @@ void expect_same(const Evaluation& want, const Evaluation& got) {
 enum class Counts { kGiven, kNotGiven };
 
 Evaluation shuffled(const Case& c, uint32_t seed, Counts counts, bool gpu_loads) {
-  const solver::Shape shape = layer_sizes<solver::Shape>(c.problem, {});
+  const Problem& problem = c.problem;
   const solver::WantedFigures wanted{true, true, true,
-                                     c.problem.bound_kind == EPLB_BOUND_THRESHOLD};
+                                     problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
   const bool counted = counts == Counts::kGiven;
   solver::EvaluationWorkspace workspace;
   solver::Arena sizes(nullptr);
-  workspace.lay_out(sizes, shape, wanted, counted);
+  workspace.lay_out(sizes, problem, wanted, counted);
   std::vector<int64_t> memory(static_cast<size_t>(sizes.used()) / 8, 0x5555555555555555);
   solver::Arena arena(memory.data());
-  workspace.lay_out(arena, shape, wanted, counted);
-  std::vector<int> count(shape.experts);
+  workspace.lay_out(arena, problem, wanted, counted);
+  std::vector<int> count(problem.experts);
   for (const int32_t e : c.placement) ++count[e];
   Evaluation evaluation;
-  evaluation.resize(1, c.problem.gpus);
+  evaluation.resize(1, c.problem.cluster.gpus);
   ShuffledTeam team(seed);
   const solver::PlacedLayer layer{c.placement.data(), counted ? count.data() : nullptr,
                                   gpu_loads ? evaluation.gpu_load.data() : nullptr};
   solver::evaluate_layer(
-      team, shape, wanted, workspace, [&](int e) { return c.weights.at(0, e); }, layer)
+      team, problem, wanted, workspace, [&](int e) { return c.weights.at(0, e); }, layer)
       .copy_to(wanted, evaluation.layers[0]);
   return evaluation;
 }
@@ -131,9 +126,10 @@ Evaluation shuffled(const Case& c, uint32_t seed, Counts counts, bool gpu_loads)
 void expect_plain(const Case& c, const Evaluation& got) {
   std::vector<double> weight(c.problem.experts);
   for (int64_t e = 0; e < c.problem.experts; ++e) weight[e] = c.weights.at(0, e);
-  const int gpus = static_cast<int>(c.problem.gpus), slots = static_cast<int>(c.problem.slots);
-  const plain::Figures want =
-      plain::evaluate(weight, c.placement, gpus, gpus / static_cast<int>(c.problem.nodes));
+  const int gpus = static_cast<int>(c.problem.cluster.gpus),
+            slots = static_cast<int>(c.problem.cluster.slots);
+  const plain::Figures want = plain::evaluate(weight, c.placement, gpus,
+                                              gpus / static_cast<int>(c.problem.partition.nodes));
   const LayerFigures& layer = got.layers[0];
   EXPECT_EQ(want.duplicates, layer.duplicates);
   EXPECT_EQ(want.unavoidable_duplicates, layer.unavoidable_duplicates);
@@ -143,7 +139,8 @@ void expect_plain(const Case& c, const Evaluation& got) {
   if (c.kind == kDenormals) return;
   EXPECT_TRUE(same(want.imbalance, layer.imbalance));
   const double simple = plain::SimpleBound(weight, slots, gpus)();
-  if (c.problem.nodes == 1 && (slots != 2 * gpus || c.problem.bound_kind == EPLB_BOUND_SIMPLE))
+  if (c.problem.partition.nodes == 1 &&
+      (slots != 2 * gpus || c.problem.options.bound_kind == EPLB_BOUND_SIMPLE))
     EXPECT_TRUE(same(simple, layer.bound)) << simple << " and " << layer.bound;
   else
     EXPECT_LE(simple, layer.bound);
@@ -167,10 +164,11 @@ TEST(Evaluation, IsTheSameOnEveryTeam) {
     without_loads.gpu_load = want.gpu_load;
     expect_same(want, without_loads);
     expect_plain(c, want);
-    pairs += c.problem.bound_kind == EPLB_BOUND_THRESHOLD && c.problem.slots == 2 * c.problem.gpus;
+    pairs += c.problem.options.bound_kind == EPLB_BOUND_THRESHOLD &&
+             c.problem.cluster.slots == 2 * c.problem.cluster.gpus;
     proven += want.layers[0].nodes_proven;
     duplicates += want.layers[0].duplicates > 0;
-    wide += c.problem.slots_per_gpu() > 64;
+    wide += solver::slots_per_gpu(c.problem.cluster) > 64;
   }
   EXPECT_GT(pairs, 50);
   EXPECT_GT(proven, 50);
@@ -185,7 +183,7 @@ TEST(Evaluation, PartByPart) {
     SCOPED_TRACE(i);
     const Case c = any_case(random);
     Evaluation evaluation;
-    evaluation.resize(1, c.problem.gpus);
+    evaluation.resize(1, c.problem.cluster.gpus);
     std::vector<cpu::Block> workspaces;
     for (const EvaluationParts part :
          {EvaluationParts{true, false, false}, {false, true, false}, {false, false, true}})
@@ -211,11 +209,7 @@ TEST(Evaluation, IsThePlainOneOnLargeLayers) {
     for (const int kind : {kLognormal, kFewIntegers, kOneHot, kNearTheLargest}) {
       SCOPED_TRACE(std::to_string(slots) + "/" + std::to_string(gpus) + ", kind " +
                    std::to_string(kind));
-      Case c{{experts, slots, gpus, 1, 1, EPLB_POLICY_GLOBAL, EPLB_POLICY_REASON_ASKED,
-              EPLB_BOUND_SIMPLE},
-             {},
-             kind,
-             {}};
+      Case c{problem_of({experts, slots, gpus}), {}, kind, {}};
       c.weights.resize(false, 1, experts);
       for (double& w : c.weights.real) w = any_weight(random, kind);
       c.placement = any_placement(random, c.problem);

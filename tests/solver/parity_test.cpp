@@ -13,6 +13,7 @@
 
 #include "machines/cpu/instruction_set.h"
 #include "solver/strategies/all.h"
+#include "tests/solver/problems.h"
 #include "tests/solver/shuffled_team.h"
 
 namespace eplb::tests {
@@ -22,15 +23,23 @@ struct Answer {
   std::vector<int32_t> physical_to_logical, replica_count, replica_slots;
   bool operator==(const Answer&) const = default;
 
-  explicit Answer(const cpu::LayerSizes& s)
-      : physical_to_logical(s.slots), replica_count(s.experts), replica_slots(s.slots) {}
+  explicit Answer(const Problem& problem)
+      : physical_to_logical(problem.cluster.slots),
+        replica_count(problem.experts),
+        replica_slots(problem.cluster.slots) {}
 };
 
 struct Layer {
-  cpu::LayerSizes sizes;
+  Sizes sizes;
+  uint64_t seed;
+  int64_t max_replicas;
   std::vector<double> real;
   std::vector<int64_t> whole;
   std::string name;
+
+  Problem problem(eplb_strategy strategy, eplb_effort effort) const {
+    return problem_of(sizes, options_of(strategy, effort, seed, max_replicas));
+  }
 };
 
 struct Memory {
@@ -42,20 +51,17 @@ struct Memory {
   char* data;
 };
 
-solver::Shape shape_of(const Layer& layer) {
-  const cpu::LayerSizes& s = layer.sizes;
-  return {s.experts, s.slots, s.gpus, s.nodes, s.groups, s.most_replicas, s.seed};
-}
-
 Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer,
                 eplb_strategy strategy, eplb_effort effort, int rubbish) {
-  Memory memory(instruction_set.workspace_bytes(layer.sizes, strategy), rubbish);
-  Answer answer(layer.sizes);
-  const cpu::LayerTask task{layer.real.empty() ? nullptr : layer.real.data(),
-                            layer.whole.empty() ? nullptr : layer.whole.data(),
-                            answer.physical_to_logical.data(), answer.replica_count.data(),
+  const Problem problem = layer.problem(strategy, effort);
+  Memory memory(instruction_set.workspace_bytes(problem), rubbish);
+  Answer answer(problem);
+  const cpu::LayerTask task{{layer.real.empty() ? nullptr : layer.real.data(),
+                             layer.whole.empty() ? nullptr : layer.whole.data()},
+                            answer.physical_to_logical.data(),
+                            answer.replica_count.data(),
                             answer.replica_slots.data()};
-  instruction_set.solve(layer.sizes, strategy, effort, task, memory.data);
+  instruction_set.solve(problem, task, memory.data);
   return answer;
 }
 
@@ -63,12 +69,12 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
   solver::Arena count(nullptr);
   solver::LayerAnswer room;
   method.lay_out(count);
-  room.lay_out(count, method.shape);
+  room.lay_out(count, method.problem);
   Memory memory(count.used(), 0x7f);
   solver::Arena arena(memory.data);
   method.lay_out(arena);
-  room.lay_out(arena, method.shape);
-  Answer answer(layer.sizes);
+  room.lay_out(arena, method.problem);
+  Answer answer(method.problem);
   std::vector<int> rank(layer.sizes.slots);
   const solver::Maps maps{{answer.physical_to_logical.data()},
                           {answer.replica_count.data()},
@@ -83,7 +89,7 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
 }
 
 Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, uint32_t seed) {
-  return solver::with_method(strategy, effort, shape_of(layer),
+  return solver::with_method(layer.problem(strategy, effort),
                              [&](auto method) { return shuffled(layer, seed, method); });
 }
 
@@ -120,13 +126,13 @@ std::vector<Layer> golden_layers() {
     const int experts = c["shape"][2], count = c["shape"][1];
     const auto& p = c["problem"];
     const bool hierarchical = c["policy_used"] == "hierarchical";
-    const int groups = std::max(p["num_groups"].get<int>(), 1), slots = p["num_slots"];
-    const int most = c.contains("options") && c["options"].contains("max_replicas")
-                         ? int(c["options"]["max_replicas"])
-                         : slots;
+    const int groups = std::max(p["num_groups"].get<int>(), 1);
+    const int cap = c.contains("options") ? c["options"].value("max_replicas", 0) : 0;
     for (int l = 0; l < count; ++l) {
-      Layer layer{{experts, slots, p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1,
-                   hierarchical ? groups : 1, most, 7},
+      Layer layer{{experts, p["num_slots"], p["num_gpus"], hierarchical ? int(p["num_nodes"]) : 1,
+                   hierarchical ? groups : 1},
+                  7,
+                  cap,
                   {},
                   {},
                   c["name"].get<std::string>() + " layer " + std::to_string(l)};
@@ -155,10 +161,8 @@ Layer random_layer(uint32_t seed) {
   const int experts = groups * (1 + below(seed % 7 == 0 ? 60 : 12));
   const int least = (experts + gpus - 1) / gpus, per_gpu = least + below(4);
   const int slots = per_gpu * gpus;
-  const int cap = below(4) == 0 ? (slots + experts - 1) / experts + below(3) : slots;
-  Layer layer{{experts, slots, gpus, nodes, groups, cap, uint64_t{seed} << 30},
-              {},
-              {},
+  const int cap = below(4) == 0 ? (slots + experts - 1) / experts + below(3) : 0;
+  Layer layer{{experts, slots, gpus, nodes, groups}, uint64_t{seed} << 30, cap, {}, {},
               "random " + std::to_string(seed)};
   const int kind = below(5);
   std::lognormal_distribution<double> lognormal(10, 1.2);
@@ -203,7 +207,9 @@ TEST(Parity, DeepSeekSized) {
   for (const auto& [slots, gpus] :
        {std::pair{288, 32}, {320, 64}, {288, 72}, {384, 128}, {288, 144}}) {
     Layer layer = random_layer(2);
-    layer.sizes = {256, slots, gpus, 1, 1, slots, 0};
+    layer.sizes = {256, slots, gpus};
+    layer.seed = 0;
+    layer.max_replicas = 0;
     layer.name = std::to_string(slots) + "/" + std::to_string(gpus);
     layer.whole.clear();
     layer.real.clear();

@@ -6,21 +6,10 @@
 #include "core/maps.h"
 #include "core/placement.h"
 #include "machines/cpu/cpu_machine.h"
+#include "tests/solver/problems.h"
 
 namespace eplb::tests {
 namespace {
-
-Problem problem_of(int64_t experts, int64_t slots, int64_t gpus, int64_t nodes = 1,
-                   int64_t groups = 1) {
-  return {experts,
-          slots,
-          gpus,
-          nodes,
-          groups,
-          nodes > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL,
-          EPLB_POLICY_REASON_ASKED,
-          EPLB_BOUND_SIMPLE};
-}
 
 Weights weights_of(std::vector<double> values, int64_t layers) {
   Weights weights;
@@ -36,14 +25,14 @@ struct Evaluated {
 
 Evaluated evaluate(const Weights& weights, const Problem& problem, const int32_t* placement) {
   Evaluated evaluated;
-  evaluated.figures.resize(weights.layers, problem.gpus);
+  evaluated.figures.resize(weights.layers, problem.cluster.gpus);
   cpu::CpuMachine(1).evaluate(weights, problem, placement, {true, true, true}, evaluated.figures);
   fill_report(evaluated.figures, problem, evaluated.report);
   return evaluated;
 }
 
 TEST(Report, FiguresByHand) {
-  const Problem problem = problem_of(3, 4, 2);
+  const Problem problem = problem_of({3, 4, 2});
   const Weights weights = weights_of({6, 2, 4, 0, 0, 0}, 2);
   // Loads 5 and 7; a layer of zeros with a duplicate.
   const int32_t placement[] = {0, 1, 0, 2, 0, 0, 1, 2};
@@ -67,14 +56,14 @@ TEST(Report, FiguresByHand) {
 TEST(Report, DenormalWeights) {
   const double least = 0x1p-1074;
   const int32_t both[] = {0, 0}, each[] = {0, 1, 2, 3};
-  EXPECT_EQ(evaluate(weights_of({least}, 1), problem_of(1, 2, 2), both).report.gap_mean, 0);
+  EXPECT_EQ(evaluate(weights_of({least}, 1), problem_of({1, 2, 2}), both).report.gap_mean, 0);
   EXPECT_DOUBLE_EQ(
-      evaluate(weights_of({least, 0, 0, 0}, 1), problem_of(4, 4, 4), each).report.imbalance_mean,
+      evaluate(weights_of({least, 0, 0, 0}, 1), problem_of({4, 4, 4}), each).report.imbalance_mean,
       4);
   for (const int64_t nodes : {1, 2})
     for (const double unit : {1.0, 10.0, 1e6}) {
       const Weights weights = weights_of({unit * least, unit * least, 2 * unit * least, 0}, 1);
-      const auto [figures, report] = evaluate(weights, problem_of(4, 4, 2, nodes, nodes), each);
+      const auto [figures, report] = evaluate(weights, problem_of({4, 4, 2, nodes, nodes}), each);
       const double bound = figures.layers[0].bound;
       EXPECT_EQ(report.imbalance_mean, 1);
       EXPECT_LE(bound, 2 * unit * least);
@@ -85,7 +74,7 @@ TEST(Report, DenormalWeights) {
 
 TEST(Report, DuplicatesThatCannotBeAvoided) {
   // Four slots per GPU, two experts: two duplicates each.
-  const Problem problem = problem_of(2, 8, 2);
+  const Problem problem = problem_of({2, 8, 2});
   const int32_t placement[] = {0, 0, 0, 1, 0, 0, 1, 1};
   const eplb_report report = evaluate(weights_of({5, 3}, 1), problem, placement).report;
   EXPECT_EQ(report.duplicates, 4);
@@ -95,34 +84,48 @@ TEST(Report, DuplicatesThatCannotBeAvoided) {
 TEST(Placement, NamesTheRuleThatBreaks) {
   auto text = [](std::vector<int64_t> placement, const Problem& problem) {
     try {
-      read_placement(placement.data(), static_cast<int64_t>(placement.size()), EPLB_INT64, 1,
-                     problem);
+      read_placement(placement.data(), static_cast<int64_t>(placement.size()), EPLB_INT64, problem);
     } catch (const Error& error) {
       EXPECT_EQ(error.status(), EPLB_INVALID_PLACEMENT);
       return std::string(error.what());
     }
     return std::string();
   };
-  EXPECT_EQ(text({0, 1, 2, 1}, problem_of(3, 4, 2)), "");
-  EXPECT_EQ(text({0, 1, 2, 3}, problem_of(3, 4, 2)),
+  EXPECT_EQ(text({0, 1, 2, 1}, problem_of({3, 4, 2})), "");
+  EXPECT_EQ(text({0, 1, 2, 3}, problem_of({3, 4, 2})),
             "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2");
-  EXPECT_EQ(text({0, 1, -1, 2}, problem_of(3, 4, 2)),
+  EXPECT_EQ(text({0, 1, -1, 2}, problem_of({3, 4, 2})),
             "placement[layer 0, slot 2] is -1, must be an expert from 0 to 2");
-  EXPECT_EQ(text({0, 1, 1, 0}, problem_of(3, 4, 2)),
+  EXPECT_EQ(text({0, 1, 1, 0}, problem_of({3, 4, 2})),
             "placement[layer 0] has no replica of expert 2");
-  EXPECT_NE(text({0, 1, 2, 2, 3, 3}, problem_of(4, 6, 2, 2, 2))
+  EXPECT_NE(text({0, 1, 2, 2, 3, 3}, problem_of({4, 6, 2, 2, 2}))
                 .find("expert 2 on node 1, but its group 1 is on node 0"),
             std::string::npos);
-  EXPECT_EQ(text({0, 1, 2, 3, 4, 5, 6, 7}, problem_of(8, 8, 2, 2, 4)), "");
+  EXPECT_EQ(text({0, 1, 2, 3, 4, 5, 6, 7}, problem_of({8, 8, 2, 2, 4})), "");
+}
+
+TEST(Weights, KeepWindowsAndTheirSum) {
+  const float data[] = {1, 2, 3, 4, 10, 20, 30, 40};  // [2,2,2]
+  Weights weights;
+  read_weights({data, 8, EPLB_FLOAT32, 2, 2, 2}, weights);
+  EXPECT_EQ(weights.real_windows, (std::vector<double>{1, 2, 3, 4, 10, 20, 30, 40}));
+  EXPECT_EQ(weights.real, (std::vector<double>{11, 22, 33, 44}));
+  read_weights({data, 8, EPLB_FLOAT32, 1, 2, 4}, weights);
+  EXPECT_TRUE(weights.real_windows.empty());
+  EXPECT_EQ(weights.real, (std::vector<double>{1, 2, 3, 4, 10, 20, 30, 40}));
+  const std::vector<int32_t> many(kMostWindows + 1, 3);
+  read_weights({many.data(), kMostWindows + 1, EPLB_INT32, kMostWindows + 1, 1, 1}, weights);
+  EXPECT_TRUE(weights.whole_windows.empty());
+  EXPECT_EQ(weights.whole, (std::vector<int64_t>{3 * (kMostWindows + 1)}));
 }
 
 TEST(MapShape, NeverDependsOnData) {
-  Request request{problem_of(256, 288, 32), {EPLB_STRATEGY_GREEDY, EPLB_EFFORT_NORMAL, 0, 0}, 58};
+  Problem problem = problem_of({256, 288, 32}, options_of(EPLB_STRATEGY_GREEDY), 58);
   const MapEntry& slots_of = map_entry(EPLB_MAP_LOGICAL_TO_PHYSICAL);
-  EXPECT_EQ(slots_of.shape(request).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
-  request.options.max_replicas = 4;
-  EXPECT_EQ(slots_of.shape(request).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
-  EXPECT_EQ(map_entry(EPLB_MAP_GPU_LOAD).shape(request).elements(), 58 * 32);
+  EXPECT_EQ(slots_of.shape(problem).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
+  problem.options.max_replicas = 4;
+  EXPECT_EQ(slots_of.shape(problem).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
+  EXPECT_EQ(map_entry(EPLB_MAP_GPU_LOAD).shape(problem).elements(), 58 * 32);
   EXPECT_THROW(map_entry(99), Error);
 }
 

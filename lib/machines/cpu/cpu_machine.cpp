@@ -5,30 +5,26 @@
 
 namespace eplb::cpu {
 
-void CpuMachine::prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers) {
-  grow(workspaces_, workers, instruction_set_.workspace_bytes(sizes, strategy));
+int CpuMachine::prepare_workers(const Problem& problem) {
+  const int workers = worker_count(num_threads_, problem.layers);
+  grow(workspaces_, workers, instruction_set_.workspace_bytes(problem));
+  return workers;
 }
 
-void CpuMachine::reserve(const Request& request, const std::function<void()>& then) {
-  const LayerSizes sizes = layer_sizes<LayerSizes>(request.problem, request.options);
-  prepare_workers(sizes, request.options.strategy, worker_count(num_threads_, request.layers));
+void CpuMachine::reserve(const Problem& problem, const std::function<void()>& then) {
+  prepare_workers(problem);
   then();
 }
 
 bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
-  const Options& options = plan.request.options;
-  const LayerSizes sizes = layer_sizes<LayerSizes>(plan.request.problem, options);
-  const int workers = worker_count(num_threads_, plan.request.layers);
-  prepare_workers(sizes, options.strategy, workers);
-  share_layers(workers, plan.request.layers, [&](int64_t layer, int worker) {
-    const int64_t expert = layer * sizes.experts, slot = layer * sizes.slots;  // the layer's first
-    const LayerTask task{.real = weights.integer ? nullptr : &weights.real[expert],
-                         .whole = weights.integer ? &weights.whole[expert] : nullptr,
+  const Problem& problem = plan.problem;
+  share_layers(prepare_workers(problem), problem.layers, [&](int64_t layer, int worker) {
+    const int64_t slot = layer * problem.cluster.slots;  // the layer's first
+    const LayerTask task{.weights = weights.of_layer(layer),
                          .physical_to_logical = &plan.physical_to_logical[slot],
-                         .replica_count = &plan.replica_count[expert],
+                         .replica_count = &plan.replica_count[layer * problem.experts],
                          .replica_slots = &plan.replica_slots[slot]};
-    instruction_set_.solve(sizes, options.strategy, options.effort, task,
-                           workspaces_[worker].data());
+    instruction_set_.solve(problem, task, workspaces_[worker].data());
   });
   return false;
 }

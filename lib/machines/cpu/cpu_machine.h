@@ -16,14 +16,14 @@ class CpuMachine final : public Machine {
                       const InstructionSet& instruction_set = fastest_instruction_set())
       : instruction_set_(instruction_set), num_threads_(num_threads) {}
 
-  void reserve(const Request& request, const std::function<void()>& then) override;
+  void reserve(const Problem& problem, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                 EvaluationParts parts, Evaluation& evaluation) override;
   int64_t bytes() const override;
 
  private:
-  void prepare_workers(const LayerSizes& sizes, eplb_strategy strategy, int workers);
+  int prepare_workers(const Problem& problem);  // their number
 
   const InstructionSet& instruction_set_;
   int64_t num_threads_;

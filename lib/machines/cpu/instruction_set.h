@@ -9,25 +9,16 @@
 
 namespace eplb::cpu {
 
-// As solver::Shape, which is another type for each instruction set.
-struct LayerSizes {
-  int experts, slots, gpus, nodes, groups, most_replicas;
-  uint64_t seed;
-};
-
-// One layer's weights, one of the two, and where its maps go.
+// A layer to be solved: its weights and where its maps go.
 struct LayerTask {
-  const double* real;
-  const int64_t* whole;
+  LayerWeights weights;
   int32_t *physical_to_logical, *replica_count, *replica_slots;
 };
 
-// A layer to be evaluated: its weights as above, its placement, and where figures and GPU loads go.
+// A layer to be evaluated: its weights, its placement, and where figures and GPU loads go.
 struct EvaluationTask {
   EvaluationParts wanted;
-  bool threshold;  // are bounds to be EPLB_BOUND_THRESHOLD?
-  const double* real;
-  const int64_t* whole;
+  LayerWeights weights;
   const int32_t* placement;
   double* gpu_load;
   LayerFigures* figures;
@@ -37,10 +28,10 @@ struct EvaluationTask {
 struct InstructionSet {
   const char* name;
   bool (*supported)();
-  int64_t (*workspace_bytes)(const LayerSizes&, eplb_strategy);
-  void (*solve)(const LayerSizes&, eplb_strategy, eplb_effort, const LayerTask&, void* workspace);
-  int64_t (*evaluate_workspace_bytes)(const LayerSizes&, const EvaluationParts&, bool threshold);
-  void (*evaluate)(const LayerSizes&, const EvaluationTask&, void* workspace);
+  int64_t (*workspace_bytes)(const Problem&);
+  void (*solve)(const Problem&, const LayerTask&, void* workspace);
+  int64_t (*evaluate_workspace_bytes)(const Problem&, const EvaluationParts&);
+  void (*evaluate)(const Problem&, const EvaluationTask&, void* workspace);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

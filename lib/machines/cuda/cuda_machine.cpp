@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "core/strategy.h"
 
 namespace eplb::cuda {
 namespace {
@@ -53,19 +52,12 @@ void read_maps(const int32_t* from, Plan& plan) {
 
 // A plan that exceeds the cap is refused after the solve. The plan in the reserved memory must
 // survive that.
-bool may_be_refused(const Options& options) {
-  return options.max_replicas > 0 && !traits_of(options.strategy).knows_caps;
-}
+bool may_be_refused(const Problem& problem) { return problem.limits.refused_above > 0; }
 
-SolveTask task_of(const Request& request) {
-  const auto& [problem, options, layers] = request;
-  SolveTask task{};
-  task.shape = layer_sizes<solver::Shape>(problem, options);
-  task.layers = layers;
-  task.strategy = options.strategy;
-  task.effort = options.effort;
-  task.threshold = problem.bound_kind == EPLB_BOUND_THRESHOLD;
-  return task;
+// For host calls, whose plan the session checks: kernels do not look at the cap.
+Problem without_check(Problem problem) {
+  problem.limits.refused_above = 0;
+  return problem;
 }
 
 }  // namespace
@@ -112,15 +104,13 @@ int64_t CudaMachine::bytes() const {
 
 // -------------------------------------------------------------------------------------- host calls
 
-void CudaMachine::reserve(const Request& request, const std::function<void()>& then) {
+void CudaMachine::reserve(const Problem& problem, const std::function<void()>& then) {
   const DeviceScope scope(device_);
   pending_.wait(stream_);
-  const SolveTask task = task_of(request);
-  DeviceMemory memory(MemorySizes::of(task, spread_of(task, limits_)), stream_);
+  DeviceMemory memory(MemorySizes::of(problem, spread_of(problem, limits_)), stream_);
   if (reserved_.bytes() > 0)  // a fault that was found there and not yet reported
     copy(memory.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
-  staging_.at_least(weight_bytes(request.layers, request.problem.experts) +
-                    plan_elements(task) * 4);
+  staging_.at_least(weight_bytes(problem.layers, problem.experts) + plan_elements(problem) * 4);
   pending_.prepare();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   then();
@@ -169,18 +159,17 @@ void CudaMachine::send(const Weights& weights) {
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const DeviceScope scope(device_);
-  const SolveTask task = task_of(plan.request);
-  const Spread spread = spread_of(task, limits_);
-  DeviceMemory& memory =
-      memory_for(MemorySizes::of(task, spread), may_be_refused(plan.request.options));
+  const Problem problem = without_check(plan.problem);
+  const Spread spread = spread_of(problem, limits_);
+  DeviceMemory& memory = memory_for(MemorySizes::of(problem, spread), may_be_refused(plan.problem));
   const bool is_reserved = &memory == &reserved_;
-  const int64_t sent = weight_bytes(task.layers, task.shape.experts);
-  const int64_t received = plan_elements(task) * int64_t{sizeof(int32_t)};
-  const DevicePlan device_plan = memory.plan(task);
+  const int64_t sent = weight_bytes(problem.layers, problem.experts);
+  const int64_t received = plan_elements(problem) * int64_t{sizeof(int32_t)};
+  const DevicePlan device_plan = memory.plan(problem);
   staging_.at_least(sent + received);
   if (!is_reserved || !resident || replays()) send_weights(weights, memory);
-  launch_solve(task, spread, memory.weights(task.layers, task.shape.experts, weights.integer),
-               memory.solve_scratch(task, spread), device_plan, stream_);
+  launch_solve(problem, spread, memory.weights(problem.layers, problem.experts, weights.integer),
+               memory.solve_scratch(problem, spread), device_plan, stream_);
   copy(staging_.data() + sent, device_plan.physical_to_logical, received, cudaMemcpyDeviceToHost,
        stream_);
   check(cudaStreamSynchronize(stream_), "a solve");
@@ -212,10 +201,10 @@ void CudaMachine::bring(Weights& weights) {
 
 void CudaMachine::bring(Plan& plan) {
   const DeviceScope scope(device_);
-  const SolveTask task = task_of(plan.request);
-  const DevicePlan from = reserved_.plan(task);
-  const int64_t slots = task.layers * task.shape.slots * 4,
-                experts = task.layers * task.shape.experts * 4;
+  const Problem& problem = plan.problem;
+  const DevicePlan from = reserved_.plan(problem);
+  const int64_t slots = problem.layers * problem.cluster.slots * 4,
+                experts = problem.layers * problem.experts * 4;
   copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost,
        stream_);
   copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
@@ -261,19 +250,17 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   pending_.note(stream_of(stream), stream_);
 }
 
-void CudaMachine::solve_on(const Request& request, bool integer, void* stream) {
-  SolveTask task = task_of(request);
-  if (!traits_of(task.strategy).knows_caps)
-    task.cap = static_cast<int>(request.options.max_replicas);
-  const Spread spread = spread_of(task, limits_);
-  const MemorySizes needed = MemorySizes::of(task, spread);
+void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
+  const Spread spread = spread_of(problem, limits_);
+  const MemorySizes needed = MemorySizes::of(problem, spread);
   if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
   const DeviceScope scope(device_);
   const bool timed = !is_capturing(stream_of(stream));
   timed_ = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
-  launch_solve(task, spread, reserved_.weights(task.layers, task.shape.experts, integer),
-               reserved_.solve_scratch(task, spread), reserved_.plan(task), stream_of(stream));
+  launch_solve(problem, spread, reserved_.weights(problem.layers, problem.experts, integer),
+               reserved_.solve_scratch(problem, spread), reserved_.plan(problem),
+               stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
   timed_ = timed;
@@ -295,21 +282,21 @@ EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
 }
 }  // namespace
 
-void CudaMachine::fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype,
+void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                            void* buffer, void* stream) {
-  const SolveTask task = task_of(request);
-  const DeviceWeights weights = reserved_.weights(task.layers, task.shape.experts, integer);
+  const DeviceWeights weights = reserved_.weights(problem.layers, problem.experts, integer);
   const DeviceScope scope(device_);
-  const DevicePlan plan = reserved_.plan(task);
+  const DevicePlan plan = reserved_.plan(problem);
   const EvaluationParts parts = map_entry(map).needs;
   if (parts.any()) {
-    const solver::WantedFigures wanted{parts.loads, parts.duplicates, parts.bounds, task.threshold};
-    const SolveScratch scratch = reserved_.solve_scratch(task, spread_of(task, limits_));
-    launch_evaluation(task, wanted, evaluation_workspace(task, wanted, true, limits_),
+    const solver::WantedFigures wanted{parts.loads, parts.duplicates, parts.bounds,
+                                       problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
+    const SolveScratch scratch = reserved_.solve_scratch(problem, spread_of(problem, limits_));
+    launch_evaluation(problem, wanted, evaluation_workspace(problem, wanted, true, limits_),
                       scratch.workspace, weights, {plan.physical_to_logical, plan.replica_count},
                       outputs_of(map, dtype, buffer), stream_of(stream));
   } else {
-    launch_map(map, dtype, buffer, map_entry(map).shape(request).dims[2], task, plan,
+    launch_map(map, dtype, buffer, map_entry(map).shape(problem).dims[2], problem, plan,
                stream_of(stream));
   }
   pending_.note(stream_of(stream), stream_);

@@ -22,15 +22,15 @@ class CudaMachine final : public StreamMachine {
   explicit CudaMachine(int index);
   ~CudaMachine() override;
 
-  void reserve(const Request& request, const std::function<void()>& then) override;
+  void reserve(const Problem& problem, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
                 EvaluationParts parts, Evaluation& evaluation) override;
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;
-  void solve_on(const Request& request, bool integer, void* stream) override;
-  void fetch_on(const Request& request, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
+  void solve_on(const Problem& problem, bool integer, void* stream) override;
+  void fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
                 void* stream) override;
   void wait() override;
   bool replays() const override { return pending_.replays(); }

@@ -22,8 +22,9 @@ DeviceWeights lay_out_weights(solver::Arena& arena, int64_t layers, int64_t expe
 }
 
 // The three that are fetched lie without a gap.
-DevicePlan lay_out_plan(solver::Arena& arena, const SolveTask& task) {
-  const int64_t slots = task.layers * task.shape.slots, experts = task.layers * task.shape.experts;
+DevicePlan lay_out_plan(solver::Arena& arena, const Problem& problem) {
+  const int64_t slots = problem.layers * problem.cluster.slots,
+                experts = problem.layers * problem.experts;
   int32_t* const first = arena.take<int32_t>(2 * slots + experts).data;
   DevicePlan plan{first, nullptr, nullptr, arena.take<int32_t>(slots).data};
   if (first == nullptr) return plan;  // only counted
@@ -34,8 +35,8 @@ DevicePlan lay_out_plan(solver::Arena& arena, const SolveTask& task) {
 
 }  // namespace
 
-int64_t plan_elements(const SolveTask& task) {
-  return task.layers * (2 * int64_t{task.shape.slots} + task.shape.experts);
+int64_t plan_elements(const Problem& problem) {
+  return problem.layers * (2 * int64_t{problem.cluster.slots} + problem.experts);
 }
 
 int64_t MemorySizes::of_weights(int64_t layers, int64_t experts) {
@@ -44,11 +45,11 @@ int64_t MemorySizes::of_weights(int64_t layers, int64_t experts) {
   return aligned(arena.used());
 }
 
-MemorySizes MemorySizes::of(const SolveTask& task, const Spread& spread) {
+MemorySizes MemorySizes::of(const Problem& problem, const Spread& spread) {
   solver::Arena plan(nullptr), counters(nullptr), scratch(nullptr);
-  lay_out_plan(plan, task);
-  SolveScratch().lay_out(counters, scratch, task, spread);
-  return {of_weights(task.layers, task.shape.experts), aligned(plan.used()),
+  lay_out_plan(plan, problem);
+  SolveScratch().lay_out(counters, scratch, problem, spread);
+  return {of_weights(problem.layers, problem.experts), aligned(plan.used()),
           aligned(counters.used()), aligned(scratch.used())};
 }
 
@@ -75,16 +76,16 @@ DeviceWeights DeviceMemory::weights(int64_t layers, int experts, bool whole) con
   return weights;
 }
 
-DevicePlan DeviceMemory::plan(const SolveTask& task) const {
+DevicePlan DeviceMemory::plan(const Problem& problem) const {
   solver::Arena arena(at(kFaultBytes + sizes_.counters + sizes_.weights));
-  return lay_out_plan(arena, task);
+  return lay_out_plan(arena, problem);
 }
 
-SolveScratch DeviceMemory::solve_scratch(const SolveTask& task, const Spread& spread) const {
+SolveScratch DeviceMemory::solve_scratch(const Problem& problem, const Spread& spread) const {
   solver::Arena counters(at(kFaultBytes));
   solver::Arena arena(at(kFaultBytes + sizes_.counters + sizes_.weights + sizes_.plan));
   SolveScratch scratch{};
-  scratch.lay_out(counters, arena, task, spread);
+  scratch.lay_out(counters, arena, problem, spread);
   return scratch;
 }
 

@@ -8,7 +8,7 @@
 #include "machines/cuda/device_arrays.h"
 #include "machines/cuda/memory_blocks.h"
 #include "machines/cuda/solve_scratch.h"
-#include "machines/cuda/solve_task.h"
+#include "machines/cuda/spread.h"
 
 namespace eplb::cuda {
 
@@ -17,7 +17,7 @@ struct MemorySizes {
   int64_t weights = 0, plan = 0, counters = 0, scratch = 0;
 
   static int64_t of_weights(int64_t layers, int64_t experts);
-  static MemorySizes of(const SolveTask& task, const Spread& spread);
+  static MemorySizes of(const Problem& problem, const Spread& spread);
   int64_t total() const { return weights + plan + counters + scratch; }
   bool hold(const MemorySizes& other) const {
     return other.weights <= weights && other.plan <= plan && other.counters <= counters &&
@@ -26,8 +26,8 @@ struct MemorySizes {
   MemorySizes at_least(const MemorySizes& other) const;
 };
 
-// Where everything is. The kinds begin at places that do not depend on the task: weights stay where
-// they are when another problem is solved of them.
+// Where everything is. The kinds begin at places that do not depend on the problem: weights stay
+// where they are when another one is solved of them.
 class DeviceMemory {
  public:
   DeviceMemory() = default;
@@ -35,8 +35,8 @@ class DeviceMemory {
 
   const MemorySizes& sizes() const { return sizes_; }
   DeviceWeights weights(int64_t layers, int experts, bool whole) const;
-  DevicePlan plan(const SolveTask& task) const;
-  SolveScratch solve_scratch(const SolveTask& task, const Spread& spread) const;
+  DevicePlan plan(const Problem& problem) const;
+  SolveScratch solve_scratch(const Problem& problem, const Spread& spread) const;
   FaultCode* fault() const { return static_cast<FaultCode*>(block_.data()); }
   int64_t bytes() const { return block_.bytes(); }
   void abandon() { block_.abandon(); }
@@ -49,6 +49,6 @@ class DeviceMemory {
 };
 
 // Elements of the maps that are fetched; they lie one after another.
-int64_t plan_elements(const SolveTask& task);
+int64_t plan_elements(const Problem& problem);
 
 }  // namespace eplb::cuda

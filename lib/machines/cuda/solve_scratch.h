@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "machines/cuda/solve_task.h"
+#include "machines/cuda/spread.h"
 
 namespace eplb::cuda {
 
@@ -17,16 +17,19 @@ struct SolveScratch {
   int32_t *group_scores, *scores;        // [L,chains], [L,N,chains]
   char* workspace;                       // [blocks, bytes] unless shared; of chains, then of bounds
 
-  void lay_out(solver::Arena& counters, solver::Arena& arena, const SolveTask& task,
+  void lay_out(solver::Arena& counters, solver::Arena& arena, const Problem& problem,
                const Spread& spread) {
-    const int64_t layers = task.layers, nodes = layers * task.shape.nodes;
-    const int64_t groups = task.shape.groups;
+    const int64_t layers = problem.layers, nodes = layers * problem.partition.nodes;
+    const int64_t groups = problem.partition.groups;
     groups_arrived = counters.take<unsigned>(layers).data;
     chains_arrived = counters.take<unsigned>(nodes).data;
     nodes_arrived = counters.take<unsigned>(layers).data;
     group_answers = arena.take<int32_t>(layers * spread.group_chains * groups).data;
     group_place = arena.take<int32_t>(layers * groups).data;
-    answers = arena.take<int32_t>(nodes * spread.node_chains * task.shape.node_slots()).data;
+    answers =
+        arena
+            .take<int32_t>(nodes * spread.node_chains * solver::node_problem(problem).cluster.slots)
+            .data;
     group_scores = arena.take<int32_t>(layers * spread.group_chains).data;
     scores = arena.take<int32_t>(nodes * spread.node_chains).data;
     workspace = arena

@@ -3,6 +3,7 @@
 // by 2^-40, so that no rounding lifts them above the optimum.
 #pragma once
 
+#include "solver/layer/cluster.h"
 #include "solver/layer/group_assignment.h"
 #include "solver/layer/solve_layer.h"
 
@@ -19,14 +20,14 @@ struct BoundWorkspace {
   View<int> group_size, walk_result;  // walk_result: the heaviest node, and whether that is proven
   GroupSearch groups;
 
-  EPLB_FN void lay_out(Arena& arena, const Shape& shape, bool threshold) {
-    const int gains = threshold ? 2 * shape.experts : 0;
-    const int groups_there = shape.nodes > 1 ? shape.groups : 0;
-    weight = arena.take<double>(shape.experts);
-    descending = arena.take<double>(shape.experts);
-    order = arena.take<int>(shape.experts);
-    key = arena.take<int64_t>(shape.experts);
-    copies = arena.take<int>(shape.experts);
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem, bool threshold) {
+    const int gains = threshold ? 2 * problem.experts : 0;
+    const int groups_there = problem.partition.nodes > 1 ? problem.partition.groups : 0;
+    weight = arena.take<double>(problem.experts);
+    descending = arena.take<double>(problem.experts);
+    order = arena.take<int>(problem.experts);
+    key = arena.take<int64_t>(problem.experts);
+    copies = arena.take<int>(problem.experts);
     slope = arena.take<double>(gains);
     steps = arena.take<int>(gains);
     picked = arena.take<int>(gains);
@@ -34,13 +35,13 @@ struct BoundWorkspace {
     group_weight = arena.take<double>(groups_there);
     group_size = arena.take<int>(groups_there);
     walk_result = arena.take<int>(2);
-    groups.lay_out(arena, groups_there, shape.nodes);
+    groups.lay_out(arena, groups_there, problem.partition.nodes);
   }
 };
 
 // Keys that the team sorts and serves at most.
-EPLB_FN int most_bound_keys(const Shape& shape, bool threshold) {
-  return threshold ? 2 * shape.experts : shape.experts;
+EPLB_FN int most_bound_keys(const Problem& problem, bool threshold) {
+  return threshold ? 2 * problem.experts : problem.experts;
 }
 
 EPLB_FN double larger(double a, double b) { return a < b ? b : a; }

@@ -1,6 +1,7 @@
 // Replicas that share a GPU with another of their expert, where they gain nothing.
 #pragma once
 
+#include "solver/layer/cluster.h"
 #include "solver/layer/solve_layer.h"
 
 EPLB_STAGE_BEGIN
@@ -15,34 +16,35 @@ struct ReplicaList {
   View<int> rank;   // by slot: how many lower ones hold its expert
   View<int> slot;   // expert by expert
 
-  EPLB_FN void lay_out(Arena& arena, const Shape& shape) {
-    count = arena.take<int>(shape.experts);
-    first = arena.take<int>(shape.experts);
-    rank = arena.take<int>(shape.slots);
-    slot = arena.take<int>(shape.slots);
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    count = arena.take<int>(problem.experts);
+    first = arena.take<int>(problem.experts);
+    rank = arena.take<int>(problem.cluster.slots);
+    slot = arena.take<int>(problem.cluster.slots);
   }
 };
 
 // Sets count and rank.
 template <class Team>
-EPLB_FN void number_replicas(Team& team, const Shape& shape, const int* placement,
+EPLB_FN void number_replicas(Team& team, const Problem& problem, const int* placement,
                              const ReplicaList& list) {
-  team.for_each(shape.experts, [&](int e) { list.count[e] = 0; });
-  team.rank_among_equals(shape.slots, list.count, list.rank, [&](int s) { return placement[s]; });
+  team.for_each(problem.experts, [&](int e) { list.count[e] = 0; });
+  team.rank_among_equals(problem.cluster.slots, list.count, list.rank,
+                         [&](int s) { return placement[s]; });
 }
 
 // Slots whose expert already sits in a lower one of their GPU. Those of an expert are in the order
 // of GPUs, so it is enough to look at the one before. number_replicas comes first.
 template <class Team>
-EPLB_FN int64_t duplicates_in(Team& team, const Shape& shape, const int* placement,
+EPLB_FN int64_t duplicates_in(Team& team, const Problem& problem, const int* placement,
                               const ReplicaList& list) {
-  const int places = shape.slots / shape.gpus;
+  const int places = slots_per_gpu(problem.cluster);
   team.scan(
-      shape.experts, [&](int e) { return list.count[e]; },
+      problem.experts, [&](int e) { return list.count[e]; },
       [&](int e, int before) { list.first[e] = before; });
-  team.for_each(shape.slots,
+  team.for_each(problem.cluster.slots,
                 [&](int s) { list.slot[list.first[placement[s]] + list.rank[s]] = s; });
-  return team.sum_of(shape.slots, [&](int s) {
+  return team.sum_of(problem.cluster.slots, [&](int s) {
     if (list.rank[s] == 0) return 0;
     const int lower = list.slot[list.first[placement[s]] + list.rank[s] - 1];
     return lower >= s / places * places ? 1 : 0;
@@ -51,10 +53,10 @@ EPLB_FN int64_t duplicates_in(Team& team, const Shape& shape, const int* placeme
 
 // The same without memory, which takes K for each slot.
 template <class Team>
-EPLB_FN int64_t duplicates_in(Team& team, const Shape& shape, const int* placement) {
-  const int places = shape.slots / shape.gpus;
+EPLB_FN int64_t duplicates_in(Team& team, const Problem& problem, const int* placement) {
+  const int places = slots_per_gpu(problem.cluster);
   if (places == 1) return 0;
-  return team.sum_of(shape.gpus, [&](int gpu) {
+  return team.sum_of(problem.cluster.gpus, [&](int gpu) {
     const int* const held = placement + int64_t{gpu} * places;
     int duplicates = 0;
     for (int k = 1; k < places; ++k) {
@@ -69,9 +71,10 @@ EPLB_FN int64_t duplicates_in(Team& team, const Shape& shape, const int* placeme
 // Duplicates that no placement with these replica counts could avoid. An expert's replicas are all
 // on one node.
 template <class Team, class Count>
-EPLB_FN int64_t unavoidable_duplicates(Team& team, const Shape& shape, const Count& count) {
-  return shape.slots -
-         team.sum_of(shape.experts, [&](int e) { return smaller(count(e), shape.node_gpus()); });
+EPLB_FN int64_t unavoidable_duplicates(Team& team, const Problem& problem, const Count& count) {
+  const int gpus = node_problem(problem).cluster.gpus;
+  return problem.cluster.slots -
+         team.sum_of(problem.experts, [&](int e) { return smaller(count(e), gpus); });
 }
 
 EPLB_STAGE_END

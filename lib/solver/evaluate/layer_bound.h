@@ -12,12 +12,12 @@ struct LayerBound {
 };
 
 template <class Team>
-EPLB_FN LayerBound bound_of_weights(Team& team, const Shape& shape, bool threshold, double total,
-                                    const BoundWorkspace& workspace) {
-  const double bound = threshold ? threshold_bound(team, shape, total, workspace)
-                                 : simple_bound(team, shape, total, workspace);
-  if (shape.nodes == 1) return {bound, false};
-  const double node = node_bound(team, shape, workspace);
+EPLB_FN LayerBound bound_of_weights(Team& team, const Problem& problem, bool threshold,
+                                    double total, const BoundWorkspace& workspace) {
+  const double bound = threshold ? threshold_bound(team, problem, total, workspace)
+                                 : simple_bound(team, problem, total, workspace);
+  if (problem.partition.nodes == 1) return {bound, false};
+  const double node = node_bound(team, problem, workspace);
   return {larger(bound, node), node > 0 || bound == 0};
 }
 
@@ -25,20 +25,20 @@ EPLB_FN LayerBound bound_of_weights(Team& team, const Shape& shape, bool thresho
 // are taken 2^200 times as heavy. What a report's loads may have lost by rounding, half of the
 // least denormal for each replica on a GPU, comes off again.
 template <class Team, class Weight>
-EPLB_FN LayerBound bound_of_layer(Team& team, const Shape& shape, bool threshold,
+EPLB_FN LayerBound bound_of_layer(Team& team, const Problem& problem, bool threshold,
                                   const BoundWorkspace& workspace, const Weight& weight) {
   constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
   auto total_weight = [&] {
-    return sum_in_order(shape.experts, [&](int e) { return workspace.weight[e]; });
+    return sum_in_order(problem.experts, [&](int e) { return workspace.weight[e]; });
   };
-  team.for_each(shape.experts,
+  team.for_each(problem.experts,
                 [&](int e) { workspace.weight[e] = weight(e) + 0.0; });  // -0 becomes 0
   const double total = total_weight();
-  if (total >= kLittle) return bound_of_weights(team, shape, threshold, total, workspace);
+  if (total >= kLittle) return bound_of_weights(team, problem, threshold, total, workspace);
   team.barrier();  // all lanes have added up what is scaled next
-  team.for_each(shape.experts, [&](int e) { workspace.weight[e] *= kScale; });
-  const LayerBound bound = bound_of_weights(team, shape, threshold, total_weight(), workspace);
-  const double lost = kLeast * (shape.slots / shape.gpus + 1);
+  team.for_each(problem.experts, [&](int e) { workspace.weight[e] *= kScale; });
+  const LayerBound bound = bound_of_weights(team, problem, threshold, total_weight(), workspace);
+  const double lost = kLeast * (slots_per_gpu(problem.cluster) + 1);
   return {larger(0.0, bound.load / kScale - lost), bound.nodes_proven};
 }
 

@@ -52,59 +52,61 @@ struct EvaluationWorkspace {
   bool has_list = false;
 
   // counted: replica counts are given.
-  EPLB_FN void lay_out(Arena& arena, const Shape& shape, const WantedFigures& wanted,
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem, const WantedFigures& wanted,
                        bool counted) {
-    has_list = needs_list(shape, wanted, counted);
+    has_list = needs_list(problem, wanted, counted);
     Arena apart = arena;  // bounds come last
-    if (has_list) list.lay_out(apart, shape);
-    if (wanted.bounds) bounds.lay_out(arena, shape, wanted.threshold);
+    if (has_list) list.lay_out(apart, problem);
+    if (wanted.bounds) bounds.lay_out(arena, problem, wanted.threshold);
     arena.continue_after(apart);
   }
 
  private:
-  EPLB_FN static bool needs_list(const Shape& shape, const WantedFigures& wanted, bool counted) {
-    return counted ? wanted.duplicates && shape.slots / shape.gpus > kFewPlaces
+  EPLB_FN static bool needs_list(const Problem& problem, const WantedFigures& wanted,
+                                 bool counted) {
+    return counted ? wanted.duplicates && slots_per_gpu(problem.cluster) > kFewPlaces
                    : wanted.loads || wanted.duplicates;
   }
 };
 
 template <class Team, class Weight, class Count>
-EPLB_FN void evaluate_loads(Team& team, const Shape& shape, const PlacedLayer& layer,
+EPLB_FN void evaluate_loads(Team& team, const Problem& problem, const PlacedLayer& layer,
                             const Weight& weight, const Count& count, LayerEvaluation& evaluation) {
-  const int places = shape.slots / shape.gpus;
+  const int places = slots_per_gpu(problem.cluster);
   auto load_of = [&](int gpu) {
     return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
   };
   double* const loads = layer.gpu_load;
-  if (loads) team.for_each(shape.gpus, [&](int gpu) { loads[gpu] = load_of(gpu); });
+  if (loads) team.for_each(problem.cluster.gpus, [&](int gpu) { loads[gpu] = load_of(gpu); });
   // Numbers that are not negative compare like their bits.
-  const int64_t largest =
-      team.max_of(shape.gpus, [&](int gpu) { return bits_of(loads ? loads[gpu] : load_of(gpu)); });
-  const double total = sum_in_order(shape.experts, weight);
-  evaluation.mean_load = total / shape.gpus;
+  const int64_t largest = team.max_of(
+      problem.cluster.gpus, [&](int gpu) { return bits_of(loads ? loads[gpu] : load_of(gpu)); });
+  const double total = sum_in_order(problem.experts, weight);
+  evaluation.mean_load = total / problem.cluster.gpus;
   evaluation.largest_load = of_bits(largest);
-  evaluation.imbalance = imbalance_of(total, evaluation.largest_load, shape.gpus);
+  evaluation.imbalance = imbalance_of(total, evaluation.largest_load, problem.cluster.gpus);
 }
 
 // weight(e) is an expert's, in double. The workspace was laid out for what is wanted.
 template <class Team, class Weight>
-EPLB_FN LayerEvaluation evaluate_layer(Team& team, const Shape& shape, const WantedFigures& wanted,
+EPLB_FN LayerEvaluation evaluate_layer(Team& team, const Problem& problem,
+                                       const WantedFigures& wanted,
                                        const EvaluationWorkspace& workspace, const Weight& weight,
                                        const PlacedLayer& layer) {
   LayerEvaluation evaluation{};
-  if (workspace.has_list) number_replicas(team, shape, layer.placement, workspace.list);
+  if (workspace.has_list) number_replicas(team, problem, layer.placement, workspace.list);
   const int* const counts = layer.replica_count ? layer.replica_count : workspace.list.count.data;
   auto count = [&](int e) { return counts[e]; };
-  if (wanted.loads) evaluate_loads(team, shape, layer, weight, count, evaluation);
+  if (wanted.loads) evaluate_loads(team, problem, layer, weight, count, evaluation);
   if (wanted.duplicates) {
-    const bool listed = workspace.has_list && shape.slots / shape.gpus > kFewPlaces;
-    evaluation.duplicates = listed ? duplicates_in(team, shape, layer.placement, workspace.list)
-                                   : duplicates_in(team, shape, layer.placement);
-    evaluation.unavoidable_duplicates = unavoidable_duplicates(team, shape, count);
+    const bool listed = workspace.has_list && slots_per_gpu(problem.cluster) > kFewPlaces;
+    evaluation.duplicates = listed ? duplicates_in(team, problem, layer.placement, workspace.list)
+                                   : duplicates_in(team, problem, layer.placement);
+    evaluation.unavoidable_duplicates = unavoidable_duplicates(team, problem, count);
   }
   if (wanted.bounds) {
     const LayerBound bound =
-        bound_of_layer(team, shape, wanted.threshold, workspace.bounds, weight);
+        bound_of_layer(team, problem, wanted.threshold, workspace.bounds, weight);
     evaluation.bound = bound.load;
     evaluation.nodes_proven = bound.nodes_proven;
   }

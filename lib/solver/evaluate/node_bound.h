@@ -7,22 +7,24 @@ EPLB_STAGE_BEGIN
 
 // Sets group_weight. Returns the sum of all.
 template <class Team>
-EPLB_FN double add_group_weights(Team& team, const Shape& shape, const BoundWorkspace& workspace) {
-  const int each = shape.experts / shape.groups;
+EPLB_FN double add_group_weights(Team& team, const Problem& problem,
+                                 const BoundWorkspace& workspace) {
+  const int each = problem.experts / problem.partition.groups;
   const View<double> weight = workspace.weight, group_weight = workspace.group_weight;
-  team.for_each(shape.groups, [&](int group) {
+  team.for_each(problem.partition.groups, [&](int group) {
     group_weight[group] = sum_in_order(each, [&](int i) { return weight[group * each + i]; });
   });
-  return sum_in_order(shape.groups, [&](int group) { return group_weight[group]; });
+  return sum_in_order(problem.partition.groups, [&](int group) { return group_weight[group]; });
 }
 
 // Sets walk_result from group_size.
 template <class Team>
-EPLB_FN void walk_groups(Team& team, const Shape& shape, const BoundWorkspace& workspace) {
+EPLB_FN void walk_groups(Team& team, const Problem& problem, const BoundWorkspace& workspace) {
   const View<int> size = workspace.group_size;
+  const auto [nodes, groups] = problem.partition;
   team.single([&] {
-    const int heaviest = spread_groups(workspace.groups, size, shape.groups, shape.nodes);
-    GroupWalk walk(workspace.groups, size, shape.groups, shape.nodes, heaviest);
+    const int heaviest = spread_groups(workspace.groups, size, groups, nodes);
+    GroupWalk walk(workspace.groups, size, groups, nodes, heaviest);
     walk.run();
     workspace.walk_result[0] = walk.best();
     workspace.walk_result[1] = walk.proven();
@@ -32,18 +34,18 @@ EPLB_FN void walk_groups(Team& team, const Shape& shape, const BoundWorkspace& w
 // No way to put groups on nodes makes the mean load of the heaviest node's GPUs less than this. 0
 // if there are too many ways to go through them all.
 template <class Team>
-EPLB_FN double node_bound(Team& team, const Shape& shape, const BoundWorkspace& workspace) {
-  const double total = add_group_weights(team, shape, workspace);
+EPLB_FN double node_bound(Team& team, const Problem& problem, const BoundWorkspace& workspace) {
+  const double total = add_group_weights(team, problem, workspace);
   if (!(total > 0)) return 0;
   // In units that are rounded down: the heaviest node of the best way can only get lighter by that.
   const double unit = total / (1 << 30);
-  team.for_each(shape.groups, [&](int group) {
+  team.for_each(problem.partition.groups, [&](int group) {
     const double units = workspace.group_weight[group] / unit;
     workspace.group_size[group] = static_cast<int>(units * (1 - 0x1p-40));
   });
-  walk_groups(team, shape, workspace);
+  walk_groups(team, problem, workspace);
   if (!workspace.walk_result[1]) return 0;
-  return workspace.walk_result[0] * unit * (1 - 0x1p-40) / shape.node_gpus();
+  return workspace.walk_result[0] * unit * (1 - 0x1p-40) / node_problem(problem).cluster.gpus;
 }
 
 EPLB_STAGE_END

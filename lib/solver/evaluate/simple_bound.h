@@ -13,17 +13,17 @@ EPLB_STAGE_BEGIN
 // / price) > weight / price - 1 replicas each, together more than the extras, so lighter experts
 // have none of those quotients. A thousandth more than covers the roundings.
 template <class Team>
-EPLB_FN double largest_replica(Team& team, const Shape& shape, double total,
+EPLB_FN double largest_replica(Team& team, const Problem& problem, double total,
                                const BoundWorkspace& workspace) {
-  const double price = 0.999 * (total / shape.slots);
+  const double price = 0.999 * (total / problem.cluster.slots);
   const View<double> weight = workspace.descending;
-  const int candidates = team.find_of(shape.experts, [&](int i) { return weight[i] < price; });
+  const int candidates = team.find_of(problem.experts, [&](int i) { return weight[i] < price; });
   auto key_of = [](double share) { return kNever64 - 1 - bits_of(share); };
   team.for_each(candidates, [&](int i) {
     workspace.key[i] = key_of(weight[i]);
     workspace.copies[i] = 1;
   });
-  const int extras = shape.slots - shape.experts;
+  const int extras = problem.cluster.slots - problem.experts;
   team.serve(candidates, workspace.key, extras,
              [&](int, int i, int64_t) { return key_of(weight[i] / ++workspace.copies[i]); });
   auto share_of = [&](int i) { return bits_of(weight[i] / workspace.copies[i]); };
@@ -66,28 +66,30 @@ EPLB_FN double raise_bound(Team& team, const Pigeonhole& pigeonhole, double boun
 
 // Sets workspace.descending.
 template <class Team>
-EPLB_FN void sort_weights(Team& team, const Shape& shape, const BoundWorkspace& workspace) {
+EPLB_FN void sort_weights(Team& team, const Problem& problem, const BoundWorkspace& workspace) {
   const View<double> weight = workspace.weight;
-  team.order(shape.experts, workspace.order, [&](int e) { return largest_first(weight[e]); });
-  team.for_each(shape.experts,
+  team.order(problem.experts, workspace.order, [&](int e) { return largest_first(weight[e]); });
+  team.for_each(problem.experts,
                 [&](int i) { workspace.descending[i] = weight[workspace.order[i]]; });
 }
 
 // Of workspace.weight, whose sum is `total`.
 template <class Team>
-EPLB_FN double simple_bound(Team& team, const Shape& shape, double total,
+EPLB_FN double simple_bound(Team& team, const Problem& problem, double total,
                             const BoundWorkspace& workspace) {
   constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
   if (!(total > 0)) return 0;
-  sort_weights(team, shape, workspace);
-  const Pigeonhole pigeonhole{workspace.descending, shape.experts, shape.slots - shape.experts,
-                              shape.gpus, shape.slots / shape.gpus};
-  double bound = larger(total / shape.gpus, largest_replica(team, shape, total, workspace));
+  sort_weights(team, problem, workspace);
+  const Pigeonhole pigeonhole{workspace.descending, problem.experts,
+                              problem.cluster.slots - problem.experts, problem.cluster.gpus,
+                              slots_per_gpu(problem.cluster)};
+  double bound =
+      larger(total / problem.cluster.gpus, largest_replica(team, problem, total, workspace));
   for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j)
     bound = larger(bound, raise_bound(team, pigeonhole, bound, j));
   if (pigeonhole.extras == 0 && pigeonhole.per_gpu > 1)
-    bound = larger(bound, heaviest_together(pigeonhole.descending, shape.experts, shape.gpus,
-                                            pigeonhole.per_gpu));
+    bound = larger(bound, heaviest_together(pigeonhole.descending, problem.experts,
+                                            problem.cluster.gpus, pigeonhole.per_gpu));
   return bound * (1 - 0x1p-40);
 }
 

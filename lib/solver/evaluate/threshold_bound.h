@@ -12,8 +12,8 @@ EPLB_STAGE_BEGIN
 
 class Thresholds {
  public:
-  EPLB_FN Thresholds(const Shape& shape, const BoundWorkspace& workspace)
-      : shape_(shape), workspace_(workspace) {}
+  EPLB_FN Thresholds(const Problem& problem, const BoundWorkspace& workspace)
+      : problem_(problem), workspace_(workspace) {}
 
   template <class Team> EPLB_FN bool refute(Team& team, double load) const {
     for (int i = 0; i < kThresholds; ++i)
@@ -36,17 +36,18 @@ class Thresholds {
     // Whole numbers in 64 bits, so the order of adding does not matter: needed extras above, twice
     // the shares below.
     const int64_t sums =
-        team.sum_of(shape_.experts, [&](int e) { return add_expert(e, load, threshold); });
-    const double spare = shape_.slots - shape_.experts - static_cast<double>(sums >> 32);
+        team.sum_of(problem_.experts, [&](int e) { return add_expert(e, load, threshold); });
+    const double spare =
+        problem_.cluster.slots - problem_.experts - static_cast<double>(sums >> 32);
     const double shares = 0.5 * static_cast<double>(sums & 0xffffffff);
-    return spare < 0 || least_shares(team, shares, spare) > shape_.gpus * (1 + kSlack);
+    return spare < 0 || least_shares(team, shares, spare) > problem_.cluster.gpus * (1 + kSlack);
   }
   // What is left of the shares when `spare` copies have gained most, by the steepest slopes.
   template <class Team> EPLB_FN double least_shares(Team& team, double shares, double spare) const {
     const View<double> slope = workspace_.slope;
     const View<int> steps = workspace_.steps, picked = workspace_.picked,
                     sorted = workspace_.sorted;
-    const int gains = team.pick(2 * shape_.experts, picked, [&](int i) { return steps[i] > 0; });
+    const int gains = team.pick(2 * problem_.experts, picked, [&](int i) { return steps[i] > 0; });
     // Each takes a spare copy at least, so no more of them count than there are of those.
     team.order_first(gains, static_cast<int>(spare), sorted,
                      [&](int i) { return largest_first(slope[picked[i]]); });
@@ -87,19 +88,19 @@ class Thresholds {
     workspace_.steps[i] = steps;
   }
 
-  const Shape& shape_;
+  const Problem& problem_;
   const BoundWorkspace& workspace_;
 };
 
 // As simple_bound. With more or fewer than two slots on a GPU it is that one.
 template <class Team>
-EPLB_FN double threshold_bound(Team& team, const Shape& shape, double total,
+EPLB_FN double threshold_bound(Team& team, const Problem& problem, double total,
                                const BoundWorkspace& workspace) {
   constexpr int kBisections = 14;
   constexpr double kLargest = 0x1.fffffffffffffp1023;
-  double low = simple_bound(team, shape, total, workspace), high = smaller(1.5 * low, kLargest);
-  if (shape.slots != 2 * shape.gpus || !(low > 0)) return low;
-  const Thresholds thresholds(shape, workspace);
+  double low = simple_bound(team, problem, total, workspace), high = smaller(1.5 * low, kLargest);
+  if (problem.cluster.slots != 2 * problem.cluster.gpus || !(low > 0)) return low;
+  const Thresholds thresholds(problem, workspace);
   bool better = false;
   for (int i = 0; i < kBisections; ++i) {
     const double middle = low + (high - low) / 2;

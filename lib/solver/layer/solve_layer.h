@@ -23,20 +23,10 @@
 // (score, chain) is the answer.
 #pragma once
 
+#include "solver/layer/node_problem.h"
 #include "solver/layer/quantise.h"
 
 EPLB_STAGE_BEGIN
-
-// What all layers have in common. Under the global policy nodes and groups are 1.
-struct Shape {
-  int experts, slots, gpus, nodes, groups;
-  int most_replicas;  // cap of an expert's replicas
-  uint64_t seed;
-
-  EPLB_FN int node_experts() const { return experts / nodes; }
-  EPLB_FN int node_slots() const { return slots / nodes; }
-  EPLB_FN int node_gpus() const { return gpus / nodes; }
-};
 
 // Chains from <= chain < to.
 struct Chains {
@@ -56,17 +46,17 @@ struct LayerWorkspace {
   View<int> member;      // logical expert by node-major index: node by node, group by group
   View<int> group_size;  // by group
 
-  EPLB_FN void lay_out(Arena& arena, const Shape& shape) {
-    weight = arena.take<int>(shape.experts);
-    member = arena.take<int>(shape.experts);
-    group_size = arena.take<int>(shape.groups);
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    weight = arena.take<int>(problem.experts);
+    member = arena.take<int>(problem.experts);
+    group_size = arena.take<int>(problem.partition.groups);
   }
 };
 
 template <class Number, class Team>
-EPLB_FN void add_groups(Team& team, const Shape& shape, const LayerWorkspace& layer) {
-  const int group_experts = shape.experts / shape.groups;
-  team.for_each(shape.groups, [&](int group) {
+EPLB_FN void add_groups(Team& team, const Problem& problem, const LayerWorkspace& layer) {
+  const int group_experts = problem.experts / problem.partition.groups;
+  team.for_each(problem.partition.groups, [&](int group) {
     const View<int> weight = layer.weight.from(group * group_experts);
     int sum = weight[0];
     for (int i = 1; i < group_experts; ++i) sum = Number::add(sum, weight[i]);
@@ -76,26 +66,27 @@ EPLB_FN void add_groups(Team& team, const Shape& shape, const LayerWorkspace& la
 
 // Node by node: groups in the order of their places on the node, experts in their group's order.
 template <class Team>
-EPLB_FN void list_members(Team& team, const Shape& shape, View<int> place,
+EPLB_FN void list_members(Team& team, const Problem& problem, View<int> place,
                           const LayerWorkspace& layer) {
-  const int group_experts = shape.experts / shape.groups;
-  team.for_each(shape.experts, [&](int expert) {
+  const int group_experts = problem.experts / problem.partition.groups;
+  team.for_each(problem.experts, [&](int expert) {
     const int first = place[expert / group_experts] * group_experts;
     layer.member[first + expert % group_experts] = expert;
   });
 }
 template <class Team>
-EPLB_FN void list_members_as_they_are(Team& team, const Shape& shape, const LayerWorkspace& layer) {
-  team.for_each(shape.experts, [&](int expert) { layer.member[expert] = expert; });
+EPLB_FN void list_members_as_they_are(Team& team, const Problem& problem,
+                                      const LayerWorkspace& layer) {
+  team.for_each(problem.experts, [&](int expert) { layer.member[expert] = expert; });
 }
 
 // The slots of expert 0, of expert 1, and so on. first: scratch [E].
 template <class Team>
-EPLB_FN void list_replicas(Team& team, const Shape& shape, View<int> first, const Maps& maps) {
+EPLB_FN void list_replicas(Team& team, const Problem& problem, View<int> first, const Maps& maps) {
   team.scan(
-      shape.experts, [&](int expert) { return maps.replica_count[expert]; },
+      problem.experts, [&](int expert) { return maps.replica_count[expert]; },
       [&](int expert, int before) { first[expert] = before; });
-  team.for_each(shape.slots, [&](int slot) {
+  team.for_each(problem.cluster.slots, [&](int slot) {
     maps.replica_slots[first[maps.physical_to_logical[slot]] + maps.rank[slot]] = slot;
   });
 }
@@ -104,9 +95,9 @@ EPLB_FN void list_replicas(Team& team, const Shape& shape, View<int> first, cons
 struct LayerAnswer {
   View<int> place, node;  // by group; of a node, see the method
 
-  EPLB_FN void lay_out(Arena& arena, const Shape& shape) {
-    place = arena.take<int>(shape.groups);
-    node = arena.take<int>(shape.node_slots());
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    place = arena.take<int>(problem.partition.groups);
+    node = arena.take<int>(node_problem(problem).cluster.slots);
   }
 };
 
@@ -116,11 +107,11 @@ EPLB_FN void solve_layer(Team& team, Method& method, const Source& source,
   method.read(team, source);
   if (method.group_chains() > 0) method.pack_groups(team, all_chains(), answer.place);
   method.place_groups(team, answer.place);
-  for (int node = 0; node < method.shape.nodes; ++node) {
+  for (int node = 0; node < method.problem.partition.nodes; ++node) {
     method.solve_node(team, node, all_chains(), answer.node);
     method.finish_node(team, node, answer.node, maps);
   }
-  list_replicas(team, method.shape, method.layer.weight, maps);
+  list_replicas(team, method.problem, method.layer.weight, maps);
 }
 
 EPLB_STAGE_END

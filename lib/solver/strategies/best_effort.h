@@ -1,8 +1,8 @@
 // How much work BEST does: the parameters of its efforts.
 #pragma once
 
+#include "core/problem.h"
 #include "solver/counts/enumerate_counts.h"
-#include "solver/strategies/strategy.h"
 
 EPLB_STAGE_BEGIN
 
@@ -25,8 +25,8 @@ struct Effort {
 // At most this many slots: the largest effort is many short chains.
 inline constexpr int kFewSlots = 128;
 
-EPLB_FN Effort effort_of(EffortLevel level, int slots) {
-  if (level == EffortLevel::kFast)
+EPLB_FN Effort effort_of(eplb_effort level, int slots) {
+  if (level == EPLB_EFFORT_FAST)
     return {.chains = 2,
             .steps_per_slot = 5,
             .steps_per_gpu = 5,
@@ -35,7 +35,7 @@ EPLB_FN Effort effort_of(EffortLevel level, int slots) {
             .two_slot_chains = 1,
             .proposals = 3,
             .rounds = 3};
-  if (level == EffortLevel::kNormal)
+  if (level == EPLB_EFFORT_NORMAL)
     return {.chains = 3,
             .steps_per_slot = 32,
             .steps_per_gpu = 8,

@@ -13,7 +13,7 @@ template <class Number> struct PresetMethod {
   static constexpr int kLeastBlocks = 8;
 
   Setting setting;
-  Shape shape;
+  Problem problem;
   LayerWorkspace layer{};
   View<int> node_weight{};  // of the experts of a node
   Pricing<Number> pricing{};
@@ -21,47 +21,55 @@ template <class Number> struct PresetMethod {
   Packing packing{};
 
   EPLB_FN void lay_out(Arena& arena) {
-    const int experts = shape.node_experts(), slots = shape.node_slots();
-    layer.lay_out(arena, shape);
+    const Problem node = node_problem(problem);
+    const int experts = node.experts, slots = node.cluster.slots;
+    layer.lay_out(arena, problem);
     node_weight = arena.take<int>(experts);
     items.lay_out(arena, experts, slots);
     Arena counting = arena;  // counting has ended when packing begins
     pricing.lay_out(counting, experts);
-    packing.lay_out(arena, larger(slots, shape.groups), larger(shape.node_gpus(), shape.nodes));
+    packing.lay_out(arena, larger(slots, problem.partition.groups),
+                    larger(node.cluster.gpus, problem.partition.nodes));
     arena.continue_after(counting);
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
-    Reader<Number>::read(team, source, shape.experts, layer.weight);
+    Reader<Number>::read(team, source, problem.experts, layer.weight);
   }
   EPLB_FN int group_chains() const {
-    return shape.groups == shape.nodes ? 0 : chains_of(setting, shape.groups, shape.nodes);
+    const auto [nodes, groups] = problem.partition;
+    return groups == nodes ? 0 : chains_of(setting, groups, nodes);
   }
   EPLB_FN int node_chains() const {
-    return chains_of(setting, shape.node_slots(), shape.node_gpus());
+    const Cluster cluster = node_problem(problem).cluster;
+    return chains_of(setting, cluster.slots, cluster.gpus);
   }
 
   template <class Team> EPLB_FN int pack_groups(Team& team, Chains chains, View<int> place) {
-    add_groups<Number>(team, shape, layer);
-    return pack<Number>(team, setting, packing, shape.groups, shape.nodes, layer.group_size,
-                        {shape.seed, kGroupKeys, 0, 0}, chains, place);
+    add_groups<Number>(team, problem, layer);
+    return pack<Number>(team, setting, packing, problem.partition.groups, problem.partition.nodes,
+                        layer.group_size, {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
   }
   template <class Team> EPLB_FN void place_groups(Team& team, View<int> place) {
-    if (group_chains() == 0) return list_members_as_they_are(team, shape, layer);
-    list_members(team, shape, place, layer);
+    if (group_chains() == 0) return list_members_as_they_are(team, problem, layer);
+    list_members(team, problem, place, layer);
   }
   // answer[item]: its slot on the node.
   template <class Team>
   EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
-    const int experts = shape.node_experts(), slots = shape.node_slots();
+    const Problem part = node_problem(problem);
+    const int experts = part.experts, slots = part.cluster.slots;
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts, [&](int expert) { node_weight[expert] = layer.weight[member[expert]]; });
-    count_replicas<Number>(team, node_weight, experts, slots, shape.most_replicas, pricing, items);
-    return pack<Number>(team, setting, packing, slots, shape.node_gpus(), items.size,
-                        {shape.seed, kReplicaKeys, static_cast<uint32_t>(node), 0}, chains, answer);
+    count_replicas<Number>(team, node_weight, experts, slots, problem.limits.most_replicas, pricing,
+                           items);
+    return pack<Number>(team, setting, packing, slots, part.cluster.gpus, items.size,
+                        {problem.options.seed, kReplicaKeys, static_cast<uint32_t>(node), 0},
+                        chains, answer);
   }
   template <class Team>
   EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
-    const int experts = shape.node_experts(), slots = shape.node_slots();
+    const Problem part = node_problem(problem);
+    const int experts = part.experts, slots = part.cluster.slots;
     const View<int> member = layer.member.from(node * experts);
     team.for_each(experts,
                   [&](int expert) { maps.replica_count[member[expert]] = items.count[expert]; });

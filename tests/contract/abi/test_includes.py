@@ -33,6 +33,7 @@ def room(*names, ends=r"(h|cuh)"):
 FLOORS = [("team",), ("layer",), ("counts", "packing"), ("search", "evaluate"), ("strategies",)]
 SEAM = r'"machines/machine\.h"'
 CORE = room("core")
+PROBLEM = r'"core/problem\.h"'  # plain values, which stages get as they are
 SOLVER = room(*(f"solver/{name}" for floor in FLOORS for name in floor))
 CPU = room("machines/cpu")
 ON_HOST = r'"machines/cpu/evaluate_layers\.h"'  # for placements that host calls evaluate
@@ -55,7 +56,7 @@ RULES = {
 for height, floor in enumerate(FLOORS):
     below = [f"solver/{name}" for lower in FLOORS[:height] for name in lower]
     for name in floor:
-        RULES[f"lib/solver/{name}"] = [room(f"solver/{name}", *below), CXX, DEVICE_CXX]
+        RULES[f"lib/solver/{name}"] = [room(f"solver/{name}", *below), PROBLEM, CXX, DEVICE_CXX]
 
 # core is arithmetic: it writes nothing, reads no environment, knows no clock and no threads.
 NOT_IN_CORE = {

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "machines/cuda/kernels/kernels.h"
+#include "tests/solver/problems.h"
 
 namespace eplb::cuda {
 namespace {
@@ -15,7 +16,7 @@ constexpr int64_t kOfMultiprocessor = 228 << 10, kOfSystem = 1 << 10;
 
 struct Row {
   const char* name;
-  solver::Shape shape;
+  tests::Sizes sizes;
   eplb_strategy strategy;
   eplb_effort effort;
   int chains;          // of a node
@@ -23,7 +24,7 @@ struct Row {
 };
 
 Spread spread_of_row(const Row& row) {
-  return spread_of({row.shape, 58, row.strategy, row.effort, 0, false}, kH200);
+  return spread_of(problem_of(row.sizes, tests::options_of(row.strategy, row.effort), 58), kH200);
 }
 
 void print(const Row& row, const Spread& spread) {
@@ -36,66 +37,26 @@ void print(const Row& row, const Spread& spread) {
 
 TEST(Spread, OfTheSizesThatPeopleHave) {
   const Row rows[] = {
-      {"LPT_SWAP 288/32",
-       {256, 288, 32, 1, 1, 288, 0},
-       EPLB_STRATEGY_LPT_SWAP,
-       EPLB_EFFORT_FAST,
-       1,
-       24 << 10},
+      {"LPT_SWAP 288/32", {256, 288, 32}, EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_FAST, 1, 24 << 10},
       {"NOISE_SPECTRUM 288/32",
-       {256, 288, 32, 1, 1, 288, 0},
+       {256, 288, 32},
        EPLB_STRATEGY_NOISE_SPECTRUM,
        EPLB_EFFORT_FAST,
        64,
        24 << 10},
       {"HYBRID_INIT 288/32",
-       {256, 288, 32, 1, 1, 288, 0},
+       {256, 288, 32},
        EPLB_STRATEGY_HYBRID_INIT,
        EPLB_EFFORT_FAST,
        97,
        24 << 10},
-      {"BEST FAST 288/32",
-       {256, 288, 32, 1, 1, 288, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_FAST,
-       2,
-       40 << 10},
-      {"BEST NORMAL 320/64",
-       {256, 320, 64, 1, 1, 320, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_NORMAL,
-       3,
-       44 << 10},
-      {"BEST MAX 384/128",
-       {256, 384, 128, 1, 1, 384, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_MAX,
-       4,
-       48 << 10},
-      {"BEST NORMAL 288/144",
-       {256, 288, 144, 1, 1, 288, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_NORMAL,
-       1,
-       72 << 10},
-      {"BEST MAX 80/16",
-       {64, 80, 16, 1, 1, 80, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_MAX,
-       24,
-       20 << 10},
-      {"BEST NORMAL 24/8, tiny",
-       {16, 24, 8, 1, 1, 24, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_NORMAL,
-       1,
-       16 << 10},
-      {"BEST FAST 8192/1024",
-       {4096, 8192, 1024, 1, 1, 8192, 0},
-       EPLB_STRATEGY_BEST,
-       EPLB_EFFORT_FAST,
-       2,
-       0},
+      {"BEST FAST 288/32", {256, 288, 32}, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 2, 40 << 10},
+      {"BEST NORMAL 320/64", {256, 320, 64}, EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 3, 44 << 10},
+      {"BEST MAX 384/128", {256, 384, 128}, EPLB_STRATEGY_BEST, EPLB_EFFORT_MAX, 4, 48 << 10},
+      {"BEST NORMAL 288/144", {256, 288, 144}, EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 1, 72 << 10},
+      {"BEST MAX 80/16", {64, 80, 16}, EPLB_STRATEGY_BEST, EPLB_EFFORT_MAX, 24, 20 << 10},
+      {"BEST NORMAL 24/8, tiny", {16, 24, 8}, EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 1, 16 << 10},
+      {"BEST FAST 8192/1024", {4096, 8192, 1024}, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 2, 0},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.name);
@@ -110,29 +71,31 @@ TEST(Spread, OfTheSizesThatPeopleHave) {
 }
 
 TEST(Spread, OfBounds) {
-  const solver::Shape pairs{256, 288, 144, 1, 1, 288, 0}, large{16384, 32768, 1024, 1, 1, 32768, 0};
+  const tests::Sizes pairs{256, 288, 144}, large{16384, 32768, 1024};
   for (const bool threshold : {false, true}) {
     const Spread spread =
-        spread_of({pairs, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, threshold}, kH200);
+        spread_of(problem_of(pairs, tests::options_of(EPLB_STRATEGY_BEST), 58,
+                             threshold ? EPLB_BOUND_THRESHOLD : EPLB_BOUND_SIMPLE),
+                  kH200);
     EXPECT_TRUE(spread.bounds.shared);
     EXPECT_LE(spread.bounds.bytes, threshold ? 32 << 10 : 16 << 10);
     EXPECT_EQ(spread.bounds.most_blocks, 58);
   }
-  EXPECT_FALSE(spread_of({large, 58, EPLB_STRATEGY_GREEDY, EPLB_EFFORT_FAST, 0, false}, kH200)
+  EXPECT_FALSE(spread_of(problem_of(large, tests::options_of(EPLB_STRATEGY_GREEDY), 58), kH200)
                    .bounds.shared);
 }
 
 // Every chain has a block of its own where that is in shared memory; else blocks take turns.
 TEST(Spread, BlocksTakeTurnsOverGlobalMemory) {
-  const solver::Shape large{4096, 8192, 1024, 1, 1, 8192, 0}, usual{256, 288, 32, 4, 8, 288, 0};
-  EXPECT_EQ(spread_of({large, 3000, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, false}, kH200)
+  const tests::Sizes large{4096, 8192, 1024}, usual{256, 288, 32, 4, 8};
+  EXPECT_EQ(spread_of(problem_of(large, tests::options_of(EPLB_STRATEGY_BEST), 3000), kH200)
                 .chains.most_blocks,
             132 * 8);
-  EXPECT_EQ(spread_of({usual, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, false}, kH200)
+  EXPECT_EQ(spread_of(problem_of(usual, tests::options_of(EPLB_STRATEGY_BEST), 58), kH200)
                 .chains.most_blocks,
             58 * 4 * 2);
   EXPECT_EQ(
-      spread_of({usual, 58, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, false}, kH200).group_chains,
+      spread_of(problem_of(usual, tests::options_of(EPLB_STRATEGY_BEST), 58), kH200).group_chains,
       1);
 }
 

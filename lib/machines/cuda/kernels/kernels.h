@@ -7,7 +7,7 @@
 #include "core/evaluation.h"
 #include "machines/cuda/device_arrays.h"
 #include "machines/cuda/solve_scratch.h"
-#include "machines/cuda/solve_task.h"
+#include "machines/cuda/spread.h"
 #include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {
@@ -26,8 +26,8 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out,
                 cudaStream_t stream);
 
-Spread spread_of(const SolveTask& task, const DeviceLimits& limits);
-void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights,
+Spread spread_of(const Problem& problem, const DeviceLimits& limits);
+void launch_solve(const Problem& problem, const Spread& spread, const DeviceWeights& weights,
                   const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
 
 // A placement [L,S], and its replica counts [L,E] unless null.
@@ -45,15 +45,15 @@ struct EvaluationOutputs {
 // What launch_evaluation works in: in_global_memory() bytes are the caller's, and another launch
 // must not use them at the same time. None are needed for loads and duplicates if replica counts
 // are known.
-Workspace evaluation_workspace(const SolveTask& task, const solver::WantedFigures& wanted,
+Workspace evaluation_workspace(const Problem& problem, const solver::WantedFigures& wanted,
                                bool counted, const DeviceLimits& limits);
-void launch_evaluation(const SolveTask& task, const solver::WantedFigures& wanted,
+void launch_evaluation(const Problem& problem, const solver::WantedFigures& wanted,
                        const Workspace& workspace, char* memory, const DeviceWeights& weights,
                        const DevicePlacement& placed, const EvaluationOutputs& out,
                        cudaStream_t stream);
 
 // Maps of integers that a plan holds. width: X of LOGICAL_TO_PHYSICAL.
-void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const SolveTask& task,
+void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const Problem& problem,
                 const DevicePlan& plan, cudaStream_t stream);
 
 }  // namespace eplb::cuda

@@ -30,16 +30,16 @@ struct SlotsOfExperts {
 
 // A piece is a layer's 32 experts: neighbouring lanes write neighbouring elements.
 template <class T>
-__global__ void write_logical_to_physical(SolveTask task, DevicePlan plan, int64_t width, T* out) {
+__global__ void write_logical_to_physical(Problem problem, DevicePlan plan, int64_t width, T* out) {
   constexpr int kMost = SlotsOfExperts::kMost;
   __shared__ int first[kMost], count[kMost];
   WarpTeam team({nullptr});
-  const int experts = task.shape.experts, pieces = (experts + kMost - 1) / kMost;
-  for_each_piece(task.layers * pieces, [&](int64_t i) {
+  const int experts = problem.experts, pieces = (experts + kMost - 1) / kMost;
+  for_each_piece(problem.layers * pieces, [&](int64_t i) {
     const int64_t layer = i / pieces;
     const int from = static_cast<int>(i % pieces) * kMost;
     const int n = solver::smaller(kMost, experts - from);
-    const int32_t* const slots = plan.replica_slots + layer * task.shape.slots;
+    const int32_t* const slots = plan.replica_slots + layer * problem.cluster.slots;
     SlotsOfExperts{first, count}.read(team, plan.replica_count + layer * experts, from, n);
     for (int e = 0; e < n; ++e) {
       T* const row = out + (layer * experts + from + e) * width;
@@ -61,8 +61,9 @@ void copy_or_widen(const int32_t* from, int64_t n, eplb_dtype dtype, void* out,
 
 template <class T>
 void launch_integers(eplb_map map, eplb_dtype dtype, void* out, int64_t width,
-                     const SolveTask& task, const DevicePlan& plan, cudaStream_t stream) {
-  const int64_t slots = task.layers * task.shape.slots, experts = task.layers * task.shape.experts;
+                     const Problem& problem, const DevicePlan& plan, cudaStream_t stream) {
+  const int64_t slots = problem.layers * problem.cluster.slots,
+                experts = problem.layers * problem.experts;
   switch (map) {
     case EPLB_MAP_PHYSICAL_TO_LOGICAL:
       return copy_or_widen(plan.physical_to_logical, slots, dtype, out, stream);
@@ -71,8 +72,9 @@ void launch_integers(eplb_map map, eplb_dtype dtype, void* out, int64_t width,
     case EPLB_MAP_REPLICA_COUNT:
       return copy_or_widen(plan.replica_count, experts, dtype, out, stream);
     default:
-      return launch(write_logical_to_physical<T>, grid_of(experts / WarpTeam::kLanes + task.layers),
-                    0, stream, task, plan, width, static_cast<T*>(out));
+      return launch(write_logical_to_physical<T>,
+                    grid_of(experts / WarpTeam::kLanes + problem.layers), 0, stream, problem, plan,
+                    width, static_cast<T*>(out));
   }
 }
 
@@ -84,11 +86,11 @@ void prepare_maps() {
   prepare(write_logical_to_physical<int64_t>, 0);
 }
 
-void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const SolveTask& task,
+void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const Problem& problem,
                 const DevicePlan& plan, cudaStream_t stream) {
   if (dtype == EPLB_INT64)
-    return launch_integers<int64_t>(map, dtype, out, width, task, plan, stream);
-  launch_integers<int32_t>(map, dtype, out, width, task, plan, stream);
+    return launch_integers<int64_t>(map, dtype, out, width, problem, plan, stream);
+  launch_integers<int32_t>(map, dtype, out, width, problem, plan, stream);
 }
 
 }  // namespace eplb::cuda

@@ -47,9 +47,9 @@ template <class Method>
 EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
   solver::Arena arena(memory);
   method.lay_out(arena);
-  const solver::Shape& shape = method.shape;
+  const Cluster node = solver::node_problem(method.problem).cluster;
   const int most_keys =
-      solver::larger(solver::larger(shape.node_slots(), shape.groups), shape.node_gpus());
+      solver::larger(solver::larger(node.slots, method.problem.partition.groups), node.gpus);
   words = arena.take<uint64_t>(WarpTeam::workspace_words(most_keys));
   return arena.used();
 }
@@ -91,11 +91,11 @@ EPLB_FN solver::Chains chains_of(int chain, int chains) {
 
 // One chain of one layer; the last chain of a layer takes the best answer.
 template <class Method>
-__device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const SolveTask& task,
+__device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const Problem& problem,
                                            int chains, const DeviceWeights& weights,
                                            const SolveScratch& scratch, int64_t piece) {
   const int64_t layer = piece / chains;
-  const int groups = task.shape.groups, chain = static_cast<int>(piece % chains);
+  const int groups = problem.partition.groups, chain = static_cast<int>(piece % chains);
   const View<int> scores{scratch.group_scores + layer * chains};
   const View<int> place{scratch.group_place + layer * groups};
   method.read(team, weights_of<Method>(team, weights, layer));
@@ -110,112 +110,112 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
 
 template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    pack_groups(typename Method::Setting setting, SolveTask task, Spread spread,
+    pack_groups(typename Method::Setting setting, Problem problem, Spread spread,
                 DeviceWeights weights, SolveScratch scratch) {
-  Method method{setting, task.shape};
+  Method method{setting, problem};
   WarpTeam team = begin_block<kShared>(method, spread, scratch);
   const int chains = spread.group_chains;
-  for_each_piece(task.layers * chains, [&](int64_t piece) EPLB_INLINE {
-    pack_piece(team, method, task, chains, weights, scratch, piece);
+  for_each_piece(problem.layers * chains, [&](int64_t piece) EPLB_INLINE {
+    pack_piece(team, method, problem, chains, weights, scratch, piece);
   });
 }
 
 // GREEDY knows no cap: a layer in which it would exceed one is solved as a layer of zeros, which
 // keeps any cap that can be.
 template <class Method>
-__device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, int64_t layer,
+__device__ void keep_cap(WarpTeam& team, Method& method, const Problem& problem, int64_t layer,
                          FaultCode* fault, const solver::LayerAnswer& answer,
                          const solver::Maps& maps) {
-  const int experts = task.shape.experts;
-  const int over = team.find_of(experts, [&](int e) { return maps.replica_count[e] > task.cap; });
+  const int experts = problem.experts;
+  const int over = team.find_of(
+      experts, [&](int e) { return maps.replica_count[e] > problem.limits.refused_above; });
   if (over == experts) return;
   team.single([&] { atomicMin(fault, fault_code(layer, over, Fault::kCap)); });
   solver::solve_layer(team, method, AnyWeights{AnyWeights::kZero, nullptr}, answer, maps);
 }
 
-__device__ __forceinline__ solver::Maps maps_of(const DevicePlan& plan, const solver::Shape& shape,
+__device__ __forceinline__ solver::Maps maps_of(const DevicePlan& plan, const Problem& problem,
                                                 int64_t layer) {
-  const int64_t slot = layer * shape.slots;
+  const int64_t slot = layer * problem.cluster.slots;
   return {{plan.physical_to_logical + slot},
-          {plan.replica_count + layer * shape.experts},
+          {plan.replica_count + layer * problem.experts},
           {plan.replica_slots + slot},
           {plan.rank + slot}};
 }
 
 // By the last team of a layer. `answer`: memory of the team, for a layer that exceeds the cap.
 template <class Method>
-__device__ __forceinline__ void finish_layer(WarpTeam& team, Method& method, const SolveTask& task,
+__device__ __forceinline__ void finish_layer(WarpTeam& team, Method& method, const Problem& problem,
                                              int64_t layer, const DeviceWeights& weights,
                                              const solver::LayerAnswer& answer,
                                              const solver::Maps& maps) {
-  solver::list_replicas(team, task.shape, method.layer.weight, maps);
+  solver::list_replicas(team, problem, method.layer.weight, maps);
   if constexpr (!Method::kHoldsAll)
-    if (task.cap > 0) keep_cap(team, method, task, layer, weights.fault, answer, maps);
+    if (problem.limits.refused_above > 0)
+      keep_cap(team, method, problem, layer, weights.fault, answer, maps);
 }
 
 // By the last team of a node: takes the best chain's answer. `unit` counts nodes over all layers.
 template <class Method>
-__device__ __forceinline__ void finish_node(WarpTeam& team, Method& method, const SolveTask& task,
+__device__ __forceinline__ void finish_node(WarpTeam& team, Method& method, const Problem& problem,
                                             int64_t unit, int chains, const DeviceWeights& weights,
                                             const SolveScratch& scratch, const DevicePlan& plan,
                                             const solver::LayerAnswer& answer) {
-  const int nodes = task.shape.nodes;
+  const int nodes = problem.partition.nodes;
   const int64_t layer = unit / nodes;
-  const solver::Maps maps = maps_of(plan, task.shape, layer);
+  const solver::Maps maps = maps_of(plan, problem, layer);
   const int64_t best = unit * chains + best_of(team, {scratch.scores + unit * chains}, chains);
   method.finish_node(team, static_cast<int>(unit % nodes),
-                     {scratch.answers + best * task.shape.node_slots()}, maps);
+                     {scratch.answers + best * solver::node_problem(problem).cluster.slots}, maps);
   if (last_to_arrive(team, scratch.nodes_arrived + layer, nodes))
-    finish_layer(team, method, task, layer, weights, answer, maps);
+    finish_layer(team, method, problem, layer, weights, answer, maps);
 }
 
 // One chain of one node of one layer.
 template <class Method>
-__device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, const SolveTask& task,
+__device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, const Problem& problem,
                                             int chains, const DeviceWeights& weights,
                                             const SolveScratch& scratch, const DevicePlan& plan,
                                             int64_t piece) {
-  const int64_t unit = piece / chains, layer = unit / task.shape.nodes;
-  const int node = static_cast<int>(unit % task.shape.nodes);
+  const int64_t unit = piece / chains, layer = unit / problem.partition.nodes;
+  const int node = static_cast<int>(unit % problem.partition.nodes);
   const int chain = static_cast<int>(piece % chains);
-  const solver::LayerAnswer answer{{scratch.group_place + layer * task.shape.groups},
-                                   {scratch.answers + piece * task.shape.node_slots()}};
+  const solver::LayerAnswer answer{
+      {scratch.group_place + layer * problem.partition.groups},
+      {scratch.answers + piece * solver::node_problem(problem).cluster.slots}};
   method.read(team, weights_of<Method>(team, weights, layer));
   method.place_groups(team, answer.place);
   const int score = method.solve_node(team, node, chains_of(chain, chains), answer.node);
   team.single([&] { scratch.scores[piece] = score; });
   if (last_to_arrive(team, scratch.chains_arrived + unit, chains))
-    finish_node(team, method, task, unit, chains, weights, scratch, plan, answer);
+    finish_node(team, method, problem, unit, chains, weights, scratch, plan, answer);
 }
 
 template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    solve_nodes(typename Method::Setting setting, SolveTask task, Spread spread,
+    solve_nodes(typename Method::Setting setting, Problem problem, Spread spread,
                 DeviceWeights weights, SolveScratch scratch, DevicePlan plan) {
-  Method method{setting, task.shape};
+  Method method{setting, problem};
   WarpTeam team = begin_block<kShared>(method, spread, scratch);
   const int chains = spread.node_chains;
-  for_each_piece(task.layers * task.shape.nodes * chains, [&](int64_t piece) EPLB_INLINE {
-    solve_piece(team, method, task, chains, weights, scratch, plan, piece);
+  for_each_piece(problem.layers * problem.partition.nodes * chains, [&](int64_t piece) EPLB_INLINE {
+    solve_piece(team, method, problem, chains, weights, scratch, plan, piece);
   });
 }
 
-template <class Use> auto with_method(const SolveTask& task, Use use) {
-  return solver::with_method(task.strategy, task.effort, task.shape, use);
-}
-
 template <class Method, bool kShared>
-void launch_method(const typename Method::Setting& setting, const SolveTask& task,
+void launch_method(const typename Method::Setting& setting, const Problem& problem,
                    const Spread& spread, const DeviceWeights& weights, const SolveScratch& scratch,
                    const DevicePlan& plan, cudaStream_t stream) {
   const int64_t bytes = kShared ? spread.chains.bytes : 0;
   if (spread.group_chains > 0)
     launch(pack_groups<Method, kShared>,
-           grid_of(task.layers * spread.group_chains, spread.chains.most_blocks), bytes, stream,
-           setting, task, spread, weights, scratch);
+           grid_of(problem.layers * spread.group_chains, spread.chains.most_blocks), bytes, stream,
+           setting, problem, spread, weights, scratch);
   launch(solve_nodes<Method, kShared>,
-         grid_of(task.layers * task.shape.nodes * spread.node_chains, spread.chains.most_blocks),
-         bytes, stream, setting, task, spread, weights, scratch, plan);
+         grid_of(problem.layers * problem.partition.nodes * spread.node_chains,
+                 spread.chains.most_blocks),
+         bytes, stream, setting, problem, spread, weights, scratch, plan);
 }
 
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for
@@ -225,8 +225,7 @@ void prepare_method(const typename Method::Setting& setting, int shared_bytes,
                     cudaStream_t stream) {
   prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
-  SolveTask nothing{};
-  nothing.shape = {1, 1, 1, 1, 1, 1, 0};
+  const Problem nothing{};
   launch_method<Method, kShared>(setting, nothing, {1, 1, {0, kShared, 1}, {}}, {}, {}, {}, stream);
 }
 
@@ -235,7 +234,7 @@ void prepare_method(const typename Method::Setting& setting, int shared_bytes,
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   for (const eplb_strategy strategy :
        {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
-    solver::with_method(strategy, 0, {}, [&](auto method) {
+    solver::with_method({.options = {.strategy = strategy}}, [&](auto method) {
       prepare_method<decltype(method), true>(method.setting, limits.shared_bytes, stream);
       prepare_method<decltype(method), false>(method.setting, limits.shared_bytes, stream);
     });
@@ -245,24 +244,28 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
-Spread spread_of(const SolveTask& task, const DeviceLimits& limits) {
-  return with_method(task, [&](auto method) {
+Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
+  return solver::with_method(problem, [&](auto method) {
     View<uint64_t> words;
     const int group_chains = method.group_chains(), node_chains = method.node_chains();
-    const int64_t chains = std::max<int64_t>(task.shape.nodes * int64_t{node_chains}, group_chains);
-    return Spread{group_chains, node_chains,
-                  workspace_of(lay_out(nullptr, method, words), task.layers * chains, limits),
-                  evaluation_workspace(task, {false, false, true, task.threshold}, true, limits)};
+    const int64_t chains =
+        std::max<int64_t>(problem.partition.nodes * int64_t{node_chains}, group_chains);
+    return Spread{
+        group_chains, node_chains,
+        workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
+        evaluation_workspace(
+            problem, {false, false, true, problem.options.bound_kind == EPLB_BOUND_THRESHOLD}, true,
+            limits)};
   });
 }
 
-void launch_solve(const SolveTask& task, const Spread& spread, const DeviceWeights& weights,
+void launch_solve(const Problem& problem, const Spread& spread, const DeviceWeights& weights,
                   const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  with_method(task, [&](auto method) {
+  solver::with_method(problem, [&](auto method) {
     using Method = decltype(method);
     const auto launch_it =
         spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
-    launch_it(method.setting, task, spread, weights, scratch, plan, stream);
+    launch_it(method.setting, problem, spread, weights, scratch, plan, stream);
   });
 }
 

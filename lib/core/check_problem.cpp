@@ -1,4 +1,4 @@
-#include "core/problem.h"
+#include "core/check_problem.h"
 
 #include <algorithm>
 
@@ -9,6 +9,9 @@ namespace eplb {
 namespace {
 
 using ll = long long;
+
+// Counts that are not limited mean no more than kMaxSlots of it would.
+int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
 
 void check_least(const char* name, int64_t value, int64_t least) {
   if (value < least)
@@ -84,7 +87,7 @@ void check_slots(const eplb_problem& asked, int64_t experts) {
 
 }  // namespace
 
-Problem check_problem(const eplb_problem& asked, int64_t experts) {
+Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts) {
   check_ranges(asked);
   const int64_t groups = std::max<int64_t>(asked.num_groups, 1);
   eplb_policy_reason reason;
@@ -95,34 +98,44 @@ Problem check_problem(const eplb_problem& asked, int64_t experts) {
   check_constant("bound_kind", asked.bound_kind, EPLB_BOUND_NODE);
   if (asked.bound_kind == EPLB_BOUND_NODE)
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
-  return {experts,
-          asked.num_slots,
-          asked.num_gpus,
-          hierarchical ? asked.num_nodes : 1,
-          hierarchical ? groups : 1,
-          policy,
-          reason,
-          asked.bound_kind};
+  const int nodes = whole(asked.num_nodes), slots = whole(asked.num_slots);
+  return {
+      .layers = layers,
+      .experts = whole(experts),
+      .cluster = {.slots = slots, .gpus = whole(asked.num_gpus), .nodes = nodes},
+      .limits = {.policy = policy,
+                 .reason = reason,
+                 .groups = whole(groups),
+                 .most_replicas = slots,
+                 .refused_above = 0},
+      .partition = {.nodes = hierarchical ? nodes : 1, .groups = hierarchical ? whole(groups) : 1},
+      .options = {.bound_kind = asked.bound_kind}};
 }
 
-int64_t most_replicas(const Problem& problem, const Options& options) {
-  const bool capped = options.max_replicas > 0 && traits_of(options.strategy).knows_caps;
-  return capped ? std::min(options.max_replicas, problem.slots) : problem.slots;
-}
-
-Options check_options(const eplb_solve_options& asked, const Problem& problem) {
-  check_constant("strategy", asked.strategy, EPLB_STRATEGY_BEST);
-  check_constant("effort", asked.effort, EPLB_EFFORT_MAX);
-  check_least("max_replicas", asked.max_replicas, 0);
-  check_most("max_replicas", asked.max_replicas, kMaxSlots, "2^18, the most slots there can be");
-  // Nodes have equal shares of slots and experts, so one test serves both policies. GREEDY takes no
-  // cap: it is the published program, and is refused only if it would exceed one.
-  const int64_t least = (problem.slots + problem.experts - 1) / problem.experts;
-  if (asked.max_replicas > 0 && asked.max_replicas < least)
+Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options, int64_t layers,
+                      int64_t experts) {
+  Problem problem = check_problem(asked, layers, experts);
+  const int slots = problem.cluster.slots;
+  check_constant("strategy", options.strategy, EPLB_STRATEGY_BEST);
+  check_constant("effort", options.effort, EPLB_EFFORT_MAX);
+  check_least("max_replicas", options.max_replicas, 0);
+  check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
+  // Nodes have equal shares of slots and experts, so one test serves both policies.
+  const int64_t least = (slots + experts - 1) / experts;
+  const int cap = whole(options.max_replicas);
+  if (cap > 0 && cap < least)
     fail(EPLB_INVALID_ARGUMENT,
-         "max_replicas is %lld, too few: %lld slots of %lld experts need at least %lld",
-         ll(asked.max_replicas), ll(problem.slots), ll(problem.experts), ll(least));
-  return {asked.strategy, asked.effort, asked.seed, asked.max_replicas};
+         "max_replicas is %d, too few: %d slots of %lld experts need at least %lld", cap, slots,
+         ll(experts), ll(least));
+  problem.options = {.strategy = options.strategy,
+                     .effort = options.effort,
+                     .seed = options.seed,
+                     .max_replicas = cap,
+                     .bound_kind = asked.bound_kind};
+  const bool keeps_cap = traits_of(options.strategy).knows_caps;
+  if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
+  if (!keeps_cap) problem.limits.refused_above = cap;
+  return problem;
 }
 
 }  // namespace eplb

@@ -8,7 +8,6 @@ and whether both gave the same placement.
 """
 
 import argparse
-import ctypes
 import os
 import re
 import sys
@@ -107,9 +106,7 @@ def main():
         for name, candidate in CANDIDATES.items():
             if not name.startswith(arguments.only):
                 continue
-            (median, low, high), same = compare(
-                ffi, arguments.libraries, weights, shape, candidate, arguments.seconds
-            )
+            (median, low, high), same = compare(ffi, arguments.libraries, weights, shape, candidate, arguments.seconds)
             print(
                 f"| {' / '.join(map(str, shape))} | {name} | {median:.3f} ({low:.3f} to {high:.3f}) | "
                 f"{'yes' if same else 'NO'} |",

@@ -316,9 +316,9 @@ eplb_status eplb_backend_init(eplb_backend *backend, int64_t struct_size, eplb_e
 eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend *backend, char *text,
                               int64_t text_length, eplb_error *err);
 
-/* Writes the number of devices of a kind: 1 for EPLB_DEVICE_CPU. For CUDA: EPLB_NOT_BUILT or
- * EPLB_NO_DRIVER if there can be none, and *count is left unchanged. Looks for a driver on first
- * use, never when the library is loaded. */
+/* Writes the number of devices of a kind: 1 for EPLB_DEVICE_CPU. Looks for a driver on first use,
+ * never when the library is loaded.
+ * Errors: EPLB_NOT_BUILT or EPLB_NO_DRIVER if there can be none; *count is then left unchanged. */
 eplb_status eplb_device_count(eplb_device_kind kind, int32_t *count, eplb_error *err);
 
 /* Writes the name of a device, terminated, cut to `length` bytes (128 is enough). Errors: as
@@ -379,8 +379,7 @@ eplb_status eplb_upload_weights(eplb_context *context, const void *weights, int6
  * Copies the weights, never synchronises, never allocates, can be captured in a CUDA graph. An
  * invalid weight is found on the device: its layer becomes a layer of zeros, which
  * eplb_context_synchronize or eplb_fetch_report reports.
- * Errors: EPLB_INVALID_ARGUMENT on a CPU context; EPLB_NOT_BUILT; EPLB_INVALID_STATE beyond what
- * was reserved. */
+ * Errors: EPLB_INVALID_ARGUMENT on a CPU context; EPLB_INVALID_STATE beyond what was reserved. */
 eplb_status eplb_upload_weights_device(eplb_context *context, const void *weights,
                                        int64_t weights_length, eplb_dtype dtype,
                                        int64_t num_windows, int64_t num_layers, int64_t num_experts,

@@ -343,9 +343,9 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Writes the number of devices of a kind: 1 for EPLB_DEVICE_CPU. For CUDA: EPLB_NOT_BUILT or
-    /// EPLB_NO_DRIVER if there can be none, and *count is left unchanged. Looks for a driver on
-    /// first use, never when the library is loaded.
+    /// Writes the number of devices of a kind: 1 for EPLB_DEVICE_CPU. Looks for a driver on first
+    /// use, never when the library is loaded. Errors: EPLB_NOT_BUILT or EPLB_NO_DRIVER if there can
+    /// be none; *count is then left unchanged.
     fn eplb_device_count(
         kind: eplb_device_kind,
         count: *mut i32,
@@ -430,7 +430,7 @@ library! {
     /// stream). Copies the weights, never synchronises, never allocates, can be captured in a CUDA
     /// graph. An invalid weight is found on the device: its layer becomes a layer of zeros, which
     /// eplb_context_synchronize or eplb_fetch_report reports. Errors: EPLB_INVALID_ARGUMENT on a
-    /// CPU context; EPLB_NOT_BUILT; EPLB_INVALID_STATE beyond what was reserved.
+    /// CPU context; EPLB_INVALID_STATE beyond what was reserved.
     fn eplb_upload_weights_device(
         context: *mut eplb_context,
         weights: *const c_void,

@@ -10,7 +10,7 @@ namespace {
 
 using ll = long long;
 
-// Counts that are not limited mean no more than kMaxSlots of it would.
+// Counts without a limit of their own have the same meaning from kMaxSlots on.
 int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
 
 void check_least(const char* name, int64_t value, int64_t least) {
@@ -24,8 +24,8 @@ void check_most(const char* name, int64_t value, int64_t most, const char* why) 
          why);
 }
 
-// Constants from 0 to `last` are known. Above them may be what a later version has; below is
-// nothing.
+// Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones never
+// do.
 void check_constant(const char* name, int32_t value, int32_t last) {
   if (value > last)
     fail(EPLB_UNAVAILABLE, "%s is %d, but this version knows 0 to %d: a later one may know it",
@@ -85,6 +85,13 @@ void check_slots(const eplb_problem& asked, int64_t experts) {
          ll((experts + asked.num_gpus - 1) / asked.num_gpus * asked.num_gpus));
 }
 
+// What every layer, slot and chain takes is counted in 64 bits.
+void check_layers(int64_t layers, int64_t slots) {
+  if (layers > (int64_t{1} << 50) / slots)
+    fail(EPLB_INVALID_ARGUMENT, "num_layers * num_slots = %lld * %lld is more than memory can hold",
+         ll(layers), ll(slots));
+}
+
 }  // namespace
 
 Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts) {
@@ -95,6 +102,7 @@ Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts
   const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
   if (hierarchical) check_hierarchy(asked, experts, groups);
   check_slots(asked, experts);
+  check_layers(layers, asked.num_slots);
   check_constant("bound_kind", asked.bound_kind, EPLB_BOUND_NODE);
   if (asked.bound_kind == EPLB_BOUND_NODE)
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");

@@ -14,15 +14,15 @@ struct Plan {
   std::vector<int32_t> replica_count;        // [L,E]
   // [L,S]: the slots of expert 0 in replica order, of expert 1, ...
   std::vector<int32_t> replica_slots;
-  double microseconds = 0;
 
   void resize(const Problem& problem);
   void reserve(const Plan& other);  // memory for as much, keeping what is there
   int64_t bytes() const;
 };
 
-// Do these maps describe one plan: ids and slots in range, every expert with a replica, counts and
-// both maps in agreement? For maps that come from device memory; those of a solve are made so.
+// Are ids and slots in range, does every expert have a replica, and do the counts agree with both
+// maps? Needed for maps copied from a device: a captured solve may never have been launched. Plans
+// solved on the host are consistent by construction.
 bool is_consistent(const Plan& plan);
 
 }  // namespace eplb

@@ -1,5 +1,6 @@
 // What a solve is given, checked: plain values, the same types in the session, on every machine and
-// in the stages of every instruction set. So nothing here has a function of its own.
+// in the stages of every instruction set. Nothing here has functions: the linker would keep one copy
+// of each for all instruction sets.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@ struct Limits {
   eplb_policy_reason reason = EPLB_POLICY_REASON_ASKED;
   int groups = 1;         // of experts, as the caller gave them, whatever the policy
   int most_replicas = 1;  // of an expert, which the strategy keeps to; num_slots: any number
-  // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: none is.
+  // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
 };
 
@@ -46,7 +47,7 @@ struct Options {
   eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE;
 };
 
-// A problem of a whole model, all of whose layers have it; their weights come apart from it.
+// The same for every layer of a model. Weights are passed separately.
 struct Problem {
   int64_t layers = 0;
   int experts = 1;

@@ -25,10 +25,11 @@ inline constexpr int64_t kMostWindows = 64;
 struct Weights {
   bool integer = false;
   int64_t layers = 0, experts = 0;
-  bool fits_float32 = false;  // surely, sums of a layer included; if not, GREEDY has to look closer
-  std::vector<double> real;   // [L,E], summed over windows
+  bool fits_float32 = false;   // true: all and every sum of a layer do; false: not known
+  std::vector<double> real;    // [L,E], summed over windows
   std::vector<int64_t> whole;  // [L,E]
-  // [T,L,E] as uploaded, oldest first; empty where the only window is the sum, or if too many.
+  // [T,L,E] as uploaded, oldest first; empty for one window, which is the sum, for more than
+  // kMostWindows, and for weights that come from a device, which sums them.
   std::vector<double> real_windows;
   std::vector<int64_t> whole_windows;
 

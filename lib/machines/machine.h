@@ -29,7 +29,7 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  // Takes memory such that problems up to this one allocate nothing, and calls `then` before
+  // Takes memory such that solves of problems up to this one allocate nothing, and calls `then` before
   // anything is given up for it. If that throws, or this does, nothing has changed.
   virtual void reserve(const Problem& problem, const std::function<void()>& then) = 0;
 

@@ -17,9 +17,11 @@ template <class Value> class Resident {
   Value& host() { return value_; }
   Value& spare() { return spare_; }
 
+  // Takes all the memory that keeping the spare one will need.
+  void prepare_keep() { value_.reserve(spare_); }
   // What was written into the spare one is the value now, and nowhere else.
   void keep_spare() {
-    value_.reserve(spare_);
+    prepare_keep();
     std::swap(value_, spare_);
     on_host_ = true;
     on_machine_ = false;

@@ -38,8 +38,9 @@ void check_cap(const Plan& plan) {
   for (size_t i = 0; i < counts.size(); ++i)
     if (counts[i] > cap)
       fail(EPLB_INVALID_ARGUMENT,
-           "max_replicas is %d, but greedy gives expert %lld of layer %lld %d replicas", cap,
-           ll(i) % experts, ll(i) / experts, counts[i]);
+           "max_replicas is %d, but %s gives expert %lld of layer %lld %d replicas", cap,
+           traits_of(plan.problem.options.strategy).name, ll(i) % experts, ll(i) / experts,
+           counts[i]);
 }
 
 }  // namespace
@@ -97,7 +98,7 @@ void Session::need_plan() const {
   if (!plan_.exists()) fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve first");
 }
 
-// What device calls have left comes to the host. Where work was captured it may have run again
+// Copies to the host what device calls have left. Where work was captured it may have run again
 // without a call.
 void Session::bring_weights() {
   if (streams_ == nullptr) return;
@@ -140,6 +141,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   check_float32(weights_.host(), problem.options.strategy);
   Plan& plan = plan_.spare();
   plan.resize(problem);
+  plan_.prepare_keep();  // the machine may give up the plan that it has: nothing fails after that
   const bool on_machine = machine_->solve(weights_.host(), weights_.on_machine(), plan);
   check_cap(plan);
   plan_.keep_spare();

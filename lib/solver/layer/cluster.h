@@ -6,7 +6,7 @@
 
 EPLB_STAGE_BEGIN
 
-// GPU g has the slots from g times this on.
+// GPU g has the slots g * slots_per_gpu and following.
 EPLB_FN int slots_per_gpu(const Cluster& cluster) { return cluster.slots / cluster.gpus; }
 
 EPLB_STAGE_END

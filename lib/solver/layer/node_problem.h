@@ -6,13 +6,15 @@
 
 EPLB_STAGE_BEGIN
 
-// That of any node, for they are equal. Under the global policy it is the whole problem.
+// The problem of one node; nodes are all equal. Under the global policy it is the whole problem.
 EPLB_FN Problem node_problem(const Problem& problem) {
   const int nodes = problem.partition.nodes;
   Problem node = problem;
   node.experts /= nodes;
   node.cluster.slots /= nodes;
   node.cluster.gpus /= nodes;
+  node.cluster.nodes /= nodes;
+  node.limits.groups /= nodes;
   node.partition = {1, 1};
   return node;
 }

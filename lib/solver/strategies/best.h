@@ -38,7 +38,7 @@ struct BestMethod {
   }
   EPLB_FN int node_chains() const { return best_chains(setting, node_problem(problem)); }
 
-  // So that the heaviest node is lightest; each node's groups in ascending order.
+  // So that the heaviest node is as light as possible; each node's groups in ascending order.
   template <class Team> EPLB_FN int pack_groups(Team& team, Chains chains, View<int> place) {
     const auto [nodes, groups_there] = problem.partition;
     add_groups<Integer>(team, problem, layer);

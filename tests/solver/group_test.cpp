@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <numeric>
 #include <random>
 #include <vector>
 
 #include "solver/layer/group_assignment.h"
+#include "solver/packing/candidates.h"
+#include "tests/solver/shuffled_team.h"
 
 namespace eplb::tests {
 namespace {
@@ -30,19 +33,31 @@ int64_t least_heaviest(const std::vector<int>& size, int places, std::vector<int
   return least;
 }
 
+// Groups packed longest first, then assigned.
 struct Room {
-  std::vector<int> memory;
-  solver::GroupSearch search;
+  std::vector<std::byte> memory;
+  ShuffledTeam team{7};
+  solver::Packing packing;
+  solver::GroupWorkspace workspace;
+  solver::View<int> slot_of;
 
-  Room(int groups, int nodes) : memory(static_cast<size_t>(4 * groups + 2 * nodes)) {
-    int* next = memory.data();
-    for (solver::View<int>* view :
-         {&search.node_of, &search.order, &search.chosen, &search.taken}) {
-      view->data = next;
-      next += groups;
-    }
-    search.node_sum = {next};
-    search.used = {next + nodes};
+  Room(int groups, int nodes) {
+    memory.resize(static_cast<size_t>(lay_out(nullptr, groups, nodes)));
+    lay_out(memory.data(), groups, nodes);
+  }
+  int64_t lay_out(void* block, int groups, int nodes) {
+    solver::Arena arena(block);
+    packing.lay_out(arena, groups, nodes);
+    workspace.lay_out(arena, groups, nodes);
+    slot_of = arena.take<int>(groups);
+    return arena.used();
+  }
+  solver::AssignedGroups assign(std::vector<int>& size, int nodes) {
+    const int groups = static_cast<int>(size.size());
+    const solver::View<int> sizes{size.data()};
+    solver::pack<solver::Integer>(team, solver::greedy(), packing, groups, nodes, sizes, {},
+                                  solver::all_chains(), slot_of);
+    return solver::search_groups(team, workspace, sizes, slot_of, groups, nodes);
   }
 };
 
@@ -64,21 +79,18 @@ TEST(Groups, BestWayOfAll) {
     std::vector<int> size(static_cast<size_t>(groups));
     for (int& s : size) s = random_size(random, i / 8 % 4);
     Room room(groups, nodes);
-    const solver::View<int> sizes{size.data()};
-    const int start = solver::spread_groups(room.search, sizes, groups, nodes);
-    solver::GroupWalk walk(room.search, sizes, groups, nodes, start);
-    walk.run();
-    EXPECT_TRUE(walk.proven());
+    const solver::AssignedGroups assigned = room.assign(size, nodes);
+    EXPECT_TRUE(assigned.proven);
     std::vector<int64_t> sum(static_cast<size_t>(nodes));
     std::vector<int> used(sum.size());
-    EXPECT_EQ(walk.best(), least_heaviest(size, groups / nodes, sum, used, 0))
+    EXPECT_EQ(assigned.heaviest, least_heaviest(size, groups / nodes, sum, used, 0))
         << groups << " on " << nodes;
     for (int g = 0; g < groups; ++g) {
-      const auto n = static_cast<size_t>(room.search.node_of[g]);
+      const auto n = static_cast<size_t>(room.slot_of[g] * nodes / groups);
       sum[n] += size[static_cast<size_t>(g)];
       ++used[n];
     }
-    EXPECT_EQ(*std::max_element(sum.begin(), sum.end()), walk.best());
+    EXPECT_EQ(*std::max_element(sum.begin(), sum.end()), assigned.heaviest);
     for (const int count : used) EXPECT_EQ(count, groups / nodes);
   }
 }
@@ -90,12 +102,7 @@ TEST(Groups, SixteenAreProven) {
     const int groups = 16, nodes = i % 3 == 0 ? 2 : i % 3 == 1 ? 4 : 8;
     std::vector<int> size(groups);
     for (int& s : size) s = random_size(random, i / 3 % 4);
-    Room room(groups, nodes);
-    const solver::View<int> sizes{size.data()};
-    solver::GroupWalk walk(room.search, sizes, groups, nodes,
-                           solver::spread_groups(room.search, sizes, groups, nodes));
-    walk.run();
-    EXPECT_TRUE(walk.proven());
+    EXPECT_TRUE(Room(groups, nodes).assign(size, nodes).proven);
   }
 }
 

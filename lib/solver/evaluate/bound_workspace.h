@@ -6,6 +6,7 @@
 #include "solver/layer/cluster.h"
 #include "solver/layer/group_assignment.h"
 #include "solver/layer/solve_layer.h"
+#include "solver/packing/candidates.h"
 
 EPLB_STAGE_BEGIN
 
@@ -15,14 +16,15 @@ struct BoundWorkspace {
   View<int64_t> key;                // of the largest experts: their share as a key of team.serve
   View<int> copies;                 // and their replicas
   View<double> slope;  // what threshold_bound gains, two for each expert; only if it is wanted
-  View<int> steps, picked, sorted;    // of those gains
-  View<double> group_weight;          // by group, under a hierarchical policy
-  View<int> group_size, walk_result;  // walk_result: the heaviest node, and whether that is proven
-  GroupSearch groups;
+  View<int> steps, picked, sorted;  // of those gains
+  // Under a hierarchical policy:
+  View<double> group_weight;         // by group
+  View<int> group_size, group_slot;  // see node_bound
+  Packing packing;
+  GroupWorkspace groups;
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem, bool threshold) {
     const int gains = threshold ? 2 * problem.experts : 0;
-    const int groups_there = problem.partition.nodes > 1 ? problem.partition.groups : 0;
     weight = arena.take<double>(problem.experts);
     descending = arena.take<double>(problem.experts);
     order = arena.take<int>(problem.experts);
@@ -32,10 +34,13 @@ struct BoundWorkspace {
     steps = arena.take<int>(gains);
     picked = arena.take<int>(gains);
     sorted = arena.take<int>(gains);
+    const auto [nodes, groups_there] = problem.partition;
+    if (nodes == 1) return;
     group_weight = arena.take<double>(groups_there);
     group_size = arena.take<int>(groups_there);
-    walk_result = arena.take<int>(2);
-    groups.lay_out(arena, groups_there, problem.partition.nodes);
+    group_slot = arena.take<int>(groups_there);
+    packing.lay_out(arena, groups_there, nodes);
+    groups.lay_out(arena, groups_there, nodes);
   }
 };
 

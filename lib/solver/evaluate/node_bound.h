@@ -17,20 +17,6 @@ EPLB_FN double add_group_weights(Team& team, const Problem& problem,
   return sum_in_order(problem.partition.groups, [&](int group) { return group_weight[group]; });
 }
 
-// Sets walk_result from group_size.
-template <class Team>
-EPLB_FN void walk_groups(Team& team, const Problem& problem, const BoundWorkspace& workspace) {
-  const View<int> size = workspace.group_size;
-  const auto [nodes, groups] = problem.partition;
-  team.single([&] {
-    const int heaviest = spread_groups(workspace.groups, size, groups, nodes);
-    GroupWalk walk(workspace.groups, size, groups, nodes, heaviest);
-    walk.run();
-    workspace.walk_result[0] = walk.best();
-    workspace.walk_result[1] = walk.proven();
-  });
-}
-
 // No way to put groups on nodes makes the mean load of the heaviest node's GPUs less than this. 0
 // if there are too many ways to go through them all.
 template <class Team>
@@ -43,9 +29,13 @@ EPLB_FN double node_bound(Team& team, const Problem& problem, const BoundWorkspa
     const double units = workspace.group_weight[group] / unit;
     workspace.group_size[group] = static_cast<int>(units * (1 - 0x1p-40));
   });
-  walk_groups(team, problem, workspace);
-  if (!workspace.walk_result[1]) return 0;
-  return workspace.walk_result[0] * unit * (1 - 0x1p-40) / node_problem(problem).cluster.gpus;
+  const auto [nodes, groups] = problem.partition;
+  const View<int> size = workspace.group_size, slot_of = workspace.group_slot;
+  pack<Integer>(team, greedy(), workspace.packing, groups, nodes, size, {}, all_chains(), slot_of);
+  const AssignedGroups assigned =
+      search_groups(team, workspace.groups, size, slot_of, groups, nodes);
+  if (!assigned.proven) return 0;
+  return assigned.heaviest * unit * (1 - 0x1p-40) / node_problem(problem).cluster.gpus;
 }
 
 EPLB_STAGE_END

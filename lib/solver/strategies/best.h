@@ -16,7 +16,7 @@ struct BestMethod {
   Problem problem;
   LayerWorkspace layer{};
   Packing packing{};  // of groups
-  GroupSearch groups{};
+  GroupWorkspace groups{};
   View<int> count{};  // by expert of a node
   BestWorkspace best{};
 

@@ -37,11 +37,7 @@ struct CountScratch {
   View<float> estimate;
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
-    noisy = arena.take<int>(experts);
-    candidate = arena.take<int>(experts);
-    priority = arena.take<int>(experts);
-    next = arena.take<int>(experts);
-    estimate = arena.take<float>(experts);
+    arena.take(experts, noisy, candidate, priority, next, estimate);
   }
 };
 

@@ -14,11 +14,7 @@ template <class Number> struct Pricing {
   View<typename Number::Priority> priority, next;
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
-    estimate = arena.take<float>(experts);
-    share = arena.take<int>(experts);
-    candidate = arena.take<int>(experts);
-    priority = arena.take<typename Number::Priority>(experts);
-    next = arena.take<typename Number::Priority>(experts);
+    arena.take(experts, estimate, share, candidate, priority, next);
   }
 };
 
@@ -29,9 +25,7 @@ struct Items {
   View<int> count;               // by expert
 
   EPLB_FN void lay_out(Arena& arena, int experts, int slots) {
-    expert = arena.take<int>(slots);
-    rank = arena.take<int>(slots);
-    size = arena.take<int>(slots);
+    arena.take(slots, expert, rank, size);
     count = arena.take<int>(experts);
   }
 };

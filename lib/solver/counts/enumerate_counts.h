@@ -16,9 +16,7 @@ struct CountList {
   View<int> has_next;             // [0]
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
-    order = arena.take<int>(experts);
-    least = arena.take<int>(experts);
-    extra = arena.take<int>(experts);
+    arena.take(experts, order, least, extra);
     has_next = arena.take<int>(1);
   }
 };

@@ -16,13 +16,8 @@ struct SortedReplicas {
   View<int> size_before;    // by replica: sum of the sizes before it; one more at the end
 
   EPLB_FN void lay_out(Arena& arena, int num_experts, int num_slots) {
-    weight = arena.take<int>(num_experts);
-    copies = arena.take<int>(num_experts);
-    first = arena.take<int>(num_experts);
-    share = arena.take<int>(num_experts);
-    order = arena.take<int>(num_experts);
-    size = arena.take<int>(num_slots);
-    expert = arena.take<int>(num_slots);
+    arena.take(num_experts, weight, copies, first, share, order);
+    arena.take(num_slots, size, expert);
     size_before = arena.take<int>(num_slots + 1);
   }
   EPLB_FN void shape(int num_experts, int num_slots, int num_gpus) {

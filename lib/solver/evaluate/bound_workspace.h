@@ -25,20 +25,11 @@ struct BoundWorkspace {
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem, bool threshold) {
     const int gains = threshold ? 2 * problem.experts : 0;
-    weight = arena.take<double>(problem.experts);
-    descending = arena.take<double>(problem.experts);
-    order = arena.take<int>(problem.experts);
-    key = arena.take<int64_t>(problem.experts);
-    copies = arena.take<int>(problem.experts);
-    slope = arena.take<double>(gains);
-    steps = arena.take<int>(gains);
-    picked = arena.take<int>(gains);
-    sorted = arena.take<int>(gains);
     const auto [nodes, groups_there] = problem.partition;
+    arena.take(problem.experts, weight, descending, order, key, copies);
+    arena.take(gains, slope, steps, picked, sorted);
     if (nodes == 1) return;
-    group_weight = arena.take<double>(groups_there);
-    group_size = arena.take<int>(groups_there);
-    group_slot = arena.take<int>(groups_there);
+    arena.take(groups_there, group_weight, group_size, group_slot);
     packing.lay_out(arena, groups_there, nodes);
     groups.lay_out(arena, groups_there, nodes);
   }

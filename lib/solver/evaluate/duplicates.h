@@ -17,10 +17,8 @@ struct ReplicaList {
   View<int> slot;   // expert by expert
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    count = arena.take<int>(problem.experts);
-    first = arena.take<int>(problem.experts);
-    rank = arena.take<int>(problem.cluster.slots);
-    slot = arena.take<int>(problem.cluster.slots);
+    arena.take(problem.experts, count, first);
+    arena.take(problem.cluster.slots, rank, slot);
   }
 };
 

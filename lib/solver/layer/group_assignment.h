@@ -19,9 +19,7 @@ struct GroupWorkspace {
   View<int> result;    // the fields of AssignedGroups
 
   EPLB_FN void lay_out(Arena& arena, int groups, int nodes) {
-    order = arena.take<int>(groups);
-    taken = arena.take<int>(groups);
-    chosen = arena.take<int>(groups);
+    arena.take(groups, order, taken, chosen);
     node_sum = arena.take<int>(nodes);
     result = arena.take<int>(2);
   }

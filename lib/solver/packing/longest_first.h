@@ -21,15 +21,8 @@ struct Packing {
   View<int> fill_keys, fill_waiting;  // scratch of Team::fill
 
   EPLB_FN void lay_out(Arena& arena, int most_items, int most_packs) {
-    order = arena.take<int>(most_items);
-    size = arena.take<int>(most_items);
-    pack = arena.take<int>(most_items);
-    pack_load = arena.take<int>(most_items);
-    position = arena.take<int>(most_items);
-    slot = arena.take<int>(most_items);
-    load = arena.take<int>(most_packs);
-    used = arena.take<int>(most_packs);
-    fill_keys = arena.take<int>(most_packs);
+    arena.take(most_items, order, size, pack, pack_load, position, slot);
+    arena.take(most_packs, load, used, fill_keys);
     fill_waiting = arena.take<int>(2 * int64_t{most_packs});
   }
 };

@@ -14,8 +14,7 @@ struct PairedCounts {
   EPLB_FN void lay_out(Arena& arena, int experts, int slots) {
     size = arena.take_padded_in_front<int>(slots);  // mirrored loads look before the first replica
     expert = arena.take<int>(slots);
-    copies = arena.take<int>(experts);
-    first = arena.take<int>(experts);
+    arena.take(experts, copies, first);
   }
 };
 

@@ -9,12 +9,7 @@ EPLB_STAGE_BEGIN
 struct RetargetScratch {
   View<int> expert, rank, gpu, row;  // by replica; rank: which copy of its expert
 
-  EPLB_FN void lay_out(Arena& arena, int slots) {
-    expert = arena.take<int>(slots);
-    rank = arena.take<int>(slots);
-    gpu = arena.take<int>(slots);
-    row = arena.take<int>(slots);
-  }
+  EPLB_FN void lay_out(Arena& arena, int slots) { arena.take(slots, expert, rank, gpu, row); }
 };
 
 template <class Team>

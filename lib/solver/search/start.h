@@ -12,8 +12,7 @@ struct StartScratch {
   View<int> used, fill_keys, fill_waiting;  // by GPU
 
   EPLB_FN void lay_out(Arena& arena, int gpus) {
-    used = arena.take<int>(gpus);
-    fill_keys = arena.take<int>(gpus);
+    arena.take(gpus, used, fill_keys);
     fill_waiting = arena.take<int>(2 * int64_t{gpus});
   }
 };

@@ -21,11 +21,7 @@ struct State {
 
   EPLB_FN void lay_out(Arena& arena, int experts, int slots, int gpus) {
     sorted.lay_out(arena, experts, slots);
-    gpu = arena.take<int>(slots);
-    row = arena.take<int>(slots);
-    rest = arena.take<int>(slots);
-    replica = arena.take<int>(slots);
-    expert = arena.take<int>(slots);
+    arena.take(slots, gpu, row, rest, replica, expert);
     stride = (gpus + kRow - 1) / kRow * kRow;
     size_rows = arena.take<int>(int64_t{slots} / gpus * stride);
     load = arena.take<int>(gpus);

@@ -21,10 +21,7 @@ struct CopyPrices {
   View<int64_t> given, taken;
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
-    given_version = arena.take<int>(experts);
-    taken_version = arena.take<int>(experts);
-    given = arena.take<int64_t>(experts);
-    taken = arena.take<int64_t>(experts);
+    arena.take(experts, given_version, taken_version, given, taken);
   }
 };
 
@@ -51,9 +48,7 @@ struct TwoSlotSearch {
     next.lay_out(arena, num_experts, num_slots);
     prices.lay_out(arena, num_experts);
     givers = arena.take<int>(num_slots);
-    above = arena.take<int>(num_slots / 2);
-    crowd_from = arena.take<int>(num_slots / 2);
-    crowd_to = arena.take<int>(num_slots / 2);
+    arena.take(num_slots / 2, above, crowd_from, crowd_to);
     num_crowds = arena.take<int>(1);
     proposals.lay_out(arena);
   }

@@ -41,6 +41,10 @@ class Arena {
     used_ += (n * static_cast<int64_t>(sizeof(T)) + kPadding + kAlign - 1) / kAlign * kAlign;
     return {reinterpret_cast<T*>(piece)};
   }
+  // For several arrays of n elements.
+  template <class... Elements> EPLB_FN void take(int64_t n, View<Elements>&... arrays) {
+    ((arrays = take<Elements>(n)), ...);
+  }
   // For arrays read through Mirrored: a vector may also read before the beginning.
   template <class T> EPLB_FN View<T> take_padded_in_front(int64_t n) {
     used_ += kPadding;

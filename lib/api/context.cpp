@@ -4,35 +4,29 @@
 #include "core/error.h"
 #include "eplb.h"
 
+using namespace eplb;
+using namespace eplb::api;
+
 namespace {
 
-using eplb::fail;
-using eplb::Session;
-using eplb::api::guard;
-using eplb::api::with_session;
-
-std::unique_ptr<eplb::Machine> make_machine(const eplb_context_options& options) {
+std::unique_ptr<Machine> make_machine(const eplb_context_options& options) {
   if (options.num_threads < 1)
     fail(EPLB_INVALID_ARGUMENT, "num_threads is %lld, must be at least 1",
          static_cast<long long>(options.num_threads));
-  if (options.device_kind == EPLB_DEVICE_CUDA)
-    return eplb::cuda::make_machine(options.device_index);
+  if (options.device_kind == EPLB_DEVICE_CUDA) return cuda::make_machine(options.device_index);
   if (options.device_kind != EPLB_DEVICE_CPU)
     fail(EPLB_INVALID_ARGUMENT, "device_kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA",
          options.device_kind);
   if (options.device_index != 0)
     fail(EPLB_NO_DEVICE, "device_index is %d, there is one CPU device, 0", options.device_index);
-  return eplb::cpu::make_machine(options.num_threads);
+  return cpu::make_machine(options.num_threads);
 }
 
 }  // namespace
 
 eplb_status eplb_context_options_init(eplb_context_options* options, int64_t struct_size,
                                       eplb_error* err) {
-  return guard(err, [&] {
-    eplb::api::init_struct(options, struct_size, eplb::api::kContextOptionsSize, "options",
-                           eplb::api::kContextDefaults);
-  });
+  return guard(err, [&] { init_struct(options, struct_size, kContextOptions); });
 }
 
 eplb_status eplb_context_create(eplb_context** context, const eplb_context_options* options,
@@ -40,14 +34,12 @@ eplb_status eplb_context_create(eplb_context** context, const eplb_context_optio
   return guard(err, [&] {
     if (context == nullptr) fail(EPLB_INVALID_ARGUMENT, "context is NULL");
     *context = new eplb_context(
-        make_machine(options ? eplb::api::read_struct(options, eplb::api::kContextOptionsSize,
-                                                      "options", eplb::api::kContextDefaults)
-                             : eplb::api::kContextDefaults));
+        make_machine(options ? read_struct(options, kContextOptions) : kContextOptions.defaults));
   });
 }
 
 void eplb_context_destroy(eplb_context* context) {
-  const eplb::api::NoCancellation whole;
+  const NoCancellation whole;
   if (context != nullptr && context->process != getpid()) context->session.abandon();
   delete context;
 }
@@ -61,7 +53,7 @@ eplb_status eplb_context_reserve(eplb_context* context, eplb_dtype dtype, int64_
                                  const eplb_problem* problem, const eplb_solve_options* options,
                                  eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.reserve(dtype, num_windows, num_layers, num_experts, eplb::api::read_problem(problem),
-                    eplb::api::read_options(options));
+    session.reserve(dtype, num_windows, num_layers, num_experts, read_problem(problem),
+                    read_options(options));
   });
 }

@@ -6,28 +6,26 @@
 
 namespace eplb::api {
 
-inline constexpr eplb_context_options kContextDefaults{sizeof(eplb_context_options),
-                                                       EPLB_DEVICE_CPU, 0, 1};
-inline constexpr eplb_problem kProblemDefaults{sizeof(eplb_problem), 0, 0, 1, 1, EPLB_POLICY_AUTO,
-                                               EPLB_BOUND_SIMPLE};
-inline constexpr eplb_solve_options kSolveDefaults{sizeof(eplb_solve_options), EPLB_STRATEGY_BEST,
-                                                   EPLB_EFFORT_NORMAL, 0, 0};
+inline constexpr GrowingStruct<eplb_context_options> kContextOptions{
+    "options", 24, {sizeof(eplb_context_options), EPLB_DEVICE_CPU, 0, 1}};
+inline constexpr GrowingStruct<eplb_problem> kProblem{
+    "problem", 48, {sizeof(eplb_problem), 0, 0, 1, 1, EPLB_POLICY_AUTO, EPLB_BOUND_SIMPLE}};
+inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
+    "options", 32, {sizeof(eplb_solve_options), EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 0, 0}};
+inline constexpr GrowingStruct<eplb_report> kReport{"report", 104, {}};
+inline constexpr GrowingStruct<eplb_backend> kBackend{"backend", 32, {}};
 
 static_assert(sizeof(eplb_error) == 256);
-static_assert(sizeof(eplb_context_options) >= kContextOptionsSize &&
-              sizeof(eplb_problem) >= kProblemSize);
-static_assert(sizeof(eplb_solve_options) >= kSolveOptionsSize &&
-              sizeof(eplb_backend) >= kBackendSize);
-static_assert(sizeof(eplb_report) >= kReportSize);
+static_assert(sizeof(eplb_context_options) >= kContextOptions.least &&
+              sizeof(eplb_problem) >= kProblem.least &&
+              sizeof(eplb_solve_options) >= kSolveOptions.least &&
+              sizeof(eplb_report) >= kReport.least && sizeof(eplb_backend) >= kBackend.least);
 
 inline eplb_problem read_problem(const eplb_problem* problem) {
-  if (problem == nullptr) fail(EPLB_INVALID_ARGUMENT, "problem is NULL");
-  return read_struct(problem, kProblemSize, "problem", kProblemDefaults);
+  return read_struct(problem, kProblem);
 }
-
 inline eplb_solve_options read_options(const eplb_solve_options* options) {
-  return options == nullptr ? kSolveDefaults
-                            : read_struct(options, kSolveOptionsSize, "options", kSolveDefaults);
+  return options ? read_struct(options, kSolveOptions) : kSolveOptions.defaults;
 }
 
 }  // namespace eplb::api

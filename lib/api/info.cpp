@@ -4,15 +4,22 @@
 #include "eplb.h"
 #include "machines/machine.h"
 
+using namespace eplb;
+using namespace eplb::api;
+
 namespace {
 
-using eplb::fail;
-using eplb::api::guard;
-
-eplb::MachineFacts facts_of(eplb_device_kind kind) {
-  if (kind == EPLB_DEVICE_CPU) return eplb::cpu::facts();
-  if (kind == EPLB_DEVICE_CUDA) return eplb::cuda::facts();
+MachineFacts facts_of(eplb_device_kind kind) {
+  if (kind == EPLB_DEVICE_CPU) return cpu::facts();
+  if (kind == EPLB_DEVICE_CUDA) return cuda::facts();
   fail(EPLB_INVALID_ARGUMENT, "kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", kind);
+}
+
+MachineFacts facts_with_driver(eplb_device_kind kind) {
+  const MachineFacts facts = facts_of(kind);
+  if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
+    fail(facts.status, "%s", facts.sentence.c_str());
+  return facts;
 }
 
 void copy_text(const std::string& text, const char* name, char* out, const char* length_name,
@@ -50,23 +57,19 @@ const char* eplb_status_name(eplb_status status) {
 }
 
 eplb_status eplb_backend_init(eplb_backend* backend, int64_t struct_size, eplb_error* err) {
-  return guard(err, [&] {
-    eplb::api::init_struct(backend, struct_size, eplb::api::kBackendSize, "backend",
-                           eplb_backend{});
-  });
+  return guard(err, [&] { init_struct(backend, struct_size, kBackend); });
 }
 
 eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char* text,
                               int64_t text_length, eplb_error* err) {
   return guard(err, [&] {
-    if (backend)
-      eplb::api::read_struct(backend, eplb::api::kBackendSize, "backend", eplb_backend{});
-    const eplb::MachineFacts facts = facts_of(kind);
+    if (backend) read_struct(backend, kBackend);
+    const MachineFacts facts = facts_of(kind);
     if (text || text_length != 0)
       copy_text(facts.sentence, "text", text, "text_length", text_length);
     if (backend)
-      eplb::api::write_struct(
-          backend, eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
+      write_struct(backend,
+                   eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
                                 facts.driver_needed, facts.runtime_version});
   });
 }
@@ -74,9 +77,7 @@ eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char
 eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error* err) {
   return guard(err, [&] {
     if (count == nullptr) fail(EPLB_INVALID_ARGUMENT, "count is NULL");
-    const eplb::MachineFacts facts = facts_of(kind);
-    if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
-      fail(facts.status, "%s", facts.sentence.c_str());
+    const MachineFacts facts = facts_with_driver(kind);
     *count = facts.devices;
   });
 }
@@ -84,12 +85,10 @@ eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error*
 eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, int64_t length,
                              eplb_error* err) {
   return guard(err, [&] {
-    const eplb::MachineFacts facts = facts_of(kind);
-    if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
-      fail(facts.status, "%s", facts.sentence.c_str());
+    const MachineFacts facts = facts_with_driver(kind);
     if (index < 0 || index >= facts.devices)
       fail(EPLB_NO_DEVICE, "index is %d, there are %d devices of this kind", index, facts.devices);
-    copy_text(kind == EPLB_DEVICE_CPU ? eplb::cpu::device_name() : eplb::cuda::device_name(index),
-              "name", name, "length", length);
+    copy_text(kind == EPLB_DEVICE_CPU ? cpu::device_name() : cuda::device_name(index), "name", name,
+              "length", length);
   });
 }

@@ -3,24 +3,19 @@
 #include "core/error.h"
 #include "eplb.h"
 
-using eplb::fail;
-using eplb::Session;
-using eplb::api::guard;
-using eplb::api::with_session;
+using namespace eplb;
+using namespace eplb::api;
 
 eplb_status eplb_report_init(eplb_report* report, int64_t struct_size, eplb_error* err) {
-  return guard(err, [&] {
-    eplb::api::init_struct(report, struct_size, eplb::api::kReportSize, "report", eplb_report{});
-  });
+  return guard(err, [&] { init_struct(report, struct_size, kReport); });
 }
 
 eplb_status eplb_fetch_report(eplb_context* context, eplb_report* report, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    if (report == nullptr) fail(EPLB_INVALID_ARGUMENT, "report is NULL");
-    eplb::api::read_struct(report, eplb::api::kReportSize, "report", eplb_report{});
+    read_struct(report, kReport);
     eplb_report filled{};
     session.report(filled);
-    eplb::api::write_struct(report, filled);
+    write_struct(report, filled);
   });
 }
 
@@ -29,10 +24,10 @@ eplb_status eplb_evaluate(eplb_context* context, const eplb_problem* problem, co
                           double* imbalance, double* bound, int64_t* duplicates,
                           int64_t layers_length, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    if (report) eplb::api::read_struct(report, eplb::api::kReportSize, "report", eplb_report{});
+    if (report) read_struct(report, kReport);
     eplb_report filled{};
-    session.evaluate(eplb::api::read_problem(problem), placement, placement_length, dtype, filled,
+    session.evaluate(read_problem(problem), placement, placement_length, dtype, filled,
                      {imbalance, bound, duplicates}, layers_length);
-    if (report) eplb::api::write_struct(report, filled);
+    if (report) write_struct(report, filled);
   });
 }

@@ -3,11 +3,8 @@
 #include "core/error.h"
 #include "eplb.h"
 
-using eplb::fail;
-using eplb::Session;
-using eplb::WeightSource;
-using eplb::api::guard;
-using eplb::api::with_session;
+using namespace eplb;
+using namespace eplb::api;
 
 eplb_status eplb_upload_weights(eplb_context* context, const void* weights, int64_t weights_length,
                                 eplb_dtype dtype, int64_t num_windows, int64_t num_layers,
@@ -26,32 +23,25 @@ eplb_status eplb_upload_weights_device(eplb_context* context, const void* weight
 }
 
 eplb_status eplb_problem_init(eplb_problem* problem, int64_t struct_size, eplb_error* err) {
-  return guard(err, [&] {
-    eplb::api::init_struct(problem, struct_size, eplb::api::kProblemSize, "problem",
-                           eplb::api::kProblemDefaults);
-  });
+  return guard(err, [&] { init_struct(problem, struct_size, kProblem); });
 }
 
 eplb_status eplb_solve_options_init(eplb_solve_options* options, int64_t struct_size,
                                     eplb_error* err) {
-  return guard(err, [&] {
-    eplb::api::init_struct(options, struct_size, eplb::api::kSolveOptionsSize, "options",
-                           eplb::api::kSolveDefaults);
-  });
+  return guard(err, [&] { init_struct(options, struct_size, kSolveOptions); });
 }
 
 eplb_status eplb_solve(eplb_context* context, const eplb_problem* problem,
                        const eplb_solve_options* options, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.solve(eplb::api::read_problem(problem), eplb::api::read_options(options));
+    session.solve(read_problem(problem), read_options(options));
   });
 }
 
 eplb_status eplb_solve_device(eplb_context* context, const eplb_problem* problem,
                               const eplb_solve_options* options, void* stream, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.solve_device(eplb::api::read_problem(problem), eplb::api::read_options(options),
-                         stream);
+    session.solve_device(read_problem(problem), read_options(options), stream);
   });
 }
 
@@ -63,7 +53,7 @@ eplb_status eplb_map_shape(eplb_context* context, eplb_map map, int32_t* rank, i
     if (dims_length < 4)
       fail(EPLB_INVALID_ARGUMENT, "dims_length is %lld, must be at least 4",
            static_cast<long long>(dims_length));
-    const eplb::MapShape shape = session.shape(map);
+    const MapShape shape = session.shape(map);
     *rank = shape.rank;
     for (int i = 0; i < 4; ++i) dims[i] = shape.dims[i];
   });

@@ -25,8 +25,8 @@ CHECK = """template <class T> T only_seven(T value) {
 }
 
 """
-READ_PROBLEM = 'read_struct(problem, kProblemSize, "problem", kProblemDefaults)'
-READ_OPTIONS = 'read_struct(options, kSolveOptionsSize, "options", kSolveDefaults)'
+READ_PROBLEM = "read_struct(problem, kProblem)"
+READ_OPTIONS = "read_struct(options, kSolveOptions)"
 VERSION = "int32_t eplb_abi_version(void)"
 NUM_THREADS = "  if (options.num_threads < 1)"
 RETURNED_SIZE = "  value.struct_size = out->struct_size;"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 namespace eplb::cuda {
 
@@ -10,36 +11,33 @@ class DeviceBlock {
  public:
   DeviceBlock() = default;
   explicit DeviceBlock(int64_t bytes);
-  ~DeviceBlock();
-  DeviceBlock(DeviceBlock&& other) noexcept;
-  DeviceBlock(const DeviceBlock&) = delete;
-  DeviceBlock& operator=(DeviceBlock&& other) noexcept;
 
-  void* data() const { return data_; }
+  void* data() const { return data_.get(); }
   int64_t bytes() const { return bytes_; }
-  void abandon();  // forgets it without freeing
+  void abandon() { static_cast<void>(data_.release()); }  // forgets it without freeing
 
  private:
-  void* data_ = nullptr;
+  struct Free {
+    void operator()(void* data) const;
+  };
+  std::unique_ptr<void, Free> data_;
   int64_t bytes_ = 0;
 };
 
 // Host memory that a device reads and writes by itself.
 class PinnedBlock {
  public:
-  PinnedBlock() = default;
-  ~PinnedBlock();
-  PinnedBlock(const PinnedBlock&) = delete;
-  PinnedBlock& operator=(const PinnedBlock&) = delete;
-
   void at_least(int64_t bytes);
-  char* data() const { return static_cast<char*>(data_); }
+  char* data() const { return static_cast<char*>(data_.get()); }
   int64_t bytes() const { return bytes_; }
   void release();
-  void abandon() { data_ = nullptr; }
+  void abandon() { static_cast<void>(data_.release()); }
 
  private:
-  void* data_ = nullptr;
+  struct Free {
+    void operator()(void* data) const;
+  };
+  std::unique_ptr<void, Free> data_;
   int64_t bytes_ = 0;
 };
 

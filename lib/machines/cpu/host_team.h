@@ -87,18 +87,10 @@ class HostTeam {
     for (int i = 0; i < n; i += kLanes) body(index_at(i));
   }
   template <class Body> int min(int from, int to, Body body) const {
-    Accumulator found = kNever;
-    int i = from;
-    for (; i + kLanes <= to; i += kLanes) found = smaller(found, body(index_at(i)));
-    if (i < to) found = smaller(found, keep_first(to - i, body(index_at(i)), kNever));
-    return reduce_min(found);
+    return reduce_min(fold(from, to, kNever, body, [](auto a, auto b) { return smaller(a, b); }));
   }
   template <class Body> int max(int from, int to, Body body) const {
-    Accumulator found = -kNever;
-    int i = from;
-    for (; i + kLanes <= to; i += kLanes) found = larger(found, body(index_at(i)));
-    if (i < to) found = larger(found, keep_first(to - i, body(index_at(i)), -kNever));
-    return reduce_max(found);
+    return reduce_max(fold(from, to, -kNever, body, [](auto a, auto b) { return larger(a, b); }));
   }
   template <class Body> MinMax min_max(int to, Body body) const {
     Accumulator low = kNever, high = -kNever, at = kNever;
@@ -142,11 +134,7 @@ class HostTeam {
     return first_of_largest(value, stretch, index);
   }
   template <class Body> int sum(int from, int to, Body body) const {
-    Accumulator found = 0;
-    int i = from;
-    for (; i + kLanes <= to; i += kLanes) found = found + body(index_at(i));
-    if (i < to) found = found + keep_first(to - i, body(index_at(i)), 0);
-    return reduce_sum(found);
+    return reduce_sum(fold(from, to, 0, body, [](auto a, auto b) { return a + b; }));
   }
   template <class Body> int find(int from, int to, Body body) const {
     for (int i = from; i < to; i += kLanes) {
@@ -250,6 +238,16 @@ class HostTeam {
   void barrier() const {}
 
  private:
+  // Lane by lane, from `none` on, which changes nothing.
+  template <class Body, class Combine>
+  EPLB_INLINE static Accumulator fold(int from, int to, int none, Body body, Combine combine) {
+    Accumulator found = none;
+    int i = from;
+    for (; i + kLanes <= to; i += kLanes) found = combine(found, body(index_at(i)));
+    if (i < to) found = combine(found, keep_first(to - i, body(index_at(i)), none));
+    return found;
+  }
+
   View<int64_t> workspace_;
 };
 static_assert(Team<HostTeam>);

@@ -59,20 +59,15 @@ template <int kVectors> struct SortedKeys {
   }
 };
 
-// Adds an amount to the keys of words, in the arithmetic of Number.
-template <class Number> struct UpperSum;
-template <> struct UpperSum<Integer> {
-  static __m512i add(__m512i words, int amount) {
-    return _mm512_add_epi64(words, _mm512_set1_epi64(static_cast<int64_t>(amount) << 32));
-  }
-};
-template <> struct UpperSum<Float32> {
-  static __m512i add(__m512i words, int amount) {
-    const __m512 upper = _mm512_castsi512_ps(words);
-    return _mm512_castps_si512(
-        _mm512_mask_add_ps(upper, 0xaaaa, upper, _mm512_set1_ps(Float32::value(amount))));
-  }
-};
+// Adds an amount to the keys of words.
+inline __m512i add_to_keys(Integer, __m512i words, int amount) {
+  return _mm512_add_epi64(words, _mm512_set1_epi64(static_cast<int64_t>(amount) << 32));
+}
+inline __m512i add_to_keys(Float32, __m512i words, int amount) {
+  const __m512 upper = _mm512_castsi512_ps(words);
+  return _mm512_castps_si512(
+      _mm512_mask_add_ps(upper, 0xaaaa, upper, _mm512_set1_ps(Float32::value(amount))));
+}
 
 // The keys of fill_with.
 template <int kVectors> struct SortedFillKeys {
@@ -101,7 +96,7 @@ template <int kVectors> struct SortedFillKeys {
     return end;
   }
   template <class Number, class Close> EPLB_INLINE void serve(int amount, Close close) {
-    const __m512i least = keys.first(), sum = UpperSum<Number>::add(least, amount);
+    const __m512i least = keys.first(), sum = add_to_keys(Number(), least, amount);
     const int64_t word = Sorted::word(least);
     if (EPLB_RARELY(close(Sorted::index(word), Sorted::key(word))))
       keys.replace_first(Sorted::never());
@@ -135,26 +130,13 @@ void serve_sorted(int n, const int* stored, int steps, Rekey rekey) {
   }
 }
 
-// Calls run.operator()<kVectors>() with the number of vectors that n keys need. False for
-// more keys than kMostSorted: then a tree is faster.
-inline constexpr int kMostSorted = 144;
-
-template <class Run> bool in_registers(int n, Run run) {
-  if (n <= 16)
-    run.template operator()<2>();
-  else if (n <= 32)
-    run.template operator()<4>();
-  else if (n <= 48)
-    run.template operator()<6>();
-  else if (n <= 72)
-    run.template operator()<9>();
-  else if (n <= 96)
-    run.template operator()<12>();
-  else if (n <= kMostSorted)
-    run.template operator()<18>();
-  else
-    return false;
-  return true;
+// Calls run.operator()<n>() with the first of these numbers of vectors that holds all keys. False
+// if there is none: for more keys a tree is faster.
+template <int... kVectors, class Run> bool in_vectors(int keys, Run run) {
+  return ((keys <= 8 * kVectors && (run.template operator()<kVectors>(), true)) || ...);
+}
+template <class Run> bool in_registers(int keys, Run run) {
+  return in_vectors<2, 4, 6, 9, 12, 18>(keys, run);
 }
 
 EPLB_STAGE_END

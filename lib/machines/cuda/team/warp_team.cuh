@@ -62,15 +62,13 @@ class WarpTeam {
   template <class Body> __device__ void sweep(int n, Body body) { for_each(n, body); }
 
   template <class Body> __device__ int min(int from, int to, Body body) {
-    int own = kNever;
-#pragma unroll 4
-    for (int i = from + lane_; i < to; i += kLanes) own = solver::smaller(own, body(i));
+    const int own =
+        fold(from, to, kNever, [&](int a, int i) { return solver::smaller(a, body(i)); });
     return in_step(__reduce_min_sync(kAllLanes, own));
   }
   template <class Body> __device__ int max(int from, int to, Body body) {
-    int own = -kNever;
-#pragma unroll 4
-    for (int i = from + lane_; i < to; i += kLanes) own = solver::larger(own, body(i));
+    const int own =
+        fold(from, to, -kNever, [&](int a, int i) { return solver::larger(a, body(i)); });
     return in_step(__reduce_max_sync(kAllLanes, own));
   }
   template <class Body> __device__ MinMax min_max(int to, Body body) {
@@ -86,27 +84,20 @@ class WarpTeam {
   }
   template <class Body> __device__ auto max_of(int n, Body body) -> decltype(body(0)) {
     using Value = decltype(body(0));
-    Value own = -Never<Value>::key;
-#pragma unroll 4
-    for (int i = lane_; i < n; i += kLanes) {
+    return in_step(most_of_warp(fold(0, n, -Never<Value>::key, [&](Value most, int i) {
       const Value x = body(i);
-      own = x > own ? x : own;
-    }
-    return in_step(most_of_warp(own));
+      return x > most ? x : most;
+    })));
   }
   template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
 
   template <class Body> __device__ int64_t sum_of(int n, Body body) {
-    long long own = 0;
-#pragma unroll 4
-    for (int i = lane_; i < n; i += kLanes) own += body(i);
-    return in_step(static_cast<int64_t>(sum_of_warp(static_cast<uint64_t>(own))));
+    const auto own = fold(0, n, uint64_t{0}, [&](uint64_t sum, int i) { return sum + body(i); });
+    return in_step(static_cast<int64_t>(sum_of_warp(own)));
   }
   template <class Body> __device__ int sum(int from, int to, Body body) {
-    int own = 0;
-#pragma unroll 4
-    for (int i = from + lane_; i < to; i += kLanes) own += body(i);
-    return in_step(__reduce_add_sync(kAllLanes, own));
+    return in_step(__reduce_add_sync(
+        kAllLanes, fold(from, to, 0, [&](int sum, int i) { return sum + body(i); })));
   }
   template <class Body> __device__ int find(int from, int to, Body body) {
 #pragma unroll 1
@@ -264,6 +255,13 @@ class WarpTeam {
   // them could be overtaken by writes of another after them.
   template <class T> __device__ static T in_step(T value) {
     __syncwarp();
+    return value;
+  }
+  // What a lane makes of its share of the indices.
+  template <class Value, class Next>
+  __device__ __forceinline__ Value fold(int from, int to, Value value, Next next) const {
+#pragma unroll 4
+    for (int i = from + lane_; i < to; i += kLanes) value = next(value, i);
     return value;
   }
   __device__ unsigned lower_lanes() const { return (1u << lane_) - 1; }

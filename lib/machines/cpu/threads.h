@@ -5,15 +5,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 namespace eplb::cpu {
 
-using Work = void (*)(void* context, int worker);
-
-// Calls work(context, w) for w = 0 .. count-1, w = 0 on the calling thread. Where a thread cannot
-// be had its share is not done: work must be taken from a common counter, so that fewer workers do
-// it all. One worker allocates nothing.
-void run_workers(int count, Work work, void* context);
+// Calls work(w) for w = 0 .. count-1, w = 0 on the calling thread. Where a thread cannot be had its
+// share is not done: work must be taken from a common counter, so that fewer workers do it all. One
+// worker allocates nothing.
+void run_workers(int count, const std::function<void(int)>& work);
 
 inline int worker_count(int64_t num_threads, int64_t layers) {
   return static_cast<int>(std::min<int64_t>({num_threads, layers, 65536}));
@@ -27,9 +26,7 @@ template <class Solve> void share_layers(int workers, int64_t layers, Solve solv
     for (int64_t layer; (layer = next.fetch_add(1, std::memory_order_relaxed)) < layers;)
       solve(layer, worker);
   };
-  using Body = decltype(take_layers);
-  run_workers(
-      workers, [](void* body, int worker) { (*static_cast<Body*>(body))(worker); }, &take_layers);
+  run_workers(workers, std::ref(take_layers));
 }
 
 }  // namespace eplb::cpu

@@ -32,12 +32,13 @@ EPLB_FN CountRule count_rule(int index) {
 }
 
 struct CountScratch {
-  View<int> noisy;                      // by expert: weights that chance made smaller
-  View<int> candidate, priority, next;  // as in Pricing
+  View<int> noisy;  // by expert: weights that chance made smaller
   View<float> estimate;
+  Candidates<int> candidates;
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
-    arena.take(experts, noisy, candidate, priority, next, estimate);
+    arena.take(experts, noisy, estimate);
+    candidates.lay_out(arena, experts);
   }
 };
 
@@ -101,9 +102,9 @@ EPLB_FN int pick_by_price(Team& team, const SortedReplicas& sorted, const CountS
   };
   // Priorities are rounded down: the margin of a thousandth must be more than their unit.
   if (price < 16384 || bought(price) < extras)
-    return team.pick(experts, scratch.candidate, [](int) { return true; });
+    return team.pick(experts, scratch.candidates.expert, [](int) { return true; });
   price = raise_price(price, extras, bought);
-  return team.pick(experts, scratch.candidate,
+  return team.pick(experts, scratch.candidates.expert,
                    [&](int e) { return estimate[e] >= price * (1 + shift) * 0.999f; });
 }
 template <class Team>
@@ -126,26 +127,6 @@ EPLB_FN int key_of_extra(CountRule rule, int weight, int copies, int most_copies
   return kNever - 1 - static_cast<int>(static_cast<uint32_t>(weight) * 8u / divisor);
 }
 
-// Serves the extras one by one to the candidates.
-template <class Team>
-EPLB_FN void serve_extras(Team& team, const SortedReplicas& sorted, const CountScratch& scratch,
-                          int candidates, int extras, View<int> weight, CountRule rule,
-                          int most_copies) {
-  auto key = [&](int e, int copies) { return key_of_extra(rule, weight[e], copies, most_copies); };
-  team.for_each(candidates, [&](int i) {
-    const int e = scratch.candidate[i];
-    scratch.priority[i] = key(e, sorted.copies[e]);
-    scratch.next[i] = key(e, sorted.copies[e] + 1);
-  });
-  team.serve(candidates, scratch.priority, extras, [&](int, int i, int) {
-    const int e = scratch.candidate[i], copies = sorted.copies[e] + 1;
-    const int priority_now = scratch.next[i];  // a division ahead, as in list_extras
-    sorted.copies[e] = copies;
-    scratch.next[i] = key(e, copies + 1);
-    return priority_now;
-  });
-}
-
 // Sets the copies by a rule on `weight`; false if the rule fails.
 template <class Team>
 EPLB_FN bool count_by_rule(Team& team, const SortedReplicas& sorted, View<int> weight,
@@ -154,7 +135,10 @@ EPLB_FN bool count_by_rule(Team& team, const SortedReplicas& sorted, View<int> w
   if (extras <= 0) return extras == 0;
   const int most = limits.most_copies;
   const int candidates = pick_for_rule(team, sorted, weight, scratch, rule, extras, most);
-  serve_extras(team, sorted, scratch, candidates, extras, weight, rule, most);
+  serve_extras(
+      team, scratch.candidates, candidates, extras, sorted.copies,
+      [&](int e, int copies) { return key_of_extra(rule, weight[e], copies, most); },
+      [](int, int) {});
   return true;
 }
 

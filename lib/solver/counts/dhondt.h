@@ -6,15 +6,45 @@
 
 EPLB_STAGE_BEGIN
 
-// Scratch of the count: by expert its weight as a float32 estimate and the weight of one replica;
-// the candidates, and by candidate the priority of its next replica and of the one after.
+// The experts that may get more replicas, and by candidate the key of its next replica and of the
+// one after: the least key is served.
+template <class Key> struct Candidates {
+  View<int> expert;
+  View<Key> key, next;
+
+  EPLB_FN void lay_out(Arena& arena, int experts) { arena.take(experts, expert, key, next); }
+};
+
+// Serves extras one by one to the candidates. copies: by expert, what each has;
+// key_of(e, copies): of the replica that comes after these; note(step, e): e has one more.
+template <class Team, class Key, class KeyOf, class Note>
+EPLB_FN void serve_extras(Team& team, const Candidates<Key>& candidates, int num_candidates,
+                          int extras, View<int> copies, KeyOf key_of, Note note) {
+  team.for_each(num_candidates, [&](int i) {
+    const int e = candidates.expert[i];
+    candidates.key[i] = key_of(e, copies[e]);
+    candidates.next[i] = key_of(e, copies[e] + 1);
+  });
+  team.serve(num_candidates, candidates.key, extras, [&](int step, int i, auto) {
+    const int e = candidates.expert[i], now = copies[e] + 1;
+    // A division ahead: the next step waits for this, not for the division.
+    const Key key = candidates.next[i];
+    candidates.next[i] = key_of(e, now + 1);
+    copies[e] = now;
+    note(step, e);
+    return key;
+  });
+}
+
+// Scratch of the count: by expert its weight as a float32 estimate, and the weight of one replica.
 template <class Number> struct Pricing {
   View<float> estimate;
-  View<int> share, candidate;
-  View<typename Number::Priority> priority, next;
+  View<int> share;
+  Candidates<typename Number::Priority> candidates;
 
   EPLB_FN void lay_out(Arena& arena, int experts) {
-    arena.take(experts, estimate, share, candidate, priority, next);
+    arena.take(experts, estimate, share);
+    candidates.lay_out(arena, experts);
   }
 };
 
@@ -85,41 +115,28 @@ EPLB_FN void list_first_replicas(Team& team, View<int> weight, int experts,
   });
 }
 
-// Serves the extras one by one. `price_of(e, copies)`: the priority of the next replica.
-template <class Number, class Team, class PriceOf>
-EPLB_FN void list_extras(Team& team, int candidates, int experts, int slots,
-                         const Pricing<Number>& pricing, const Items& items, PriceOf price_of) {
-  const View<int> candidate = pricing.candidate;
-  team.for_each(candidates, [&](int i) {
-    pricing.priority[i] = price_of(candidate[i], 1);
-    pricing.next[i] = price_of(candidate[i], 2);
-  });
-  team.serve(candidates, pricing.priority, slots - experts, [&](int step, int i, auto) {
-    const int e = candidate[i], copies = items.count[e] + 1;
-    // A division ahead: the next step waits for this, not for the division.
-    const auto priority_now = pricing.next[i];
-    pricing.next[i] = price_of(e, copies + 1);
-    items.expert[experts + step] = e;
-    items.rank[experts + step] = copies - 1;
-    items.count[e] = copies;
-    return priority_now;
-  });
-}
-
 // Every extra goes to the expert with the largest weight per replica (D'Hondt; as replicate_experts
 // of deepseek-ai/EPLB); ties: lowest expert. An expert with `most` replicas gets no more.
 template <class Number, class Team>
 EPLB_FN void count_replicas(Team& team, View<int> weight, int experts, int slots, int most,
                             const Pricing<Number>& pricing, const Items& items) {
   constexpr auto kDone = Never<typename Number::Priority>::key;
-  const int candidates = pick_candidates<Number>(team, weight, experts, slots - experts, most,
-                                                 pricing.estimate, pricing.candidate);
+  const int extras = slots - experts;
+  const View<int> candidate = pricing.candidates.expert;
+  const int candidates =
+      pick_candidates<Number>(team, weight, experts, extras, most, pricing.estimate, candidate);
   list_first_replicas(team, weight, experts, pricing, items);
-  list_extras(team, candidates, experts, slots, pricing, items, [&](int e, int copies) {
-    return copies < most ? Number::priority(weight[e], copies) : kDone;
-  });
+  serve_extras(
+      team, pricing.candidates, candidates, extras, items.count,
+      [&](int e, int copies) {
+        return copies < most ? Number::priority(weight[e], copies) : kDone;
+      },
+      [&](int step, int e) {
+        items.expert[experts + step] = e;
+        items.rank[experts + step] = items.count[e] - 1;
+      });
   team.for_each(candidates, [&](int i) {
-    const int e = pricing.candidate[i];
+    const int e = candidate[i];
     pricing.share[e] = Number::share(weight[e], items.count[e]);
   });
   team.for_each(slots, [&](int i) { items.size[i] = pricing.share[items.expert[i]]; });

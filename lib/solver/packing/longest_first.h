@@ -6,24 +6,37 @@
 
 EPLB_STAGE_BEGIN
 
+// What filling packs needs, by pack.
+struct FillScratch {
+  View<int> used;           // number of slots that are filled
+  View<int> keys, waiting;  // see Team::fill
+
+  EPLB_FN void lay_out(Arena& arena, int packs) {
+    arena.take(packs, used, keys);
+    waiting = arena.take<int>(2 * int64_t{packs});
+  }
+};
+
 // One chain's packing. A *position* is an item's place in the order of the chain, in which items
 // are packed and by which ties are broken.
 struct Packing {
   int items, packs, slots_per_pack;
-  View<int> order;                    // by position: its item
-  View<int> size;                     // by position
-  View<int> pack;                     // by position
-  View<int> slot;                     // by position: its slot in the pack
-  View<int> pack_load;                // by position: load of its pack
-  View<int> position;                 // by pack and slot: position[pack * slots_per_pack + slot]
-  View<int> load;                     // by pack
-  View<int> used;                     // by pack: number of slots that are filled
-  View<int> fill_keys, fill_waiting;  // scratch of Team::fill
+  View<int> order;      // by position: its item
+  View<int> size;       // by position
+  View<int> pack;       // by position
+  View<int> slot;       // by position: its slot in the pack
+  View<int> pack_load;  // by position: load of its pack
+  View<int> position;   // by pack and slot: position[pack * slots_per_pack + slot]
+  View<int> load;       // by pack
+  FillScratch scratch;
 
   EPLB_FN void lay_out(Arena& arena, int most_items, int most_packs) {
     arena.take(most_items, order, size, pack, pack_load, position, slot);
-    arena.take(most_packs, load, used, fill_keys);
-    fill_waiting = arena.take<int>(2 * int64_t{most_packs});
+    load = arena.take<int>(most_packs);
+    scratch.lay_out(arena, most_packs);
+  }
+  EPLB_FN View<int> contents_of(int pack_index) const {
+    return position.from(pack_index * slots_per_pack);
   }
 };
 
@@ -31,13 +44,14 @@ struct Packing {
 // of apart(position) positions goes to different packs while there are enough open ones.
 template <class Number, class Team, class Apart>
 EPLB_FN void place_longest_first(Team& team, const Packing& packing, Apart apart) {
-  team.for_each(packing.packs, [&](int pack) { packing.used[pack] = 0; });
+  const FillScratch& scratch = packing.scratch;
+  team.for_each(packing.packs, [&](int pack) { scratch.used[pack] = 0; });
   team.template fill<Number>(
-      packing.packs, packing.fill_keys, packing.fill_waiting, packing.items,
+      packing.packs, scratch.keys, scratch.waiting, packing.items,
       [&](int position) { return packing.size[position]; }, apart,
       [&](int position, int pack, int load) {
-        const int slot = packing.used[pack];
-        packing.used[pack] = slot + 1;
+        const int slot = scratch.used[pack];
+        scratch.used[pack] = slot + 1;
         packing.position[pack * packing.slots_per_pack + slot] = position;
         packing.pack[position] = pack;
         packing.slot[position] = slot;

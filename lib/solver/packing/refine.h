@@ -10,7 +10,7 @@ EPLB_STAGE_BEGIN
 // Puts a position into a slot whose contents have left. With keep_order the contents of a pack stay
 // sorted by position: those in between move over by one slot.
 EPLB_FN void put(const Packing& packing, int pack, int slot, int position, bool keep_order) {
-  const View<int> contents = packing.position.from(pack * packing.slots_per_pack);
+  const View<int> contents = packing.contents_of(pack);
   auto pull_from = [&](int other) {
     contents[slot] = contents[other];
     packing.slot[contents[slot]] = slot;
@@ -38,10 +38,11 @@ EPLB_FN void exchange(Team& team, const Packing& packing, int a, int b, bool kee
     packing.load[pack_a] = load_a;
     packing.load[pack_b] = load_b;
   });
-  const int slots_per_pack = packing.slots_per_pack;
-  team.for_each(slots_per_pack, [&](int slot) {
-    packing.pack_load[packing.position[pack_a * slots_per_pack + slot]] = load_a;
-    packing.pack_load[packing.position[pack_b * slots_per_pack + slot]] = load_b;
+  const View<int> contents_a = packing.contents_of(pack_a),
+                  contents_b = packing.contents_of(pack_b);
+  team.for_each(packing.slots_per_pack, [&](int slot) {
+    packing.pack_load[contents_a[slot]] = load_a;
+    packing.pack_load[contents_b[slot]] = load_b;
   });
 }
 
@@ -77,13 +78,24 @@ template <class Team>
 EPLB_FN bool exchange_heaviest(Team& team, const Packing& packing, bool sorted) {
   const View<int> load = packing.load;
   const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
-  const View<int> contents = packing.position.from(loads.first_max * packing.slots_per_pack);
+  const View<int> contents = packing.contents_of(loads.first_max);
   const Found found = team.max_in_stretches(packing.slots_per_pack, 0, [&](int slot) {
     const Window window = window_of(packing, contents[slot], loads.max - loads.min, sorted);
     return partners_of(packing, contents[slot], loads.max, window);
   });
   if (found.value == 0) return false;
   exchange(team, packing, contents[found.stretch], found.index, true);
+  return true;
+}
+
+// The pair with the largest gain, if that is above 0; ties: lowest first, then lowest second. False
+// if there is none. best_gain(i): the largest of i with any second.
+template <class Team, class Pairs>
+EPLB_FN bool find_best(Team& team, const Pairs& pairs, int n, int& first, int& second) {
+  const auto gain = team.max_of(n, [&](int i) { return pairs.best_gain(i); });
+  if (gain <= 0) return false;
+  first = team.find_of(n, [&](int i) { return pairs.best_gain(i) == gain; });
+  second = team.find_of(n, [&](int i) { return pairs.gain(first, i) == gain; });
   return true;
 }
 
@@ -96,17 +108,14 @@ struct AnyPair {
   const Packing& packing;
   int lightest;
 
-  EPLB_FN bool in_window(int first, int second) const {
-    const int floor = packing.size[first] - (packing.pack_load[first] - lightest);
-    return second < packing.items && packing.size[second] > floor;
-  }
   EPLB_FN int64_t gain(int first, int second) const {
     const int64_t difference = packing.size[first] - packing.size[second];
     return difference * (packing.pack_load[first] - packing.pack_load[second] - difference);
   }
   EPLB_FN int64_t best_gain(int first) const {
+    const int floor = packing.size[first] - (packing.pack_load[first] - lightest);
     int64_t best = 0;
-    for (int second = first + 1; in_window(first, second); ++second) {
+    for (int second = first + 1; second < packing.items && packing.size[second] > floor; ++second) {
       const int64_t other = gain(first, second);
       best = other > best ? other : best;
     }
@@ -114,21 +123,12 @@ struct AnyPair {
   }
 };
 
-// Exchanges the pair with the largest gain, if it is above 0; ties: lowest first position, then
-// lowest second. As in the reference program l2_opt_packing_gpu.
+// Exchanges the best of these pairs. As in the reference program l2_opt_packing_gpu.
 template <class Team> EPLB_FN bool exchange_any_pair(Team& team, const Packing& packing) {
   const View<int> load = packing.load;
   const int lightest = team.min(0, packing.packs, [=](auto pack) { return load[pack]; });
-  const AnyPair pairs{packing, lightest};
-  const int64_t gain =
-      team.max_of(packing.items, [&](int first) { return pairs.best_gain(first); });
-  if (gain <= 0) return false;
-  const int first =
-      team.find_of(packing.items, [&](int position) { return pairs.best_gain(position) == gain; });
-  const int second = team.find_of(packing.items, [&](int position) {
-    return position > first && pairs.in_window(first, position) &&
-           pairs.gain(first, position) == gain;
-  });
+  int first, second;
+  if (!find_best(team, AnyPair{packing, lightest}, packing.items, first, second)) return false;
   exchange(team, packing, first, second, true);
   return true;
 }
@@ -142,8 +142,7 @@ struct EndsPair {
 
   EPLB_FN int gain(int heavy_slot, int light_slot) const {
     const int moved = packing.size[heavy[heavy_slot]] - packing.size[light[light_slot]];
-    const int left = difference - 2 * moved;
-    return difference - (left < 0 ? -left : left);
+    return difference - magnitude(difference - 2 * moved);
   }
   EPLB_FN int best_gain(int heavy_slot) const {
     int best = 0;
@@ -153,28 +152,19 @@ struct EndsPair {
   }
 };
 
-template <class Team> EPLB_FN EndsPair ends_of(Team& team, const Packing& packing) {
+// Exchanges the best of these pairs. What takes a slot stays in it, whatever its position. As in
+// the reference program gpu_parallel_randomized_greedy_refinement.
+template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Packing& packing) {
   const View<int> load = packing.load;
   const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
-  const int lightest = team.find(0, packing.packs,
-                                 [=, least = loads.min](auto pack) { return load[pack] == least; });
-  return {packing, packing.position.from(loads.first_max * packing.slots_per_pack),
-          packing.position.from(lightest * packing.slots_per_pack), loads.max - loads.min};
-}
-
-// Exchanges the pair with the largest gain, if it is above 0; ties: lowest slot of the heaviest
-// pack, then of the lightest. What takes a slot stays in it, whatever its position. As in the
-// reference program gpu_parallel_randomized_greedy_refinement.
-template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Packing& packing) {
-  const EndsPair pairs = ends_of(team, packing);
-  const int slots = packing.slots_per_pack;
-  const int gain = team.max_of(slots, [&](int slot) { return pairs.best_gain(slot); });
-  if (gain <= 0) return false;
-  const int heavy_slot =
-      team.find_of(slots, [&](int slot) { return pairs.best_gain(slot) == gain; });
-  const int light_slot =
-      team.find_of(slots, [&](int slot) { return pairs.gain(heavy_slot, slot) == gain; });
-  exchange(team, packing, pairs.heavy[heavy_slot], pairs.light[light_slot], false);
+  const int lightest =
+      team.find_of(packing.packs, [&](int pack) { return load[pack] == loads.min; });
+  const View<int> heavy = packing.contents_of(loads.first_max);
+  const View<int> light = packing.contents_of(lightest);
+  const EndsPair pairs{packing, heavy, light, loads.max - loads.min};
+  int heavy_slot, light_slot;
+  if (!find_best(team, pairs, packing.slots_per_pack, heavy_slot, light_slot)) return false;
+  exchange(team, packing, heavy[heavy_slot], light[light_slot], false);
   return true;
 }
 

@@ -7,31 +7,19 @@
 
 EPLB_STAGE_BEGIN
 
-// What packing needs in addition to the state: see Packing.
-struct StartScratch {
-  View<int> used, fill_keys, fill_waiting;  // by GPU
-
-  EPLB_FN void lay_out(Arena& arena, int gpus) {
-    arena.take(gpus, used, fill_keys);
-    fill_waiting = arena.take<int>(2 * int64_t{gpus});
-  }
-};
-
 // The replicas as items to be packed on GPUs, into the arrays of the state.
-EPLB_FN Packing packing_of(const State& state, const StartScratch& scratch) {
-  Packing packing{};
-  packing.items = state.sorted.slots;
-  packing.packs = state.sorted.gpus;
-  packing.slots_per_pack = state.slots_per_gpu();
-  packing.size = state.sorted.size;
-  packing.pack = state.gpu;
-  packing.slot = state.row;
-  packing.position = state.replica;
-  packing.load = state.load;
-  packing.used = scratch.used;
-  packing.fill_keys = scratch.fill_keys;
-  packing.fill_waiting = scratch.fill_waiting;
-  return packing;
+EPLB_FN Packing packing_of(const State& state, const FillScratch& scratch) {
+  return {.items = state.sorted.slots,
+          .packs = state.sorted.gpus,
+          .slots_per_pack = state.slots_per_gpu(),
+          .order = {},
+          .size = state.sorted.size,
+          .pack = state.gpu,
+          .slot = state.row,
+          .pack_load = {},
+          .position = state.replica,
+          .load = state.load,
+          .scratch = scratch};
 }
 
 // Would a duplicate, given away, be one on the other GPU, or the replica taken for it become one?
@@ -78,7 +66,7 @@ template <class Team> EPLB_FN void repair_all(Team& team, const State& state) {
 
 // Longest first, copies apart while they can be; then duplicates are repaired slot by slot.
 template <class Number, class Team>
-EPLB_FN void start(Team& team, const State& state, const StartScratch& scratch) {
+EPLB_FN void start(Team& team, const State& state, const FillScratch& scratch) {
   const SortedReplicas& sorted = state.sorted;
   place_longest_first<Number>(team, packing_of(state, scratch),
                               [&](int i) { return sorted.copies[sorted.expert[i]]; });

@@ -16,7 +16,7 @@ struct BestWorkspace {
   TabuSearch search;
   CountScratch counting;
   TwoSlotSearch two_slots;
-  StartScratch start;
+  FillScratch start;
   LevelScratch level;
   View<int> partner;  // by pair
   CountList counts;

@@ -29,6 +29,13 @@ struct SortedReplicas {
   EPLB_FN int end_of(int e) const { return first[e] + copies[e]; }
 };
 
+// The first of n >= 1 indices from `from` on for which `before` is false, as it is for all later
+// ones; else from + n. No branch depends on what `before` says.
+template <class Before> EPLB_FN int first_not(int from, int n, Before before) {
+  for (; n > 1; n -= n / 2) from += n / 2 & -static_cast<int>(before(from + n / 2 - 1));
+  return from + static_cast<int>(before(from));
+}
+
 // Behind the last replica: smaller than any size, so that searches by size end there.
 inline constexpr int kNoSize = -(1 << 29);
 

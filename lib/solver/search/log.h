@@ -6,24 +6,19 @@
 EPLB_STAGE_BEGIN
 
 struct Log {
-  static constexpr int kFields = 3;
   static constexpr int kSwap = -1;  // instead of a rank: the entry is a swap
+  struct Entry {
+    int one, other, rank;
+  };
 
-  View<int> entry;  // kFields numbers for each move
+  View<Entry> entry;
   int length;
 
-  EPLB_FN void lay_out(Arena& arena, int most_moves) {
-    entry = arena.take<int>(kFields * int64_t{most_moves});
-  }
+  EPLB_FN void lay_out(Arena& arena, int most_moves) { entry = arena.take<Entry>(most_moves); }
   // Written by one lane at the end of the log, which the caller then makes longer.
-  EPLB_FN void write(Swap swap) const { write(swap.give, swap.take, kSwap); }
-  EPLB_FN void write(Retarget move) const { write(move.replica, move.expert, move.rank); }
-
- private:
-  EPLB_FN void write(int one, int other, int rank) const {
-    entry[kFields * length] = one;
-    entry[kFields * length + 1] = other;
-    entry[kFields * length + 2] = rank;
+  EPLB_FN void write(Swap swap) const { entry[length] = {swap.give, swap.take, kSwap}; }
+  EPLB_FN void write(Retarget move) const {
+    entry[length] = {move.replica, move.expert, move.rank};
   }
 };
 
@@ -49,11 +44,11 @@ template <class Team>
 EPLB_FN bool undo(Team& team, const State& state, Log& log, const RetargetScratch& scratch) {
   bool renumbered = false;
   while (log.length > 0) {
-    const View<int> last = log.entry.from(Log::kFields * --log.length);
-    if (last[2] == Log::kSwap) {
-      apply(team, state, Swap{last[0], last[1]});
+    const Log::Entry last = log.entry[--log.length];
+    if (last.rank == Log::kSwap) {
+      apply(team, state, Swap{last.one, last.other});
     } else {
-      apply(team, state, scratch, Retarget{last[0], last[1], last[2]});
+      apply(team, state, scratch, Retarget{last.one, last.other, last.rank});
       renumbered = true;
     }
   }

@@ -62,13 +62,8 @@ struct ListEdits {
 // The first replica that does not come before one of this size and expert.
 EPLB_FN int find_place(const PairedCounts& now, int slots, int size, int e) {
   const View<int> sizes = now.size, expert = now.expert;
-  auto is_before = [&](int i) {
-    return (sizes[i] > size) | ((sizes[i] == size) & (expert[i] < e));
-  };
-  int low = 0;
-  for (int n = slots; n > 1; n -= n / 2)
-    low += n / 2 & -static_cast<int>(is_before(low + n / 2 - 1));  // no branch to predict
-  return low + static_cast<int>(is_before(low));
+  return first_not(
+      0, slots, [&](int i) { return (sizes[i] > size) | ((sizes[i] == size) & (expert[i] < e)); });
 }
 
 EPLB_FN bool is_before(const ListEdit& one, const ListEdit& other) {

@@ -33,18 +33,6 @@ EPLB_FN auto value_of_swap(const TabuSearch& search, const LoadRange& loads, int
   };
 }
 
-// The first replica in from .. to that is smaller than `given`; `to` if there is none.
-EPLB_FN int first_smaller(View<int> size, int from, int to, int given) {
-  while (from < to) {
-    const int middle = from + (to - from) / 2;
-    if (size[middle] < given)
-      to = middle;
-    else
-      from = middle + 1;
-  }
-  return to;
-}
-
 // Does every GPU hold the expert? Looked at only where that is likely: GPUs are few.
 inline constexpr int kFewGpus = 16;
 EPLB_APART bool is_everywhere(const State& state, int e) {
@@ -56,26 +44,24 @@ EPLB_APART bool is_everywhere(const State& state, int e) {
   return absent == 0;
 }
 
-// Where partners of `give` are looked for: nowhere if all would make a duplicate. A swap's cost is
-// at least size[give] - size[take] plus the load of take's GPU, so a cost below `limit` needs a
-// size above the floor.
-struct Partners {
-  int from;   // replicas from here on are smaller than `give`
-  int floor;  // sizes must be larger than this
-  int limit;  // costs must be less than this
-};
-EPLB_FN Partners partners_of(const TabuSearch& search, const LoadRange& loads, int give,
-                             int limit) {
+// Where partners of `give` are looked for, the largest value being wanted: among smaller replicas,
+// but nowhere if all would make a duplicate. A swap's cost is at least size[give] - size[take] plus
+// the load of take's GPU, so a cost below `limit` needs a size above a floor.
+template <class Value>
+EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int give, int limit,
+                         Value value) {
   const SortedReplicas& sorted = search.state.sorted;
-  const int given = sorted.size[give];
-  const int cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
+  const View<int> size = sorted.size;
+  const int given = size[give], cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
   const int expert = sorted.expert[give], copies = sorted.copies[expert];
-  if (EPLB_RARELY(copies >= sorted.gpus) && is_everywhere(search.state, expert))
-    return {.from = sorted.slots, .floor = given, .limit = cap};
   int from = sorted.first[expert] + copies;
-  if (EPLB_RARELY(sorted.size[from] == given))
-    from = first_smaller(sorted.size, from, sorted.slots, given);
-  return {.from = from, .floor = given - (cap - loads.least), .limit = cap};
+  if (EPLB_RARELY(copies >= sorted.gpus) && is_everywhere(search.state, expert))
+    from = sorted.slots;
+  else if (EPLB_RARELY(size[from] == given))
+    from = first_not(from, sorted.slots - from, [=](int i) { return size[i] == given; });
+  const int floor = given - (cap - loads.least);
+  return stretch_of(
+      from, sorted.slots, [=](int take) { return size[take] > floor; }, value);
 }
 
 // The swap of a replica on the heaviest GPU with a strictly smaller one elsewhere that costs
@@ -87,32 +73,22 @@ EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRan
   const View<int> replica = search.state.replicas_on(loads.heaviest);
   const int limit = loads.most + (loads.most - loads.least);
   const Found found = team.max_in_stretches(sorted.slots_per_gpu, -limit, [&](int row) {
-    const Partners partners = partners_of(search, loads, replica[row], limit);
-    return stretch_of(
-        partners.from, sorted.slots,
-        [size = sorted.size, floor = partners.floor](int take) { return size[take] > floor; },
-        value_of_swap(search, loads, replica[row]));
+    const int give = replica[row];
+    return partners_of(search, loads, give, limit, value_of_swap(search, loads, give));
   });
   if (found.value == -limit) return {kNever, {0, 0}};
   return {-found.value, {replica[found.stretch], found.index}};
 }
 
-// Which partners would make a duplicate, by replica. `until` of a replica is above a row of the
-// heaviest GPU if no swap with the replica in that row is possible: kNever where the heaviest GPU
-// holds the expert, and the row plus one where the GPU of the replica holds the expert of the row.
-// So marks of a row need not be cleared for the next one. The memory is that of the sums of sizes,
-// which the search does not use.
-struct Clashes {
-  View<int> until;
-
-  EPLB_FN explicit Clashes(const State& state) : until(state.sorted.size_before) {}
-};
-
-// Marks all replicas of the experts that the heaviest GPU holds, and so all that it holds.
+// Marks partners that would make a duplicate, by replica: `until` of a replica is above a row of the
+// heaviest GPU if no swap with the replica in that row is possible. That is kNever where the
+// heaviest GPU holds the expert, and the row plus one where the GPU of the replica holds the expert
+// of the row. So marks of a row need not be cleared for the next one. First, all replicas of the
+// experts that the heaviest GPU holds are marked, and so all that it holds.
 template <class Team>
-EPLB_FN void mark_experts_of(Team& team, const State& state, const Clashes& clashes, int heaviest) {
+EPLB_FN void mark_experts_of(Team& team, const State& state, View<int> until, int heaviest) {
   const SortedReplicas& sorted = state.sorted;
-  const View<int> until = clashes.until, expert = state.experts_on(heaviest);
+  const View<int> expert = state.experts_on(heaviest);
   team.for_each(sorted.slots + kAhead, [&](int i) { until[i] = 0; });
   for (int row = 0; row < sorted.slots_per_gpu; ++row) {
     const View<int> copies = until.from(sorted.first[expert[row]]);
@@ -124,14 +100,12 @@ EPLB_FN void mark_experts_of(Team& team, const State& state, const Clashes& clas
 
 // Marks, for a row of the heaviest GPU, all replicas on GPUs that hold the expert of the row.
 template <class Team>
-EPLB_FN void mark_gpus_of(Team& team, const State& state, const Clashes& clashes, int row, int e) {
+EPLB_FN void mark_gpus_of(Team& team, const State& state, View<int> until, int row, int e) {
   const SortedReplicas& sorted = state.sorted;
   for (int copy = sorted.first[e]; copy < sorted.end_of(e); ++copy) {
     const View<int> replica = state.replicas_on(state.gpu[copy]);
-    team.for_each(sorted.slots_per_gpu, [&](int i) {
-      int& until = clashes.until[replica[i]];
-      until = larger(until, row + 1);
-    });
+    team.for_each(sorted.slots_per_gpu,
+                  [&](int i) { until[replica[i]] = larger(until[replica[i]], row + 1); });
   }
 }
 
@@ -139,18 +113,12 @@ EPLB_FN void mark_gpus_of(Team& team, const State& state, const Clashes& clashes
 // marked, if it costs less than `limit`.
 template <class Team>
 EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, const LoadRange& loads,
-                                      const Clashes& clashes, int row, int limit) {
-  const SortedReplicas& sorted = search.state.sorted;
+                                      View<int> until, int row, int limit) {
   const int give = search.state.replicas_on(loads.heaviest)[row];
   const Found found = team.max_in_stretches(1, -limit, [&](int) {
-    const Partners partners = partners_of(search, loads, give, limit);
     const auto value = value_of_swap(search, loads, give);
-    return stretch_of(
-        partners.from, sorted.slots,
-        [size = sorted.size, floor = partners.floor](int take) { return size[take] > floor; },
-        [until = clashes.until, row, value](auto take) {
-          return choose(until[take] > row, -kNever, value(take));
-        });
+    return partners_of(search, loads, give, limit,
+                       [=](auto take) { return choose(until[take] > row, -kNever, value(take)); });
   });
   if (found.value == -limit) return {kNever, {0, 0}};
   return {-found.value, {give, found.index}};
@@ -160,25 +128,24 @@ EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, cons
 // that hold its expert are marked only where the first choice is on one of them.
 template <class Team>
 EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, const LoadRange& loads,
-                                      const Clashes& clashes, int row, int limit) {
+                                      View<int> until, int row, int limit) {
   const State& state = search.state;
-  const int given = state.experts_on(loads.heaviest)[row];
-  const FoundSwap found = least_unmarked_swap(team, search, loads, clashes, row, limit);
+  const FoundSwap found = least_unmarked_swap(team, search, loads, until, row, limit);
   if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) return found;
-  mark_gpus_of(team, state, clashes, row, given);
-  return least_unmarked_swap(team, search, loads, clashes, row, limit);
+  mark_gpus_of(team, state, until, row, state.experts_on(loads.heaviest)[row]);
+  return least_unmarked_swap(team, search, loads, until, row, limit);
 }
 
 // The least swap that makes no duplicate, where the least of all makes one.
 template <class Team>
 EPLB_APART FoundSwap least_clean_swap(Team& team, const TabuSearch& search,
                                       const LoadRange& loads) {
-  const Clashes clashes(search.state);
-  mark_experts_of(team, search.state, clashes, loads.heaviest);
+  const View<int> until = search.state.sorted.size_before;  // which the search does not use
+  mark_experts_of(team, search.state, until, loads.heaviest);
   FoundSwap least{kNever, {0, 0}};
   int limit = loads.most + (loads.most - loads.least);
   for (int row = 0; row < search.state.slots_per_gpu(); ++row) {
-    const FoundSwap found = least_clean_swap_of(team, search, loads, clashes, row, limit);
+    const FoundSwap found = least_clean_swap_of(team, search, loads, until, row, limit);
     if (found.cost == kNever) continue;
     least = found;
     limit = found.cost;

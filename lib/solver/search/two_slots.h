@@ -14,21 +14,19 @@ inline constexpr int kKickMoves = 3;     // random moves of a kick
 inline constexpr uint32_t kGuided = 26;  // of 32 proposals, how many look at a pair above target
 inline constexpr int kTargetStep = 6;    // 1/1024 of the best: how far the target is below it
 
-// What it adds to the violation, at least, that an expert gives a copy away, or takes one. Computed
-// when it is needed, valid while the pairs above the target stay what they are.
+// What it adds to the violation, at least, that an expert gets one copy more, or has one less.
+// Computed when it is needed, valid while the pairs above the target stay what they are.
 struct CopyPrices {
-  View<int> given_version, taken_version;  // by expert
-  View<int64_t> given, taken;
+  View<int> version;  // by expert
+  View<int64_t> price;
 
-  EPLB_FN void lay_out(Arena& arena, int experts) {
-    arena.take(experts, given_version, taken_version, given, taken);
-  }
+  EPLB_FN void lay_out(Arena& arena, int experts) { arena.take(experts, version, price); }
 };
 
 struct TwoSlotSearch {
   PairedCounts now, kept;  // kept: the best
   PairedCounts next;       // of a proposal: only sizes and experts of replicas
-  CopyPrices prices;
+  CopyPrices given, taken;
   View<int> givers;                // experts with copies to give, largest replicas first
   View<int> above;                 // pairs above the target
   View<int> crowd_from, crowd_to;  // intervals of sizes with too many replicas
@@ -46,7 +44,8 @@ struct TwoSlotSearch {
     now.lay_out(arena, num_experts, num_slots);
     kept.lay_out(arena, num_experts, num_slots);
     next.lay_out(arena, num_experts, num_slots);
-    prices.lay_out(arena, num_experts);
+    given.lay_out(arena, num_experts);
+    taken.lay_out(arena, num_experts);
     givers = arena.take<int>(num_slots);
     arena.take(num_slots / 2, above, crowd_from, crowd_to);
     num_crowds = arena.take<int>(1);
@@ -137,24 +136,19 @@ EPLB_FN int64_t price(const TwoSlotSearch& search, int e, int copies) {
   const int size = search.weight[e] / copies;
   return copies * (crowded_below(search, size) - crowded_below(search, search.target - size));
 }
+EPLB_FN void renew(const TwoSlotSearch& search, const CopyPrices& prices, int e, int more_copies) {
+  if (prices.version[e] == search.version) return;
+  const int copies = search.now.copies[e];
+  prices.version[e] = search.version;
+  prices.price[e] = price(search, e, copies + more_copies) - price(search, e, copies);
+}
 template <class Team>
 EPLB_FN bool cannot_help(Team& team, const TwoSlotSearch& search, CopyMove move) {
-  const CopyPrices& prices = search.prices;
-  const int giver = move.giver, taker = move.taker;
   team.single([&] {
-    const int giver_copies = search.now.copies[giver], taker_copies = search.now.copies[taker];
-    if (prices.given_version[giver] != search.version) {
-      prices.given_version[giver] = search.version;
-      prices.given[giver] =
-          price(search, giver, giver_copies - 1) - price(search, giver, giver_copies);
-    }
-    if (prices.taken_version[taker] != search.version) {
-      prices.taken_version[taker] = search.version;
-      prices.taken[taker] =
-          price(search, taker, taker_copies + 1) - price(search, taker, taker_copies);
-    }
+    renew(search, search.given, move.giver, -1);
+    renew(search, search.taken, move.taker, 1);
   });
-  return prices.given[giver] + prices.taken[taker] >= 0;
+  return search.given.price[move.giver] + search.taken.price[move.taker] >= 0;
 }
 
 // Random moves from the best counts.
@@ -211,7 +205,6 @@ template <class Team> EPLB_FN void propose(Team& team, TwoSlotSearch& search) {
 template <class Team>
 EPLB_FN void begin(Team& team, TwoSlotSearch& search, const SortedReplicas& sorted,
                    const Chance& chance, int most_copies) {
-  const CopyPrices& prices = search.prices;
   search.weight = sorted.weight;
   search.experts = sorted.experts;
   search.slots = sorted.slots;
@@ -224,7 +217,7 @@ EPLB_FN void begin(Team& team, TwoSlotSearch& search, const SortedReplicas& sort
   const PairedCounts start{sorted.size, sorted.expert, sorted.copies, sorted.first};
   copy(team, start, search.now, search.experts, search.slots);
   team.for_each(search.experts,
-                [&](int e) { prices.given_version[e] = prices.taken_version[e] = 0; });
+                [&](int e) { search.given.version[e] = search.taken.version[e] = 0; });
   search.target = kNever;
   keep(team, search, measure(team, search).largest);
   lower_target(team, search);

@@ -49,9 +49,8 @@ struct CountLimits {
 };
 
 // The load above which an expert gets several first copies; not above 0 if the rule fails.
-template <class Team>
-EPLB_FN int64_t cap_of(Team& team, const SortedReplicas& sorted, View<int> weight, CountRule rule,
-                       int mean) {
+EPLB_FN int64_t cap_of(Team auto& team, const SortedReplicas& sorted, View<int> weight,
+                       CountRule rule, int mean) {
   const int experts = sorted.experts;
   team.order(experts, sorted.order, [&](int e) { return static_cast<uint64_t>(weight[e]); });
   int64_t lightest = 0;
@@ -63,8 +62,7 @@ EPLB_FN int64_t cap_of(Team& team, const SortedReplicas& sorted, View<int> weigh
 
 // Sets ceil(weight / cap) copies where weight > cap, else one. Returns how many extras are left, or
 // -1 if these are more slots, or more copies of an expert, than there may be.
-template <class Team>
-EPLB_FN int set_capped_copies(Team& team, const SortedReplicas& sorted, View<int> weight,
+EPLB_FN int set_capped_copies(Team auto& team, const SortedReplicas& sorted, View<int> weight,
                               int64_t cap, int most_copies) {
   const int experts = sorted.experts, extras = sorted.slots - experts;
   auto copies_of = [&](int e) { return weight[e] > cap ? (weight[e] + cap - 1) / cap : 1; };
@@ -77,8 +75,7 @@ EPLB_FN int set_capped_copies(Team& team, const SortedReplicas& sorted, View<int
 }
 
 // Sets the first copies; returns how many extras are left, or -1 if the rule fails.
-template <class Team>
-EPLB_FN int set_first_copies(Team& team, const SortedReplicas& sorted, View<int> weight,
+EPLB_FN int set_first_copies(Team auto& team, const SortedReplicas& sorted, View<int> weight,
                              CountRule rule, CountLimits limits) {
   team.for_each(sorted.experts, [&](int e) { sorted.copies[e] = 1; });
   if (rule.cap_twentieths == 0) return sorted.slots - sorted.experts;
@@ -88,9 +85,9 @@ EPLB_FN int set_first_copies(Team& team, const SortedReplicas& sorted, View<int>
 
 // Lists the experts that may get an extra, as pick_candidates in dhondt.h does, for a rule with a
 // shift; returns how many there are. `price`: what extras are worth at least; estimates are made.
-template <class Team>
-EPLB_FN int pick_by_price(Team& team, const SortedReplicas& sorted, const CountScratch& scratch,
-                          float shift, int extras, int most_copies, float price) {
+EPLB_FN int pick_by_price(Team auto& team, const SortedReplicas& sorted,
+                          const CountScratch& scratch, float shift, int extras, int most_copies,
+                          float price) {
   const View<float> estimate = scratch.estimate;
   const int experts = sorted.experts;
   auto bought = [&](float at) {
@@ -107,8 +104,7 @@ EPLB_FN int pick_by_price(Team& team, const SortedReplicas& sorted, const CountS
   return team.pick(experts, scratch.candidates.expert,
                    [&](int e) { return estimate[e] >= price * (1 + shift) * 0.999f; });
 }
-template <class Team>
-EPLB_FN int pick_for_rule(Team& team, const SortedReplicas& sorted, View<int> weight,
+EPLB_FN int pick_for_rule(Team auto& team, const SortedReplicas& sorted, View<int> weight,
                           const CountScratch& scratch, CountRule rule, int extras,
                           int most_copies) {
   const int experts = sorted.experts;
@@ -128,8 +124,7 @@ EPLB_FN int key_of_extra(CountRule rule, int weight, int copies, int most_copies
 }
 
 // Sets the copies by a rule on `weight`; false if the rule fails.
-template <class Team>
-EPLB_FN bool count_by_rule(Team& team, const SortedReplicas& sorted, View<int> weight,
+EPLB_FN bool count_by_rule(Team auto& team, const SortedReplicas& sorted, View<int> weight,
                            const CountScratch& scratch, CountRule rule, CountLimits limits) {
   const int extras = set_first_copies(team, sorted, weight, rule, limits);
   if (extras <= 0) return extras == 0;
@@ -144,8 +139,7 @@ EPLB_FN bool count_by_rule(Team& team, const SortedReplicas& sorted, View<int> w
 
 // The rule on weights that chance makes smaller by up to 1/2^depth of each: counts beyond those of
 // the rules themselves.
-template <class Team>
-EPLB_FN bool count_by_noisy_rule(Team& team, const SortedReplicas& sorted,
+EPLB_FN bool count_by_noisy_rule(Team auto& team, const SortedReplicas& sorted,
                                  const CountScratch& scratch, CountRule rule, CountLimits limits,
                                  int depth, const Chance& chance) {
   team.for_each(sorted.experts, [&](int e) {

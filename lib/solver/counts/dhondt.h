@@ -1,8 +1,7 @@
 // How many replicas every expert gets, and the replicas as items to be packed.
 #pragma once
 
-#include "solver/team/arithmetic.h"
-#include "solver/team/memory.h"
+#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 
@@ -17,9 +16,9 @@ template <class Key> struct Candidates {
 
 // Serves extras one by one to the candidates. copies: by expert, what each has;
 // key_of(e, copies): of the replica that comes after these; note(step, e): e has one more.
-template <class Team, class Key, class KeyOf, class Note>
-EPLB_FN void serve_extras(Team& team, const Candidates<Key>& candidates, int num_candidates,
-                          int extras, View<int> copies, KeyOf key_of, Note note) {
+template <class Key>
+EPLB_FN void serve_extras(Team auto& team, const Candidates<Key>& candidates, int num_candidates,
+                          int extras, View<int> copies, auto key_of, auto note) {
   team.for_each(num_candidates, [&](int i) {
     const int e = candidates.expert[i];
     candidates.key[i] = key_of(e, copies[e]);
@@ -61,7 +60,7 @@ struct Items {
 };
 
 // Raises a price while `extras` replicas or more can be bought for it, which they can at first.
-template <class Bought> EPLB_FN float raise_price(float price, int extras, Bought bought) {
+EPLB_FN float raise_price(float price, int extras, auto bought) {
   float too_much = 4 * price;
   for (int i = 0; i < 5; ++i) {
     const float middle = 0.5f * (price + too_much);
@@ -76,8 +75,7 @@ template <class Bought> EPLB_FN float raise_price(float price, int extras, Bough
 // A price for which `extras` replicas can be bought. With a price of total / slots expert e can buy
 // floor(weight / price) >= weight / price - 1, together extras or more, and from there on the price
 // is raised while that holds.
-template <class Team>
-EPLB_FN float price_of_extras(Team& team, View<float> estimate, int experts, int extras) {
+EPLB_FN float price_of_extras(Team auto& team, View<float> estimate, int experts, int extras) {
   // For a share of 1 / price of their weights, rounded down.
   auto replicas_for = [&](float share) {
     return team.sum_of(experts, [&](int e) { return static_cast<int>(estimate[e] * share); });
@@ -92,8 +90,8 @@ EPLB_FN float price_of_extras(Team& team, View<float> estimate, int experts, int
 // those that weigh at least a price for which `extras` replicas can be bought: the replicas bought
 // are the dearest, so an expert that can buy none gets none. Any list that is too long gives the
 // same answer: these are float32 estimates, on the safe side by a thousandth.
-template <class Number, class Team>
-EPLB_FN int pick_candidates(Team& team, View<int> weight, int experts, int extras, int most,
+template <class Number>
+EPLB_FN int pick_candidates(Team auto& team, View<int> weight, int experts, int extras, int most,
                             View<float> estimate, View<int> candidate) {
   const int largest = team.max(0, experts, [=](auto e) { return weight[e]; });
   const float scale = Number::estimate_scale(largest);
@@ -104,8 +102,8 @@ EPLB_FN int pick_candidates(Team& team, View<int> weight, int experts, int extra
 }
 
 // One replica of each expert.
-template <class Number, class Team>
-EPLB_FN void list_first_replicas(Team& team, View<int> weight, int experts,
+template <class Number>
+EPLB_FN void list_first_replicas(Team auto& team, View<int> weight, int experts,
                                  const Pricing<Number>& pricing, const Items& items) {
   team.for_each(experts, [&](int e) {
     items.expert[e] = e;
@@ -117,8 +115,8 @@ EPLB_FN void list_first_replicas(Team& team, View<int> weight, int experts,
 
 // Every extra goes to the expert with the largest weight per replica (D'Hondt; as replicate_experts
 // of deepseek-ai/EPLB); ties: lowest expert. An expert with `most` replicas gets no more.
-template <class Number, class Team>
-EPLB_FN void count_replicas(Team& team, View<int> weight, int experts, int slots, int most,
+template <class Number>
+EPLB_FN void count_replicas(Team auto& team, View<int> weight, int experts, int slots, int most,
                             const Pricing<Number>& pricing, const Items& items) {
   constexpr auto kDone = Never<typename Number::Priority>::key;
   const int extras = slots - experts;

@@ -21,8 +21,7 @@ struct CountList {
   }
 };
 
-template <class Team>
-EPLB_FN bool first_counts(Team& team, const CountList& list, const SortedReplicas& sorted,
+EPLB_FN bool first_counts(Team auto& team, const CountList& list, const SortedReplicas& sorted,
                           int beat) {
   const View<int> weight = sorted.weight;
   team.order(sorted.experts, list.order,
@@ -40,7 +39,7 @@ EPLB_FN bool first_counts(Team& team, const CountList& list, const SortedReplica
   return list.has_next[0] != 0;
 }
 
-template <class Team> EPLB_FN bool next_counts(Team& team, const CountList& list, int experts) {
+EPLB_FN bool next_counts(Team auto& team, const CountList& list, int experts) {
   team.single([&] {
     const int last = list.extra[experts - 1];
     list.extra[experts - 1] = 0;
@@ -55,8 +54,7 @@ template <class Team> EPLB_FN bool next_counts(Team& team, const CountList& list
 }
 
 // Sets the copies; false if an expert would have more than `most_copies`.
-template <class Team>
-EPLB_FN bool take_counts(Team& team, const CountList& list, const SortedReplicas& sorted,
+EPLB_FN bool take_counts(Team auto& team, const CountList& list, const SortedReplicas& sorted,
                          int most_copies) {
   const View<int> copies = sorted.copies;
   team.for_each(sorted.experts,

@@ -31,7 +31,7 @@ struct SortedReplicas {
 
 // The first of n >= 1 indices from `from` on for which `before` is false, as it is for all later
 // ones; else from + n. No branch depends on what `before` says.
-template <class Before> EPLB_FN int first_not(int from, int n, Before before) {
+EPLB_FN int first_not(int from, int n, auto before) {
   for (; n > 1; n -= n / 2) from += n / 2 & -static_cast<int>(before(from + n / 2 - 1));
   return from + static_cast<int>(before(from));
 }
@@ -40,7 +40,7 @@ template <class Before> EPLB_FN int first_not(int from, int n, Before before) {
 inline constexpr int kNoSize = -(1 << 29);
 
 // Sorts the experts by the size of their replicas.
-template <class Team> EPLB_FN void order_by_share(Team& team, const SortedReplicas& sorted) {
+EPLB_FN void order_by_share(Team auto& team, const SortedReplicas& sorted) {
   const View<int> weight = sorted.weight, copies = sorted.copies, share = sorted.share;
   team.for_each(sorted.experts,
                 [&](int e) { share[e] = copies[e] == 1 ? weight[e] : weight[e] / copies[e]; });
@@ -49,7 +49,7 @@ template <class Team> EPLB_FN void order_by_share(Team& team, const SortedReplic
 }
 
 // Sets first, size and expert from the copies.
-template <class Team> EPLB_FN void sort_replicas(Team& team, const SortedReplicas& sorted) {
+EPLB_FN void sort_replicas(Team auto& team, const SortedReplicas& sorted) {
   const View<int> order = sorted.order, first = sorted.first;
   order_by_share(team, sorted);
   team.scan(
@@ -69,7 +69,7 @@ inline constexpr int kBoundDepth = 64;
 
 // For every depth j < K (up to kBoundDepth), j + 1 of the jG + 1 largest replicas meet on some GPU,
 // with at least the K - 1 - j smallest. K: slots per GPU, G: GPUs.
-template <class Team> EPLB_FN int bound_by_depth(Team& team, const SortedReplicas& sorted) {
+EPLB_FN int bound_by_depth(Team auto& team, const SortedReplicas& sorted) {
   const int per_gpu = sorted.slots_per_gpu, gpus = sorted.gpus, slots = sorted.slots;
   const View<int> before = sorted.size_before;
   return team.max_of(smaller(per_gpu, kBoundDepth), [&](int depth) {
@@ -79,7 +79,7 @@ template <class Team> EPLB_FN int bound_by_depth(Team& team, const SortedReplica
 }
 
 // The m largest replicas are on m GPUs with (K - 1) m others, or two of them share a GPU.
-template <class Team> EPLB_FN int bound_by_largest(Team& team, const SortedReplicas& sorted) {
+EPLB_FN int bound_by_largest(Team auto& team, const SortedReplicas& sorted) {
   const int per_gpu = sorted.slots_per_gpu, slots = sorted.slots;
   const View<int> size = sorted.size, before = sorted.size_before;
   if (per_gpu == 1) return 0;
@@ -91,7 +91,7 @@ template <class Team> EPLB_FN int bound_by_largest(Team& team, const SortedRepli
 }
 
 // No placement of these counts has a largest load below: the mean, and these two bounds.
-template <class Team> EPLB_FN int bound_of_counts(Team& team, const SortedReplicas& sorted) {
+EPLB_FN int bound_of_counts(Team auto& team, const SortedReplicas& sorted) {
   const View<int> before = sorted.size_before;
   const int sum = team.scan(
       sorted.slots, [&](int i) { return sorted.size[i]; },

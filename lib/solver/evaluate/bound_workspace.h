@@ -47,7 +47,7 @@ EPLB_FN double smaller(double a, double b) { return b < a ? b : a; }
 EPLB_FN uint64_t largest_first(double value) { return ~static_cast<uint64_t>(bits_of(value)); }
 
 // value(i) for i < n, added in the order of their indices: the same sum on every team.
-template <class Value> EPLB_FN double sum_in_order(int n, const Value& value) {
+EPLB_FN double sum_in_order(int n, const auto& value) {
   double sum = 0;
   for (int i = 0; i < n; ++i) sum += value(i);
   return sum;

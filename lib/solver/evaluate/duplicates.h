@@ -23,8 +23,7 @@ struct ReplicaList {
 };
 
 // Sets count and rank.
-template <class Team>
-EPLB_FN void number_replicas(Team& team, const Problem& problem, const int* placement,
+EPLB_FN void number_replicas(Team auto& team, const Problem& problem, const int* placement,
                              const ReplicaList& list) {
   team.for_each(problem.experts, [&](int e) { list.count[e] = 0; });
   team.rank_among_equals(problem.cluster.slots, list.count, list.rank,
@@ -33,8 +32,7 @@ EPLB_FN void number_replicas(Team& team, const Problem& problem, const int* plac
 
 // Slots whose expert already sits in a lower one of their GPU. Those of an expert are in the order
 // of GPUs, so it is enough to look at the one before. number_replicas comes first.
-template <class Team>
-EPLB_FN int64_t duplicates_in(Team& team, const Problem& problem, const int* placement,
+EPLB_FN int64_t duplicates_in(Team auto& team, const Problem& problem, const int* placement,
                               const ReplicaList& list) {
   const int places = slots_per_gpu(problem.cluster);
   team.scan(
@@ -50,8 +48,7 @@ EPLB_FN int64_t duplicates_in(Team& team, const Problem& problem, const int* pla
 }
 
 // The same without memory, which takes K for each slot.
-template <class Team>
-EPLB_FN int64_t duplicates_in(Team& team, const Problem& problem, const int* placement) {
+EPLB_FN int64_t duplicates_in(Team auto& team, const Problem& problem, const int* placement) {
   const int places = slots_per_gpu(problem.cluster);
   if (places == 1) return 0;
   return team.sum_of(problem.cluster.gpus, [&](int gpu) {
@@ -68,8 +65,7 @@ EPLB_FN int64_t duplicates_in(Team& team, const Problem& problem, const int* pla
 
 // Duplicates that no placement with these replica counts could avoid. An expert's replicas are all
 // on one node.
-template <class Team, class Count>
-EPLB_FN int64_t unavoidable_duplicates(Team& team, const Problem& problem, const Count& count) {
+EPLB_FN int64_t unavoidable_duplicates(Team auto& team, const Problem& problem, const auto& count) {
   const int gpus = node_problem(problem).cluster.gpus;
   return problem.cluster.slots -
          team.sum_of(problem.experts, [&](int e) { return smaller(count(e), gpus); });

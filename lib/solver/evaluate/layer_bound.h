@@ -11,8 +11,7 @@ struct LayerBound {
   bool nodes_proven;  // under a hierarchical policy: was every way to put groups on nodes tried?
 };
 
-template <class Team>
-EPLB_FN LayerBound bound_of_weights(Team& team, const Problem& problem, bool threshold,
+EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, bool threshold,
                                     double total, const BoundWorkspace& workspace) {
   const double bound = threshold ? threshold_bound(team, problem, total, workspace)
                                  : simple_bound(team, problem, total, workspace);
@@ -24,9 +23,8 @@ EPLB_FN LayerBound bound_of_weights(Team& team, const Problem& problem, bool thr
 // weight(e) is an expert's, in double. Quotients of denormals lose bits, or become 0: such layers
 // are taken 2^200 times as heavy. What a report's loads may have lost by rounding, half of the
 // least denormal for each replica on a GPU, comes off again.
-template <class Team, class Weight>
-EPLB_FN LayerBound bound_of_layer(Team& team, const Problem& problem, bool threshold,
-                                  const BoundWorkspace& workspace, const Weight& weight) {
+EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem, bool threshold,
+                                  const BoundWorkspace& workspace, const auto& weight) {
   constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
   auto total_weight = [&] {
     return sum_in_order(problem.experts, [&](int e) { return workspace.weight[e]; });

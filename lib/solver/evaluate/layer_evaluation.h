@@ -20,8 +20,7 @@ struct LayerEvaluation {
   double bound;                                // bounds
   bool nodes_proven;
 
-  template <class Figures>
-  EPLB_FN void copy_to(const WantedFigures& wanted, Figures& figures) const {
+  EPLB_FN void copy_to(const WantedFigures& wanted, auto& figures) const {
     if (wanted.loads) {
       figures.mean_load = mean_load;
       figures.largest_load = largest_load;
@@ -69,9 +68,8 @@ struct EvaluationWorkspace {
   }
 };
 
-template <class Team, class Weight, class Count>
-EPLB_FN void evaluate_loads(Team& team, const Problem& problem, const PlacedLayer& layer,
-                            const Weight& weight, const Count& count, LayerEvaluation& evaluation) {
+EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const PlacedLayer& layer,
+                            const auto& weight, const auto& count, LayerEvaluation& evaluation) {
   const int places = slots_per_gpu(problem.cluster);
   auto load_of = [&](int gpu) {
     return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
@@ -88,10 +86,9 @@ EPLB_FN void evaluate_loads(Team& team, const Problem& problem, const PlacedLaye
 }
 
 // weight(e) is an expert's, in double. The workspace was laid out for what is wanted.
-template <class Team, class Weight>
-EPLB_FN LayerEvaluation evaluate_layer(Team& team, const Problem& problem,
+EPLB_FN LayerEvaluation evaluate_layer(Team auto& team, const Problem& problem,
                                        const WantedFigures& wanted,
-                                       const EvaluationWorkspace& workspace, const Weight& weight,
+                                       const EvaluationWorkspace& workspace, const auto& weight,
                                        const PlacedLayer& layer) {
   LayerEvaluation evaluation{};
   if (workspace.has_list) number_replicas(team, problem, layer.placement, workspace.list);

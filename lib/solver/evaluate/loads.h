@@ -7,8 +7,7 @@
 EPLB_STAGE_BEGIN
 
 // Of the GPU that holds the experts held[0 .. places). weight(e) and count(e) as double and int.
-template <class Weight, class Count>
-EPLB_FN double gpu_load(const int* held, int places, const Weight& weight, const Count& count) {
+EPLB_FN double gpu_load(const int* held, int places, const auto& weight, const auto& count) {
   double load = 0;
   for (int k = 0; k < places; ++k) load += weight(held[k]) / count(held[k]);
   return load;

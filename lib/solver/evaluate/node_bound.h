@@ -6,8 +6,7 @@
 EPLB_STAGE_BEGIN
 
 // Sets group_weight. Returns the sum of all.
-template <class Team>
-EPLB_FN double add_group_weights(Team& team, const Problem& problem,
+EPLB_FN double add_group_weights(Team auto& team, const Problem& problem,
                                  const BoundWorkspace& workspace) {
   const int each = problem.experts / problem.partition.groups;
   const View<double> weight = workspace.weight, group_weight = workspace.group_weight;
@@ -19,8 +18,8 @@ EPLB_FN double add_group_weights(Team& team, const Problem& problem,
 
 // No way to put groups on nodes makes the mean load of the heaviest node's GPUs less than this. 0
 // if there are too many ways to go through them all.
-template <class Team>
-EPLB_FN double node_bound(Team& team, const Problem& problem, const BoundWorkspace& workspace) {
+EPLB_FN double node_bound(Team auto& team, const Problem& problem,
+                          const BoundWorkspace& workspace) {
   const double total = add_group_weights(team, problem, workspace);
   if (!(total > 0)) return 0;
   // In units that are rounded down: the heaviest node of the best way can only get lighter by that.

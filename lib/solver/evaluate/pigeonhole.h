@@ -14,7 +14,7 @@ struct Pigeonhole {
   View<double> descending;  // weights of the experts, largest first
   int experts, extras, gpus, per_gpu;
 
-  template <class Team> EPLB_FN bool reachable(Team& team, double load, int j) const {
+  EPLB_FN bool reachable(Team auto& team, double load, int j) const {
     const Case at{load, j, per_gpu - 1 - j};
     const double ceiling = load / (j + 1);  // no largest allowed x is above
     const int needed = extras_for(ceiling, at.j, extras);

@@ -12,8 +12,7 @@ EPLB_STAGE_BEGIN
 // whatever the order among equal ones. At a price of total / slots the experts can buy floor(weight
 // / price) > weight / price - 1 replicas each, together more than the extras, so lighter experts
 // have none of those quotients. A thousandth more than covers the roundings.
-template <class Team>
-EPLB_FN double largest_replica(Team& team, const Problem& problem, double total,
+EPLB_FN double largest_replica(Team auto& team, const Problem& problem, double total,
                                const BoundWorkspace& workspace) {
   const double price = 0.999 * (total / problem.cluster.slots);
   const View<double> weight = workspace.descending;
@@ -48,8 +47,7 @@ EPLB_FN double heaviest_together(View<double> descending, int experts, int gpus,
 }
 
 // The largest load, from `bound` on, that the pigeonhole argument for j refutes.
-template <class Team>
-EPLB_FN double raise_bound(Team& team, const Pigeonhole& pigeonhole, double bound, int j) {
+EPLB_FN double raise_bound(Team auto& team, const Pigeonhole& pigeonhole, double bound, int j) {
   constexpr int kBisections = 50;
   if (pigeonhole.reachable(team, bound * (1 - 1e-12), j)) return bound;
   double low = bound, high = 1.5 * bound;
@@ -65,8 +63,8 @@ EPLB_FN double raise_bound(Team& team, const Pigeonhole& pigeonhole, double boun
 }
 
 // Sets workspace.descending.
-template <class Team>
-EPLB_FN void sort_weights(Team& team, const Problem& problem, const BoundWorkspace& workspace) {
+EPLB_FN void sort_weights(Team auto& team, const Problem& problem,
+                          const BoundWorkspace& workspace) {
   const View<double> weight = workspace.weight;
   team.order(problem.experts, workspace.order, [&](int e) { return largest_first(weight[e]); });
   team.for_each(problem.experts,
@@ -74,8 +72,7 @@ EPLB_FN void sort_weights(Team& team, const Problem& problem, const BoundWorkspa
 }
 
 // Of workspace.weight, whose sum is `total`.
-template <class Team>
-EPLB_FN double simple_bound(Team& team, const Problem& problem, double total,
+EPLB_FN double simple_bound(Team auto& team, const Problem& problem, double total,
                             const BoundWorkspace& workspace) {
   constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
   if (!(total > 0)) return 0;

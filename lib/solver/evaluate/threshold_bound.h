@@ -15,7 +15,7 @@ class Thresholds {
   EPLB_FN Thresholds(const Problem& problem, const BoundWorkspace& workspace)
       : problem_(problem), workspace_(workspace) {}
 
-  template <class Team> EPLB_FN bool refute(Team& team, double load) const {
+  EPLB_FN bool refute(Team auto& team, double load) const {
     for (int i = 0; i < kThresholds; ++i)
       if (refute(team, load, load / 2 * (1 + static_cast<double>(i) / kThresholds))) return true;
     return false;
@@ -32,7 +32,7 @@ class Thresholds {
     return larger(1, whole < lower ? whole + 1 : whole);
   }
 
-  template <class Team> EPLB_FN bool refute(Team& team, double load, double threshold) const {
+  EPLB_FN bool refute(Team auto& team, double load, double threshold) const {
     // Whole numbers in 64 bits, so the order of adding does not matter: needed extras above, twice
     // the shares below.
     const int64_t sums =
@@ -43,7 +43,7 @@ class Thresholds {
     return spare < 0 || least_shares(team, shares, spare) > problem_.cluster.gpus * (1 + kSlack);
   }
   // What is left of the shares when `spare` copies have gained most, by the steepest slopes.
-  template <class Team> EPLB_FN double least_shares(Team& team, double shares, double spare) const {
+  EPLB_FN double least_shares(Team auto& team, double shares, double spare) const {
     const View<double> slope = workspace_.slope;
     const View<int> steps = workspace_.steps, picked = workspace_.picked,
                     sorted = workspace_.sorted;
@@ -93,8 +93,7 @@ class Thresholds {
 };
 
 // As simple_bound. With more or fewer than two slots on a GPU it is that one.
-template <class Team>
-EPLB_FN double threshold_bound(Team& team, const Problem& problem, double total,
+EPLB_FN double threshold_bound(Team auto& team, const Problem& problem, double total,
                                const BoundWorkspace& workspace) {
   constexpr int kBisections = 14;
   constexpr double kLargest = 0x1.fffffffffffffp1023;

@@ -147,9 +147,8 @@ class GroupWalk {
 
 // slot_of[group] = node * groups per node + its rank on the node. Holds an assignment when called
 // and the best that was found afterwards, the groups of each node in ascending order.
-template <class Team>
-EPLB_FN AssignedGroups search_groups(Team& team, const GroupWorkspace& workspace, View<int> size,
-                                     View<int> slot_of, int groups, int nodes) {
+EPLB_FN AssignedGroups search_groups(Team auto& team, const GroupWorkspace& workspace,
+                                     View<int> size, View<int> slot_of, int groups, int nodes) {
   team.order(groups, workspace.order,
              [&](int group) { return static_cast<uint64_t>(kNever - size[group]); });
   team.single([&] {

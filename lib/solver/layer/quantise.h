@@ -2,8 +2,7 @@
 // floating-point operation: no rounding mode, no flush-to-zero and no machine changes them.
 #pragma once
 
-#include "solver/team/arithmetic.h"
-#include "solver/team/memory.h"
+#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 
@@ -88,9 +87,9 @@ inline constexpr int kQuantaBits = 29;
 inline constexpr int64_t kQuantaLimit = int64_t{1} << kQuantaBits;  // their sum is less
 
 // Writes quanta[e] = max(1, round(weight[e] * 2^shift)); returns whether their sum keeps the limit.
-template <class Team, class Source>
-EPLB_FN bool write_quanta(Team& team, const ScaledWeights<Source>& weights, int experts, int shift,
-                          View<int> quanta) {
+template <class Source>
+EPLB_FN bool write_quanta(Team auto& team, const ScaledWeights<Source>& weights, int experts,
+                          int shift, View<int> quanta) {
   return team.sum_of(experts, [&](int expert) {
     quanta[expert] = static_cast<int>(weights.quantum(expert, shift));
     return int64_t{quanta[expert]};
@@ -98,8 +97,8 @@ EPLB_FN bool write_quanta(Team& team, const ScaledWeights<Source>& weights, int 
 }
 
 // The same with the largest shift that keeps the limit.
-template <class Team, class Source>
-EPLB_FN void quantise(Team& team, const Source& source, int experts, View<int> quanta) {
+template <class Source>
+EPLB_FN void quantise(Team auto& team, const Source& source, int experts, View<int> quanta) {
   constexpr int kNoWeight = -(1 << 20);
   const int largest_bits = team.max_of(experts, [&](int expert) {
     const Decoded weight = source(expert);
@@ -123,8 +122,7 @@ EPLB_FN void quantise(Team& team, const Source& source, int experts, View<int> q
 }
 
 // What the published program computes in: float32, rounded to nearest even.
-template <class Team, class Source>
-EPLB_FN void to_float32(Team& team, const Source& source, int experts, View<int> bits) {
+EPLB_FN void to_float32(Team auto& team, const auto& source, int experts, View<int> bits) {
   team.for_each(experts, [&](int expert) {
     bits[expert] = Float32::bits(source.as_float(expert) + 0.0f);  // -0 becomes 0
   });
@@ -136,14 +134,12 @@ EPLB_FN void to_float32(Team& team, const Source& source, int experts, View<int>
 // Reads the weights of a layer in one of the two kinds of arithmetic.
 template <class Number> struct Reader;
 template <> struct Reader<Integer> {
-  template <class Team, class Source>
-  EPLB_FN static void read(Team& team, const Source& source, int experts, View<int> weight) {
+  EPLB_FN static void read(Team auto& team, const auto& source, int experts, View<int> weight) {
     quantise(team, source, experts, weight);
   }
 };
 template <> struct Reader<Float32> {
-  template <class Team, class Source>
-  EPLB_FN static void read(Team& team, const Source& source, int experts, View<int> weight) {
+  EPLB_FN static void read(Team auto& team, const auto& source, int experts, View<int> weight) {
     to_float32(team, source, experts, weight);
   }
 };

@@ -8,7 +8,7 @@
 EPLB_STAGE_BEGIN
 
 // The chain with the least score wins.
-template <class Team> EPLB_FN int score_of(Team& team, const Packing& packing, Winner winner) {
+EPLB_FN int score_of(Team auto& team, const Packing& packing, Winner winner) {
   const View<int> load = packing.load;
   const int largest = team.max(0, packing.packs, [=](auto pack) { return load[pack]; });
   if (winner == Winner::kLeastLargest) return largest;
@@ -22,8 +22,8 @@ EPLB_FN int chains_of(const Preset& preset, int items, int packs) {
 }
 
 // slot_of[item] from the best of these chains (ties: lowest chain). Returns its score.
-template <class Number, class Team>
-EPLB_FN int pack(Team& team, const Preset& preset, Packing packing, int items, int packs,
+template <class Number>
+EPLB_FN int pack(Team auto& team, const Preset& preset, Packing packing, int items, int packs,
                  View<int> size, Chance chance, Chains chains, View<int> slot_of) {
   packing.items = items;
   packing.packs = packs;

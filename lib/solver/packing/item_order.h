@@ -9,16 +9,14 @@ EPLB_STAGE_BEGIN
 
 // Largest first. Sizes are not negative, so kNever - size is not either; equal items keep their
 // order.
-template <class Team>
-EPLB_FN void order_by_size(Team& team, const Packing& packing, View<int> size) {
+EPLB_FN void order_by_size(Team auto& team, const Packing& packing, View<int> size) {
   team.order(packing.items, packing.order,
              [&](int item) { return static_cast<uint64_t>(kNever - size[item]); });
 }
 
 // Largest size * (1 + noise * u) first, u being uniform on [0, 1) with 24 bits. In integers:
 // size * (parts * 2^24 + strength * u * 2^24) stays below 2^62, since size has at most 29 bits.
-template <class Team>
-EPLB_FN void order_by_noisy_size(Team& team, const Packing& packing, View<int> size,
+EPLB_FN void order_by_noisy_size(Team auto& team, const Packing& packing, View<int> size,
                                  uint64_t strength, uint64_t parts, const Chance& chance) {
   team.order(packing.items, packing.order, [&](int item) {
     const uint64_t u = chance(static_cast<uint32_t>(item)) >> 8;
@@ -26,14 +24,13 @@ EPLB_FN void order_by_noisy_size(Team& team, const Packing& packing, View<int> s
   });
 }
 
-template <class Team>
-EPLB_FN void order_by_chance(Team& team, const Packing& packing, const Chance& chance) {
+EPLB_FN void order_by_chance(Team auto& team, const Packing& packing, const Chance& chance) {
   team.order(packing.items, packing.order,
              [&](int item) { return uint64_t{0xffffffff} - chance(static_cast<uint32_t>(item)); });
 }
 
 // Largest, smallest, second largest, second smallest, ...
-template <class Team> EPLB_FN void fold_order(Team& team, const Packing& packing, View<int> size) {
+EPLB_FN void fold_order(Team auto& team, const Packing& packing, View<int> size) {
   order_by_size(team, packing, size);
   const int last = packing.items - 1;
   const View<int> folded = packing.pack;  // scratch: no item has a pack yet
@@ -44,8 +41,7 @@ template <class Team> EPLB_FN void fold_order(Team& team, const Packing& packing
 }
 
 // Sets order and size of the positions of a chain.
-template <class Team>
-EPLB_FN void arrange(Team& team, const Packing& packing, View<int> size, const Preset& preset,
+EPLB_FN void arrange(Team auto& team, const Packing& packing, View<int> size, const Preset& preset,
                      const Chance& chance) {
   const int chain = static_cast<int>(chance.chain);
   if (chain == 0)

@@ -2,7 +2,7 @@
 // and the packs nodes, or the items are replicas and the packs GPUs.
 #pragma once
 
-#include "solver/team/fill.h"
+#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 
@@ -42,8 +42,8 @@ struct Packing {
 
 // Puts every position, in order, on the lightest pack with an open slot; ties: lowest pack. A run
 // of apart(position) positions goes to different packs while there are enough open ones.
-template <class Number, class Team, class Apart>
-EPLB_FN void place_longest_first(Team& team, const Packing& packing, Apart apart) {
+template <class Number>
+EPLB_FN void place_longest_first(Team auto& team, const Packing& packing, auto apart) {
   const FillScratch& scratch = packing.scratch;
   team.for_each(packing.packs, [&](int pack) { scratch.used[pack] = 0; });
   team.template fill<Number>(
@@ -61,8 +61,7 @@ EPLB_FN void place_longest_first(Team& team, const Packing& packing, Apart apart
 }
 
 // slot_of[item] = pack * slots_per_pack + slot in the pack.
-template <class Team>
-EPLB_FN void write_slots(Team& team, const Packing& packing, View<int> slot_of) {
+EPLB_FN void write_slots(Team auto& team, const Packing& packing, View<int> slot_of) {
   team.for_each(packing.items,
                 [&](int slot) { slot_of[packing.order[packing.position[slot]]] = slot; });
 }

@@ -3,7 +3,6 @@
 
 #include "solver/packing/longest_first.h"
 #include "solver/packing/preset.h"
-#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 
@@ -25,8 +24,7 @@ EPLB_FN void put(const Packing& packing, int pack, int slot, int position, bool 
 }
 
 // Exchanges positions a and b of different packs.
-template <class Team>
-EPLB_FN void exchange(Team& team, const Packing& packing, int a, int b, bool keep_order) {
+EPLB_FN void exchange(Team auto& team, const Packing& packing, int a, int b, bool keep_order) {
   const int pack_a = packing.pack[a], pack_b = packing.pack[b];
   const int slot_a = packing.slot[a], slot_b = packing.slot[b];
   const int difference = packing.size[a] - packing.size[b];
@@ -74,8 +72,7 @@ EPLB_FN auto partners_of(const Packing& packing, int given, int heaviest, Window
 // pair with the largest score, if it is above 0; ties: lowest slot of the heaviest pack, whose
 // contents are sorted by position, then lowest partner. False if there is none. As in the reference
 // program vectorized_lpt_and_swap.
-template <class Team>
-EPLB_FN bool exchange_heaviest(Team& team, const Packing& packing, bool sorted) {
+EPLB_FN bool exchange_heaviest(Team auto& team, const Packing& packing, bool sorted) {
   const View<int> load = packing.load;
   const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
   const View<int> contents = packing.contents_of(loads.first_max);
@@ -90,8 +87,7 @@ EPLB_FN bool exchange_heaviest(Team& team, const Packing& packing, bool sorted) 
 
 // The pair with the largest gain, if that is above 0; ties: lowest first, then lowest second. False
 // if there is none. best_gain(i): the largest of i with any second.
-template <class Team, class Pairs>
-EPLB_FN bool find_best(Team& team, const Pairs& pairs, int n, int& first, int& second) {
+EPLB_FN bool find_best(Team auto& team, const auto& pairs, int n, int& first, int& second) {
   const auto gain = team.max_of(n, [&](int i) { return pairs.best_gain(i); });
   if (gain <= 0) return false;
   first = team.find_of(n, [&](int i) { return pairs.best_gain(i) == gain; });
@@ -124,7 +120,7 @@ struct AnyPair {
 };
 
 // Exchanges the best of these pairs. As in the reference program l2_opt_packing_gpu.
-template <class Team> EPLB_FN bool exchange_any_pair(Team& team, const Packing& packing) {
+EPLB_FN bool exchange_any_pair(Team auto& team, const Packing& packing) {
   const View<int> load = packing.load;
   const int lightest = team.min(0, packing.packs, [=](auto pack) { return load[pack]; });
   int first, second;
@@ -154,7 +150,7 @@ struct EndsPair {
 
 // Exchanges the best of these pairs. What takes a slot stays in it, whatever its position. As in
 // the reference program gpu_parallel_randomized_greedy_refinement.
-template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Packing& packing) {
+EPLB_FN bool exchange_with_lightest(Team auto& team, const Packing& packing) {
   const View<int> load = packing.load;
   const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
   const int lightest =
@@ -169,8 +165,7 @@ template <class Team> EPLB_FN bool exchange_with_lightest(Team& team, const Pack
 }
 
 // Stops early when no exchange gains. sorted: sizes fall with the position.
-template <class Team>
-EPLB_FN void refine(Team& team, const Packing& packing, Exchange kind, int most_exchanges,
+EPLB_FN void refine(Team auto& team, const Packing& packing, Exchange kind, int most_exchanges,
                     bool sorted) {
   constexpr int kSmaller = -(1 << 29);  // than any size: behind the last position nothing gains
   team.for_each(packing.items, [&](int position) {

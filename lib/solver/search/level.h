@@ -43,8 +43,7 @@ EPLB_FN void level_pair(const State& state, int heavy, int light) {
   if (best.give >= 0) apply_alone(state, best);
 }
 
-template <class Team>
-EPLB_FN void level(Team& team, const State& state, const LevelScratch& scratch) {
+EPLB_FN void level(Team auto& team, const State& state, const LevelScratch& scratch) {
   const int gpus = state.sorted.gpus;
   const View<int> order = scratch.order;
   for (int sweep = level_sweeps(gpus, state.slots_per_gpu()); sweep > 0; --sweep) {

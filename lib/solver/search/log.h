@@ -23,25 +23,23 @@ struct Log {
 };
 
 // Applies a swap and logs it. `also` as in apply.
-template <class Team, class Also>
-EPLB_FN void apply_logged(Team& team, const State& state, Log& log, Swap swap, const Also& also) {
+EPLB_FN void apply_logged(Team auto& team, const State& state, Log& log, Swap swap,
+                          const auto& also) {
   apply(team, state, swap, [&] {
     log.write(swap);
     also();
   });
   ++log.length;
 }
-template <class Team>
-EPLB_FN void apply_logged(Team& team, const State& state, Log& log, const RetargetScratch& scratch,
-                          Retarget move) {
+EPLB_FN void apply_logged(Team auto& team, const State& state, Log& log,
+                          const RetargetScratch& scratch, Retarget move) {
   const Retarget back = apply(team, state, scratch, move);
   team.single([&] { log.write(back); });
   ++log.length;
 }
 
 // Takes all moves of the log back, the last one first. True if replicas have new numbers.
-template <class Team>
-EPLB_FN bool undo(Team& team, const State& state, Log& log, const RetargetScratch& scratch) {
+EPLB_FN bool undo(Team auto& team, const State& state, Log& log, const RetargetScratch& scratch) {
   bool renumbered = false;
   while (log.length > 0) {
     const Log::Entry last = log.entry[--log.length];

@@ -22,7 +22,7 @@ struct Retarget {
 };
 
 // Would the swap put two replicas of an expert on one GPU?
-template <class Team> EPLB_FN bool makes_duplicate(Team& team, const State& state, Swap swap) {
+EPLB_FN bool makes_duplicate(Team auto& team, const State& state, Swap swap) {
   const SortedReplicas& sorted = state.sorted;
   const int given = sorted.expert[swap.give], taken = sorted.expert[swap.take];
   if (sorted.copies[given] == 1 && sorted.copies[taken] == 1) return false;
@@ -43,8 +43,7 @@ EPLB_FN bool makes_duplicate(const State& state, Swap swap) {
 }
 
 // Does GPU g hold expert e without its replicas `out` and `out2`?
-template <class Team>
-EPLB_FN bool holds_without(Team& team, const State& state, int g, int e, int out, int out2) {
+EPLB_FN bool holds_without(Team auto& team, const State& state, int g, int e, int out, int out2) {
   if (state.sorted.copies[e] == 1) return false;
   const View<int> expert = state.experts_on(g), replica = state.replicas_on(g);
   const int per_gpu = state.slots_per_gpu();
@@ -53,7 +52,7 @@ EPLB_FN bool holds_without(Team& team, const State& state, int g, int e, int out
   }) < per_gpu;
 }
 
-template <class Team> EPLB_FN bool makes_duplicate(Team& team, const State& state, SwapPair pair) {
+EPLB_FN bool makes_duplicate(Team auto& team, const State& state, SwapPair pair) {
   const View<int> expert = state.sorted.expert;
   const int give = pair.first.give, give2 = pair.second.give;
   const int take = pair.first.take, take2 = pair.second.take;
@@ -108,8 +107,7 @@ EPLB_FN void write_swap(const State& state, Swap swap, const SwapSites& sites) {
 }
 
 // The rests of the replicas in a row of both GPUs, whose replicas are seen through these views.
-template <class Giver, class Taker>
-EPLB_FN void write_rests(const State& state, const SwapSites& sites, Giver on_giver, Taker on_taker,
+EPLB_FN void write_rests(const State& state, const SwapSites& sites, auto on_giver, auto on_taker,
                          int row) {
   const int mine = on_giver[row], theirs = on_taker[row];
   state.rest[mine] = sites.giver_load - state.sorted.size[mine];
@@ -117,8 +115,7 @@ EPLB_FN void write_rests(const State& state, const SwapSites& sites, Giver on_gi
 }
 
 // Applies a swap. `also` is called by one lane on the way: it must not touch the state.
-template <class Team, class Also>
-EPLB_INLINE EPLB_FN void apply(Team& team, const State& state, Swap swap, const Also& also) {
+EPLB_INLINE EPLB_FN void apply(Team auto& team, const State& state, Swap swap, const auto& also) {
   const SwapSites sites = sites_of(state, swap);
   const View<int> giver = state.replicas_on(sites.giver), taker = state.replicas_on(sites.taker);
   team.barrier();
@@ -131,10 +128,10 @@ EPLB_INLINE EPLB_FN void apply(Team& team, const State& state, Swap swap, const 
   team.for_each(state.slots_per_gpu(),
                 [&](int row) { write_rests(state, sites, on_giver, on_taker, row); });
 }
-template <class Team> EPLB_FN void apply(Team& team, const State& state, Swap swap) {
+EPLB_FN void apply(Team auto& team, const State& state, Swap swap) {
   apply(team, state, swap, [] {});
 }
-template <class Team> EPLB_FN void apply(Team& team, const State& state, SwapPair pair) {
+EPLB_FN void apply(Team auto& team, const State& state, SwapPair pair) {
   apply(team, state, pair.first);
   apply(team, state, pair.second);
 }

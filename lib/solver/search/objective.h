@@ -7,14 +7,12 @@ EPLB_STAGE_BEGIN
 
 // BEST's objective: the larger of the loads that a change leaves on the two GPUs that it touches.
 struct Peak {
-  template <class One, class Other> EPLB_FN static auto cost(One one, Other other) {
-    return larger(one, other);
-  }
+  EPLB_FN static auto cost(auto one, auto other) { return larger(one, other); }
 };
 
 // A swap leaves each GPU with its rest, the load without what it gives away, and what it receives.
-template <class Objective, class Rest, class Size>
-EPLB_FN auto cost_of_swap(int giver_rest, int given, Rest taker_rest, Size taken) {
+template <class Objective>
+EPLB_FN auto cost_of_swap(int giver_rest, int given, auto taker_rest, auto taken) {
   return Objective::cost(taken + giver_rest, taker_rest + given);
 }
 

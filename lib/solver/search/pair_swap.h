@@ -30,8 +30,7 @@ struct FoundPair {
   SwapPair swaps;
 };
 
-template <class Team>
-EPLB_FN void list_pairs(Team& team, const State& state, int heaviest, const PairList& list) {
+EPLB_FN void list_pairs(Team auto& team, const State& state, int heaviest, const PairList& list) {
   const int per_gpu = state.slots_per_gpu();
   const View<int> size = state.size_rows.from(heaviest);
   team.for_each(per_gpu * per_gpu, [&](int i) {
@@ -45,9 +44,8 @@ EPLB_FN void list_pairs(Team& team, const State& state, int heaviest, const Pair
 
 // Tries all pairs of the heaviest GPU, in order, against one of GPU g; better ones that make no
 // duplicate are kept.
-template <class Team>
-EPLB_FN void try_pairs(Team& team, const State& state, const PairList& list, const LoadRange& loads,
-                       int g, int pair, FoundPair& best) {
+EPLB_FN void try_pairs(Team auto& team, const State& state, const PairList& list,
+                       const LoadRange& loads, int g, int pair, FoundPair& best) {
   const View<int> mine = state.replicas_on(loads.heaviest), theirs = state.replicas_on(g);
   const int take = theirs[list.first_row(pair)], take2 = theirs[list.second_row(pair)];
   const int taken = state.sorted.size[take] + state.sorted.size[take2];
@@ -67,9 +65,8 @@ EPLB_FN void try_pairs(Team& team, const State& state, const PairList& list, con
 // the sum, so the best pair to give for two replicas is the one nearest to a size that makes both
 // loads equal. Only where that pair is better than the best so far, which is never on the heaviest
 // GPU itself, pairs are tried one by one.
-template <class Team, class Nearest>
-EPLB_FN void search_block(Team& team, const State& state, const PairList& list,
-                          const Nearest& nearest, const LoadRange& loads, int from, int to,
+EPLB_FN void search_block(Team auto& team, const State& state, const PairList& list,
+                          const auto& nearest, const LoadRange& loads, int from, int to,
                           FoundPair& best) {
   auto promising = [&](int pair) {
     const View<int> size = state.sizes_in(list.first_row(pair));
@@ -85,7 +82,7 @@ EPLB_FN void search_block(Team& team, const State& state, const PairList& list,
 }
 
 // The first of the GPUs that are looked at, kPairGpus or all: that of a random block.
-template <class Team> EPLB_FN int draw_first_gpu(Team& team, TabuSearch& search) {
+EPLB_FN int draw_first_gpu(Team auto& team, TabuSearch& search) {
   const int stride = search.state.stride;
   if (stride <= kPairGpus) return 0;
   return kPairBlock * below(search.draws(team, search.drawn++), stride / kPairBlock);
@@ -95,8 +92,7 @@ template <class Team> EPLB_FN int draw_first_gpu(Team& team, TabuSearch& search)
 // less than the largest load. Up to kPairGpus GPUs are looked at, from a random block on; ties:
 // block in the order they are looked at, pair of the other GPU, that GPU, pair of the heaviest GPU;
 // pairs in lexicographic order. False if there is none.
-template <class Team>
-EPLB_FN bool swap_pairs(Team& team, TabuSearch& search, const LoadRange& loads) {
+EPLB_FN bool swap_pairs(Team auto& team, TabuSearch& search, const LoadRange& loads) {
   const State& state = search.state;
   const int stride = state.stride, first = draw_first_gpu(team, search);
   const int looked_at = smaller(stride, kPairGpus);

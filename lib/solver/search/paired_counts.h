@@ -18,11 +18,10 @@ struct PairedCounts {
   }
 };
 
-template <class Team> EPLB_FN void copy(Team& team, View<int> from, View<int> to, int n) {
+EPLB_FN void copy(Team auto& team, View<int> from, View<int> to, int n) {
   team.sweep(n, [=](auto i) { to.set(i, from[i]); });
 }
-template <class Team>
-EPLB_FN void copy(Team& team, const PairedCounts& from, const PairedCounts& to, int experts,
+EPLB_FN void copy(Team auto& team, const PairedCounts& from, const PairedCounts& to, int experts,
                   int slots) {
   copy(team, from.size, to.size, slots);
   copy(team, from.expert, to.expert, slots);
@@ -34,7 +33,7 @@ struct PairLoads {
   int excess;   // sum over pairs of what they are above the target
   int largest;  // load of a pair
 };
-template <class Team> EPLB_FN PairLoads measure(Team& team, View<int> size, int pairs, int target) {
+EPLB_FN PairLoads measure(Team auto& team, View<int> size, int pairs, int target) {
   const Mirrored<int> partner{size.data, 2 * pairs};
   const int largest = team.max(0, pairs, [=](auto i) { return size[i] + partner[i]; });
   if (largest <= target) return {0, largest};
@@ -99,9 +98,8 @@ EPLB_FN ListEdits edits_of(const PairedCounts& now, View<int> weight, int slots,
 
 // Writes `old`, sizes or experts of the replicas, as it is after the edits; `put` is the field that
 // replicas put in have.
-template <class Team>
-EPLB_FN void write_edited(Team& team, const ListEdits& edits, int ListEdit::*put, View<int> old,
-                          View<int> out, int slots) {
+EPLB_FN void write_edited(Team auto& team, const ListEdits& edits, int ListEdit::*put,
+                          View<int> old, View<int> out, int slots) {
   int at = 0, next = 0;
   for (const ListEdit& edit : edits.edit) {
     if (edit.at > at) {
@@ -121,8 +119,7 @@ EPLB_FN void write_edited(Team& team, const ListEdits& edits, int ListEdit::*put
 // Pairs replica i with slots - 1 - i: partner[i] for i < pairs. An expert may meet itself only
 // around the middle; such a pair changes partners with the nearest pair outwards that does not have
 // the expert.
-template <class Team>
-EPLB_FN void pair_up(Team& team, View<int> expert, int pairs, View<int> partner) {
+EPLB_FN void pair_up(Team auto& team, View<int> expert, int pairs, View<int> partner) {
   team.single([&] {
     for (int i = 0; i < pairs; ++i) partner[i] = 2 * pairs - 1 - i;
     for (int i = pairs - 1, j = i; i >= 0; --i) {

@@ -12,8 +12,7 @@ struct RetargetScratch {
   EPLB_FN void lay_out(Arena& arena, int slots) { arena.take(slots, expert, rank, gpu, row); }
 };
 
-template <class Team>
-EPLB_FN void copy_replicas(Team& team, const State& state, const RetargetScratch& to) {
+EPLB_FN void copy_replicas(Team auto& team, const State& state, const RetargetScratch& to) {
   const SortedReplicas& sorted = state.sorted;
   team.for_each(sorted.slots, [&](int i) {
     to.expert[i] = sorted.expert[i];
@@ -24,8 +23,8 @@ EPLB_FN void copy_replicas(Team& team, const State& state, const RetargetScratch
 }
 
 // Applies a re-target; all replicas stay in their slots. Returns the one that takes it back.
-template <class Team>
-EPLB_FN Retarget apply(Team& team, const State& state, const RetargetScratch& old, Retarget move) {
+EPLB_FN Retarget apply(Team auto& team, const State& state, const RetargetScratch& old,
+                       Retarget move) {
   const SortedReplicas& sorted = state.sorted;
   const int loser = sorted.expert[move.replica], gainer = move.expert;
   copy_replicas(team, state, old);

@@ -18,8 +18,7 @@ EPLB_FN Retarget random_retarget(const TabuSearch& search, int heaviest) {
   return {below(random, sorted.slots), expert, sorted.copies[expert]};
 }
 
-template <class Team>
-EPLB_FN bool is_possible(Team& team, const TabuSearch& search, Retarget move) {
+EPLB_FN bool is_possible(Team auto& team, const TabuSearch& search, Retarget move) {
   const SortedReplicas& sorted = search.state.sorted;
   const int loser = sorted.expert[move.replica];
   return sorted.copies[loser] > 1 && loser != move.expert &&
@@ -29,7 +28,7 @@ EPLB_FN bool is_possible(Team& team, const TabuSearch& search, Retarget move) {
 
 // The larger of the new loads of the replica's GPU and of those that hold the other copies of the
 // expert that loses it; copies of the expert that gains one only get smaller.
-template <class Team> EPLB_FN int cost_of_retarget(Team& team, const State& state, Retarget move) {
+EPLB_FN int cost_of_retarget(Team auto& team, const State& state, Retarget move) {
   const SortedReplicas& sorted = state.sorted;
   const int loser = sorted.expert[move.replica], size = sorted.size[move.replica];
   const int more_load = sorted.weight[loser] / (sorted.copies[loser] - 1) - size;
@@ -43,7 +42,7 @@ template <class Team> EPLB_FN int cost_of_retarget(Team& team, const State& stat
 
 // Applies the least costly of 8 random re-targets; ties: first. Unless the search then finds a new
 // best before its patience ends, the re-target is taken back. False if none of the 8 is possible.
-template <class Team> EPLB_FN bool retarget(Team& team, TabuSearch& search, int heaviest) {
+EPLB_FN bool retarget(Team auto& team, TabuSearch& search, int heaviest) {
   const int slots = search.state.sorted.slots;
   int least = kNever;
   Retarget chosen{-1, -1, -1};

@@ -34,7 +34,7 @@ EPLB_FN bool moves_duplicate(const State& state, Swap swap) {
 // Swaps the replica in a slot, a duplicate, with the one that leaves the least cost and does not
 // become a duplicate, or is one already (ties: lowest replica). False if there is none. Every time
 // one duplicate less is left.
-template <class Team> EPLB_FN bool repair(Team& team, const State& state, int slot) {
+EPLB_FN bool repair(Team auto& team, const State& state, int slot) {
   const View<int> size = state.sorted.size, rest = state.rest;
   const int slots = state.sorted.slots, give = state.replica[slot], giver = state.gpu[give];
   auto value = [&](int take) {
@@ -52,7 +52,7 @@ template <class Team> EPLB_FN bool repair(Team& team, const State& state, int sl
 // with fewer experts than slots on a GPU most cannot be avoided.
 inline constexpr int kRepairSlots = 1024, kRepairSlotsOfFewExperts = 64;
 
-template <class Team> EPLB_FN void repair_all(Team& team, const State& state) {
+EPLB_FN void repair_all(Team auto& team, const State& state) {
   const int slots = state.sorted.slots, experts = state.sorted.experts;
   const int per_gpu = state.slots_per_gpu();
   if (slots == experts) return;
@@ -65,8 +65,8 @@ template <class Team> EPLB_FN void repair_all(Team& team, const State& state) {
 }
 
 // Longest first, copies apart while they can be; then duplicates are repaired slot by slot.
-template <class Number, class Team>
-EPLB_FN void start(Team& team, const State& state, const FillScratch& scratch) {
+template <class Number>
+EPLB_FN void start(Team auto& team, const State& state, const FillScratch& scratch) {
   const SortedReplicas& sorted = state.sorted;
   place_longest_first<Number>(team, packing_of(state, scratch),
                               [&](int i) { return sorted.copies[sorted.expert[i]]; });

@@ -39,13 +39,13 @@ struct LoadRange {
   int heaviest;     // the lowest GPU with the largest load
   int most, least;  // largest and least load
 };
-template <class Team> EPLB_FN LoadRange load_range(Team& team, const State& state) {
+EPLB_FN LoadRange load_range(Team auto& team, const State& state) {
   const MinMax loads = team.min_max(state.sorted.gpus, [=](auto g) { return state.load[g]; });
   return {loads.first_max, loads.max, loads.min};
 }
 
 // Sums up the loads, and the rests of replicas.
-template <class Team> EPLB_FN void sum_loads(Team& team, const State& state) {
+EPLB_FN void sum_loads(Team auto& team, const State& state) {
   const SortedReplicas& sorted = state.sorted;
   team.for_each(sorted.gpus, [&](int g) {
     int sum = 0;
@@ -59,7 +59,7 @@ template <class Team> EPLB_FN void sum_loads(Team& team, const State& state) {
 }
 
 // Derives everything else from where the replicas are: gpu and row.
-template <class Team> EPLB_FN void derive(Team& team, const State& state) {
+EPLB_FN void derive(Team auto& team, const State& state) {
   const SortedReplicas& sorted = state.sorted;
   team.for_each(sorted.slots, [&](int i) {
     const int g = state.gpu[i], row = state.row[i], slot = g * state.slots_per_gpu() + row;
@@ -71,7 +71,7 @@ template <class Team> EPLB_FN void derive(Team& team, const State& state) {
 }
 
 // Does GPU g hold expert e?
-template <class Team> EPLB_FN bool holds(Team& team, const State& state, int g, int e) {
+EPLB_FN bool holds(Team auto& team, const State& state, int g, int e) {
   const View<int> expert = state.experts_on(g);
   const int per_gpu = state.slots_per_gpu();
   return team.find(0, per_gpu, [=](auto row) { return expert[row] == e; }) < per_gpu;

@@ -47,9 +47,8 @@ EPLB_APART bool is_everywhere(const State& state, int e) {
 // Where partners of `give` are looked for, the largest value being wanted: among smaller replicas,
 // but nowhere if all would make a duplicate. A swap's cost is at least size[give] - size[take] plus
 // the load of take's GPU, so a cost below `limit` needs a size above a floor.
-template <class Value>
 EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int give, int limit,
-                         Value value) {
+                         auto value) {
   const SortedReplicas& sorted = search.state.sorted;
   const View<int> size = sorted.size;
   const int given = size[give], cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
@@ -67,8 +66,7 @@ EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int g
 // The swap of a replica on the heaviest GPU with a strictly smaller one elsewhere that costs
 // least; ties: lowest slot of the heaviest GPU, then lowest replica. The load may get worse, but
 // the cost is below most + (most - least). Not all that make a duplicate are left out.
-template <class Team>
-EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRange& loads) {
+EPLB_FN FoundSwap least_swap(Team auto& team, const TabuSearch& search, const LoadRange& loads) {
   const SortedReplicas& sorted = search.state.sorted;
   const View<int> replica = search.state.replicas_on(loads.heaviest);
   const int limit = loads.most + (loads.most - loads.least);
@@ -85,8 +83,7 @@ EPLB_FN FoundSwap least_swap(Team& team, const TabuSearch& search, const LoadRan
 // heaviest GPU holds the expert, and the row plus one where the GPU of the replica holds the expert
 // of the row. So marks of a row need not be cleared for the next one. First, all replicas of the
 // experts that the heaviest GPU holds are marked, and so all that it holds.
-template <class Team>
-EPLB_FN void mark_experts_of(Team& team, const State& state, View<int> until, int heaviest) {
+EPLB_FN void mark_experts_of(Team auto& team, const State& state, View<int> until, int heaviest) {
   const SortedReplicas& sorted = state.sorted;
   const View<int> expert = state.experts_on(heaviest);
   team.for_each(sorted.slots + kAhead, [&](int i) { until[i] = 0; });
@@ -99,8 +96,7 @@ EPLB_FN void mark_experts_of(Team& team, const State& state, View<int> until, in
 }
 
 // Marks, for a row of the heaviest GPU, all replicas on GPUs that hold the expert of the row.
-template <class Team>
-EPLB_FN void mark_gpus_of(Team& team, const State& state, View<int> until, int row, int e) {
+EPLB_FN void mark_gpus_of(Team auto& team, const State& state, View<int> until, int row, int e) {
   const SortedReplicas& sorted = state.sorted;
   for (int copy = sorted.first[e]; copy < sorted.end_of(e); ++copy) {
     const View<int> replica = state.replicas_on(state.gpu[copy]);
@@ -111,9 +107,8 @@ EPLB_FN void mark_gpus_of(Team& team, const State& state, View<int> until, int r
 
 // The swap of the replica in one row of the heaviest GPU that costs least, without those that are
 // marked, if it costs less than `limit`.
-template <class Team>
-EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, const LoadRange& loads,
-                                      View<int> until, int row, int limit) {
+EPLB_FN FoundSwap least_unmarked_swap(Team auto& team, const TabuSearch& search,
+                                      const LoadRange& loads, View<int> until, int row, int limit) {
   const int give = search.state.replicas_on(loads.heaviest)[row];
   const Found found = team.max_in_stretches(1, -limit, [&](int) {
     const auto value = value_of_swap(search, loads, give);
@@ -126,9 +121,8 @@ EPLB_FN FoundSwap least_unmarked_swap(Team& team, const TabuSearch& search, cons
 
 // The least swap of one replica that makes no duplicate, if it costs less than `limit`. The GPUs
 // that hold its expert are marked only where the first choice is on one of them.
-template <class Team>
-EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, const LoadRange& loads,
-                                      View<int> until, int row, int limit) {
+EPLB_FN FoundSwap least_clean_swap_of(Team auto& team, const TabuSearch& search,
+                                      const LoadRange& loads, View<int> until, int row, int limit) {
   const State& state = search.state;
   const FoundSwap found = least_unmarked_swap(team, search, loads, until, row, limit);
   if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) return found;
@@ -137,8 +131,7 @@ EPLB_FN FoundSwap least_clean_swap_of(Team& team, const TabuSearch& search, cons
 }
 
 // The least swap that makes no duplicate, where the least of all makes one.
-template <class Team>
-EPLB_APART FoundSwap least_clean_swap(Team& team, const TabuSearch& search,
+EPLB_APART FoundSwap least_clean_swap(Team auto& team, const TabuSearch& search,
                                       const LoadRange& loads) {
   const View<int> until = search.state.sorted.size_before;  // which the search does not use
   mark_experts_of(team, search.state, until, loads.heaviest);
@@ -154,7 +147,7 @@ EPLB_APART FoundSwap least_clean_swap(Team& team, const TabuSearch& search,
 }
 
 // Relieves the heaviest GPU by the best swap; false if there is none.
-template <class Team> EPLB_FN bool relieve(Team& team, TabuSearch& search, const LoadRange& loads) {
+EPLB_FN bool relieve(Team auto& team, TabuSearch& search, const LoadRange& loads) {
   FoundSwap found = least_swap(team, search, loads);
   if (found.cost != kNever && makes_duplicate(team, search.state, found.swap))
     found = least_clean_swap(team, search, loads);

@@ -23,7 +23,7 @@ EPLB_FN void keep_if_best(TabuSearch& search, int load) {
 }
 
 // Shakes the best state. Pairs and walks leave no load above the best, so they need no log.
-template <class Team> EPLB_FN void shake(Team& team, TabuSearch& search) {
+EPLB_FN void shake(Team auto& team, TabuSearch& search) {
   const SortedReplicas& sorted = search.state.sorted;
   const LoadRange loads = load_range(team, search.state);
   const int mean = search.limits.mean;
@@ -35,7 +35,7 @@ template <class Team> EPLB_FN void shake(Team& team, TabuSearch& search) {
 }
 
 // False when the best state is good enough.
-template <class Team> EPLB_FN bool step(Team& team, TabuSearch& search) {
+EPLB_FN bool step(Team auto& team, TabuSearch& search) {
   const LoadRange loads = load_range(team, search.state);
   keep_if_best(search, loads.most);
   if (search.best <= search.good_enough) return false;
@@ -50,7 +50,7 @@ template <class Team> EPLB_FN bool step(Team& team, TabuSearch& search) {
 }
 
 // Leaves the best state found. The budget counts steps; what takes longer counts as several.
-template <class Team> EPLB_FN void run(Team& team, TabuSearch& search, int64_t budget) {
+EPLB_FN void run(Team auto& team, TabuSearch& search, int64_t budget) {
   while (search.spent < budget && step(team, search)) {
   }
   const int last = load_range(team, search.state).most;

@@ -45,7 +45,7 @@ struct TabuSearch {
 };
 
 // Nothing is tabu any more: replicas have new numbers.
-template <class Team> EPLB_FN void clear_tabu(Team& team, const TabuSearch& search) {
+EPLB_FN void clear_tabu(Team auto& team, const TabuSearch& search) {
   team.for_each(search.state.sorted.slots + kAhead, [&](int i) { search.tabu_until[i] = 0; });
 }
 
@@ -54,8 +54,7 @@ EPLB_FN int nearly_mean(const TabuSearch& search) {
 }
 
 // Begins from a state that has been started. bound: of its counts.
-template <class Team>
-EPLB_FN void begin(Team& team, TabuSearch& search, const Chance& chance, CountLimits limits,
+EPLB_FN void begin(Team auto& team, TabuSearch& search, const Chance& chance, CountLimits limits,
                    int bound, int tolerance_shift) {
   const State& state = search.state;
   search.draws.begin(team, chance.at(kSearch));
@@ -73,7 +72,7 @@ EPLB_FN void begin(Team& team, TabuSearch& search, const Chance& chance, CountLi
 }
 
 // Returns to the best state.
-template <class Team> EPLB_FN void go_back(Team& team, TabuSearch& search) {
+EPLB_FN void go_back(Team auto& team, TabuSearch& search) {
   if (undo(team, search.state, search.log, search.retarget_scratch)) clear_tabu(team, search);
 }
 

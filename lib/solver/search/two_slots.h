@@ -53,15 +53,15 @@ struct TwoSlotSearch {
   }
 };
 
-template <class Team> EPLB_FN PairLoads measure(Team& team, const TwoSlotSearch& search) {
+EPLB_FN PairLoads measure(Team auto& team, const TwoSlotSearch& search) {
   return measure(team, search.now.size, search.pairs, search.target);
 }
-template <class Team> EPLB_FN void keep(Team& team, TwoSlotSearch& search, int largest) {
+EPLB_FN void keep(Team auto& team, TwoSlotSearch& search, int largest) {
   search.best = largest;
   copy(team, search.now, search.kept, search.experts, search.slots);
 }
 
-template <class Team> EPLB_FN void apply(Team& team, const TwoSlotSearch& search, CopyMove move) {
+EPLB_FN void apply(Team auto& team, const TwoSlotSearch& search, CopyMove move) {
   const PairedCounts &now = search.now, &next = search.next;
   const int slots = search.slots;
   const ListEdits edits = edits_of(now, search.weight, slots, move);
@@ -99,7 +99,7 @@ EPLB_FN int list_crowds(const TwoSlotSearch& search) {
 }
 
 // After the pairs or the target have changed: pairs above it, crowded sizes, experts that can give.
-template <class Team> EPLB_FN void refresh(Team& team, TwoSlotSearch& search) {
+EPLB_FN void refresh(Team auto& team, TwoSlotSearch& search) {
   const PairedCounts& now = search.now;
   const View<int> size = now.size, givers = search.givers;
   const int target = search.target, last = search.slots - 1;
@@ -115,7 +115,7 @@ template <class Team> EPLB_FN void refresh(Team& team, TwoSlotSearch& search) {
 }
 
 // Sets the target a little below the best.
-template <class Team> EPLB_FN void lower_target(Team& team, TwoSlotSearch& search) {
+EPLB_FN void lower_target(Team auto& team, TwoSlotSearch& search) {
   search.target = search.best - static_cast<int>(int64_t{search.best} * kTargetStep / 1024);
   search.violation = measure(team, search).excess;
   refresh(team, search);
@@ -142,8 +142,7 @@ EPLB_FN void renew(const TwoSlotSearch& search, const CopyPrices& prices, int e,
   prices.version[e] = search.version;
   prices.price[e] = price(search, e, copies + more_copies) - price(search, e, copies);
 }
-template <class Team>
-EPLB_FN bool cannot_help(Team& team, const TwoSlotSearch& search, CopyMove move) {
+EPLB_FN bool cannot_help(Team auto& team, const TwoSlotSearch& search, CopyMove move) {
   team.single([&] {
     renew(search, search.given, move.giver, -1);
     renew(search, search.taken, move.taker, 1);
@@ -152,7 +151,7 @@ EPLB_FN bool cannot_help(Team& team, const TwoSlotSearch& search, CopyMove move)
 }
 
 // Random moves from the best counts.
-template <class Team> EPLB_FN void kick(Team& team, TwoSlotSearch& search) {
+EPLB_FN void kick(Team auto& team, TwoSlotSearch& search) {
   const PairedCounts& now = search.now;
   copy(team, search.kept, now, search.experts, search.slots);
   search.since_best = 0;
@@ -169,7 +168,7 @@ template <class Team> EPLB_FN void kick(Team& team, TwoSlotSearch& search) {
 }
 
 // Draws a move: mostly to the owner of a replica, mostly the larger, of a pair above the target.
-template <class Team> EPLB_FN CopyMove draw_move(Team& team, TwoSlotSearch& search) {
+EPLB_FN CopyMove draw_move(Team auto& team, TwoSlotSearch& search) {
   const uint32_t random = search.proposals(team, 2 * search.drawn);
   const uint32_t other = search.proposals(team, 2 * search.drawn + 1);
   ++search.drawn;
@@ -180,7 +179,7 @@ template <class Team> EPLB_FN CopyMove draw_move(Team& team, TwoSlotSearch& sear
   return {giver, search.now.expert[other & 3 ? pair : search.slots - 1 - pair]};
 }
 
-template <class Team> EPLB_FN void propose(Team& team, TwoSlotSearch& search) {
+EPLB_FN void propose(Team auto& team, TwoSlotSearch& search) {
   const PairedCounts& now = search.now;
   const CopyMove move = draw_move(team, search);
   if (++search.since_best > kStale) return kick(team, search);
@@ -202,8 +201,7 @@ template <class Team> EPLB_FN void propose(Team& team, TwoSlotSearch& search) {
     refresh(team, search);
 }
 
-template <class Team>
-EPLB_FN void begin(Team& team, TwoSlotSearch& search, const SortedReplicas& sorted,
+EPLB_FN void begin(Team auto& team, TwoSlotSearch& search, const SortedReplicas& sorted,
                    const Chance& chance, int most_copies) {
   search.weight = sorted.weight;
   search.experts = sorted.experts;
@@ -224,8 +222,7 @@ EPLB_FN void begin(Team& team, TwoSlotSearch& search, const SortedReplicas& sort
 }
 
 // Searches from the copies of `sorted`; leaves the best in `kept`.
-template <class Team>
-EPLB_FN void search_two_slots(Team& team, TwoSlotSearch& search, const SortedReplicas& sorted,
+EPLB_FN void search_two_slots(Team auto& team, TwoSlotSearch& search, const SortedReplicas& sorted,
                               const Chance& chance, int most_copies, int proposals) {
   begin(team, search, sorted, chance, most_copies);
   for (int i = 0; i < proposals && search.num_givers > 0; ++i) propose(team, search);

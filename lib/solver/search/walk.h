@@ -7,8 +7,8 @@ EPLB_STAGE_BEGIN
 
 // Swaps `give` with one of the next smaller replicas on another GPU, if that keeps the load of that
 // GPU below the largest and no duplicate results.
-template <class Team>
-EPLB_FN void swap_with_smaller(Team& team, const State& state, const LoadRange& loads, int give) {
+EPLB_FN void swap_with_smaller(Team auto& team, const State& state, const LoadRange& loads,
+                               int give) {
   constexpr int kLooks = 8;
   const SortedReplicas& sorted = state.sorted;
   const int giver = state.gpu[give], heaviest = loads.heaviest;
@@ -25,7 +25,7 @@ EPLB_FN void swap_with_smaller(Team& team, const State& state, const LoadRange& 
 
 // Random swaps among the other GPUs that keep every load below the largest: they bring fresh
 // partners to the heaviest GPU.
-template <class Team> EPLB_FN void walk(Team& team, TabuSearch& search, const LoadRange& loads) {
+EPLB_FN void walk(Team auto& team, TabuSearch& search, const LoadRange& loads) {
   const State& state = search.state;
   ++search.spent;
   for (int swaps = smaller(larger(state.sorted.gpus / 8, 2), 16); swaps > 0; --swaps) {

@@ -3,7 +3,7 @@
 // the layer is no part of it, so a layer's answer does not depend on its position in the batch.
 #pragma once
 
-#include "solver/team/memory.h"
+#include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
 
@@ -51,17 +51,17 @@ struct Draws {
   uint32_t first;
 
   EPLB_FN void lay_out(Arena& arena) { known = arena.take<uint32_t>(kBlock); }
-  template <class Team> EPLB_FN void begin(Team& team, const Chance& of) {
+  EPLB_FN void begin(Team auto& team, const Chance& of) {
     chance = of;
     draw_from(team, 0);
   }
-  template <class Team> EPLB_FN uint32_t operator()(Team& team, uint32_t draw) {
+  EPLB_FN uint32_t operator()(Team auto& team, uint32_t draw) {
     if (draw - first >= kBlock) draw_from(team, draw);
     return known[static_cast<int>(draw - first)];
   }
 
  private:
-  template <class Team> EPLB_FN void draw_from(Team& team, uint32_t draw) {
+  EPLB_FN void draw_from(Team auto& team, uint32_t draw) {
     first = draw;
     team.barrier();
     team.for_each(kBlock, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });

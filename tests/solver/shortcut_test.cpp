@@ -163,8 +163,8 @@ TEST(Shortcuts, WindowsFindTheLeastOfAllSwaps) {
     ASSERT_EQ(solver::relieve(problem.team(), search, problem.loads()), any) << t;
     if (!any) continue;
     ++found;
-    ASSERT_EQ(search.log.entry[0], least.swap.give) << t;
-    ASSERT_EQ(search.log.entry[1], least.swap.take) << t;
+    ASSERT_EQ(search.log.entry[0].one, least.swap.give) << t;
+    ASSERT_EQ(search.log.entry[0].other, least.swap.take) << t;
   }
   EXPECT_GT(found, 300);
 }

@@ -14,52 +14,6 @@
 
 EPLB_STAGE_BEGIN
 
-#ifdef EPLB_PLAIN_LANES
-inline Index index_at(int i) { return i; }
-inline int reduce_min(int v) { return v; }
-inline int reduce_max(int v) { return v; }
-inline int reduce_sum(int v) { return v; }
-inline int keep_first(int, int v, int) { return v; }
-inline int first_true(bool m) { return m ? 0 : -1; }
-inline int indices_from(int i) { return i; }
-template <class Visit> void for_each_true(bool, int tag, int index, Visit visit) {
-  visit(tag, index);
-}
-using Accumulator = int;
-#else
-inline Index index_at(int i) { return {i}; }
-inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
-inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }
-inline int reduce_sum(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.vector)); }
-// The first `count` lanes of `a`, the others become `rest`.
-inline Lanes keep_first(int count, Lanes a, int rest) {
-  return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.vector,
-                        hn::Set(kInts, rest));
-}
-// Bit i: is lane i true?
-inline uint64_t bits_of(Mask a) {
-  uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes, up to eight
-  hn::StoreMaskBits(kInts, a.mask, bytes);
-  uint64_t word = 0;
-  __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
-  return word;
-}
-inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.mask)); }
-// Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
-inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
-// visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
-template <class Visit> void for_each_true(Mask a, Lanes tag, Lanes index, Visit visit) {
-  alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
-  hn::Store(tag.vector, kInts, tags);
-  hn::Store(index.vector, kInts, indices);
-  for (uint64_t left = bits_of(a); left != 0; left &= left - 1) {
-    const int lane = __builtin_ctzll(left);
-    visit(tags[lane], indices[lane]);
-  }
-}
-using Accumulator = Lanes;
-#endif
-
 // The largest value of all lanes; ties: lowest stretch, then lowest index.
 inline Found first_of_largest(Accumulator value, Accumulator stretch, Accumulator index) {
   Found found{reduce_max(value), kNever, kNever};
@@ -80,19 +34,19 @@ class HostTeam {
   }
   explicit HostTeam(View<int64_t> workspace) : workspace_(workspace) {}
 
-  template <class Body> void for_each(int n, Body body) const {
+  void for_each(int n, auto body) const {
     for (int i = 0; i < n; ++i) body(i);
   }
-  template <class Body> void sweep(int n, Body body) const {
+  void sweep(int n, auto body) const {
     for (int i = 0; i < n; i += kLanes) body(index_at(i));
   }
-  template <class Body> int min(int from, int to, Body body) const {
+  int min(int from, int to, auto body) const {
     return reduce_min(fold(from, to, kNever, body, [](auto a, auto b) { return smaller(a, b); }));
   }
-  template <class Body> int max(int from, int to, Body body) const {
+  int max(int from, int to, auto body) const {
     return reduce_max(fold(from, to, -kNever, body, [](auto a, auto b) { return larger(a, b); }));
   }
-  template <class Body> MinMax min_max(int to, Body body) const {
+  MinMax min_max(int to, auto body) const {
     Accumulator low = kNever, high = -kNever, at = kNever;
     auto look = [&](int i, Accumulator for_min, Accumulator for_max) {
       at = choose(for_max > high, indices_from(i), at);
@@ -113,7 +67,7 @@ class HostTeam {
                   [&](int, int index) { range.first_max = smaller(range.first_max, index); });
     return range;
   }
-  template <class Stretches> Found max_in_stretches(int n, int floor, Stretches stretches) const {
+  Found max_in_stretches(int n, int floor, auto stretches) const {
     Accumulator value = floor, stretch = -1, index = kNever;
     for (int k = 0; k < n; ++k) {
       // Elements between two tests for the end, which the processor predicts badly.
@@ -133,17 +87,17 @@ class HostTeam {
     }
     return first_of_largest(value, stretch, index);
   }
-  template <class Body> int sum(int from, int to, Body body) const {
+  int sum(int from, int to, auto body) const {
     return reduce_sum(fold(from, to, 0, body, [](auto a, auto b) { return a + b; }));
   }
-  template <class Body> int find(int from, int to, Body body) const {
+  int find(int from, int to, auto body) const {
     for (int i = from; i < to; i += kLanes) {
       const int first = first_true(body(index_at(i)));
       if (first >= 0) return i + first < to ? i + first : to;
     }
     return to;
   }
-  template <class Row> int find_in_rows(int at, int rows, int from, int to, Row row) const {
+  int find_in_rows(int at, int rows, int from, int to, auto row) const {
     int i = from + at % kRow;
     for (int r = at / kRow; r < rows; ++r, i = from) {
       i = find(i, to, row(r));
@@ -152,7 +106,7 @@ class HostTeam {
     return rows * kRow;
   }
   LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
-  template <class Body> auto max_of(int n, Body body) const {
+  auto max_of(int n, auto body) const {
     auto found = -Never<decltype(body(0))>::key;
     for (int i = 0; i < n; ++i) {
       const auto x = body(i);
@@ -160,17 +114,17 @@ class HostTeam {
     }
     return found;
   }
-  template <class Body> int find_of(int n, Body body) const {
+  int find_of(int n, auto body) const {
     int i = 0;
     while (i < n && !body(i)) ++i;
     return i;
   }
-  template <class Body> int64_t sum_of(int n, Body body) const {
+  int64_t sum_of(int n, auto body) const {
     int64_t sum = 0;
     for (int i = 0; i < n; ++i) sum += body(i);
     return sum;
   }
-  template <class Body, class Visit> int scan(int n, Body body, Visit visit) const {
+  int scan(int n, auto body, auto visit) const {
     int sum = 0;
     for (int i = 0; i < n; ++i) {
       const int own = body(i);
@@ -179,11 +133,10 @@ class HostTeam {
     }
     return sum;
   }
-  template <class Body>
-  void rank_among_equals(int n, View<int> seen, View<int> out, Body body) const {
+  void rank_among_equals(int n, View<int> seen, View<int> out, auto body) const {
     for (int i = 0; i < n; ++i) out[i] = seen[body(i)]++;
   }
-  template <class Body> int pick(int n, View<int> out, Body body) const {
+  int pick(int n, View<int> out, auto body) const {
     int count = 0;
     for (int i = 0; i < n; ++i) {
       out[count] = i;
@@ -191,7 +144,7 @@ class HostTeam {
     }
     return count;
   }
-  template <class Key> void order(int n, View<int> order, Key key) const {
+  void order(int n, View<int> order, auto key) const {
     uint64_t* const keys = reinterpret_cast<uint64_t*>(workspace_.data);
     uint64_t least = ~uint64_t{0}, most = 0;
     for (int i = 0; i < n; ++i) {
@@ -202,13 +155,12 @@ class HostTeam {
     }
     cpu::sort_indices(keys, n, least, most, order.data);
   }
-  template <class Key> void order_first(int n, int wanted, View<int> order, Key key) const {
+  void order_first(int n, int wanted, View<int> order, auto key) const {
     uint64_t* const keys = reinterpret_cast<uint64_t*>(workspace_.data);
     for (int i = 0; i < n; ++i) keys[i] = key(i);
     cpu::sort_first_indices(keys, n, wanted < n ? wanted : n, order.data);
   }
-  template <class Key, class Rekey>
-  void serve(int n, View<Key> keys, int steps, Rekey rekey) const {
+  template <class Key> void serve(int n, View<Key> keys, int steps, auto rekey) const {
 #ifdef __AVX512F__
     if constexpr (sizeof(Key) == sizeof(int))
       if (in_registers(n, [&]<int N> { serve_sorted<N>(n, keys.data, steps, rekey); })) return;
@@ -219,9 +171,9 @@ class HostTeam {
       tree.put(i, rekey(step, i, tree.key()));
     }
   }
-  template <class Number, class Amount, class Apart, class Close>
-  void fill(int n, View<int>, View<int> waiting, int steps, Amount amount, Apart apart,
-            Close close) const {
+  template <class Number>
+  void fill(int n, View<int>, View<int> waiting, int steps, auto amount, auto apart,
+            auto close) const {
 #ifdef __AVX512F__
     if (in_registers(n, [&]<int N> {
           SortedFillKeys<N> keys{n, {}};
@@ -232,15 +184,14 @@ class HostTeam {
     TreeKeys keys{{workspace_.data, n, [](int) { return 0; }}};
     fill_with<Number>(keys, waiting, steps, amount, apart, close);
   }
-  template <class Body> void single_nowait(Body body) const { body(); }
+  void single_nowait(auto body) const { body(); }
   static View<int> patched(View<int> view, int, int) { return view; }
-  template <class Body> void single(Body body) const { body(); }
+  void single(auto body) const { body(); }
   void barrier() const {}
 
  private:
   // Lane by lane, from `none` on, which changes nothing.
-  template <class Body, class Combine>
-  EPLB_INLINE static Accumulator fold(int from, int to, int none, Body body, Combine combine) {
+  EPLB_INLINE static Accumulator fold(int from, int to, int none, auto body, auto combine) {
     Accumulator found = none;
     int i = from;
     for (; i + kLanes <= to; i += kLanes) found = combine(found, body(index_at(i)));

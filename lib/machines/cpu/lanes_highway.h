@@ -19,6 +19,8 @@ struct Lanes {
   Lanes(int value) : vector(hn::Set(kInts, value)) {}
 };
 
+using Accumulator = Lanes;
+
 struct Mask {
   hn::Mask<hn::ScalableTag<int32_t>> mask;
 };
@@ -50,6 +52,37 @@ inline Lanes larger(Lanes a, Lanes b) { return hn::Max(a.vector, b.vector); }
 inline Lanes magnitude(Lanes a) { return hn::Abs(a.vector); }
 inline Lanes choose(Mask condition, Lanes a, Lanes b) {
   return hn::IfThenElse(condition.mask, a.vector, b.vector);
+}
+
+inline Index index_at(int i) { return {i}; }
+inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
+inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }
+inline int reduce_sum(Lanes a) { return hn::GetLane(hn::SumOfLanes(kInts, a.vector)); }
+// The first `count` lanes of `a`, the others become `rest`.
+inline Lanes keep_first(int count, Lanes a, int rest) {
+  return hn::IfThenElse(hn::FirstN(kInts, static_cast<size_t>(count)), a.vector,
+                        hn::Set(kInts, rest));
+}
+// Bit i: is lane i true?
+inline uint64_t bits_of(Mask a) {
+  uint8_t bytes[8] = {};  // StoreMaskBits writes whole bytes, up to eight
+  hn::StoreMaskBits(kInts, a.mask, bytes);
+  uint64_t word = 0;
+  __builtin_memcpy(&word, bytes, kLanes > 8 ? 2 : 1);
+  return word;
+}
+inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.mask)); }
+// Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
+inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
+// visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
+void for_each_true(Mask a, Lanes tag, Lanes index, auto visit) {
+  alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];
+  hn::Store(tag.vector, kInts, tags);
+  hn::Store(index.vector, kInts, indices);
+  for (uint64_t left = bits_of(a); left != 0; left &= left - 1) {
+    const int lane = __builtin_ctzll(left);
+    visit(tags[lane], indices[lane]);
+  }
 }
 
 EPLB_STAGE_END

@@ -123,32 +123,30 @@ MachineFacts facts() {
   facts.runtime_version = CUDART_VERSION;
   facts.driver_needed = CUDART_VERSION / 1000 * 1000;
   cudaDriverGetVersion(&facts.driver_version);
+  auto with = [&](eplb_status status, const std::string& sentence) {
+    facts.status = status;
+    facts.sentence = sentence;
+    return facts;
+  };
   const std::string needed =
       "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
-  if (facts.driver_version < facts.driver_needed) {
-    facts.status = EPLB_NO_DRIVER;
-    facts.sentence =
-        facts.driver_version == 0
-            ? "no CUDA driver on this machine: " + needed
-            : "the CUDA driver is for CUDA " + version_text(facts.driver_version) + ": " + needed;
-    return facts;
-  }
+  const std::string driver = version_text(facts.driver_version);
+  if (facts.driver_version == 0)
+    return with(EPLB_NO_DRIVER, "no CUDA driver on this machine: " + needed);
+  if (facts.driver_version < facts.driver_needed)
+    return with(EPLB_NO_DRIVER, "the CUDA driver is for CUDA " + driver + ": " + needed);
+  const std::string none = "a CUDA driver for CUDA " + driver + ", but no device";
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
-  if (error != cudaSuccess || devices == 0) {
-    if (error != cudaSuccess) cudaGetLastError();
-    facts.status = EPLB_NO_DEVICE;
-    facts.sentence =
-        "a CUDA driver for CUDA " + version_text(facts.driver_version) + ", but no device";
-    if (error != cudaSuccess) facts.sentence += std::string(": ") + cudaGetErrorString(error);
-    return facts;
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    return with(EPLB_NO_DEVICE, none + ": " + cudaGetErrorString(error));
   }
-  facts.status = EPLB_OK;
+  if (devices == 0) return with(EPLB_NO_DEVICE, none);
   facts.devices = devices;
-  facts.sentence = std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") +
-                   ", driver for CUDA " + version_text(facts.driver_version) + ", runtime " +
-                   version_text(CUDART_VERSION);
-  return facts;
+  return with(EPLB_OK, std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") +
+                           ", driver for CUDA " + driver + ", runtime " +
+                           version_text(CUDART_VERSION));
 }
 
 std::string device_name(int index) {

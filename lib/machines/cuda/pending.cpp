@@ -1,5 +1,7 @@
 #include "machines/cuda/pending.h"
 
+#include <algorithm>
+
 #include "machines/cuda/driver.h"
 
 namespace eplb::cuda {
@@ -19,14 +21,10 @@ void Pending::note(cudaStream_t stream, cudaStream_t own) {
     captured_ = true;
     return;
   }
-  Event* event = nullptr;
-  for (Event& e : events_)
-    if (!e.used || e.stream == stream) {
-      event = &e;
-      break;
-    }
-  if (event == nullptr) {  // the oldest gives way: our own stream waits for it instead
-    event = &events_[oldest_];
+  auto event = std::find_if(events_.begin(), events_.end(),
+                            [&](const Event& e) { return !e.used || e.stream == stream; });
+  if (event == events_.end()) {  // the oldest gives way: our own stream waits for it instead
+    event = events_.begin() + static_cast<std::ptrdiff_t>(oldest_);
     oldest_ = (oldest_ + 1) % events_.size();
     check(cudaStreamWaitEvent(own, event->event, 0), "cudaStreamWaitEvent");
   }

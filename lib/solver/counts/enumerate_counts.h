@@ -24,8 +24,7 @@ struct CountList {
 EPLB_FN bool first_counts(Team auto& team, const CountList& list, const SortedReplicas& sorted,
                           int beat) {
   const View<int> weight = sorted.weight;
-  team.order(sorted.experts, list.order,
-             [&](int e) { return static_cast<uint64_t>(kNever - weight[e]); });
+  team.order(sorted.experts, list.order, [&](int e) { return largest_first(weight[e]); });
   team.single([&] {
     int spare = sorted.slots;
     for (int i = 0; i < sorted.experts; ++i) {

@@ -44,8 +44,7 @@ EPLB_FN void order_by_share(Team auto& team, const SortedReplicas& sorted) {
   const View<int> weight = sorted.weight, copies = sorted.copies, share = sorted.share;
   team.for_each(sorted.experts,
                 [&](int e) { share[e] = copies[e] == 1 ? weight[e] : weight[e] / copies[e]; });
-  team.order(sorted.experts, sorted.order,
-             [&](int e) { return static_cast<uint64_t>(kNever - share[e]); });
+  team.order(sorted.experts, sorted.order, [&](int e) { return largest_first(share[e]); });
 }
 
 // Sets first, size and expert from the copies.

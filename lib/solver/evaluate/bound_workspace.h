@@ -43,7 +43,7 @@ EPLB_FN int most_bound_keys(const Problem& problem, bool threshold) {
 EPLB_FN double larger(double a, double b) { return a < b ? b : a; }
 EPLB_FN double smaller(double a, double b) { return b < a ? b : a; }
 
-// For team.order: numbers that are not negative compare like their bits.
+// Doubles that are not negative compare like their bits.
 EPLB_FN uint64_t largest_first(double value) { return ~static_cast<uint64_t>(bits_of(value)); }
 
 // value(i) for i < n, added in the order of their indices: the same sum on every team.

@@ -149,8 +149,7 @@ class GroupWalk {
 // and the best that was found afterwards, the groups of each node in ascending order.
 EPLB_FN AssignedGroups search_groups(Team auto& team, const GroupWorkspace& workspace,
                                      View<int> size, View<int> slot_of, int groups, int nodes) {
-  team.order(groups, workspace.order,
-             [&](int group) { return static_cast<uint64_t>(kNever - size[group]); });
+  team.order(groups, workspace.order, [&](int group) { return largest_first(size[group]); });
   team.single([&] {
     GroupWalk walk(workspace, size, slot_of, groups, nodes);
     const AssignedGroups assigned = walk.run();

@@ -7,20 +7,8 @@
 EPLB_STAGE_BEGIN
 
 // Non-negative doubles are ordered like their bits.
-EPLB_FN int64_t bits_of(double value) {
-#ifdef __CUDA_ARCH__
-  return __double_as_longlong(value);
-#else
-  return __builtin_bit_cast(int64_t, value);
-#endif
-}
-EPLB_FN double of_bits(int64_t bits) {
-#ifdef __CUDA_ARCH__
-  return __longlong_as_double(bits);
-#else
-  return __builtin_bit_cast(double, bits);
-#endif
-}
+EPLB_FN int64_t bits_of(double value) { return __builtin_bit_cast(int64_t, value); }
+EPLB_FN double of_bits(int64_t bits) { return __builtin_bit_cast(double, bits); }
 
 // weight = mantissa * 2^exponent, exactly.
 struct Decoded {
@@ -56,14 +44,10 @@ EPLB_FN int bit_length(uint64_t value) {
 #endif
 }
 
-// floor(mantissa * 2^shift), and the same rounded half up. The result must fit.
+// floor(mantissa * 2^shift). The result must fit.
 EPLB_FN int64_t scaled_down(uint64_t mantissa, int shift) {
   if (shift >= 0) return static_cast<int64_t>(mantissa << shift);
   return static_cast<int64_t>(shift > -64 ? mantissa >> -shift : 0);
-}
-EPLB_FN int64_t scaled(uint64_t mantissa, int shift) {
-  if (shift >= 0) return static_cast<int64_t>(mantissa << shift);
-  return (scaled_down(mantissa, shift + 1) + 1) >> 1;
 }
 
 // The weights of a layer times 2^shift. A layer of zeros counts as a layer of ones.
@@ -76,9 +60,9 @@ template <class Source> struct ScaledWeights {
     const Decoded weight = decoded(expert);
     return scaled_down(weight.mantissa, weight.exponent + shift);
   }
+  // Rounded half up, but at least 1.
   EPLB_FN int64_t quantum(int expert, int shift) const {
-    const Decoded weight = decoded(expert);
-    const int64_t rounded = scaled(weight.mantissa, weight.exponent + shift);
+    const int64_t rounded = (floor(expert, shift + 1) + 1) >> 1;
     return rounded < 1 ? int64_t{1} : rounded;
   }
 };
@@ -132,16 +116,13 @@ EPLB_FN void to_float32(Team auto& team, const auto& source, int experts, View<i
 }
 
 // Reads the weights of a layer in one of the two kinds of arithmetic.
-template <class Number> struct Reader;
-template <> struct Reader<Integer> {
-  EPLB_FN static void read(Team auto& team, const auto& source, int experts, View<int> weight) {
-    quantise(team, source, experts, weight);
-  }
-};
-template <> struct Reader<Float32> {
-  EPLB_FN static void read(Team auto& team, const auto& source, int experts, View<int> weight) {
-    to_float32(team, source, experts, weight);
-  }
-};
+EPLB_FN void read_weights(Integer, Team auto& team, const auto& source, int experts,
+                          View<int> weight) {
+  quantise(team, source, experts, weight);
+}
+EPLB_FN void read_weights(Float32, Team auto& team, const auto& source, int experts,
+                          View<int> weight) {
+  to_float32(team, source, experts, weight);
+}
 
 EPLB_STAGE_END

@@ -10,8 +10,7 @@ EPLB_STAGE_BEGIN
 // Largest first. Sizes are not negative, so kNever - size is not either; equal items keep their
 // order.
 EPLB_FN void order_by_size(Team auto& team, const Packing& packing, View<int> size) {
-  team.order(packing.items, packing.order,
-             [&](int item) { return static_cast<uint64_t>(kNever - size[item]); });
+  team.order(packing.items, packing.order, [&](int item) { return largest_first(size[item]); });
 }
 
 // Largest size * (1 + noise * u) first, u being uniform on [0, 1) with 24 bits. In integers:

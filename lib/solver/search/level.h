@@ -14,12 +14,6 @@ EPLB_FN int level_sweeps(int gpus, int slots_per_gpu) {
   return gpus < kLevelGpus || slots_per_gpu > kLevelSlots ? 0 : smaller(2 + gpus / 256, 4);
 }
 
-struct LevelScratch {
-  View<int> order;  // GPUs, heaviest first
-
-  EPLB_FN void lay_out(Arena& arena, int gpus) { order = arena.take<int>(gpus); }
-};
-
 // Makes the swap of a replica on `heavy` with a smaller one on `light` that costs least, if that
 // is less than heavy's load, and no duplicate results; ties: lowest slot of heavy, then of light.
 // By one lane, which touches only these two GPUs and what they hold.
@@ -43,11 +37,11 @@ EPLB_FN void level_pair(const State& state, int heavy, int light) {
   if (best.give >= 0) apply_alone(state, best);
 }
 
-EPLB_FN void level(Team auto& team, const State& state, const LevelScratch& scratch) {
+// order: scratch [gpus], of GPUs, heaviest first.
+EPLB_FN void level(Team auto& team, const State& state, View<int> order) {
   const int gpus = state.sorted.gpus;
-  const View<int> order = scratch.order;
   for (int sweep = level_sweeps(gpus, state.slots_per_gpu()); sweep > 0; --sweep) {
-    team.order(gpus, order, [&](int g) { return static_cast<uint64_t>(kNever - state.load[g]); });
+    team.order(gpus, order, [&](int g) { return largest_first(state.load[g]); });
     team.for_each(gpus / 2, [&](int i) { level_pair(state, order[i], order[gpus - 1 - i]); });
   }
 }

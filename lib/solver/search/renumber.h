@@ -12,22 +12,17 @@ struct RetargetScratch {
   EPLB_FN void lay_out(Arena& arena, int slots) { arena.take(slots, expert, rank, gpu, row); }
 };
 
-EPLB_FN void copy_replicas(Team auto& team, const State& state, const RetargetScratch& to) {
-  const SortedReplicas& sorted = state.sorted;
-  team.for_each(sorted.slots, [&](int i) {
-    to.expert[i] = sorted.expert[i];
-    to.rank[i] = i - sorted.first[sorted.expert[i]];
-    to.gpu[i] = state.gpu[i];
-    to.row[i] = state.row[i];
-  });
-}
-
 // Applies a re-target; all replicas stay in their slots. Returns the one that takes it back.
 EPLB_FN Retarget apply(Team auto& team, const State& state, const RetargetScratch& old,
                        Retarget move) {
   const SortedReplicas& sorted = state.sorted;
   const int loser = sorted.expert[move.replica], gainer = move.expert;
-  copy_replicas(team, state, old);
+  team.for_each(sorted.slots, [&](int i) {
+    old.expert[i] = sorted.expert[i];
+    old.rank[i] = i - sorted.first[sorted.expert[i]];
+    old.gpu[i] = state.gpu[i];
+    old.row[i] = state.row[i];
+  });
   const int lost = old.rank[move.replica];
   team.single([&] {
     --sorted.copies[loser];

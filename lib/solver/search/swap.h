@@ -78,11 +78,11 @@ EPLB_FN FoundSwap least_swap(Team auto& team, const TabuSearch& search, const Lo
   return {-found.value, {replica[found.stretch], found.index}};
 }
 
-// Marks partners that would make a duplicate, by replica: `until` of a replica is above a row of the
-// heaviest GPU if no swap with the replica in that row is possible. That is kNever where the
-// heaviest GPU holds the expert, and the row plus one where the GPU of the replica holds the expert
-// of the row. So marks of a row need not be cleared for the next one. First, all replicas of the
-// experts that the heaviest GPU holds are marked, and so all that it holds.
+// Marks partners that would make a duplicate: until[replica] is above a row of the heaviest GPU if
+// no swap with the replica in that row is possible. That is kNever where the heaviest GPU holds the
+// expert, and the row plus one where the GPU of the replica holds the expert of the row. So marks
+// of a row need not be cleared for the next one. First, all replicas of the experts that the
+// heaviest GPU holds are marked, and so all that it holds.
 EPLB_FN void mark_experts_of(Team auto& team, const State& state, View<int> until, int heaviest) {
   const SortedReplicas& sorted = state.sorted;
   const View<int> expert = state.experts_on(heaviest);

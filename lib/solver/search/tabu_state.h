@@ -20,7 +20,7 @@ struct TabuSearch {
   RetargetScratch retarget_scratch;
   Log log;  // moves since the best state
 
-  Draws draws;
+  ChanceBuffer draws;
   uint32_t drawn;  // how many have been used
   Chance retarget_chance;
   CountLimits limits;

@@ -36,7 +36,7 @@ struct TwoSlotSearch {
   int experts, slots, pairs, most_copies;
   int target, violation, best;
   int num_givers, num_above, version, since_best;
-  Draws proposals;
+  ChanceBuffer proposals;
   Chance kicks;
   uint32_t drawn;
 

@@ -30,7 +30,7 @@ struct BestMethod {
     best.lay_out(arena, experts, slots, node.cluster.gpus);
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
-    Reader<Integer>::read(team, source, problem.experts, layer.weight);
+    read_weights(Integer(), team, source, problem.experts, layer.weight);
   }
   EPLB_FN int group_chains() const {
     const Partition& partition = problem.partition;

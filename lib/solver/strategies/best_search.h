@@ -17,8 +17,8 @@ struct BestWorkspace {
   CountScratch counting;
   TwoSlotSearch two_slots;
   FillScratch start;
-  LevelScratch level;
-  View<int> partner;  // by pair
+  View<int> level_order;  // scratch of level
+  View<int> partner;      // by pair
   CountList counts;
 
   EPLB_FN void lay_out(Arena& arena, int experts, int slots, int gpus) {
@@ -29,8 +29,7 @@ struct BestWorkspace {
     arena.continue_after(before);
     if (slots == 2 * gpus) two_slots.lay_out(arena, experts, slots);
     start.lay_out(arena, gpus);
-    level.lay_out(arena, gpus);
-    partner = arena.take<int>(gpus);
+    arena.take(gpus, level_order, partner);
     if (slots <= kTiny) counts.lay_out(arena, experts);
   }
   EPLB_FN View<int> weight() const { return search.state.sorted.weight; }
@@ -83,7 +82,7 @@ EPLB_FN void search_chains(Team& team, BestWorkspace& workspace, const Effort& e
     chance.chain = static_cast<uint32_t>(chain);
     const int bound = choose_counts(team, choice, first_bound, chance);
     start<Integer>(team, search.state, workspace.start);
-    level(team, search.state, workspace.level);
+    level(team, search.state, workspace.level_order);
     begin(team, search, chance, choice.limits, bound, effort.tolerance_shift);
     run(team, search, steps_of(effort, slots, gpus));
     improve(team, answer, search);

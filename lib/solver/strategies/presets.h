@@ -33,7 +33,7 @@ template <class Number> struct PresetMethod {
     arena.continue_after(counting);
   }
   template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
-    Reader<Number>::read(team, source, problem.experts, layer.weight);
+    read_weights(Number(), team, source, problem.experts, layer.weight);
   }
   EPLB_FN int group_chains() const {
     const auto [nodes, groups] = problem.partition;

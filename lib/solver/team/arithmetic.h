@@ -30,33 +30,12 @@ struct Float32 {
   using Priority = int;
   static constexpr bool kHoldsAll = false;
 
-  EPLB_FN static float value(int bits) {
-#ifdef __CUDA_ARCH__
-    return __int_as_float(bits);
-#else
-    return __builtin_bit_cast(float, bits);
-#endif
-  }
-  EPLB_FN static int bits(float value) {
-#ifdef __CUDA_ARCH__
-    return __float_as_int(value);
-#else
-    return __builtin_bit_cast(int, value);
-#endif
-  }
-  EPLB_FN static int add(int a, int b) {
-#ifdef __CUDA_ARCH__
-    return bits(__fadd_rn(value(a), value(b)));  // never fused into a multiply-add
-#else
-    return bits(value(a) + value(b));
-#endif
-  }
+  EPLB_FN static float value(int bits) { return __builtin_bit_cast(float, bits); }
+  EPLB_FN static int bits(float value) { return __builtin_bit_cast(int, value); }
+  // The device fuses nothing either, and rounds divisions: see lib/CMakeLists.txt.
+  EPLB_FN static int add(int a, int b) { return bits(value(a) + value(b)); }
   EPLB_FN static int share(int weight, int copies) {
-#ifdef __CUDA_ARCH__
-    return bits(__fdiv_rn(value(weight), __int2float_rn(copies)));
-#else
     return bits(value(weight) / static_cast<float>(copies));
-#endif
   }
   EPLB_FN static Priority priority(int weight, int copies) {
     return kNever - 1 - share(weight, copies);

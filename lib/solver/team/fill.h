@@ -19,19 +19,19 @@ struct WaitingKeys {
   View<int> pairs;  // index and key of each
   int count = 0;
 
-  template <class Keys> EPLB_INLINE EPLB_FN void put_back(Keys& keys) {
+  EPLB_INLINE EPLB_FN void put_back(auto& keys) {
     for (; count > 0; --count) keys.put(pairs[2 * count - 2], pairs[2 * count - 1]);
   }
-  template <class Keys> EPLB_INLINE EPLB_FN void take(Keys& keys, int& i, int& key) {
+  EPLB_INLINE EPLB_FN void take(auto& keys, int& i, int& key) {
     if (keys.take(i, key)) return;
     put_back(keys);  // the run is longer than the list of open keys: serve them again
     keys.take(i, key);
   }
 };
 
-template <class Number, class Keys, class Amount, class Apart, class Close>
-EPLB_INLINE EPLB_FN void fill_with(Keys& keys, View<int> waiting_pairs, int steps, Amount amount,
-                                   Apart apart, Close close) {
+template <class Number>
+EPLB_INLINE EPLB_FN void fill_with(auto& keys, View<int> waiting_pairs, int steps, auto amount,
+                                   auto apart, auto close) {
   for (int step = keys.begin(steps, amount, apart, close); step < steps;) {
     const int end = step + apart(step);
     if (end == step + 1) {

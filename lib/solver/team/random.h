@@ -44,7 +44,7 @@ struct Chance {
 
 // The draws of a stage, computed a block at a time: lanes work on them in parallel, and no draw
 // waits for the ten rounds of the one before.
-struct Draws {
+struct ChanceBuffer {
   static constexpr int kBlock = 32;
   Chance chance;
   View<uint32_t> known;  // draws first .. first + kBlock - 1

@@ -52,6 +52,9 @@ struct Found {
 
 inline constexpr int kRow = 16;  // width of a row of Team::find_in_rows
 
+// The key by which `order` puts values that are not negative largest first.
+EPLB_FN uint64_t largest_first(int value) { return static_cast<uint64_t>(kNever - value); }
+
 // Bodies as stages write them, to check the members of a team with.
 namespace archetype {
 
@@ -75,26 +78,17 @@ struct Stretches {
   View<int> array;
   EPLB_FN Stretch<Condition, Element> operator()(int k) const { return {k, k, {array}, {array}}; }
 };
-struct IndexToKey {
-  EPLB_FN uint64_t operator()(int i) const { return static_cast<uint64_t>(i); }
-};
-struct IndexToInt64 {
-  EPLB_FN int64_t operator()(int i) const { return i; }
-};
-struct Visit {
-  EPLB_FN void operator()(int, int) const {}
+template <class Value> struct OfIndex {
+  EPLB_FN Value operator()(int i) const { return static_cast<Value>(i); }
 };
 template <class Key> struct Rekey {
   EPLB_FN Key operator()(int, int, Key key) const { return key; }
 };
-struct IndexToInt {
-  EPLB_FN int operator()(int i) const { return i; }
-};
 struct Close {
   EPLB_FN bool operator()(int, int, int) const { return false; }
 };
-struct Once {
-  EPLB_FN void operator()() const {}
+struct Nothing {
+  EPLB_FN void operator()(auto...) const {}
 };
 
 }  // namespace archetype
@@ -122,9 +116,9 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   // Scalar bodies: largest f(int i), an int or int64_t; first i with f(int i) true, or n; sum of
   // f(int i), which may write element i.
   { team.max_of(n, archetype::Element{array}) } -> std::same_as<int>;
-  { team.max_of(n, archetype::IndexToInt64{}) } -> std::same_as<int64_t>;
+  { team.max_of(n, archetype::OfIndex<int64_t>{}) } -> std::same_as<int64_t>;
   { team.find_of(n, archetype::Condition{array}) } -> std::same_as<int>;
-  { team.sum_of(n, archetype::IndexToInt64{}) } -> std::same_as<int64_t>;
+  { team.sum_of(n, archetype::OfIndex<int64_t>{}) } -> std::same_as<int64_t>;
 
   // In a table with rows of kRow cells, the first of which stand for from <= i < to: the first
   // cell, from `cell` on, with f(int row)(auto i) true, or rows * kRow.
@@ -138,15 +132,15 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   { team.nearest(n, array, scratch).distance(value) } -> std::same_as<int>;
 
   // order[0..n) = the indices i sorted by (f(int i) -> uint64_t, i).
-  team.order(n, order, archetype::IndexToKey{});
+  team.order(n, order, archetype::OfIndex<uint64_t>{});
   // Only the first `wanted` of them, or all n if those are fewer; the rest has no meaning.
-  team.order_first(n, wanted, order, archetype::IndexToKey{});
+  team.order_first(n, wanted, order, archetype::OfIndex<uint64_t>{});
   // visit(int i, int before), before = sum of f(int j) over j < i. Returns the sum of all. f(j)
   // must not read what visit(i) writes.
-  { team.scan(n, archetype::IndexToInt{}, archetype::Visit{}) } -> std::same_as<int>;
+  { team.scan(n, archetype::OfIndex<int>{}, archetype::Nothing{}) } -> std::same_as<int>;
   // out[i] = the number of j < i with f(int j) == f(i) -> int. seen: zeros by value; afterwards,
   // how often each value occurred.
-  team.rank_among_equals(n, seen, out, archetype::IndexToInt{});
+  team.rank_among_equals(n, seen, out, archetype::OfIndex<int>{});
   // out = the i < n with f(int i) true, in order. Returns their number.
   { team.pick(n, out, archetype::Condition{array}) } -> std::same_as<int>;
 
@@ -158,15 +152,15 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   // kNever if f(step, i, key) returns true; amounts must not grow with the step. apart(step) steps
   // from `step` on form a run, which serves no index twice before it has served all that are open.
   // Scratch: keys [n], waiting [2n].
-  team.template fill<Integer>(n, keys, waiting, steps, archetype::IndexToInt{},
-                              archetype::IndexToInt{}, archetype::Close{});
-  team.template fill<Float32>(n, keys, waiting, steps, archetype::IndexToInt{},
-                              archetype::IndexToInt{}, archetype::Close{});
+  team.template fill<Integer>(n, keys, waiting, steps, archetype::OfIndex<int>{},
+                              archetype::OfIndex<int>{}, archetype::Close{});
+  team.template fill<Float32>(n, keys, waiting, steps, archetype::OfIndex<int>{},
+                              archetype::OfIndex<int>{}, archetype::Close{});
 
   // One lane calls f().
-  team.single(archetype::Once{});
+  team.single(archetype::Nothing{});
   // The same without a barrier: other lanes must not read what f writes until the next one.
-  team.single_nowait(archetype::Once{});
+  team.single_nowait(archetype::Nothing{});
   // What array will be once single_nowait has written `value` to [i]; valid before the barrier.
   { team.patched(array, i, value)[n] } -> std::convertible_to<int>;
   // What any lane wrote before is visible to all lanes after.

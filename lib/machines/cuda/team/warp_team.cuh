@@ -54,24 +54,24 @@ class WarpTeam {
   __device__ explicit WarpTeam(View<uint64_t> workspace)
       : workspace_(workspace), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
 
-  template <class Body> __device__ void for_each(int n, Body body) {
+  __device__ void for_each(int n, auto body) {
 #pragma unroll 1
     for (int i = lane_; i < n; i += kLanes) body(i);
     __syncwarp();
   }
-  template <class Body> __device__ void sweep(int n, Body body) { for_each(n, body); }
+  __device__ void sweep(int n, auto body) { for_each(n, body); }
 
-  template <class Body> __device__ int min(int from, int to, Body body) {
+  __device__ int min(int from, int to, auto body) {
     const int own =
         fold(from, to, kNever, [&](int a, int i) { return solver::smaller(a, body(i)); });
     return in_step(__reduce_min_sync(kAllLanes, own));
   }
-  template <class Body> __device__ int max(int from, int to, Body body) {
+  __device__ int max(int from, int to, auto body) {
     const int own =
         fold(from, to, -kNever, [&](int a, int i) { return solver::larger(a, body(i)); });
     return in_step(__reduce_max_sync(kAllLanes, own));
   }
-  template <class Body> __device__ MinMax min_max(int to, Body body) {
+  __device__ MinMax min_max(int to, auto body) {
     int low = kNever, high = -kNever, at = kNever;
     for (int i = lane_; i < to; i += kLanes) {
       const int x = body(i);
@@ -82,24 +82,24 @@ class WarpTeam {
     const int most = __reduce_max_sync(kAllLanes, high), least = __reduce_min_sync(kAllLanes, low);
     return {least, most, in_step(__reduce_min_sync(kAllLanes, high == most ? at : kNever))};
   }
-  template <class Body> __device__ auto max_of(int n, Body body) -> decltype(body(0)) {
+  __device__ auto max_of(int n, auto body) -> decltype(body(0)) {
     using Value = decltype(body(0));
     return in_step(most_of_warp(fold(0, n, -Never<Value>::key, [&](Value most, int i) {
       const Value x = body(i);
       return x > most ? x : most;
     })));
   }
-  template <class Body> __device__ int find_of(int n, Body body) { return find(0, n, body); }
+  __device__ int find_of(int n, auto body) { return find(0, n, body); }
 
-  template <class Body> __device__ int64_t sum_of(int n, Body body) {
+  __device__ int64_t sum_of(int n, auto body) {
     const auto own = fold(0, n, uint64_t{0}, [&](uint64_t sum, int i) { return sum + body(i); });
     return in_step(static_cast<int64_t>(sum_of_warp(own)));
   }
-  template <class Body> __device__ int sum(int from, int to, Body body) {
+  __device__ int sum(int from, int to, auto body) {
     return in_step(__reduce_add_sync(
         kAllLanes, fold(from, to, 0, [&](int sum, int i) { return sum + body(i); })));
   }
-  template <class Body> __device__ int find(int from, int to, Body body) {
+  __device__ int find(int from, int to, auto body) {
 #pragma unroll 1
     for (int chunk = from; chunk < to; chunk += kLanes) {
       const unsigned hits = __ballot_sync(kAllLanes, chunk + lane_ < to && body(chunk + lane_));
@@ -108,7 +108,7 @@ class WarpTeam {
     return in_step(to);
   }
   // Two cells per lane at a time: testing one is a chain of loads, so the two overlap.
-  template <class Row> __device__ int find_in_rows(int at, int rows, int from, int to, Row row) {
+  __device__ int find_in_rows(int at, int rows, int from, int to, auto row) {
     const int end = rows * kRow;
     auto hit = [&](int cell) EPLB_INLINE {
       const int i = from + cell % kRow;
@@ -135,7 +135,7 @@ class WarpTeam {
     });
     return {scratch, n, true};
   }
-  template <class Body, class Visit> __device__ int scan(int n, Body body, Visit visit) {
+  __device__ int scan(int n, auto body, auto visit) {
     int sum = 0;
 #pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
@@ -150,8 +150,7 @@ class WarpTeam {
     }
     return in_step(sum);
   }
-  template <class Body>
-  __device__ void rank_among_equals(int n, View<int> seen, View<int> out, Body body) {
+  __device__ void rank_among_equals(int n, View<int> seen, View<int> out, auto body) {
 #pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
       // Lanes beyond the end have different values, so they match no other lane.
@@ -164,7 +163,7 @@ class WarpTeam {
       __syncwarp();
     }
   }
-  template <class Body> __device__ int pick(int n, View<int> out, Body body) {
+  __device__ int pick(int n, View<int> out, auto body) {
     int count = 0;
 #pragma unroll 1
     for (int chunk = 0; chunk < n; chunk += kLanes) {
@@ -175,16 +174,13 @@ class WarpTeam {
     }
     return in_step(count);
   }
-  template <class Key> __device__ void order(int n, View<int> order, Key key) {
+  __device__ void order(int n, View<int> order, auto key) {
     for_each(n, [&](int i) { workspace_[i] = key(i); });
     sort_indices(n, workspace_, order);
   }
-  template <class Key> __device__ void order_first(int n, int, View<int> first, Key key) {
-    order(n, first, key);
-  }
+  __device__ void order_first(int n, int, View<int> first, auto key) { order(n, first, key); }
   // Every lane knows the least of its own keys: after a step only one lane has to search again.
-  template <class Key, class Rekey>
-  __device__ void serve(int n, View<Key> keys, int steps, Rekey rekey) {
+  template <class Key> __device__ void serve(int n, View<Key> keys, int steps, auto rekey) {
     Key key = Never<Key>::key;
     int index = kNever;
     auto look = [&]() EPLB_INLINE {
@@ -210,9 +206,9 @@ class WarpTeam {
     }
     __syncwarp();
   }
-  template <class Number, class Amount, class Apart, class Close>
-  __device__ void fill(int n, View<int> keys, View<int> waiting, int steps, Amount amount,
-                       Apart apart, Close close) {
+  template <class Number>
+  __device__ void fill(int n, View<int> keys, View<int> waiting, int steps, auto amount, auto apart,
+                       auto close) {
     if (n <= 32) return RegisterKeys<1>().template fill<Number>(n, steps, amount, apart, close);
     if (n <= 128) return RegisterKeys<4>().template fill<Number>(n, steps, amount, apart, close);
     MemoryKeys in_memory{n, keys};
@@ -223,8 +219,7 @@ class WarpTeam {
   // A few lanes to each stretch, since the first value of a stretch comes after a chain of loads.
   // Each lane looks at two values at a time: most stretches are short, and a load takes longer than
   // a comparison.
-  template <class Stretches>
-  __device__ Found max_in_stretches(int n, int floor, Stretches stretches) {
+  __device__ Found max_in_stretches(int n, int floor, auto stretches) {
     const int together = n < kLanes ? kLanes / n : 1;
     Found own{floor, kNever, kNever};
 #pragma unroll 1
@@ -240,11 +235,11 @@ class WarpTeam {
     return first_of_largest(own, n);
   }
 
-  template <class Body> __device__ void single(Body body) {
+  __device__ void single(auto body) {
     if (lane_ == 0) body();
     __syncwarp();
   }
-  template <class Body> __device__ void single_nowait(Body body) {
+  __device__ void single_nowait(auto body) {
     if (lane_ == 0) body();
   }
   __device__ static Patched patched(View<int> view, int i, int value) { return {view, i, value}; }
@@ -258,8 +253,8 @@ class WarpTeam {
     return value;
   }
   // What a lane makes of its share of the indices.
-  template <class Value, class Next>
-  __device__ __forceinline__ Value fold(int from, int to, Value value, Next next) const {
+  template <class Value>
+  __device__ __forceinline__ Value fold(int from, int to, Value value, auto next) const {
 #pragma unroll 4
     for (int i = from + lane_; i < to; i += kLanes) value = next(value, i);
     return value;

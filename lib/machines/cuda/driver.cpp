@@ -123,14 +123,14 @@ MachineFacts facts() {
   facts.runtime_version = CUDART_VERSION;
   facts.driver_needed = CUDART_VERSION / 1000 * 1000;
   cudaDriverGetVersion(&facts.driver_version);
-  auto with = [&](eplb_status status, const std::string& sentence) {
+  auto with = [&](eplb_status status, const auto& sentence) {
     facts.status = status;
     facts.sentence = sentence;
     return facts;
   };
-  const std::string needed =
+  const auto needed =
       "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
-  const std::string driver = version_text(facts.driver_version);
+  const auto driver = version_text(facts.driver_version);
   if (facts.driver_version == 0)
     return with(EPLB_NO_DRIVER, "no CUDA driver on this machine: " + needed);
   if (facts.driver_version < facts.driver_needed)

@@ -113,26 +113,31 @@ EPLB_FN void list_first_replicas(Team auto& team, View<int> weight, int experts,
   });
 }
 
+// Serves the extras one by one, as items.
+template <class Number>
+EPLB_FN void list_extras(Team auto& team, View<int> weight, int experts, int extras, int most,
+                         const Pricing<Number>& pricing, int candidates, const Items& items) {
+  auto key_of = [&](int e, int copies) {
+    return copies < most ? Number::priority(weight[e], copies)
+                         : Never<typename Number::Priority>::key;
+  };
+  serve_extras(team, pricing.candidates, candidates, extras, items.count, key_of,
+               [&](int step, int e) {
+                 items.expert[experts + step] = e;
+                 items.rank[experts + step] = items.count[e] - 1;
+               });
+}
+
 // Every extra goes to the expert with the largest weight per replica (D'Hondt; as replicate_experts
 // of deepseek-ai/EPLB); ties: lowest expert. An expert with `most` replicas gets no more.
 template <class Number>
 EPLB_FN void count_replicas(Team auto& team, View<int> weight, int experts, int slots, int most,
                             const Pricing<Number>& pricing, const Items& items) {
-  constexpr auto kDone = Never<typename Number::Priority>::key;
-  const int extras = slots - experts;
   const View<int> candidate = pricing.candidates.expert;
-  const int candidates =
-      pick_candidates<Number>(team, weight, experts, extras, most, pricing.estimate, candidate);
+  const int candidates = pick_candidates<Number>(team, weight, experts, slots - experts, most,
+                                                 pricing.estimate, candidate);
   list_first_replicas(team, weight, experts, pricing, items);
-  serve_extras(
-      team, pricing.candidates, candidates, extras, items.count,
-      [&](int e, int copies) {
-        return copies < most ? Number::priority(weight[e], copies) : kDone;
-      },
-      [&](int step, int e) {
-        items.expert[experts + step] = e;
-        items.rank[experts + step] = items.count[e] - 1;
-      });
+  list_extras(team, weight, experts, slots - experts, most, pricing, candidates, items);
   team.for_each(candidates, [&](int i) {
     const int e = candidate[i];
     pricing.share[e] = Number::share(weight[e], items.count[e]);

@@ -105,24 +105,21 @@ EPLB_FN void quantise(Team auto& team, const Source& source, int experts, View<i
   while (!write_quanta(team, weights, experts, shift, quanta)) --shift;
 }
 
+// Reads the weights of a layer in one of the two kinds of arithmetic.
+EPLB_FN void read_weights(Integer, Team auto& team, const auto& source, int experts,
+                          View<int> weight) {
+  quantise(team, source, experts, weight);
+}
+
 // What the published program computes in: float32, rounded to nearest even.
-EPLB_FN void to_float32(Team auto& team, const auto& source, int experts, View<int> bits) {
+EPLB_FN void read_weights(Float32, Team auto& team, const auto& source, int experts,
+                          View<int> bits) {
   team.for_each(experts, [&](int expert) {
     bits[expert] = Float32::bits(source.as_float(expert) + 0.0f);  // -0 becomes 0
   });
   const int heaviest = team.max(0, experts, [=](auto expert) { return bits[expert]; });
   if (heaviest != 0) return;
   team.for_each(experts, [&](int expert) { bits[expert] = Float32::bits(1.0f); });
-}
-
-// Reads the weights of a layer in one of the two kinds of arithmetic.
-EPLB_FN void read_weights(Integer, Team auto& team, const auto& source, int experts,
-                          View<int> weight) {
-  quantise(team, source, experts, weight);
-}
-EPLB_FN void read_weights(Float32, Team auto& team, const auto& source, int experts,
-                          View<int> weight) {
-  to_float32(team, source, experts, weight);
 }
 
 EPLB_STAGE_END

@@ -16,7 +16,10 @@ EPLB_FN void order_by_size(Team auto& team, const Packing& packing, View<int> si
 // Largest size * (1 + noise * u) first, u being uniform on [0, 1) with 24 bits. In integers:
 // size * (parts * 2^24 + strength * u * 2^24) stays below 2^62, since size has at most 29 bits.
 EPLB_FN void order_by_noisy_size(Team auto& team, const Packing& packing, View<int> size,
-                                 uint64_t strength, uint64_t parts, const Chance& chance) {
+                                 const Noise& noise, const Chance& chance) {
+  const uint64_t parts = static_cast<uint64_t>(noise.parts);
+  const uint64_t strength =
+      static_cast<uint64_t>(noise.first) + static_cast<uint64_t>(noise.per_chain) * chance.chain;
   team.order(packing.items, packing.order, [&](int item) {
     const uint64_t u = chance(static_cast<uint32_t>(item)) >> 8;
     return (uint64_t{1} << 62) - static_cast<uint64_t>(size[item]) * ((parts << 24) + strength * u);
@@ -50,9 +53,7 @@ EPLB_FN void arrange(Team auto& team, const Packing& packing, View<int> size, co
   else if (chain >= preset.shuffled_from)
     order_by_chance(team, packing, chance);
   else
-    order_by_noisy_size(team, packing, size,
-                        static_cast<uint64_t>(preset.noise.first + preset.noise.per_chain * chain),
-                        static_cast<uint64_t>(preset.noise.parts), chance);
+    order_by_noisy_size(team, packing, size, preset.noise, chance);
   team.for_each(packing.items,
                 [&](int position) { packing.size[position] = size[packing.order[position]]; });
 }

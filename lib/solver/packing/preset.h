@@ -34,20 +34,10 @@ struct Preset {
 EPLB_FN Preset greedy() { return {}; }
 
 // Reference program vectorized_lpt_and_swap.
-EPLB_FN Preset lpt_swap() {
-  return {
-      .exchange = Exchange::kHeaviestWithAny,
-      .most_exchanges = 50,
-  };
-}
+EPLB_FN Preset lpt_swap() { return {.exchange = Exchange::kHeaviestWithAny, .most_exchanges = 50}; }
 
 // Reference program l2_opt_packing_gpu.
-EPLB_FN Preset l2_swap() {
-  return {
-      .exchange = Exchange::kAnyPair,
-      .most_exchanges = 50,
-  };
-}
+EPLB_FN Preset l2_swap() { return {.exchange = Exchange::kAnyPair, .most_exchanges = 50}; }
 
 // Reference program gpu_parallel_randomized_greedy_refinement.
 EPLB_FN Preset random_restarts() {

@@ -44,24 +44,18 @@ EPLB_FN void exchange(Team auto& team, const Packing& packing, int a, int b, boo
   });
 }
 
-// Where a partner of a position on the heaviest pack is looked for: from position `from` on, while
-// sizes are above `floor`. If sizes fall with the position, it comes later and is larger than
-// size - (heaviest - lightest). That is exact: no other partner has a score above 0.
-struct Window {
-  int from, floor;
-};
-EPLB_FN Window window_of(const Packing& packing, int position, int spread, bool sorted) {
-  return sorted ? Window{position + 1, packing.size[position] - spread} : Window{0, -1};
-}
-
 // Partners of a position `given` on the heaviest pack. With d, the difference of their sizes, the
 // score min(d, heaviest - load of the other pack - d) is how far below the heaviest load both packs
-// end. Partners on the heaviest pack itself need no test: their score is min(d, -d).
-EPLB_FN auto partners_of(const Packing& packing, int given, int heaviest, Window window) {
+// end. Partners on the heaviest pack itself need no test: their score is min(d, -d). If sizes fall
+// with the position, a partner comes later and is larger than size - (heaviest - lightest). That is
+// exact: no other partner has a score above 0.
+EPLB_FN auto partners_of(const Packing& packing, int given, const MinMax& loads, bool sorted) {
   const View<int> size = packing.size, pack_load = packing.pack_load;
-  const int given_size = size[given];
+  const int given_size = size[given], heaviest = loads.max;
+  const int from = sorted ? given + 1 : 0,
+            floor = sorted ? given_size - (heaviest - loads.min) : -1;
   return stretch_of(
-      window.from, packing.items, [=](int taken) { return size[taken] > window.floor; },
+      from, packing.items, [=](int taken) { return size[taken] > floor; },
       [=](auto taken) {
         const auto difference = given_size - size[taken];
         return smaller(difference, heaviest - pack_load[taken] - difference);
@@ -77,8 +71,7 @@ EPLB_FN bool exchange_heaviest(Team auto& team, const Packing& packing, bool sor
   const MinMax loads = team.min_max(packing.packs, [=](auto pack) { return load[pack]; });
   const View<int> contents = packing.contents_of(loads.first_max);
   const Found found = team.max_in_stretches(packing.slots_per_pack, 0, [&](int slot) {
-    const Window window = window_of(packing, contents[slot], loads.max - loads.min, sorted);
-    return partners_of(packing, contents[slot], loads.max, window);
+    return partners_of(packing, contents[slot], loads, sorted);
   });
   if (found.value == 0) return false;
   exchange(team, packing, contents[found.stretch], found.index, true);

@@ -12,37 +12,44 @@ struct RetargetScratch {
   EPLB_FN void lay_out(Arena& arena, int slots) { arena.take(slots, expert, rank, gpu, row); }
 };
 
+EPLB_FN void copy_replicas(Team auto& team, const State& state, const RetargetScratch& to) {
+  const SortedReplicas& sorted = state.sorted;
+  team.for_each(sorted.slots, [&](int i) {
+    to.expert[i] = sorted.expert[i];
+    to.rank[i] = i - sorted.first[sorted.expert[i]];
+    to.gpu[i] = state.gpu[i];
+    to.row[i] = state.row[i];
+  });
+}
+
+// The number that replica i has afterwards.
+EPLB_FN int new_number(const SortedReplicas& sorted, const RetargetScratch& old, Retarget move,
+                       int i) {
+  if (i == move.replica) return sorted.first[move.expert] + move.rank;
+  const int expert = old.expert[i], rank = old.rank[i], same_rank = sorted.first[expert] + rank;
+  if (expert == old.expert[move.replica]) return same_rank - (rank > old.rank[move.replica]);
+  return expert == move.expert && rank >= move.rank ? same_rank + 1 : same_rank;
+}
+
 // Applies a re-target; all replicas stay in their slots. Returns the one that takes it back.
 EPLB_FN Retarget apply(Team auto& team, const State& state, const RetargetScratch& old,
                        Retarget move) {
   const SortedReplicas& sorted = state.sorted;
   const int loser = sorted.expert[move.replica], gainer = move.expert;
-  team.for_each(sorted.slots, [&](int i) {
-    old.expert[i] = sorted.expert[i];
-    old.rank[i] = i - sorted.first[sorted.expert[i]];
-    old.gpu[i] = state.gpu[i];
-    old.row[i] = state.row[i];
-  });
-  const int lost = old.rank[move.replica];
+  copy_replicas(team, state, old);
   team.single([&] {
     --sorted.copies[loser];
     ++sorted.copies[gainer];
   });
   sort_replicas(team, sorted);
   team.for_each(sorted.slots, [&](int i) {
-    const int expert = old.expert[i], rank = old.rank[i];
-    int to = sorted.first[expert] + rank;
-    if (i == move.replica)
-      to = sorted.first[gainer] + move.rank;
-    else if (expert == loser)
-      to -= rank > lost;
-    else if (expert == gainer)
-      to += rank >= move.rank;
+    const int to = new_number(sorted, old, move, i);
     state.gpu[to] = old.gpu[i];
     state.row[to] = old.row[i];
   });
   derive(team, state);
-  return {.replica = sorted.first[gainer] + move.rank, .expert = loser, .rank = lost};
+  return {
+      .replica = sorted.first[gainer] + move.rank, .expert = loser, .rank = old.rank[move.replica]};
 }
 
 EPLB_STAGE_END

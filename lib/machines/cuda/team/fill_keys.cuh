@@ -10,6 +10,7 @@ using solver::kNever;
 using solver::View;
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % 32; }
 
 struct LeastKey {
   int key, index;
@@ -55,7 +56,6 @@ template <int kEach> struct RegisterKeys {
  private:
   static constexpr int kNone = -1;
 
-  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ LeastKey least() const {
     if constexpr (kEach == 1) {
       const int least = __reduce_min_sync(kAllLanes, own[0]);
@@ -124,7 +124,6 @@ struct MemoryKeys {
   }
 
  private:
-  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ LeastKey least() const {
     int key = kNever, index = kNever;
     for (int i = lane(); i < n; i += 32)

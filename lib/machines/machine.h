@@ -38,9 +38,10 @@ class Machine {
   virtual bool solve(const Weights& weights, bool resident, Plan& plan) = 0;
 
   // Works out parts of an evaluation of a placement [L,S]; `evaluation` has the size, the parts
-  // become known.
-  virtual void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
-                        EvaluationParts parts, Evaluation& evaluation) = 0;
+  // become known. `resident`: as of solve.
+  virtual void evaluate(const Weights& weights, bool resident, const Problem& problem,
+                        const int32_t* placement, EvaluationParts parts,
+                        Evaluation& evaluation) = 0;
 
   virtual int64_t bytes() const = 0;
 

@@ -170,8 +170,8 @@ const Evaluation& Session::evaluation_with(EvaluationParts parts) {
   if (!missing.any()) return evaluation_;
   if (!evaluation_.known.any()) evaluation_.resize(problem_->layers, problem_->cluster.gpus);
   const Plan& plan = plan_.host();
-  machine_->evaluate(weights_.host(), plan.problem, plan.physical_to_logical.data(), missing,
-                     evaluation_);
+  machine_->evaluate(weights_.host(), weights_.on_machine(), plan.problem,
+                     plan.physical_to_logical.data(), missing, evaluation_);
   evaluation_.known = evaluation_.known.with(missing);
   return evaluation_;
 }
@@ -223,7 +223,8 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
   evaluation.resize(shape_.layers, problem.cluster.gpus);
-  machine_->evaluate(weights_.host(), problem, ids.data(), {true, true, true}, evaluation);
+  machine_->evaluate(weights_.host(), weights_.on_machine(), problem, ids.data(),
+                     {true, true, true}, evaluation);
   fill_report(evaluation, problem, report);
   write_figures(evaluation.layers, outputs);
   report.microseconds = now_microseconds() - start;

@@ -29,8 +29,8 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
   return false;
 }
 
-void CpuMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
-                          EvaluationParts parts, Evaluation& evaluation) {
+void CpuMachine::evaluate(const Weights& weights, bool, const Problem& problem,
+                          const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) {
   evaluate_layers(instruction_set_, num_threads_, workspaces_, weights, problem, placement, parts,
                   evaluation);
 }

@@ -18,8 +18,8 @@ class CpuMachine final : public Machine {
 
   void reserve(const Problem& problem, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
-  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
-                EvaluationParts parts, Evaluation& evaluation) override;
+  void evaluate(const Weights& weights, bool resident, const Problem& problem,
+                const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
   int64_t bytes() const override;
 
  private:

@@ -60,6 +60,11 @@ Problem without_check(Problem problem) {
   return problem;
 }
 
+solver::WantedFigures figures_of(EvaluationParts parts, const Problem& problem) {
+  return {parts.loads, parts.duplicates, parts.bounds,
+          problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
+}
+
 }  // namespace
 
 // The delegated constructor has finished when this body runs, so if it throws, the destructor
@@ -97,9 +102,7 @@ void CudaMachine::abandon() {
 }
 
 int64_t CudaMachine::bytes() const {
-  int64_t sum = sizeof *this + reserved_.bytes() + grown_.bytes() + staging_.bytes();
-  for (const cpu::Block& workspace : workspaces_) sum += workspace.bytes();
-  return sum;
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + staging_.bytes();
 }
 
 // -------------------------------------------------------------------------------------- host calls
@@ -177,10 +180,60 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   return is_reserved;
 }
 
-void CudaMachine::evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
-                           EvaluationParts parts, Evaluation& evaluation) {
-  cpu::evaluate_layers(cpu::fastest_instruction_set(), 1, workspaces_, weights, problem, placement,
-                       parts, evaluation);
+// Memory for an evaluation, with the weights in it unless they are resident. Weights and plan in
+// the reserved memory stay as they are.
+DeviceMemory& CudaMachine::evaluation_memory(const Weights& weights, bool resident,
+                                             int64_t scratch) {
+  MemorySizes needed;
+  needed.scratch = scratch;
+  if (resident) return memory_for(needed, false);
+  needed.weights = MemorySizes::of_weights(weights.layers, weights.experts);
+  DeviceMemory& memory = memory_for(needed, true);
+  staging_.at_least(weight_bytes(weights.layers, weights.experts));
+  send_weights(weights, memory);
+  return memory;
+}
+
+void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem& problem,
+                           const int32_t* placement, EvaluationParts parts,
+                           Evaluation& evaluation) {
+  const DeviceScope scope(device_);
+  const solver::WantedFigures wanted = figures_of(parts, problem);
+  const Workspace workspace = evaluation_workspace(problem, wanted, false, limits_);
+  const DeviceMemory& memory =
+      evaluation_memory(weights, resident, MemorySizes::of_evaluation(problem, workspace));
+  const DeviceMemory& holder = resident ? reserved_ : memory;
+  const EvaluationScratch scratch = memory.evaluation_scratch(problem, workspace);
+  send_placement(problem, placement, evaluation, scratch);
+  EvaluationOutputs out{};
+  out.figures = scratch.figures;
+  out.gpu_load = scratch.gpu_load;
+  launch_evaluation(problem, wanted, workspace, scratch.workspace,
+                    holder.weights(problem.layers, problem.experts, weights.integer),
+                    {scratch.placement, nullptr}, out, stream_);
+  bring_figures(problem, scratch, parts, evaluation);
+}
+
+// The kernel writes what is wanted of the figures, so the others go there first.
+void CudaMachine::send_placement(const Problem& problem, const int32_t* placement,
+                                 const Evaluation& evaluation, const EvaluationScratch& scratch) {
+  copy(scratch.placement, placement,
+       problem.layers * problem.cluster.slots * int64_t{sizeof(int32_t)}, cudaMemcpyHostToDevice,
+       stream_);
+  copy(scratch.figures, evaluation.layers.data(), problem.layers * int64_t{sizeof(LayerFigures)},
+       cudaMemcpyHostToDevice, stream_);
+}
+
+void CudaMachine::bring_figures(const Problem& problem, const EvaluationScratch& scratch,
+                                EvaluationParts parts, Evaluation& evaluation) {
+  copy(evaluation.layers.data(), scratch.figures, problem.layers * int64_t{sizeof(LayerFigures)},
+       cudaMemcpyDeviceToHost, stream_);
+  if (parts.loads)
+    copy(evaluation.gpu_load.data(), scratch.gpu_load,
+         problem.layers * problem.cluster.gpus * int64_t{sizeof(double)}, cudaMemcpyDeviceToHost,
+         stream_);
+  check(cudaStreamSynchronize(stream_), "an evaluation");
+  evaluation.known = evaluation.known.with(parts);
 }
 
 // ------------------------------------------------------------- between host calls and device calls
@@ -289,11 +342,11 @@ void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, e
   const DevicePlan plan = reserved_.plan(problem);
   const EvaluationParts parts = map_entry(map).needs;
   if (parts.any()) {
-    const solver::WantedFigures wanted{parts.loads, parts.duplicates, parts.bounds,
-                                       problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
-    const SolveScratch scratch = reserved_.solve_scratch(problem, spread_of(problem, limits_));
-    launch_evaluation(problem, wanted, evaluation_workspace(problem, wanted, true, limits_),
-                      scratch.workspace, weights, {plan.physical_to_logical, plan.replica_count},
+    const solver::WantedFigures wanted = figures_of(parts, problem);
+    const Workspace workspace = evaluation_workspace(problem, wanted, true, limits_);
+    launch_evaluation(problem, wanted, workspace,
+                      reserved_.evaluation_scratch(problem, workspace).workspace, weights,
+                      {plan.physical_to_logical, plan.replica_count},
                       outputs_of(map, dtype, buffer), stream_of(stream));
   } else {
     launch_map(map, dtype, buffer, map_entry(map).shape(problem).dims[2], problem, plan,

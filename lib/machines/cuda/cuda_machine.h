@@ -1,15 +1,12 @@
 // A CUDA device.
 //
-// Host calls keep weights and plan in host memory and use the device to solve; calls on streams
-// work in the memory that was reserved. What host calls upload and solve is left there too, where
-// it fits.
+// Host calls keep weights and plan in host memory and use the device to solve and to evaluate; calls
+// on streams work in the memory that was reserved. What host calls upload and solve is left there
+// too, where it fits.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <vector>
-
-#include "machines/cpu/evaluate_layers.h"
 #include "machines/cuda/device_memory.h"
 #include "machines/cuda/driver.h"
 #include "machines/cuda/pending.h"
@@ -24,8 +21,8 @@ class CudaMachine final : public StreamMachine {
 
   void reserve(const Problem& problem, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
-  void evaluate(const Weights& weights, const Problem& problem, const int32_t* placement,
-                EvaluationParts parts, Evaluation& evaluation) override;
+  void evaluate(const Weights& weights, bool resident, const Problem& problem,
+                const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;
@@ -47,14 +44,18 @@ class CudaMachine final : public StreamMachine {
   CudaMachine(Closed, int index) : device_(index), limits_(device_.limits()) {}
 
   DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
+  DeviceMemory& evaluation_memory(const Weights& weights, bool resident, int64_t scratch);
   void send_weights(const Weights& weights, const DeviceMemory& memory);
+  void send_placement(const Problem& problem, const int32_t* placement,
+                      const Evaluation& evaluation, const EvaluationScratch& scratch);
+  void bring_figures(const Problem& problem, const EvaluationScratch& scratch,
+                     EvaluationParts parts, Evaluation& evaluation);
 
   Device device_;
   DeviceLimits limits_;
   DeviceMemory reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
   Pending pending_;
   PinnedBlock staging_;
-  std::vector<cpu::Block> workspaces_;  // of evaluations, which host calls have on the host
   cudaStream_t stream_ = nullptr;
   // Of the last solve on a stream that was not being captured.
   cudaEvent_t started_ = nullptr, ended_ = nullptr;

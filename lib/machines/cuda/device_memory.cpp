@@ -50,7 +50,14 @@ MemorySizes MemorySizes::of(const Problem& problem, const Spread& spread) {
   lay_out_plan(plan, problem);
   SolveScratch().lay_out(counters, scratch, problem, spread);
   return {of_weights(problem.layers, problem.experts), aligned(plan.used()),
-          aligned(counters.used()), aligned(scratch.used())};
+          aligned(counters.used()),
+          std::max(aligned(scratch.used()), of_evaluation(problem, spread.evaluation))};
+}
+
+int64_t MemorySizes::of_evaluation(const Problem& problem, const Workspace& workspace) {
+  solver::Arena arena(nullptr);
+  EvaluationScratch().lay_out(arena, problem, workspace);
+  return aligned(arena.used());
 }
 
 MemorySizes MemorySizes::at_least(const MemorySizes& other) const {
@@ -82,11 +89,22 @@ DevicePlan DeviceMemory::plan(const Problem& problem) const {
 }
 
 SolveScratch DeviceMemory::solve_scratch(const Problem& problem, const Spread& spread) const {
-  solver::Arena counters(at(kFaultBytes));
-  solver::Arena arena(at(kFaultBytes + sizes_.counters + sizes_.weights + sizes_.plan));
-  SolveScratch scratch{};
-  scratch.lay_out(counters, arena, problem, spread);
-  return scratch;
+  solver::Arena counters(at(kFaultBytes)), arena(scratch());
+  SolveScratch solve{};
+  solve.lay_out(counters, arena, problem, spread);
+  return solve;
+}
+
+EvaluationScratch DeviceMemory::evaluation_scratch(const Problem& problem,
+                                                   const Workspace& workspace) const {
+  solver::Arena arena(scratch());
+  EvaluationScratch evaluation{};
+  evaluation.lay_out(arena, problem, workspace);
+  return evaluation;
+}
+
+char* DeviceMemory::scratch() const {
+  return at(kFaultBytes + sizes_.counters + sizes_.weights + sizes_.plan);
 }
 
 }  // namespace eplb::cuda

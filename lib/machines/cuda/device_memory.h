@@ -17,7 +17,8 @@ struct MemorySizes {
   int64_t weights = 0, plan = 0, counters = 0, scratch = 0;
 
   static int64_t of_weights(int64_t layers, int64_t experts);
-  static MemorySizes of(const Problem& problem, const Spread& spread);
+  static MemorySizes of(const Problem& problem, const Spread& spread);  // evaluations included
+  static int64_t of_evaluation(const Problem& problem, const Workspace& workspace);  // scratch
   int64_t total() const { return weights + plan + counters + scratch; }
   bool hold(const MemorySizes& other) const {
     return other.weights <= weights && other.plan <= plan && other.counters <= counters &&
@@ -37,12 +38,14 @@ class DeviceMemory {
   DeviceWeights weights(int64_t layers, int experts, bool whole) const;
   DevicePlan plan(const Problem& problem) const;
   SolveScratch solve_scratch(const Problem& problem, const Spread& spread) const;
+  EvaluationScratch evaluation_scratch(const Problem& problem, const Workspace& workspace) const;
   FaultCode* fault() const { return static_cast<FaultCode*>(block_.data()); }
   int64_t bytes() const { return block_.bytes(); }
   void abandon() { block_.abandon(); }
 
  private:
   char* at(int64_t offset) const { return static_cast<char*>(block_.data()) + offset; }
+  char* scratch() const;
 
   MemorySizes sizes_;
   DeviceBlock block_;

@@ -1,9 +1,9 @@
-// What kernels of a solve use besides weights and plan.
+// What kernels use besides weights and plan.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
+#include "core/evaluation.h"
 #include "machines/cuda/spread.h"
 
 namespace eplb::cuda {
@@ -15,7 +15,7 @@ struct SolveScratch {
   int32_t *group_answers, *group_place;  // [L,chains,Q], [L,Q]
   int32_t* answers;                      // [L,N,chains,S/N]
   int32_t *group_scores, *scores;        // [L,chains], [L,N,chains]
-  char* workspace;                       // [blocks, bytes] unless shared; of chains, then of bounds
+  char* workspace;                       // [blocks, bytes] unless shared
 
   void lay_out(solver::Arena& counters, solver::Arena& arena, const Problem& problem,
                const Spread& spread) {
@@ -32,10 +32,23 @@ struct SolveScratch {
             .data;
     group_scores = arena.take<int32_t>(layers * spread.group_chains).data;
     scores = arena.take<int32_t>(nodes * spread.node_chains).data;
-    workspace = arena
-                    .take<char>(std::max(spread.chains.in_global_memory(),
-                                         spread.bounds.in_global_memory()))
-                    .data;
+    workspace = arena.take<char>(spread.chains.in_global_memory()).data;
+  }
+};
+
+// Memory of an evaluation in addition to the weights. A solve has finished with its own when one
+// begins, so they share theirs.
+struct EvaluationScratch {
+  int32_t* placement;     // [L,S], of host calls
+  LayerFigures* figures;  // [L], of host calls
+  double* gpu_load;       // [L,G], of host calls
+  char* workspace;        // [blocks, bytes] unless shared
+
+  void lay_out(solver::Arena& arena, const Problem& problem, const Workspace& blocks) {
+    placement = arena.take<int32_t>(problem.layers * problem.cluster.slots).data;
+    figures = arena.take<LayerFigures>(problem.layers).data;
+    gpu_load = arena.take<double>(problem.layers * problem.cluster.gpus).data;
+    workspace = arena.take<char>(blocks.in_global_memory()).data;
   }
 };
 

@@ -16,11 +16,11 @@ struct Workspace {
   int64_t in_global_memory() const { return shared ? 0 : most_blocks * bytes; }
 };
 
-// How a problem is spread over blocks, each one warp that works on one chain, or on the bound of
+// How a problem is spread over blocks, each one warp that works on one chain, or on the figures of
 // one layer, at a time.
 struct Spread {
   int group_chains, node_chains;  // 0 group chains: groups are not packed
-  Workspace chains, bounds;
+  Workspace chains, evaluation;   // evaluation: of all parts
 };
 
 }  // namespace eplb::cuda

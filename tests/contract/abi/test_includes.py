@@ -36,7 +36,6 @@ CORE = room("core")
 PROBLEM = r'"core/problem\.h"'  # plain values, which stages get as they are
 SOLVER = room(*(f"solver/{name}" for floor in FLOORS for name in floor))
 CPU = room("machines/cpu")
-ON_HOST = r'"machines/cpu/evaluate_layers\.h"'  # for placements that host calls evaluate
 ON_CUDA = room("machines/cuda", "machines/cuda/team", "machines/cuda/kernels")
 
 # For each folder, the longest match counts: what its files may include.
@@ -45,7 +44,7 @@ RULES = {
     "lib/session": [r'"session/\w+\.h"', SEAM, CORE, CONTRACT, CXX],
     "lib/machines": [CORE, CONTRACT, CXX],
     "lib/machines/cpu": [CPU, r'"targets\.h"', SEAM, CORE, SOLVER, CONTRACT, CXX, POSIX, INTRINSICS, HIGHWAY],
-    "lib/machines/cuda": [ON_CUDA, ON_HOST, SEAM, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
+    "lib/machines/cuda": [ON_CUDA, SEAM, CORE, SOLVER, CONTRACT, CXX, DEVICE_CXX, CUDA],
     "lib/machines/no_cuda": [SEAM, CORE, CONTRACT, CXX],
     "lib/api": [r'"api/\w+\.h"', r'"session/session\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
     "include": [r"<std(def|int)\.h>"],

@@ -70,19 +70,19 @@ TEST(Spread, OfTheSizesThatPeopleHave) {
   }
 }
 
-TEST(Spread, OfBounds) {
+TEST(Spread, OfEvaluations) {
   const tests::Sizes pairs{256, 288, 144}, large{16384, 32768, 1024};
   for (const bool threshold : {false, true}) {
     const Spread spread =
         spread_of(problem_of(pairs, tests::options_of(EPLB_STRATEGY_BEST), 58,
                              threshold ? EPLB_BOUND_THRESHOLD : EPLB_BOUND_SIMPLE),
                   kH200);
-    EXPECT_TRUE(spread.bounds.shared);
-    EXPECT_LE(spread.bounds.bytes, threshold ? 32 << 10 : 16 << 10);
-    EXPECT_EQ(spread.bounds.most_blocks, 58);
+    EXPECT_TRUE(spread.evaluation.shared);
+    EXPECT_LE(spread.evaluation.bytes, threshold ? 32 << 10 : 16 << 10);
+    EXPECT_EQ(spread.evaluation.most_blocks, 58);
   }
   EXPECT_FALSE(spread_of(problem_of(large, tests::options_of(EPLB_STRATEGY_GREEDY), 58), kH200)
-                   .bounds.shared);
+                   .evaluation.shared);
 }
 
 // Every chain has a block of its own where that is in shared memory; else blocks take turns.

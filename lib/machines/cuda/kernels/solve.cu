@@ -253,9 +253,9 @@ Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
     return Spread{
         group_chains, node_chains,
         workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
-        evaluation_workspace(
-            problem, {false, false, true, problem.options.bound_kind == EPLB_BOUND_THRESHOLD}, true,
-            limits)};
+        evaluation_workspace(problem,
+                             {true, true, true, problem.options.bound_kind == EPLB_BOUND_THRESHOLD},
+                             false, limits)};
   });
 }
 

@@ -49,6 +49,7 @@ void worlds();
 void threads();
 void memory();
 void broken();
+void evaluation();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

@@ -28,11 +28,13 @@ struct Group {
   void (*run)();
 };
 
-constexpr Group kGroups[] = {{"facts", facts},   {"golden", golden},   {"parity", parity},
-                             {"traces", traces}, {"large", large},     {"tiny", tiny},
-                             {"calls", calls},   {"late", late},       {"graphs", graphs},
-                             {"worlds", worlds}, {"threads", threads}, {"memory", memory},
-                             {"broken", broken}};
+constexpr Group kGroups[] = {{"facts", facts},     {"golden", golden},
+                             {"parity", parity},   {"traces", traces},
+                             {"large", large},     {"tiny", tiny},
+                             {"calls", calls},     {"late", late},
+                             {"graphs", graphs},   {"worlds", worlds},
+                             {"threads", threads}, {"memory", memory},
+                             {"broken", broken},   {"evaluation", evaluation}};
 
 struct Arguments {
   std::string library, only;

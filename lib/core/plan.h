@@ -20,9 +20,4 @@ struct Plan {
   int64_t bytes() const;
 };
 
-// Are ids and slots in range, does every expert have a replica, and do the counts agree with both
-// maps? Needed for maps copied from a device: a captured solve may never have been launched. Plans
-// solved on the host are consistent by construction.
-bool is_consistent(const Plan& plan);
-
 }  // namespace eplb

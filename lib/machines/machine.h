@@ -73,7 +73,9 @@ class StreamMachine : public Machine {
   virtual bool prepare_send(int64_t layers, int64_t experts) = 0;
   virtual void send(const Weights& weights) = 0;
   virtual void bring(Weights& weights) = 0;  // of the size and type that they have
-  virtual void bring(Plan& plan) = 0;        // of the problem that it has; not checked
+  // Of the problem that it has. False if that is not what is there: its solve may have been
+  // captured and never launched.
+  virtual bool bring(Plan& plan) = 0;
 
   // In a process forked from the context's: forgets the device without a call to it.
   virtual void abandon() = 0;

@@ -121,9 +121,7 @@ void Session::bring_plan() {
   if (plan_.on_host() || !plan_.on_machine()) return;
   Plan& brought = plan_.spare();
   brought.resize(*problem_);
-  streams_->bring(brought);
-  // Not checked before this: its solve may have been captured and never launched.
-  if (!is_consistent(brought))
+  if (!streams_->bring(brought))
     fail(EPLB_INVALID_STATE,
          "the reserved device memory does not hold the plan of the last solve: was that one "
          "captured and never launched, "

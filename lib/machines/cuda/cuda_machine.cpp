@@ -252,10 +252,12 @@ void CudaMachine::bring(Weights& weights) {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
-void CudaMachine::bring(Plan& plan) {
+bool CudaMachine::bring(Plan& plan) {
   const DeviceScope scope(device_);
   const Problem& problem = plan.problem;
   const DevicePlan from = reserved_.plan(problem);
+  const SolveScratch scratch = reserved_.solve_scratch(problem, spread_of(problem, limits_));
+  if (!is_consistent(problem, from, scratch.thrust, stream_)) return false;
   const int64_t slots = problem.layers * problem.cluster.slots * 4,
                 experts = problem.layers * problem.experts * 4;
   copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost,
@@ -263,6 +265,7 @@ void CudaMachine::bring(Plan& plan) {
   copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
   copy(plan.replica_count.data(), from.replica_count, experts, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  return true;
 }
 
 double CudaMachine::microseconds() {

@@ -1,8 +1,8 @@
 // A CUDA device.
 //
-// Host calls keep weights and plan in host memory and use the device to solve and to evaluate; calls
-// on streams work in the memory that was reserved. What host calls upload and solve is left there
-// too, where it fits.
+// Host calls keep weights and plan in host memory and use the device to solve and to evaluate.
+// Calls on streams work in the memory that was reserved. What host calls upload and solve is left
+// there too, where it fits.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -36,7 +36,7 @@ class CudaMachine final : public StreamMachine {
   bool prepare_send(int64_t layers, int64_t experts) override;
   void send(const Weights& weights) override;
   void bring(Weights& weights) override;
-  void bring(Plan& plan) override;
+  bool bring(Plan& plan) override;
   void abandon() override;
 
  private:

@@ -23,9 +23,11 @@ struct DeviceWeights {
   }
 };
 
-// A plan: [L,S], [L,S], [L,E] and, for a while, [L,S].
+// A plan: [L,S], [L,S], [L,E], and what follows from it.
 struct DevicePlan {
-  int32_t *physical_to_logical, *replica_slots, *replica_count, *rank;
+  int32_t *physical_to_logical, *replica_slots, *replica_count;
+  int32_t* first_place;  // [L,E]: where an expert's slots begin in its layer's replica_slots
+  int32_t* rank;         // [L,S]: scratch of a solve and of is_consistent
 };
 
 }  // namespace eplb::cuda

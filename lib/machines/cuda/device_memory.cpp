@@ -21,12 +21,15 @@ DeviceWeights lay_out_weights(solver::Arena& arena, int64_t layers, int64_t expe
   return weights;
 }
 
-// The three that are fetched lie without a gap.
+// The three that host calls read lie without a gap.
 DevicePlan lay_out_plan(solver::Arena& arena, const Problem& problem) {
   const int64_t slots = problem.layers * problem.cluster.slots,
                 experts = problem.layers * problem.experts;
   int32_t* const first = arena.take<int32_t>(2 * slots + experts).data;
-  DevicePlan plan{first, nullptr, nullptr, arena.take<int32_t>(slots).data};
+  DevicePlan plan{};
+  plan.physical_to_logical = first;
+  plan.first_place = arena.take<int32_t>(experts).data;
+  plan.rank = arena.take<int32_t>(slots).data;
   if (first == nullptr) return plan;  // only counted
   plan.replica_slots = first + slots;
   plan.replica_count = first + 2 * slots;

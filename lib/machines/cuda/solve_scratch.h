@@ -8,6 +8,20 @@
 
 namespace eplb::cuda {
 
+// What Thrust works in.
+struct ThrustMemory {
+  char* data = nullptr;
+  int64_t bytes = 0;
+
+  // More than calls over `items` need: a partial result for each block, and a few words for each
+  // tile of several hundred items.
+  static int64_t bytes_for(int64_t items) { return (64 << 10) + items; }
+  void lay_out(solver::Arena& arena, int64_t items) {
+    bytes = bytes_for(items);
+    data = arena.take<char>(bytes).data;
+  }
+};
+
 // Memory of a solve in addition to its weights and plan.
 struct SolveScratch {
   // [L], [L,N], [L]; zero between solves.
@@ -16,6 +30,7 @@ struct SolveScratch {
   int32_t* answers;                      // [L,N,chains,S/N]
   int32_t *group_scores, *scores;        // [L,chains], [L,N,chains]
   char* workspace;                       // [blocks, bytes] unless shared
+  ThrustMemory thrust;
 
   void lay_out(solver::Arena& counters, solver::Arena& arena, const Problem& problem,
                const Spread& spread) {
@@ -33,6 +48,7 @@ struct SolveScratch {
     group_scores = arena.take<int32_t>(layers * spread.group_chains).data;
     scores = arena.take<int32_t>(nodes * spread.node_chains).data;
     workspace = arena.take<char>(spread.chains.in_global_memory()).data;
+    thrust.lay_out(arena, layers * problem.cluster.slots);
   }
 };
 

@@ -43,7 +43,8 @@ def resources():
     pattern = r"^arch = (\w+)$|^ Function (\w+):\n +REG:(\d+) STACK:(\d+) SHARED:(\d+)"
     for match in re.finditer(pattern, cuobjdump("--dump-resource-usage"), re.M):
         architecture = match[1] or architecture
-        if match[2] and "_GLOBAL__N_" in match[2]:
+        own = match[2] and match[2].startswith("_ZN4eplb")  # not Thrust's, whose arguments are ours
+        if own and "_GLOBAL__N_" in match[2]:
             rows.append((architecture, match[2], int(match[3]), int(match[4]), int(match[5])))
     return rows
 

@@ -57,6 +57,9 @@ for height, floor in enumerate(FLOORS):
     for name in floor:
         RULES[f"lib/solver/{name}"] = [room(f"solver/{name}", *below), PROBLEM, CXX, DEVICE_CXX]
 
+# Thrust's exceptions become this library's where it is called.
+CATCHES = "lib/machines/cuda/kernels/whole_arrays.cuh"
+
 # core is arithmetic: it writes nothing, reads no environment, knows no clock and no threads.
 NOT_IN_CORE = {
     "<iostream>",
@@ -132,7 +135,7 @@ class Includes(unittest.TestCase):
         self.assertEqual([f"{path}: {i}" for path in files("lib") for i in includes(path) if i.startswith('".')], [])
 
     def test_the_border_is_in_api(self):
-        """extern "C", catch and the caller's handles live in lib/api alone."""
+        """extern "C", catch and the caller's handles live in lib/api alone, but for what Thrust throws."""
         broken = []
         for path in files("lib"):
             if path.startswith("lib/api/"):
@@ -141,7 +144,7 @@ class Includes(unittest.TestCase):
             broken += [
                 f"{path}: {word}"
                 for word in ('extern "C"', "catch (", "catch(", "eplb_context ", "eplb_context*")
-                if word in text
+                if word in text and not (path == CATCHES and word == "catch (")
             ]
         self.assertEqual(broken, [])
 

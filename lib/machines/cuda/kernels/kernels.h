@@ -52,6 +52,14 @@ void launch_evaluation(const Problem& problem, const solver::WantedFigures& want
                        const DevicePlacement& placed, const EvaluationOutputs& out,
                        cudaStream_t stream);
 
+// Fills first_place; part of launch_solve.
+void launch_first_places(const Problem& problem, const DevicePlan& plan, const ThrustMemory& memory,
+                         cudaStream_t stream);
+// Are ids and slots in range, does every expert have a replica, and do the counts agree with both
+// maps? Needed because a captured solve may never have been launched. Waits for the stream.
+bool is_consistent(const Problem& problem, const DevicePlan& plan, const ThrustMemory& memory,
+                   cudaStream_t stream);
+
 // Maps of integers that a plan holds. width: X of LOGICAL_TO_PHYSICAL.
 void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const Problem& problem,
                 const DevicePlan& plan, cudaStream_t stream);

@@ -1,96 +1,69 @@
 // Maps of integers of a plan in device memory.
+#include <thrust/copy.h>
+#include <thrust/tabulate.h>
+
 #include "machines/cuda/kernels/kernels.h"
-#include "machines/cuda/kernels/launch.cuh"
+#include "machines/cuda/kernels/whole_arrays.cuh"
+#include "machines/cuda/memory_blocks.h"
 
 namespace eplb::cuda {
 namespace {
 
-template <class T> __global__ void widen(const int32_t* from, int64_t n, T* out) {
-  const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
-    out[i] = from[i];
-}
+// Element i of LOGICAL_TO_PHYSICAL.
+struct SlotOfReplica {
+  DevicePlan plan;
+  int64_t experts, slots, width;
 
-// Neighbouring experts of a layer: where the slots of each begin, and how many it has.
-struct SlotsOfExperts {
-  static constexpr int kMost = WarpTeam::kLanes;
-  int *first, *count;  // [kMost]
-
-  // Of n experts from `from` on, whose counts are in `counts` [E].
-  __device__ void read(WarpTeam& team, const int32_t* counts, int from, int n) const {
-    const int before = team.sum(0, from, [&](int e) { return counts[e]; });
-    team.scan(
-        n, [&](int e) { return counts[from + e]; },
-        [&](int e, int others) {
-          first[e] = before + others;
-          count[e] = counts[from + e];
-        });
+  EPLB_FN int32_t operator()(int64_t i) const {
+    const int64_t expert = i / width, replica = i - expert * width;  // expert: over all layers
+    if (replica >= plan.replica_count[expert]) return -1;
+    return plan.replica_slots[expert / experts * slots + plan.first_place[expert] + replica];
   }
 };
 
-// A piece is a layer's 32 experts: neighbouring lanes write neighbouring elements.
 template <class T>
-__global__ void write_logical_to_physical(Problem problem, DevicePlan plan, int64_t width, T* out) {
-  constexpr int kMost = SlotsOfExperts::kMost;
-  __shared__ int first[kMost], count[kMost];
-  WarpTeam team({nullptr});
-  const int experts = problem.experts, pieces = (experts + kMost - 1) / kMost;
-  for_each_piece(problem.layers * pieces, [&](int64_t i) {
-    const int64_t layer = i / pieces;
-    const int from = static_cast<int>(i % pieces) * kMost;
-    const int n = solver::smaller(kMost, experts - from);
-    const int32_t* const slots = plan.replica_slots + layer * problem.cluster.slots;
-    SlotsOfExperts{first, count}.read(team, plan.replica_count + layer * experts, from, n);
-    for (int e = 0; e < n; ++e) {
-      T* const row = out + (layer * experts + from + e) * width;
-      for (int x = threadIdx.x; x < width; x += WarpTeam::kLanes)
-        row[x] = x < count[e] ? slots[first[e] + x] : -1;
+void write_map(eplb_map map, T* out, int64_t width, const Problem& problem, const DevicePlan& plan,
+               cudaStream_t stream) {
+  const int64_t slots = problem.layers * problem.cluster.slots,
+                experts = problem.layers * problem.experts;
+  const SlotOfReplica slot_of{plan, problem.experts, problem.cluster.slots, width};
+  over_arrays({}, stream, [=](const auto& policy) {
+    const auto copy = [=](const int32_t* from, int64_t n) {
+      thrust::copy(policy, from, from + n, out);
+    };
+    switch (map) {
+      case EPLB_MAP_PHYSICAL_TO_LOGICAL: return copy(plan.physical_to_logical, slots);
+      case EPLB_MAP_REPLICA_SLOTS: return copy(plan.replica_slots, slots);
+      case EPLB_MAP_REPLICA_COUNT: return copy(plan.replica_count, experts);
+      default: return thrust::tabulate(policy, out, out + experts * width, slot_of);
     }
   });
 }
 
-void copy_or_widen(const int32_t* from, int64_t n, eplb_dtype dtype, void* out,
-                   cudaStream_t stream) {
-  if (dtype == EPLB_INT64)
-    return launch(widen<int64_t>, grid_of((n + WarpTeam::kLanes - 1) / WarpTeam::kLanes, 4096), 0,
-                  stream, from, n, static_cast<int64_t*>(out));
-  check(cudaMemcpyAsync(out, from, static_cast<size_t>(n) * sizeof(int32_t),
-                        cudaMemcpyDeviceToDevice, stream),
-        "cudaMemcpyAsync");
-}
-
-template <class T>
-void launch_integers(eplb_map map, eplb_dtype dtype, void* out, int64_t width,
-                     const Problem& problem, const DevicePlan& plan, cudaStream_t stream) {
-  const int64_t slots = problem.layers * problem.cluster.slots,
-                experts = problem.layers * problem.experts;
-  switch (map) {
-    case EPLB_MAP_PHYSICAL_TO_LOGICAL:
-      return copy_or_widen(plan.physical_to_logical, slots, dtype, out, stream);
-    case EPLB_MAP_REPLICA_SLOTS:
-      return copy_or_widen(plan.replica_slots, slots, dtype, out, stream);
-    case EPLB_MAP_REPLICA_COUNT:
-      return copy_or_widen(plan.replica_count, experts, dtype, out, stream);
-    default:
-      return launch(write_logical_to_physical<T>,
-                    grid_of(experts / WarpTeam::kLanes + problem.layers), 0, stream, problem, plan,
-                    width, static_cast<T*>(out));
-  }
-}
-
 }  // namespace
 
-void prepare_maps() {
-  prepare(widen<int64_t>, 0);
-  prepare(write_logical_to_physical<int32_t>, 0);
-  prepare(write_logical_to_physical<int64_t>, 0);
+// Each once, of one expert in one slot: Thrust's kernels have no names to be loaded by.
+void prepare_maps(cudaStream_t stream) {
+  constexpr int64_t kPlanBytes = 256;
+  const int64_t thrust_bytes = ThrustMemory::bytes_for(1);
+  const DeviceBlock block(kPlanBytes + thrust_bytes);
+  check(cudaMemsetAsync(block.data(), 0, kPlanBytes, stream), "cudaMemsetAsync");
+  int32_t* const words = static_cast<int32_t*>(block.data());
+  const DevicePlan plan{words, words, words, words + 1, words};
+  const Problem one{.layers = 1};
+  launch_first_places(one, plan, {static_cast<char*>(block.data()) + kPlanBytes, thrust_bytes},
+                      stream);
+  for (const eplb_dtype dtype : {EPLB_INT32, EPLB_INT64})
+    for (const eplb_map map : {EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_MAP_LOGICAL_TO_PHYSICAL})
+      launch_map(map, dtype, words + 2, 1, one, plan, stream);
+  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
 void launch_map(eplb_map map, eplb_dtype dtype, void* out, int64_t width, const Problem& problem,
                 const DevicePlan& plan, cudaStream_t stream) {
   if (dtype == EPLB_INT64)
-    return launch_integers<int64_t>(map, dtype, out, width, problem, plan, stream);
-  launch_integers<int32_t>(map, dtype, out, width, problem, plan, stream);
+    return write_map(map, static_cast<int64_t*>(out), width, problem, plan, stream);
+  write_map(map, static_cast<int32_t*>(out), width, problem, plan, stream);
 }
 
 }  // namespace eplb::cuda

@@ -239,7 +239,7 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
       prepare_method<decltype(method), false>(method.setting, limits.shared_bytes, stream);
     });
   prepare_sum();
-  prepare_maps();
+  prepare_maps(stream);
   prepare_evaluation(limits.shared_bytes, stream);
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
@@ -267,6 +267,7 @@ void launch_solve(const Problem& problem, const Spread& spread, const DeviceWeig
         spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
     launch_it(method.setting, problem, spread, weights, scratch, plan, stream);
   });
+  launch_first_places(problem, plan, scratch.thrust, stream);
 }
 
 }  // namespace eplb::cuda

@@ -94,7 +94,8 @@ void evaluate(const Problem& problem, const EvaluationTask& task, void* memory) 
   auto evaluate_weights = [&](auto weight) {
     return target::evaluate_layer(team, problem, workspace.wanted, workspace.stage, weight, layer);
   };
-  const auto [real, whole] = task.weights;
+  const double* const real = task.weights.real;
+  const int64_t* const whole = task.weights.whole;
   const target::LayerEvaluation evaluation =
       real ? evaluate_weights([=](int e) { return real[e]; })
            : evaluate_weights([=](int e) { return static_cast<double>(whole[e]); });

@@ -24,8 +24,8 @@ void check_most(const char* name, int64_t value, int64_t most, const char* why) 
          why);
 }
 
-// Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones never
-// do.
+// Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones
+// never do.
 void check_constant(const char* name, int32_t value, int32_t last) {
   if (value > last)
     fail(EPLB_UNAVAILABLE, "%s is %d, but this version knows 0 to %d: a later one may know it",
@@ -92,6 +92,12 @@ void check_layers(int64_t layers, int64_t slots) {
          ll(layers), ll(slots));
 }
 
+void check_bound_kind(eplb_bound_kind kind) {
+  check_constant("bound_kind", kind, EPLB_BOUND_NODE);
+  if (kind == EPLB_BOUND_NODE)
+    fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
+}
+
 }  // namespace
 
 Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts) {
@@ -103,9 +109,7 @@ Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts
   if (hierarchical) check_hierarchy(asked, experts, groups);
   check_slots(asked, experts);
   check_layers(layers, asked.num_slots);
-  check_constant("bound_kind", asked.bound_kind, EPLB_BOUND_NODE);
-  if (asked.bound_kind == EPLB_BOUND_NODE)
-    fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
+  check_bound_kind(asked.bound_kind);
   const int nodes = whole(asked.num_nodes), slots = whole(asked.num_slots);
   return {
       .layers = layers,

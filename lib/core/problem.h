@@ -1,6 +1,6 @@
 // What a solve is given, checked: plain values, the same types in the session, on every machine and
-// in the stages of every instruction set. Nothing here has functions: the linker would keep one copy
-// of each for all instruction sets.
+// in the stages of every instruction set. Nothing here has functions: the linker would keep one
+// copy of each for all instruction sets.
 #pragma once
 
 #include <cstdint>

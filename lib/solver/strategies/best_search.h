@@ -186,8 +186,8 @@ EPLB_FN int place_sorted(Team& team, const SortedReplicas& sorted, View<int> exp
   return 0;
 }
 
-// `workspace` has the weights and the shape. An expert with more copies than GPUs has duplicates, which
-// is allowed only where there are too few experts for the slots.
+// `workspace` has the weights and the shape. An expert with more copies than GPUs has duplicates,
+// which is allowed only where there are too few experts for the slots.
 template <class Team>
 EPLB_FN CountChoice choice_of(Team& team, const BestWorkspace& workspace, int most_replicas) {
   CountChoice choice;

@@ -21,6 +21,9 @@ struct PairList {
         twice(memory),
         rows(memory.from(pairs)),
         scratch(memory.from(2 * pairs)) {}
+  EPLB_FN static int pair_of(int first, int second, int slots_per_gpu) {
+    return first * (2 * slots_per_gpu - first - 1) / 2 + second - first - 1;
+  }
   EPLB_FN int first_row(int pair) const { return rows[pair] / kPairSlotsPerGpu; }
   EPLB_FN int second_row(int pair) const { return rows[pair] % kPairSlotsPerGpu; }
 };
@@ -36,26 +39,81 @@ EPLB_FN void list_pairs(Team auto& team, const State& state, int heaviest, const
   team.for_each(per_gpu * per_gpu, [&](int i) {
     const int first = i / per_gpu, second = i % per_gpu;
     if (first >= second) return;
-    const int pair = first * (2 * per_gpu - first - 1) / 2 + second - first - 1;
+    const int pair = list.pair_of(first, second, per_gpu);
     list.twice[pair] = 2 * (size[first * state.stride] + size[second * state.stride]);
     list.rows[pair] = first * kPairSlotsPerGpu + second;
   });
 }
 
-// Tries all pairs of the heaviest GPU, in order, against one of GPU g; better ones that make no
+// From this many slots per GPU on, pairs that the heaviest GPU cannot give are ruled out before
+// they are tried one by one; with fewer, that takes longer than to try them.
+inline constexpr int kManyPairs = 8;
+
+// Two replicas of another GPU, and their size.
+struct TakenPair {
+  int first, second, size;
+};
+EPLB_FN TakenPair taken_pair(const State& state, const PairList& list, int g, int pair) {
+  const View<int> theirs = state.replicas_on(g), size = state.sorted.size;
+  const int first = theirs[list.first_row(pair)], second = theirs[list.second_row(pair)];
+  return {first, second, size[first] + size[second]};
+}
+
+// Which pairs the heaviest GPU can give for two replicas. Of their experts it may keep no replica:
+// all that it has must be in the pair.
+struct GivenPairs {
+  int from, to;         // in the list
+  int expert, expert2;  // of the two replicas
+  int present;          // how many replicas of these the heaviest GPU has; -1: any number
+
+  EPLB_FN bool leave_none(const State& state, SwapPair swaps) const {
+    const View<int> of = state.sorted.expert;
+    return present < 0 || is_one(of[swaps.first.give]) + is_one(of[swaps.second.give]) == present;
+  }
+  EPLB_FN int is_one(int e) const { return e == expert || e == expert2 ? 1 : 0; }
+};
+
+// The first row of a GPU, from this one on, with one of the two experts.
+EPLB_FN int next_held(Team auto& team, const State& state, int g, const GivenPairs& pairs,
+                      int from) {
+  const View<int> held = state.experts_on(g);
+  const int expert = pairs.expert, expert2 = pairs.expert2;
+  return team.find(from, state.slots_per_gpu(),
+                   [=](auto row) { return (held[row] == expert) | (held[row] == expert2); });
+}
+
+EPLB_FN GivenPairs pairs_to_give(Team auto& team, const State& state, const PairList& list,
+                                 int heaviest, TakenPair taken) {
+  const int per_gpu = state.slots_per_gpu();
+  const View<int> of = state.sorted.expert;
+  GivenPairs pairs{0, list.pairs, of[taken.first], of[taken.second], -1};
+  if (per_gpu < kManyPairs) return pairs;
+  const int row = next_held(team, state, heaviest, pairs, 0);
+  const int row2 = row < per_gpu ? next_held(team, state, heaviest, pairs, row + 1) : per_gpu;
+  pairs.present = (row < per_gpu ? 1 : 0) + (row2 < per_gpu ? 1 : 0);
+  if (pairs.present < 2) return pairs;
+  pairs.from = list.pair_of(row, row2, per_gpu);
+  const bool more = next_held(team, state, heaviest, pairs, row2 + 1) < per_gpu;
+  pairs.to = pairs.from + (more ? 0 : 1);
+  return pairs;
+}
+
+// Tries the pairs of the heaviest GPU, in order, against one of GPU g; better ones that make no
 // duplicate are kept.
 EPLB_FN void try_pairs(Team auto& team, const State& state, const PairList& list,
                        const LoadRange& loads, int g, int pair, FoundPair& best) {
-  const View<int> mine = state.replicas_on(loads.heaviest), theirs = state.replicas_on(g);
-  const int take = theirs[list.first_row(pair)], take2 = theirs[list.second_row(pair)];
-  const int taken = state.sorted.size[take] + state.sorted.size[take2];
-  const int rest = state.load[g] - taken;
-  for (int i = 0; i < list.pairs; ++i) {
+  const View<int> mine = state.replicas_on(loads.heaviest);
+  const TakenPair taken = taken_pair(state, list, g, pair);
+  const int rest = state.load[g] - taken.size;
+  const GivenPairs pairs = pairs_to_give(team, state, list, loads.heaviest, taken);
+  for (int i = pairs.from; i < pairs.to; ++i) {
     const int given = list.twice[i] / 2;
-    const int cost = cost_of_swap<Peak>(loads.most - given, given, rest, taken);
+    const int cost = cost_of_swap<Peak>(loads.most - given, given, rest, taken.size);
     if (2 * cost >= best.twice_cost) continue;
-    const SwapPair swaps{{mine[list.first_row(i)], take}, {mine[list.second_row(i)], take2}};
-    if (!makes_duplicate(team, state, swaps)) best = {2 * cost, swaps};
+    const SwapPair swaps{{mine[list.first_row(i)], taken.first},
+                         {mine[list.second_row(i)], taken.second}};
+    if (!pairs.leave_none(state, swaps) || makes_duplicate(team, state, swaps)) continue;
+    best = {2 * cost, swaps};
   }
 }
 

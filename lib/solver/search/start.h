@@ -52,16 +52,37 @@ EPLB_FN bool repair(Team auto& team, const State& state, int slot) {
 // with fewer experts than slots on a GPU most cannot be avoided.
 inline constexpr int kRepairSlots = 1024, kRepairSlotsOfFewExperts = 64;
 
+// Which experts are on every GPU. Their duplicates have nowhere to go, and no repair takes them
+// from a GPU: what it gives is a duplicate there, and what it takes is one or gets to a GPU that
+// lacks it.
+EPLB_FN void mark_everywhere(Team auto& team, const State& state, View<int> everywhere) {
+  const int gpus = state.sorted.gpus;
+  team.for_each(state.sorted.experts, [&](int e) {
+    int g = state.sorted.copies[e] < gpus ? -1 : 0;
+    while (g >= 0 && g < gpus && holds(state, g, e)) ++g;
+    everywhere[e] = g == gpus;
+  });
+}
+
 EPLB_FN void repair_all(Team auto& team, const State& state) {
   const int slots = state.sorted.slots, experts = state.sorted.experts;
   const int per_gpu = state.slots_per_gpu();
   if (slots == experts) return;
   if (per_gpu > (experts < per_gpu ? kRepairSlotsOfFewExperts : kRepairSlots)) return;
+  const View<int> everywhere = state.sorted.order;  // sorting is over
+  bool marked = false;
   auto next = [&](int from) {
-    return from + team.find_of(slots - from, [&](int i) { return is_duplicate(state, from + i); });
+    return from + team.find_of(slots - from, [&](int i) {
+      if (marked && everywhere[state.expert[from + i]]) return false;
+      return is_duplicate(state, from + i);
+    });
   };
-  for (int slot = next(0); slot < slots; slot = next(slot))
-    if (!repair(team, state, slot)) ++slot;
+  for (int slot = next(0); slot < slots; slot = next(slot)) {
+    if (repair(team, state, slot)) continue;
+    ++slot;
+    if (!marked) mark_everywhere(team, state, everywhere);
+    marked = true;
+  }
 }
 
 // Longest first, copies apart while they can be; then duplicates are repaired slot by slot.

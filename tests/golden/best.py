@@ -14,6 +14,9 @@ from two_slots import CountSearch, place_pairs
 TINY = 24  # slots
 COUNT_ROUNDS = 4  # what it costs to look at counts, and again to start a search from them
 COUNT_STEPS = 20  # of such a search, at most
+EXACT_GROUPS = 16  # on nodes, for which all assignments are tried
+ATTEMPTS = 1 << 16  # to choose one of more groups
+ATTEMPTS_PER_ROUND = 8  # where nodes are tiny
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,15 @@ class Effort:
     two_slot_chains: int
     proposals: int  # in quarters of the slots
     rounds: int  # of a tiny problem, all chains and tried counts together, in quarters of the slots
+    two_slot_rounds: int  # the same on two slots per GPU
 
     def steps(self, node):
         return (self.steps_per_slot * node.slots + self.steps_per_gpu * node.gpus) // 16
 
 
-FAST = Effort(2, 5, 5, slack=100, fine=16, two_slot_chains=1, proposals=3, rounds=3)
-NORMAL = Effort(3, 32, 8, slack=400, fine=16, two_slot_chains=1, proposals=16, rounds=25)
-MAX = Effort(4, 96, 8, slack=32768, fine=17, two_slot_chains=4, proposals=40, rounds=97)
+FAST = Effort(2, 5, 5, slack=100, fine=16, two_slot_chains=1, proposals=3, rounds=2, two_slot_rounds=3)
+NORMAL = Effort(3, 32, 8, slack=400, fine=16, two_slot_chains=1, proposals=16, rounds=10, two_slot_rounds=25)
+MAX = Effort(4, 96, 8, slack=32768, fine=17, two_slot_chains=4, proposals=40, rounds=97, two_slot_rounds=97)
 MAX_FEW_SLOTS = replace(MAX, chains=24, steps_per_slot=16)
 MAX_TINY = replace(MAX_FEW_SLOTS, chains=8)
 FEW_SLOTS = 128
@@ -42,7 +46,15 @@ FEW_SLOTS = 128
 def effort_of(name, slots):
     if name == "max":
         return MAX_TINY if slots <= TINY else MAX_FEW_SLOTS if slots <= FEW_SLOTS else MAX
-    return {"fast": FAST, "normal": NORMAL}[name]
+    effort = {"fast": FAST, "normal": NORMAL}[name]
+    return replace(effort, chains=1) if slots <= TINY else effort
+
+
+def group_attempts(name, groups, nodes, slots):
+    """How often the search for an assignment of groups to nodes may choose a group; None: any number."""
+    if slots // nodes <= TINY:
+        return min(ATTEMPTS, ATTEMPTS_PER_ROUND * (effort_of(name, slots // nodes).rounds * slots // 4))
+    return ATTEMPTS if groups > EXACT_GROUPS else None
 
 
 class CountChoice:
@@ -149,7 +161,8 @@ def counts_by_other_rules(node):
 
 def try_counts(node, effort, answer):
     """Tiny problems: counts one by one on top of the answer so far, with the rounds that its chains have left."""
-    left = effort.rounds * node.slots // 4 - answer.spent
+    rounds = effort.two_slot_rounds if node.per_gpu == 2 else effort.rounds
+    left = rounds * node.slots // 4 - answer.spent
 
     def worth_a_try(count):
         if count is None or max(count) > node.most:

@@ -173,6 +173,14 @@ BEST_CASES = [
         strategies=BEST,
     ),
     Case(
+        "best_groups_of_tiny_nodes",
+        "nodes of 12 slots: the search of an assignment ends after few attempts, more at a larger effort",
+        [near(100000, 90000, 24, 51)],
+        Problem(36, 12, 3, 24),
+        "int32",
+        strategies=BEST,
+    ),
+    Case(
         "best_many_groups",
         "more than 16 groups: the search of an assignment ends after 65536 attempts",
         [near(100000, 90000, 66, 63)],

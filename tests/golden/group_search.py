@@ -2,10 +2,6 @@
 
 import contextlib
 
-EXACT_GROUPS = 16
-ATTEMPTS = 1 << 16  # with more groups the search ends after so many
-
-
 class OutOfAttempts(Exception):
     pass
 
@@ -13,7 +9,7 @@ class OutOfAttempts(Exception):
 class GroupSearch:
     """Depth first, node by node. `node_of[group]` is the best assignment so far, `best` its heaviest node."""
 
-    def __init__(self, sizes, nodes, node_of):
+    def __init__(self, sizes, nodes, node_of, most_attempts):
         self.nodes, self.per_node = nodes, len(sizes) // nodes
         self.order = sorted(range(len(sizes)), key=lambda group: (-sizes[group], group))
         self.sizes = [sizes[group] for group in self.order]  # from here on groups are places in the order
@@ -22,9 +18,10 @@ class GroupSearch:
         smallest = self.sizes[len(sizes) - (self.per_node - 1) :]
         self.enough = max(-(-sum(sizes) // nodes), self.sizes[0] + sum(smallest))
         self.attempts = 0
+        self.most_attempts = most_attempts  # None: any number
 
     def attempt(self):
-        if self.attempts == ATTEMPTS and len(self.sizes) > EXACT_GROUPS:
+        if self.attempts == self.most_attempts:
             raise OutOfAttempts
         self.attempts += 1
 

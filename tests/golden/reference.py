@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 
 from arithmetic import Integer
-from best import solve_node
+from best import group_attempts, solve_node
 from group_search import GroupSearch
 from packing import STRATEGIES, pack
 from philox import Chance
@@ -135,13 +135,13 @@ def solve_by_preset(name, weights, problem, options):
     return Layer(physical_to_logical, [len(s) for s in slots_of], [slot for s in slots_of for slot in s])
 
 
-def best_node_of_groups(sizes, nodes, seed):
+def best_node_of_groups(sizes, nodes, seed, most_attempts):
     """The node of each group under BEST."""
     groups = len(sizes)
     if nodes == 1 or groups == nodes:
         return [group * nodes // groups for group in range(groups)]
     place = pack(STRATEGIES["lpt_swap"], sizes, nodes, Chance(seed, Chance.GROUPS_ON_NODES, 0))
-    return GroupSearch(sizes, nodes, [p * nodes // groups for p in place]).run()
+    return GroupSearch(sizes, nodes, [p * nodes // groups for p in place], most_attempts).run()
 
 
 def solve_by_best(weights, problem, options):
@@ -149,7 +149,8 @@ def solve_by_best(weights, problem, options):
     nodes, groups = problem.nodes_and_groups
     slots, gpus = problem.num_slots // nodes, problem.num_gpus // nodes
     read = Integer.read(weights)
-    node_of = best_node_of_groups(group_sizes(Integer, read, groups), nodes, options.seed)
+    most_attempts = group_attempts(options.effort, groups, nodes, problem.num_slots)
+    node_of = best_node_of_groups(group_sizes(Integer, read, groups), nodes, options.seed, most_attempts)
     place = [(node, group) for group, node in enumerate(node_of)]
     physical_to_logical = []
     for node, experts in enumerate(assign_experts(place, len(weights), nodes)):

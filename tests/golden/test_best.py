@@ -6,7 +6,7 @@ import json
 import random
 
 import pytest
-from best import effort_of
+from best import effort_of, group_attempts
 from best_counts import RULES, Node, Replicas, bound, count_by_rule
 from group_search import GroupSearch
 from reference import EFFORTS, Options, Problem, solve
@@ -109,6 +109,9 @@ def test_efforts():
     assert [effort_of(name, 288).steps(node) for name in EFFORTS] == [100, 592, 1744]
     assert [effort_of(name, 288).chains for name in EFFORTS] == [2, 3, 4]
     assert effort_of("max", 128).chains == 24
+    assert [effort_of(name, 24).chains for name in EFFORTS] == [1, 1, 8]
+    assert [group_attempts(name, 24, 3, 72) for name in EFFORTS] == [288, 1440, 13968]
+    assert [group_attempts("fast", groups, 2, 72) for groups in (16, 18)] == [None, 65536]
 
 
 def test_the_bound_of_counts():
@@ -129,7 +132,7 @@ def test_groups_on_nodes_are_optimal(seed):
     draw = random.Random(seed)
     sizes = [draw.randint(1, 50) for _ in range(8)]
     for nodes in (2, 4):
-        node_of = GroupSearch(sizes, nodes, [g * nodes // 8 for g in range(8)]).run()
+        node_of = GroupSearch(sizes, nodes, [g * nodes // 8 for g in range(8)], None).run()
         loads = [sum(s for s, n in zip(sizes, node_of, strict=True) if n == node) for node in range(nodes)]
         assert max(loads) == least_heaviest(tuple(sorted(sizes)), nodes)
 

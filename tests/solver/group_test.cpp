@@ -57,7 +57,8 @@ struct Room {
     const solver::View<int> sizes{size.data()};
     solver::pack<solver::Integer>(team, solver::greedy(), packing, groups, nodes, sizes, {},
                                   solver::all_chains(), slot_of);
-    return solver::search_groups(team, workspace, sizes, slot_of, groups, nodes);
+    return solver::search_groups(team, workspace, sizes, slot_of, groups, nodes,
+                                 solver::group_steps(groups));
   }
 };
 

@@ -58,7 +58,7 @@ class Best {
   }
 
   void search_chains(const SortedReplicas& dhondt) {
-    const int chains[] = {2, 3,
+    const int chains[] = {tiny() ? 1 : 2, tiny() ? 1 : 3,
                           layer_.slots > 128 ? 4
                           : tiny()           ? 8
                                              : 24},
@@ -111,7 +111,8 @@ class Best {
   // Counts in lexicographic order, most extras for the heaviest experts first. Each expert has as
   // many copies as a largest load below the answer so far takes.
   void try_counts() {
-    const int quarters[] = {3, 25, 97};
+    const bool two = layer_.places() == 2;
+    const int quarters[] = {two ? 3 : 2, two ? 25 : 10, 97};
     rounds_left_ = quarters[effort_] * layer_.slots / 4 - spent_;
     if (layer_.places() == 2) try_rules();
     if (answer_.largest == 0) return;

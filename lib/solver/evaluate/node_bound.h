@@ -32,7 +32,7 @@ EPLB_FN double node_bound(Team auto& team, const Problem& problem,
   const View<int> size = workspace.group_size, slot_of = workspace.group_slot;
   pack<Integer>(team, greedy(), workspace.packing, groups, nodes, size, {}, all_chains(), slot_of);
   const AssignedGroups assigned =
-      search_groups(team, workspace.groups, size, slot_of, groups, nodes);
+      search_groups(team, workspace.groups, size, slot_of, groups, nodes, group_steps(groups));
   if (!assigned.proven) return 0;
   return assigned.heaviest * unit * (1 - 0x1p-40) / node_problem(problem).cluster.gpus;
 }

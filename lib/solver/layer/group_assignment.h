@@ -10,16 +10,21 @@ inline constexpr int kExactGroups = 16;  // up to this number, the optimum is al
 // With more groups, a walk that has not ended after this number of steps keeps its best so far.
 inline constexpr int kGroupSteps = 1 << 16;
 
-// Memory of the search. A *rank* is a group's place in `order`.
+EPLB_FN int group_steps(int groups) { return groups > kExactGroups ? kGroupSteps : kNever; }
+
+// Memory of the search. A *rank* is a group's place in `order`. The ranks that are not chosen are a
+// list from the largest to the smallest, whose ends are at the rank `groups`.
 struct GroupWorkspace {
-  View<int> order;     // by rank: its group; largest first
-  View<int> taken;     // by rank: has it been chosen?
-  View<int> chosen;    // by choice: its rank; the choices of a node follow each other
-  View<int> node_sum;  // by node: size of its groups
-  View<int> result;    // the fields of AssignedGroups
+  View<int> order;           // by rank: its group; largest first
+  View<int> size;            // by rank
+  View<int> next, previous;  // by rank: its neighbours in the list
+  View<int> chosen;          // by choice: its rank; the choices of a node follow each other
+  View<int> node_sum;        // by node: size of its groups
+  View<int> result;          // the fields of AssignedGroups
 
   EPLB_FN void lay_out(Arena& arena, int groups, int nodes) {
-    arena.take(groups, order, taken, chosen);
+    arena.take(groups, order, chosen);
+    arena.take(groups + 1, size, next, previous);
     node_sum = arena.take<int>(nodes);
     result = arena.take<int>(2);
   }
@@ -41,35 +46,36 @@ class GroupWalk {
   EPLB_FN GroupWalk(const GroupWorkspace& workspace, View<int> size, View<int> slot_of, int groups,
                     int nodes)
       : memory_(workspace),
-        size_(size),
         slot_of_(slot_of),
         groups_(groups),
         nodes_(nodes),
         groups_per_node_(groups / nodes) {
     for (int node = 0; node < nodes; ++node) memory_.node_sum[node] = 0;
     for (int group = 0; group < groups; ++group) {
-      memory_.node_sum[node_of(slot_of[group])] += size[group];
-      memory_.taken[group] = 0;
+      memory_.node_sum[slot_of[group] / groups_per_node_] += size[group];
+      memory_.size[group] = size[memory_.order[group]];
       left_ += size[group];
     }
     best_ = heaviest_node();
+    list_ranks();
   }
   // Leaves the best assignment in slot_of.
-  EPLB_FN AssignedGroups run() {
+  EPLB_FN AssignedGroups run(int most_steps) {
     const int lower = lower_bound();
     for (int node = 0; node < nodes_; ++node) memory_.node_sum[node] = 0;
-    int choice = 0, steps = 0;
-    for (memory_.chosen[0] = kUnchosen; choice >= 0 && best_ > lower; ++steps) {
-      if (steps == kGroupSteps && groups_ > kExactGroups) return {best_, false};
-      if (memory_.chosen[choice] != kUnchosen) set_taken(choice, false);
-      memory_.chosen[choice] = next(choice);
-      if (memory_.chosen[choice] == kUnchosen) {
-        --choice;
+    int steps = 0;
+    for (memory_.chosen[0] = kUnchosen; choice_ >= 0 && best_ > lower; ++steps) {
+      if (steps == most_steps) return {best_, false};
+      if (memory_.chosen[choice_] != kUnchosen) release();
+      const int rank = next();
+      memory_.chosen[choice_] = rank;
+      if (rank == kUnchosen) {
+        go_back();
         continue;
       }
-      set_taken(choice, true);
-      if (choice + 1 < groups_)
-        memory_.chosen[++choice] = kUnchosen;
+      take(rank);
+      if (choice_ + 1 < groups_)
+        go_on();
       else
         keep();
     }
@@ -80,16 +86,19 @@ class GroupWalk {
     const View<int> next = memory_.node_sum;
     for (int node = 0; node < nodes_; ++node) next[node] = node * groups_per_node_;
     for (int group = 0; group < groups_; ++group)
-      slot_of_[group] = next[node_of(slot_of_[group])]++;
+      slot_of_[group] = next[slot_of_[group] / groups_per_node_]++;
   }
 
  private:
   static constexpr int kUnchosen = -1;
 
-  EPLB_FN int size_at(int rank) const { return size_[memory_.order[rank]]; }
-  // Of a slot, or of a choice: the choices fill the slots in order.
-  EPLB_FN int node_of(int slot) const { return slot / groups_per_node_; }
-
+  EPLB_FN void list_ranks() const {
+    memory_.size[groups_] = -kNever;  // below every limit: what looks for less ends here
+    for (int rank = 0; rank <= groups_; ++rank) {
+      memory_.next[rank] = rank < groups_ ? rank + 1 : 0;
+      memory_.previous[rank] = rank > 0 ? rank - 1 : groups_;
+    }
+  }
   EPLB_FN int heaviest_node() const {
     int heaviest = 0;
     for (int node = 0; node < nodes_; ++node) heaviest = larger(heaviest, memory_.node_sum[node]);
@@ -97,40 +106,73 @@ class GroupWalk {
   }
   // The mean, and the largest group with the smallest ones that can share its node.
   EPLB_FN int lower_bound() const {
-    int64_t largest = size_at(0);
-    for (int i = 1; i < groups_per_node_; ++i) largest += size_at(groups_ - i);
+    int64_t largest = memory_.size[0];
+    for (int i = 1; i < groups_per_node_; ++i) largest += memory_.size[groups_ - i];
     const int64_t mean = (left_ + nodes_ - 1) / nodes_;
     return static_cast<int>(mean > largest ? mean : largest);
   }
-  EPLB_FN void set_taken(int choice, bool taken) {
-    const int rank = memory_.chosen[choice], change = taken ? size_at(rank) : -size_at(rank);
-    memory_.taken[rank] = taken;
-    memory_.node_sum[node_of(choice)] += change;
-    left_ -= change;
+  EPLB_FN void go_on() {
+    memory_.chosen[++choice_] = kUnchosen;
+    if (++place_ < groups_per_node_) return;
+    place_ = 0;
+    ++node_;
+  }
+  EPLB_FN void go_back() {
+    --choice_;
+    if (--place_ >= 0) return;
+    place_ = groups_per_node_ - 1;
+    --node_;
+  }
+  EPLB_FN void take(int rank) {
+    const int size = memory_.size[rank], next = memory_.next[rank], before = memory_.previous[rank];
+    memory_.node_sum[node_] += size;
+    memory_.next[before] = next;
+    memory_.previous[next] = before;
+    left_ -= size;
+  }
+  // What was chosen last. Its own neighbours are those from before it was taken.
+  EPLB_FN void release() {
+    const int rank = memory_.chosen[choice_], size = memory_.size[rank];
+    memory_.node_sum[node_] -= size;
+    memory_.next[memory_.previous[rank]] = rank;
+    memory_.previous[memory_.next[rank]] = rank;
+    left_ += size;
   }
   // The next rank to try for a choice, or kUnchosen.
-  EPLB_FN int next(int choice) const {
-    const int in_node = choice % groups_per_node_;
-    return in_node == 0 ? next_of_first(choice)
-                        : next_of_others(choice, in_node == groups_per_node_ - 1);
+  EPLB_FN int next() const {
+    if (place_ > 0) return next_of_others();
+    if (memory_.chosen[choice_] != kUnchosen) return kUnchosen;  // the largest one left was tried
+    const int rank = memory_.next[groups_];
+    return memory_.size[rank] < best_ ? rank : kUnchosen;
   }
-  EPLB_FN int next_of_first(int choice) const {
-    if (memory_.chosen[choice] != kUnchosen) return kUnchosen;  // the largest one left was tried
-    int rank = 0;
-    while (memory_.taken[rank]) ++rank;
-    return size_at(rank) < best_ ? rank : kUnchosen;
+  // The first rank in the list, from this one on, whose size is below the limit.
+  EPLB_FN int first_below(int limit, int rank) const {
+    constexpr int kNear = 8;
+    for (int i = 0; memory_.size[rank] >= limit; ++i, rank = memory_.next[rank])
+      if (i == kNear) return first_far_below(limit, rank);
+    return rank;
   }
-  EPLB_FN int next_of_others(int choice, bool last_of_node) const {
-    const int node = node_of(choice), sum = memory_.node_sum[node];
-    const int64_t most_left = int64_t{nodes_ - 1 - node} * (best_ - 1);
-    int rank = larger(memory_.chosen[choice], memory_.chosen[choice - 1]) + 1;
-    for (; rank < groups_; ++rank) {
-      if (memory_.taken[rank] || sum + size_at(rank) >= best_) continue;
-      // Too much would be left for the other nodes, and with a smaller group even more.
-      if (last_of_node && left_ - size_at(rank) > most_left) return kUnchosen;
-      return rank;
+  EPLB_FN int first_far_below(int limit, int rank) const {
+    for (int n = groups_ - rank; n > 0;) {
+      const int half = n / 2, middle = rank + half;
+      const bool above = memory_.size[middle] >= limit;
+      rank = above ? middle + 1 : rank;
+      n = above ? n - half - 1 : half;
     }
-    return kUnchosen;
+    // What follows a rank that was taken was in the list then, and leads on if it was taken since.
+    while (memory_.previous[memory_.next[rank]] != rank) rank = memory_.next[rank];
+    return rank;
+  }
+  EPLB_FN int next_of_others() const {
+    const int limit = best_ - memory_.node_sum[node_], tried = memory_.chosen[choice_];
+    const int rank =
+        first_below(limit, memory_.next[tried == kUnchosen ? memory_.chosen[choice_ - 1] : tried]);
+    if (rank == groups_) return kUnchosen;
+    // Too much would be left for the other nodes, and with a smaller group even more.
+    if (place_ == groups_per_node_ - 1 &&
+        left_ - memory_.size[rank] > int64_t{nodes_ - 1 - node_} * (best_ - 1))
+      return kUnchosen;
+    return rank;
   }
   EPLB_FN void keep() {
     best_ = heaviest_node();
@@ -139,20 +181,23 @@ class GroupWalk {
   }
 
   GroupWorkspace memory_;
-  View<int> size_, slot_of_;
+  View<int> slot_of_;
   int groups_, nodes_, groups_per_node_;
-  int best_;          // the heaviest node of the assignment in slot_of_
-  int64_t left_ = 0;  // size of the groups that are not chosen
+  int best_;                               // the heaviest node of the assignment in slot_of_
+  int choice_ = 0, node_ = 0, place_ = 0;  // the choice that is made: which of which node
+  int64_t left_ = 0;                       // size of the groups that are not chosen
 };
 
 // slot_of[group] = node * groups per node + its rank on the node. Holds an assignment when called
-// and the best that was found afterwards, the groups of each node in ascending order.
+// and the best that was found in `most_steps` afterwards, the groups of each node in ascending
+// order.
 EPLB_FN AssignedGroups search_groups(Team auto& team, const GroupWorkspace& workspace,
-                                     View<int> size, View<int> slot_of, int groups, int nodes) {
+                                     View<int> size, View<int> slot_of, int groups, int nodes,
+                                     int most_steps) {
   team.order(groups, workspace.order, [&](int group) { return largest_first(size[group]); });
   team.single([&] {
     GroupWalk walk(workspace, size, slot_of, groups, nodes);
-    const AssignedGroups assigned = walk.run();
+    const AssignedGroups assigned = walk.run(most_steps);
     walk.number_groups();
     workspace.result[0] = assigned.heaviest;
     workspace.result[1] = assigned.proven;

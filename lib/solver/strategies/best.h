@@ -36,6 +36,13 @@ struct BestMethod {
     const Partition& partition = problem.partition;
     return partition.groups == partition.nodes || partition.nodes == 1 ? 0 : 1;
   }
+  // A layer of tiny nodes must not cost more than another layer, so its groups share its rounds.
+  EPLB_FN int most_group_steps() const {
+    const int node_slots = node_problem(problem).cluster.slots;
+    if (node_slots > kTiny) return group_steps(problem.partition.groups);
+    const int rounds = effort_of(setting, node_slots).rounds * problem.cluster.slots / 4;
+    return smaller(kGroupSteps, kGroupStepsPerRound * rounds);
+  }
   EPLB_FN int node_chains() const { return best_chains(setting, node_problem(problem)); }
 
   // So that the heaviest node is as light as possible; each node's groups in ascending order.
@@ -44,7 +51,7 @@ struct BestMethod {
     add_groups<Integer>(team, problem, layer);
     pack<Integer>(team, lpt_swap(), packing, groups_there, nodes, layer.group_size,
                   {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
-    search_groups(team, groups, layer.group_size, place, groups_there, nodes);
+    search_groups(team, groups, layer.group_size, place, groups_there, nodes, most_group_steps());
     return 0;
   }
   template <class Team> EPLB_FN void place_groups(Team& team, View<int> place) {

@@ -16,35 +16,41 @@ struct Effort {
   // Two slots per GPU.
   int two_slot_chains;
   int proposals;  // of a chain, per 4 slots
-  // Tiny problems try counts one after the other with the rounds that the chains have left. Per
-  // slot they have as many rounds as the chains of 288 slots on 32 GPUs. A round takes longer
-  // there, for most find the search stuck.
-  int rounds;  // per 4 slots
+  // Tiny problems try counts one after the other with the rounds that the chains have left. A round
+  // takes longer there, for most find the search stuck: up to NORMAL they have about as many as
+  // take per slot what 288 slots on 32 GPUs take. MAX does more for all that have few slots.
+  int rounds;           // per 4 slots
+  int two_slot_rounds;  // the same on two slots per GPU, where counts take no search
 };
+
+// Of the search that puts groups on tiny nodes, per round of these.
+inline constexpr int kGroupStepsPerRound = 8;
 
 // At most this many slots: the largest effort is many short chains.
 inline constexpr int kFewSlots = 128;
 
 EPLB_FN Effort effort_of(eplb_effort level, int slots) {
+  const bool few = slots <= kFewSlots, tiny = slots <= kTiny;
   if (level == EPLB_EFFORT_FAST)
-    return {.chains = 2,
+    return {.chains = tiny ? 1 : 2,
             .steps_per_slot = 5,
             .steps_per_gpu = 5,
             .tolerance_shift = 16,
             .slack = 100,
             .two_slot_chains = 1,
             .proposals = 3,
-            .rounds = 3};
+            .rounds = 2,
+            .two_slot_rounds = 3};
   if (level == EPLB_EFFORT_NORMAL)
-    return {.chains = 3,
+    return {.chains = tiny ? 1 : 3,
             .steps_per_slot = 32,
             .steps_per_gpu = 8,
             .tolerance_shift = 16,
             .slack = 400,
             .two_slot_chains = 1,
             .proposals = 16,
-            .rounds = 25};
-  const bool few = slots <= kFewSlots, tiny = slots <= kTiny;
+            .rounds = 10,
+            .two_slot_rounds = 25};
   return {.chains = tiny  ? 8
                     : few ? 24
                           : 4,
@@ -54,7 +60,8 @@ EPLB_FN Effort effort_of(eplb_effort level, int slots) {
           .slack = 32768,
           .two_slot_chains = 4,
           .proposals = 40,
-          .rounds = 97};
+          .rounds = 97,
+          .two_slot_rounds = 97};
 }
 
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {

@@ -147,7 +147,8 @@ EPLB_FN void try_counts(Team& team, BestWorkspace& workspace, const Effort& effo
                         const CountChoice& choice, const Chance& chance, BestAnswer& answer) {
   const SortedReplicas& sorted = choice.sorted;
   const CountList& list = workspace.counts;
-  int64_t left = int64_t{effort.rounds} * sorted.slots / 4 - answer.spent;
+  const int rounds = sorted.slots_per_gpu == 2 ? effort.two_slot_rounds : effort.rounds;
+  int64_t left = int64_t{rounds} * sorted.slots / 4 - answer.spent;
   if (sorted.slots_per_gpu == 2) try_rules(team, workspace, choice, chance, answer, left);
   if (left <= 0 || answer.load == 0) return;
   for (bool any = first_counts(team, list, sorted, answer.load); any && left > 0;

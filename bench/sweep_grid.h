@@ -26,12 +26,12 @@ struct Step {
   const char* parameter;
 };
 
-// Up to 64 slots every shape of one node; beyond, steps of about 1.5 up to `most_slots`, and shapes
-// with nodes and groups. Ascending by slots.
-std::vector<GridShape> make_grid(int most_slots);
+// Up to 64 slots every shape of one node; beyond, steps of about `factor` up to `most_slots`, and
+// shapes with nodes and groups. Ascending by slots.
+std::vector<GridShape> make_grid(int most_slots, int factor);
 
 // A step is taken between values that follow each other in the grid, all else equal, at most a
-// factor of 2 apart.
+// factor of 4 apart.
 std::vector<Step> neighbours(const std::vector<GridShape>& grid);
 
 std::string to_string(const GridShape& shape);

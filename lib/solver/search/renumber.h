@@ -32,8 +32,8 @@ EPLB_FN int new_number(const SortedReplicas& sorted, const RetargetScratch& old,
 }
 
 // Applies a re-target; all replicas stay in their slots. Returns the one that takes it back.
-EPLB_FN Retarget apply(Team auto& team, const State& state, const RetargetScratch& old,
-                       Retarget move) {
+EPLB_APART Retarget apply(Team auto& team, const State& state, const RetargetScratch& old,
+                          Retarget move) {
   const SortedReplicas& sorted = state.sorted;
   const int loser = sorted.expert[move.replica], gainer = move.expert;
   copy_replicas(team, state, old);

@@ -35,13 +35,22 @@ EPLB_FN auto value_of_swap(const TabuSearch& search, const LoadRange& loads, int
 
 // Does every GPU hold the expert? Looked at only where that is likely: GPUs are few.
 inline constexpr int kFewGpus = 16;
-EPLB_APART bool is_everywhere(const State& state, int e) {
+EPLB_FN bool is_everywhere(const State& state, int e) {
   const SortedReplicas& sorted = state.sorted;
-  if (sorted.gpus > kFewGpus) return false;
+  if (sorted.gpus > kFewGpus || sorted.copies[e] < sorted.gpus) return false;
   uint32_t absent = (uint32_t{1} << sorted.gpus) - 1;
   for (int copy = sorted.first[e]; copy < sorted.end_of(e) && absent != 0; ++copy)
     absent &= ~(uint32_t{1} << state.gpu[copy]);
   return absent == 0;
+}
+
+// The first partner of a replica of expert e, where that may not be the one after its copies: those
+// of the same size come first, and if e is everywhere, there is none.
+EPLB_APART int first_partner(const State& state, int e, int given) {
+  const SortedReplicas& sorted = state.sorted;
+  if (is_everywhere(state, e)) return sorted.slots;
+  const int from = sorted.end_of(e);
+  return first_not(from, sorted.slots - from, [&](int i) { return sorted.size[i] == given; });
 }
 
 // Where partners of `give` are looked for, the largest value being wanted: among smaller replicas,
@@ -54,10 +63,8 @@ EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int g
   const int given = size[give], cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
   const int expert = sorted.expert[give], copies = sorted.copies[expert];
   int from = sorted.first[expert] + copies;
-  if (EPLB_RARELY(copies >= sorted.gpus) && is_everywhere(search.state, expert))
-    from = sorted.slots;
-  else if (EPLB_RARELY(size[from] == given))
-    from = first_not(from, sorted.slots - from, [=](int i) { return size[i] == given; });
+  if (EPLB_RARELY((copies >= sorted.gpus) | (size[from] == given)))
+    from = first_partner(search.state, expert, given);
   const int floor = given - (cap - loads.least);
   return stretch_of(
       from, sorted.slots, [=](int take) { return size[take] > floor; }, value);

@@ -16,7 +16,7 @@ MachineFacts facts_of(eplb_device_kind kind) {
 }
 
 MachineFacts facts_with_driver(eplb_device_kind kind) {
-  const MachineFacts facts = facts_of(kind);
+  MachineFacts facts = facts_of(kind);
   if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
     fail(facts.status, "%s", facts.sentence.c_str());
   return facts;

@@ -36,7 +36,7 @@ EDITS = {
     "lib/api/defaults.h": [
         ("EPLB_DEVICE_CPU, 0, 1}", "EPLB_DEVICE_CPU, 0, 1, 7}"),
         ("EPLB_BOUND_SIMPLE}", "EPLB_BOUND_SIMPLE, 7}"),
-        ("0, 0};", "0, 0, 7};"),
+        ("0, 0}};", "0, 0, 7}};"),
         ("inline eplb_problem read_problem", f"{CHECK}inline eplb_problem read_problem"),
         (READ_PROBLEM, f"only_seven({READ_PROBLEM})"),
         (READ_OPTIONS, f"only_seven({READ_OPTIONS})"),

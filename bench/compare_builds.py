@@ -31,7 +31,7 @@ SHAPES = [
 ]
 # strategy and effort, by their numbers in eplb.h
 CANDIDATES = {"GREEDY": (0, 1), "BEST, FAST": (6, 0), "BEST, NORMAL": (6, 1), "BEST, MAX": (6, 2)}
-FLOAT32, INT32, PHYSICAL_TO_LOGICAL, HIERARCHICAL = 0, 2, 0, 1
+FLOAT32, INT32, PHYSICAL_TO_LOGICAL = 0, 2, 0
 
 
 def declarations():

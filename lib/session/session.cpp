@@ -139,7 +139,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   check_float32(weights_.host(), problem.options.strategy);
   Plan& plan = plan_.spare();
   plan.resize(problem);
-  plan_.prepare_keep();  // the machine may give up the plan that it has: nothing fails after that
+  plan_.prepare_keep();  // before the machine gives up the plan that it has
   const bool on_machine = machine_->solve(weights_.host(), weights_.on_machine(), plan);
   check_cap(plan);
   plan_.keep_spare();

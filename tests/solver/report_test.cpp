@@ -120,6 +120,11 @@ TEST(Weights, KeepWindowsAndTheirSum) {
   EXPECT_EQ(weights.whole, (std::vector<int64_t>{3 * (kMostWindows + 1)}));
 }
 
+TEST(Problem, SizesThatOverflowAreRefused) {
+  EXPECT_EQ(problem_of({4, 8, 2}, {}, int64_t{1} << 47).layers, int64_t{1} << 47);
+  EXPECT_THROW(problem_of({4, 8, 2}, {}, (int64_t{1} << 47) + 1), Error);
+}
+
 TEST(MapShape, NeverDependsOnData) {
   Problem problem = problem_of({256, 288, 32}, options_of(EPLB_STRATEGY_GREEDY), 58);
   const MapEntry& slots_of = map_entry(EPLB_MAP_LOGICAL_TO_PHYSICAL);

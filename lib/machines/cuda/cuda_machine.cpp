@@ -29,9 +29,7 @@ void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaSt
 }
 
 [[noreturn]] void fail_late(FaultCode code) {
-  const int64_t layer = static_cast<int64_t>(code >> 23),
-                expert = static_cast<int64_t>(code >> 4 & ((1 << 19) - 1));
-  fail_with(static_cast<Fault>(code & 15), {layer, expert}, ": the layer was solved as zeros");
+  fail_with(fault_of(code), place_of(code), ": the layer was solved as zeros");
 }
 
 FaultCode float32_fault_of(const Weights& weights, int64_t layer) {
@@ -258,12 +256,13 @@ bool CudaMachine::bring(Plan& plan) {
   const DevicePlan from = reserved_.plan(problem);
   const SolveScratch scratch = reserved_.solve_scratch(problem, spread_of(problem, limits_));
   if (!is_consistent(problem, from, scratch.thrust, stream_)) return false;
-  const int64_t slots = problem.layers * problem.cluster.slots * 4,
-                experts = problem.layers * problem.experts * 4;
-  copy(plan.physical_to_logical.data(), from.physical_to_logical, slots, cudaMemcpyDeviceToHost,
+  const int64_t slot_bytes = problem.layers * problem.cluster.slots * 4,
+                expert_bytes = problem.layers * problem.experts * 4;
+  copy(plan.physical_to_logical.data(), from.physical_to_logical, slot_bytes,
+       cudaMemcpyDeviceToHost, stream_);
+  copy(plan.replica_slots.data(), from.replica_slots, slot_bytes, cudaMemcpyDeviceToHost, stream_);
+  copy(plan.replica_count.data(), from.replica_count, expert_bytes, cudaMemcpyDeviceToHost,
        stream_);
-  copy(plan.replica_slots.data(), from.replica_slots, slots, cudaMemcpyDeviceToHost, stream_);
-  copy(plan.replica_count.data(), from.replica_count, experts, cudaMemcpyDeviceToHost, stream_);
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   return true;
 }

@@ -16,5 +16,10 @@ EPLB_FN FaultCode fault_code(int64_t layer, int expert, Fault fault) {
   return static_cast<FaultCode>(layer) << 23 | static_cast<FaultCode>(expert) << 4 |
          static_cast<FaultCode>(fault);
 }
+inline Fault fault_of(FaultCode code) { return static_cast<Fault>(code & 15); }
+inline FaultPlace place_of(FaultCode code) {
+  return {.layer = static_cast<int64_t>(code >> 23),
+          .expert = static_cast<int64_t>(code >> 4 & ((1 << 19) - 1))};
+}
 
 }  // namespace eplb::cuda

@@ -21,7 +21,7 @@ struct Room {
   std::vector<char> memory;
   solver::PresetMethod<Integer> workspace;
 
-  Room(int experts, int slots, int gpus) : workspace{{}, problem_of({experts, slots, gpus})} {
+  Room(int experts, int slots, int gpus) : workspace(problem_of({experts, slots, gpus})) {
     solver::Arena count(nullptr);
     workspace.lay_out(count);
     memory.assign(count.used() + 64, 0x7f);

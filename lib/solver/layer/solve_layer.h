@@ -6,17 +6,19 @@
 //
 //   Method::kHoldsAll         whether its numbers can hold every weight
 //   Method::kLeastBlocks      blocks that should fit on a multiprocessor
+//   Method(problem)           without memory yet
 //   method.lay_out(arena)     takes its memory
 //   method.read(team, source) reads weights as numbers
 //   method.group_chains(), node_chains()
-//                             how many chains can be run apart; 1: not to be split
+//                             how many chains can be run apart; 1: not to be split; 0 group chains:
+//                             groups are not packed
 //   method.pack_groups(team, chains, place)
-//                             if groups are packed on nodes: place[group], from the best chain
-//   method.place_groups(team, place)
-//                             lists which experts are on which node
-//   method.solve_node(team, node, chains, answer)
+//                             place[group] on the nodes, from the best chain
+//   method.list_members(team, place)
+//                             which experts are on which node: see LayerMethod
+//   method.solve_node(team, index, chains, answer)
 //                             what is in the node's slots, from the best chain
-//   method.finish_node(team, node, answer, maps)
+//   method.finish_node(team, index, answer, maps)
 //                             writes maps; by a team that has just solved the node
 //
 // pack_groups and solve_node return a score. Between chains that were run apart, the least
@@ -40,49 +42,43 @@ struct Maps {
   View<int> rank;  // [S]: which replica of its expert a slot holds
 };
 
-// What every method keeps of a layer.
-struct LayerWorkspace {
-  View<int> weight;      // by logical expert
-  View<int> member;      // logical expert by node-major index: node by node, group by group
-  View<int> group_size;  // by group
+// What every method has of a layer.
+struct LayerMethod {
+  Problem problem;
+  Problem node;            // each node's
+  View<int> weight{};      // by logical expert
+  View<int> member{};      // logical expert by node-major index: node by node, group by group
+  View<int> group_size{};  // by group
 
-  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    weight = arena.take<int>(problem.experts);
-    member = arena.take<int>(problem.experts);
+  EPLB_FN explicit LayerMethod(const Problem& of) : problem(of), node(node_problem(of)) {}
+  EPLB_FN void lay_out(Arena& arena) {
+    arena.take(problem.experts, weight, member);
     group_size = arena.take<int>(problem.partition.groups);
+  }
+  EPLB_FN View<int> members_of(int index) const { return member.from(index * node.experts); }
+  EPLB_FN int group_experts() const { return problem.experts / problem.partition.groups; }
+
+  template <class Number> EPLB_FN void add_groups(Team auto& team) const {
+    team.for_each(problem.partition.groups, [&](int group) {
+      const View<int> first = weight.from(group * group_experts());
+      int sum = first[0];
+      for (int i = 1; i < group_experts(); ++i) sum = Number::add(sum, first[i]);
+      group_size[group] = sum;
+    });
+  }
+  // Groups in the order of their places, or as they are where none were packed; experts in their
+  // group's order.
+  EPLB_FN void list_members(Team auto& team, View<int> place, bool packed) const {
+    team.for_each(problem.experts, [&](int expert) {
+      const int group = expert / group_experts(), rank = expert % group_experts();
+      member[(packed ? place[group] : group) * group_experts() + rank] = expert;
+    });
   }
 };
 
-template <class Number, class Team>
-EPLB_FN void add_groups(Team& team, const Problem& problem, const LayerWorkspace& layer) {
-  const int group_experts = problem.experts / problem.partition.groups;
-  team.for_each(problem.partition.groups, [&](int group) {
-    const View<int> weight = layer.weight.from(group * group_experts);
-    int sum = weight[0];
-    for (int i = 1; i < group_experts; ++i) sum = Number::add(sum, weight[i]);
-    layer.group_size[group] = sum;
-  });
-}
-
-// Node by node: groups in the order of their places on the node, experts in their group's order.
-template <class Team>
-EPLB_FN void list_members(Team& team, const Problem& problem, View<int> place,
-                          const LayerWorkspace& layer) {
-  const int group_experts = problem.experts / problem.partition.groups;
-  team.for_each(problem.experts, [&](int expert) {
-    const int first = place[expert / group_experts] * group_experts;
-    layer.member[first + expert % group_experts] = expert;
-  });
-}
-template <class Team>
-EPLB_FN void list_members_as_they_are(Team& team, const Problem& problem,
-                                      const LayerWorkspace& layer) {
-  team.for_each(problem.experts, [&](int expert) { layer.member[expert] = expert; });
-}
-
 // The slots of expert 0, of expert 1, and so on. first: scratch [E].
-template <class Team>
-EPLB_FN void list_replicas(Team& team, const Problem& problem, View<int> first, const Maps& maps) {
+EPLB_FN void list_replicas(Team auto& team, const Problem& problem, View<int> first,
+                           const Maps& maps) {
   team.scan(
       problem.experts, [&](int expert) { return maps.replica_count[expert]; },
       [&](int expert, int before) { first[expert] = before; });
@@ -101,17 +97,17 @@ struct LayerAnswer {
   }
 };
 
-template <class Team, class Method, class Source>
-EPLB_FN void solve_layer(Team& team, Method& method, const Source& source,
+EPLB_FN void solve_layer(Team auto& team, auto& method, const auto& source,
                          const LayerAnswer& answer, const Maps& maps) {
+  const bool packs = method.group_chains() > 0;
   method.read(team, source);
-  if (method.group_chains() > 0) method.pack_groups(team, all_chains(), answer.place);
-  method.place_groups(team, answer.place);
-  for (int node = 0; node < method.problem.partition.nodes; ++node) {
-    method.solve_node(team, node, all_chains(), answer.node);
-    method.finish_node(team, node, answer.node, maps);
+  if (packs) method.pack_groups(team, all_chains(), answer.place);
+  method.list_members(team, answer.place, packs);
+  for (int index = 0; index < method.problem.partition.nodes; ++index) {
+    method.solve_node(team, index, all_chains(), answer.node);
+    method.finish_node(team, index, answer.node, maps);
   }
-  list_replicas(team, method.problem, method.layer.weight, maps);
+  list_replicas(team, method.problem, method.weight, maps);
 }
 
 EPLB_STAGE_END

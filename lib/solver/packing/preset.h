@@ -1,6 +1,7 @@
 // The presets: strategies that differ in their parameters alone. Each follows a reference program.
 #pragma once
 
+#include "eplb.h"
 #include "solver/team/stage.h"
 
 EPLB_STAGE_BEGIN
@@ -71,6 +72,17 @@ EPLB_FN Preset hybrid_init() {
       .exchange = Exchange::kHeaviestWithAny,
       .most_exchanges = 20,
   };
+}
+
+EPLB_FN Preset preset_of(eplb_strategy strategy) {
+  switch (strategy) {
+    case EPLB_STRATEGY_LPT_SWAP: return lpt_swap();
+    case EPLB_STRATEGY_L2_SWAP: return l2_swap();
+    case EPLB_STRATEGY_RANDOM_RESTARTS: return random_restarts();
+    case EPLB_STRATEGY_NOISE_SPECTRUM: return noise_spectrum();
+    case EPLB_STRATEGY_HYBRID_INIT: return hybrid_init();
+    default: return greedy();
+  }
 }
 
 EPLB_STAGE_END

@@ -7,79 +7,65 @@
 
 EPLB_STAGE_BEGIN
 
-struct BestMethod {
-  using Setting = eplb_effort;
+struct BestMethod : LayerMethod {
   static constexpr bool kHoldsAll = true;
   static constexpr int kLeastBlocks = 6;
 
-  Setting setting;
-  Problem problem;
-  LayerWorkspace layer{};
   Packing packing{};  // of groups
   GroupWorkspace groups{};
   View<int> count{};  // by expert of a node
   BestWorkspace best{};
 
+  using LayerMethod::LayerMethod;
   EPLB_FN void lay_out(Arena& arena) {
-    const Problem node = node_problem(problem);
-    const int experts = node.experts, slots = node.cluster.slots;
-    layer.lay_out(arena, problem);
+    LayerMethod::lay_out(arena);
     packing.lay_out(arena, problem.partition.groups, problem.partition.nodes);
     groups.lay_out(arena, problem.partition.groups, problem.partition.nodes);
-    count = arena.take<int>(experts);
-    best.lay_out(arena, experts, slots, node.cluster.gpus);
+    count = arena.take<int>(node.experts);
+    best.lay_out(arena, node.experts, node.cluster.slots, node.cluster.gpus);
   }
-  template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
-    read_weights(Integer(), team, source, problem.experts, layer.weight);
+  EPLB_FN void read(Team auto& team, const auto& source) {
+    read_weights(Integer(), team, source, problem.experts, weight);
   }
   EPLB_FN int group_chains() const {
-    const Partition& partition = problem.partition;
-    return partition.groups == partition.nodes || partition.nodes == 1 ? 0 : 1;
+    const auto [nodes, groups_there] = problem.partition;
+    return groups_there == nodes || nodes == 1 ? 0 : 1;
   }
   // A layer of tiny nodes must not cost more than another layer, so its groups share its rounds.
   EPLB_FN int most_group_steps() const {
-    const int node_slots = node_problem(problem).cluster.slots;
-    if (node_slots > kTiny) return group_steps(problem.partition.groups);
-    const int rounds = effort_of(setting, node_slots).rounds * problem.cluster.slots / 4;
+    if (node.cluster.slots > kTiny) return group_steps(problem.partition.groups);
+    const Effort effort = effort_of(node.options.effort, node.cluster.slots);
+    const int rounds = effort.rounds * problem.cluster.slots / 4;
     return smaller(kGroupSteps, kGroupStepsPerRound * rounds);
   }
-  EPLB_FN int node_chains() const { return best_chains(setting, node_problem(problem)); }
+  EPLB_FN int node_chains() const { return best_chains(node); }
 
   // So that the heaviest node is as light as possible; each node's groups in ascending order.
-  template <class Team> EPLB_FN int pack_groups(Team& team, Chains chains, View<int> place) {
+  EPLB_FN int pack_groups(Team auto& team, Chains chains, View<int> place) {
     const auto [nodes, groups_there] = problem.partition;
-    add_groups<Integer>(team, problem, layer);
-    pack<Integer>(team, lpt_swap(), packing, groups_there, nodes, layer.group_size,
+    add_groups<Integer>(team);
+    pack<Integer>(team, lpt_swap(), packing, groups_there, nodes, group_size,
                   {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
-    search_groups(team, groups, layer.group_size, place, groups_there, nodes, most_group_steps());
+    search_groups(team, groups, group_size, place, groups_there, nodes, most_group_steps());
     return 0;
   }
-  template <class Team> EPLB_FN void place_groups(Team& team, View<int> place) {
-    if (group_chains() == 0) return list_members_as_they_are(team, problem, layer);
-    list_members(team, problem, place, layer);
-  }
   // answer[slot]: its expert, counted on the node.
-  template <class Team>
-  EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
-    const Problem part = node_problem(problem);
-    const int experts = part.experts;
-    const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int e) { best.weight()[e] = layer.weight[member[e]]; });
-    return solve_best(team, best, part, setting,
-                      {part.options.seed, 0, static_cast<uint32_t>(node), 0}, chains, answer);
+  EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
+    const View<int> members = members_of(index), node_weight = best.weight();
+    team.for_each(node.experts, [&](int e) { node_weight[e] = weight[members[e]]; });
+    return solve_best(team, best, node, {node.options.seed, 0, static_cast<uint32_t>(index), 0},
+                      chains, answer);
   }
   // Replicas in order of their slots.
-  template <class Team>
-  EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
-    const Problem part = node_problem(problem);
-    const int experts = part.experts, slots = part.cluster.slots;
-    const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int e) { count[e] = 0; });
-    team.rank_among_equals(slots, count, maps.rank.from(node * slots),
+  EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
+    const int first = index * node.cluster.slots;
+    const View<int> members = members_of(index);
+    team.for_each(node.experts, [&](int e) { count[e] = 0; });
+    team.rank_among_equals(node.cluster.slots, count, maps.rank.from(first),
                            [&](int s) { return answer[s]; });
-    team.for_each(experts, [&](int e) { maps.replica_count[member[e]] = count[e]; });
-    team.for_each(slots,
-                  [&](int s) { maps.physical_to_logical[node * slots + s] = member[answer[s]]; });
+    team.for_each(node.experts, [&](int e) { maps.replica_count[members[e]] = count[e]; });
+    team.for_each(node.cluster.slots,
+                  [&](int s) { maps.physical_to_logical[first + s] = members[answer[s]]; });
   }
 };
 

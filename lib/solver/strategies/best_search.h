@@ -161,9 +161,9 @@ EPLB_FN void try_counts(Team& team, BestWorkspace& workspace, const Effort& effo
 
 // How many chains may be run apart. A tiny problem's are not, for what they find is where trying
 // counts begins.
-EPLB_FN int best_chains(eplb_effort level, const Problem& node) {
+EPLB_FN int best_chains(const Problem& node) {
   const int slots = node.cluster.slots, gpus = node.cluster.gpus;
-  const Effort effort = effort_of(level, slots);
+  const Effort effort = effort_of(node.options.effort, slots);
   if (slots <= kTiny || slots <= gpus) return 1;
   if (slots > 2 * gpus) return effort.chains;
   return slots > node.experts ? effort.two_slot_chains : 1;
@@ -204,10 +204,10 @@ EPLB_FN CountChoice choice_of(Team& team, const BestWorkspace& workspace, int mo
 
 // expert[slot] of a node from the best of these chains, and its score.
 template <class Team>
-EPLB_FN int solve_best(Team& team, BestWorkspace& workspace, const Problem& node, eplb_effort level,
+EPLB_FN int solve_best(Team& team, BestWorkspace& workspace, const Problem& node,
                        const Chance& chance, Chains chains, View<int> expert) {
   const int experts = node.experts, slots = node.cluster.slots, gpus = node.cluster.gpus;
-  const Effort effort = effort_of(level, slots);
+  const Effort effort = effort_of(node.options.effort, slots);
   workspace.search.state.sorted.shape(experts, slots, gpus);
   CountChoice choice = choice_of(team, workspace, node.limits.most_replicas);
   BestAnswer answer{.expert = expert, .load = kNever, .spent = 0};

@@ -7,75 +7,64 @@
 
 EPLB_STAGE_BEGIN
 
-template <class Number> struct PresetMethod {
-  using Setting = Preset;
+template <class Number> struct PresetMethod : LayerMethod {
   static constexpr bool kHoldsAll = Number::kHoldsAll;
   static constexpr int kLeastBlocks = 8;
 
-  Setting setting;
-  Problem problem;
-  LayerWorkspace layer{};
+  Preset preset = preset_of(problem.options.strategy);
   View<int> node_weight{};  // of the experts of a node
   Pricing<Number> pricing{};
   Items items{};
   Packing packing{};
 
+  using LayerMethod::LayerMethod;
   EPLB_FN void lay_out(Arena& arena) {
-    const Problem node = node_problem(problem);
-    const int experts = node.experts, slots = node.cluster.slots;
-    layer.lay_out(arena, problem);
-    node_weight = arena.take<int>(experts);
-    items.lay_out(arena, experts, slots);
+    const auto [slots, gpus, nodes] = node.cluster;
+    LayerMethod::lay_out(arena);
+    node_weight = arena.take<int>(node.experts);
+    items.lay_out(arena, node.experts, slots);
     Arena counting = arena;  // counting has ended when packing begins
-    pricing.lay_out(counting, experts);
+    pricing.lay_out(counting, node.experts);
     packing.lay_out(arena, larger(slots, problem.partition.groups),
-                    larger(node.cluster.gpus, problem.partition.nodes));
+                    larger(gpus, problem.partition.nodes));
     arena.continue_after(counting);
   }
-  template <class Team, class Source> EPLB_FN void read(Team& team, const Source& source) {
-    read_weights(Number(), team, source, problem.experts, layer.weight);
+  EPLB_FN void read(Team auto& team, const auto& source) {
+    read_weights(Number(), team, source, problem.experts, weight);
   }
   EPLB_FN int group_chains() const {
     const auto [nodes, groups] = problem.partition;
-    return groups == nodes ? 0 : chains_of(setting, groups, nodes);
+    return groups == nodes ? 0 : chains_of(preset, groups, nodes);
   }
   EPLB_FN int node_chains() const {
-    const Cluster cluster = node_problem(problem).cluster;
-    return chains_of(setting, cluster.slots, cluster.gpus);
+    return chains_of(preset, node.cluster.slots, node.cluster.gpus);
   }
 
-  template <class Team> EPLB_FN int pack_groups(Team& team, Chains chains, View<int> place) {
-    add_groups<Number>(team, problem, layer);
-    return pack<Number>(team, setting, packing, problem.partition.groups, problem.partition.nodes,
-                        layer.group_size, {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
-  }
-  template <class Team> EPLB_FN void place_groups(Team& team, View<int> place) {
-    if (group_chains() == 0) return list_members_as_they_are(team, problem, layer);
-    list_members(team, problem, place, layer);
+  EPLB_FN int pack_groups(Team auto& team, Chains chains, View<int> place) {
+    const auto [nodes, groups] = problem.partition;
+    add_groups<Number>(team);
+    return pack<Number>(team, preset, packing, groups, nodes, group_size,
+                        {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
   }
   // answer[item]: its slot on the node.
-  template <class Team>
-  EPLB_FN int solve_node(Team& team, int node, Chains chains, View<int> answer) {
-    const Problem part = node_problem(problem);
-    const int experts = part.experts, slots = part.cluster.slots;
-    const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts, [&](int expert) { node_weight[expert] = layer.weight[member[expert]]; });
-    count_replicas<Number>(team, node_weight, experts, slots, problem.limits.most_replicas, pricing,
-                           items);
-    return pack<Number>(team, setting, packing, slots, part.cluster.gpus, items.size,
-                        {problem.options.seed, kReplicaKeys, static_cast<uint32_t>(node), 0},
-                        chains, answer);
+  EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
+    const auto [slots, gpus, nodes] = node.cluster;
+    const View<int> members = members_of(index);
+    team.for_each(node.experts, [&](int expert) { node_weight[expert] = weight[members[expert]]; });
+    count_replicas<Number>(team, node_weight, node.experts, slots, node.limits.most_replicas,
+                           pricing, items);
+    return pack<Number>(team, preset, packing, slots, gpus, items.size,
+                        {node.options.seed, kReplicaKeys, static_cast<uint32_t>(index), 0}, chains,
+                        answer);
   }
-  template <class Team>
-  EPLB_FN void finish_node(Team& team, int node, View<int> answer, const Maps& maps) {
-    const Problem part = node_problem(problem);
-    const int experts = part.experts, slots = part.cluster.slots;
-    const View<int> member = layer.member.from(node * experts);
-    team.for_each(experts,
-                  [&](int expert) { maps.replica_count[member[expert]] = items.count[expert]; });
+  EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
+    const int slots = node.cluster.slots;
+    const View<int> members = members_of(index);
+    team.for_each(node.experts,
+                  [&](int expert) { maps.replica_count[members[expert]] = items.count[expert]; });
     team.for_each(slots, [&](int item) {
-      const int slot = node * slots + answer[item];
-      maps.physical_to_logical[slot] = member[items.expert[item]];
+      const int slot = index * slots + answer[item];
+      maps.physical_to_logical[slot] = members[items.expert[item]];
       maps.rank[slot] = items.rank[item];
     });
   }

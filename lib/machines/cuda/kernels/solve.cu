@@ -110,9 +110,8 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
 
 template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    pack_groups(typename Method::Setting setting, Problem problem, Spread spread,
-                DeviceWeights weights, SolveScratch scratch) {
-  Method method{setting, problem};
+    pack_groups(Problem problem, Spread spread, DeviceWeights weights, SolveScratch scratch) {
+  Method method(problem);
   WarpTeam team = begin_block<kShared>(method, spread, scratch);
   const int chains = spread.group_chains;
   for_each_piece(problem.layers * chains, [&](int64_t piece) EPLB_INLINE {
@@ -149,7 +148,7 @@ __device__ __forceinline__ void finish_layer(WarpTeam& team, Method& method, con
                                              int64_t layer, const DeviceWeights& weights,
                                              const solver::LayerAnswer& answer,
                                              const solver::Maps& maps) {
-  solver::list_replicas(team, problem, method.layer.weight, maps);
+  solver::list_replicas(team, problem, method.weight, maps);
   if constexpr (!Method::kHoldsAll)
     if (problem.limits.refused_above > 0)
       keep_cap(team, method, problem, layer, weights.fault, answer, maps);
@@ -184,7 +183,7 @@ __device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, cons
       {scratch.group_place + layer * problem.partition.groups},
       {scratch.answers + piece * solver::node_problem(problem).cluster.slots}};
   method.read(team, weights_of<Method>(team, weights, layer));
-  method.place_groups(team, answer.place);
+  method.list_members(team, answer.place, method.group_chains() > 0);
   const int score = method.solve_node(team, node, chains_of(chain, chains), answer.node);
   team.single([&] { scratch.scores[piece] = score; });
   if (last_to_arrive(team, scratch.chains_arrived + unit, chains))
@@ -193,9 +192,9 @@ __device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, cons
 
 template <class Method, bool kShared>
 __global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    solve_nodes(typename Method::Setting setting, Problem problem, Spread spread,
-                DeviceWeights weights, SolveScratch scratch, DevicePlan plan) {
-  Method method{setting, problem};
+    solve_nodes(Problem problem, Spread spread, DeviceWeights weights, SolveScratch scratch,
+                DevicePlan plan) {
+  Method method(problem);
   WarpTeam team = begin_block<kShared>(method, spread, scratch);
   const int chains = spread.node_chains;
   for_each_piece(problem.layers * problem.partition.nodes * chains, [&](int64_t piece) EPLB_INLINE {
@@ -204,29 +203,26 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks)
 }
 
 template <class Method, bool kShared>
-void launch_method(const typename Method::Setting& setting, const Problem& problem,
-                   const Spread& spread, const DeviceWeights& weights, const SolveScratch& scratch,
-                   const DevicePlan& plan, cudaStream_t stream) {
+void launch_method(const Problem& problem, const Spread& spread, const DeviceWeights& weights,
+                   const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const int64_t bytes = kShared ? spread.chains.bytes : 0;
   if (spread.group_chains > 0)
     launch(pack_groups<Method, kShared>,
            grid_of(problem.layers * spread.group_chains, spread.chains.most_blocks), bytes, stream,
-           setting, problem, spread, weights, scratch);
+           problem, spread, weights, scratch);
   launch(solve_nodes<Method, kShared>,
          grid_of(problem.layers * problem.partition.nodes * spread.node_chains,
                  spread.chains.most_blocks),
-         bytes, stream, setting, problem, spread, weights, scratch, plan);
+         bytes, stream, problem, spread, weights, scratch, plan);
 }
 
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for
 // stacks.
-template <class Method, bool kShared>
-void prepare_method(const typename Method::Setting& setting, int shared_bytes,
-                    cudaStream_t stream) {
+template <class Method, bool kShared> void prepare_method(int shared_bytes, cudaStream_t stream) {
   prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
   const Problem nothing{};
-  launch_method<Method, kShared>(setting, nothing, {1, 1, {0, kShared, 1}, {}}, {}, {}, {}, stream);
+  launch_method<Method, kShared>(nothing, {1, 1, {0, kShared, 1}, {}}, {}, {}, {}, stream);
 }
 
 }  // namespace
@@ -235,8 +231,8 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   for (const eplb_strategy strategy :
        {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
     solver::with_method({.options = {.strategy = strategy}}, [&](auto method) {
-      prepare_method<decltype(method), true>(method.setting, limits.shared_bytes, stream);
-      prepare_method<decltype(method), false>(method.setting, limits.shared_bytes, stream);
+      prepare_method<decltype(method), true>(limits.shared_bytes, stream);
+      prepare_method<decltype(method), false>(limits.shared_bytes, stream);
     });
   prepare_sum();
   prepare_maps(stream);
@@ -265,7 +261,7 @@ void launch_solve(const Problem& problem, const Spread& spread, const DeviceWeig
     using Method = decltype(method);
     const auto launch_it =
         spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
-    launch_it(method.setting, problem, spread, weights, scratch, plan, stream);
+    launch_it(problem, spread, weights, scratch, plan, stream);
   });
   launch_first_places(problem, plan, scratch.thrust, stream);
 }

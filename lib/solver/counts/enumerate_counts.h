@@ -12,7 +12,7 @@ inline constexpr int kTiny = 24;  // slots, at most
 // `beat` takes, and what is left over goes round. Experts by weight, so that those that need most
 // come first.
 struct CountList {
-  View<int> order, least, extra;  // by rank in weight: expert; copies it needs; copies beyond
+  View<int> order, least, extra;  // largest first: expert; copies it needs; copies beyond
   View<int> has_next;             // [0]
 
   EPLB_FN void lay_out(Arena& arena, int experts) {

@@ -3,7 +3,6 @@
 // by 2^-40, so that no rounding lifts them above the optimum.
 #pragma once
 
-#include "solver/layer/cluster.h"
 #include "solver/layer/group_assignment.h"
 #include "solver/layer/solve_layer.h"
 #include "solver/packing/candidates.h"

@@ -1,7 +1,6 @@
 // Replicas that share a GPU with another of their expert, where they gain nothing.
 #pragma once
 
-#include "solver/layer/cluster.h"
 #include "solver/layer/solve_layer.h"
 
 EPLB_STAGE_BEGIN

@@ -1,4 +1,4 @@
-// What stages ask about GPUs. They are all equal, so no question names one.
+// What stages ask about GPUs and nodes. They are all equal, so no question names one.
 #pragma once
 
 #include "core/problem.h"
@@ -8,5 +8,18 @@ EPLB_STAGE_BEGIN
 
 // GPU g has the slots g * slots_per_gpu and following.
 EPLB_FN int slots_per_gpu(const Cluster& cluster) { return cluster.slots / cluster.gpus; }
+
+// The problem of one node: nodes are solved apart. Under the global policy it is the whole problem.
+EPLB_FN Problem node_problem(const Problem& problem) {
+  const int nodes = problem.partition.nodes;
+  Problem node = problem;
+  node.experts /= nodes;
+  node.cluster.slots /= nodes;
+  node.cluster.gpus /= nodes;
+  node.cluster.nodes /= nodes;
+  node.limits.groups /= nodes;
+  node.partition = {1, 1};
+  return node;
+}
 
 EPLB_STAGE_END

@@ -12,13 +12,13 @@ inline constexpr int kGroupSteps = 1 << 16;
 
 EPLB_FN int group_steps(int groups) { return groups > kExactGroups ? kGroupSteps : kNever; }
 
-// Memory of the search. A *rank* is a group's place in `order`. The ranks that are not chosen are a
-// list from the largest to the smallest, whose ends are at the rank `groups`.
+// Memory of the search. A *position* is a group's place in `order`. Those that are not chosen are a
+// list from the largest to the smallest, whose ends are at the position `groups`.
 struct GroupWorkspace {
-  View<int> order;           // by rank: its group; largest first
-  View<int> size;            // by rank
-  View<int> next, previous;  // by rank: its neighbours in the list
-  View<int> chosen;          // by choice: its rank; the choices of a node follow each other
+  View<int> order;           // by position: its group; largest first
+  View<int> size;            // by position
+  View<int> next, previous;  // by position: its neighbours in the list
+  View<int> chosen;          // by choice: its position; the choices of a node follow each other
   View<int> node_sum;        // by node: size of its groups
   View<int> result;          // the fields of AssignedGroups
 
@@ -57,7 +57,7 @@ class GroupWalk {
       left_ += size[group];
     }
     best_ = heaviest_node();
-    list_ranks();
+    list_positions();
   }
   // Leaves the best assignment in slot_of.
   EPLB_FN AssignedGroups run(int most_steps) {
@@ -67,13 +67,13 @@ class GroupWalk {
     for (memory_.chosen[0] = kUnchosen; choice_ >= 0 && best_ > lower; ++steps) {
       if (steps == most_steps) return {best_, false};
       if (memory_.chosen[choice_] != kUnchosen) release();
-      const int rank = next();
-      memory_.chosen[choice_] = rank;
-      if (rank == kUnchosen) {
+      const int position = next();
+      memory_.chosen[choice_] = position;
+      if (position == kUnchosen) {
         go_back();
         continue;
       }
-      take(rank);
+      take(position);
       if (choice_ + 1 < groups_)
         go_on();
       else
@@ -81,7 +81,7 @@ class GroupWalk {
     }
     return {best_, true};
   }
-  // Ranks the groups of every node in ascending order.
+  // Numbers the places of every node by ascending group.
   EPLB_FN void number_groups() const {
     const View<int> next = memory_.node_sum;
     for (int node = 0; node < nodes_; ++node) next[node] = node * groups_per_node_;
@@ -92,11 +92,11 @@ class GroupWalk {
  private:
   static constexpr int kUnchosen = -1;
 
-  EPLB_FN void list_ranks() const {
+  EPLB_FN void list_positions() const {
     memory_.size[groups_] = -kNever;  // below every limit: what looks for less ends here
-    for (int rank = 0; rank <= groups_; ++rank) {
-      memory_.next[rank] = rank < groups_ ? rank + 1 : 0;
-      memory_.previous[rank] = rank > 0 ? rank - 1 : groups_;
+    for (int position = 0; position <= groups_; ++position) {
+      memory_.next[position] = position < groups_ ? position + 1 : 0;
+      memory_.previous[position] = position > 0 ? position - 1 : groups_;
     }
   }
   EPLB_FN int heaviest_node() const {
@@ -123,8 +123,9 @@ class GroupWalk {
     place_ = groups_per_node_ - 1;
     --node_;
   }
-  EPLB_FN void take(int rank) {
-    const int size = memory_.size[rank], next = memory_.next[rank], before = memory_.previous[rank];
+  EPLB_FN void take(int position) {
+    const int size = memory_.size[position], next = memory_.next[position],
+              before = memory_.previous[position];
     memory_.node_sum[node_] += size;
     memory_.next[before] = next;
     memory_.previous[next] = before;
@@ -132,47 +133,48 @@ class GroupWalk {
   }
   // What was chosen last. Its own neighbours are those from before it was taken.
   EPLB_FN void release() {
-    const int rank = memory_.chosen[choice_], size = memory_.size[rank];
+    const int position = memory_.chosen[choice_], size = memory_.size[position];
     memory_.node_sum[node_] -= size;
-    memory_.next[memory_.previous[rank]] = rank;
-    memory_.previous[memory_.next[rank]] = rank;
+    memory_.next[memory_.previous[position]] = position;
+    memory_.previous[memory_.next[position]] = position;
     left_ += size;
   }
-  // The next rank to try for a choice, or kUnchosen.
+  // The next position to try for a choice, or kUnchosen.
   EPLB_FN int next() const {
     if (place_ > 0) return next_of_others();
     if (memory_.chosen[choice_] != kUnchosen) return kUnchosen;  // the largest one left was tried
-    const int rank = memory_.next[groups_];
-    return memory_.size[rank] < best_ ? rank : kUnchosen;
+    const int position = memory_.next[groups_];
+    return memory_.size[position] < best_ ? position : kUnchosen;
   }
-  // The first rank in the list, from this one on, whose size is below the limit.
-  EPLB_FN int first_below(int limit, int rank) const {
+  // The first position in the list, from this one on, whose size is below the limit.
+  EPLB_FN int first_below(int limit, int position) const {
     constexpr int kNear = 8;
-    for (int i = 0; memory_.size[rank] >= limit; ++i, rank = memory_.next[rank])
-      if (i == kNear) return first_far_below(limit, rank);
-    return rank;
+    for (int i = 0; memory_.size[position] >= limit; ++i, position = memory_.next[position])
+      if (i == kNear) return first_far_below(limit, position);
+    return position;
   }
-  EPLB_FN int first_far_below(int limit, int rank) const {
-    for (int n = groups_ - rank; n > 0;) {
-      const int half = n / 2, middle = rank + half;
+  EPLB_FN int first_far_below(int limit, int position) const {
+    for (int n = groups_ - position; n > 0;) {
+      const int half = n / 2, middle = position + half;
       const bool above = memory_.size[middle] >= limit;
-      rank = above ? middle + 1 : rank;
+      position = above ? middle + 1 : position;
       n = above ? n - half - 1 : half;
     }
-    // What follows a rank that was taken was in the list then, and leads on if it was taken since.
-    while (memory_.previous[memory_.next[rank]] != rank) rank = memory_.next[rank];
-    return rank;
+    // What follows a position that was taken was in the list then, and leads on if it was taken
+    // since.
+    while (memory_.previous[memory_.next[position]] != position) position = memory_.next[position];
+    return position;
   }
   EPLB_FN int next_of_others() const {
     const int limit = best_ - memory_.node_sum[node_], tried = memory_.chosen[choice_];
-    const int rank =
+    const int position =
         first_below(limit, memory_.next[tried == kUnchosen ? memory_.chosen[choice_ - 1] : tried]);
-    if (rank == groups_) return kUnchosen;
+    if (position == groups_) return kUnchosen;
     // Too much would be left for the other nodes, and with a smaller group even more.
     if (place_ == groups_per_node_ - 1 &&
-        left_ - memory_.size[rank] > int64_t{nodes_ - 1 - node_} * (best_ - 1))
+        left_ - memory_.size[position] > int64_t{nodes_ - 1 - node_} * (best_ - 1))
       return kUnchosen;
-    return rank;
+    return position;
   }
   EPLB_FN void keep() {
     best_ = heaviest_node();
@@ -188,7 +190,7 @@ class GroupWalk {
   int64_t left_ = 0;                       // size of the groups that are not chosen
 };
 
-// slot_of[group] = node * groups per node + its rank on the node. Holds an assignment when called
+// slot_of[group] = node * groups per node + its place on the node. Holds an assignment when called
 // and the best that was found in `most_steps` afterwards, the groups of each node in ascending
 // order.
 EPLB_FN AssignedGroups search_groups(Team auto& team, const GroupWorkspace& workspace,

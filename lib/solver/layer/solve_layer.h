@@ -25,7 +25,7 @@
 // (score, chain) is the answer.
 #pragma once
 
-#include "solver/layer/node_problem.h"
+#include "solver/layer/cluster.h"
 #include "solver/layer/quantise.h"
 
 EPLB_STAGE_BEGIN
@@ -56,22 +56,22 @@ struct LayerMethod {
     group_size = arena.take<int>(problem.partition.groups);
   }
   EPLB_FN View<int> members_of(int index) const { return member.from(index * node.experts); }
-  EPLB_FN int group_experts() const { return problem.experts / problem.partition.groups; }
 
   template <class Number> EPLB_FN void add_groups(Team auto& team) const {
+    const int each = problem.experts / problem.partition.groups;
     team.for_each(problem.partition.groups, [&](int group) {
-      const View<int> first = weight.from(group * group_experts());
+      const View<int> first = weight.from(group * each);
       int sum = first[0];
-      for (int i = 1; i < group_experts(); ++i) sum = Number::add(sum, first[i]);
+      for (int i = 1; i < each; ++i) sum = Number::add(sum, first[i]);
       group_size[group] = sum;
     });
   }
-  // Groups in the order of their places, or as they are where none were packed; experts in their
-  // group's order.
+  // Groups in the order of their places, experts in their group's order; if groups were not packed,
+  // experts as they are.
   EPLB_FN void list_members(Team auto& team, View<int> place, bool packed) const {
+    const int each = problem.experts / problem.partition.groups;
     team.for_each(problem.experts, [&](int expert) {
-      const int group = expert / group_experts(), rank = expert % group_experts();
-      member[(packed ? place[group] : group) * group_experts() + rank] = expert;
+      member[packed ? place[expert / each] * each + expert % each : expert] = expert;
     });
   }
 };

@@ -2,10 +2,61 @@
 #pragma once
 
 #include "solver/layer/solve_layer.h"
-#include "solver/packing/item_order.h"
 #include "solver/packing/refine.h"
+#include "solver/team/random.h"
 
 EPLB_STAGE_BEGIN
+
+// Largest first. Sizes are not negative, so kNever - size is not either; equal items keep their
+// order.
+EPLB_FN void order_by_size(Team auto& team, const Packing& packing, View<int> size) {
+  team.order(packing.items, packing.order, [&](int item) { return largest_first(size[item]); });
+}
+
+// Largest size * (1 + noise * u) first, u being uniform on [0, 1) with 24 bits. In integers:
+// size * (parts * 2^24 + strength * u * 2^24) stays below 2^62, since size has at most 29 bits.
+EPLB_FN void order_by_noisy_size(Team auto& team, const Packing& packing, View<int> size,
+                                 const Noise& noise, const Chance& chance) {
+  const uint64_t parts = static_cast<uint64_t>(noise.parts);
+  const uint64_t strength =
+      static_cast<uint64_t>(noise.first) + static_cast<uint64_t>(noise.per_chain) * chance.chain;
+  team.order(packing.items, packing.order, [&](int item) {
+    const uint64_t u = chance(static_cast<uint32_t>(item)) >> 8;
+    return (uint64_t{1} << 62) - static_cast<uint64_t>(size[item]) * ((parts << 24) + strength * u);
+  });
+}
+
+EPLB_FN void order_by_chance(Team auto& team, const Packing& packing, const Chance& chance) {
+  team.order(packing.items, packing.order,
+             [&](int item) { return uint64_t{0xffffffff} - chance(static_cast<uint32_t>(item)); });
+}
+
+// Largest, smallest, second largest, second smallest, ...
+EPLB_FN void fold_order(Team auto& team, const Packing& packing, View<int> size) {
+  order_by_size(team, packing, size);
+  const int last = packing.items - 1;
+  const View<int> folded = packing.pack;  // scratch: no item has a pack yet
+  team.for_each(packing.items, [&](int position) {
+    folded[position] = packing.order[position % 2 == 0 ? position / 2 : last - position / 2];
+  });
+  team.for_each(packing.items, [&](int position) { packing.order[position] = folded[position]; });
+}
+
+// Sets order and size of the positions of a chain.
+EPLB_FN void arrange(Team auto& team, const Packing& packing, View<int> size, const Preset& preset,
+                     const Chance& chance) {
+  const int chain = static_cast<int>(chance.chain);
+  if (chain == 0)
+    order_by_size(team, packing, size);
+  else if (chain >= preset.folded_from)
+    fold_order(team, packing, size);
+  else if (chain >= preset.shuffled_from)
+    order_by_chance(team, packing, chance);
+  else
+    order_by_noisy_size(team, packing, size, preset.noise, chance);
+  team.for_each(packing.items,
+                [&](int position) { packing.size[position] = size[packing.order[position]]; });
+}
 
 // The chain with the least score wins.
 EPLB_FN int score_of(Team auto& team, const Packing& packing, Winner winner) {

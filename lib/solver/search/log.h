@@ -1,7 +1,7 @@
 // The moves since the best state, so that they can be taken back.
 #pragma once
 
-#include "solver/search/renumber.h"
+#include "solver/search/move.h"
 
 EPLB_STAGE_BEGIN
 

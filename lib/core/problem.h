@@ -1,6 +1,6 @@
-// What a solve is given, checked: plain values, the same types in the session, on every machine and
-// in the stages of every instruction set. Nothing here has functions: the linker would keep one
-// copy of each for all instruction sets.
+// What a solve is given, checked, and the figures of an evaluation: plain values, the same types in
+// the session, on every machine and in the stages of every instruction set. Nothing here has
+// functions: the linker would keep one copy of each for all instruction sets.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +62,21 @@ struct Problem {
 struct LayerWeights {
   const double* real;    // [E]
   const int64_t* whole;  // [E]
+};
+
+// What of an evaluation is wanted, or known, as bits: each part costs time of its own.
+using EvaluationParts = unsigned;
+inline constexpr EvaluationParts kLoads = 1, kDuplicates = 2, kBounds = 4, kAllParts = 7;
+
+struct LayerFigures {
+  // Part kLoads. A layer without weight has imbalance 1.
+  double mean_load = 0, largest_load = 0, imbalance = 1;
+  // Part kDuplicates.
+  int64_t duplicates = 0, unavoidable_duplicates = 0;
+  // Part kBounds. No placement has a largest load below the bound. nodes_proven: under a
+  // hierarchical policy, was every way to put groups on nodes tried?
+  double bound = 0;
+  bool nodes_proven = false;
 };
 
 }  // namespace eplb

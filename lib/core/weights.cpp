@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/fault.h"
 
 namespace eplb {
 namespace {
@@ -110,15 +109,17 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
          static_cast<long long>(experts));
 }
 
-int64_t beyond_float32(const Weights& weights, int64_t layer) {
-  if (weights.fits_float32) return -1;
+BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer) {
+  constexpr BeyondFloat32 kNothing{{}, -1};
+  if (weights.fits_float32) return kNothing;
   double total = 0;
   for (int64_t e = 0; e < weights.experts; ++e) {
     const float rounded = static_cast<float>(weights.at(layer, e));
-    if (rounded > std::numeric_limits<float>::max()) return e;
+    if (rounded > std::numeric_limits<float>::max()) return {Fault::kFloat32, e};
     total += rounded;
   }
-  return static_cast<float>(total) > std::numeric_limits<float>::max() ? weights.experts : -1;
+  if (static_cast<float>(total) <= std::numeric_limits<float>::max()) return kNothing;
+  return {Fault::kFloat32Sum, weights.experts - 1};
 }
 
 void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts, int64_t windows) {
@@ -154,7 +155,6 @@ void check_source(const WeightSource& source) {
 }
 
 void read_weights(const WeightSource& source, Weights& weights) {
-  check_source(source);
   weights.resize(is_integer(source.dtype), source.layers, source.experts, source.windows);
   switch (source.dtype) {
     case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);

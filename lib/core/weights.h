@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/fault.h"
 #include "core/problem.h"
 #include "eplb.h"
 
@@ -51,9 +52,13 @@ struct Weights {
 
 inline bool is_integer(eplb_dtype dtype) { return dtype == EPLB_INT32 || dtype == EPLB_INT64; }
 
-// The lowest expert of a layer whose weight is above float32's range; if only their sum, added up
-// in order, is: the number of experts; -1 if all fits.
-int64_t beyond_float32(const Weights& weights, int64_t layer);
+// What of a layer is above float32's range: the lowest such expert, or the last one if only the sum
+// of all, added up in order, is. Expert -1: nothing.
+struct BeyondFloat32 {
+  Fault fault;
+  int64_t expert;
+};
+BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer);
 
 // Throws InvalidArgument for a shape that cannot be.
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);
@@ -61,9 +66,8 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
 // Throws InvalidArgument for a shape, pointer or length that cannot be.
 void check_source(const WeightSource& source);
 
-// Checks `source` and copies it into `weights`, whose memory is reused. Throws
-// InvalidArgument for a shape that cannot be and InvalidWeight naming the lowest (layer, expert)
-// for a value that cannot be; `weights` is then garbage.
+// Copies a checked source into `weights`, whose memory is reused. Throws InvalidWeight naming the
+// lowest (layer, expert) for a value that cannot be; `weights` is then garbage.
 void read_weights(const WeightSource& source, Weights& weights);
 
 }  // namespace eplb

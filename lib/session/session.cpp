@@ -24,9 +24,8 @@ double now_microseconds() {
 void check_float32(const Weights& weights, eplb_strategy strategy) {
   if (!traits_of(strategy).float32 || weights.fits_float32) return;
   for (int64_t l = 0; l < weights.layers; ++l) {
-    const int64_t expert = beyond_float32(weights, l);
-    if (expert >= 0)
-      fail_with(expert == weights.experts ? Fault::kFloat32Sum : Fault::kFloat32, {l, expert});
+    const auto [fault, expert] = beyond_float32(weights, l);
+    if (expert >= 0) fail_with(fault, {l, expert});
   }
 }
 
@@ -113,7 +112,7 @@ void Session::bring_weights() {
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
   weights_.keep_brought();
-  evaluation_.known = {};
+  evaluation_.known = 0;
 }
 
 void Session::bring_plan() {
@@ -128,7 +127,7 @@ void Session::bring_plan() {
          "or a graph of another problem replayed?");
   if (solved_on_stream_) microseconds_ = streams_->microseconds();
   plan_.keep_brought();
-  evaluation_.known = {};
+  evaluation_.known = 0;
 }
 
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
@@ -151,7 +150,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   else if (streams_ && streams_->replays())
     weights_.set_on_machine(false);
   problem_ = problem;
-  evaluation_.known = {};
+  evaluation_.known = 0;
   solved_on_stream_ = false;
   microseconds_ = now_microseconds() - start;
 }
@@ -164,13 +163,12 @@ MapShape Session::shape(eplb_map map) const {
 }
 
 const Evaluation& Session::evaluation_with(EvaluationParts parts) {
-  const EvaluationParts missing = parts.without(evaluation_.known);
-  if (!missing.any()) return evaluation_;
-  if (!evaluation_.known.any()) evaluation_.resize(problem_->layers, problem_->cluster.gpus);
+  const EvaluationParts missing = parts & ~evaluation_.known;
+  if (missing == 0) return evaluation_;
+  if (evaluation_.known == 0) evaluation_.resize(problem_->layers, problem_->cluster.gpus);
   const Plan& plan = plan_.host();
   machine_->evaluate(weights_.host(), weights_.on_machine(), plan.problem,
                      plan.physical_to_logical.data(), missing, evaluation_);
-  evaluation_.known = evaluation_.known.with(missing);
   return evaluation_;
 }
 
@@ -191,7 +189,7 @@ void Session::report(eplb_report& report) {
   bring_plan();
   if (streams_) streams_->throw_fault();
   need_plan();
-  fill_report(evaluation_with({true, true, true}), *problem_, report);
+  fill_report(evaluation_with(kAllParts), *problem_, report);
   report.microseconds = microseconds_;
   report.strategy = problem_->options.strategy;
   report.context_bytes = bytes();
@@ -221,8 +219,8 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
   evaluation.resize(shape_.layers, problem.cluster.gpus);
-  machine_->evaluate(weights_.host(), weights_.on_machine(), problem, ids.data(),
-                     {true, true, true}, evaluation);
+  machine_->evaluate(weights_.host(), weights_.on_machine(), problem, ids.data(), kAllParts,
+                     evaluation);
   fill_report(evaluation, problem, report);
   write_figures(evaluation.layers, outputs);
   report.microseconds = now_microseconds() - start;

@@ -36,7 +36,7 @@ double bound_of(const std::vector<double>& weights, int slots, int gpus, eplb_bo
   const Problem problem = problem_of({layer.experts, slots, gpus}, {}, 1, kind);
   std::vector<int32_t> placement(slots);  // a bound does not depend on it
   for (int s = 0; s < slots; ++s) placement[s] = s % static_cast<int>(layer.experts);
-  return evaluate(layer, problem, placement.data(), {false, false, true}).layers[0].bound;
+  return evaluate(layer, problem, placement.data(), kBounds).layers[0].bound;
 }
 double simple_bound(const std::vector<double>& weights, int slots, int gpus) {
   return bound_of(weights, slots, gpus, EPLB_BOUND_SIMPLE);

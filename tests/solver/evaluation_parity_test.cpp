@@ -101,15 +101,13 @@ enum class Counts { kGiven, kNotGiven };
 
 Evaluation shuffled(const Case& c, uint32_t seed, Counts counts, bool gpu_loads) {
   const Problem& problem = c.problem;
-  const solver::WantedFigures wanted{true, true, true,
-                                     problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
   const bool counted = counts == Counts::kGiven;
   solver::EvaluationWorkspace workspace;
   solver::Arena sizes(nullptr);
-  workspace.lay_out(sizes, problem, wanted, counted);
+  workspace.lay_out(sizes, problem, kAllParts, counted);
   std::vector<int64_t> memory(static_cast<size_t>(sizes.used()) / 8, 0x5555555555555555);
   solver::Arena arena(memory.data());
-  workspace.lay_out(arena, problem, wanted, counted);
+  workspace.lay_out(arena, problem, kAllParts, counted);
   std::vector<int> count(problem.experts);
   for (const int32_t e : c.placement) ++count[e];
   Evaluation evaluation;
@@ -118,8 +116,8 @@ Evaluation shuffled(const Case& c, uint32_t seed, Counts counts, bool gpu_loads)
   const solver::PlacedLayer layer{c.placement.data(), counted ? count.data() : nullptr,
                                   gpu_loads ? evaluation.gpu_load.data() : nullptr};
   solver::evaluate_layer(
-      team, problem, wanted, workspace, [&](int e) { return c.weights.at(0, e); }, layer)
-      .copy_to(wanted, evaluation.layers[0]);
+      team, problem, kAllParts, workspace, [&](int e) { return c.weights.at(0, e); }, layer,
+      evaluation.layers[0]);
   return evaluation;
 }
 
@@ -184,12 +182,10 @@ TEST(Evaluation, PartByPart) {
     const Case c = any_case(random);
     Evaluation evaluation;
     evaluation.resize(1, c.problem.cluster.gpus);
-    std::vector<cpu::Block> workspaces;
-    for (const EvaluationParts part :
-         {EvaluationParts{true, false, false}, {false, true, false}, {false, false, true}})
-      cpu::evaluate_layers(cpu::fastest_instruction_set(), 1, workspaces, c.weights, c.problem,
-                           c.placement.data(), part, evaluation);
-    EXPECT_FALSE(kAllParts.without(evaluation.known).any());
+    cpu::CpuMachine machine(1);
+    for (const EvaluationParts part : {kLoads, kDuplicates, kBounds})
+      machine.evaluate(c.weights, false, c.problem, c.placement.data(), part, evaluation);
+    EXPECT_EQ(evaluation.known, kAllParts);
     expect_same(evaluate(c.weights, c.problem, c.placement.data()), evaluation);
   }
 }

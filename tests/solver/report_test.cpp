@@ -26,8 +26,7 @@ struct Evaluated {
 Evaluated evaluate(const Weights& weights, const Problem& problem, const int32_t* placement) {
   Evaluated evaluated;
   evaluated.figures.resize(weights.layers, problem.cluster.gpus);
-  cpu::CpuMachine(1).evaluate(weights, false, problem, placement, {true, true, true},
-                              evaluated.figures);
+  cpu::CpuMachine(1).evaluate(weights, false, problem, placement, kAllParts, evaluated.figures);
   fill_report(evaluated.figures, problem, evaluated.report);
   return evaluated;
 }

@@ -1,9 +1,9 @@
 // The machine that is always there: threads of the host, each with the fastest instruction set.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
-#include "machines/cpu/block.h"
 #include "machines/cpu/instruction_set.h"
 #include "machines/machine.h"
 
@@ -23,11 +23,18 @@ class CpuMachine final : public Machine {
   int64_t bytes() const override;
 
  private:
-  int prepare_workers(const Problem& problem);  // their number
+  // Starts on a vector's boundary; zero at first, so that padding holds no surprises.
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  using Workspace = std::vector<Line>;
+
+  // Lets as many workspaces have `bytes` as threads will share these layers: returns their number.
+  int prepare_workers(int64_t layers, int64_t bytes);
 
   const InstructionSet& instruction_set_;
   int64_t num_threads_;
-  std::vector<Block> workspaces_;  // one per thread
+  std::vector<Workspace> workspaces_;  // one per thread
 };
 
 }  // namespace eplb::cpu

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
-#include "core/evaluation.h"
+#include "core/problem.h"
 #include "eplb.h"
 
 namespace eplb::cpu {
@@ -30,18 +31,12 @@ struct InstructionSet {
   bool (*supported)();
   int64_t (*workspace_bytes)(const Problem&);
   void (*solve)(const Problem&, const LayerTask&, void* workspace);
-  int64_t (*evaluate_workspace_bytes)(const Problem&, const EvaluationParts&);
+  int64_t (*evaluate_workspace_bytes)(const Problem&, EvaluationParts);
   void (*evaluate)(const Problem&, const EvaluationTask&, void* workspace);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.
-struct InstructionSets {
-  const InstructionSet* const* begin_;
-  const InstructionSet* const* end_;
-  const InstructionSet* const* begin() const { return begin_; }
-  const InstructionSet* const* end() const { return end_; }
-};
-InstructionSets instruction_sets();
+std::span<const InstructionSet* const> instruction_sets();
 
 const InstructionSet& fastest_instruction_set();
 

@@ -1,5 +1,3 @@
-#include <iterator>
-
 #include "machines/cpu/instruction_set.h"
 #include "targets.h"
 
@@ -8,16 +6,16 @@ namespace eplb::cpu {
 #define EPLB_DECLARE(target) extern const InstructionSet instruction_set_##target;
 EPLB_TARGETS(EPLB_DECLARE)
 
-InstructionSets instruction_sets() {
+std::span<const InstructionSet* const> instruction_sets() {
 #define EPLB_LIST(target) &instruction_set_##target,
   static constexpr const InstructionSet* kAll[] = {EPLB_TARGETS(EPLB_LIST)};
-  return {std::begin(kAll), std::end(kAll)};
+  return kAll;
 }
 
 const InstructionSet& fastest_instruction_set() {
   for (const InstructionSet* instruction_set : instruction_sets())
     if (instruction_set->supported()) return *instruction_set;
-  return **(instruction_sets().end() - 1);
+  return *instruction_sets().back();
 }
 
 }  // namespace eplb::cpu

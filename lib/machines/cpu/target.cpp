@@ -61,45 +61,40 @@ void solve(const Problem& problem, const LayerTask& task, void* memory) {
   });
 }
 
-target::WantedFigures wanted_figures(const Problem& problem, const EvaluationParts& wanted) {
-  return {wanted.loads, wanted.duplicates, wanted.bounds,
-          problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
-}
-
 // Memory of one thread: the stage's, and the team's own.
 struct EvaluateWorkspace {
   const Problem& problem;
-  target::WantedFigures wanted;
+  EvaluationParts wanted;
   target::EvaluationWorkspace stage{};
   target::View<int64_t> team{};
 
   int64_t lay_out(void* memory) {
     target::Arena arena(memory);
     stage.lay_out(arena, problem, wanted, false);
-    const int keys = wanted.bounds ? target::most_bound_keys(problem, wanted.threshold) : 0;
+    const int keys = wanted & kBounds ? target::most_bound_keys(problem) : 0;
     team = arena.take<int64_t>(target::HostTeam::workspace_words(keys));
     return arena.used();
   }
 };
 
-int64_t evaluate_workspace_bytes(const Problem& problem, const EvaluationParts& wanted) {
-  return EvaluateWorkspace{problem, wanted_figures(problem, wanted)}.lay_out(nullptr);
+int64_t evaluate_workspace_bytes(const Problem& problem, EvaluationParts wanted) {
+  return EvaluateWorkspace{problem, wanted}.lay_out(nullptr);
 }
 
 void evaluate(const Problem& problem, const EvaluationTask& task, void* memory) {
-  EvaluateWorkspace workspace{problem, wanted_figures(problem, task.wanted)};
+  EvaluateWorkspace workspace{problem, task.wanted};
   workspace.lay_out(memory);
   const target::HostTeam team(workspace.team);
   const target::PlacedLayer layer{task.placement, nullptr, task.gpu_load};
-  auto evaluate_weights = [&](auto weight) {
-    return target::evaluate_layer(team, problem, workspace.wanted, workspace.stage, weight, layer);
+  auto evaluate_weights = [&](const auto* weights) {
+    target::evaluate_layer(
+        team, problem, task.wanted, workspace.stage,
+        [=](int e) { return static_cast<double>(weights[e]); }, layer, *task.figures);
   };
-  const double* const real = task.weights.real;
-  const int64_t* const whole = task.weights.whole;
-  const target::LayerEvaluation evaluation =
-      real ? evaluate_weights([=](int e) { return real[e]; })
-           : evaluate_weights([=](int e) { return static_cast<double>(whole[e]); });
-  evaluation.copy_to(workspace.wanted, *task.figures);
+  if (task.weights.real)
+    evaluate_weights(task.weights.real);
+  else
+    evaluate_weights(task.weights.whole);
 }
 
 bool supported() { return EPLB_TARGET_SUPPORTED; }

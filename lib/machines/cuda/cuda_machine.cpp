@@ -1,6 +1,7 @@
 #include "machines/cuda/cuda_machine.h"
 
 #include <cstring>
+#include <utility>
 
 #include "core/error.h"
 
@@ -13,54 +14,51 @@ int64_t weight_bytes(int64_t layers, int64_t experts) {
   return layers * experts * 8 + layers * int64_t{sizeof(FaultCode)};
 }
 
+// By way of which weights are sent and plans are brought.
+int64_t staging_bytes(const Problem& problem) {
+  return weight_bytes(problem.layers, problem.experts) + plan_elements(problem) * 4;
+}
+
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
-void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream), "cudaMemcpyAsync");
+template <class T>
+void copy(T* to, const T* from, int64_t n, cudaMemcpyKind kind, cudaStream_t stream) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(n) * sizeof(T), kind, stream),
+        "cudaMemcpyAsync");
+}
+template <class T> void to_device(T* to, const T* from, int64_t n, cudaStream_t stream) {
+  copy(to, from, n, cudaMemcpyHostToDevice, stream);
+}
+template <class T> void to_host(T* to, const T* from, int64_t n, cudaStream_t stream) {
+  copy(to, from, n, cudaMemcpyDeviceToHost, stream);
 }
 
-[[noreturn]] void refuse(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
-  fail(EPLB_INVALID_STATE,
-       "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld and "
-       "%lld are reserved: "
-       "call eplb_context_reserve for it",
-       what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch),
-       ll(reserved.weights), ll(reserved.plan), ll(reserved.counters + reserved.scratch));
+void finish(cudaStream_t stream, const char* what = "cudaStreamSynchronize") {
+  check(cudaStreamSynchronize(stream), what);
 }
 
-[[noreturn]] void fail_late(FaultCode code) {
-  fail_with(fault_of(code), place_of(code), ": the layer was solved as zeros");
+void check_reserved(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
+  if (!reserved.hold(needed))
+    fail(EPLB_INVALID_STATE,
+         "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld "
+         "and %lld are reserved: "
+         "call eplb_context_reserve for it",
+         what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch),
+         ll(reserved.weights), ll(reserved.plan), ll(reserved.counters + reserved.scratch));
 }
 
-FaultCode float32_fault_of(const Weights& weights, int64_t layer) {
-  const int64_t expert = beyond_float32(weights, layer);
-  if (expert < 0) return kNoFault;
-  if (expert < weights.experts) return fault_code(layer, static_cast<int>(expert), Fault::kFloat32);
-  return fault_code(layer, static_cast<int>(weights.experts) - 1, Fault::kFloat32Sum);
-}
-
-// `from`: the maps of a plan one behind the other, as DevicePlan has them.
-void read_maps(const int32_t* from, Plan& plan) {
-  for (std::vector<int32_t>* map :
-       {&plan.physical_to_logical, &plan.replica_slots, &plan.replica_count}) {
-    std::memcpy(map->data(), from, map->size() * sizeof(int32_t));
-    from += map->size();
-  }
-}
-
-// A plan that exceeds the cap is refused after the solve. The plan in the reserved memory must
-// survive that.
-bool may_be_refused(const Problem& problem) { return problem.limits.refused_above > 0; }
-
-// For host calls, whose plan the session checks: kernels do not look at the cap.
-Problem without_check(Problem problem) {
-  problem.limits.refused_above = 0;
-  return problem;
-}
-
-solver::WantedFigures figures_of(EvaluationParts parts, const Problem& problem) {
-  return {parts.loads, parts.duplicates, parts.bounds,
-          problem.options.bound_kind == EPLB_BOUND_THRESHOLD};
+EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
+  EvaluationOutputs out{};
+  double* const real = static_cast<double*>(buffer);
+  if (map == EPLB_MAP_GPU_LOAD) out.gpu_load = real;
+  if (map == EPLB_MAP_IMBALANCE) out.imbalance = real;
+  if (map == EPLB_MAP_BOUND) out.bound = real;
+  if (map != EPLB_MAP_DUPLICATES) return out;
+  if (dtype == EPLB_INT64)
+    out.wide_duplicates = static_cast<int64_t*>(buffer);
+  else
+    out.duplicates = static_cast<int32_t*>(buffer);
+  return out;
 }
 
 }  // namespace
@@ -110,10 +108,10 @@ void CudaMachine::reserve(const Problem& problem, const std::function<void()>& t
   pending_.wait(stream_);
   DeviceMemory memory(MemorySizes::of(problem, spread_of(problem, limits_)), stream_);
   if (reserved_.bytes() > 0)  // a fault that was found there and not yet reported
-    copy(memory.fault(), reserved_.fault(), sizeof(FaultCode), cudaMemcpyDeviceToDevice, stream_);
-  staging_.at_least(weight_bytes(problem.layers, problem.experts) + plan_elements(problem) * 4);
+    copy(memory.fault(), reserved_.fault(), 1, cudaMemcpyDeviceToDevice, stream_);
+  staging_.at_least(staging_bytes(problem));
   pending_.prepare();
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  finish(stream_);
   then();
   pending_.forget_captures();  // graphs of what was reserved before must not be replayed any more
   reserved_ = std::move(memory);
@@ -131,17 +129,34 @@ DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reser
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
 void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory) {
+  staging_.at_least(weight_bytes(from.layers, from.experts));
   const DeviceWeights to =
       memory.weights(from.layers, static_cast<int>(from.experts), from.integer);
   const int64_t bytes = from.layers * from.experts * 8;
   std::memcpy(staging_.data(),
               from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
               static_cast<size_t>(bytes));
-  copy(to.sums, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_);
+  to_device(static_cast<char*>(to.sums), staging_.data(), bytes, stream_);
   FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
-  for (int64_t l = 0; l < from.layers; ++l) faults[l] = float32_fault_of(from, l);
-  copy(to.float32_fault, faults, from.layers * int64_t{sizeof(FaultCode)}, cudaMemcpyHostToDevice,
-       stream_);
+  for (int64_t l = 0; l < from.layers; ++l) {
+    const auto [fault, expert] = beyond_float32(from, l);
+    faults[l] = expert < 0 ? kNoFault : fault_code(l, static_cast<int>(expert), fault);
+  }
+  to_device(to.float32_fault, faults, from.layers, stream_);
+}
+
+// The maps of a plan lie one behind the other.
+void CudaMachine::bring_maps(const DevicePlan& from, Plan& plan, const char* what) {
+  const Problem& problem = plan.problem;
+  int32_t* staged =
+      reinterpret_cast<int32_t*>(staging_.data() + weight_bytes(problem.layers, problem.experts));
+  to_host(staged, from.physical_to_logical, plan_elements(problem), stream_);
+  finish(stream_, what);
+  for (std::vector<int32_t>* map :
+       {&plan.physical_to_logical, &plan.replica_slots, &plan.replica_count}) {
+    std::memcpy(map->data(), staged, map->size() * sizeof(int32_t));
+    staged += map->size();
+  }
 }
 
 bool CudaMachine::prepare_send(int64_t layers, int64_t experts) {
@@ -155,26 +170,23 @@ bool CudaMachine::prepare_send(int64_t layers, int64_t experts) {
 void CudaMachine::send(const Weights& weights) {
   const DeviceScope scope(device_);
   send_weights(weights, reserved_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  finish(stream_);
 }
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const DeviceScope scope(device_);
-  const Problem problem = without_check(plan.problem);
+  // The session looks at the cap, not the kernels, and may refuse a plan that exceeds it. The plan
+  // in the reserved memory must survive that.
+  Problem problem = plan.problem;
+  const bool may_be_refused = std::exchange(problem.limits.refused_above, 0) > 0;
   const Spread spread = spread_of(problem, limits_);
-  DeviceMemory& memory = memory_for(MemorySizes::of(problem, spread), may_be_refused(plan.problem));
+  DeviceMemory& memory = memory_for(MemorySizes::of(problem, spread), may_be_refused);
   const bool is_reserved = &memory == &reserved_;
-  const int64_t sent = weight_bytes(problem.layers, problem.experts);
-  const int64_t received = plan_elements(problem) * int64_t{sizeof(int32_t)};
-  const DevicePlan device_plan = memory.plan(problem);
-  staging_.at_least(sent + received);
+  staging_.at_least(staging_bytes(problem));
   if (!is_reserved || !resident || replays()) send_weights(weights, memory);
-  launch_solve(problem, spread, memory.weights(problem.layers, problem.experts, weights.integer),
-               memory.solve_scratch(problem, spread), device_plan, stream_);
-  copy(staging_.data() + sent, device_plan.physical_to_logical, received, cudaMemcpyDeviceToHost,
-       stream_);
-  check(cudaStreamSynchronize(stream_), "a solve");
-  read_maps(reinterpret_cast<const int32_t*>(staging_.data() + sent), plan);
+  const SolveTask task = memory.solve_task(problem, spread, weights.integer);
+  launch_solve(task, stream_);
+  bring_maps(task.plan, plan, "a solve");
   return is_reserved;
 }
 
@@ -182,12 +194,10 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
 // the reserved memory stay as they are.
 DeviceMemory& CudaMachine::evaluation_memory(const Weights& weights, bool resident,
                                              int64_t scratch) {
-  MemorySizes needed;
-  needed.scratch = scratch;
+  MemorySizes needed{.scratch = scratch};
   if (resident) return memory_for(needed, false);
   needed.weights = MemorySizes::of_weights(weights.layers, weights.experts);
   DeviceMemory& memory = memory_for(needed, true);
-  staging_.at_least(weight_bytes(weights.layers, weights.experts));
   send_weights(weights, memory);
   return memory;
 }
@@ -196,42 +206,22 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
                            const int32_t* placement, EvaluationParts parts,
                            Evaluation& evaluation) {
   const DeviceScope scope(device_);
-  const solver::WantedFigures wanted = figures_of(parts, problem);
-  const Workspace workspace = evaluation_workspace(problem, wanted, false, limits_);
+  const Workspace workspace = evaluation_workspace(problem, parts, false, limits_);
   const DeviceMemory& memory =
       evaluation_memory(weights, resident, MemorySizes::of_evaluation(problem, workspace));
-  const DeviceMemory& holder = resident ? reserved_ : memory;
-  const EvaluationScratch scratch = memory.evaluation_scratch(problem, workspace);
-  send_placement(problem, placement, evaluation, scratch);
-  EvaluationOutputs out{};
-  out.figures = scratch.figures;
-  out.gpu_load = scratch.gpu_load;
-  launch_evaluation(problem, wanted, workspace, scratch.workspace,
-                    holder.weights(problem.layers, problem.experts, weights.integer),
-                    {scratch.placement, nullptr}, out, stream_);
-  bring_figures(problem, scratch, parts, evaluation);
-}
-
-// The kernel writes what is wanted of the figures, so the others go there first.
-void CudaMachine::send_placement(const Problem& problem, const int32_t* placement,
-                                 const Evaluation& evaluation, const EvaluationScratch& scratch) {
-  copy(scratch.placement, placement,
-       problem.layers * problem.cluster.slots * int64_t{sizeof(int32_t)}, cudaMemcpyHostToDevice,
-       stream_);
-  copy(scratch.figures, evaluation.layers.data(), problem.layers * int64_t{sizeof(LayerFigures)},
-       cudaMemcpyHostToDevice, stream_);
-}
-
-void CudaMachine::bring_figures(const Problem& problem, const EvaluationScratch& scratch,
-                                EvaluationParts parts, Evaluation& evaluation) {
-  copy(evaluation.layers.data(), scratch.figures, problem.layers * int64_t{sizeof(LayerFigures)},
-       cudaMemcpyDeviceToHost, stream_);
-  if (parts.loads)
-    copy(evaluation.gpu_load.data(), scratch.gpu_load,
-         problem.layers * problem.cluster.gpus * int64_t{sizeof(double)}, cudaMemcpyDeviceToHost,
-         stream_);
-  check(cudaStreamSynchronize(stream_), "an evaluation");
-  evaluation.known = evaluation.known.with(parts);
+  EvaluationTask task = memory.evaluation_task(problem, parts, workspace);
+  task.weights =
+      (resident ? reserved_ : memory).weights(problem.layers, problem.experts, weights.integer);
+  const int64_t layers = problem.layers;
+  to_device(task.placement, placement, layers * problem.cluster.slots, stream_);
+  // The kernel writes what is wanted of the figures, so the others go there first.
+  to_device(task.out.figures, evaluation.layers.data(), layers, stream_);
+  launch_evaluation(task, stream_);
+  to_host(evaluation.layers.data(), task.out.figures, layers, stream_);
+  if (parts & kLoads)
+    to_host(evaluation.gpu_load.data(), task.out.gpu_load, layers * problem.cluster.gpus, stream_);
+  finish(stream_, "an evaluation");
+  evaluation.known |= parts;
 }
 
 // ------------------------------------------------------------- between host calls and device calls
@@ -245,25 +235,19 @@ void CudaMachine::bring(Weights& weights) {
   const DeviceScope scope(device_);
   const DeviceWeights from =
       reserved_.weights(weights.layers, static_cast<int>(weights.experts), weights.integer);
-  void* const to = weights.integer ? static_cast<void*>(weights.whole.data()) : weights.real.data();
-  copy(to, from.sums, weights.layers * weights.experts * 8, cudaMemcpyDeviceToHost, stream_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  char* const to = weights.integer ? reinterpret_cast<char*>(weights.whole.data())
+                                   : reinterpret_cast<char*>(weights.real.data());
+  to_host(to, static_cast<const char*>(from.sums), weights.layers * weights.experts * 8, stream_);
+  finish(stream_);
 }
 
 bool CudaMachine::bring(Plan& plan) {
   const DeviceScope scope(device_);
   const Problem& problem = plan.problem;
-  const DevicePlan from = reserved_.plan(problem);
-  const SolveScratch scratch = reserved_.solve_scratch(problem, spread_of(problem, limits_));
-  if (!is_consistent(problem, from, scratch.thrust, stream_)) return false;
-  const int64_t slot_bytes = problem.layers * problem.cluster.slots * 4,
-                expert_bytes = problem.layers * problem.experts * 4;
-  copy(plan.physical_to_logical.data(), from.physical_to_logical, slot_bytes,
-       cudaMemcpyDeviceToHost, stream_);
-  copy(plan.replica_slots.data(), from.replica_slots, slot_bytes, cudaMemcpyDeviceToHost, stream_);
-  copy(plan.replica_count.data(), from.replica_count, expert_bytes, cudaMemcpyDeviceToHost,
-       stream_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  const SolveTask task = reserved_.solve_task(problem, spread_of(problem, limits_), false);
+  if (!is_consistent(problem, task.plan, task.scratch.thrust, stream_)) return false;
+  staging_.at_least(staging_bytes(problem));
+  bring_maps(task.plan, plan, "cudaStreamSynchronize");
   return true;
 }
 
@@ -280,12 +264,12 @@ void CudaMachine::throw_fault() {
   if (reserved_.bytes() == 0) return;
   const DeviceScope scope(device_);
   FaultCode code = kNoFault;
-  copy(&code, reserved_.fault(), sizeof code, cudaMemcpyDeviceToHost, stream_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  to_host(&code, reserved_.fault(), 1, stream_);
+  finish(stream_);
   if (code == kNoFault) return;
   check(cudaMemsetAsync(reserved_.fault(), 0xff, sizeof code, stream_), "cudaMemsetAsync");
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  fail_late(code);
+  finish(stream_);
+  fail_with(fault_of(code), place_of(code), ": the layer was solved as zeros");
 }
 
 // ------------------------------------------------------------------------------------ device calls
@@ -294,10 +278,9 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   if (source.experts > kMaxSlots)  // beyond, no problem fits
     fail(EPLB_INVALID_STATE, "num_experts is %lld, more than any reserve: at most %lld",
          ll(source.experts), ll(kMaxSlots));
-  MemorySizes needed;
-  needed.weights = MemorySizes::of_weights(source.layers, source.experts);
-  if (!reserved_.sizes().hold(needed))
-    refuse("eplb_upload_weights_device", needed, reserved_.sizes());
+  check_reserved("eplb_upload_weights_device",
+                 {.weights = MemorySizes::of_weights(source.layers, source.experts)},
+                 reserved_.sizes());
   const DeviceScope scope(device_);
   const DeviceWeights to =
       reserved_.weights(source.layers, static_cast<int>(source.experts), is_integer(source.dtype));
@@ -307,52 +290,32 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
 
 void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
   const Spread spread = spread_of(problem, limits_);
-  const MemorySizes needed = MemorySizes::of(problem, spread);
-  if (!reserved_.sizes().hold(needed)) refuse("eplb_solve_device", needed, reserved_.sizes());
+  check_reserved("eplb_solve_device", MemorySizes::of(problem, spread), reserved_.sizes());
   const DeviceScope scope(device_);
   const bool timed = !is_capturing(stream_of(stream));
   timed_ = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
-  launch_solve(problem, spread, reserved_.weights(problem.layers, problem.experts, integer),
-               reserved_.solve_scratch(problem, spread), reserved_.plan(problem),
-               stream_of(stream));
+  launch_solve(reserved_.solve_task(problem, spread, integer), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
   timed_ = timed;
 }
 
-namespace {
-EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
-  EvaluationOutputs out{};
-  double* const real = static_cast<double*>(buffer);
-  if (map == EPLB_MAP_GPU_LOAD) out.gpu_load = real;
-  if (map == EPLB_MAP_IMBALANCE) out.imbalance = real;
-  if (map == EPLB_MAP_BOUND) out.bound = real;
-  if (map != EPLB_MAP_DUPLICATES) return out;
-  if (dtype == EPLB_INT64)
-    out.wide_duplicates = static_cast<int64_t*>(buffer);
-  else
-    out.duplicates = static_cast<int32_t*>(buffer);
-  return out;
-}
-}  // namespace
-
 void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                            void* buffer, void* stream) {
-  const DeviceWeights weights = reserved_.weights(problem.layers, problem.experts, integer);
   const DeviceScope scope(device_);
   const DevicePlan plan = reserved_.plan(problem);
-  const EvaluationParts parts = map_entry(map).needs;
-  if (parts.any()) {
-    const solver::WantedFigures wanted = figures_of(parts, problem);
-    const Workspace workspace = evaluation_workspace(problem, wanted, true, limits_);
-    launch_evaluation(problem, wanted, workspace,
-                      reserved_.evaluation_scratch(problem, workspace).workspace, weights,
-                      {plan.physical_to_logical, plan.replica_count},
-                      outputs_of(map, dtype, buffer), stream_of(stream));
+  const MapEntry& entry = map_entry(map);
+  if (entry.needs) {
+    const Workspace workspace = evaluation_workspace(problem, entry.needs, true, limits_);
+    EvaluationTask task = reserved_.evaluation_task(problem, entry.needs, workspace);
+    task.weights = reserved_.weights(problem.layers, problem.experts, integer);
+    task.placement = plan.physical_to_logical;
+    task.replica_count = plan.replica_count;
+    task.out = outputs_of(map, dtype, buffer);
+    launch_evaluation(task, stream_of(stream));
   } else {
-    launch_map(map, dtype, buffer, map_entry(map).shape(problem).dims[2], problem, plan,
-               stream_of(stream));
+    launch_map(map, dtype, buffer, entry.shape(problem).dims[2], problem, plan, stream_of(stream));
   }
   pending_.note(stream_of(stream), stream_);
 }

@@ -46,10 +46,7 @@ class CudaMachine final : public StreamMachine {
   DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
   DeviceMemory& evaluation_memory(const Weights& weights, bool resident, int64_t scratch);
   void send_weights(const Weights& weights, const DeviceMemory& memory);
-  void send_placement(const Problem& problem, const int32_t* placement,
-                      const Evaluation& evaluation, const EvaluationScratch& scratch);
-  void bring_figures(const Problem& problem, const EvaluationScratch& scratch,
-                     EvaluationParts parts, Evaluation& evaluation);
+  void bring_maps(const DevicePlan& from, Plan& plan, const char* what);
 
   Device device_;
   DeviceLimits limits_;

@@ -36,6 +36,20 @@ DevicePlan lay_out_plan(solver::Arena& arena, const Problem& problem) {
   return plan;
 }
 
+// A solve has finished with its scratch when an evaluation begins, so they share theirs.
+EvaluationTask lay_out_evaluation(solver::Arena& arena, const Problem& problem,
+                                  EvaluationParts wanted, const Workspace& workspace) {
+  EvaluationTask task{};
+  task.problem = problem;
+  task.wanted = wanted;
+  task.workspace = workspace;
+  task.placement = arena.take<int32_t>(problem.layers * problem.cluster.slots).data;
+  task.out.figures = arena.take<LayerFigures>(problem.layers).data;
+  task.out.gpu_load = arena.take<double>(problem.layers * problem.cluster.gpus).data;
+  task.memory = arena.take<char>(workspace.in_global_memory()).data;
+  return task;
+}
+
 }  // namespace
 
 int64_t plan_elements(const Problem& problem) {
@@ -59,7 +73,7 @@ MemorySizes MemorySizes::of(const Problem& problem, const Spread& spread) {
 
 int64_t MemorySizes::of_evaluation(const Problem& problem, const Workspace& workspace) {
   solver::Arena arena(nullptr);
-  EvaluationScratch().lay_out(arena, problem, workspace);
+  lay_out_evaluation(arena, problem, kAllParts, workspace);
   return aligned(arena.used());
 }
 
@@ -91,19 +105,18 @@ DevicePlan DeviceMemory::plan(const Problem& problem) const {
   return lay_out_plan(arena, problem);
 }
 
-SolveScratch DeviceMemory::solve_scratch(const Problem& problem, const Spread& spread) const {
+SolveTask DeviceMemory::solve_task(const Problem& problem, const Spread& spread, bool whole) const {
   solver::Arena counters(at(kFaultBytes)), arena(scratch());
-  SolveScratch solve{};
-  solve.lay_out(counters, arena, problem, spread);
-  return solve;
+  SolveTask task{
+      problem, spread, weights(problem.layers, problem.experts, whole), {}, plan(problem)};
+  task.scratch.lay_out(counters, arena, problem, spread);
+  return task;
 }
 
-EvaluationScratch DeviceMemory::evaluation_scratch(const Problem& problem,
-                                                   const Workspace& workspace) const {
+EvaluationTask DeviceMemory::evaluation_task(const Problem& problem, EvaluationParts wanted,
+                                             const Workspace& workspace) const {
   solver::Arena arena(scratch());
-  EvaluationScratch evaluation{};
-  evaluation.lay_out(arena, problem, workspace);
-  return evaluation;
+  return lay_out_evaluation(arena, problem, wanted, workspace);
 }
 
 char* DeviceMemory::scratch() const {

@@ -5,10 +5,8 @@
 
 #include <cstdint>
 
-#include "machines/cuda/device_arrays.h"
+#include "machines/cuda/kernels/kernels.h"
 #include "machines/cuda/memory_blocks.h"
-#include "machines/cuda/solve_scratch.h"
-#include "machines/cuda/spread.h"
 
 namespace eplb::cuda {
 
@@ -37,14 +35,16 @@ class DeviceMemory {
   const MemorySizes& sizes() const { return sizes_; }
   DeviceWeights weights(int64_t layers, int experts, bool whole) const;
   DevicePlan plan(const Problem& problem) const;
-  SolveScratch solve_scratch(const Problem& problem, const Spread& spread) const;
-  EvaluationScratch evaluation_scratch(const Problem& problem, const Workspace& workspace) const;
-  FaultCode* fault() const { return static_cast<FaultCode*>(block_.data()); }
+  SolveTask solve_task(const Problem& problem, const Spread& spread, bool whole) const;
+  // Of a placement that is sent there; its weights are the caller's to set.
+  EvaluationTask evaluation_task(const Problem& problem, EvaluationParts wanted,
+                                 const Workspace& workspace) const;
+  FaultCode* fault() const { return reinterpret_cast<FaultCode*>(block_.data()); }
   int64_t bytes() const { return block_.bytes(); }
   void abandon() { block_.abandon(); }
 
  private:
-  char* at(int64_t offset) const { return static_cast<char*>(block_.data()) + offset; }
+  char* at(int64_t offset) const { return block_.data() + offset; }
   char* scratch() const;
 
   MemorySizes sizes_;

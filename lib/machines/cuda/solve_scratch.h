@@ -1,12 +1,28 @@
-// What kernels use besides weights and plan.
+// How a solve is spread over a device, and what its kernels use besides weights and plan: plain
+// structs that kernels get by value.
 #pragma once
 
 #include <cstdint>
 
-#include "core/evaluation.h"
-#include "machines/cuda/spread.h"
+#include "solver/layer/solve_layer.h"
 
 namespace eplb::cuda {
+
+// What the blocks of a kernel work in.
+struct Workspace {
+  int64_t bytes;        // of one block
+  bool shared;          // in shared memory
+  int64_t most_blocks;  // that have it
+
+  int64_t in_global_memory() const { return shared ? 0 : most_blocks * bytes; }
+};
+
+// How a problem is spread over blocks, each one warp that works on one chain, or on the figures of
+// one layer, at a time.
+struct Spread {
+  int group_chains, node_chains;  // 0 group chains: groups are not packed
+  Workspace chains, evaluation;   // evaluation: of all parts
+};
 
 // What Thrust works in.
 struct ThrustMemory {
@@ -49,22 +65,6 @@ struct SolveScratch {
     scores = arena.take<int32_t>(nodes * spread.node_chains).data;
     workspace = arena.take<char>(spread.chains.in_global_memory()).data;
     thrust.lay_out(arena, layers * problem.cluster.slots);
-  }
-};
-
-// Memory of an evaluation in addition to the weights. A solve has finished with its own when one
-// begins, so they share theirs.
-struct EvaluationScratch {
-  int32_t* placement;     // [L,S], of host calls
-  LayerFigures* figures;  // [L], of host calls
-  double* gpu_load;       // [L,G], of host calls
-  char* workspace;        // [blocks, bytes] unless shared
-
-  void lay_out(solver::Arena& arena, const Problem& problem, const Workspace& blocks) {
-    placement = arena.take<int32_t>(problem.layers * problem.cluster.slots).data;
-    figures = arena.take<LayerFigures>(problem.layers).data;
-    gpu_load = arena.take<double>(problem.layers * problem.cluster.gpus).data;
-    workspace = arena.take<char>(blocks.in_global_memory()).data;
   }
 };
 

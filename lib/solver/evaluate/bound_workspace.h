@@ -9,6 +9,11 @@
 
 EPLB_STAGE_BEGIN
 
+// Of the kinds of bounds, the closer one?
+EPLB_FN bool wants_threshold(const Problem& problem) {
+  return problem.options.bound_kind == EPLB_BOUND_THRESHOLD;
+}
+
 struct BoundWorkspace {
   View<double> weight, descending;  // by expert, and largest first
   View<int> order;                  // experts, largest first
@@ -22,8 +27,8 @@ struct BoundWorkspace {
   Packing packing;
   GroupWorkspace groups;
 
-  EPLB_FN void lay_out(Arena& arena, const Problem& problem, bool threshold) {
-    const int gains = threshold ? 2 * problem.experts : 0;
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    const int gains = wants_threshold(problem) ? 2 * problem.experts : 0;
     const auto [nodes, groups_there] = problem.partition;
     arena.take(problem.experts, weight, descending, order, key, copies);
     arena.take(gains, slope, steps, picked, sorted);
@@ -35,8 +40,8 @@ struct BoundWorkspace {
 };
 
 // Keys that the team sorts and serves at most.
-EPLB_FN int most_bound_keys(const Problem& problem, bool threshold) {
-  return threshold ? 2 * problem.experts : problem.experts;
+EPLB_FN int most_bound_keys(const Problem& problem) {
+  return wants_threshold(problem) ? 2 * problem.experts : problem.experts;
 }
 
 EPLB_FN double larger(double a, double b) { return a < b ? b : a; }

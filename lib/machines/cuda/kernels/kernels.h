@@ -7,7 +7,6 @@
 #include "core/evaluation.h"
 #include "machines/cuda/device_arrays.h"
 #include "machines/cuda/solve_scratch.h"
-#include "machines/cuda/spread.h"
 #include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {
@@ -26,14 +25,18 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out,
                 cudaStream_t stream);
 
-Spread spread_of(const Problem& problem, const DeviceLimits& limits);
-void launch_solve(const Problem& problem, const Spread& spread, const DeviceWeights& weights,
-                  const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
-
-// A placement [L,S], and its replica counts [L,E] unless null.
-struct DevicePlacement {
-  const int32_t *physical_to_logical, *replica_count;
+// A solve in device memory.
+struct SolveTask {
+  Problem problem;
+  Spread spread;
+  DeviceWeights weights;
+  SolveScratch scratch;
+  DevicePlan plan;
 };
+
+Spread spread_of(const Problem& problem, const DeviceLimits& limits);
+void launch_solve(const SolveTask& task, cudaStream_t stream);
+
 // Where figures of wanted parts go, each unless null.
 struct EvaluationOutputs {
   LayerFigures* figures;                 // [L]
@@ -42,15 +45,22 @@ struct EvaluationOutputs {
   int64_t* wide_duplicates;              // [L]
 };
 
-// What launch_evaluation works in: in_global_memory() bytes are the caller's, and another launch
-// must not use them at the same time. None are needed for loads and duplicates if replica counts
-// are known.
-Workspace evaluation_workspace(const Problem& problem, const solver::WantedFigures& wanted,
-                               bool counted, const DeviceLimits& limits);
-void launch_evaluation(const Problem& problem, const solver::WantedFigures& wanted,
-                       const Workspace& workspace, char* memory, const DeviceWeights& weights,
-                       const DevicePlacement& placed, const EvaluationOutputs& out,
-                       cudaStream_t stream);
+// An evaluation of a placement in device memory.
+struct EvaluationTask {
+  Problem problem;
+  EvaluationParts wanted;
+  // in_global_memory() bytes of `memory` are the caller's, and another launch must not use them at
+  // the same time. None are needed for loads and duplicates if replica counts are known.
+  Workspace workspace;
+  char* memory;
+  DeviceWeights weights;
+  int32_t *placement, *replica_count;  // [L,S], and its [L,E] unless null
+  EvaluationOutputs out;
+};
+
+Workspace evaluation_workspace(const Problem& problem, EvaluationParts wanted, bool counted,
+                               const DeviceLimits& limits);
+void launch_evaluation(const EvaluationTask& task, cudaStream_t stream);
 
 // Fills first_place; part of launch_solve.
 void launch_first_places(const Problem& problem, const DevicePlan& plan, const ThrustMemory& memory,

@@ -48,11 +48,10 @@ void prepare_maps(cudaStream_t stream) {
   const int64_t thrust_bytes = ThrustMemory::bytes_for(1);
   const DeviceBlock block(kPlanBytes + thrust_bytes);
   check(cudaMemsetAsync(block.data(), 0, kPlanBytes, stream), "cudaMemsetAsync");
-  int32_t* const words = static_cast<int32_t*>(block.data());
+  int32_t* const words = reinterpret_cast<int32_t*>(block.data());
   const DevicePlan plan{words, words, words, words + 1, words};
   const Problem one{.layers = 1};
-  launch_first_places(one, plan, {static_cast<char*>(block.data()) + kPlanBytes, thrust_bytes},
-                      stream);
+  launch_first_places(one, plan, {block.data() + kPlanBytes, thrust_bytes}, stream);
   for (const eplb_dtype dtype : {EPLB_INT32, EPLB_INT64})
     for (const eplb_map map : {EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_MAP_LOGICAL_TO_PHYSICAL})
       launch_map(map, dtype, words + 2, 1, one, plan, stream);

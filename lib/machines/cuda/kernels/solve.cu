@@ -54,13 +54,12 @@ EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
   return arena.used();
 }
 template <bool kShared, class Method>
-__device__ __forceinline__ WarpTeam begin_block(Method& method, const Spread& spread,
-                                                const SolveScratch& scratch) {
+__device__ __forceinline__ WarpTeam begin_block(Method& method, const SolveTask& task) {
   View<uint64_t> words;
   if constexpr (kShared)  // known to the compiler: loads of shared memory, 32-bit addresses
     lay_out(eplb_shared, method, words);
   else
-    lay_out(scratch.workspace + blockIdx.x * spread.chains.bytes, method, words);
+    lay_out(task.scratch.workspace + blockIdx.x * task.spread.chains.bytes, method, words);
   return WarpTeam(words);
 }
 
@@ -91,14 +90,15 @@ EPLB_FN solver::Chains chains_of(int chain, int chains) {
 
 // One chain of one layer; the last chain of a layer takes the best answer.
 template <class Method>
-__device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const Problem& problem,
-                                           int chains, const DeviceWeights& weights,
-                                           const SolveScratch& scratch, int64_t piece) {
+__device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const SolveTask& task,
+                                           int64_t piece) {
+  const SolveScratch& scratch = task.scratch;
+  const int chains = task.spread.group_chains, groups = task.problem.partition.groups;
   const int64_t layer = piece / chains;
-  const int groups = problem.partition.groups, chain = static_cast<int>(piece % chains);
-  const View<int> scores{scratch.group_scores + layer * chains};
-  const View<int> place{scratch.group_place + layer * groups};
-  method.read(team, weights_of<Method>(team, weights, layer));
+  const int chain = static_cast<int>(piece % chains);
+  const View<int> scores{scratch.group_scores + layer * chains},
+      place{scratch.group_place + layer * groups};
+  method.read(team, weights_of<Method>(team, task.weights, layer));
   const int score =
       method.pack_groups(team, chains_of(chain, chains), {scratch.group_answers + piece * groups});
   team.single([&] { scores[chain] = score; });
@@ -109,111 +109,90 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
 }
 
 template <class Method, bool kShared>
-__global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    pack_groups(Problem problem, Spread spread, DeviceWeights weights, SolveScratch scratch) {
-  Method method(problem);
-  WarpTeam team = begin_block<kShared>(method, spread, scratch);
-  const int chains = spread.group_chains;
-  for_each_piece(problem.layers * chains, [&](int64_t piece) EPLB_INLINE {
-    pack_piece(team, method, problem, chains, weights, scratch, piece);
-  });
+__global__ void __launch_bounds__(32, Method::kLeastBlocks) pack_groups(SolveTask task) {
+  Method method(task.problem);
+  WarpTeam team = begin_block<kShared>(method, task);
+  for_each_piece(task.problem.layers * task.spread.group_chains,
+                 [&](int64_t piece) EPLB_INLINE { pack_piece(team, method, task, piece); });
 }
 
 // GREEDY knows no cap: a layer in which it would exceed one is solved as a layer of zeros, which
 // keeps any cap that can be.
 template <class Method>
-__device__ void keep_cap(WarpTeam& team, Method& method, const Problem& problem, int64_t layer,
-                         FaultCode* fault, const solver::LayerAnswer& answer,
-                         const solver::Maps& maps) {
-  const int experts = problem.experts;
-  const int over = team.find_of(
-      experts, [&](int e) { return maps.replica_count[e] > problem.limits.refused_above; });
+__device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, int64_t layer,
+                         const solver::LayerAnswer& answer, const solver::Maps& maps) {
+  const int experts = task.problem.experts, cap = task.problem.limits.refused_above;
+  const int over = team.find_of(experts, [&](int e) { return maps.replica_count[e] > cap; });
   if (over == experts) return;
-  team.single([&] { atomicMin(fault, fault_code(layer, over, Fault::kCap)); });
+  team.single([&] { atomicMin(task.weights.fault, fault_code(layer, over, Fault::kCap)); });
   solver::solve_layer(team, method, AnyWeights{AnyWeights::kZero, nullptr}, answer, maps);
 }
 
-__device__ __forceinline__ solver::Maps maps_of(const DevicePlan& plan, const Problem& problem,
-                                                int64_t layer) {
-  const int64_t slot = layer * problem.cluster.slots;
-  return {{plan.physical_to_logical + slot},
-          {plan.replica_count + layer * problem.experts},
-          {plan.replica_slots + slot},
-          {plan.rank + slot}};
+__device__ __forceinline__ solver::Maps maps_of(const SolveTask& task, int64_t layer) {
+  const int64_t slot = layer * task.problem.cluster.slots;
+  return {{task.plan.physical_to_logical + slot},
+          {task.plan.replica_count + layer * task.problem.experts},
+          {task.plan.replica_slots + slot},
+          {task.plan.rank + slot}};
 }
 
-// By the last team of a layer. `answer`: memory of the team, for a layer that exceeds the cap.
+// By the last team of a node: takes the best chain's answer. The last one of a layer lists its
+// replicas. `unit` counts nodes over all layers; `answer`: memory of the team, for a layer that
+// exceeds the cap.
 template <class Method>
-__device__ __forceinline__ void finish_layer(WarpTeam& team, Method& method, const Problem& problem,
-                                             int64_t layer, const DeviceWeights& weights,
-                                             const solver::LayerAnswer& answer,
-                                             const solver::Maps& maps) {
+__device__ __forceinline__ void finish_node(WarpTeam& team, Method& method, const SolveTask& task,
+                                            int64_t unit, const solver::LayerAnswer& answer) {
+  const Problem& problem = task.problem;
+  const int nodes = problem.partition.nodes, chains = task.spread.node_chains;
+  const int64_t layer = unit / nodes;
+  const solver::Maps maps = maps_of(task, layer);
+  const int64_t best = unit * chains + best_of(team, {task.scratch.scores + unit * chains}, chains);
+  method.finish_node(team, static_cast<int>(unit % nodes),
+                     {task.scratch.answers + best * solver::node_problem(problem).cluster.slots},
+                     maps);
+  if (!last_to_arrive(team, task.scratch.nodes_arrived + layer, nodes)) return;
   solver::list_replicas(team, problem, method.weight, maps);
   if constexpr (!Method::kHoldsAll)
-    if (problem.limits.refused_above > 0)
-      keep_cap(team, method, problem, layer, weights.fault, answer, maps);
-}
-
-// By the last team of a node: takes the best chain's answer. `unit` counts nodes over all layers.
-template <class Method>
-__device__ __forceinline__ void finish_node(WarpTeam& team, Method& method, const Problem& problem,
-                                            int64_t unit, int chains, const DeviceWeights& weights,
-                                            const SolveScratch& scratch, const DevicePlan& plan,
-                                            const solver::LayerAnswer& answer) {
-  const int nodes = problem.partition.nodes;
-  const int64_t layer = unit / nodes;
-  const solver::Maps maps = maps_of(plan, problem, layer);
-  const int64_t best = unit * chains + best_of(team, {scratch.scores + unit * chains}, chains);
-  method.finish_node(team, static_cast<int>(unit % nodes),
-                     {scratch.answers + best * solver::node_problem(problem).cluster.slots}, maps);
-  if (last_to_arrive(team, scratch.nodes_arrived + layer, nodes))
-    finish_layer(team, method, problem, layer, weights, answer, maps);
+    if (problem.limits.refused_above > 0) keep_cap(team, method, task, layer, answer, maps);
 }
 
 // One chain of one node of one layer.
 template <class Method>
-__device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, const Problem& problem,
-                                            int chains, const DeviceWeights& weights,
-                                            const SolveScratch& scratch, const DevicePlan& plan,
+__device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, const SolveTask& task,
                                             int64_t piece) {
-  const int64_t unit = piece / chains, layer = unit / problem.partition.nodes;
-  const int node = static_cast<int>(unit % problem.partition.nodes);
-  const int chain = static_cast<int>(piece % chains);
+  const Partition& partition = task.problem.partition;
+  const int chains = task.spread.node_chains, chain = static_cast<int>(piece % chains);
+  const int64_t unit = piece / chains, layer = unit / partition.nodes;
+  const int node = static_cast<int>(unit % partition.nodes);
   const solver::LayerAnswer answer{
-      {scratch.group_place + layer * problem.partition.groups},
-      {scratch.answers + piece * solver::node_problem(problem).cluster.slots}};
-  method.read(team, weights_of<Method>(team, weights, layer));
+      {task.scratch.group_place + layer * partition.groups},
+      {task.scratch.answers + piece * solver::node_problem(task.problem).cluster.slots}};
+  method.read(team, weights_of<Method>(team, task.weights, layer));
   method.list_members(team, answer.place, method.group_chains() > 0);
   const int score = method.solve_node(team, node, chains_of(chain, chains), answer.node);
-  team.single([&] { scratch.scores[piece] = score; });
-  if (last_to_arrive(team, scratch.chains_arrived + unit, chains))
-    finish_node(team, method, problem, unit, chains, weights, scratch, plan, answer);
+  team.single([&] { task.scratch.scores[piece] = score; });
+  if (last_to_arrive(team, task.scratch.chains_arrived + unit, chains))
+    finish_node(team, method, task, unit, answer);
 }
 
 template <class Method, bool kShared>
-__global__ void __launch_bounds__(32, Method::kLeastBlocks)
-    solve_nodes(Problem problem, Spread spread, DeviceWeights weights, SolveScratch scratch,
-                DevicePlan plan) {
-  Method method(problem);
-  WarpTeam team = begin_block<kShared>(method, spread, scratch);
-  const int chains = spread.node_chains;
-  for_each_piece(problem.layers * problem.partition.nodes * chains, [&](int64_t piece) EPLB_INLINE {
-    solve_piece(team, method, problem, chains, weights, scratch, plan, piece);
-  });
+__global__ void __launch_bounds__(32, Method::kLeastBlocks) solve_nodes(SolveTask task) {
+  Method method(task.problem);
+  WarpTeam team = begin_block<kShared>(method, task);
+  for_each_piece(task.problem.layers * task.problem.partition.nodes * task.spread.node_chains,
+                 [&](int64_t piece) EPLB_INLINE { solve_piece(team, method, task, piece); });
 }
 
 template <class Method, bool kShared>
-void launch_method(const Problem& problem, const Spread& spread, const DeviceWeights& weights,
-                   const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  const int64_t bytes = kShared ? spread.chains.bytes : 0;
-  if (spread.group_chains > 0)
-    launch(pack_groups<Method, kShared>,
-           grid_of(problem.layers * spread.group_chains, spread.chains.most_blocks), bytes, stream,
-           problem, spread, weights, scratch);
-  launch(solve_nodes<Method, kShared>,
-         grid_of(problem.layers * problem.partition.nodes * spread.node_chains,
-                 spread.chains.most_blocks),
-         bytes, stream, problem, spread, weights, scratch, plan);
+void launch_method(const SolveTask& task, cudaStream_t stream) {
+  const auto& [group_chains, node_chains, workspace, evaluation] = task.spread;
+  const int64_t bytes = kShared ? workspace.bytes : 0, layers = task.problem.layers;
+  const int64_t nodes = layers * task.problem.partition.nodes;
+  if (group_chains > 0)
+    launch(pack_groups<Method, kShared>, grid_of(layers * group_chains, workspace.most_blocks),
+           bytes, stream, task);
+  launch(solve_nodes<Method, kShared>, grid_of(nodes * node_chains, workspace.most_blocks), bytes,
+         stream, task);
 }
 
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for
@@ -221,8 +200,9 @@ void launch_method(const Problem& problem, const Spread& spread, const DeviceWei
 template <class Method, bool kShared> void prepare_method(int shared_bytes, cudaStream_t stream) {
   prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
-  const Problem nothing{};
-  launch_method<Method, kShared>(nothing, {1, 1, {0, kShared, 1}, {}}, {}, {}, {}, stream);
+  SolveTask nothing{};
+  nothing.spread = {1, 1, {0, kShared, 1}, {}};
+  launch_method<Method, kShared>(nothing, stream);
 }
 
 }  // namespace
@@ -246,24 +226,20 @@ Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
     const int group_chains = method.group_chains(), node_chains = method.node_chains();
     const int64_t chains =
         std::max<int64_t>(problem.partition.nodes * int64_t{node_chains}, group_chains);
-    return Spread{
-        group_chains, node_chains,
-        workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
-        evaluation_workspace(problem,
-                             {true, true, true, problem.options.bound_kind == EPLB_BOUND_THRESHOLD},
-                             false, limits)};
+    return Spread{group_chains, node_chains,
+                  workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
+                  evaluation_workspace(problem, kAllParts, false, limits)};
   });
 }
 
-void launch_solve(const Problem& problem, const Spread& spread, const DeviceWeights& weights,
-                  const SolveScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  solver::with_method(problem, [&](auto method) {
+void launch_solve(const SolveTask& task, cudaStream_t stream) {
+  solver::with_method(task.problem, [&](auto method) {
     using Method = decltype(method);
     const auto launch_it =
-        spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
-    launch_it(problem, spread, weights, scratch, plan, stream);
+        task.spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
+    launch_it(task, stream);
   });
-  launch_first_places(problem, plan, scratch.thrust, stream);
+  launch_first_places(task.problem, task.plan, task.scratch.thrust, stream);
 }
 
 }  // namespace eplb::cuda

@@ -10,9 +10,7 @@ using namespace eplb::api;
 namespace {
 
 std::unique_ptr<Machine> make_machine(const eplb_context_options& options) {
-  if (options.num_threads < 1)
-    fail(EPLB_INVALID_ARGUMENT, "num_threads is %lld, must be at least 1",
-         static_cast<long long>(options.num_threads));
+  check_least("num_threads", options.num_threads, 1);
   if (options.device_kind == EPLB_DEVICE_CUDA) return cuda::make_machine(options.device_index);
   if (options.device_kind != EPLB_DEVICE_CPU)
     fail(EPLB_INVALID_ARGUMENT, "device_kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA",

@@ -2,16 +2,34 @@
 // is put back, and the calling thread is not cancelled on the way.
 #pragma once
 
+#include <pthread.h>
+
 #include <cstdio>
 #include <cstring>
 #include <new>
 #include <stdexcept>
 
-#include "api/cancellation.h"
 #include "api/float_mode.h"
 #include "core/error.h"
 
 namespace eplb::api {
+
+// Thread cancellation during a call. Joining the threads of a solve is a cancellation point, and a
+// thread that unwinds through frames that must not throw ends the process: so a cancelled thread
+// finishes its call first.
+class NoCancellation {
+ public:
+  NoCancellation() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+  ~NoCancellation() {
+    int ours;
+    pthread_setcancelstate(before_, &ours);
+  }
+  NoCancellation(const NoCancellation&) = delete;
+  NoCancellation& operator=(const NoCancellation&) = delete;
+
+ private:
+  int before_ = PTHREAD_CANCEL_ENABLE;
+};
 
 inline eplb_status answer(eplb_error* err, eplb_status status, const char* text) noexcept {
   if (err) {

@@ -15,19 +15,17 @@ MachineFacts facts_of(eplb_device_kind kind) {
   fail(EPLB_INVALID_ARGUMENT, "kind is %d, must be EPLB_DEVICE_CPU or EPLB_DEVICE_CUDA", kind);
 }
 
-MachineFacts facts_with_driver(eplb_device_kind kind) {
-  MachineFacts facts = facts_of(kind);
-  if (facts.status == EPLB_NOT_BUILT || facts.status == EPLB_NO_DRIVER)
-    fail(facts.status, "%s", facts.sentence.c_str());
-  return facts;
+int devices_of(eplb_device_kind kind) {
+  const auto [backend, sentence] = facts_of(kind);
+  if (backend.status == EPLB_NOT_BUILT || backend.status == EPLB_NO_DRIVER)
+    fail(backend.status, "%s", sentence.c_str());
+  return backend.num_devices;
 }
 
 void copy_text(const std::string& text, const char* name, char* out, const char* length_name,
                int64_t length) {
   if (out == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", name);
-  if (length < 1)
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", length_name,
-         static_cast<long long>(length));
+  check_least(length_name, length, 1);
   std::snprintf(out, static_cast<size_t>(length), "%s", text.c_str());
 }
 
@@ -67,27 +65,23 @@ eplb_status eplb_backend_info(eplb_device_kind kind, eplb_backend* backend, char
     const MachineFacts facts = facts_of(kind);
     if (text || text_length != 0)
       copy_text(facts.sentence, "text", text, "text_length", text_length);
-    if (backend)
-      write_struct(backend,
-                   eplb_backend{0, facts.built, facts.status, facts.devices, facts.driver_version,
-                                facts.driver_needed, facts.runtime_version});
+    if (backend) write_struct(backend, facts.backend);
   });
 }
 
 eplb_status eplb_device_count(eplb_device_kind kind, int32_t* count, eplb_error* err) {
   return guard(err, [&] {
     if (count == nullptr) fail(EPLB_INVALID_ARGUMENT, "count is NULL");
-    const MachineFacts facts = facts_with_driver(kind);
-    *count = facts.devices;
+    *count = devices_of(kind);
   });
 }
 
 eplb_status eplb_device_name(eplb_device_kind kind, int32_t index, char* name, int64_t length,
                              eplb_error* err) {
   return guard(err, [&] {
-    const MachineFacts facts = facts_with_driver(kind);
-    if (index < 0 || index >= facts.devices)
-      fail(EPLB_NO_DEVICE, "index is %d, there are %d devices of this kind", index, facts.devices);
+    const int devices = devices_of(kind);
+    if (index < 0 || index >= devices)
+      fail(EPLB_NO_DEVICE, "index is %d, there are %d devices of this kind", index, devices);
     copy_text(kind == EPLB_DEVICE_CPU ? cpu::device_name() : cuda::device_name(index), "name", name,
               "length", length);
   });

@@ -50,9 +50,7 @@ eplb_status eplb_map_shape(eplb_context* context, eplb_map map, int32_t* rank, i
   return with_session(context, err, [&](Session& session) {
     if (rank == nullptr) fail(EPLB_INVALID_ARGUMENT, "rank is NULL");
     if (dims == nullptr) fail(EPLB_INVALID_ARGUMENT, "dims is NULL");
-    if (dims_length < 4)
-      fail(EPLB_INVALID_ARGUMENT, "dims_length is %lld, must be at least 4",
-           static_cast<long long>(dims_length));
+    check_least("dims_length", dims_length, 4);
     const MapShape shape = session.shape(map);
     *rank = shape.rank;
     for (int i = 0; i < 4; ++i) dims[i] = shape.dims[i];

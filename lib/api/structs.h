@@ -20,8 +20,7 @@ template <class T> struct GrowingStruct {
     if (size < least || size > kLargestStruct)
       fail(EPLB_INVALID_ARGUMENT,
            "%s.struct_size is %lld, must be %lld to %lld: fill it with its _init function", name,
-           static_cast<long long>(size), static_cast<long long>(least),
-           static_cast<long long>(kLargestStruct));
+           ll(size), ll(least), ll(kLargestStruct));
   }
 };
 

@@ -8,29 +8,13 @@
 namespace eplb {
 namespace {
 
-using ll = long long;
-
 // Counts without a limit of their own have the same meaning from kMaxSlots on.
 int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
-
-void check_least(const char* name, int64_t value, int64_t least) {
-  if (value < least)
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least %lld", name, ll(value), ll(least));
-}
 
 void check_most(const char* name, int64_t value, int64_t most, const char* why) {
   if (value > most)
     fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most),
          why);
-}
-
-// Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones
-// never do.
-void check_constant(const char* name, int32_t value, int32_t last) {
-  if (value > last)
-    fail(EPLB_UNAVAILABLE, "%s is %d, but this version knows 0 to %d: a later one may know it",
-         name, value, last);
-  if (value < 0) fail(EPLB_INVALID_ARGUMENT, "%s is %d, must be from 0 to %d", name, value, last);
 }
 
 // Names the nearest multiples below and above that are at least `least`.
@@ -39,14 +23,12 @@ void check_multiple(const char* name, int64_t value, const char* of, int64_t div
   if (value % divisor == 0) return;
   const int64_t below = value / divisor * divisor, from = std::max(value, least) - 1;
   int64_t above;
-  if (__builtin_add_overflow(from - from % divisor, divisor, &above))
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld)", name,
-         ll(value), of, ll(divisor), ll(below));
-  if (below >= least)
+  const bool has_above = !__builtin_add_overflow(from - from % divisor, divisor, &above);
+  if (has_above && below >= least)
     fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld or %lld)", name,
          ll(value), of, ll(divisor), ll(below), ll(above));
   fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be a multiple of %s = %lld (%lld)", name, ll(value),
-       of, ll(divisor), ll(above));
+       of, ll(divisor), ll(has_above ? above : below));
 }
 
 eplb_policy resolve_policy(const eplb_problem& asked, int64_t groups, eplb_policy_reason* reason) {

@@ -1,7 +1,9 @@
-// The one exception that libeplb throws on purpose: a status and the sentence that goes with it.
+// The one exception that libeplb throws on purpose, a status and the sentence that goes with it,
+// and checks that many arguments share.
 #pragma once
 
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 
@@ -31,6 +33,22 @@ class Error : public std::exception {
   Error error(status, format, arguments);
   va_end(arguments);
   throw error;
+}
+
+using ll = long long;  // what %lld takes
+
+inline void check_least(const char* name, int64_t value, int64_t least) {
+  if (value < least)
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least %lld", name, ll(value), ll(least));
+}
+
+// Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones
+// never do.
+inline void check_constant(const char* name, int32_t value, int32_t last) {
+  if (value > last)
+    fail(EPLB_UNAVAILABLE, "%s is %d, but this version knows 0 to %d: a later one may know it",
+         name, value, last);
+  if (value < 0) fail(EPLB_INVALID_ARGUMENT, "%s is %d, must be from 0 to %d", name, value, last);
 }
 
 }  // namespace eplb

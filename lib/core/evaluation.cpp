@@ -5,17 +5,12 @@
 namespace eplb {
 namespace {
 
-struct Sums {
-  double imbalance = 0, gap = 0, bound = 0;  // bound: over the mean load
-  bool nodes_proven = true;
-};
-
-void add_layer(const LayerFigures& layer, int64_t number, Sums& sums, eplb_report& report) {
+// Means are sums at first.
+void add_layer(const LayerFigures& layer, int64_t number, eplb_report& report) {
   const double gap = layer.bound > 0 ? layer.largest_load / layer.bound - 1 : 0;
-  sums.imbalance += layer.imbalance;
-  sums.gap += gap;
-  sums.bound += layer.mean_load > 0 ? layer.bound / layer.mean_load : 1;
-  sums.nodes_proven &= layer.nodes_proven;
+  report.imbalance_mean += layer.imbalance;
+  report.gap_mean += gap;
+  report.bound_mean += layer.mean_load > 0 ? layer.bound / layer.mean_load : 1;
   if (layer.imbalance > report.imbalance_worst) {
     report.imbalance_worst = layer.imbalance;
     report.worst_layer = number;
@@ -34,18 +29,20 @@ eplb_bound_kind bound_kind_of(const Problem& problem, bool nodes_proven) {
 }  // namespace
 
 void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_report& report) {
-  Sums sums;
-  report.imbalance_worst = report.gap_worst = 0;
+  report.imbalance_mean = report.imbalance_worst = report.gap_mean = report.gap_worst = 0;
+  report.bound_mean = 0;
   report.duplicates = report.duplicates_unavoidable = 0;
   int64_t number = 0;
-  for (const LayerFigures& layer : evaluation.layers) add_layer(layer, number++, sums, report);
-  const double layers = static_cast<double>(number);
-  report.imbalance_mean = sums.imbalance / layers;
-  report.bound_mean = sums.bound / layers;
-  report.gap_mean = sums.gap / layers;
+  bool nodes_proven = true;
+  for (const LayerFigures& layer : evaluation.layers) {
+    add_layer(layer, number++, report);
+    nodes_proven &= layer.nodes_proven;
+  }
+  for (double* sum : {&report.imbalance_mean, &report.bound_mean, &report.gap_mean})
+    *sum /= static_cast<double>(number);
   report.policy = problem.limits.policy;
   report.policy_reason = problem.limits.reason;
-  report.bound_kind = bound_kind_of(problem, sums.nodes_proven);
+  report.bound_kind = bound_kind_of(problem, nodes_proven);
 }
 
 }  // namespace eplb

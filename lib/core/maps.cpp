@@ -25,15 +25,12 @@ MapShape by_gpu(const Problem& problem) {
 }
 MapShape by_layer(const Problem& problem) { return {1, {problem.layers, 1, 1, 1}}; }
 
-template <class T> void physical_to_logical(const Plan& plan, const Evaluation&, T* out) {
-  std::copy(plan.physical_to_logical.begin(), plan.physical_to_logical.end(), out);
+template <class T, auto kArray> void array_of(const Plan& plan, const Evaluation&, T* out) {
+  std::copy((plan.*kArray).begin(), (plan.*kArray).end(), out);
 }
-template <class T> void replica_count(const Plan& plan, const Evaluation&, T* out) {
-  std::copy(plan.replica_count.begin(), plan.replica_count.end(), out);
-}
-template <class T> void replica_slots(const Plan& plan, const Evaluation&, T* out) {
-  std::copy(plan.replica_slots.begin(), plan.replica_slots.end(), out);
-}
+template <class T> constexpr auto physical_to_logical = array_of<T, &Plan::physical_to_logical>;
+template <class T> constexpr auto replica_count = array_of<T, &Plan::replica_count>;
+template <class T> constexpr auto replica_slots = array_of<T, &Plan::replica_slots>;
 template <class T> void logical_to_physical(const Plan& plan, const Evaluation&, T* out) {
   const int64_t width = width_of(plan.problem);
   const int32_t* slot = plan.replica_slots.data();
@@ -44,33 +41,24 @@ template <class T> void logical_to_physical(const Plan& plan, const Evaluation&,
     out += width;
   }
 }
-template <class T> void duplicates(const Plan&, const Evaluation& evaluation, T* out) {
-  for (const LayerFigures& layer : evaluation.layers) *out++ = static_cast<T>(layer.duplicates);
-}
 void gpu_load(const Plan&, const Evaluation& evaluation, double* out) {
   std::copy(evaluation.gpu_load.begin(), evaluation.gpu_load.end(), out);
 }
-void imbalance(const Plan&, const Evaluation& evaluation, double* out) {
-  for (const LayerFigures& layer : evaluation.layers) *out++ = layer.imbalance;
+template <class T, auto kFigure> void figure_of(const Plan&, const Evaluation& evaluation, T* out) {
+  for (const LayerFigures& layer : evaluation.layers) *out++ = static_cast<T>(layer.*kFigure);
 }
-void bound(const Plan&, const Evaluation& evaluation, double* out) {
-  for (const LayerFigures& layer : evaluation.layers) *out++ = layer.bound;
-}
+constexpr auto imbalance = figure_of<double, &LayerFigures::imbalance>;
+constexpr auto bound = figure_of<double, &LayerFigures::bound>;
+template <class T> constexpr auto duplicates = figure_of<T, &LayerFigures::duplicates>;
 
 #define EPLB_INTEGERS(writer) .write_int32 = writer<int32_t>, .write_int64 = writer<int64_t>
 
 // By the value of its EPLB_MAP_ constant.
 constexpr MapEntry kMaps[] = {
-    {.name = "PHYSICAL_TO_LOGICAL",
-     .shape = by_slot,
-     .needs = 0,
-     EPLB_INTEGERS(physical_to_logical)},
-    {.name = "LOGICAL_TO_PHYSICAL",
-     .shape = by_replica,
-     .needs = 0,
-     EPLB_INTEGERS(logical_to_physical)},
-    {.name = "REPLICA_COUNT", .shape = by_expert, .needs = 0, EPLB_INTEGERS(replica_count)},
-    {.name = "REPLICA_SLOTS", .shape = by_slot, .needs = 0, EPLB_INTEGERS(replica_slots)},
+    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, EPLB_INTEGERS(physical_to_logical)},
+    {.name = "LOGICAL_TO_PHYSICAL", .shape = by_replica, EPLB_INTEGERS(logical_to_physical)},
+    {.name = "REPLICA_COUNT", .shape = by_expert, EPLB_INTEGERS(replica_count)},
+    {.name = "REPLICA_SLOTS", .shape = by_slot, EPLB_INTEGERS(replica_slots)},
     {.name = "GPU_LOAD", .shape = by_gpu, .needs = kLoads, .write_real = gpu_load},
     {.name = "IMBALANCE", .shape = by_layer, .needs = kLoads, .write_real = imbalance},
     {.name = "BOUND", .shape = by_layer, .needs = kBounds, .write_real = bound},
@@ -83,10 +71,7 @@ static_assert(kLastMap == EPLB_MAP_DUPLICATES);
 }  // namespace
 
 const MapEntry& map_entry(eplb_map map) {
-  if (map > kLastMap)
-    fail(EPLB_UNAVAILABLE, "map is %d, but this version knows 0 to %d: a later one may know it",
-         map, kLastMap);
-  if (map < 0) fail(EPLB_INVALID_ARGUMENT, "map is %d, must be from 0 to %d", map, kLastMap);
+  check_constant("map", map, kLastMap);
   return kMaps[map];
 }
 
@@ -100,8 +85,8 @@ void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer,
   if (buffer == nullptr) fail(EPLB_INVALID_ARGUMENT, "buffer is NULL");
   if (length != shape.elements())
     fail(EPLB_INVALID_ARGUMENT,
-         "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims",
-         static_cast<long long>(length), static_cast<long long>(shape.elements()), map.name);
+         "length is %lld, must be %lld for EPLB_MAP_%s: the product of its dims", ll(length),
+         ll(shape.elements()), map.name);
 }
 
 void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation,

@@ -19,7 +19,7 @@ struct MapShape {
 struct MapEntry {
   const char* name;  // after EPLB_MAP_
   MapShape (*shape)(const Problem& problem);
-  EvaluationParts needs;  // what the writer reads of an evaluation
+  EvaluationParts needs = 0;  // what the writer reads of an evaluation
   // Either the first two, for maps of integers, or the last.
   void (*write_int32)(const Plan& plan, const Evaluation& evaluation, int32_t* out) = nullptr;
   void (*write_int64)(const Plan& plan, const Evaluation& evaluation, int64_t* out) = nullptr;

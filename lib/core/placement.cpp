@@ -5,8 +5,6 @@
 namespace eplb {
 namespace {
 
-using ll = long long;
-
 template <class T> void copy_ids(const T* from, const Problem& problem, std::vector<int32_t>& to) {
   for (int64_t l = 0, i = 0; l < problem.layers; ++l)
     for (int64_t s = 0; s < problem.cluster.slots; ++s, ++i) {

@@ -15,9 +15,23 @@ struct Plan {
   // [L,S]: the slots of expert 0 in replica order, of expert 1, ...
   std::vector<int32_t> replica_slots;
 
-  void resize(const Problem& problem);
-  void reserve(const Plan& other);  // memory for as much, keeping what is there
-  int64_t bytes() const;
+  void resize(const Problem& new_problem) {
+    problem = new_problem;
+    const int64_t slots = problem.layers * problem.cluster.slots;
+    physical_to_logical.resize(slots);
+    replica_slots.resize(slots);
+    replica_count.resize(problem.layers * problem.experts);
+  }
+  void reserve(const Plan& other) {  // memory for as much, keeping what is there
+    physical_to_logical.reserve(other.physical_to_logical.size());
+    replica_count.reserve(other.replica_count.size());
+    replica_slots.reserve(other.replica_slots.size());
+  }
+  int64_t bytes() const {
+    return static_cast<int64_t>(
+        (physical_to_logical.capacity() + replica_count.capacity() + replica_slots.capacity()) *
+        sizeof(int32_t));
+  }
 };
 
 }  // namespace eplb

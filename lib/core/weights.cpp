@@ -51,43 +51,40 @@ void check_sums(const double* sums, int64_t layers, int64_t experts) {
   }
 }
 
-template <class T> void sum_real(const WeightSource& source, Weights& weights) {
+// Keeps windows that have memory. `add` adds to the sum of expert i, counted over all layers.
+template <class T, class Sum>
+void sum_windows(const WeightSource& source, std::vector<Sum>& windows, std::vector<Sum>& sums,
+                 auto add) {
   const T* data = static_cast<const T*>(source.data);
   const int64_t count = source.layers * source.experts;
-  double* sums = weights.real.data();
-  std::copy_n(data, weights.real_windows.size(), weights.real_windows.begin());
-  for (int64_t i = 0; i < count; ++i) sums[i] = data[i] + 0.0;  // -0.0 becomes 0
+  std::copy_n(data, windows.size(), windows.begin());
+  for (int64_t i = 0; i < count; ++i) sums[i] = data[i] + Sum{0};  // -0.0 becomes 0
   for (int64_t t = 1; t < source.windows; ++t)
-    for (int64_t i = 0; i < count; ++i) sums[i] += data[t * count + i];
+    for (int64_t i = 0; i < count; ++i) add(sums[i], data[t * count + i], i);
+}
+
+template <class T> void sum_real(const WeightSource& source, Weights& weights) {
+  sum_windows<T>(source, weights.real_windows, weights.real,
+                 [](double& sum, T value, int64_t) { sum += value; });
   const double limit = std::numeric_limits<float>::max() / static_cast<double>(source.experts);
   int64_t large = 0;
-  for (int64_t i = 0; i < count; ++i) large += sums[i] > limit;
+  for (const double sum : weights.real) large += sum > limit;
   weights.fits_float32 = large == 0;
-  if (!weights.fits_float32) check_sums(sums, source.layers, source.experts);
+  if (!weights.fits_float32) check_sums(weights.real.data(), source.layers, source.experts);
 }
 
 template <class T> void sum_whole(const WeightSource& source, Weights& weights) {
-  const T* data = static_cast<const T*>(source.data);
   const int64_t count = source.layers * source.experts;
-  int64_t* sums = weights.whole.data();
-  std::copy_n(data, weights.whole_windows.size(), weights.whole_windows.begin());
-  for (int64_t i = 0; i < count; ++i) sums[i] = data[i];
   int64_t overflow_at = count;
-  for (int64_t t = 1; t < source.windows; ++t)
-    for (int64_t i = 0; i < count; ++i)
-      if (__builtin_add_overflow(sums[i], static_cast<int64_t>(data[t * count + i]), &sums[i]) &&
-          i < overflow_at)
-        overflow_at = i;
+  sum_windows<T>(source, weights.whole_windows, weights.whole,
+                 [&](int64_t& sum, T value, int64_t i) {
+                   if (__builtin_add_overflow(sum, int64_t{value}, &sum) && i < overflow_at)
+                     overflow_at = i;
+                 });
   if (overflow_at < count)
     fail_with(Fault::kWindowSumInteger,
               {overflow_at / source.experts, overflow_at % source.experts});
   weights.fits_float32 = true;  // 2^63 and a few thousand of them are far below 3e38
-}
-
-void check_positive(const char* name, int64_t value) {
-  if (value < 1)
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least 1", name,
-         static_cast<long long>(value));
 }
 
 }  // namespace
@@ -96,17 +93,16 @@ void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t expe
   if (dtype < EPLB_FLOAT32 || dtype > EPLB_INT64)
     fail(EPLB_INVALID_ARGUMENT,
          "dtype is %d, must be EPLB_FLOAT32, EPLB_FLOAT64, EPLB_INT32 or EPLB_INT64", dtype);
-  check_positive("num_windows", windows);
-  check_positive("num_layers", layers);
-  check_positive("num_experts", experts);
+  check_least("num_windows", windows, 1);
+  check_least("num_layers", layers, 1);
+  check_least("num_experts", experts, 1);
   int64_t product;
   if (__builtin_mul_overflow(layers, experts, &product) ||
       __builtin_mul_overflow(product, windows, &product) ||
       product > std::numeric_limits<int64_t>::max() / 8)
     fail(EPLB_INVALID_ARGUMENT,
          "num_windows * num_layers * num_experts = %lld * %lld * %lld is more than memory can hold",
-         static_cast<long long>(windows), static_cast<long long>(layers),
-         static_cast<long long>(experts));
+         ll(windows), ll(layers), ll(experts));
 }
 
 BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer) {
@@ -149,9 +145,8 @@ void check_source(const WeightSource& source) {
     fail(EPLB_INVALID_ARGUMENT,
          "weights_length is %lld, must be num_windows * num_layers * num_experts = %lld * %lld * "
          "%lld = %lld",
-         static_cast<long long>(source.length), static_cast<long long>(source.windows),
-         static_cast<long long>(source.layers), static_cast<long long>(source.experts),
-         static_cast<long long>(expected));
+         ll(source.length), ll(source.windows), ll(source.layers), ll(source.experts),
+         ll(expected));
 }
 
 void read_weights(const WeightSource& source, Weights& weights) {

@@ -16,9 +16,7 @@
 namespace eplb {
 
 struct MachineFacts {
-  bool built = false;
-  eplb_status status = EPLB_NOT_BUILT;  // EPLB_OK: can be used
-  int devices = 0, driver_version = 0, driver_needed = 0, runtime_version = 0;
+  eplb_backend backend{};
   std::string sentence;  // why it can or cannot be used
 };
 

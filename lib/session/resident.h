@@ -1,52 +1,35 @@
 // A value in host memory, in the memory of a machine, or in both.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 namespace eplb {
 
-// A new value is written into a spare one and exchanged on success, so that a failed call changes
+enum Place { kNowhere, kOnHost, kOnMachine, kOnBoth };
+
+// A new value is written into the spare one and exchanged on success, so that a failed call changes
 // nothing; and the next of the same size allocates nothing.
-template <class Value> class Resident {
- public:
-  bool exists() const { return on_host_ || on_machine_; }
-  bool on_host() const { return on_host_; }
-  bool on_machine() const { return on_machine_; }
+template <class Value> struct Resident {
+  Value value, spare;
+  Place place = kNowhere;
 
-  const Value& host() const { return value_; }
-  Value& host() { return value_; }
-  Value& spare() { return spare_; }
-
+  bool exists() const { return place != kNowhere; }
+  bool on_host() const { return place == kOnHost || place == kOnBoth; }
+  bool on_machine() const { return place == kOnMachine || place == kOnBoth; }
   // Takes all the memory that keeping the spare one will need.
-  void prepare_keep() { value_.reserve(spare_); }
-  // What was written into the spare one is the value now, and nowhere else.
-  void keep_spare() {
+  void prepare_keep() { value.reserve(spare); }
+  // What was written into the spare one is the value now, and lies there.
+  void keep_spare(Place new_place) {
     prepare_keep();
-    std::swap(value_, spare_);
-    on_host_ = true;
-    on_machine_ = false;
+    std::swap(value, spare);
+    place = new_place;
   }
-  // The spare one holds what was brought from the machine.
-  void keep_brought() {
-    keep_spare();
-    on_machine_ = true;
+  template <class... Size> void resize(const Size&... size) {
+    value.resize(size...);
+    spare.resize(size...);
   }
-  void set_on_machine(bool there) { on_machine_ = there; }
-  void only_on_machine() {
-    on_host_ = false;
-    on_machine_ = true;
-  }
-  void forget() { on_host_ = on_machine_ = false; }
-  void take(Value&& value, Value&& spare) {
-    value_ = std::move(value);
-    spare_ = std::move(spare);
-    forget();
-  }
-  int64_t bytes() const { return value_.bytes() + spare_.bytes(); }
-
- private:
-  Value value_, spare_;
-  bool on_host_ = false, on_machine_ = false;
+  int64_t bytes() const { return value.bytes() + spare.bytes(); }
 };
 
 }  // namespace eplb

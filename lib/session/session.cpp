@@ -12,8 +12,6 @@
 namespace eplb {
 namespace {
 
-using ll = long long;
-
 double now_microseconds() {
   return std::chrono::duration<double, std::micro>(
              std::chrono::steady_clock::now().time_since_epoch())
@@ -42,6 +40,14 @@ void check_cap(const Plan& plan) {
            counts[i]);
 }
 
+void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& outputs) {
+  for (size_t l = 0; l < layers.size(); ++l) {
+    if (outputs.imbalance) outputs.imbalance[l] = layers[l].imbalance;
+    if (outputs.bound) outputs.bound[l] = layers[l].bound;
+    if (outputs.duplicates) outputs.duplicates[l] = layers[l].duplicates;
+  }
+}
+
 }  // namespace
 
 // -------------------------------------------------------------------------------------- host calls
@@ -52,18 +58,17 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
   const Problem checked = check_problem(problem, options, layers, experts);
   // All new first: what was uploaded and solved is given up only when there is memory for what
   // comes.
-  Weights weights, spare_weights;
-  Plan plan, spare_plan;
+  Resident<Weights> weights;
+  Resident<Plan> plan;
   Evaluation evaluation;
   auto take_memory = [&] {
-    for (Weights* w : {&weights, &spare_weights})
-      w->resize(is_integer(dtype), layers, experts, windows);
-    for (Plan* p : {&plan, &spare_plan}) p->resize(checked);
+    weights.resize(is_integer(dtype), layers, experts, windows);
+    plan.resize(checked);
     evaluation.resize(layers, checked.cluster.gpus);
   };
   machine_->reserve(checked, std::ref(take_memory));
-  weights_.take(std::move(weights), std::move(spare_weights));
-  plan_.take(std::move(plan), std::move(spare_plan));
+  weights_ = std::move(weights);
+  plan_ = std::move(plan);
   evaluation_ = std::move(evaluation);
   reserved_ = checked;
   problem_.reset();
@@ -79,14 +84,14 @@ void Session::upload(const WeightSource& source) {
   check_source(source);
   if (streams_) streams_->wait();
   const bool send = streams_ && streams_->prepare_send(source.layers, source.experts);
-  read_weights(source, weights_.spare());
-  weights_.keep_spare();
+  read_weights(source, weights_.spare);
+  weights_.keep_spare(kOnHost);
   shape_ = {source.layers, source.experts, is_integer(source.dtype)};
-  plan_.forget();
+  plan_.place = kNowhere;
   problem_.reset();
   if (!send) return;
-  streams_->send(weights_.host());
-  weights_.set_on_machine(true);
+  streams_->send(weights_.value);
+  weights_.place = kOnBoth;
 }
 
 void Session::need_weights() const {
@@ -103,22 +108,22 @@ void Session::bring_weights() {
   if (streams_ == nullptr) return;
   streams_->wait();
   if (streams_->replays()) {
-    if (weights_.on_machine()) weights_.only_on_machine();
-    if (plan_.on_machine()) plan_.only_on_machine();
+    if (weights_.on_machine()) weights_.place = kOnMachine;
+    if (plan_.on_machine()) plan_.place = kOnMachine;
   }
   if (weights_.on_host() || !weights_.on_machine()) return;
-  Weights& brought = weights_.spare();
+  Weights& brought = weights_.spare;
   brought.resize(shape_.integer, shape_.layers, shape_.experts);
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
-  weights_.keep_brought();
+  weights_.keep_spare(kOnBoth);
   evaluation_.known = 0;
 }
 
 void Session::bring_plan() {
   bring_weights();
   if (plan_.on_host() || !plan_.on_machine()) return;
-  Plan& brought = plan_.spare();
+  Plan& brought = plan_.spare;
   brought.resize(*problem_);
   if (!streams_->bring(brought))
     fail(EPLB_INVALID_STATE,
@@ -126,7 +131,7 @@ void Session::bring_plan() {
          "captured and never launched, "
          "or a graph of another problem replayed?");
   if (solved_on_stream_) microseconds_ = streams_->microseconds();
-  plan_.keep_brought();
+  plan_.keep_spare(kOnBoth);
   evaluation_.known = 0;
 }
 
@@ -135,20 +140,19 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   need_weights();
   const double start = now_microseconds();
   const Problem problem = check_problem(asked, options, shape_.layers, shape_.experts);
-  check_float32(weights_.host(), problem.options.strategy);
-  Plan& plan = plan_.spare();
+  check_float32(weights_.value, problem.options.strategy);
+  Plan& plan = plan_.spare;
   plan.resize(problem);
   plan_.prepare_keep();  // before the machine gives up the plan that it has
-  const bool on_machine = machine_->solve(weights_.host(), weights_.on_machine(), plan);
+  const bool on_machine = machine_->solve(weights_.value, weights_.on_machine(), plan);
   check_cap(plan);
-  plan_.keep_spare();
-  plan_.set_on_machine(on_machine);
+  plan_.keep_spare(on_machine ? kOnBoth : kOnHost);
   // Weights that replays left on the machine are older than this plan, unless it was solved from
   // them there.
   if (on_machine)
-    weights_.set_on_machine(true);
+    weights_.place = kOnBoth;
   else if (streams_ && streams_->replays())
-    weights_.set_on_machine(false);
+    weights_.place = kOnHost;
   problem_ = problem;
   evaluation_.known = 0;
   solved_on_stream_ = false;
@@ -166,8 +170,8 @@ const Evaluation& Session::evaluation_with(EvaluationParts parts) {
   const EvaluationParts missing = parts & ~evaluation_.known;
   if (missing == 0) return evaluation_;
   if (evaluation_.known == 0) evaluation_.resize(problem_->layers, problem_->cluster.gpus);
-  const Plan& plan = plan_.host();
-  machine_->evaluate(weights_.host(), weights_.on_machine(), plan.problem,
+  const Plan& plan = plan_.value;
+  machine_->evaluate(weights_.value, weights_.on_machine(), plan.problem,
                      plan.physical_to_logical.data(), missing, evaluation_);
   return evaluation_;
 }
@@ -177,7 +181,7 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
   need_plan();
   const MapEntry& entry = map_entry(map);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(*problem_));
-  write_map(entry, plan_.host(), evaluation_with(entry.needs), dtype, buffer);
+  write_map(entry, plan_.value, evaluation_with(entry.needs), dtype, buffer);
 }
 
 int64_t Session::bytes() const {
@@ -195,16 +199,6 @@ void Session::report(eplb_report& report) {
   report.context_bytes = bytes();
 }
 
-namespace {
-void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& outputs) {
-  for (size_t l = 0; l < layers.size(); ++l) {
-    if (outputs.imbalance) outputs.imbalance[l] = layers[l].imbalance;
-    if (outputs.bound) outputs.bound[l] = layers[l].bound;
-    if (outputs.duplicates) outputs.duplicates[l] = layers[l].duplicates;
-  }
-}
-}  // namespace
-
 void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length,
                        eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
                        int64_t outputs_length) {
@@ -219,7 +213,7 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
   evaluation.resize(shape_.layers, problem.cluster.gpus);
-  machine_->evaluate(weights_.host(), weights_.on_machine(), problem, ids.data(), kAllParts,
+  machine_->evaluate(weights_.value, weights_.on_machine(), problem, ids.data(), kAllParts,
                      evaluation);
   fill_report(evaluation, problem, report);
   write_figures(evaluation.layers, outputs);
@@ -242,8 +236,8 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   check_source(source);
   machine.upload_on(source, stream);
   shape_ = {source.layers, source.experts, is_integer(source.dtype)};
-  weights_.only_on_machine();
-  plan_.forget();
+  weights_.place = kOnMachine;
+  plan_.place = kNowhere;
   problem_.reset();
 }
 
@@ -258,7 +252,7 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
   const Problem problem = check_problem(asked, options, shape_.layers, shape_.experts);
   machine.solve_on(problem, shape_.integer, stream);
   problem_ = problem;
-  plan_.only_on_machine();
+  plan_.place = kOnMachine;
   solved_on_stream_ = true;
   microseconds_ = 0;
 }

@@ -61,9 +61,9 @@ int64_t CpuMachine::bytes() const {
 
 MachineFacts facts() {
   MachineFacts facts;
-  facts.built = true;
-  facts.status = EPLB_OK;
-  facts.devices = 1;
+  facts.backend.built = 1;
+  facts.backend.status = EPLB_OK;
+  facts.backend.num_devices = 1;
   facts.sentence = std::string("uses ") + fastest_instruction_set().name + ", built for";
   for (const InstructionSet* instruction_set : instruction_sets())
     facts.sentence += std::string(" ") + instruction_set->name;

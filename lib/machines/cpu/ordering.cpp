@@ -2,17 +2,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
+#include <span>
+#include <utility>
 
 namespace eplb::cpu {
 namespace {
 
 // Turns the number of words per digit into the place of the first word of each digit.
-template <int kDigits> void counts_to_places(int* count) {
-  for (int digit = 0, next = 0; digit < kDigits; ++digit) {
-    const int own = count[digit];
-    count[digit] = next;
-    next += own;
-  }
+void counts_to_places(std::span<int> counts) {
+  std::exclusive_scan(counts.begin(), counts.end(), counts.begin(), 0);
 }
 
 // Sorts what is nearly sorted. Gives up when that takes too many moves, leaving a permutation.
@@ -57,8 +56,8 @@ void sort_by_radix(const uint64_t* keys, uint64_t* words, uint64_t* spare, int n
     ++place_lower[lower(words[i])];
     ++place_upper[upper(words[i])];
   }
-  counts_to_places<kDigits>(place_lower);
-  counts_to_places<kDigits>(place_upper);
+  counts_to_places(place_lower);
+  counts_to_places(place_upper);
   for (int i = 0; i < n; ++i) spare[place_lower[lower(words[i])]++] = words[i];
   for (int i = 0; i < n; ++i) words[place_upper[upper(spare[i])]++] = spare[i];
 }
@@ -82,13 +81,7 @@ void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, ui
   for (int i = 0; i < n; ++i) order[i] = static_cast<int>(index_of(words[i]));
 }
 
-struct KeyAndIndex {
-  uint64_t key, index;
-
-  bool operator<(const KeyAndIndex& other) const {
-    return key != other.key ? key < other.key : index < other.index;
-  }
-};
+using KeyAndIndex = std::pair<uint64_t, uint64_t>;
 
 }  // namespace
 
@@ -102,7 +95,7 @@ void sort_first_indices(uint64_t* keys, int n, int wanted, int* order) {
   for (int i = 0; i < n; ++i) pairs[i] = {keys[i], static_cast<uint64_t>(i)};
   if (wanted < n) std::nth_element(pairs, pairs + wanted, pairs + n);
   std::sort(pairs, pairs + wanted);
-  for (int i = 0; i < wanted; ++i) order[i] = static_cast<int>(pairs[i].index);
+  for (int i = 0; i < wanted; ++i) order[i] = static_cast<int>(pairs[i].second);
 }
 
 }  // namespace eplb::cpu

@@ -1,14 +1,11 @@
 // Keys in a tournament tree: HostTeam::serve and fill.
 #pragma once
 
+#include <type_traits>
+
 #include "solver/team/fill.h"
 
 EPLB_STAGE_BEGIN
-
-// A key with its index below it, so that ties go to the lowest index.
-template <class Key> struct Contender;
-template <> struct Contender<int> { using Word = int64_t; };
-template <> struct Contender<int64_t> { __extension__ using Word = __int128; };
 
 // Leaves hold the words, every inner node the lesser of its two children: node 1 the least of all.
 // When a leaf changes, the nodes that it meets on its way to the top are known at once. So a level
@@ -16,7 +13,8 @@ template <> struct Contender<int64_t> { __extension__ using Word = __int128; };
 // waits for the result of the step before, and a vector would only add latency.
 template <class Key> class WinnerTree {
  public:
-  using Word = typename Contender<Key>::Word;
+  // A key with its index below it, so that ties go to the lowest index.
+  __extension__ using Word = std::conditional_t<sizeof(Key) == 4, int64_t, __int128>;
   static constexpr int kIndexBits = 32;
   // Number of words in a tree of n keys.
   static int64_t words(int64_t n) {

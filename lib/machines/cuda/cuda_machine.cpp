@@ -8,8 +8,6 @@
 namespace eplb::cuda {
 namespace {
 
-using ll = long long;
-
 int64_t weight_bytes(int64_t layers, int64_t experts) {
   return layers * experts * 8 + layers * int64_t{sizeof(FaultCode)};
 }
@@ -45,20 +43,6 @@ void check_reserved(const char* what, const MemorySizes& needed, const MemorySiz
          "call eplb_context_reserve for it",
          what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch),
          ll(reserved.weights), ll(reserved.plan), ll(reserved.counters + reserved.scratch));
-}
-
-EvaluationOutputs outputs_of(eplb_map map, eplb_dtype dtype, void* buffer) {
-  EvaluationOutputs out{};
-  double* const real = static_cast<double*>(buffer);
-  if (map == EPLB_MAP_GPU_LOAD) out.gpu_load = real;
-  if (map == EPLB_MAP_IMBALANCE) out.imbalance = real;
-  if (map == EPLB_MAP_BOUND) out.bound = real;
-  if (map != EPLB_MAP_DUPLICATES) return out;
-  if (dtype == EPLB_INT64)
-    out.wide_duplicates = static_cast<int64_t*>(buffer);
-  else
-    out.duplicates = static_cast<int32_t*>(buffer);
-  return out;
 }
 
 }  // namespace
@@ -215,11 +199,11 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
   const int64_t layers = problem.layers;
   to_device(task.placement, placement, layers * problem.cluster.slots, stream_);
   // The kernel writes what is wanted of the figures, so the others go there first.
-  to_device(task.out.figures, evaluation.layers.data(), layers, stream_);
+  to_device(task.figures, evaluation.layers.data(), layers, stream_);
   launch_evaluation(task, stream_);
-  to_host(evaluation.layers.data(), task.out.figures, layers, stream_);
+  to_host(evaluation.layers.data(), task.figures, layers, stream_);
   if (parts & kLoads)
-    to_host(evaluation.gpu_load.data(), task.out.gpu_load, layers * problem.cluster.gpus, stream_);
+    to_host(evaluation.gpu_load.data(), task.gpu_load, layers * problem.cluster.gpus, stream_);
   finish(stream_, "an evaluation");
   evaluation.known |= parts;
 }
@@ -312,7 +296,11 @@ void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, e
     task.weights = reserved_.weights(problem.layers, problem.experts, integer);
     task.placement = plan.physical_to_logical;
     task.replica_count = plan.replica_count;
-    task.out = outputs_of(map, dtype, buffer);
+    task.figures = nullptr;
+    task.gpu_load = map == EPLB_MAP_GPU_LOAD ? static_cast<double*>(buffer) : nullptr;
+    if (map != EPLB_MAP_GPU_LOAD) task.map = buffer;
+    task.which_map = map;
+    task.map_dtype = dtype;
     launch_evaluation(task, stream_of(stream));
   } else {
     launch_map(map, dtype, buffer, entry.shape(problem).dims[2], problem, plan, stream_of(stream));

@@ -44,8 +44,8 @@ EvaluationTask lay_out_evaluation(solver::Arena& arena, const Problem& problem,
   task.wanted = wanted;
   task.workspace = workspace;
   task.placement = arena.take<int32_t>(problem.layers * problem.cluster.slots).data;
-  task.out.figures = arena.take<LayerFigures>(problem.layers).data;
-  task.out.gpu_load = arena.take<double>(problem.layers * problem.cluster.gpus).data;
+  task.figures = arena.take<LayerFigures>(problem.layers).data;
+  task.gpu_load = arena.take<double>(problem.layers * problem.cluster.gpus).data;
   task.memory = arena.take<char>(workspace.in_global_memory()).data;
   return task;
 }

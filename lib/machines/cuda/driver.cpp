@@ -74,11 +74,11 @@ void check(cudaError_t error, const char* what) {
 }
 
 Device::Device(int index) : index_(index) {
-  const MachineFacts facts = cuda::facts();
-  if (facts.status != EPLB_OK) fail(facts.status, "%s", facts.sentence.c_str());
-  if (index < 0 || index >= facts.devices)
+  const auto [backend, sentence] = cuda::facts();
+  if (backend.status != EPLB_OK) fail(backend.status, "%s", sentence.c_str());
+  if (index < 0 || index >= backend.num_devices)
     fail(EPLB_NO_DEVICE, "device_index is %d, there are %d CUDA devices (0 to %d)", index,
-         facts.devices, facts.devices - 1);
+         backend.num_devices, backend.num_devices - 1);
   const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
   if (major < 8)
     fail(EPLB_NO_DEVICE, "CUDA device %d has compute capability %d.%d, libeplb needs 8.0 or later",
@@ -118,22 +118,21 @@ bool is_capturing(cudaStream_t stream) {
 }
 
 MachineFacts facts() {
-  MachineFacts facts;
-  facts.built = true;
-  facts.runtime_version = CUDART_VERSION;
-  facts.driver_needed = CUDART_VERSION / 1000 * 1000;
-  cudaDriverGetVersion(&facts.driver_version);
+  eplb_backend backend{};
+  backend.built = 1;
+  backend.runtime_version = CUDART_VERSION;
+  backend.driver_needed = CUDART_VERSION / 1000 * 1000;
+  cudaDriverGetVersion(&backend.driver_version);
   auto with = [&](eplb_status status, const auto& sentence) {
-    facts.status = status;
-    facts.sentence = sentence;
-    return facts;
+    backend.status = status;
+    return MachineFacts{backend, sentence};
   };
   const auto needed =
-      "libeplb needs one for CUDA " + version_text(facts.driver_needed) + " or later";
-  const auto driver = version_text(facts.driver_version);
-  if (facts.driver_version == 0)
+      "libeplb needs one for CUDA " + version_text(backend.driver_needed) + " or later";
+  const auto driver = version_text(backend.driver_version);
+  if (backend.driver_version == 0)
     return with(EPLB_NO_DRIVER, "no CUDA driver on this machine: " + needed);
-  if (facts.driver_version < facts.driver_needed)
+  if (backend.driver_version < backend.driver_needed)
     return with(EPLB_NO_DRIVER, "the CUDA driver is for CUDA " + driver + ": " + needed);
   const std::string none = "a CUDA driver for CUDA " + driver + ", but no device";
   int devices = 0;
@@ -143,7 +142,7 @@ MachineFacts facts() {
     return with(EPLB_NO_DEVICE, none + ": " + cudaGetErrorString(error));
   }
   if (devices == 0) return with(EPLB_NO_DEVICE, none);
-  facts.devices = devices;
+  backend.num_devices = devices;
   return with(EPLB_OK, std::to_string(devices) + (devices == 1 ? " CUDA device" : " CUDA devices") +
                            ", driver for CUDA " + driver + ", runtime " +
                            version_text(CUDART_VERSION));

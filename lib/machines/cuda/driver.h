@@ -23,7 +23,6 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  int index() const { return index_; }
   CUctx_st* context() const { return context_; }
   DeviceLimits limits() const;
   void abandon() { context_ = nullptr; }  // after fork: nothing of it is this process's

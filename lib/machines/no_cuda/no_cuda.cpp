@@ -7,6 +7,7 @@ namespace eplb::cuda {
 
 MachineFacts facts() {
   MachineFacts facts;
+  facts.backend.status = EPLB_NOT_BUILT;
   facts.sentence =
       "this libeplb was built without CUDA: where CMake finds an nvcc, EPLB_CUDA=ON builds it in";
   return facts;

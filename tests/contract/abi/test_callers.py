@@ -28,7 +28,7 @@ CHECK = """template <class T> T only_seven(T value) {
 READ_PROBLEM = "read_struct(problem, kProblem)"
 READ_OPTIONS = "read_struct(options, kSolveOptions)"
 VERSION = "int32_t eplb_abi_version(void)"
-NUM_THREADS = "  if (options.num_threads < 1)"
+NUM_THREADS = '  check_least("num_threads"'
 RETURNED_SIZE = "  value.struct_size = out->struct_size;"
 LATER_FIELDS = [(f"}} eplb_{name};", f"  int64_t later;\n}} eplb_{name};") for name in STRUCTS]
 EDITS = {

@@ -17,19 +17,24 @@ EPLB_FN int64_t lay_out(void* memory, const Problem& problem, EvaluationParts wa
 
 __device__ solver::PlacedLayer placed_layer(const EvaluationTask& task, int64_t layer) {
   const Problem& problem = task.problem;
-  double* const loads = task.out.gpu_load;
+  double* const loads = task.gpu_load;
   return {task.placement + layer * problem.cluster.slots,
           task.replica_count ? task.replica_count + layer * problem.experts : nullptr,
           loads ? loads + layer * problem.cluster.gpus : nullptr};
 }
 
-__device__ void write_figures(const EvaluationOutputs& out, int64_t layer,
+__device__ void write_figures(const EvaluationTask& task, int64_t layer,
                               const LayerFigures& figures) {
-  if (out.figures) out.figures[layer] = figures;
-  if (out.imbalance) out.imbalance[layer] = figures.imbalance;
-  if (out.bound) out.bound[layer] = figures.bound;
-  if (out.duplicates) out.duplicates[layer] = static_cast<int32_t>(figures.duplicates);
-  if (out.wide_duplicates) out.wide_duplicates[layer] = figures.duplicates;
+  if (task.figures) task.figures[layer] = figures;
+  if (task.map == nullptr) return;
+  if (task.which_map == EPLB_MAP_IMBALANCE)
+    static_cast<double*>(task.map)[layer] = figures.imbalance;
+  else if (task.which_map == EPLB_MAP_BOUND)
+    static_cast<double*>(task.map)[layer] = figures.bound;
+  else if (task.map_dtype == EPLB_INT64)
+    static_cast<int64_t*>(task.map)[layer] = figures.duplicates;
+  else
+    static_cast<int32_t*>(task.map)[layer] = static_cast<int32_t>(figures.duplicates);
 }
 
 __global__ void __launch_bounds__(32) evaluate_layers(EvaluationTask task) {
@@ -41,11 +46,11 @@ __global__ void __launch_bounds__(32) evaluate_layers(EvaluationTask task) {
             problem, task.wanted, task.replica_count != nullptr, stage, words);
   WarpTeam team(words);
   for_each_piece(problem.layers, [&](int64_t layer) {
-    LayerFigures figures = task.out.figures ? task.out.figures[layer] : LayerFigures{};
+    LayerFigures figures = task.figures ? task.figures[layer] : LayerFigures{};
     solver::evaluate_layer(
         team, problem, task.wanted, stage, [&](int e) { return task.weights.at(layer, e); },
         placed_layer(task, layer), figures);
-    team.single([&] { write_figures(task.out, layer, figures); });
+    team.single([&] { write_figures(task, layer, figures); });
   });
 }
 

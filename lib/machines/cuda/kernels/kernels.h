@@ -37,14 +37,6 @@ struct SolveTask {
 Spread spread_of(const Problem& problem, const DeviceLimits& limits);
 void launch_solve(const SolveTask& task, cudaStream_t stream);
 
-// Where figures of wanted parts go, each unless null.
-struct EvaluationOutputs {
-  LayerFigures* figures;                 // [L]
-  double *gpu_load, *imbalance, *bound;  // [L,G], [L], [L]
-  int32_t* duplicates;                   // [L]
-  int64_t* wide_duplicates;              // [L]
-};
-
 // An evaluation of a placement in device memory.
 struct EvaluationTask {
   Problem problem;
@@ -55,7 +47,12 @@ struct EvaluationTask {
   char* memory;
   DeviceWeights weights;
   int32_t *placement, *replica_count;  // [L,S], and its [L,E] unless null
-  EvaluationOutputs out;
+  // Where figures of wanted parts go, each unless null.
+  LayerFigures* figures;  // [L]
+  double* gpu_load;       // [L,G]
+  void* map;              // [L]: a map of one figure
+  eplb_map which_map;
+  eplb_dtype map_dtype;
 };
 
 Workspace evaluation_workspace(const Problem& problem, EvaluationParts wanted, bool counted,

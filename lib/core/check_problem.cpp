@@ -59,19 +59,16 @@ void check_hierarchy(const eplb_problem& asked, int64_t experts, int64_t groups)
   check_multiple("num_gpus", asked.num_gpus, "num_nodes", asked.num_nodes);
 }
 
-void check_slots(const eplb_problem& asked, int64_t experts) {
+void check_slots(const eplb_problem& asked, int64_t layers, int64_t experts) {
   check_multiple("num_slots", asked.num_slots, "num_gpus", asked.num_gpus, experts);
   if (asked.num_slots < experts)
     fail(EPLB_INVALID_ARGUMENT, "num_slots is %lld, must be at least num_experts = %lld (%lld)",
          ll(asked.num_slots), ll(experts),
          ll((experts + asked.num_gpus - 1) / asked.num_gpus * asked.num_gpus));
-}
-
-// What every layer, slot and chain takes is counted in 64 bits.
-void check_layers(int64_t layers, int64_t slots) {
-  if (layers > (int64_t{1} << 50) / slots)
+  // What every layer, slot and chain takes is counted in 64 bits.
+  if (layers > (int64_t{1} << 50) / asked.num_slots)
     fail(EPLB_INVALID_ARGUMENT, "num_layers * num_slots = %lld * %lld is more than memory can hold",
-         ll(layers), ll(slots));
+         ll(layers), ll(asked.num_slots));
 }
 
 void check_bound_kind(eplb_bound_kind kind) {
@@ -89,8 +86,7 @@ Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts
   const eplb_policy policy = resolve_policy(asked, groups, &reason);
   const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
   if (hierarchical) check_hierarchy(asked, experts, groups);
-  check_slots(asked, experts);
-  check_layers(layers, asked.num_slots);
+  check_slots(asked, layers, experts);
   check_bound_kind(asked.bound_kind);
   const int nodes = whole(asked.num_nodes), slots = whole(asked.num_slots);
   return {

@@ -29,18 +29,15 @@ static_assert(sizeof kFaults / sizeof *kFaults == static_cast<size_t>(Fault::kCa
 
 void fail_with(Fault fault, const FaultPlace& place, const char* consequence) {
   const Entry& entry = kFaults[static_cast<int>(fault)];
-  const long long window = place.window, layer = place.layer, expert = place.expert;
-  char where[96];
+  const ll window = place.window, layer = place.layer, expert = place.expert;
   if (fault == Fault::kCap)
-    std::snprintf(where, sizeof where, "expert %lld of layer %lld", expert, layer);
-  else if (entry.of_layer)
-    std::snprintf(where, sizeof where, "weights[layer %lld]", layer);
-  else if (window < 0)
-    std::snprintf(where, sizeof where, "weights[layer %lld, expert %lld]", layer, expert);
-  else
-    std::snprintf(where, sizeof where, "weights[window %lld, layer %lld, expert %lld]", window,
-                  layer, expert);
-  fail(entry.status, "%s %s%s", where, entry.sentence, consequence);
+    fail(entry.status, "expert %lld of layer %lld %s%s", expert, layer, entry.sentence,
+         consequence);
+  char of_window[32] = "", of_expert[32] = "";
+  if (window >= 0) std::snprintf(of_window, sizeof of_window, "window %lld, ", window);
+  if (!entry.of_layer) std::snprintf(of_expert, sizeof of_expert, ", expert %lld", expert);
+  fail(entry.status, "weights[%slayer %lld%s] %s%s", of_window, layer, of_expert, entry.sentence,
+       consequence);
 }
 
 }  // namespace eplb

@@ -38,20 +38,16 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
   return groups_on;
 }
 
-void check_all_experts_placed(const int32_t* row, int64_t layer, const Problem& problem) {
+// Every expert needs a replica. Under a hierarchical policy each group stays on one node, and all
+// nodes have the same number of groups.
+void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
+  const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
   std::vector<bool> placed(problem.experts, false);
   for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) placed[row[slot]] = true;
   for (int64_t e = 0; e < problem.experts; ++e)
     if (!placed[e])
       fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
            ll(e));
-}
-
-// Every expert needs a replica. Under a hierarchical policy each group stays on one node, and all
-// nodes have the same number of groups.
-void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
-  const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
-  check_all_experts_placed(row, layer, problem);
   const int64_t wanted = problem.partition.groups / problem.partition.nodes;
   for (int64_t n = 0; n < problem.partition.nodes; ++n)
     if (groups_on[n] != wanted)

@@ -9,7 +9,8 @@ namespace eplb {
 enum Place { kNowhere, kOnHost, kOnMachine, kOnBoth };
 
 // A new value is written into the spare one and exchanged on success, so that a failed call changes
-// nothing; and the next of the same size allocates nothing.
+// nothing; and the next of the same size allocates nothing. Sizes, or the problem, stand in the
+// value wherever it lies.
 template <class Value> struct Resident {
   Value value, spare;
   Place place = kNowhere;

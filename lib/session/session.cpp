@@ -71,7 +71,6 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
   plan_ = std::move(plan);
   evaluation_ = std::move(evaluation);
   reserved_ = checked;
-  problem_.reset();
 }
 
 void Session::synchronize() {
@@ -86,9 +85,7 @@ void Session::upload(const WeightSource& source) {
   const bool send = streams_ && streams_->prepare_send(source.layers, source.experts);
   read_weights(source, weights_.spare);
   weights_.keep_spare(kOnHost);
-  shape_ = {source.layers, source.experts, is_integer(source.dtype)};
   plan_.place = kNowhere;
-  problem_.reset();
   if (!send) return;
   streams_->send(weights_.value);
   weights_.place = kOnBoth;
@@ -113,7 +110,7 @@ void Session::bring_weights() {
   }
   if (weights_.on_host() || !weights_.on_machine()) return;
   Weights& brought = weights_.spare;
-  brought.resize(shape_.integer, shape_.layers, shape_.experts);
+  brought.resize(weights_.value.integer, weights_.value.layers, weights_.value.experts);
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
   weights_.keep_spare(kOnBoth);
@@ -124,12 +121,11 @@ void Session::bring_plan() {
   bring_weights();
   if (plan_.on_host() || !plan_.on_machine()) return;
   Plan& brought = plan_.spare;
-  brought.resize(*problem_);
+  brought.resize(plan_.value.problem);
   if (!streams_->bring(brought))
     fail(EPLB_INVALID_STATE,
          "the reserved device memory does not hold the plan of the last solve: was that one "
-         "captured and never launched, "
-         "or a graph of another problem replayed?");
+         "captured and never launched, or a graph of another problem replayed?");
   if (solved_on_stream_) microseconds_ = streams_->microseconds();
   plan_.keep_spare(kOnBoth);
   evaluation_.known = 0;
@@ -139,7 +135,8 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   bring_weights();
   need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, options, shape_.layers, shape_.experts);
+  const Problem problem =
+      check_problem(asked, options, weights_.value.layers, weights_.value.experts);
   check_float32(weights_.value, problem.options.strategy);
   Plan& plan = plan_.spare;
   plan.resize(problem);
@@ -153,7 +150,6 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
     weights_.place = kOnBoth;
   else if (streams_ && streams_->replays())
     weights_.place = kOnHost;
-  problem_ = problem;
   evaluation_.known = 0;
   solved_on_stream_ = false;
   microseconds_ = now_microseconds() - start;
@@ -161,7 +157,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
 
 MapShape Session::shape(eplb_map map) const {
   const MapEntry& entry = map_entry(map);
-  if (plan_.exists()) return entry.shape(*problem_);
+  if (plan_.exists()) return entry.shape(plan_.value.problem);
   if (reserved_) return entry.shape(*reserved_);
   fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
 }
@@ -169,8 +165,8 @@ MapShape Session::shape(eplb_map map) const {
 const Evaluation& Session::evaluation_with(EvaluationParts parts) {
   const EvaluationParts missing = parts & ~evaluation_.known;
   if (missing == 0) return evaluation_;
-  if (evaluation_.known == 0) evaluation_.resize(problem_->layers, problem_->cluster.gpus);
   const Plan& plan = plan_.value;
+  if (evaluation_.known == 0) evaluation_.resize(plan.problem.layers, plan.problem.cluster.gpus);
   machine_->evaluate(weights_.value, weights_.on_machine(), plan.problem,
                      plan.physical_to_logical.data(), missing, evaluation_);
   return evaluation_;
@@ -180,7 +176,7 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
   bring_plan();
   need_plan();
   const MapEntry& entry = map_entry(map);
-  check_map_buffer(entry, dtype, buffer, length, entry.shape(*problem_));
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
   write_map(entry, plan_.value, evaluation_with(entry.needs), dtype, buffer);
 }
 
@@ -193,9 +189,9 @@ void Session::report(eplb_report& report) {
   bring_plan();
   if (streams_) streams_->throw_fault();
   need_plan();
-  fill_report(evaluation_with(kAllParts), *problem_, report);
+  fill_report(evaluation_with(kAllParts), plan_.value.problem, report);
   report.microseconds = microseconds_;
-  report.strategy = problem_->options.strategy;
+  report.strategy = plan_.value.problem.options.strategy;
   report.context_bytes = bytes();
 }
 
@@ -205,14 +201,14 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   bring_weights();
   need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, shape_.layers, shape_.experts);
+  const Problem problem = check_problem(asked, weights_.value.layers, weights_.value.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
-  if (wanted && outputs_length != shape_.layers)
+  if (wanted && outputs_length != weights_.value.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
-         ll(outputs_length), ll(shape_.layers));
+         ll(outputs_length), ll(weights_.value.layers));
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
-  evaluation.resize(shape_.layers, problem.cluster.gpus);
+  evaluation.resize(weights_.value.layers, problem.cluster.gpus);
   machine_->evaluate(weights_.value, weights_.on_machine(), problem, ids.data(), kAllParts,
                      evaluation);
   fill_report(evaluation, problem, report);
@@ -235,10 +231,11 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   StreamMachine& machine = streams_for("eplb_upload_weights_device");
   check_source(source);
   machine.upload_on(source, stream);
-  shape_ = {source.layers, source.experts, is_integer(source.dtype)};
+  weights_.value.integer = is_integer(source.dtype);
+  weights_.value.layers = source.layers;
+  weights_.value.experts = source.experts;
   weights_.place = kOnMachine;
   plan_.place = kNowhere;
-  problem_.reset();
 }
 
 void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& options,
@@ -247,11 +244,11 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
   if (!weights_.on_machine())
     fail(EPLB_INVALID_STATE,
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
-         "eplb_upload_weights_device "
-         "first");
-  const Problem problem = check_problem(asked, options, shape_.layers, shape_.experts);
-  machine.solve_on(problem, shape_.integer, stream);
-  problem_ = problem;
+         "eplb_upload_weights_device first");
+  const Problem problem =
+      check_problem(asked, options, weights_.value.layers, weights_.value.experts);
+  machine.solve_on(problem, weights_.value.integer, stream);
+  plan_.value.problem = problem;
   plan_.place = kOnMachine;
   solved_on_stream_ = true;
   microseconds_ = 0;
@@ -264,8 +261,8 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
-  check_map_buffer(entry, dtype, buffer, length, entry.shape(*problem_));
-  machine.fetch_on(*problem_, shape_.integer, map, dtype, buffer, stream);
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
+  machine.fetch_on(plan_.value.problem, weights_.value.integer, map, dtype, buffer, stream);
 }
 
 void Session::abandon() {

@@ -44,10 +44,6 @@ class Session {
   void abandon();  // in a forked process
 
  private:
-  struct WeightsShape {
-    int64_t layers = 0, experts = 0;
-    bool integer = false;
-  };
   StreamMachine& streams_for(const char* function);
   void bring_weights();
   void bring_plan();
@@ -58,8 +54,6 @@ class Session {
 
   std::unique_ptr<Machine> machine_;
   StreamMachine* streams_;
-  WeightsShape shape_;               // of the weights
-  std::optional<Problem> problem_;   // of the plan
   std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;

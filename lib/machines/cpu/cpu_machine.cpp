@@ -1,10 +1,64 @@
 #include "machines/cpu/cpu_machine.h"
 
-#include <algorithm>
+#include <pthread.h>
+#include <signal.h>
 
-#include "machines/cpu/threads.h"
+#include <algorithm>
+#include <atomic>
+
+#include "targets.h"
 
 namespace eplb::cpu {
+namespace {
+
+struct Layers {
+  const std::function<void(int64_t, int)>& work;
+  int64_t count;
+  std::atomic<int64_t> next{0};
+
+  void take(int worker) {
+    for (int64_t layer; (layer = next.fetch_add(1, std::memory_order_relaxed)) < count;)
+      work(layer, worker);
+  }
+};
+
+struct Worker {
+  Layers& layers;
+  int number;
+  pthread_t thread;
+};
+
+void* start(void* argument) {
+  const Worker& worker = *static_cast<Worker*>(argument);
+  worker.layers.take(worker.number);
+  return nullptr;
+}
+
+// Calls work(layer, worker) once for each layer, on `workers` threads, of which the calling one is
+// worker 0: a free worker takes the next layer. Where a thread cannot be had, fewer of them do it
+// all. They end with the work, and no signal of the process is handled on them. One worker
+// allocates nothing.
+void share_layers(int workers, int64_t count, const std::function<void(int64_t, int)>& work) {
+  Layers layers{work, count};
+  if (workers <= 1) return layers.take(0);
+  std::vector<Worker> others;
+  others.reserve(workers - 1);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the new threads
+  for (int w = 1; w < workers; ++w) {
+    others.push_back({layers, w, {}});
+    if (pthread_create(&others.back().thread, nullptr, start, &others.back()) != 0) {
+      others.pop_back();
+      break;
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  layers.take(0);
+  for (const Worker& worker : others) pthread_join(worker.thread, nullptr);
+}
+
+}  // namespace
 
 int CpuMachine::prepare_workers(int64_t layers, int64_t bytes) {
   const auto workers = std::min<int64_t>({num_threads_, layers, 65536});
@@ -57,6 +111,21 @@ int64_t CpuMachine::bytes() const {
   size_t sum = sizeof *this;
   for (const Workspace& workspace : workspaces_) sum += workspace.capacity() * sizeof(Line);
   return static_cast<int64_t>(sum);
+}
+
+#define EPLB_DECLARE(target) extern const InstructionSet instruction_set_##target;
+EPLB_TARGETS(EPLB_DECLARE)
+
+std::span<const InstructionSet* const> instruction_sets() {
+#define EPLB_LIST(target) &instruction_set_##target,
+  static constexpr const InstructionSet* kAll[] = {EPLB_TARGETS(EPLB_LIST)};
+  return kAll;
+}
+
+const InstructionSet& fastest_instruction_set() {
+  for (const InstructionSet* instruction_set : instruction_sets())
+    if (instruction_set->supported()) return *instruction_set;
+  return *instruction_sets().back();
 }
 
 MachineFacts facts() {

@@ -62,34 +62,31 @@ void solve(const Problem& problem, const LayerTask& task, void* memory) {
 }
 
 // Memory of one thread: the stage's, and the team's own.
-struct EvaluateWorkspace {
-  const Problem& problem;
-  EvaluationParts wanted;
-  target::EvaluationWorkspace stage{};
-  target::View<int64_t> team{};
-
-  int64_t lay_out(void* memory) {
-    target::Arena arena(memory);
-    stage.lay_out(arena, problem, wanted, false);
-    const int keys = wanted & kBounds ? target::most_bound_keys(problem) : 0;
-    team = arena.take<int64_t>(target::HostTeam::workspace_words(keys));
-    return arena.used();
-  }
-};
+int64_t lay_out(void* memory, const Problem& problem, EvaluationParts wanted,
+                target::EvaluationWorkspace& stage, target::View<int64_t>& team) {
+  target::Arena arena(memory);
+  stage.lay_out(arena, problem, wanted, false);
+  const int keys = wanted & kBounds ? target::most_bound_keys(problem) : 0;
+  team = arena.take<int64_t>(target::HostTeam::workspace_words(keys));
+  return arena.used();
+}
 
 int64_t evaluate_workspace_bytes(const Problem& problem, EvaluationParts wanted) {
-  return EvaluateWorkspace{problem, wanted}.lay_out(nullptr);
+  target::EvaluationWorkspace stage;
+  target::View<int64_t> team{};
+  return lay_out(nullptr, problem, wanted, stage, team);
 }
 
 void evaluate(const Problem& problem, const EvaluationTask& task, void* memory) {
-  EvaluateWorkspace workspace{problem, task.wanted};
-  workspace.lay_out(memory);
-  const target::HostTeam team(workspace.team);
+  target::EvaluationWorkspace stage;
+  target::View<int64_t> words{};
+  lay_out(memory, problem, task.wanted, stage, words);
+  const target::HostTeam team(words);
   const target::PlacedLayer layer{task.placement, nullptr, task.gpu_load};
   auto evaluate_weights = [&](const auto* weights) {
     target::evaluate_layer(
-        team, problem, task.wanted, workspace.stage,
-        [=](int e) { return static_cast<double>(weights[e]); }, layer, *task.figures);
+        team, problem, task.wanted, stage, [=](int e) { return static_cast<double>(weights[e]); },
+        layer, *task.figures);
   };
   if (task.weights.real)
     evaluate_weights(task.weights.real);
@@ -99,15 +96,10 @@ void evaluate(const Problem& problem, const EvaluationTask& task, void* memory) 
 
 bool supported() { return EPLB_TARGET_SUPPORTED; }
 
-#define EPLB_TEXT_OF(x) #x
-#define EPLB_TEXT(x) EPLB_TEXT_OF(x)
-
 }  // namespace
 
-#define EPLB_JOIN_OF(a, b) a##b
-#define EPLB_JOIN(a, b) EPLB_JOIN_OF(a, b)
-extern const InstructionSet EPLB_JOIN(instruction_set_, EPLB_TARGET);
-const InstructionSet EPLB_JOIN(instruction_set_, EPLB_TARGET) = {
-    EPLB_TEXT(EPLB_TARGET), supported, workspace_bytes, solve, evaluate_workspace_bytes, evaluate};
+extern const InstructionSet EPLB_TARGET_TABLE;
+const InstructionSet EPLB_TARGET_TABLE = {
+    EPLB_TARGET_NAME, supported, workspace_bytes, solve, evaluate_workspace_bytes, evaluate};
 
 }  // namespace eplb::cpu

@@ -39,8 +39,7 @@ void check_reserved(const char* what, const MemorySizes& needed, const MemorySiz
   if (!reserved.hold(needed))
     fail(EPLB_INVALID_STATE,
          "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld "
-         "and %lld are reserved: "
-         "call eplb_context_reserve for it",
+         "and %lld are reserved: call eplb_context_reserve for it",
          what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch),
          ll(reserved.weights), ll(reserved.plan), ll(reserved.counters + reserved.scratch));
 }
@@ -114,8 +113,7 @@ DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reser
 // In the order of our stream, by way of the staging memory's first weight_bytes().
 void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory) {
   staging_.at_least(weight_bytes(from.layers, from.experts));
-  const DeviceWeights to =
-      memory.weights(from.layers, static_cast<int>(from.experts), from.integer);
+  const DeviceWeights to = memory.weights(from.layers, from.experts, from.integer);
   const int64_t bytes = from.layers * from.experts * 8;
   std::memcpy(staging_.data(),
               from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
@@ -217,8 +215,7 @@ void CudaMachine::wait() {
 
 void CudaMachine::bring(Weights& weights) {
   const DeviceScope scope(device_);
-  const DeviceWeights from =
-      reserved_.weights(weights.layers, static_cast<int>(weights.experts), weights.integer);
+  const DeviceWeights from = reserved_.weights(weights.layers, weights.experts, weights.integer);
   char* const to = weights.integer ? reinterpret_cast<char*>(weights.whole.data())
                                    : reinterpret_cast<char*>(weights.real.data());
   to_host(to, static_cast<const char*>(from.sums), weights.layers * weights.experts * 8, stream_);
@@ -267,7 +264,7 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
                  reserved_.sizes());
   const DeviceScope scope(device_);
   const DeviceWeights to =
-      reserved_.weights(source.layers, static_cast<int>(source.experts), is_integer(source.dtype));
+      reserved_.weights(source.layers, source.experts, is_integer(source.dtype));
   launch_sum(source.data, source.dtype, source.windows, to, stream_of(stream));
   pending_.note(stream_of(stream), stream_);
 }

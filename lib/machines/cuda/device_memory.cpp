@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "machines/cuda/driver.h"
-
 namespace eplb::cuda {
 namespace {
 
@@ -82,8 +80,8 @@ MemorySizes MemorySizes::at_least(const MemorySizes& other) const {
           std::max(counters, other.counters), std::max(scratch, other.scratch)};
 }
 
-DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream)
-    : sizes_(sizes), block_(kFaultBytes + sizes.total()) {
+DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream) : sizes_(sizes) {
+  block_.at_least(kFaultBytes + sizes.total());
   check(cudaMemsetAsync(block_.data(), 0xff, kFaultBytes, stream), "cudaMemsetAsync");  // kNoFault
   // Weights and plan too: a map that is fetched before its solve, on streams without an order, is
   // nonsense but harmless.
@@ -93,7 +91,7 @@ DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream)
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
-DeviceWeights DeviceMemory::weights(int64_t layers, int experts, bool whole) const {
+DeviceWeights DeviceMemory::weights(int64_t layers, int64_t experts, bool whole) const {
   solver::Arena arena(at(kFaultBytes + sizes_.counters));
   DeviceWeights weights = lay_out_weights(arena, layers, experts, whole);
   weights.fault = fault();

@@ -1,14 +1,62 @@
-// A solve's arrays in one allocation of device memory.
+// Allocations of device memory, and of host memory for copies to and from it; and the arrays of a
+// solve in one of them.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <memory>
+#include <new>
 
+#include "machines/cuda/driver.h"
 #include "machines/cuda/kernels/kernels.h"
-#include "machines/cuda/memory_blocks.h"
 
 namespace eplb::cuda {
+
+// Some bytes. The device must be current.
+template <void* (*kTake)(int64_t bytes), cudaError_t (*kFree)(void*)> class Block {
+ public:
+  char* data() const { return static_cast<char*>(data_.get()); }
+  int64_t bytes() const { return bytes_; }
+  void at_least(int64_t bytes) {
+    if (bytes <= bytes_) return;
+    release();
+    data_.reset(kTake(bytes));
+    bytes_ = bytes;
+  }
+  void release() {
+    data_.reset();
+    bytes_ = 0;
+  }
+  void abandon() { static_cast<void>(data_.release()); }  // forgets it without freeing
+
+ private:
+  struct Free {
+    void operator()(void* data) const { kFree(data); }
+  };
+  std::unique_ptr<void, Free> data_;
+  int64_t bytes_ = 0;
+};
+
+inline void* take_of_device(int64_t bytes) {
+  void* data = nullptr;
+  check(cudaMalloc(&data, static_cast<size_t>(bytes)), "cudaMalloc");
+  return data;
+}
+using DeviceBlock = Block<take_of_device, cudaFree>;
+
+inline void* take_pinned(int64_t bytes) {
+  void* data = nullptr;
+  const cudaError_t error = cudaHostAlloc(&data, static_cast<size_t>(bytes), cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw std::bad_alloc();
+  }
+  check(error, "cudaHostAlloc");
+  return data;
+}
+// Host memory that a device reads and writes by itself.
+using PinnedBlock = Block<take_pinned, cudaFreeHost>;
 
 // What a solve needs of each kind of memory, in bytes.
 struct MemorySizes {
@@ -18,11 +66,9 @@ struct MemorySizes {
   static MemorySizes of(const Problem& problem, const Spread& spread);  // evaluations included
   static int64_t of_evaluation(const Problem& problem, const Workspace& workspace);  // scratch
   int64_t total() const { return weights + plan + counters + scratch; }
-  bool hold(const MemorySizes& other) const {
-    return other.weights <= weights && other.plan <= plan && other.counters <= counters &&
-           other.scratch <= scratch;
-  }
   MemorySizes at_least(const MemorySizes& other) const;
+  bool operator==(const MemorySizes&) const = default;
+  bool hold(const MemorySizes& other) const { return at_least(other) == *this; }
 };
 
 // Where everything is. The kinds begin at places that do not depend on the problem: weights stay
@@ -33,7 +79,7 @@ class DeviceMemory {
   DeviceMemory(const MemorySizes& sizes, cudaStream_t stream);  // ready when it returns
 
   const MemorySizes& sizes() const { return sizes_; }
-  DeviceWeights weights(int64_t layers, int experts, bool whole) const;
+  DeviceWeights weights(int64_t layers, int64_t experts, bool whole) const;
   DevicePlan plan(const Problem& problem) const;
   SolveTask solve_task(const Problem& problem, const Spread& spread, bool whole) const;
   // Of a placement that is sent there; its weights are the caller's to set.

@@ -6,7 +6,6 @@
 
 #include "core/evaluation.h"
 #include "machines/cuda/device_arrays.h"
-#include "machines/cuda/solve_scratch.h"
 #include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {

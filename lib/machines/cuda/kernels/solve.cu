@@ -11,19 +11,15 @@
 namespace eplb::cuda {
 namespace {
 
-struct AnyWeights {
-  enum Kind { kReal, kWhole, kZero } kind;
-  const void* data;
-
+// Without either, of zeros.
+struct AnyWeights : LayerWeights {
   __device__ solver::Decoded operator()(int e) const {
-    if (kind == kZero) return {0, 0};
-    return kind == kWhole ? solver::WholeWeights{static_cast<const int64_t*>(data)}(e)
-                          : solver::RealWeights{static_cast<const double*>(data)}(e);
+    if (whole) return solver::WholeWeights{whole}(e);
+    return real ? solver::RealWeights{real}(e) : solver::Decoded{0, 0};
   }
   __device__ float as_float(int e) const {
-    if (kind == kZero) return 0;
-    return kind == kWhole ? solver::WholeWeights{static_cast<const int64_t*>(data)}.as_float(e)
-                          : solver::RealWeights{static_cast<const double*>(data)}.as_float(e);
+    if (whole) return solver::WholeWeights{whole}.as_float(e);
+    return real ? solver::RealWeights{real}.as_float(e) : 0;
   }
 };
 
@@ -34,12 +30,12 @@ __device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, i
     const FaultCode fault = weights.float32_fault[layer];
     if (fault != kNoFault) {
       team.single([&] { atomicMin(weights.fault, fault); });
-      return {AnyWeights::kZero, nullptr};
+      return {};
     }
   }
   const int64_t first = layer * weights.experts;
-  if (weights.whole) return {AnyWeights::kWhole, static_cast<const int64_t*>(weights.sums) + first};
-  return {AnyWeights::kReal, static_cast<const double*>(weights.sums) + first};
+  if (weights.whole) return {{nullptr, static_cast<const int64_t*>(weights.sums) + first}};
+  return {{static_cast<const double*>(weights.sums) + first, nullptr}};
 }
 
 // A block's memory: the method's and the team's.
@@ -125,7 +121,7 @@ __device__ void keep_cap(WarpTeam& team, Method& method, const SolveTask& task, 
   const int over = team.find_of(experts, [&](int e) { return maps.replica_count[e] > cap; });
   if (over == experts) return;
   team.single([&] { atomicMin(task.weights.fault, fault_code(layer, over, Fault::kCap)); });
-  solver::solve_layer(team, method, AnyWeights{AnyWeights::kZero, nullptr}, answer, maps);
+  solver::solve_layer(team, method, AnyWeights{}, answer, maps);
 }
 
 __device__ __forceinline__ solver::Maps maps_of(const SolveTask& task, int64_t layer) {

@@ -62,8 +62,6 @@ __device__ void check_layer_sum(WarpTeam& team, const double* sums, int64_t laye
     if (!(total <= DBL_MAX)) fault[0] = fault_code(layer, out.experts - 1, Fault::kLayerSum);
   });
 }
-__device__ void check_layer_sum(WarpTeam&, const int64_t*, int64_t, const DeviceWeights&,
-                                View<FaultCode>) {}
 
 // Sums a layer's windows; kNoFault, or the first fault. `found`: one, in shared memory.
 template <class T>
@@ -80,7 +78,8 @@ __device__ __forceinline__ FaultCode sum_layer(WarpTeam& team, const T* weights,
     const int fault = sum_windows(first + e, stride, windows, sums[e]);
     if (fault >= 0) atomicMin(&found[0], fault_code(layer, e, static_cast<Fault>(fault)));
   });
-  if (found[0] == kNoFault) check_layer_sum(team, sums, layer, out, found);
+  if constexpr (!std::is_integral_v<T>)
+    if (found[0] == kNoFault) check_layer_sum(team, sums, layer, out, found);
   const FaultCode fault = found[0];
   team.barrier();
   return fault;

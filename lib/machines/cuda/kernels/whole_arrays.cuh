@@ -16,7 +16,6 @@
 #endif
 
 #include "machines/cuda/kernels/launch.cuh"
-#include "machines/cuda/solve_scratch.h"
 
 namespace eplb::cuda {
 

@@ -52,22 +52,21 @@ EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, dou
   return {larger(bound, node), node > 0 || bound == 0};
 }
 
-// weight(e) is an expert's, in double. Quotients of denormals lose bits, or become 0: such layers
-// are taken 2^200 times as heavy. What a report's loads may have lost by rounding, half of the
-// least denormal for each replica on a GPU, comes off again.
+// weight(e) is an expert's, in double; `total` is their sum in order. Quotients of denormals lose
+// bits, or become 0: such layers are taken 2^200 times as heavy. What a report's loads may have
+// lost by rounding, half of the least denormal for each replica on a GPU, comes off again.
 EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
-                                  const BoundWorkspace& workspace, const auto& weight) {
+                                  const BoundWorkspace& workspace, const auto& weight,
+                                  double total) {
   constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
-  auto total_weight = [&] {
-    return sum_in_order(problem.experts, [&](int e) { return workspace.weight[e]; });
-  };
+  const View<double> scaled = workspace.weight;
+  const bool enough = total >= kLittle;
+  const double scale = enough ? 1 : kScale;
   team.for_each(problem.experts,
-                [&](int e) { workspace.weight[e] = weight(e) + 0.0; });  // -0 becomes 0
-  const double total = total_weight();
-  if (total >= kLittle) return bound_of_weights(team, problem, total, workspace);
-  team.barrier();  // all lanes have added up what is scaled next
-  team.for_each(problem.experts, [&](int e) { workspace.weight[e] *= kScale; });
-  const LayerBound bound = bound_of_weights(team, problem, total_weight(), workspace);
+                [&](int e) { scaled[e] = weight(e) * scale + 0.0; });  // -0 becomes 0
+  if (enough) return bound_of_weights(team, problem, total, workspace);
+  total = sum_in_order(problem.experts, [&](int e) { return scaled[e]; });
+  const LayerBound bound = bound_of_weights(team, problem, total, workspace);
   const double lost = kLeast * (slots_per_gpu(problem.cluster) + 1);
   return {larger(0.0, bound.load / kScale - lost), bound.nodes_proven};
 }

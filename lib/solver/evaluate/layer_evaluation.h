@@ -38,7 +38,8 @@ struct EvaluationWorkspace {
 };
 
 EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const PlacedLayer& layer,
-                            const auto& weight, const auto& count, LayerFigures& figures) {
+                            const auto& weight, double total, const auto& count,
+                            LayerFigures& figures) {
   const int places = slots_per_gpu(problem.cluster);
   auto load_of = [&](int gpu) {
     return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
@@ -48,7 +49,6 @@ EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const Place
   // Numbers that are not negative compare like their bits.
   const int64_t largest = team.max_of(
       problem.cluster.gpus, [&](int gpu) { return bits_of(loads ? loads[gpu] : load_of(gpu)); });
-  const double total = sum_in_order(problem.experts, weight);
   figures.mean_load = total / problem.cluster.gpus;
   figures.largest_load = of_bits(largest);
   figures.imbalance = imbalance_of(total, figures.largest_load, problem.cluster.gpus);
@@ -62,7 +62,8 @@ EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationP
   if (workspace.has_list) number_replicas(team, problem, layer.placement, workspace.list);
   const int* const counts = layer.replica_count ? layer.replica_count : workspace.list.count.data;
   auto count = [&](int e) { return counts[e]; };
-  if (wanted & kLoads) evaluate_loads(team, problem, layer, weight, count, figures);
+  const double total = wanted & (kLoads | kBounds) ? sum_in_order(problem.experts, weight) : 0;
+  if (wanted & kLoads) evaluate_loads(team, problem, layer, weight, total, count, figures);
   if (wanted & kDuplicates) {
     const bool listed = workspace.has_list && slots_per_gpu(problem.cluster) > kFewPlaces;
     figures.duplicates = listed ? duplicates_in(team, problem, layer.placement, workspace.list)
@@ -70,7 +71,7 @@ EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationP
     figures.unavoidable_duplicates = unavoidable_duplicates(team, problem, count);
   }
   if (wanted & kBounds) {
-    const LayerBound bound = bound_of_layer(team, problem, workspace.bounds, weight);
+    const LayerBound bound = bound_of_layer(team, problem, workspace.bounds, weight, total);
     figures.bound = bound.load;
     figures.nodes_proven = bound.nodes_proven;
   }

@@ -9,20 +9,18 @@ EPLB_STAGE_BEGIN
 
 // The largest replica of the counts that make it least: every extra goes to the largest weight per
 // replica (Jefferson, D'Hondt). Then it is the (extras + 1)-th largest of all weight / copies,
-// whatever the order among equal ones. At a price of total / slots the experts can buy floor(weight
-// / price) > weight / price - 1 replicas each, together more than the extras, so lighter experts
-// have none of those quotients. A thousandth more than covers the roundings.
-EPLB_FN double largest_replica(Team auto& team, const Problem& problem, double total,
+// whatever the order among equal ones. The weights of the extras + 1 heaviest experts are such
+// quotients, so lighter experts cannot change it.
+EPLB_FN double largest_replica(Team auto& team, const Problem& problem,
                                const BoundWorkspace& workspace) {
-  const double price = 0.999 * (total / problem.cluster.slots);
   const View<double> weight = workspace.descending;
-  const int candidates = team.find_of(problem.experts, [&](int i) { return weight[i] < price; });
+  const int extras = problem.cluster.slots - problem.experts;
+  const int candidates = smaller(problem.experts, extras + 1);
   auto key_of = [](double share) { return kNever64 - 1 - bits_of(share); };
   team.for_each(candidates, [&](int i) {
     workspace.key[i] = key_of(weight[i]);
     workspace.copies[i] = 1;
   });
-  const int extras = problem.cluster.slots - problem.experts;
   team.serve(candidates, workspace.key, extras,
              [&](int, int i, int64_t) { return key_of(weight[i] / ++workspace.copies[i]); });
   auto share_of = [&](int i) { return bits_of(weight[i] / workspace.copies[i]); };
@@ -80,8 +78,7 @@ EPLB_FN double simple_bound(Team auto& team, const Problem& problem, double tota
   const Pigeonhole pigeonhole{workspace.descending, problem.experts,
                               problem.cluster.slots - problem.experts, problem.cluster.gpus,
                               slots_per_gpu(problem.cluster)};
-  double bound =
-      larger(total / problem.cluster.gpus, largest_replica(team, problem, total, workspace));
+  double bound = larger(total / problem.cluster.gpus, largest_replica(team, problem, workspace));
   for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j)
     bound = larger(bound, raise_bound(team, pigeonhole, bound, j));
   if (pigeonhole.extras == 0 && pigeonhole.per_gpu > 1)

@@ -57,7 +57,10 @@ def value_of(constants: dict[str, int], argument: str, name: Any) -> int:
 
 def name_of(constants: dict[str, int], value: int) -> str:
     """The name of a value; the number itself if a later library has added it."""
-    return next((name for name, each in constants.items() if each == value), str(value))
+    for name, each in constants.items():
+        if each == value:
+            return name
+    return str(value)
 
 
 def version() -> str:

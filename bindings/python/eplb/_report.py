@@ -71,7 +71,9 @@ _SCALARS = [field.name for field in dataclasses.fields(Report) if field.type in 
 
 def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats) -> Report:
     """A Report from the C struct and the figures of layers; mean_load is the mean load of their GPUs, float64 [L]."""
-    gap = np.divide(imbalance * mean_load, bound, out=np.ones_like(bound), where=bound > 0) - 1
+    bounded = bound > 0
+    # A layer without weight has no gap.
+    gap = np.divide(imbalance * mean_load, bound, out=np.zeros(len(bound)), where=bounded) - bounded
     evaluated = c_report.strategy < 0
     return Report(
         **{name: getattr(c_report, name) for name in _SCALARS},

@@ -112,19 +112,26 @@ class Solution:
             self._compute(name)
 
     def _fetch(self, session: Session, name: str) -> None:
-        answers, layers = self._answers, self._sizes[0]
         # Another thread may have been faster.
-        if name in answers:
+        if name in self._answers:
             return
-        for each in _LAYER_MAPS if name == "report" else (name,):
-            if each not in answers:
-                shape = (layers, self._sizes[3]) if each == "gpu_load" else (layers,)
-                fetch = session.ints if each == "duplicates" else session.floats
-                answers.setdefault(each, fetch(each, shape))
-        if name == "report":
-            # Before the session goes.
-            self._take_replicas(session)
-            self._set_report(session.report())
+        if name != "report":
+            self._fetch_figures(session, name)
+            return
+        # First, so that the library evaluates once for all figures.
+        c_report = session.report()
+        for each in _LAYER_MAPS:
+            self._fetch_figures(session, each)
+        # Before the session goes.
+        self._take_replicas(session)
+        self._set_report(c_report)
+
+    def _fetch_figures(self, session: Session, name: str) -> None:
+        answers, (layers, _, _, num_gpus) = self._answers, self._sizes
+        if name not in answers:
+            shape = (layers, num_gpus) if name == "gpu_load" else (layers,)
+            fetch = session.ints if name == "duplicates" else session.floats
+            answers.setdefault(name, fetch(name, shape))
 
     def _compute(self, name: str) -> None:
         """The same without the context."""
@@ -158,7 +165,9 @@ class Solution:
     def _set_report(self, c_report: Any) -> None:
         answers = self._answers
         loads, imbalance, bound, duplicates = (answers[name] for name in _LAYER_MAPS)
-        answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, loads.mean(axis=1)))
+        # The bits of loads.mean(axis=1), in a fraction of its time.
+        mean_load = np.add.reduce(loads, axis=1) / self._sizes[3]
+        answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
         # Nothing is fetched or computed any more.
         self._shared = self._weights = None
 

@@ -31,17 +31,8 @@ from ._uncopyable import Uncopyable
 
 # What a DevicePlan has from the start.
 _DEVICE_MAPS = ("physical_to_logical", "logical_to_physical", "replica_count")
-
-
-def _problem(num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, policy: Any, bound: Any) -> dict[str, Any]:
-    return {
-        "num_slots": num_slots,
-        "num_gpus": num_gpus,
-        "num_nodes": num_nodes,
-        "num_groups": num_groups,
-        "policy": policy,
-        "bound": bound,
-    }
+# What Session.set_problem takes.
+_PROBLEM = ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy", "bound")
 
 
 class Context(Uncopyable):
@@ -78,7 +69,8 @@ class Context(Uncopyable):
         self._shared = SharedSession(session)
         self._cuda_index = session.device[1] if session.device[0] == DEVICE_KINDS["cuda"] else None
         self._device = DeviceSession(session)
-        self._last_problem: dict[str, Any] = {}
+        # In the order of _PROBLEM; empty before the first solve.
+        self._last_problem: tuple[Any, ...] = ()
         # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
         self._weights: Array | None = None
 
@@ -158,7 +150,7 @@ class Context(Uncopyable):
         check_dimensions(len(sizes))
         code = DTYPES[wider_dtype(dtype_name(dtype))]
         with self._shared as session:
-            session.set_problem(**_problem(num_slots, num_gpus, num_nodes, num_groups, policy, bound))
+            session.set_problem(num_slots, num_gpus, num_nodes, num_groups, policy, bound)
             session.set_options(strategy, effort, 0, max_replicas)
             self._shared.change()
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
@@ -233,10 +225,10 @@ class Context(Uncopyable):
             Unavailable: this version does not have the strategy, effort or bound kind.
         """
         given = None if weights is None else self._read(weights)
-        problem = _problem(num_slots, num_gpus, num_nodes, num_groups, policy, bound)
+        problem = num_slots, num_gpus, num_nodes, num_groups, policy, bound
         shared = self._shared
         with shared as session:
-            session.set_problem(**problem)
+            session.set_problem(*problem)
             session.set_options(strategy, effort, seed, max_replicas)
             shared.change()
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
@@ -314,7 +306,7 @@ class Context(Uncopyable):
         }
         defaults = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "bound": "simple"}
         with self._shared as session:
-            problem = {**defaults, **self._last_problem}
+            problem = {**defaults, **dict(zip(_PROBLEM, self._last_problem, strict=False))}
             problem.update({name: value for name, value in given.items() if value is not None})
             if "num_gpus" not in problem:
                 raise invalid_argument("num_gpus is missing: nothing was solved yet that it could be taken from")

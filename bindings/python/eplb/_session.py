@@ -99,6 +99,7 @@ class Session(Request):
         super().__init__()
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
+        self._report = _init("report", self.error)
         options = _init("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
@@ -148,10 +149,9 @@ class Session(Request):
         return self._fetch(MAPS[name], _INTS32, _INT32, shape)
 
     def report(self) -> Any:
-        """The C report of the solved plan."""
-        report = _init("report", self.error)
-        check(lib.eplb_fetch_report(self.context, report, self.error), self.error)
-        return report
+        """The C report of the solved plan; the next call overwrites it."""
+        check(lib.eplb_fetch_report(self.context, self._report, self.error), self.error)
+        return self._report
 
     def evaluate(self, placement: Array) -> tuple[Any, Floats, Floats, Ints]:
         """The C report of a placement [L,S] in int64; and imbalance, bound, duplicates of its layers."""

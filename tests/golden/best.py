@@ -16,7 +16,6 @@ COUNT_ROUNDS = 4  # what it costs to look at counts, and again to start a search
 COUNT_STEPS = 20  # of such a search, at most
 EXACT_GROUPS = 16  # on nodes, for which all assignments are tried
 ATTEMPTS = 1 << 16  # to choose one of more groups
-ATTEMPTS_PER_ROUND = 8  # where nodes are tiny
 
 
 @dataclass(frozen=True)
@@ -28,32 +27,36 @@ class Effort:
     fine: int  # a load is good enough mean / 2^fine above the mean
     two_slot_chains: int
     proposals: int  # in quarters of the slots
-    rounds: int  # of a tiny problem, all chains and tried counts together, in quarters of the slots
-    two_slot_rounds: int  # the same on two slots per GPU
+    # Of tiny problems alone.
+    rounds: int = 0  # all chains and tried counts together, in quarters of the slots
+    group_attempts: int = 0  # to choose a group, per slot of the layer
 
     def steps(self, node):
         return (self.steps_per_slot * node.slots + self.steps_per_gpu * node.gpus) // 16
 
 
-FAST = Effort(2, 5, 5, slack=100, fine=16, two_slot_chains=1, proposals=3, rounds=2, two_slot_rounds=3)
-NORMAL = Effort(3, 32, 8, slack=400, fine=16, two_slot_chains=1, proposals=16, rounds=10, two_slot_rounds=25)
-MAX = Effort(4, 96, 8, slack=32768, fine=17, two_slot_chains=4, proposals=40, rounds=97, two_slot_rounds=97)
+FAST = Effort(2, 5, 5, slack=100, fine=16, two_slot_chains=1, proposals=3)
+NORMAL = Effort(3, 32, 8, slack=400, fine=16, two_slot_chains=1, proposals=16)
+MAX = Effort(4, 96, 8, slack=32768, fine=17, two_slot_chains=4, proposals=40)
 MAX_FEW_SLOTS = replace(MAX, chains=24, steps_per_slot=16)
-MAX_TINY = replace(MAX_FEW_SLOTS, chains=8)
+FAST_TINY = replace(FAST, chains=1, rounds=1, group_attempts=4)
+NORMAL_TINY = replace(NORMAL, chains=1, steps_per_slot=8, proposals=8, rounds=4, group_attempts=8)
+MAX_TINY = replace(MAX_FEW_SLOTS, chains=8, rounds=97, group_attempts=194)
 FEW_SLOTS = 128
 
 
 def effort_of(name, slots):
     if name == "max":
         return MAX_TINY if slots <= TINY else MAX_FEW_SLOTS if slots <= FEW_SLOTS else MAX
-    effort = {"fast": FAST, "normal": NORMAL}[name]
-    return replace(effort, chains=1) if slots <= TINY else effort
+    if slots <= TINY:
+        return {"fast": FAST_TINY, "normal": NORMAL_TINY}[name]
+    return {"fast": FAST, "normal": NORMAL}[name]
 
 
 def group_attempts(name, groups, nodes, slots):
     """How often the search for an assignment of groups to nodes may choose a group; None: any number."""
     if slots // nodes <= TINY:
-        return min(ATTEMPTS, ATTEMPTS_PER_ROUND * (effort_of(name, slots // nodes).rounds * slots // 4))
+        return min(ATTEMPTS, effort_of(name, slots // nodes).group_attempts * slots)
     return ATTEMPTS if groups > EXACT_GROUPS else None
 
 
@@ -161,8 +164,7 @@ def counts_by_other_rules(node):
 
 def try_counts(node, effort, answer):
     """Tiny problems: counts one by one on top of the answer so far, with the rounds that its chains have left."""
-    rounds = effort.two_slot_rounds if node.per_gpu == 2 else effort.rounds
-    left = rounds * node.slots // 4 - answer.spent
+    left = effort.rounds * node.slots // 4 - answer.spent
 
     def worth_a_try(count):
         if count is None or max(count) > node.most:

@@ -110,7 +110,7 @@ def test_efforts():
     assert [effort_of(name, 288).chains for name in EFFORTS] == [2, 3, 4]
     assert effort_of("max", 128).chains == 24
     assert [effort_of(name, 24).chains for name in EFFORTS] == [1, 1, 8]
-    assert [group_attempts(name, 24, 3, 72) for name in EFFORTS] == [288, 1440, 13968]
+    assert [group_attempts(name, 24, 3, 72) for name in EFFORTS] == [288, 576, 13968]
     assert [group_attempts("fast", groups, 2, 72) for groups in (16, 18)] == [None, 65536]
 
 

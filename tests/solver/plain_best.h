@@ -45,7 +45,7 @@ class Best {
 
   int64_t budget() const {
     const int s = layer_.slots, g = layer_.gpus;
-    const int64_t steps[] = {5 * (s + g) / 16, (4 * s + g) / 2,
+    const int64_t steps[] = {5 * (s + g) / 16, tiny() ? (s + g) / 2 : (4 * s + g) / 2,
                              (s > 128 ? 12 * s + g : 2 * s + g) / 2};
     return steps[effort_];
   }
@@ -99,7 +99,8 @@ class Best {
   // Chains are compared after pairs of one expert are parted: by what they would answer.
   void search_folds(const Counts& dhondt) {
     const int chains[] = {1, 1, 4},
-              proposals[] = {3 * layer_.slots / 4, 4 * layer_.slots, 10 * layer_.slots};
+              proposals[] = {3 * layer_.slots / 4, (tiny() ? 2 : 4) * layer_.slots,
+                             10 * layer_.slots};
     for (int m = 0; m < chains[effort_]; ++m) {
       Fold fold(layer_, m, dhondt);
       fold.run(proposals[effort_]);
@@ -111,8 +112,7 @@ class Best {
   // Counts in lexicographic order, most extras for the heaviest experts first. Each expert has as
   // many copies as a largest load below the answer so far takes.
   void try_counts() {
-    const bool two = layer_.places() == 2;
-    const int quarters[] = {two ? 3 : 2, two ? 25 : 10, 97};
+    const int quarters[] = {1, 4, 97};
     rounds_left_ = quarters[effort_] * layer_.slots / 4 - spent_;
     if (layer_.places() == 2) try_rules();
     if (answer_.largest == 0) return;

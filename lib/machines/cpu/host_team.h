@@ -153,7 +153,10 @@ class HostTeam {
       least = own < least ? own : least;
       most = own > most ? own : most;
     }
-    cpu::sort_indices(keys, n, least, most, order.data);
+    if (n <= kFewKeys && most - least < kNever)
+      order_few(n, keys, least, order);
+    else
+      cpu::sort_indices(keys, n, least, most, order.data);
   }
   void order_first(int n, int wanted, View<int> order, auto key) const {
     uint64_t* const keys = reinterpret_cast<uint64_t*>(workspace_.data);
@@ -190,6 +193,24 @@ class HostTeam {
   void barrier() const {}
 
  private:
+  static constexpr int kFewKeys = 3 * kLanes;
+
+  // The place of a key is the number of keys that come before it. Up to here that takes less than
+  // a radix pass.
+  static void order_few(int n, const uint64_t* keys, uint64_t least, View<int> order) {
+    int relative[kFewKeys] = {}, places[kFewKeys];
+    for (int i = 0; i < n; ++i) relative[i] = static_cast<int>(keys[i] - least);
+    for (int from = 0; from < n; from += kLanes) {
+      const Accumulator own = View<int>{relative}[index_at(from)], at = indices_from(from);
+      Accumulator place = 0;
+      for (int i = 0; i < n; ++i) {
+        const Accumulator equal_is_before = choose(at > Accumulator(i), own + 1, own);
+        place = place + choose(equal_is_before > Accumulator(relative[i]), 1, 0);
+      }
+      View<int>{places}.set(index_at(from), place);
+    }
+    for (int i = 0; i < n; ++i) order[places[i]] = i;
+  }
   // Lane by lane, from `none` on, which changes nothing.
   EPLB_INLINE static Accumulator fold(int from, int to, int none, auto body, auto combine) {
     Accumulator found = none;

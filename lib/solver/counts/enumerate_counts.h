@@ -52,13 +52,21 @@ EPLB_FN bool next_counts(Team auto& team, const CountList& list, int experts) {
   return list.has_next[0] != 0;
 }
 
-// Sets the copies; false if an expert would have more than `most_copies`.
+// Sets the copies; false if an expert would have more than `most_copies`, or if the GPU with the
+// largest replica would not stay below `beat` even with the smallest ones next to it.
 EPLB_FN bool take_counts(Team auto& team, const CountList& list, const SortedReplicas& sorted,
-                         int most_copies) {
-  const View<int> copies = sorted.copies;
-  team.for_each(sorted.experts,
-                [&](int i) { copies[list.order[i]] = list.least[i] + list.extra[i]; });
-  return team.max_of(sorted.experts, [&](int e) { return copies[e]; }) <= most_copies;
+                         int most_copies, int beat) {
+  const View<int> copies = sorted.copies, share = sorted.share;
+  const int experts = sorted.experts;
+  team.for_each(experts, [&](int i) {
+    const int e = list.order[i], own = list.least[i] + list.extra[i];
+    copies[e] = own;
+    share[e] = sorted.weight[e] / own;
+  });
+  auto size = [=](auto e) { return share[e]; };
+  const int64_t smallest = team.min(0, experts, size);
+  return team.max(0, experts, [=](auto e) { return copies[e]; }) <= most_copies &&
+         team.max(0, experts, size) + (sorted.slots_per_gpu - 1) * smallest < beat;
 }
 
 EPLB_STAGE_END

@@ -31,12 +31,12 @@ struct BestMethod : LayerMethod {
     const auto [nodes, groups_there] = problem.partition;
     return groups_there == nodes || nodes == 1 ? 0 : 1;
   }
-  // A layer of tiny nodes must not cost more than another layer, so its groups share its rounds.
+  // A layer of tiny nodes must not cost more than another layer.
   EPLB_FN int most_group_steps() const {
-    if (node.cluster.slots > kTiny) return group_steps(problem.partition.groups);
-    const Effort effort = effort_of(node.options.effort, node.cluster.slots);
-    const int rounds = effort.rounds * problem.cluster.slots / 4;
-    return smaller(kGroupSteps, kGroupStepsPerRound * rounds);
+    const int slots = node.cluster.slots;
+    if (slots > kTiny) return group_steps(problem.partition.groups);
+    return smaller(kGroupSteps, effort_of(node.options.effort, slots).group_steps *
+                                    smaller(kGroupSteps, problem.cluster.slots));
   }
   EPLB_FN int node_chains() const { return best_chains(node); }
 

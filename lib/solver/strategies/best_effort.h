@@ -16,15 +16,14 @@ struct Effort {
   // Two slots per GPU.
   int two_slot_chains;
   int proposals;  // of a chain, per 4 slots
-  // Tiny problems try counts one after the other with the rounds that the chains have left. A round
-  // takes longer there, for most find the search stuck: up to NORMAL they have about as many as
-  // take per slot what 288 slots on 32 GPUs take. MAX does more for all that have few slots.
-  int rounds;           // per 4 slots
-  int two_slot_rounds;  // the same on two slots per GPU, where counts take no search
+  // Tiny problems: what trying counts one after the other may take, with the rounds of the chains;
+  // and attempts of the search that puts groups on tiny nodes. A round takes longer there, for most
+  // find the search stuck: so FAST and NORMAL have so few that a slot takes no longer than one of
+  // 288 on 32 GPUs, but for what every node takes before its search. MAX does more for all that
+  // have few slots.
+  int rounds;       // per 4 slots
+  int group_steps;  // per slot
 };
-
-// Of the search that puts groups on tiny nodes, per round of these.
-inline constexpr int kGroupStepsPerRound = 8;
 
 // At most this many slots: the largest effort is many short chains.
 inline constexpr int kFewSlots = 128;
@@ -39,18 +38,18 @@ EPLB_FN Effort effort_of(eplb_effort level, int slots) {
             .slack = 100,
             .two_slot_chains = 1,
             .proposals = 3,
-            .rounds = 2,
-            .two_slot_rounds = 3};
+            .rounds = 1,
+            .group_steps = 4};
   if (level == EPLB_EFFORT_NORMAL)
     return {.chains = tiny ? 1 : 3,
-            .steps_per_slot = 32,
+            .steps_per_slot = tiny ? 8 : 32,
             .steps_per_gpu = 8,
             .tolerance_shift = 16,
             .slack = 400,
             .two_slot_chains = 1,
-            .proposals = 16,
-            .rounds = 10,
-            .two_slot_rounds = 25};
+            .proposals = tiny ? 8 : 16,
+            .rounds = 4,
+            .group_steps = 8};
   return {.chains = tiny  ? 8
                     : few ? 24
                           : 4,
@@ -61,7 +60,7 @@ EPLB_FN Effort effort_of(eplb_effort level, int slots) {
           .two_slot_chains = 4,
           .proposals = 40,
           .rounds = 97,
-          .two_slot_rounds = 97};
+          .group_steps = 194};
 }
 
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {

@@ -62,8 +62,12 @@ EPLB_FN void improve(Team& team, BestAnswer& answer, const TabuSearch& search) {
 template <class Team>
 EPLB_FN void improve(Team& team, BestAnswer& answer, View<int> size, View<int> expert,
                      View<int> partner, int pairs) {
+  auto largest_with = [&](auto partner_of) {
+    return team.max_of(pairs, [&](int i) { return size[i] + size[partner_of(i)]; });
+  };
+  if (largest_with([&](int i) { return 2 * pairs - 1 - i; }) >= answer.load) return;
   pair_up(team, expert, pairs, partner);
-  const int largest = team.max_of(pairs, [&](int i) { return size[i] + size[partner[i]]; });
+  const int largest = largest_with([&](int i) { return partner[i]; });
   if (largest >= answer.load) return;
   answer.load = largest;
   team.for_each(pairs, [&](int i) {
@@ -128,10 +132,10 @@ EPLB_FN void try_these_counts(Team& team, BestWorkspace& workspace, const Effort
   TabuSearch& search = workspace.search;
   const SortedReplicas& sorted = choice.sorted;
   sort_replicas(team, sorted);
-  const int bound = bound_of_counts(team, sorted);
-  if (bound >= answer.load) return;
   if (sorted.slots_per_gpu == 2)
     return improve(team, answer, sorted.size, sorted.expert, workspace.partner, sorted.gpus);
+  const int bound = bound_of_counts(team, sorted);
+  if (bound >= answer.load) return;
   left -= kCountRounds;
   start<Integer>(team, search.state, workspace.start);
   begin(team, search, chance, choice.limits, bound, effort.tolerance_shift);
@@ -147,14 +151,13 @@ EPLB_FN void try_counts(Team& team, BestWorkspace& workspace, const Effort& effo
                         const CountChoice& choice, const Chance& chance, BestAnswer& answer) {
   const SortedReplicas& sorted = choice.sorted;
   const CountList& list = workspace.counts;
-  const int rounds = sorted.slots_per_gpu == 2 ? effort.two_slot_rounds : effort.rounds;
-  int64_t left = int64_t{rounds} * sorted.slots / 4 - answer.spent;
+  int64_t left = int64_t{effort.rounds} * sorted.slots / 4 - answer.spent;
   if (sorted.slots_per_gpu == 2) try_rules(team, workspace, choice, chance, answer, left);
   if (left <= 0 || answer.load == 0) return;
   for (bool any = first_counts(team, list, sorted, answer.load); any && left > 0;
        any = next_counts(team, list, sorted.experts)) {
     left -= kCountRounds;
-    if (take_counts(team, list, sorted, choice.limits.most_copies))
+    if (take_counts(team, list, sorted, choice.limits.most_copies, answer.load))
       try_these_counts(team, workspace, effort, choice, chance, answer, left);
   }
 }

@@ -53,18 +53,35 @@ EPLB_APART int first_partner(const State& state, int e, int given) {
   return first_not(from, sorted.slots - from, [&](int i) { return sorted.size[i] == given; });
 }
 
+// Does a row above have a replica of the same size that may be swapped wherever this one may? Then
+// a swap of this one is no better, and the row above comes first. Only some rows are looked at.
+inline constexpr int kRowsAbove = 64;
+EPLB_APART bool is_repeated(const TabuSearch& search, int give) {
+  const SortedReplicas& sorted = search.state.sorted;
+  const int row = search.state.row[give], e = sorted.expert[give];
+  const View<int> replica = search.state.replicas_on(search.state.gpu[give]);
+  for (int i = row - 1; i >= larger(0, row - kRowsAbove); --i) {
+    const int other = replica[i], of = sorted.expert[other];
+    if (sorted.size[other] != sorted.size[give]) continue;
+    if (is_tabu(search, other) && !is_tabu(search, give)) continue;
+    if (of == e || sorted.gpus > kFewGpus || sorted.copies[of] < sorted.gpus) return true;
+  }
+  return false;
+}
+
 // Where partners of `give` are looked for, the largest value being wanted: among smaller replicas,
-// but nowhere if all would make a duplicate. A swap's cost is at least size[give] - size[take] plus
-// the load of take's GPU, so a cost below `limit` needs a size above a floor.
+// but nowhere if all would make a duplicate, or if `repeated` says that another row is as good. A
+// swap's cost is at least size[give] - size[take] plus the load of take's GPU, so a cost below
+// `limit` needs a size above a floor.
 EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int give, int limit,
-                         auto value) {
+                         auto value, auto repeated) {
   const SortedReplicas& sorted = search.state.sorted;
   const View<int> size = sorted.size;
   const int given = size[give], cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
   const int expert = sorted.expert[give], copies = sorted.copies[expert];
   int from = sorted.first[expert] + copies;
   if (EPLB_RARELY((copies >= sorted.gpus) | (size[from] == given)))
-    from = first_partner(search.state, expert, given);
+    from = repeated() ? sorted.slots : first_partner(search.state, expert, given);
   const int floor = given - (cap - loads.least);
   return stretch_of(
       from, sorted.slots, [=](int take) { return size[take] > floor; }, value);
@@ -79,7 +96,8 @@ EPLB_FN FoundSwap least_swap(Team auto& team, const TabuSearch& search, const Lo
   const int limit = loads.most + (loads.most - loads.least);
   const Found found = team.max_in_stretches(sorted.slots_per_gpu, -limit, [&](int row) {
     const int give = replica[row];
-    return partners_of(search, loads, give, limit, value_of_swap(search, loads, give));
+    return partners_of(search, loads, give, limit, value_of_swap(search, loads, give),
+                       [&] { return is_repeated(search, give); });
   });
   if (found.value == -limit) return {kNever, {0, 0}};
   return {-found.value, {replica[found.stretch], found.index}};
@@ -119,8 +137,10 @@ EPLB_FN FoundSwap least_unmarked_swap(Team auto& team, const TabuSearch& search,
   const int give = search.state.replicas_on(loads.heaviest)[row];
   const Found found = team.max_in_stretches(1, -limit, [&](int) {
     const auto value = value_of_swap(search, loads, give);
-    return partners_of(search, loads, give, limit,
-                       [=](auto take) { return choose(until[take] > row, -kNever, value(take)); });
+    return partners_of(
+        search, loads, give, limit,
+        [=](auto take) { return choose(until[take] > row, -kNever, value(take)); },
+        [] { return false; });
   });
   if (found.value == -limit) return {kNever, {0, 0}};
   return {-found.value, {give, found.index}};

@@ -54,6 +54,13 @@ EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const Place
   figures.imbalance = imbalance_of(total, figures.largest_load, problem.cluster.gpus);
 }
 
+EPLB_FN int64_t count_duplicates(Team auto& team, const Problem& problem,
+                                 const EvaluationWorkspace& workspace, const int* placement) {
+  return workspace.has_list && slots_per_gpu(problem.cluster) > kFewPlaces
+             ? duplicates_in(team, problem, placement, workspace.list)
+             : duplicates_in(team, problem, placement);
+}
+
 // weight(e) is an expert's, in double. The workspace was laid out for what is wanted; figures that
 // are not stay as they are.
 EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationParts wanted,
@@ -65,9 +72,7 @@ EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationP
   const double total = wanted & (kLoads | kBounds) ? sum_in_order(problem.experts, weight) : 0;
   if (wanted & kLoads) evaluate_loads(team, problem, layer, weight, total, count, figures);
   if (wanted & kDuplicates) {
-    const bool listed = workspace.has_list && slots_per_gpu(problem.cluster) > kFewPlaces;
-    figures.duplicates = listed ? duplicates_in(team, problem, layer.placement, workspace.list)
-                                : duplicates_in(team, problem, layer.placement);
+    figures.duplicates = count_duplicates(team, problem, workspace, layer.placement);
     figures.unavoidable_duplicates = unavoidable_duplicates(team, problem, count);
   }
   if (wanted & kBounds) {

@@ -20,8 +20,6 @@ struct MachineFacts {
   std::string sentence;  // why it can or cannot be used
 };
 
-class StreamMachine;
-
 // Calls come one at a time, on values in host memory, and return finished.
 class Machine {
  public:
@@ -42,9 +40,6 @@ class Machine {
                         Evaluation& evaluation) = 0;
 
   virtual int64_t bytes() const = 0;
-
-  // This machine, if it also works in the order of streams.
-  virtual StreamMachine* on_streams() { return nullptr; }
 };
 
 // A machine with memory of its own, of which a part is reserved for calls that come on streams:
@@ -52,8 +47,6 @@ class Machine {
 // call needs it.
 class StreamMachine : public Machine {
  public:
-  StreamMachine* on_streams() override { return this; }
-
   // In the order of `stream`. They throw InvalidState beyond what was reserved.
   virtual void upload_on(const WeightSource& source, void* stream) = 0;
   virtual void solve_on(const Problem& problem, bool integer, void* stream) = 0;

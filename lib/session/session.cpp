@@ -91,9 +91,11 @@ void Session::upload(const WeightSource& source) {
   weights_.place = kOnBoth;
 }
 
-void Session::need_weights() const {
+const Weights& Session::need_weights() {
+  bring_weights();
   if (!weights_.exists())
     fail(EPLB_INVALID_STATE, "there are no weights: call eplb_upload_weights first");
+  return weights_.value;
 }
 void Session::need_plan() const {
   if (!plan_.exists()) fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve first");
@@ -132,16 +134,14 @@ void Session::bring_plan() {
 }
 
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
-  bring_weights();
-  need_weights();
+  const Weights& weights = need_weights();
   const double start = now_microseconds();
-  const Problem problem =
-      check_problem(asked, options, weights_.value.layers, weights_.value.experts);
-  check_float32(weights_.value, problem.options.strategy);
+  const Problem problem = check_problem(asked, options, weights.layers, weights.experts);
+  check_float32(weights, problem.options.strategy);
   Plan& plan = plan_.spare;
   plan.resize(problem);
   plan_.prepare_keep();  // before the machine gives up the plan that it has
-  const bool on_machine = machine_->solve(weights_.value, weights_.on_machine(), plan);
+  const bool on_machine = machine_->solve(weights, weights_.on_machine(), plan);
   check_cap(plan);
   plan_.keep_spare(on_machine ? kOnBoth : kOnHost);
   // Weights that replays left on the machine are older than this plan, unless it was solved from
@@ -198,19 +198,17 @@ void Session::report(eplb_report& report) {
 void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length,
                        eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
                        int64_t outputs_length) {
-  bring_weights();
-  need_weights();
+  const Weights& weights = need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, weights_.value.layers, weights_.value.experts);
+  const Problem problem = check_problem(asked, weights.layers, weights.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
-  if (wanted && outputs_length != weights_.value.layers)
+  if (wanted && outputs_length != weights.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
-         ll(outputs_length), ll(weights_.value.layers));
+         ll(outputs_length), ll(weights.layers));
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
-  evaluation.resize(weights_.value.layers, problem.cluster.gpus);
-  machine_->evaluate(weights_.value, weights_.on_machine(), problem, ids.data(), kAllParts,
-                     evaluation);
+  evaluation.resize(weights.layers, problem.cluster.gpus);
+  machine_->evaluate(weights, weights_.on_machine(), problem, ids.data(), kAllParts, evaluation);
   fill_report(evaluation, problem, report);
   write_figures(evaluation.layers, outputs);
   report.microseconds = now_microseconds() - start;

@@ -20,7 +20,7 @@ struct LayerOutputs {
 class Session {
  public:
   explicit Session(std::unique_ptr<Machine> machine)
-      : machine_(std::move(machine)), streams_(machine_->on_streams()) {}
+      : machine_(std::move(machine)), streams_(dynamic_cast<StreamMachine*>(machine_.get())) {}
 
   // Discards what there is.
   void reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
@@ -47,13 +47,13 @@ class Session {
   StreamMachine& streams_for(const char* function);
   void bring_weights();
   void bring_plan();
-  void need_weights() const;
+  const Weights& need_weights();
   void need_plan() const;
   const Evaluation& evaluation_with(EvaluationParts parts);
   int64_t bytes() const;
 
   std::unique_ptr<Machine> machine_;
-  StreamMachine* streams_;
+  StreamMachine* streams_;           // the same, if it also works in the order of streams
   std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;

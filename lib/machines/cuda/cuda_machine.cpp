@@ -265,7 +265,7 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   const DeviceScope scope(device_);
   const DeviceWeights to =
       reserved_.weights(source.layers, source.experts, is_integer(source.dtype));
-  launch_sum(source.data, source.dtype, source.windows, to, stream_of(stream));
+  launch_sum(source, to, stream_of(stream));
   pending_.note(stream_of(stream), stream_);
 }
 
@@ -295,7 +295,7 @@ void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, e
     task.replica_count = plan.replica_count;
     task.figures = nullptr;
     task.gpu_load = map == EPLB_MAP_GPU_LOAD ? static_cast<double*>(buffer) : nullptr;
-    if (map != EPLB_MAP_GPU_LOAD) task.map = buffer;
+    task.map = map == EPLB_MAP_GPU_LOAD ? nullptr : buffer;
     task.which_map = map;
     task.map_dtype = dtype;
     launch_evaluation(task, stream_of(stream));

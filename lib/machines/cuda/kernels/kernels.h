@@ -4,7 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "core/evaluation.h"
+#include "core/weights.h"
 #include "machines/cuda/device_arrays.h"
 #include "solver/evaluate/layer_evaluation.h"
 
@@ -21,8 +21,7 @@ struct DeviceLimits {
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 
 // Checks caller's weights [T,L,E] and sums their windows.
-void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out,
-                cudaStream_t stream);
+void launch_sum(const WeightSource& source, const DeviceWeights& out, cudaStream_t stream);
 
 // A solve in device memory.
 struct SolveTask {

@@ -7,8 +7,6 @@
 namespace eplb::cuda {
 namespace {
 
-constexpr int64_t kMostWhole = 0x7fffffffffffffff;
-
 __device__ bool is_bad(double x) { return !(x >= 0 && x <= DBL_MAX); }
 __device__ bool is_bad(int64_t x) { return x < 0; }
 __device__ Fault fault_of(double x) {
@@ -19,14 +17,14 @@ __device__ Fault fault_of(int64_t) { return Fault::kNegative; }
 // 0 + x makes -0.0 a 0.
 __device__ bool add(double& sum, double x) { return sum = sum + x, sum <= DBL_MAX; }
 __device__ bool add(int64_t& sum, int64_t x) {
-  if (x > kMostWhole - sum) return false;
+  if (x > INT64_MAX - sum) return false;
   sum += x;
   return true;
 }
 
 template <class T> using SumOf = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 
-// One expert's windows, in order; kNoFault and the sum, or the first thing that is wrong.
+// One expert's windows, in order: -1 and the sum, or the first fault.
 template <class T>
 __device__ int sum_windows(const T* weights, int64_t stride, int64_t windows, SumOf<T>& sum) {
   sum = 0;
@@ -101,12 +99,6 @@ __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out
   });
 }
 
-template <class T>
-void sum_as(const void* weights, int64_t windows, const DeviceWeights& out, cudaStream_t stream) {
-  launch(sum_weights<T>, grid_of(out.layers), 0, stream, static_cast<const T*>(weights), windows,
-         out);
-}
-
 }  // namespace
 
 void prepare_sum() {
@@ -116,13 +108,16 @@ void prepare_sum() {
   prepare(sum_weights<int64_t>, 0);
 }
 
-void launch_sum(const void* weights, eplb_dtype dtype, int64_t windows, const DeviceWeights& out,
-                cudaStream_t stream) {
-  switch (dtype) {
-    case EPLB_FLOAT32: return sum_as<float>(weights, windows, out, stream);
-    case EPLB_FLOAT64: return sum_as<double>(weights, windows, out, stream);
-    case EPLB_INT32: return sum_as<int32_t>(weights, windows, out, stream);
-    default: return sum_as<int64_t>(weights, windows, out, stream);
+void launch_sum(const WeightSource& source, const DeviceWeights& out, cudaStream_t stream) {
+  const auto sum = [&]<class T>(void (*kernel)(const T*, int64_t, DeviceWeights)) {
+    launch(kernel, grid_of(out.layers), 0, stream, static_cast<const T*>(source.data),
+           source.windows, out);
+  };
+  switch (source.dtype) {
+    case EPLB_FLOAT32: return sum(sum_weights<float>);
+    case EPLB_FLOAT64: return sum(sum_weights<double>);
+    case EPLB_INT32: return sum(sum_weights<int32_t>);
+    default: return sum(sum_weights<int64_t>);
   }
 }
 

@@ -28,9 +28,9 @@ MapShape by_layer(const Problem& problem) { return {1, {problem.layers, 1, 1, 1}
 template <class T, auto kArray> void array_of(const Plan& plan, const Evaluation&, T* out) {
   std::copy((plan.*kArray).begin(), (plan.*kArray).end(), out);
 }
-template <class T> constexpr auto physical_to_logical = array_of<T, &Plan::physical_to_logical>;
-template <class T> constexpr auto replica_count = array_of<T, &Plan::replica_count>;
-template <class T> constexpr auto replica_slots = array_of<T, &Plan::replica_slots>;
+template <class T> constexpr auto kWritePhysicalToLogical = array_of<T, &Plan::physical_to_logical>;
+template <class T> constexpr auto kWriteReplicaCount = array_of<T, &Plan::replica_count>;
+template <class T> constexpr auto kWriteReplicaSlots = array_of<T, &Plan::replica_slots>;
 template <class T> void logical_to_physical(const Plan& plan, const Evaluation&, T* out) {
   const int64_t width = width_of(plan.problem);
   const int32_t* slot = plan.replica_slots.data();
@@ -47,22 +47,25 @@ void gpu_load(const Plan&, const Evaluation& evaluation, double* out) {
 template <class T, auto kFigure> void figure_of(const Plan&, const Evaluation& evaluation, T* out) {
   for (const LayerFigures& layer : evaluation.layers) *out++ = static_cast<T>(layer.*kFigure);
 }
-constexpr auto imbalance = figure_of<double, &LayerFigures::imbalance>;
-constexpr auto bound = figure_of<double, &LayerFigures::bound>;
-template <class T> constexpr auto duplicates = figure_of<T, &LayerFigures::duplicates>;
+constexpr auto kWriteImbalance = figure_of<double, &LayerFigures::imbalance>;
+constexpr auto kWriteBound = figure_of<double, &LayerFigures::bound>;
+template <class T> constexpr auto kWriteDuplicates = figure_of<T, &LayerFigures::duplicates>;
 
 #define EPLB_INTEGERS(writer) .write_int32 = writer<int32_t>, .write_int64 = writer<int64_t>
 
 // By the value of its EPLB_MAP_ constant.
 constexpr MapEntry kMaps[] = {
-    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, EPLB_INTEGERS(physical_to_logical)},
+    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, EPLB_INTEGERS(kWritePhysicalToLogical)},
     {.name = "LOGICAL_TO_PHYSICAL", .shape = by_replica, EPLB_INTEGERS(logical_to_physical)},
-    {.name = "REPLICA_COUNT", .shape = by_expert, EPLB_INTEGERS(replica_count)},
-    {.name = "REPLICA_SLOTS", .shape = by_slot, EPLB_INTEGERS(replica_slots)},
+    {.name = "REPLICA_COUNT", .shape = by_expert, EPLB_INTEGERS(kWriteReplicaCount)},
+    {.name = "REPLICA_SLOTS", .shape = by_slot, EPLB_INTEGERS(kWriteReplicaSlots)},
     {.name = "GPU_LOAD", .shape = by_gpu, .needs = kLoads, .write_real = gpu_load},
-    {.name = "IMBALANCE", .shape = by_layer, .needs = kLoads, .write_real = imbalance},
-    {.name = "BOUND", .shape = by_layer, .needs = kBounds, .write_real = bound},
-    {.name = "DUPLICATES", .shape = by_layer, .needs = kDuplicates, EPLB_INTEGERS(duplicates)},
+    {.name = "IMBALANCE", .shape = by_layer, .needs = kLoads, .write_real = kWriteImbalance},
+    {.name = "BOUND", .shape = by_layer, .needs = kBounds, .write_real = kWriteBound},
+    {.name = "DUPLICATES",
+     .shape = by_layer,
+     .needs = kDuplicates,
+     EPLB_INTEGERS(kWriteDuplicates)},
 };
 #undef EPLB_INTEGERS
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;

@@ -117,26 +117,57 @@ EPLB_FN void try_pairs(Team auto& team, const State& state, const PairList& list
   }
 }
 
-// Looks at the GPUs from .. to, at most kPairBlock of them, for a pair that is better than `best`.
+// The GPUs from .. to, at most kPairBlock of them. A cell is one of their pairs.
+struct PairBlock {
+  int from, to;
+
+  EPLB_FN int gpu(int cell) const { return from + cell % kRow; }
+};
+
+EPLB_FN PairBlock block_from(const State& state, int g) {
+  const int from = g % state.stride;
+  return {from, smaller(from + kPairBlock, state.sorted.gpus)};
+}
+
+// The first cell, from `cell` on, whose pair is of one expert.
+EPLB_FN int next_twins(Team auto& team, const State& state, const PairList& list, PairBlock block,
+                       int cell) {
+  return cell + team.find_of(list.pairs * kRow - cell, [&](int i) {
+    const int pair = (cell + i) / kRow, g = block.gpu(cell + i);
+    const View<int> expert = state.experts_on(g);
+    return g < block.to && expert[list.first_row(pair)] == expert[list.second_row(pair)];
+  });
+}
+
+// The first cell, from `cell` on, whose pair may be exchanged for less than `limit`.
 //
 // Twice the larger of two loads is their sum and their distance. A swap of pairs does not change
 // the sum, so the best pair to give for two replicas is the one nearest to a size that makes both
-// loads equal. Only where that pair is better than the best so far, which is never on the heaviest
-// GPU itself, pairs are tried one by one.
-EPLB_FN void search_block(Team auto& team, const State& state, const PairList& list,
-                          const auto& nearest, const LoadRange& loads, int from, int to,
-                          FoundPair& best) {
-  auto promising = [&](int pair) {
+// loads equal.
+EPLB_FN int next_promising(Team auto& team, const State& state, const PairList& list,
+                           const auto& nearest, int most, int limit, PairBlock block, int cell) {
+  return team.find_in_rows(cell, list.pairs, block.from, block.to, [&](int pair) {
     const View<int> size = state.sizes_in(list.first_row(pair));
     const View<int> size2 = state.sizes_in(list.second_row(pair));
-    return [=, load = state.load, most = loads.most, limit = best.twice_cost](auto g) {
+    return [=, load = state.load](auto g) {
       const auto want = 2 * (size[g] + size2[g]) + (most - load[g]);
       return load[g] + most + nearest.distance(want) < limit;
     };
+  });
+}
+
+// Looks in a block for a pair that is better than `best`. Only where that may be, which is never on
+// the heaviest GPU itself, pairs are tried one by one. If the heaviest GPU holds all experts, pairs
+// of two could only replace the same two, and only twins are tried.
+EPLB_FN void search_block(Team auto& team, const State& state, const PairList& list,
+                          const auto& nearest, const LoadRange& loads, bool only_twins,
+                          PairBlock block, FoundPair& best) {
+  auto next = [&](int cell) {
+    if (only_twins) return next_twins(team, state, list, block, cell);
+    return next_promising(team, state, list, nearest, loads.most, best.twice_cost, block, cell);
   };
-  auto next = [&](int at) { return team.find_in_rows(at, list.pairs, from, to, promising); };
-  for (int at = next(0); at < list.pairs * kRow; at = next(at + 1))
-    try_pairs(team, state, list, loads, from + at % kRow, at / kRow, best);
+  for (int cell = next(0); cell < list.pairs * kRow; cell = next(cell + 1))
+    try_pairs(team, state, list, loads, block.gpu(cell), cell / kRow, best);
 }
 
 // The first of the GPUs that are looked at, kPairGpus or all: that of a random block.
@@ -152,16 +183,16 @@ EPLB_FN int draw_first_gpu(Team auto& team, TabuSearch& search) {
 // pairs in lexicographic order. False if there is none.
 EPLB_FN bool swap_pairs(Team auto& team, TabuSearch& search, const LoadRange& loads) {
   const State& state = search.state;
-  const int stride = state.stride, first = draw_first_gpu(team, search);
-  const int looked_at = smaller(stride, kPairGpus);
+  const int first = draw_first_gpu(team, search), looked_at = smaller(state.stride, kPairGpus);
   const PairList list(search.pair_scratch, state.slots_per_gpu());
   search.spent += 1 + int64_t{list.pairs} * list.pairs * looked_at / 4096;
   list_pairs(team, state, loads.heaviest, list);
   const auto nearest = team.nearest(list.pairs, list.twice, list.scratch);
+  const bool only_twins = holds_all(team, state, loads.heaviest);
   FoundPair best{2 * loads.most, {{-1, -1}, {-1, -1}}};
   for (int i = 0; i < looked_at; i += kPairBlock) {
-    const int from = (first + i) % stride, to = smaller(from + kPairBlock, state.sorted.gpus);
-    search_block(team, state, list, nearest, loads, from, to, best);
+    const PairBlock block = block_from(state, first + i);
+    search_block(team, state, list, nearest, loads, only_twins, block, best);
   }
   if (best.swaps.first.give < 0) return false;
   apply(team, state, best.swaps);

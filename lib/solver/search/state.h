@@ -85,6 +85,14 @@ EPLB_FN bool holds(const State& state, int g, int e) {
   return false;
 }
 
+// Does GPU g hold every expert?
+EPLB_FN bool holds_all(Team auto& team, const State& state, int g) {
+  const int experts = state.sorted.experts;
+  int e = experts <= state.slots_per_gpu() ? 0 : experts + 1;
+  while (e < experts && holds(team, state, g, e)) ++e;
+  return e == experts;
+}
+
 // How many copies of expert e are in the first `rows` rows of GPU g: by one lane. Looks at the
 // copies or at the rows, whichever are fewer, so no other lane may move replicas meanwhile.
 EPLB_FN int copies_on(const State& state, int g, int e, int rows) {

@@ -45,11 +45,11 @@ EPLB_FN bool is_everywhere(const State& state, int e) {
 }
 
 // The first partner of a replica of expert e, where that may not be the one after its copies: those
-// of the same size come first, and if e is everywhere, there is none.
-EPLB_APART int first_partner(const State& state, int e, int given) {
+// of the same size come first, and if e is everywhere, or if `repeated`, there is none.
+EPLB_APART int first_partner(const State& state, int e, int given, auto repeated) {
   const SortedReplicas& sorted = state.sorted;
-  if (is_everywhere(state, e)) return sorted.slots;
   const int from = sorted.end_of(e);
+  if (is_everywhere(state, e) || (sorted.size[from] == given && repeated())) return sorted.slots;
   return first_not(from, sorted.slots - from, [&](int i) { return sorted.size[i] == given; });
 }
 
@@ -81,7 +81,7 @@ EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int g
   const int expert = sorted.expert[give], copies = sorted.copies[expert];
   int from = sorted.first[expert] + copies;
   if (EPLB_RARELY((copies >= sorted.gpus) | (size[from] == given)))
-    from = repeated() ? sorted.slots : first_partner(search.state, expert, given);
+    from = first_partner(search.state, expert, given, repeated);
   const int floor = given - (cap - loads.least);
   return stretch_of(
       from, sorted.slots, [=](int take) { return size[take] > floor; }, value);
@@ -146,14 +146,30 @@ EPLB_FN FoundSwap least_unmarked_swap(Team auto& team, const TabuSearch& search,
   return {-found.value, {give, found.index}};
 }
 
+// A replica for whose size no better swap is left, whatever GPUs hold its expert.
+struct ClosedSize {
+  int size = -1;
+  bool is_tabu = false;
+};
+
 // The least swap of one replica that makes no duplicate, if it costs less than `limit`. The GPUs
-// that hold its expert are marked only where the first choice is on one of them.
+// that hold its expert are marked only where the first choice is on one of them. If it is not, the
+// choice is that of all rows of this size, unless the expert may be everywhere.
 EPLB_FN FoundSwap least_clean_swap_of(Team auto& team, const TabuSearch& search,
-                                      const LoadRange& loads, View<int> until, int row, int limit) {
+                                      const LoadRange& loads, View<int> until, int row, int limit,
+                                      ClosedSize& closed) {
   const State& state = search.state;
+  const SortedReplicas& sorted = state.sorted;
+  const int give = state.replicas_on(loads.heaviest)[row], e = sorted.expert[give];
+  const bool tabu = is_tabu(search, give);
+  if (sorted.size[give] == closed.size && (tabu || !closed.is_tabu)) return {kNever, {0, 0}};
   const FoundSwap found = least_unmarked_swap(team, search, loads, until, row, limit);
-  if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) return found;
-  mark_gpus_of(team, state, until, row, state.experts_on(loads.heaviest)[row]);
+  if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) {
+    if (sorted.gpus > kFewGpus || sorted.copies[e] < sorted.gpus)
+      closed = {sorted.size[give], tabu};
+    return found;
+  }
+  mark_gpus_of(team, state, until, row, e);
   return least_unmarked_swap(team, search, loads, until, row, limit);
 }
 
@@ -163,9 +179,10 @@ EPLB_APART FoundSwap least_clean_swap(Team auto& team, const TabuSearch& search,
   const View<int> until = search.state.sorted.size_before;  // which the search does not use
   mark_experts_of(team, search.state, until, loads.heaviest);
   FoundSwap least{kNever, {0, 0}};
+  ClosedSize closed;
   int limit = loads.most + (loads.most - loads.least);
   for (int row = 0; row < search.state.slots_per_gpu(); ++row) {
-    const FoundSwap found = least_clean_swap_of(team, search, loads, until, row, limit);
+    const FoundSwap found = least_clean_swap_of(team, search, loads, until, row, limit, closed);
     if (found.cost == kNever) continue;
     least = found;
     limit = found.cost;
@@ -173,8 +190,9 @@ EPLB_APART FoundSwap least_clean_swap(Team auto& team, const TabuSearch& search,
   return least;
 }
 
-// Relieves the heaviest GPU by the best swap; false if there is none.
+// Relieves the heaviest GPU by the best swap; false if there is none, as if it holds all experts.
 EPLB_FN bool relieve(Team auto& team, TabuSearch& search, const LoadRange& loads) {
+  if (holds_all(team, search.state, loads.heaviest)) return false;
   FoundSwap found = least_swap(team, search, loads);
   if (found.cost != kNever && makes_duplicate(team, search.state, found.swap))
     found = least_clean_swap(team, search, loads);

@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
-#include <span>
 #include <utility>
 
 namespace eplb::cpu {
 namespace {
 
 // Turns the number of words per digit into the place of the first word of each digit.
-void counts_to_places(std::span<int> counts) {
-  std::exclusive_scan(counts.begin(), counts.end(), counts.begin(), 0);
+template <int kDigits> void counts_to_places(int* count) {
+  for (int digit = 0, next = 0; digit < kDigits; ++digit) next += std::exchange(count[digit], next);
 }
 
 // Sorts what is nearly sorted. Gives up when that takes too many moves, leaving a permutation.
@@ -56,8 +54,8 @@ void sort_by_radix(const uint64_t* keys, uint64_t* words, uint64_t* spare, int n
     ++place_lower[lower(words[i])];
     ++place_upper[upper(words[i])];
   }
-  counts_to_places(place_lower);
-  counts_to_places(place_upper);
+  counts_to_places<kDigits>(place_lower);
+  counts_to_places<kDigits>(place_upper);
   for (int i = 0; i < n; ++i) spare[place_lower[lower(words[i])]++] = words[i];
   for (int i = 0; i < n; ++i) words[place_upper[upper(spare[i])]++] = spare[i];
 }

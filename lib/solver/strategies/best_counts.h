@@ -19,8 +19,7 @@ struct CountChoice {
 
 // Sets copies by a rule, made noisy unless depth is 0, and sorts the replicas; returns the bound of
 // the counts, or -1 if the rule fails.
-template <class Team>
-EPLB_FN int try_rule(Team& team, const CountChoice& choice, int rule, int depth,
+EPLB_FN int try_rule(Team auto& team, const CountChoice& choice, int rule, int depth,
                      const Chance& chance) {
   const SortedReplicas& sorted = choice.sorted;
   const bool possible = depth == 0
@@ -34,8 +33,7 @@ EPLB_FN int try_rule(Team& team, const CountChoice& choice, int rule, int depth,
 }
 
 // Finds the lower bound; leaves the counts of rule 0 and returns their bound.
-template <class Team>
-EPLB_FN int begin_choice(Team& team, CountChoice& choice, const Chance& chance) {
+EPLB_FN int begin_choice(Team auto& team, CountChoice& choice, const Chance& chance) {
   const SortedReplicas& sorted = choice.sorted;
   const int bound = try_rule(team, choice, 0, 0, chance);
   int64_t largest_with_smallest = sorted.size[0];
@@ -47,8 +45,7 @@ EPLB_FN int begin_choice(Team& team, CountChoice& choice, const Chance& chance) 
 }
 
 // Finds the rule of the list whose counts have the least bound; ties: first.
-template <class Team>
-EPLB_FN void find_fallback(Team& team, CountChoice& choice, const Chance& chance) {
+EPLB_FN void find_fallback(Team auto& team, CountChoice& choice, const Chance& chance) {
   choice.fallback_bound = kNever;
   for (int rule = 0; rule < kCountRules; ++rule) {
     const int bound = try_rule(team, choice, rule, 0, chance);
@@ -61,8 +58,7 @@ EPLB_FN void find_fallback(Team& team, CountChoice& choice, const Chance& chance
 // Sets the copies for a chain and sorts the replicas; returns the bound of the counts. Chain m
 // takes rule m, or from kCountRules on a noisy one. Where the bound is not good, it takes the
 // fallback, made noisy but for chain 0. Chain 0 finds the counts of rule 0 there, with `bound`.
-template <class Team>
-EPLB_FN int choose_counts(Team& team, CountChoice& choice, int bound, const Chance& chance) {
+EPLB_FN int choose_counts(Team auto& team, CountChoice& choice, int bound, const Chance& chance) {
   const int chain = static_cast<int>(chance.chain);
   if (chain > 0)
     bound = try_rule(team, choice, chain % kCountRules, chain < kCountRules ? 0 : 1, chance);

@@ -48,8 +48,7 @@ EPLB_FN bool ends_choice(const CountChoice& choice, const Effort& effort, int lo
 }
 
 // Keeps the state that the search has left, if it is better than the answer.
-template <class Team>
-EPLB_FN void improve(Team& team, BestAnswer& answer, const TabuSearch& search) {
+EPLB_FN void improve(Team auto& team, BestAnswer& answer, const TabuSearch& search) {
   answer.spent += search.spent;
   if (search.best >= answer.load) return;
   answer.load = search.best;
@@ -59,8 +58,7 @@ EPLB_FN void improve(Team& team, BestAnswer& answer, const TabuSearch& search) {
 
 // Pairs the replicas, and keeps the pairs if they are better than the answer. Replicas of one
 // expert are kept apart here, which may cost something that the search for counts does not see.
-template <class Team>
-EPLB_FN void improve(Team& team, BestAnswer& answer, View<int> size, View<int> expert,
+EPLB_FN void improve(Team auto& team, BestAnswer& answer, View<int> size, View<int> expert,
                      View<int> partner, int pairs) {
   auto largest_with = [&](auto partner_of) {
     return team.max_of(pairs, [&](int i) { return size[i] + size[partner_of(i)]; });
@@ -76,8 +74,7 @@ EPLB_FN void improve(Team& team, BestAnswer& answer, View<int> size, View<int> e
   });
 }
 
-template <class Team>
-EPLB_FN void search_chains(Team& team, BestWorkspace& workspace, const Effort& effort,
+EPLB_FN void search_chains(Team auto& team, BestWorkspace& workspace, const Effort& effort,
                            CountChoice& choice, Chance chance, Chains chains, BestAnswer& answer) {
   TabuSearch& search = workspace.search;
   const int slots = choice.sorted.slots, gpus = choice.sorted.gpus;
@@ -94,8 +91,7 @@ EPLB_FN void search_chains(Team& team, BestWorkspace& workspace, const Effort& e
   }
 }
 
-template <class Team>
-EPLB_FN void search_two_slot_chains(Team& team, BestWorkspace& workspace, const Effort& effort,
+EPLB_FN void search_two_slot_chains(Team auto& team, BestWorkspace& workspace, const Effort& effort,
                                     const CountChoice& choice, Chance chance, Chains chains,
                                     BestAnswer& answer) {
   TwoSlotSearch& search = workspace.two_slots;
@@ -112,8 +108,7 @@ EPLB_FN void search_two_slot_chains(Team& team, BestWorkspace& workspace, const 
 inline constexpr int kCountRounds = 4, kCountSteps = 20;
 
 // Tries the counts of the other rules on two slots per GPU, the last rule first.
-template <class Team>
-EPLB_FN void try_rules(Team& team, const BestWorkspace& workspace, const CountChoice& choice,
+EPLB_FN void try_rules(Team auto& team, const BestWorkspace& workspace, const CountChoice& choice,
                        const Chance& chance, BestAnswer& answer, int64_t& left) {
   const SortedReplicas& sorted = choice.sorted;
   for (int rule = kCountRules - 1; rule > 0 && left > 0; --rule) {
@@ -125,8 +120,7 @@ EPLB_FN void try_rules(Team& team, const BestWorkspace& workspace, const CountCh
 }
 
 // Tries the counts that are in `choice.sorted`.
-template <class Team>
-EPLB_FN void try_these_counts(Team& team, BestWorkspace& workspace, const Effort& effort,
+EPLB_FN void try_these_counts(Team auto& team, BestWorkspace& workspace, const Effort& effort,
                               const CountChoice& choice, const Chance& chance, BestAnswer& answer,
                               int64_t& left) {
   TabuSearch& search = workspace.search;
@@ -146,8 +140,7 @@ EPLB_FN void try_these_counts(Team& team, BestWorkspace& workspace, const Effort
 
 // Where the problem is tiny: tries all counts that may lead below the answer, one after the other,
 // while rounds are left.
-template <class Team>
-EPLB_FN void try_counts(Team& team, BestWorkspace& workspace, const Effort& effort,
+EPLB_FN void try_counts(Team auto& team, BestWorkspace& workspace, const Effort& effort,
                         const CountChoice& choice, const Chance& chance, BestAnswer& answer) {
   const SortedReplicas& sorted = choice.sorted;
   const CountList& list = workspace.counts;
@@ -172,7 +165,7 @@ EPLB_FN int best_chains(const Problem& node) {
   return slots > node.experts ? effort.two_slot_chains : 1;
 }
 
-template <class Team> EPLB_FN void set_dhondt_counts(Team& team, const CountChoice& choice) {
+EPLB_FN void set_dhondt_counts(Team auto& team, const CountChoice& choice) {
   const SortedReplicas& sorted = choice.sorted;
   count_by_rule(team, sorted, sorted.weight, choice.scratch, count_rule(0), choice.limits);
   sort_replicas(team, sorted);
@@ -180,8 +173,7 @@ template <class Team> EPLB_FN void set_dhondt_counts(Team& team, const CountChoi
 
 // One slot per GPU, where D'Hondt's counts are optimal; or two without replication, where pairing
 // the largest with the smallest is. The score is 0, for no other chain can be better.
-template <class Team>
-EPLB_FN int place_sorted(Team& team, const SortedReplicas& sorted, View<int> expert) {
+EPLB_FN int place_sorted(Team auto& team, const SortedReplicas& sorted, View<int> expert) {
   const int per_gpu = sorted.slots_per_gpu;
   team.for_each(sorted.slots, [&](int slot) {
     const int g = slot / per_gpu;
@@ -192,8 +184,7 @@ EPLB_FN int place_sorted(Team& team, const SortedReplicas& sorted, View<int> exp
 
 // `workspace` has the weights and the shape. An expert with more copies than GPUs has duplicates,
 // which is allowed only where there are too few experts for the slots.
-template <class Team>
-EPLB_FN CountChoice choice_of(Team& team, const BestWorkspace& workspace, int most_replicas) {
+EPLB_FN CountChoice choice_of(Team auto& team, const BestWorkspace& workspace, int most_replicas) {
   CountChoice choice;
   choice.sorted = workspace.search.state.sorted;
   choice.scratch = workspace.counting;
@@ -206,8 +197,7 @@ EPLB_FN CountChoice choice_of(Team& team, const BestWorkspace& workspace, int mo
 }
 
 // expert[slot] of a node from the best of these chains, and its score.
-template <class Team>
-EPLB_FN int solve_best(Team& team, BestWorkspace& workspace, const Problem& node,
+EPLB_FN int solve_best(Team auto& team, BestWorkspace& workspace, const Problem& node,
                        const Chance& chance, Chains chains, View<int> expert) {
   const int experts = node.experts, slots = node.cluster.slots, gpus = node.cluster.gpus;
   const Effort effort = effort_of(node.options.effort, slots);

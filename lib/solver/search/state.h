@@ -86,11 +86,13 @@ EPLB_FN bool holds(const State& state, int g, int e) {
 }
 
 // Does GPU g hold every expert?
+EPLB_APART bool holds_each(Team auto& team, const State& state, int g) {
+  int e = 0;
+  while (e < state.sorted.experts && holds(team, state, g, e)) ++e;
+  return e == state.sorted.experts;
+}
 EPLB_FN bool holds_all(Team auto& team, const State& state, int g) {
-  const int experts = state.sorted.experts;
-  int e = experts <= state.slots_per_gpu() ? 0 : experts + 1;
-  while (e < experts && holds(team, state, g, e)) ++e;
-  return e == experts;
+  return EPLB_RARELY(state.sorted.experts <= state.slots_per_gpu()) && holds_each(team, state, g);
 }
 
 // How many copies of expert e are in the first `rows` rows of GPU g: by one lane. Looks at the

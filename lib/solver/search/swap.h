@@ -44,19 +44,10 @@ EPLB_FN bool is_everywhere(const State& state, int e) {
   return absent == 0;
 }
 
-// The first partner of a replica of expert e, where that may not be the one after its copies: those
-// of the same size come first, and if e is everywhere, or if `repeated`, there is none.
-EPLB_APART int first_partner(const State& state, int e, int given, auto repeated) {
-  const SortedReplicas& sorted = state.sorted;
-  const int from = sorted.end_of(e);
-  if (is_everywhere(state, e) || (sorted.size[from] == given && repeated())) return sorted.slots;
-  return first_not(from, sorted.slots - from, [&](int i) { return sorted.size[i] == given; });
-}
-
 // Does a row above have a replica of the same size that may be swapped wherever this one may? Then
 // a swap of this one is no better, and the row above comes first. Only some rows are looked at.
 inline constexpr int kRowsAbove = 64;
-EPLB_APART bool is_repeated(const TabuSearch& search, int give) {
+EPLB_FN bool is_repeated(const TabuSearch& search, int give) {
   const SortedReplicas& sorted = search.state.sorted;
   const int row = search.state.row[give], e = sorted.expert[give];
   const View<int> replica = search.state.replicas_on(search.state.gpu[give]);
@@ -69,19 +60,30 @@ EPLB_APART bool is_repeated(const TabuSearch& search, int give) {
   return false;
 }
 
+// The first partner of a replica, where that may not be the one after the copies of its expert:
+// those of the same size come first. There is none if the expert is everywhere, or if a row above
+// is as good and all rows are looked at.
+EPLB_APART int first_partner(const TabuSearch& search, int give, bool all_rows) {
+  const SortedReplicas& sorted = search.state.sorted;
+  const int e = sorted.expert[give], given = sorted.size[give], from = sorted.end_of(e);
+  if (is_everywhere(search.state, e)) return sorted.slots;
+  if (sorted.size[from] == given && all_rows && is_repeated(search, give)) return sorted.slots;
+  return first_not(from, sorted.slots - from, [&](int i) { return sorted.size[i] == given; });
+}
+
 // Where partners of `give` are looked for, the largest value being wanted: among smaller replicas,
-// but nowhere if all would make a duplicate, or if `repeated` says that another row is as good. A
-// swap's cost is at least size[give] - size[take] plus the load of take's GPU, so a cost below
-// `limit` needs a size above a floor.
+// but nowhere if all would make a duplicate. A swap's cost is at least size[give] - size[take] plus
+// the load of take's GPU, so a cost below `limit` needs a size above a floor. all_rows: of the rows
+// of the heaviest GPU the least costly is wanted, whatever duplicates it makes.
 EPLB_FN auto partners_of(const TabuSearch& search, const LoadRange& loads, int give, int limit,
-                         auto value, auto repeated) {
+                         bool all_rows, auto value) {
   const SortedReplicas& sorted = search.state.sorted;
   const View<int> size = sorted.size;
   const int given = size[give], cap = is_tabu(search, give) ? smaller(limit, search.best) : limit;
   const int expert = sorted.expert[give], copies = sorted.copies[expert];
   int from = sorted.first[expert] + copies;
   if (EPLB_RARELY((copies >= sorted.gpus) | (size[from] == given)))
-    from = first_partner(search.state, expert, given, repeated);
+    from = first_partner(search, give, all_rows);
   const int floor = given - (cap - loads.least);
   return stretch_of(
       from, sorted.slots, [=](int take) { return size[take] > floor; }, value);
@@ -96,8 +98,7 @@ EPLB_FN FoundSwap least_swap(Team auto& team, const TabuSearch& search, const Lo
   const int limit = loads.most + (loads.most - loads.least);
   const Found found = team.max_in_stretches(sorted.slots_per_gpu, -limit, [&](int row) {
     const int give = replica[row];
-    return partners_of(search, loads, give, limit, value_of_swap(search, loads, give),
-                       [&] { return is_repeated(search, give); });
+    return partners_of(search, loads, give, limit, true, value_of_swap(search, loads, give));
   });
   if (found.value == -limit) return {kNever, {0, 0}};
   return {-found.value, {replica[found.stretch], found.index}};
@@ -137,10 +138,8 @@ EPLB_FN FoundSwap least_unmarked_swap(Team auto& team, const TabuSearch& search,
   const int give = search.state.replicas_on(loads.heaviest)[row];
   const Found found = team.max_in_stretches(1, -limit, [&](int) {
     const auto value = value_of_swap(search, loads, give);
-    return partners_of(
-        search, loads, give, limit,
-        [=](auto take) { return choose(until[take] > row, -kNever, value(take)); },
-        [] { return false; });
+    return partners_of(search, loads, give, limit, false,
+                       [=](auto take) { return choose(until[take] > row, -kNever, value(take)); });
   });
   if (found.value == -limit) return {kNever, {0, 0}};
   return {-found.value, {give, found.index}};

@@ -61,7 +61,7 @@ struct ChanceBuffer {
   }
 
  private:
-  EPLB_FN void draw_from(Team auto& team, uint32_t draw) {
+  EPLB_APART void draw_from(Team auto& team, uint32_t draw) {
     first = draw;
     team.barrier();
     team.for_each(kBlock, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });

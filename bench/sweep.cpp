@@ -164,7 +164,7 @@ Sweep sweep(const Arguments& arguments, const std::string& effort) {
     MeasuredShape other{result.grid[step.to], times[step.to]};
     if (one.nanoseconds > other.nanoseconds) std::swap(one, other);
     result.steps.push_back({step, other.nanoseconds / one.nanoseconds,
-                            find_known(effort, one, other, arguments.limit * result.reference)});
+                            find_known(effort, one, other, result.reference)});
   }
   std::sort(result.steps.begin(), result.steps.end(),
             [](const Finding& a, const Finding& b) { return a.ratio > b.ratio; });

@@ -13,12 +13,11 @@ struct MeasuredShape {
 struct KnownStep {
   const char* effort;  // NULL: any
   const char* reason;
-  bool (*holds)(const MeasuredShape& cheaper, const MeasuredShape& costlier, double most);
+  bool (*holds)(const MeasuredShape& cheaper, const MeasuredShape& costlier, double reference);
 };
 
-// The first entry that holds, or NULL. most: nanoseconds per slot that are no cliff, the limit of a
-// step times those of 256 experts on 288/32.
+// The first entry that holds, or NULL. reference: nanoseconds per slot of 256 experts on 288/32.
 const KnownStep* find_known(const std::string& effort, const MeasuredShape& cheaper,
-                            const MeasuredShape& costlier, double most);
+                            const MeasuredShape& costlier, double reference);
 
 }  // namespace bench

@@ -1,5 +1,6 @@
 // How good a placement is, layer by layer, in double from the original weights and always in the
-// same order. A machine works it out once per plan; reports and the maps of figures read it.
+// same order. A session asks its machine for each part once per plan; after replays of a captured
+// solve, once per call. Reports and the maps of figures read it.
 #pragma once
 
 #include <cstdint>

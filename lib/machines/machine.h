@@ -26,7 +26,7 @@ class Machine {
   virtual ~Machine() = default;
 
   // Takes memory such that solves of problems up to this one allocate nothing, and calls `then`
-  // before anything is given up for it. If that throws, or this does, nothing has changed.
+  // before anything is given up for it. If that throws, or this does, no value has changed.
   virtual void reserve(const Problem& problem, const std::function<void()>& then) = 0;
 
   // Fills the maps of a plan whose problem is set. `resident`: these weights lie in the machine's

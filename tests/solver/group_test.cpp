@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "solver/layer/group_assignment.h"
-#include "solver/packing/candidates.h"
+#include "solver/packing/pack.h"
 #include "tests/solver/shuffled_team.h"
 
 namespace eplb::tests {

@@ -73,8 +73,8 @@ int CpuMachine::prepare_workers(int64_t layers, int64_t bytes) {
 }
 
 void CpuMachine::reserve(const Problem& problem, const std::function<void()>& then) {
-  prepare_workers(problem.layers, instruction_set_.workspace_bytes(problem));
   then();
+  prepare_workers(problem.layers, instruction_set_.workspace_bytes(problem));
 }
 
 bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {

@@ -29,11 +29,10 @@ template <class Method> struct SolveWorkspace {
 
   int64_t lay_out(void* memory) {
     target::Arena arena(memory);
-    const int slots = method.problem.cluster.slots;
     method.lay_out(arena);
     answer.lay_out(arena, method.problem);
-    rank = arena.take<int>(slots);
-    team = arena.take<int64_t>(target::HostTeam::workspace_words(slots));
+    rank = arena.take<int>(method.problem.cluster.slots);
+    team = arena.take<int64_t>(target::HostTeam::workspace_words(method.most_keys()));
     return arena.used();
   }
 };

@@ -5,7 +5,7 @@
 
 #include "solver/layer/group_assignment.h"
 #include "solver/layer/solve_layer.h"
-#include "solver/packing/candidates.h"
+#include "solver/packing/pack.h"
 
 EPLB_STAGE_BEGIN
 

@@ -6,8 +6,9 @@
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kExactGroups = 16;  // up to this number, the optimum is always found
-// With more groups, a walk that has not ended after this number of steps keeps its best so far.
+// Up to this number of groups all assignments that matter are gone through. With more, a walk that
+// has not ended after kGroupSteps keeps its best so far. Callers may allow fewer steps.
+inline constexpr int kExactGroups = 16;
 inline constexpr int kGroupSteps = 1 << 16;
 
 EPLB_FN int group_steps(int groups) { return groups > kExactGroups ? kGroupSteps : kNever; }

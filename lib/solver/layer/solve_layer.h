@@ -55,6 +55,10 @@ struct LayerMethod {
     arena.take(problem.experts, weight, member);
     group_size = arena.take<int>(problem.partition.groups);
   }
+  // Keys that the team sorts and serves at most.
+  EPLB_FN int most_keys() const {
+    return larger(larger(node.cluster.slots, node.cluster.gpus), problem.partition.groups);
+  }
   EPLB_FN View<int> members_of(int index) const { return member.from(index * node.experts); }
 
   template <class Number> EPLB_FN void add_groups(Team auto& team) const {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "solver/layer/group_assignment.h"
-#include "solver/packing/candidates.h"
+#include "solver/packing/pack.h"
 #include "solver/strategies/best_search.h"
 
 EPLB_STAGE_BEGIN

@@ -155,8 +155,8 @@ EPLB_FN void try_counts(Team auto& team, BestWorkspace& workspace, const Effort&
   }
 }
 
-// How many chains may be run apart. A tiny problem's are not, for what they find is where trying
-// counts begins.
+// How many chains may be run apart. A tiny problem's are not: they are short, and what they find is
+// where trying counts begins.
 EPLB_FN int best_chains(const Problem& node) {
   const int slots = node.cluster.slots, gpus = node.cluster.gpus;
   const Effort effort = effort_of(node.options.effort, slots);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "solver/counts/dhondt.h"
-#include "solver/packing/candidates.h"
+#include "solver/packing/pack.h"
 
 EPLB_STAGE_BEGIN
 

@@ -1,6 +1,7 @@
 // Evaluating placements in device memory: a block for each layer.
 #include "machines/cuda/kernels/kernels.h"
 #include "machines/cuda/kernels/launch.cuh"
+#include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {
 namespace {
@@ -27,14 +28,15 @@ __device__ void write_figures(const EvaluationTask& task, int64_t layer,
                               const LayerFigures& figures) {
   if (task.figures) task.figures[layer] = figures;
   if (task.map == nullptr) return;
-  if (task.which_map == EPLB_MAP_IMBALANCE)
-    static_cast<double*>(task.map)[layer] = figures.imbalance;
-  else if (task.which_map == EPLB_MAP_BOUND)
-    static_cast<double*>(task.map)[layer] = figures.bound;
-  else if (task.map_dtype == EPLB_INT64)
-    static_cast<int64_t*>(task.map)[layer] = figures.duplicates;
-  else
-    static_cast<int32_t*>(task.map)[layer] = static_cast<int32_t>(figures.duplicates);
+  switch (task.which_map) {
+    case EPLB_MAP_IMBALANCE: static_cast<double*>(task.map)[layer] = figures.imbalance; break;
+    case EPLB_MAP_BOUND: static_cast<double*>(task.map)[layer] = figures.bound; break;
+    case EPLB_MAP_DUPLICATES:
+      if (task.map_dtype == EPLB_INT64)
+        static_cast<int64_t*>(task.map)[layer] = figures.duplicates;
+      else
+        static_cast<int32_t*>(task.map)[layer] = static_cast<int32_t>(figures.duplicates);
+  }
 }
 
 __global__ void __launch_bounds__(32) evaluate_layers(EvaluationTask task) {

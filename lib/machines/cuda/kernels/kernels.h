@@ -6,7 +6,6 @@
 
 #include "core/weights.h"
 #include "machines/cuda/device_arrays.h"
-#include "solver/evaluate/layer_evaluation.h"
 
 namespace eplb::cuda {
 

@@ -93,7 +93,8 @@ void write_map(eplb_map map, T* out, int64_t width, const Problem& problem, cons
       case EPLB_MAP_PHYSICAL_TO_LOGICAL: return copy(plan.physical_to_logical, slots);
       case EPLB_MAP_REPLICA_SLOTS: return copy(plan.replica_slots, slots);
       case EPLB_MAP_REPLICA_COUNT: return copy(plan.replica_count, experts);
-      default: return thrust::tabulate(policy, out, out + experts * width, slot_of);
+      case EPLB_MAP_LOGICAL_TO_PHYSICAL:
+        return thrust::tabulate(policy, out, out + experts * width, slot_of);
     }
   });
 }

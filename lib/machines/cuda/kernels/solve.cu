@@ -43,10 +43,7 @@ template <class Method>
 EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
   solver::Arena arena(memory);
   method.lay_out(arena);
-  const Cluster node = solver::node_problem(method.problem).cluster;
-  const int most_keys =
-      solver::larger(solver::larger(node.slots, method.problem.partition.groups), node.gpus);
-  words = arena.take<uint64_t>(WarpTeam::workspace_words(most_keys));
+  words = arena.take<uint64_t>(WarpTeam::workspace_words(method.most_keys()));
   return arena.used();
 }
 template <bool kShared, class Method>
@@ -80,7 +77,7 @@ __device__ int best_of(WarpTeam& team, View<int> scores, int chains) {
   return team.find(0, chains, [=](int c) { return scores[c] == best; });
 }
 
-EPLB_FN solver::Chains chains_of(int chain, int chains) {
+EPLB_FN solver::Chains range_of(int chain, int chains) {
   return chains == 1 ? solver::all_chains() : solver::Chains{chain, chain + 1};
 }
 
@@ -96,7 +93,7 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
       place{scratch.group_place + layer * groups};
   method.read(team, weights_of<Method>(team, task.weights, layer));
   const int score =
-      method.pack_groups(team, chains_of(chain, chains), {scratch.group_answers + piece * groups});
+      method.pack_groups(team, range_of(chain, chains), {scratch.group_answers + piece * groups});
   team.single([&] { scores[chain] = score; });
   if (!last_to_arrive(team, scratch.groups_arrived + layer, chains)) return;
   const int64_t best = layer * chains + best_of(team, scores, chains);
@@ -165,7 +162,7 @@ __device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, cons
       {task.scratch.answers + piece * solver::node_problem(task.problem).cluster.slots}};
   method.read(team, weights_of<Method>(team, task.weights, layer));
   method.list_members(team, answer.place, method.group_chains() > 0);
-  const int score = method.solve_node(team, node, chains_of(chain, chains), answer.node);
+  const int score = method.solve_node(team, node, range_of(chain, chains), answer.node);
   team.single([&] { task.scratch.scores[piece] = score; });
   if (last_to_arrive(team, task.scratch.chains_arrived + unit, chains))
     finish_node(team, method, task, unit, answer);

@@ -35,9 +35,12 @@ EPLB_FN auto value_of_swap(const TabuSearch& search, const LoadRange& loads, int
 
 // Does every GPU hold the expert? Looked at only where that is likely: GPUs are few.
 inline constexpr int kFewGpus = 16;
+EPLB_FN bool may_be_everywhere(const SortedReplicas& sorted, int e) {
+  return sorted.gpus <= kFewGpus && sorted.copies[e] >= sorted.gpus;
+}
 EPLB_FN bool is_everywhere(const State& state, int e) {
   const SortedReplicas& sorted = state.sorted;
-  if (sorted.gpus > kFewGpus || sorted.copies[e] < sorted.gpus) return false;
+  if (!may_be_everywhere(sorted, e)) return false;
   uint32_t absent = (uint32_t{1} << sorted.gpus) - 1;
   for (int copy = sorted.first[e]; copy < sorted.end_of(e) && absent != 0; ++copy)
     absent &= ~(uint32_t{1} << state.gpu[copy]);
@@ -55,7 +58,7 @@ EPLB_FN bool is_repeated(const TabuSearch& search, int give) {
     const int other = replica[i], of = sorted.expert[other];
     if (sorted.size[other] != sorted.size[give]) continue;
     if (is_tabu(search, other) && !is_tabu(search, give)) continue;
-    if (of == e || sorted.gpus > kFewGpus || sorted.copies[of] < sorted.gpus) return true;
+    if (of == e || !may_be_everywhere(sorted, of)) return true;
   }
   return false;
 }
@@ -66,7 +69,7 @@ EPLB_FN bool is_repeated(const TabuSearch& search, int give) {
 EPLB_APART int first_partner(const TabuSearch& search, int give, bool all_rows) {
   const SortedReplicas& sorted = search.state.sorted;
   const int e = sorted.expert[give], given = sorted.size[give], from = sorted.end_of(e);
-  if (is_everywhere(search.state, e)) return sorted.slots;
+  if (from == sorted.slots || is_everywhere(search.state, e)) return sorted.slots;
   if (sorted.size[from] == given && all_rows && is_repeated(search, give)) return sorted.slots;
   return first_not(from, sorted.slots - from, [&](int i) { return sorted.size[i] == given; });
 }
@@ -164,8 +167,7 @@ EPLB_FN FoundSwap least_clean_swap_of(Team auto& team, const TabuSearch& search,
   if (sorted.size[give] == closed.size && (tabu || !closed.is_tabu)) return {kNever, {0, 0}};
   const FoundSwap found = least_unmarked_swap(team, search, loads, until, row, limit);
   if (found.cost == kNever || !makes_duplicate(team, state, found.swap)) {
-    if (sorted.gpus > kFewGpus || sorted.copies[e] < sorted.gpus)
-      closed = {sorted.size[give], tabu};
+    if (!may_be_everywhere(sorted, e)) closed = {sorted.size[give], tabu};
     return found;
   }
   mark_gpus_of(team, state, until, row, e);

@@ -117,10 +117,6 @@ class ShuffledTeam {
       order[rank] = i;
     });
   }
-  template <class Key> void order_first(int n, int wanted, View<int> first, Key key) {
-    order(n, first, key);
-    for (int i = wanted; i < n; ++i) first[i] = kNever;
-  }
   template <class Key, class Rekey> void serve(int n, View<Key> keys, int steps, Rekey rekey) {
     for (int step = 0; step < steps; ++step) {
       std::array<int, kLanes> own;

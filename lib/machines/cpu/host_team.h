@@ -158,11 +158,6 @@ class HostTeam {
     else
       cpu::sort_indices(keys, n, least, most, order.data);
   }
-  void order_first(int n, int wanted, View<int> order, auto key) const {
-    uint64_t* const keys = reinterpret_cast<uint64_t*>(workspace_.data);
-    for (int i = 0; i < n; ++i) keys[i] = key(i);
-    cpu::sort_first_indices(keys, n, wanted < n ? wanted : n, order.data);
-  }
   template <class Key> void serve(int n, View<Key> keys, int steps, auto rekey) const {
 #ifdef __AVX512F__
     if constexpr (sizeof(Key) == sizeof(int))

@@ -79,21 +79,11 @@ void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, ui
   for (int i = 0; i < n; ++i) order[i] = static_cast<int>(index_of(words[i]));
 }
 
-using KeyAndIndex = std::pair<uint64_t, uint64_t>;
-
 }  // namespace
 
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order) {
   return n < 1024 ? sort_words<7>(keys, keys + n, n, least, most, order)
                   : sort_words<8>(keys, keys + n, n, least, most, order);
-}
-
-void sort_first_indices(uint64_t* keys, int n, int wanted, int* order) {
-  auto* const pairs = reinterpret_cast<KeyAndIndex*>(keys + n);
-  for (int i = 0; i < n; ++i) pairs[i] = {keys[i], static_cast<uint64_t>(i)};
-  if (wanted < n) std::nth_element(pairs, pairs + wanted, pairs + n);
-  std::sort(pairs, pairs + wanted);
-  for (int i = 0; i < wanted; ++i) order[i] = static_cast<int>(pairs[i].second);
 }
 
 }  // namespace eplb::cpu

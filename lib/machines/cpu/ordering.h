@@ -10,7 +10,4 @@ namespace eplb::cpu {
 // read; `least` and `most` are the least and largest of them.
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order);
 
-// The first `wanted` <= n of them; the rest of the order has no meaning. keys has 3n words.
-void sort_first_indices(uint64_t* keys, int n, int wanted, int* order);
-
 }  // namespace eplb::cpu

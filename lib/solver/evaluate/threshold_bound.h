@@ -48,9 +48,7 @@ class Thresholds {
     const View<int> steps = workspace_.steps, picked = workspace_.picked,
                     sorted = workspace_.sorted;
     const int gains = team.pick(2 * problem_.experts, picked, [&](int i) { return steps[i] > 0; });
-    // Each takes a spare copy at least, so no more of them count than there are of those.
-    team.order_first(gains, static_cast<int>(spare), sorted,
-                     [&](int i) { return largest_first(slope[picked[i]]); });
+    team.order(gains, sorted, [&](int i) { return largest_first(slope[picked[i]]); });
     for (int i = 0; i < gains && spare > 0; ++i) {
       const int gain = picked[sorted[i]];
       const double copies = smaller(spare, static_cast<double>(steps[gain]));

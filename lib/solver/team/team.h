@@ -94,10 +94,10 @@ struct Nothing {
 }  // namespace archetype
 
 template <class T>
-concept Team = requires(T team, int n, int from, int to, int rows, int cell, int floor, int wanted,
-                        int steps, int i, int value, View<int> array, View<int> order,
-                        View<int> out, View<int> seen, View<int> scratch, View<int> waiting,
-                        View<int> keys, View<int64_t> keys64) {
+concept Team = requires(T team, int n, int from, int to, int rows, int cell, int floor, int steps,
+                        int i, int value, View<int> array, View<int> order, View<int> out,
+                        View<int> seen, View<int> scratch, View<int> waiting, View<int> keys,
+                        View<int64_t> keys64) {
   // Calls f(int i) for i < n.
   team.for_each(n, archetype::Write{array});
   // The same for a vector body that only reads and writes element i of arrays.
@@ -133,8 +133,6 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
 
   // order[0..n) = the indices i sorted by (f(int i) -> uint64_t, i).
   team.order(n, order, archetype::OfIndex<uint64_t>{});
-  // Only the first `wanted` of them, or all n if those are fewer; the rest has no meaning.
-  team.order_first(n, wanted, order, archetype::OfIndex<uint64_t>{});
   // visit(int i, int before), before = sum of f(int j) over j < i. Returns the sum of all. f(j)
   // must not read what visit(i) writes.
   { team.scan(n, archetype::OfIndex<int>{}, archetype::Nothing{}) } -> std::same_as<int>;

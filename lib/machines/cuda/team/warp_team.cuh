@@ -178,7 +178,6 @@ class WarpTeam {
     for_each(n, [&](int i) { workspace_[i] = key(i); });
     sort_indices(n, workspace_, order);
   }
-  __device__ void order_first(int n, int, View<int> first, auto key) { order(n, first, key); }
   // Every lane knows the least of its own keys: after a step only one lane has to search again.
   template <class Key> __device__ void serve(int n, View<Key> keys, int steps, auto rekey) {
     Key key = Never<Key>::key;

@@ -9,6 +9,11 @@ EPLB_STAGE_BEGIN
 // GPU g has the slots g * slots_per_gpu and following.
 EPLB_FN int slots_per_gpu(const Cluster& cluster) { return cluster.slots / cluster.gpus; }
 
+// Nodes have consecutive GPUs, as equally many as can be.
+EPLB_FN int node_of(const Cluster& cluster, int gpu) {
+  return static_cast<int>(int64_t{gpu} * cluster.nodes / cluster.gpus);
+}
+
 // The problem of one node: nodes are solved apart. Under the global policy it is the whole problem.
 EPLB_FN Problem node_problem(const Problem& problem) {
   const int nodes = problem.partition.nodes;

@@ -110,7 +110,7 @@ enum {
                                  fork */
   EPLB_INVALID_WEIGHT = 3,    /* in the data: NaN, infinite, negative, or a sum that is out of
                                  range */
-  EPLB_INVALID_PLACEMENT = 4, /* in the data: what eplb_evaluate was given is not a placement */
+  EPLB_INVALID_PLACEMENT = 4, /* in the data: what a call was given is not a placement */
   EPLB_UNAVAILABLE = 10,      /* a strategy or option that this version does not have; a later one
                                  may */
   EPLB_NOT_BUILT = 11,        /* the library was built without that backend */
@@ -197,6 +197,18 @@ enum {
                                placements */
 };
 
+/* How an engine carries out transfers, which decides what may run at the same time. Since ABI 1.1. */
+typedef int32_t eplb_transfer_order;
+enum {
+  EPLB_TRANSFER_BUFFERED = 0, /* what arrives waits in a buffer for a layer's new contents: as few
+                                 rounds as possible, the largest number that one GPU sends or
+                                 receives */
+  EPLB_TRANSFER_IN_PLACE = 1, /* what arrives overwrites its slot: never before the last reading.
+                                 What remains are cycles, each needs a buffer for one expert */
+  EPLB_TRANSFER_EXCLUSIVE = 2 /* buffered, and a GPU either sends or receives in a round, with one
+                                 peer: at most half as many rounds again as one GPU has transfers */
+};
+
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
  * EPLB_FLOAT64. */
 typedef int32_t eplb_map;
@@ -213,8 +225,21 @@ enum {
   EPLB_MAP_IMBALANCE = 5,           /* float64 [L]: largest over mean GPU load */
   EPLB_MAP_BOUND = 6,               /* float64 [L]: no placement under the policy has a largest GPU
                                        load below this, in the weights' unit */
-  EPLB_MAP_DUPLICATES = 7           /* int [L]: slots whose expert is also in a lower slot of the
+  EPLB_MAP_DUPLICATES = 7,          /* int [L]: slots whose expert is also in a lower slot of the
                                        same GPU */
+  EPLB_MAP_MOVE_SOURCE = 8, /* int [L,S]: the slot of the current placement whose contents go to
+                               this slot; its own index: unchanged; -1: nothing goes there; -2: a
+                               reload, no slot holds the expert. On the same GPU if possible, else
+                               on its node, else on the GPU that sends least. Since ABI 1.1, like
+                               the next three */
+  EPLB_MAP_MOVE_ROUND = 9,  /* int [L,S]: -1: nothing happens; 0: any time, within the GPU or a
+                               reload; from 1 on: the round. In a round, a GPU sends at most once
+                               and receives at most once. With EPLB_TRANSFER_IN_PLACE all have
+                               rounds, and a slot that is written is read in earlier ones only */
+  EPLB_MAP_MOVE_GROUP = 10, /* int [L,S]: with EPLB_TRANSFER_IN_PLACE the number of the cycle, else
+                               -1. What its first slot to be written held must be saved before: the
+                               last one of the cycle is written with it */
+  EPLB_MAP_MOVE_COUNT = 11  /* int [L]: moves, pairs of a GPU and an expert that it gets */
 };
 
 /* Options of a context. */
@@ -249,6 +274,9 @@ typedef struct eplb_solve_options {
                              answer */
   int64_t max_replicas;   /* 0 means no cap; otherwise the largest number of replicas of an expert,
                              and the X of LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18 */
+  eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; of the EPLB_MAP_MOVE_ maps. Since
+                                         ABI 1.1 */
+  int32_t reserved;                   /* 0 */
 } eplb_solve_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers. */
@@ -273,6 +301,14 @@ typedef struct eplb_report {
   eplb_policy policy;               /* the policy that was used: never EPLB_POLICY_AUTO */
   eplb_policy_reason policy_reason; /* why that policy was used */
   eplb_bound_kind bound_kind;       /* the bound that the gaps are relative to */
+  int64_t layers_changed;           /* layers that differ from the current placement; this and what
+                                       follows is since ABI 1.1, and 0 without a current placement */
+  int64_t moves;                    /* over all layers, see EPLB_MAP_MOVE_COUNT */
+  int64_t moves_between_nodes;      /* slots that get their contents from another node */
+  int64_t reloads;                  /* slots whose expert no slot holds */
+  int64_t rounds;                   /* over all layers: layers follow each other */
+  int64_t most_sent;                /* by one GPU in one layer */
+  int64_t most_received;            /* by one GPU in one layer */
 } eplb_report;
 
 /* What a backend is and what it can do on this machine. */
@@ -384,6 +420,20 @@ eplb_status eplb_upload_weights_device(eplb_context *context, const void *weight
                                        int64_t weights_length, eplb_dtype dtype,
                                        int64_t num_windows, int64_t num_layers, int64_t num_experts,
                                        void *stream, eplb_error *err);
+
+/* ---------------------------------------------------------------------------- current placement */
+
+/* Copies the current placement [L,S] into the context: the expert in each slot (EPLB_INT32 or
+ * EPLB_INT64), -1 where a slot is empty or cannot be read. Experts may be missing, on dead GPUs for
+ * example. It stays until the next one; placement NULL forgets it (the other arguments are then
+ * ignored). While there is one, the EPLB_MAP_MOVE_ maps say how it becomes the plan, and plans must
+ * have its layers and slots. An earlier plan is discarded; after a failed call all is unchanged.
+ * placement_length must be num_layers * num_slots.
+ * Errors: EPLB_INVALID_PLACEMENT naming layer and slot for an id below -1 or above 2^18 - 1. Since
+ * ABI 1.1. */
+eplb_status eplb_upload_placement(eplb_context *context, const void *placement,
+                                  int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
+                                  int64_t num_slots, eplb_error *err);
 
 /* ---------------------------------------------------------------------------------------- solve */
 

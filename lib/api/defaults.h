@@ -11,7 +11,10 @@ inline constexpr GrowingStruct<eplb_context_options> kContextOptions{
 inline constexpr GrowingStruct<eplb_problem> kProblem{
     "problem", 48, {sizeof(eplb_problem), 0, 0, 1, 1, EPLB_POLICY_AUTO, EPLB_BOUND_SIMPLE}};
 inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
-    "options", 32, {sizeof(eplb_solve_options), EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 0, 0}};
+    "options",
+    32,
+    {sizeof(eplb_solve_options), EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 0, 0,
+     EPLB_TRANSFER_BUFFERED, 0}};
 inline constexpr GrowingStruct<eplb_report> kReport{"report", 104, {}};
 inline constexpr GrowingStruct<eplb_backend> kBackend{"backend", 32, {}};
 

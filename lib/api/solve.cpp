@@ -22,6 +22,14 @@ eplb_status eplb_upload_weights_device(eplb_context* context, const void* weight
                       [&](Session& session) { session.upload_device(source, stream); });
 }
 
+eplb_status eplb_upload_placement(eplb_context* context, const void* placement,
+                                  int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
+                                  int64_t num_slots, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.upload_current(read_current(placement, placement_length, dtype, num_layers, num_slots));
+  });
+}
+
 eplb_status eplb_problem_init(eplb_problem* problem, int64_t struct_size, eplb_error* err) {
   return guard(err, [&] { init_struct(problem, struct_size, kProblem); });
 }

@@ -11,12 +11,6 @@ namespace {
 // Counts without a limit of their own have the same meaning from kMaxSlots on.
 int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
 
-void check_most(const char* name, int64_t value, int64_t most, const char* why) {
-  if (value > most)
-    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most),
-         why);
-}
-
 // Names the nearest multiples below and above that are at least `least`.
 void check_multiple(const char* name, int64_t value, const char* of, int64_t divisor,
                     int64_t least = 1) {
@@ -108,6 +102,9 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   const int slots = problem.cluster.slots;
   check_constant("strategy", options.strategy, EPLB_STRATEGY_BEST);
   check_constant("effort", options.effort, EPLB_EFFORT_MAX);
+  check_constant("transfer_order", options.transfer_order, EPLB_TRANSFER_EXCLUSIVE);
+  if (options.reserved != 0)
+    fail(EPLB_INVALID_ARGUMENT, "reserved is %d, must be 0", options.reserved);
   check_least("max_replicas", options.max_replicas, 0);
   check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
   // Nodes have equal shares of slots and experts, so one test serves both policies.
@@ -121,7 +118,8 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .effort = options.effort,
                      .seed = options.seed,
                      .max_replicas = cap,
-                     .bound_kind = asked.bound_kind};
+                     .bound_kind = asked.bound_kind,
+                     .transfer_order = options.transfer_order};
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;

@@ -42,6 +42,13 @@ inline void check_least(const char* name, int64_t value, int64_t least) {
     fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at least %lld", name, ll(value), ll(least));
 }
 
+// why: what the limit follows from.
+inline void check_most(const char* name, int64_t value, int64_t most, const char* why) {
+  if (value > most)
+    fail(EPLB_INVALID_ARGUMENT, "%s is %lld, must be at most %lld (%s)", name, ll(value), ll(most),
+         why);
+}
+
 // Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones
 // never do.
 inline void check_constant(const char* name, int32_t value, int32_t last) {

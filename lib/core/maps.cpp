@@ -25,51 +25,70 @@ MapShape by_gpu(const Problem& problem) {
 }
 MapShape by_layer(const Problem& problem) { return {1, {problem.layers, 1, 1, 1}}; }
 
-template <class T, auto kArray> void array_of(const Plan& plan, const Evaluation&, T* out) {
-  std::copy((plan.*kArray).begin(), (plan.*kArray).end(), out);
+template <class T, auto kPart, auto kArray> void array_of(const Answer& answer, T* out) {
+  const auto& array = (answer.*kPart)->*kArray;
+  std::copy(array.begin(), array.end(), out);
 }
-template <class T> constexpr auto kWritePhysicalToLogical = array_of<T, &Plan::physical_to_logical>;
-template <class T> constexpr auto kWriteReplicaCount = array_of<T, &Plan::replica_count>;
-template <class T> constexpr auto kWriteReplicaSlots = array_of<T, &Plan::replica_slots>;
-template <class T> void logical_to_physical(const Plan& plan, const Evaluation&, T* out) {
-  const int64_t width = width_of(plan.problem);
-  const int32_t* slot = plan.replica_slots.data();
-  for (const int32_t count : plan.replica_count) {
+template <class T, auto kPart, auto kFigure> void figure_of(const Answer& answer, T* out) {
+  for (const auto& layer : (answer.*kPart)->layers) *out++ = static_cast<T>(layer.*kFigure);
+}
+template <class T> void logical_to_physical(const Answer& answer, T* out) {
+  const int64_t width = width_of(answer.plan->problem);
+  const int32_t* slot = answer.plan->replica_slots.data();
+  for (const int32_t count : answer.plan->replica_count) {
     T* const end = std::copy(slot, slot + count, out);
     std::fill(end, out + width, T{-1});
     slot += count;
     out += width;
   }
 }
-void gpu_load(const Plan&, const Evaluation& evaluation, double* out) {
-  std::copy(evaluation.gpu_load.begin(), evaluation.gpu_load.end(), out);
-}
-template <class T, auto kFigure> void figure_of(const Plan&, const Evaluation& evaluation, T* out) {
-  for (const LayerFigures& layer : evaluation.layers) *out++ = static_cast<T>(layer.*kFigure);
-}
-constexpr auto kWriteImbalance = figure_of<double, &LayerFigures::imbalance>;
-constexpr auto kWriteBound = figure_of<double, &LayerFigures::bound>;
-template <class T> constexpr auto kWriteDuplicates = figure_of<T, &LayerFigures::duplicates>;
 
-#define EPLB_INTEGERS(writer) .write_int32 = writer<int32_t>, .write_int64 = writer<int64_t>
+#define EPLB_INTEGERS(writer, ...)                           \
+  .write_int32 = writer<int32_t __VA_OPT__(, ) __VA_ARGS__>, \
+  .write_int64 = writer<int64_t __VA_OPT__(, ) __VA_ARGS__>
+#define EPLB_PLAN_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::plan, &Plan::name)
+#define EPLB_TRANSFERS_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::transfers, &Transfers::name)
+#define EPLB_REALS(writer, name) .write_real = writer<double, &Answer::evaluation, &name>
 
 // By the value of its EPLB_MAP_ constant.
 constexpr MapEntry kMaps[] = {
-    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, EPLB_INTEGERS(kWritePhysicalToLogical)},
+    {.name = "PHYSICAL_TO_LOGICAL", .shape = by_slot, EPLB_PLAN_ARRAY(physical_to_logical)},
     {.name = "LOGICAL_TO_PHYSICAL", .shape = by_replica, EPLB_INTEGERS(logical_to_physical)},
-    {.name = "REPLICA_COUNT", .shape = by_expert, EPLB_INTEGERS(kWriteReplicaCount)},
-    {.name = "REPLICA_SLOTS", .shape = by_slot, EPLB_INTEGERS(kWriteReplicaSlots)},
-    {.name = "GPU_LOAD", .shape = by_gpu, .needs = kLoads, .write_real = gpu_load},
-    {.name = "IMBALANCE", .shape = by_layer, .needs = kLoads, .write_real = kWriteImbalance},
-    {.name = "BOUND", .shape = by_layer, .needs = kBounds, .write_real = kWriteBound},
+    {.name = "REPLICA_COUNT", .shape = by_expert, EPLB_PLAN_ARRAY(replica_count)},
+    {.name = "REPLICA_SLOTS", .shape = by_slot, EPLB_PLAN_ARRAY(replica_slots)},
+    {.name = "GPU_LOAD",
+     .shape = by_gpu,
+     .needs = kLoads,
+     EPLB_REALS(array_of, Evaluation::gpu_load)},
+    {.name = "IMBALANCE",
+     .shape = by_layer,
+     .needs = kLoads,
+     EPLB_REALS(figure_of, LayerFigures::imbalance)},
+    {.name = "BOUND",
+     .shape = by_layer,
+     .needs = kBounds,
+     EPLB_REALS(figure_of, LayerFigures::bound)},
     {.name = "DUPLICATES",
      .shape = by_layer,
      .needs = kDuplicates,
-     EPLB_INTEGERS(kWriteDuplicates)},
+     EPLB_INTEGERS(figure_of, &Answer::evaluation, &LayerFigures::duplicates)},
+    {.name = "MOVE_SOURCE",
+     .shape = by_slot,
+     .needs_transfers = true,
+     EPLB_TRANSFERS_ARRAY(source)},
+    {.name = "MOVE_ROUND", .shape = by_slot, .needs_transfers = true, EPLB_TRANSFERS_ARRAY(round)},
+    {.name = "MOVE_GROUP", .shape = by_slot, .needs_transfers = true, EPLB_TRANSFERS_ARRAY(group)},
+    {.name = "MOVE_COUNT",
+     .shape = by_layer,
+     .needs_transfers = true,
+     EPLB_INTEGERS(figure_of, &Answer::transfers, &LayerMoves::moves)},
 };
 #undef EPLB_INTEGERS
+#undef EPLB_PLAN_ARRAY
+#undef EPLB_TRANSFERS_ARRAY
+#undef EPLB_REALS
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
-static_assert(kLastMap == EPLB_MAP_DUPLICATES);
+static_assert(kLastMap == EPLB_MAP_MOVE_COUNT);
 
 }  // namespace
 
@@ -92,11 +111,10 @@ void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer,
          ll(shape.elements()), map.name);
 }
 
-void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation,
-               eplb_dtype dtype, void* buffer) {
-  if (map.is_real()) return map.write_real(plan, evaluation, static_cast<double*>(buffer));
-  if (dtype == EPLB_INT32) return map.write_int32(plan, evaluation, static_cast<int32_t*>(buffer));
-  map.write_int64(plan, evaluation, static_cast<int64_t*>(buffer));
+void write_map(const MapEntry& map, const Answer& answer, eplb_dtype dtype, void* buffer) {
+  if (map.is_real()) return map.write_real(answer, static_cast<double*>(buffer));
+  if (dtype == EPLB_INT32) return map.write_int32(answer, static_cast<int32_t*>(buffer));
+  map.write_int64(answer, static_cast<int64_t*>(buffer));
 }
 
 }  // namespace eplb

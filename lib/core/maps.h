@@ -7,6 +7,7 @@
 
 #include "core/evaluation.h"
 #include "core/plan.h"
+#include "core/transfers.h"
 
 namespace eplb {
 
@@ -16,14 +17,22 @@ struct MapShape {
   int64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
 };
 
+// What maps are written from.
+struct Answer {
+  const Plan* plan;
+  const Evaluation* evaluation;
+  const Transfers* transfers;
+};
+
 struct MapEntry {
   const char* name;  // after EPLB_MAP_
   MapShape (*shape)(const Problem& problem);
-  EvaluationParts needs = 0;  // what the writer reads of an evaluation
+  EvaluationParts needs = 0;     // what the writer reads of an evaluation
+  bool needs_transfers = false;  // does it read them?
   // Either the first two, for maps of integers, or the last.
-  void (*write_int32)(const Plan& plan, const Evaluation& evaluation, int32_t* out) = nullptr;
-  void (*write_int64)(const Plan& plan, const Evaluation& evaluation, int64_t* out) = nullptr;
-  void (*write_real)(const Plan& plan, const Evaluation& evaluation, double* out) = nullptr;
+  void (*write_int32)(const Answer& answer, int32_t* out) = nullptr;
+  void (*write_int64)(const Answer& answer, int64_t* out) = nullptr;
+  void (*write_real)(const Answer& answer, double* out) = nullptr;
 
   bool is_real() const { return write_real != nullptr; }
 };
@@ -35,8 +44,7 @@ const MapEntry& map_entry(eplb_map map);
 void check_map_buffer(const MapEntry& map, eplb_dtype dtype, const void* buffer, int64_t length,
                       const MapShape& shape);
 
-// Writes a map to a buffer that was checked. What the map needs of the evaluation is known.
-void write_map(const MapEntry& map, const Plan& plan, const Evaluation& evaluation,
-               eplb_dtype dtype, void* buffer);
+// Writes a map to a buffer that was checked. What the map needs is known.
+void write_map(const MapEntry& map, const Answer& answer, eplb_dtype dtype, void* buffer);
 
 }  // namespace eplb

@@ -5,15 +5,35 @@
 namespace eplb {
 namespace {
 
-template <class T> void copy_ids(const T* from, const Problem& problem, std::vector<int32_t>& to) {
-  for (int64_t l = 0, i = 0; l < problem.layers; ++l)
-    for (int64_t s = 0; s < problem.cluster.slots; ++s, ++i) {
-      if (from[i] < 0 || from[i] >= problem.experts)
+// least: 0, or -1 where a slot may hold nothing.
+template <class T>
+void copy_ids(const T* from, int64_t layers, int64_t slots, int least, int64_t most,
+              std::vector<int32_t>& to) {
+  for (int64_t l = 0, i = 0; l < layers; ++l)
+    for (int64_t s = 0; s < slots; ++s, ++i) {
+      if (from[i] < least || from[i] > most)
         fail(EPLB_INVALID_PLACEMENT,
-             "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld", ll(l),
-             ll(s), ll(from[i]), ll(problem.experts - 1));
+             "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld%s", ll(l),
+             ll(s), ll(from[i]), ll(most), least < 0 ? ", or -1 for none" : "");
       to[i] = static_cast<int32_t>(from[i]);
     }
+}
+
+std::vector<int32_t> read_ids(const void* placement, int64_t length, eplb_dtype dtype,
+                              int64_t layers, int64_t slots, int least, int64_t most) {
+  if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
+         dtype);
+  if (length != layers * slots)
+    fail(EPLB_INVALID_ARGUMENT,
+         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
+         ll(length), ll(layers), ll(slots), ll(layers * slots));
+  std::vector<int32_t> ids(static_cast<size_t>(length));
+  if (dtype == EPLB_INT32)
+    copy_ids(static_cast<const int32_t*>(placement), layers, slots, least, most, ids);
+  else
+    copy_ids(static_cast<const int64_t*>(placement), layers, slots, least, most, ids);
+  return ids;
 }
 
 // How many groups each node has. Throws if replicas of a group are on two nodes.
@@ -61,22 +81,36 @@ void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
 
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
                                     const Problem& problem) {
-  const int64_t layers = problem.layers;
+  const int64_t slots = problem.cluster.slots;
   if (placement == nullptr) fail(EPLB_INVALID_ARGUMENT, "placement is NULL");
-  if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
-    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
-         dtype);
-  if (length != layers * problem.cluster.slots)
-    fail(EPLB_INVALID_ARGUMENT,
-         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
-         ll(length), ll(layers), ll(problem.cluster.slots), ll(layers * problem.cluster.slots));
-  std::vector<int32_t> ids(length);
-  if (dtype == EPLB_INT32)
-    copy_ids(static_cast<const int32_t*>(placement), problem, ids);
-  else
-    copy_ids(static_cast<const int64_t*>(placement), problem, ids);
-  for (int64_t l = 0; l < layers; ++l) check_layer(&ids[l * problem.cluster.slots], l, problem);
+  std::vector<int32_t> ids =
+      read_ids(placement, length, dtype, problem.layers, slots, 0, problem.experts - 1);
+  for (int64_t l = 0; l < problem.layers; ++l) check_layer(&ids[l * slots], l, problem);
   return ids;
+}
+
+CurrentPlacement read_current(const void* placement, int64_t length, eplb_dtype dtype,
+                              int64_t layers, int64_t slots) {
+  if (placement == nullptr) return {};
+  check_least("num_layers", layers, 1);
+  check_least("num_slots", slots, 1);
+  check_most("num_slots", slots, kMaxSlots, "2^18, the most slots there can be");
+  check_most("num_layers", layers, (int64_t{1} << 50) / slots, "more than memory can hold");
+  return {layers, slots, read_ids(placement, length, dtype, layers, slots, -1, kMaxSlots - 1)};
+}
+
+void check_current(const CurrentPlacement& current, const Problem& problem) {
+  if (!current.exists()) return;
+  if (current.layers != problem.layers || current.slots != problem.cluster.slots)
+    fail(EPLB_INVALID_ARGUMENT,
+         "the current placement has %lld layers of %lld slots, but the problem has %lld of %d: "
+         "upload another one, or NULL to forget it",
+         ll(current.layers), ll(current.slots), ll(problem.layers), problem.cluster.slots);
+  for (size_t i = 0; i < current.expert.size(); ++i)
+    if (current.expert[i] >= problem.experts)
+      fail(EPLB_INVALID_PLACEMENT,
+           "the current placement has expert %d in layer %lld, slot %lld, but there are %d experts",
+           current.expert[i], ll(i) / current.slots, ll(i) % current.slots, problem.experts);
 }
 
 }  // namespace eplb

@@ -1,4 +1,4 @@
-// What a solve is given, checked, and the figures of an evaluation: plain values, the same types in
+// What a solve is given, checked, and the figures of its answer: plain values, the same types in
 // the session, on every machine and in the stages of every instruction set. Nothing here has
 // functions: the linker would keep one copy of each for all instruction sets.
 #pragma once
@@ -36,7 +36,7 @@ struct Partition {
 
 // Where experts are now. No strategy starts from there yet.
 struct Current {
-  const int32_t* expert = nullptr;  // [L,S]; null: nowhere
+  const int32_t* expert = nullptr;  // [L,S], -1: nothing that can be read; null: not known
 };
 
 struct Options {
@@ -45,6 +45,7 @@ struct Options {
   uint64_t seed = 0;
   int max_replicas = 0;  // as the caller gave it; 0: no cap
   eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE;
+  eplb_transfer_order transfer_order = EPLB_TRANSFER_BUFFERED;
 };
 
 // The same for every layer of a model. Weights are passed separately.
@@ -77,6 +78,16 @@ struct LayerFigures {
   // hierarchical policy, was every way to put groups on nodes tried?
   double bound = 0;
   bool nodes_proven = false;
+};
+
+// How a layer's placement differs from the current one.
+struct LayerMoves {
+  int moves = 0;          // GPUs and experts that they get
+  int between_nodes = 0;  // slots with contents from another node
+  int reloads = 0;        // slots whose expert no slot holds
+  int rounds = 0;
+  int most_sent = 0, most_received = 0;  // by a GPU
+  bool changed = false;
 };
 
 }  // namespace eplb

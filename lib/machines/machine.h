@@ -39,6 +39,11 @@ class Machine {
                         const int32_t* placement, EvaluationParts parts,
                         Evaluation& evaluation) = 0;
 
+  // Works out how the current placement of the problem becomes this one [L,S]; `transfers` has the
+  // size and becomes known.
+  virtual void plan_transfers(const Problem& problem, const int32_t* placement,
+                              Transfers& transfers) = 0;
+
   virtual int64_t bytes() const = 0;
 };
 

@@ -6,7 +6,6 @@
 #include "core/check_problem.h"
 #include "core/error.h"
 #include "core/fault.h"
-#include "core/placement.h"
 #include "core/strategy.h"
 
 namespace eplb {
@@ -91,6 +90,12 @@ void Session::upload(const WeightSource& source) {
   weights_.place = kOnBoth;
 }
 
+void Session::upload_current(CurrentPlacement current) {
+  if (streams_) streams_->wait();
+  current_ = std::move(current);
+  plan_.place = kNowhere;
+}
+
 const Weights& Session::need_weights() {
   bring_weights();
   if (!weights_.exists())
@@ -131,12 +136,20 @@ void Session::bring_plan() {
   if (solved_on_stream_) microseconds_ = streams_->microseconds();
   plan_.keep_spare(kOnBoth);
   evaluation_.known = 0;
+  transfers_.known = false;
+}
+
+Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
+  Problem problem = check_problem(asked, options, weights_.value.layers, weights_.value.experts);
+  check_current(current_, problem);
+  if (current_.exists()) problem.current.expert = current_.expert.data();
+  return problem;
 }
 
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
   const Weights& weights = need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, options, weights.layers, weights.experts);
+  const Problem problem = problem_of(asked, options);
   check_float32(weights, problem.options.strategy);
   Plan& plan = plan_.spare;
   plan.resize(problem);
@@ -151,6 +164,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   else if (streams_ && streams_->replays())
     weights_.place = kOnHost;
   evaluation_.known = 0;
+  transfers_.known = false;
   solved_on_stream_ = false;
   microseconds_ = now_microseconds() - start;
 }
@@ -177,12 +191,25 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
   need_plan();
   const MapEntry& entry = map_entry(map);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
-  write_map(entry, plan_.value, evaluation_with(entry.needs), dtype, buffer);
+  const Answer answer{&plan_.value, &evaluation_with(entry.needs),
+                      entry.needs_transfers ? &transfers() : nullptr};
+  write_map(entry, answer, dtype, buffer);
+}
+
+const Transfers& Session::transfers() {
+  const Problem& problem = plan_.value.problem;
+  if (problem.current.expert == nullptr)
+    fail(EPLB_INVALID_STATE,
+         "there is no current placement: call eplb_upload_placement before eplb_solve");
+  if (transfers_.known) return transfers_;
+  transfers_.resize(problem);
+  machine_->plan_transfers(problem, plan_.value.physical_to_logical.data(), transfers_);
+  return transfers_;
 }
 
 int64_t Session::bytes() const {
-  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() +
-         evaluation_.bytes() + machine_->bytes();
+  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + current_.bytes() +
+         evaluation_.bytes() + transfers_.bytes() + machine_->bytes();
 }
 
 void Session::report(eplb_report& report) {
@@ -190,6 +217,7 @@ void Session::report(eplb_report& report) {
   if (streams_) streams_->throw_fault();
   need_plan();
   fill_report(evaluation_with(kAllParts), plan_.value.problem, report);
+  if (current_.exists()) fill_report(transfers(), report);
   report.microseconds = microseconds_;
   report.strategy = plan_.value.problem.options.strategy;
   report.context_bytes = bytes();
@@ -243,8 +271,7 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_INVALID_STATE,
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device first");
-  const Problem problem =
-      check_problem(asked, options, weights_.value.layers, weights_.value.experts);
+  const Problem problem = problem_of(asked, options);
   machine.solve_on(problem, weights_.value.integer, stream);
   plan_.value.problem = problem;
   plan_.place = kOnMachine;
@@ -259,6 +286,10 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
+  if (entry.needs_transfers)
+    fail(EPLB_UNAVAILABLE,
+         "EPLB_MAP_%s cannot be fetched on a stream by this version: call eplb_fetch_map",
+         entry.name);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
   machine.fetch_on(plan_.value.problem, weights_.value.integer, map, dtype, buffer, stream);
 }

@@ -1,4 +1,4 @@
-// What a context is: the weights last uploaded, the plan last solved, and the order in which calls
+// What a context is: the weights and the current placement last uploaded, the plan last solved, and the order in which calls
 // may come, whatever machine does the work. The only place that knows this order.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/placement.h"
 #include "machines/machine.h"
 #include "session/resident.h"
 
@@ -28,6 +29,7 @@ class Session {
   void synchronize();
 
   void upload(const WeightSource& source);
+  void upload_current(CurrentPlacement current);
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
@@ -50,6 +52,8 @@ class Session {
   const Weights& need_weights();
   void need_plan() const;
   const Evaluation& evaluation_with(EvaluationParts parts);
+  const Transfers& transfers();
+  Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;
 
   std::unique_ptr<Machine> machine_;
@@ -57,7 +61,9 @@ class Session {
   std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;
+  CurrentPlacement current_;
   Evaluation evaluation_;          // of the plan
+  Transfers transfers_;            // from the current placement to the plan
   bool solved_on_stream_ = false;  // the machine knows how long it took
   double microseconds_ = 0;
 };

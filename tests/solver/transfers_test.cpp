@@ -16,8 +16,6 @@
 namespace eplb::tests {
 namespace {
 
-using solver::TransferOrder;
-
 struct Change {
   Problem problem;
   std::vector<int> current, placement;
@@ -25,10 +23,10 @@ struct Change {
 
 struct Planned {
   std::vector<int> source, round, group;
-  solver::LayerMoves moves;
+  LayerMoves moves;
 };
 
-Planned plan(const Change& change, TransferOrder order, uint32_t seed = 3) {
+Planned plan(const Change& change, eplb_transfer_order order, uint32_t seed = 3) {
   const size_t slots = change.current.size();
   Planned planned{std::vector<int>(slots), std::vector<int>(slots), std::vector<int>(slots), {}};
   solver::TransferWorkspace workspace;
@@ -41,8 +39,10 @@ Planned plan(const Change& change, TransferOrder order, uint32_t seed = 3) {
   solver::Arena arena(start);
   workspace.lay_out(arena, change.problem);
   ShuffledTeam team(seed);
+  Problem problem = change.problem;
+  problem.options.transfer_order = order;
   planned.moves = solver::plan_transfers(
-      team, change.problem, order, {change.current.data(), change.placement.data()}, workspace,
+      team, problem, {change.current.data(), change.placement.data()}, workspace,
       {{planned.source.data()}, {planned.round.data()}, {planned.group.data()}});
   return planned;
 }
@@ -50,7 +50,7 @@ Planned plan(const Change& change, TransferOrder order, uint32_t seed = 3) {
 // Carries a plan out round by round, and says what is wrong with it.
 class Simulator {
  public:
-  Simulator(const Change& change, const Planned& planned, TransferOrder order)
+  Simulator(const Change& change, const Planned& planned, eplb_transfer_order order)
       : change_(change),
         planned_(planned),
         order_(order),
@@ -73,8 +73,8 @@ class Simulator {
   int gpu(int slot) const { return slot / per_gpu_; }
   // What a slot that is read holds: as it was at the beginning if there are buffers for a layer.
   bool read(int slot, int from, int& expert) {
-    if (order_ != TransferOrder::kInPlace || written_.count(from) == 0) {
-      expert = order_ == TransferOrder::kInPlace ? now_[from] : change_.current[from];
+    if (order_ != EPLB_TRANSFER_IN_PLACE || written_.count(from) == 0) {
+      expert = order_ == EPLB_TRANSFER_IN_PLACE ? now_[from] : change_.current[from];
       return true;
     }
     const auto saved = buffer_.find(planned_.group[slot]);
@@ -105,9 +105,9 @@ class Simulator {
       arrived.emplace_back(s, expert);
     }
     for (const int one : sending)
-      if (order_ == TransferOrder::kExclusive && receiving.count(one)) return "a GPU does both";
+      if (order_ == EPLB_TRANSFER_EXCLUSIVE && receiving.count(one)) return "a GPU does both";
     for (const auto& [slot, expert] : arrived) {
-      if (order_ == TransferOrder::kInPlace && reading.count(slot)) return "read while written";
+      if (order_ == EPLB_TRANSFER_IN_PLACE && reading.count(slot)) return "read while written";
       const int group = planned_.group[slot];
       if (group >= 0 && begun_.insert(group).second) buffer_[group] = {slot, now_[slot]};
       now_[slot] = expert;
@@ -118,7 +118,7 @@ class Simulator {
 
   const Change& change_;
   const Planned& planned_;
-  TransferOrder order_;
+  eplb_transfer_order order_;
   int per_gpu_;
   std::vector<int> now_;
   std::set<int> written_, begun_;
@@ -147,16 +147,16 @@ Degrees degrees_of(const Change& change, const Planned& planned) {
   return degrees;
 }
 
-void expect_good(const Change& change, TransferOrder order) {
+void expect_good(const Change& change, eplb_transfer_order order) {
   const Planned planned = plan(change, order);
   EXPECT_EQ(Simulator(change, planned, order).run(), "");
   const Degrees degrees = degrees_of(change, planned);
   EXPECT_EQ(planned.moves.most_sent, degrees.sent);
   EXPECT_EQ(planned.moves.most_received, degrees.received);
-  if (order == TransferOrder::kBuffered) {
+  if (order == EPLB_TRANSFER_BUFFERED) {
     EXPECT_EQ(planned.moves.rounds, std::max(degrees.sent, degrees.received));
   }
-  if (order == TransferOrder::kExclusive) {
+  if (order == EPLB_TRANSFER_EXCLUSIVE) {
     EXPECT_LE(planned.moves.rounds, degrees.both * 3 / 2);
     EXPECT_GE(planned.moves.rounds, degrees.both);
   }
@@ -199,8 +199,8 @@ TEST(Transfers, RandomChangesAreCarriedOutInEveryOrder) {
   for (int i = 0; i < 1500; ++i) {
     const Change change = random_change(random);
     SCOPED_TRACE(i);
-    for (const TransferOrder order :
-         {TransferOrder::kBuffered, TransferOrder::kInPlace, TransferOrder::kExclusive})
+    for (const eplb_transfer_order order :
+         {EPLB_TRANSFER_BUFFERED, EPLB_TRANSFER_IN_PLACE, EPLB_TRANSFER_EXCLUSIVE})
       expect_good(change, order);
     if (HasFailure()) return;
   }

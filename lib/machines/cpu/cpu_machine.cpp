@@ -107,6 +107,23 @@ void CpuMachine::evaluate(const Weights& weights, bool, const Problem& problem,
   evaluation.known |= parts;
 }
 
+void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement,
+                                Transfers& transfers) {
+  auto plan_layer = [&](int64_t layer, int worker) {
+    const int64_t slot = layer * problem.cluster.slots;  // the layer's first
+    const TransferTask task{.current = problem.current.expert + slot,
+                            .placement = placement + slot,
+                            .source = &transfers.source[slot],
+                            .round = &transfers.round[slot],
+                            .group = &transfers.group[slot],
+                            .moves = &transfers.layers[layer]};
+    instruction_set_.plan_transfers(problem, task, workspaces_[worker].data());
+  };
+  const int64_t bytes = instruction_set_.transfer_workspace_bytes(problem);
+  share_layers(prepare_workers(problem.layers, bytes), problem.layers, std::ref(plan_layer));
+  transfers.known = true;
+}
+
 int64_t CpuMachine::bytes() const {
   size_t sum = sizeof *this;
   for (const Workspace& workspace : workspaces_) sum += workspace.capacity() * sizeof(Line);

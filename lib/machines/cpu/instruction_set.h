@@ -1,4 +1,4 @@
-// What is compiled once per instruction set: solving and evaluating a layer. All of them give the
+// What is compiled once per instruction set: solving and evaluating a layer, planning transfers. All of them give the
 // same answer.
 #pragma once
 
@@ -25,6 +25,13 @@ struct EvaluationTask {
   LayerFigures* figures;
 };
 
+// A layer that changes: from where to where, and where the transfers go.
+struct TransferTask {
+  const int32_t *current, *placement;
+  int32_t *source, *round, *group;
+  LayerMoves* moves;
+};
+
 // The library as compiled for one instruction set.
 struct InstructionSet {
   const char* name;
@@ -33,6 +40,8 @@ struct InstructionSet {
   void (*solve)(const Problem&, const LayerTask&, void* workspace);
   int64_t (*evaluate_workspace_bytes)(const Problem&, EvaluationParts);
   void (*evaluate)(const Problem&, const EvaluationTask&, void* workspace);
+  int64_t (*transfer_workspace_bytes)(const Problem&);
+  void (*plan_transfers)(const Problem&, const TransferTask&, void* workspace);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

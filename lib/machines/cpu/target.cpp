@@ -14,6 +14,7 @@
 #include "machines/cpu/instruction_set.h"
 #include "solver/evaluate/layer_evaluation.h"
 #include "solver/strategies/all.h"
+#include "solver/transfers/plan_transfers.h"
 
 namespace eplb::cpu {
 namespace {
@@ -93,12 +94,37 @@ void evaluate(const Problem& problem, const EvaluationTask& task, void* memory) 
     evaluate_weights(task.weights.whole);
 }
 
+// Memory of one thread: the stage's, and the team's own.
+int64_t lay_out(void* memory, const Problem& problem, target::TransferWorkspace& stage,
+                target::View<int64_t>& team) {
+  target::Arena arena(memory);
+  stage.lay_out(arena, problem);
+  team = arena.take<int64_t>(target::HostTeam::workspace_words(problem.cluster.slots));
+  return arena.used();
+}
+
+int64_t transfer_workspace_bytes(const Problem& problem) {
+  target::TransferWorkspace stage;
+  target::View<int64_t> team{};
+  return lay_out(nullptr, problem, stage, team);
+}
+
+void plan_transfers(const Problem& problem, const TransferTask& task, void* memory) {
+  target::TransferWorkspace stage;
+  target::View<int64_t> words{};
+  lay_out(memory, problem, stage, words);
+  const target::HostTeam team(words);
+  *task.moves = target::plan_transfers(team, problem, {task.current, task.placement}, stage,
+                                       {{task.source}, {task.round}, {task.group}});
+}
+
 bool supported() { return EPLB_TARGET_SUPPORTED; }
 
 }  // namespace
 
 extern const InstructionSet EPLB_TARGET_TABLE;
 const InstructionSet EPLB_TARGET_TABLE = {
-    EPLB_TARGET_NAME, supported, workspace_bytes, solve, evaluate_workspace_bytes, evaluate};
+    EPLB_TARGET_NAME,         supported, workspace_bytes,          solve,
+    evaluate_workspace_bytes, evaluate,  transfer_workspace_bytes, plan_transfers};
 
 }  // namespace eplb::cpu

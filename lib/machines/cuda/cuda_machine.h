@@ -23,6 +23,11 @@ class CudaMachine final : public StreamMachine {
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, bool resident, const Problem& problem,
                 const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
+  // On the host: one lane does it, and what it needs is there.
+  void plan_transfers(const Problem& problem, const int32_t* placement,
+                      Transfers& transfers) override {
+    host_->plan_transfers(problem, placement, transfers);
+  }
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;
@@ -48,6 +53,7 @@ class CudaMachine final : public StreamMachine {
   void send_weights(const Weights& weights, const DeviceMemory& memory);
   void bring_maps(const DevicePlan& from, Plan& plan, const char* what);
 
+  std::unique_ptr<Machine> host_ = cpu::make_machine(1);
   Device device_;
   DeviceLimits limits_;
   DeviceMemory reserved_, grown_;  // grown_: for host calls that reserved_ is too small for

@@ -13,18 +13,6 @@
 
 EPLB_STAGE_BEGIN
 
-enum class TransferOrder { kBuffered, kInPlace, kExclusive };
-
-// A layer's figures.
-struct LayerMoves {
-  int moves;          // (GPU, expert) that the current placement lacks
-  int between_nodes;  // transfers from another node
-  int reloads;
-  int rounds;
-  int most_sent, most_received;  // by a GPU
-  bool changed;                  // is there a slot with other contents?
-};
-
 struct TransferWorkspace {
   SourceWorkspace sources;
   RoundWorkspace rounds;
@@ -66,7 +54,7 @@ EPLB_FN LayerMoves count_moves(Team auto& team, const Problem& problem, const La
     return crosses(s) && node_of(cluster, source[s] / per_gpu) != node_of(cluster, s / per_gpu);
   });
   figures.reloads = count([&](int s) { return source[s] == kReload; });
-  figures.rounds = larger(0, team.max(0, cluster.slots, [=](auto s) { return round[s]; }));
+  figures.rounds = larger(0, team.max_of(cluster.slots, [&](int s) { return round[s]; }));
   figures.most_sent = team.max_of(cluster.gpus, [&](int gpu) { return sends[gpu]; });
   figures.most_received = team.max_of(cluster.gpus, [&](int gpu) {
     int received = 0;
@@ -79,17 +67,18 @@ EPLB_FN LayerMoves count_moves(Team auto& team, const Problem& problem, const La
   return figures;
 }
 
-EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem, TransferOrder order,
+EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
                                   const LayerChange& change, const TransferWorkspace& workspace,
                                   const TransferMaps& maps) {
   const int slots = problem.cluster.slots;
+  const eplb_transfer_order order = problem.options.transfer_order;
   choose_sources(team, problem, change, workspace.sources, maps.source);
   team.for_each(slots, [&](int s) {
     const bool written = maps.source[s] != s && maps.source[s] != kNoSource;
     maps.round[s] = written ? 0 : -1;
     maps.group[s] = -1;
   });
-  if (order == TransferOrder::kInPlace) {
+  if (order == EPLB_TRANSFER_IN_PLACE) {
     const InPlaceOrder in_place(workspace.in_place, problem, maps);
     const View<int> depth = workspace.in_place.depth;
     team.single([&] { in_place.prepare(); });
@@ -97,7 +86,7 @@ EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem, Trans
     team.single([&] { in_place.run(); });
   } else {
     team.single([&] {
-      RoundGraph(workspace.rounds, problem, maps, order == TransferOrder::kExclusive).run();
+      RoundGraph(workspace.rounds, problem, maps, order == EPLB_TRANSFER_EXCLUSIVE).run();
     });
   }
   return count_moves(team, problem, change, workspace, maps);

@@ -197,7 +197,8 @@ enum {
                                placements */
 };
 
-/* How an engine carries out transfers, which decides what may run at the same time. Since ABI 1.1. */
+/* How an engine carries out transfers, which decides what may run at the same time. Since ABI 1.1.
+ */
 typedef int32_t eplb_transfer_order;
 enum {
   EPLB_TRANSFER_BUFFERED = 0, /* what arrives waits in a buffer for a layer's new contents: as few
@@ -274,9 +275,9 @@ typedef struct eplb_solve_options {
                              answer */
   int64_t max_replicas;   /* 0 means no cap; otherwise the largest number of replicas of an expert,
                              and the X of LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18 */
-  eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; of the EPLB_MAP_MOVE_ maps. Since
-                                         ABI 1.1 */
-  int32_t reserved;                   /* 0 */
+  eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
+                                         transfers. Since ABI 1.1 */
+  int32_t reserved;                   /* 0; must stay so. Since ABI 1.1 */
 } eplb_solve_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers. */
@@ -301,8 +302,8 @@ typedef struct eplb_report {
   eplb_policy policy;               /* the policy that was used: never EPLB_POLICY_AUTO */
   eplb_policy_reason policy_reason; /* why that policy was used */
   eplb_bound_kind bound_kind;       /* the bound that the gaps are relative to */
-  int64_t layers_changed;           /* layers that differ from the current placement; this and what
-                                       follows is since ABI 1.1, and 0 without a current placement */
+  int64_t layers_changed;           /* layers that differ from the current placement; 0 without one.
+                                       Since ABI 1.1, like what follows */
   int64_t moves;                    /* over all layers, see EPLB_MAP_MOVE_COUNT */
   int64_t moves_between_nodes;      /* slots that get their contents from another node */
   int64_t reloads;                  /* slots whose expert no slot holds */
@@ -449,9 +450,10 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * when it returns. options NULL means defaults.
  * Errors: EPLB_INVALID_ARGUMENT with the numbers and the nearest legal value for sizes that do not
  * fit each other, and for a max_replicas that cannot be met; EPLB_INVALID_STATE before an upload;
- * EPLB_UNAVAILABLE for a strategy, effort, policy or bound kind above those of this version;
- * EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in
- * its float32.
+ * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind or transfer order above those of this
+ * version; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a
+ * layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert that the
+ * weights lack, naming layer and slot.
  * After an error the plan of the last successful solve is still there.
  * Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in order
  * of creation. */
@@ -461,7 +463,8 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
 /* The same in the order of `stream`; never synchronises, never allocates, can be captured and
  * replayed with new weights in the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot represent
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
- * of zeros, and reported like an invalid weight. Errors: as eplb_upload_weights_device. */
+ * of zeros, and reported like an invalid weight. Errors: as eplb_upload_weights_device;
+ * EPLB_INVALID_PLACEMENT for the current placement. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 
@@ -479,14 +482,16 @@ eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, i
  * EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
  * LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
  * original first.
- * Errors: EPLB_INVALID_STATE before a solve; EPLB_UNAVAILABLE as eplb_map_shape. */
+ * Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps without a current
+ * placement; EPLB_UNAVAILABLE as eplb_map_shape. */
 eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer,
                            int64_t length, eplb_error *err);
 
 /* The same into device memory, in the order of `stream`. The next upload or solve of the context
  * overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on different
  * streams, a fetch must not overlap an upload or a solve, nor two fetches of EPLB_MAP_BOUND each
- * other. Errors: as eplb_upload_weights_device. */
+ * other. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for EPLB_MAP_MOVE_ maps, which
+ * this version works out on the host. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 

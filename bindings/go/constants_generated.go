@@ -15,7 +15,7 @@ const (
 	ErrInvalidState Status = 2
 	// In the data: NaN, infinite, negative, or a sum that is out of range.
 	ErrInvalidWeight Status = 3
-	// In the data: what Evaluate was given is not a placement.
+	// In the data: what a call was given is not a placement.
 	ErrInvalidPlacement Status = 4
 	// A strategy or option that this version does not have; a later one may. errors.Is says so of
 	// the next three, too.
@@ -129,6 +129,23 @@ const (
 	BoundNode BoundKind = "node"
 )
 
+// TransferOrder is how an engine carries out transfers, which decides what may run at the same
+// time. Since ABI 1.1. The zero value means the library's default, which is TransferBuffered.
+type TransferOrder string
+
+// Values of TransferOrder.
+const (
+	// What arrives waits in a buffer for a layer's new contents: as few rounds as possible, the
+	// largest number that one GPU sends or receives.
+	TransferBuffered TransferOrder = "buffered"
+	// What arrives overwrites its slot: never before the last reading. What remains are cycles,
+	// each needs a buffer for one expert.
+	TransferInPlace TransferOrder = "in_place"
+	// Buffered, and a GPU either sends or receives in a round, with one peer: at most half as many
+	// rounds again as one GPU has transfers.
+	TransferExclusive TransferOrder = "exclusive"
+)
+
 // IntMap names a map of the solved plan that holds integers.
 type IntMap int32
 
@@ -145,6 +162,20 @@ const (
 	MapReplicaSlots IntMap = 3
 	// [L]: slots whose expert is also in a lower slot of the same GPU.
 	MapDuplicates IntMap = 7
+	// [L,S]: the slot of the current placement whose contents go to this slot; its own index:
+	// unchanged; -1: nothing goes there; -2: a reload, no slot holds the expert. On the same GPU if
+	// possible, else on its node, else on the GPU that sends least. Since ABI 1.1, like the next
+	// three.
+	MapMoveSource IntMap = 8
+	// [L,S]: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on: the round. In
+	// a round, a GPU sends at most once and receives at most once. With TransferInPlace all have
+	// rounds, and a slot that is written is read in earlier ones only.
+	MapMoveRound IntMap = 9
+	// [L,S]: with TransferInPlace the number of the cycle, else -1. What its first slot to be
+	// written held must be saved before: the last one of the cycle is written with it.
+	MapMoveGroup IntMap = 10
+	// [L]: moves, pairs of a GPU and an expert that it gets.
+	MapMoveCount IntMap = 11
 )
 
 // FloatMap names a map of the solved plan that holds real numbers.
@@ -174,6 +205,7 @@ var effortNames = names{"fast", "normal", "max"}
 var policyNames = names{"auto", "hierarchical", "global"}
 var reasonNames = names{"asked", "groups_divide", "groups_do_not"}
 var boundNames = names{"simple", "threshold", "node"}
+var transferNames = names{"buffered", "in_place", "exclusive"}
 var deviceNames = names{"cpu", "cuda"}
 
 // Names of statuses in C, so that one has its name before, and without, a library.

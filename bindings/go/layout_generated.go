@@ -53,6 +53,10 @@ type cSolveOptions struct {
 	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int64
+	// TransferBuffered; how the engine will carry out the transfers. Since ABI 1.1.
+	TransferOrder int32
+	// 0; must stay so. Since ABI 1.1.
+	Reserved int32
 }
 
 // cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers.
@@ -86,6 +90,21 @@ type cReport struct {
 	PolicyReason int32
 	// The bound that the gaps are relative to.
 	BoundKind int32
+	// Layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
+	// follows.
+	LayersChanged int64
+	// Over all layers, see MapMoveCount.
+	Moves int64
+	// Slots that get their contents from another node.
+	MovesBetweenNodes int64
+	// Slots whose expert no slot holds.
+	Reloads int64
+	// Over all layers: layers follow each other.
+	Rounds int64
+	// By one GPU in one layer.
+	MostSent int64
+	// By one GPU in one layer.
+	MostReceived int64
 }
 
 // cBackend is eplb_backend. What a backend is and what it can do on this machine.
@@ -179,6 +198,15 @@ type functions struct {
 		stream Stream,
 		err *cError,
 	) int32 `c:"eplb_upload_weights_device"`
+
+	UploadPlacement func(
+		context cHandle,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		numLayers, numSlots int64,
+		err *cError,
+	) int32 `c:"eplb_upload_placement"`
 
 	ProblemInit func(
 		problem *cProblem,

@@ -46,6 +46,8 @@ type SolveOptions struct {
 	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int
+	// How the engine will carry out the transfers. Since ABI 1.1. Default TransferBuffered.
+	TransferOrder TransferOrder
 }
 
 // in writes to a struct of C; zero fields leave the default there.
@@ -55,6 +57,7 @@ func (from SolveOptions) in(to *cSolveOptions) error {
 	return firstRefusal(
 		strategyNames.set(&to.Strategy, "strategy", string(from.Strategy)),
 		effortNames.set(&to.Effort, "effort", string(from.Effort)),
+		transferNames.set(&to.TransferOrder, "transfer_order", string(from.TransferOrder)),
 	)
 }
 
@@ -89,6 +92,21 @@ type Report struct {
 	PolicyReason PolicyReason
 	// The bound that the gaps are relative to.
 	Bound BoundKind
+	// Layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
+	// follows.
+	LayersChanged int
+	// Over all layers, see MapMoveCount.
+	Moves int
+	// Slots that get their contents from another node.
+	MovesBetweenNodes int
+	// Slots whose expert no slot holds.
+	Reloads int
+	// Over all layers: layers follow each other.
+	Rounds int
+	// By one GPU in one layer.
+	MostSent int
+	// By one GPU in one layer.
+	MostReceived int
 	// [L]: largest over mean GPU load.
 	LayerImbalance []float64
 	// [L]: no placement under the policy has a largest GPU load below this, in the weights' unit.
@@ -114,5 +132,12 @@ func (from *cReport) inGo() Report {
 		Policy:                Policy(policyNames.of(from.Policy)),
 		PolicyReason:          PolicyReason(reasonNames.of(from.PolicyReason)),
 		Bound:                 BoundKind(boundNames.of(from.BoundKind)),
+		LayersChanged:         int(from.LayersChanged),
+		Moves:                 int(from.Moves),
+		MovesBetweenNodes:     int(from.MovesBetweenNodes),
+		Reloads:               int(from.Reloads),
+		Rounds:                int(from.Rounds),
+		MostSent:              int(from.MostSent),
+		MostReceived:          int(from.MostReceived),
 	}
 }

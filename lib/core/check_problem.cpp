@@ -71,6 +71,16 @@ void check_bound_kind(eplb_bound_kind kind) {
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
 }
 
+void check_options(const eplb_solve_options& options) {
+  check_constant("strategy", options.strategy, EPLB_STRATEGY_BEST);
+  check_constant("effort", options.effort, EPLB_EFFORT_MAX);
+  check_constant("transfer_order", options.transfer_order, EPLB_TRANSFER_EXCLUSIVE);
+  if (options.reserved != 0)
+    fail(EPLB_INVALID_ARGUMENT, "reserved is %d, must be 0", options.reserved);
+  check_least("max_replicas", options.max_replicas, 0);
+  check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
+}
+
 }  // namespace
 
 Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts) {
@@ -100,13 +110,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                       int64_t experts) {
   Problem problem = check_problem(asked, layers, experts);
   const int slots = problem.cluster.slots;
-  check_constant("strategy", options.strategy, EPLB_STRATEGY_BEST);
-  check_constant("effort", options.effort, EPLB_EFFORT_MAX);
-  check_constant("transfer_order", options.transfer_order, EPLB_TRANSFER_EXCLUSIVE);
-  if (options.reserved != 0)
-    fail(EPLB_INVALID_ARGUMENT, "reserved is %d, must be 0", options.reserved);
-  check_least("max_replicas", options.max_replicas, 0);
-  check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
+  check_options(options);
   // Nodes have equal shares of slots and experts, so one test serves both policies.
   const int64_t least = (slots + experts - 1) / experts;
   const int cap = whole(options.max_replicas);

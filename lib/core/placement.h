@@ -13,7 +13,7 @@ namespace eplb {
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
                                     const Problem& problem);
 
-// Where experts are now, whoever put them there.
+// Where experts are now.
 struct CurrentPlacement {
   int64_t layers = 0, slots = 0;
   std::vector<int32_t> expert;  // [L,S], -1: nothing that can be read

@@ -1,5 +1,6 @@
-// What a context is: the weights and the current placement last uploaded, the plan last solved, and the order in which calls
-// may come, whatever machine does the work. The only place that knows this order.
+// What a context is: the weights and the current placement last uploaded, the plan last solved, and
+// the order in which calls may come, whatever machine does the work. The only place that knows this
+// order.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 
 import contextlib
 
+
 class OutOfAttempts(Exception):
     pass
 

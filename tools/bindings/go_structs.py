@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from go_source import ENUMS, TOP, declarations, struct_name, words_of
-from wording import INITIALISMS, camel, comment, default_last, sentence
+from wording import HIDDEN, INITIALISMS, camel, comment, default_last, sentence
 
 # Fields of the same meaning have other names or types in Go.
 RENAMED = {"bound_kind": "Bound", "microseconds": "Elapsed"}
@@ -104,7 +104,7 @@ def files(header):
     words = words_of(header)
     out = TOP + '\nimport "time"\n'
     for name, struct in STRUCTS.items():
-        fields = [each for each in header.structs[name] if each.name != "struct_size"]
+        fields = [each for each in header.structs[name] if each.name not in HIDDEN]
         out += definition(header, words, name, struct, fields)
         out += reading(header, name, fields) if struct.answers else filling(name, fields)
     return {"bindings/go/structs_generated.go": out}

@@ -17,6 +17,7 @@ ENUMS = {
     "eplb_policy": ("Policy", "policy"),
     "eplb_policy_reason": ("PolicyReason", "policy reason"),
     "eplb_bound_kind": ("BoundKind", "bound"),
+    "eplb_transfer_order": ("TransferOrder", "transfer order"),
     "eplb_map": ("Map", "map"),
     "eplb_device_kind": ("DeviceKind", "device"),
 }

@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass
 
 INITIALISMS = {"gpu", "cpu", "lpt"}
+# Fields that only C sees.
+HIDDEN = ("struct_size", "reserved")
 
 
 def camel(name, initialisms=()):

@@ -24,6 +24,7 @@ from ._errors import (
     OutOfMemory,
     Unavailable,
 )
+from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
@@ -42,6 +43,7 @@ __all__ = [
     "InvalidPlacement",
     "InvalidState",
     "InvalidWeight",
+    "Moves",
     "OutOfMemory",
     "Plan",
     "Report",

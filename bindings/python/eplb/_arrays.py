@@ -98,13 +98,15 @@ def dtype_name(dtype: Any) -> str:
         return text
 
 
-def placement_to_host(placement: Any) -> Array:
+def placement_to_host(placement: Any, argument: str = "physical_to_logical") -> Array:
     """Returns a placement [L,S] as C accepts it."""
-    array, _ = to_host("physical_to_logical", placement)
+    array, _ = to_host(argument, placement)
     if array.ndim != 2 or array.dtype.kind not in "iu":
         found = f"{array.dtype.name} of {array.ndim} dimensions"
-        raise invalid_argument(f"physical_to_logical is {found}, must be integers [layers, slots]")
-    # A value that does not fit becomes negative, which C rejects with its layer and slot.
+        raise invalid_argument(f"{argument} is {found}, must be integers [layers, slots]")
+    if array.dtype.name == "uint64":
+        # What does not fit would become negative, and -1 may be allowed. C rejects this with its layer and slot.
+        array = np.minimum(array, np.uint64(2**63 - 1))
     return np.ascontiguousarray(array, np.int64)
 
 

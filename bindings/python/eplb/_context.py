@@ -22,11 +22,12 @@ from ._arrays import (
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
 from ._library import DEVICE_KINDS, DTYPES, invalid_argument, invalid_state
+from ._moves import fetch_change
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session, integer
 from ._session_lock import SharedSession
-from ._solution import Solution, copy_weights
+from ._solution import Solution, copy_weights, no_moves
 from ._uncopyable import Uncopyable
 
 # What a DevicePlan has from the start.
@@ -196,6 +197,8 @@ class Context(Uncopyable):
         seed: int = 0,
         max_replicas: int | None = None,
         bound: str = "simple",
+        current: Any = None,
+        transfer_order: str = "buffered",
     ) -> Plan:
         """Computes a placement.
 
@@ -214,6 +217,10 @@ class Context(Uncopyable):
             seed: 0 to 2^64 - 1. The same seed gives the same answer.
             max_replicas: the most replicas of any expert; None for no limit.
             bound: which bound the report uses: "simple", or "threshold" (slower, closer).
+            current: integers [L,S], the expert that each slot holds now, -1 where it is empty or cannot be read; the
+                plan then has moves. It does not change the placement. None: not known.
+            transfer_order: how moves are carried out: "buffered" (into a buffer for a layer), "in_place" (into the
+                slots), or "exclusive" (buffered, and a GPU either sends or receives in a round).
 
         Returns:
             The placement with its maps and report, as numpy arrays on the host; a DevicePlan for weights on a device.
@@ -221,16 +228,19 @@ class Context(Uncopyable):
         Raises:
             InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
             InvalidWeight: naming layer and expert.
+            InvalidPlacement: an id in current that is no expert, naming layer and slot.
             InvalidState: no weights yet, or the context is closed or in use by another thread.
-            Unavailable: this version does not have the strategy, effort or bound kind.
+            Unavailable: this version does not have the strategy, effort, bound kind or transfer order.
         """
         given = None if weights is None else self._read(weights)
+        now = None if current is None else placement_to_host(current, "current")
         problem = num_slots, num_gpus, num_nodes, num_groups, policy, bound
         shared = self._shared
         with shared as session:
             session.set_problem(*problem)
-            session.set_options(strategy, effort, seed, max_replicas)
+            session.set_options(strategy, effort, seed, max_replicas, transfer_order)
             shared.change()
+            session.set_current(now)
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
                 maker = self._device.solve(given)
                 self._last_problem = problem
@@ -257,7 +267,18 @@ class Context(Uncopyable):
                     f"{name} of a placement on a device is there until the context takes other weights or solves "
                     "again: read it before that"
                 )
-            return self._device.fetch(name, maker) if name != "report" else self._fetch_report(session)
+            if name == "report":
+                return self._fetch_report(session)
+            if name in ("moves", "changed"):
+                return self._fetch_moves(session, name)
+            return self._device.fetch(name, maker)
+
+    def _fetch_moves(self, session: Session, name: str) -> Any:
+        if session.current is None:
+            raise no_moves()
+        num_gpus, num_nodes = self._last_problem[1:3]
+        change = fetch_change(session, num_gpus, num_nodes)
+        return change.moves() if name == "moves" else change.changed
 
     def _fetch_report(self, session: Session) -> Report:
         self._shared.raise_late_error()

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import numpy as np
+import numpy.typing as npt
+
 from ._arrays import Floats, Ints
+from ._moves import Moves
 from ._report import Report
 from ._solution import Solution
 from ._uncopyable import Uncopyable
@@ -19,7 +23,8 @@ class Plan:
     or is closed, it gives the plan a compact copy of the replicas. Later answers are computed from that and from a copy
     of the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
-    is that of the context which evaluated. Read the report at once where this matters.
+    is that of the context which evaluated. Read the report at once where this matters. A plan that was solved from a
+    current placement takes its moves along, too.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 
@@ -97,6 +102,18 @@ class Plan:
         """int64 [L]: slots whose expert already sits in a lower slot of the same GPU."""
         return self._ints("duplicates")
 
+    @property
+    def changed(self) -> npt.NDArray[np.bool_]:
+        """bool [L]: layers that differ from the current placement. Raises InvalidState if the solve was given none."""
+        changed: npt.NDArray[np.bool_] = self._answer("changed")
+        return changed
+
+    @property
+    def moves(self) -> Moves:
+        """How the current placement becomes this one. Raises InvalidState if the solve was given none."""
+        moves: Moves = self._answer("moves")
+        return moves
+
     def __repr__(self) -> str:
         # Not the report, which would have to be computed.
         return f"{type(self).__name__}(max_replicas={self.max_replicas})"
@@ -110,7 +127,8 @@ class DevicePlan(Uncopyable, Plan):
 
     replica_slots, gpu_load, imbalance, bound and duplicates, on the device too, are fetched when they are first read,
     on the stream that is then current. So is report, which comes to the host and waits for the device: it raises
-    InvalidWeight if the device found a bad weight, whose layer was placed as a layer of zeros. These need the context
+    InvalidWeight if the device found a bad weight, whose layer was placed as a layer of zeros. So do changed and moves,
+    which are worked out on the host. These need the context
     as the solve left it: when that is closed, has taken other weights or has solved again, they raise InvalidState. For
     a graph they describe the last replay.
     """

@@ -29,6 +29,12 @@ class Report:
         duplicates_unavoidable: those that every placement with the same replica counts has.
         microseconds: time of the solve, or of the evaluation, inside the library; Plan says what it is when read late.
         context_bytes: memory that the context holds, weights and plan included; the same applies.
+        layers_changed: layers that differ from the current placement of the solve; this and what follows is over all
+            layers, and 0 without one.
+        moves: GPUs and experts that they get.
+        moves_between_nodes, reloads: slots that get their contents from another node; whose expert no slot holds.
+        rounds: of transfers; layers follow each other.
+        most_sent, most_received: by one GPU in one layer.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -46,6 +52,13 @@ class Report:
     duplicates_unavoidable: int
     microseconds: float
     context_bytes: int
+    layers_changed: int
+    moves: int
+    moves_between_nodes: int
+    reloads: int
+    rounds: int
+    most_sent: int
+    most_received: int
     strategy: str | None
     policy: str
     policy_reason: str

@@ -18,6 +18,7 @@ from ._library import (
     MAPS,
     POLICIES,
     STRATEGIES,
+    TRANSFER_ORDERS,
     check,
     ffi,
     invalid_argument,
@@ -79,12 +80,15 @@ class Request(Uncopyable):
         problem.policy = value_of(POLICIES, "policy", policy)
         problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
 
-    def set_options(self, strategy: Any, effort: Any, seed: Any, max_replicas: Any) -> None:
+    def set_options(
+        self, strategy: Any, effort: Any, seed: Any, max_replicas: Any, transfer_order: Any = "buffered"
+    ) -> None:
         options = self.options
         options.strategy = self.default_strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
         options.effort = value_of(EFFORTS, "effort", effort)
         options.seed = integer("seed", seed, 0, 2**64 - 1)
         options.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
+        options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
 
     def sizes(self) -> tuple[Any, ...]:
         """Everything that memory is sized for except the weights; the seed does not matter."""
@@ -93,10 +97,15 @@ class Request(Uncopyable):
 
 
 class Session(Request):
-    """Not for two threads at once; callers ensure that."""
+    """Not for two threads at once; callers ensure that.
+
+    Attributes:
+        current: a copy of the current placement [L,S] that the library has; None if it has none.
+    """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
         super().__init__()
+        self.current: Array | None = None
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
         self._report = _init("report", self.error)
@@ -119,6 +128,16 @@ class Session(Request):
         code = DTYPE_CODES[weights.dtype]
         data = ffi.from_buffer(weights)
         check(lib.eplb_upload_weights(self.context, data, weights.size, code, *shape, self.error), self.error)
+
+    def set_current(self, placement: Array | None) -> None:
+        """Takes the current placement as placement_to_host returns it; None forgets it. Discards the plan."""
+        if placement is not None:
+            data, sizes = ffi.from_buffer(placement), (placement.size, _INT64, *placement.shape)
+            check(lib.eplb_upload_placement(self.context, data, *sizes, self.error), self.error)
+            self.current = placement.astype(np.int32)
+        elif self.current is not None:
+            check(lib.eplb_upload_placement(self.context, ffi.NULL, 0, 0, 0, 0, self.error), self.error)
+            self.current = None
 
     def solve(self) -> None:
         check(lib.eplb_solve(self.context, self.problem, self.options, self.error), self.error)

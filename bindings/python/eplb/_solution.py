@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Floats, Ints
+from ._errors import InvalidState
 from ._library import ffi, invalid_state
+from ._moves import Change, Moves, fetch_change
 from ._report import make_report
 from ._session import Session
 from ._session_lock import SharedSession
@@ -51,7 +53,10 @@ class Solution:
         }
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
+        self._num_nodes: int = problem.num_nodes
         self._strategy: int = options.strategy
+        self._has_current = session.current is not None
+        self._change: Change | None = None
         self._microseconds = microseconds
         self._problem: bytes = ffi.buffer(problem)[:]
         self._weights: Array | None = weights
@@ -74,12 +79,19 @@ class Solution:
         """For pickle and deepcopy: complete, and without the context."""
         self["report"]
         self._own_replicas()
+        if self._has_current:
+            self._own_change()
         return {**vars(self), "_shared": None, "_weights": None, "_answers": dict(self._answers)}
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
-        self._take_replicas(session)
+        self._take_integers(session)
         self._shared = None
+
+    def _take_integers(self, session: Session) -> None:
+        self._take_replicas(session)
+        if self._has_current:
+            self._take_change(session)
 
     def _take_replicas(self, session: Session) -> None:
         if self._replicas is None:
@@ -96,6 +108,26 @@ class Solution:
         if self._replicas is None:
             raise invalid_state("the plan was not read before its context was lost, by a fork or with its device")
         return self._replicas
+
+    def _take_change(self, session: Session) -> None:
+        if self._change is None:
+            self._change = fetch_change(session, self._sizes[3], self._num_nodes)
+
+    def _own_change(self) -> Change:
+        if not self._has_current:
+            raise no_moves()
+        shared = self._shared
+        if self._change is None and shared is not None:
+            shared.read(self._changes, self._take_change)
+        if self._change is None:
+            raise invalid_state("the moves were not read before the context was lost, by a fork or with its device")
+        return self._change
+
+    def _moves(self) -> Moves:
+        return self._own_change().moves()
+
+    def _changed(self) -> Array:
+        return self._own_change().changed.copy()
 
     def _replica_slots(self) -> Ints:
         return self._own_replicas()[0].astype(np.int64)
@@ -123,7 +155,7 @@ class Solution:
         for each in _LAYER_MAPS:
             self._fetch_figures(session, each)
         # Before the session goes.
-        self._take_replicas(session)
+        self._take_integers(session)
         self._set_report(c_report)
 
     def _fetch_figures(self, session: Session, name: str) -> None:
@@ -151,6 +183,9 @@ class Solution:
         answers.setdefault("duplicates", duplicates)
         c_report.strategy = self._strategy
         c_report.microseconds = self._microseconds
+        if self._has_current:
+            for figure, value in self._own_change().figures().items():
+                setattr(c_report, figure, value)
         self._set_report(c_report)
 
     def _evaluate(self, weights: Array, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
@@ -176,7 +211,15 @@ _MADE_HERE = {
     "replica_slots": Solution._replica_slots,
     "replica_count": Solution._replica_count,
     "logical_to_physical": Solution._logical_to_physical,
+    "moves": Solution._moves,
+    "changed": Solution._changed,
 }
+
+
+def no_moves() -> InvalidState:
+    return invalid_state(
+        "there are no moves, because the plan was solved without a current placement: Context.solve(..., current=...)"
+    )
 
 
 def _smallest(largest: int) -> Any:

@@ -1,5 +1,5 @@
-// What is compiled once per instruction set: solving and evaluating a layer, planning transfers. All of them give the
-// same answer.
+// What is compiled once per instruction set: solving and evaluating a layer, planning transfers.
+// All of them give the same answer.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // The presets: strategies that differ in their parameters alone. Each follows a reference program.
 #pragma once
 
-#include "eplb.h"
+#include "core/problem.h"
 #include "solver/team/stage.h"
 
 EPLB_STAGE_BEGIN

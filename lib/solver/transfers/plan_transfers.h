@@ -38,33 +38,61 @@ EPLB_FN bool is_move(const Problem& problem, const LayerChange& change, const Tr
   return true;
 }
 
-EPLB_FN LayerMoves count_moves(Team auto& team, const Problem& problem, const LayerChange& change,
-                               const TransferWorkspace& workspace, const TransferMaps& maps) {
-  const Cluster& cluster = problem.cluster;
+// Does the slot get its contents from another GPU?
+EPLB_FN bool crosses_gpus(const Cluster& cluster, const TransferMaps& maps, int slot) {
+  const int per_gpu = slots_per_gpu(cluster), source = maps.source[slot];
+  return source >= 0 && source / per_gpu != slot / per_gpu;
+}
+EPLB_FN bool crosses_nodes(const Cluster& cluster, const TransferMaps& maps, int slot) {
   const int per_gpu = slots_per_gpu(cluster);
-  const View<int> source = maps.source, round = maps.round, sends = workspace.sources.sends;
-  auto crosses = [&](int s) { return source[s] >= 0 && source[s] / per_gpu != s / per_gpu; };
-  auto count = [&](auto condition) {
-    return static_cast<int>(
-        team.sum_of(cluster.slots, [&](int s) { return condition(s) ? 1 : 0; }));
-  };
+  return crosses_gpus(cluster, maps, slot) &&
+         node_of(cluster, maps.source[slot] / per_gpu) != node_of(cluster, slot / per_gpu);
+}
+EPLB_FN int received_by(const Cluster& cluster, const TransferMaps& maps, int gpu) {
+  const int per_gpu = slots_per_gpu(cluster);
+  int received = 0;
+  for (int slot = gpu * per_gpu; slot < (gpu + 1) * per_gpu; ++slot)
+    received += crosses_gpus(cluster, maps, slot) ? 1 : 0;
+  return received;
+}
+
+EPLB_FN int count_slots(Team auto& team, const Cluster& cluster, auto condition) {
+  return static_cast<int>(
+      team.sum_of(cluster.slots, [&](int slot) { return condition(slot) ? 1 : 0; }));
+}
+
+// All figures but those of single GPUs.
+EPLB_FN LayerMoves count_moves(Team auto& team, const Problem& problem, const LayerChange& change,
+                               const TransferMaps& maps) {
+  const Cluster& cluster = problem.cluster;
+  const View<int> source = maps.source, round = maps.round;
   LayerMoves figures{};
-  figures.moves = count([&](int s) { return is_move(problem, change, maps, s); });
-  figures.between_nodes = count([&](int s) {
-    return crosses(s) && node_of(cluster, source[s] / per_gpu) != node_of(cluster, s / per_gpu);
-  });
-  figures.reloads = count([&](int s) { return source[s] == kReload; });
+  figures.moves =
+      count_slots(team, cluster, [&](int s) { return is_move(problem, change, maps, s); });
+  figures.between_nodes =
+      count_slots(team, cluster, [&](int s) { return crosses_nodes(cluster, maps, s); });
+  figures.reloads = count_slots(team, cluster, [&](int s) { return source[s] == kReload; });
   figures.rounds = larger(0, team.max_of(cluster.slots, [&](int s) { return round[s]; }));
-  figures.most_sent = team.max_of(cluster.gpus, [&](int gpu) { return sends[gpu]; });
-  figures.most_received = team.max_of(cluster.gpus, [&](int gpu) {
-    int received = 0;
-    for (int s = gpu * per_gpu; s < (gpu + 1) * per_gpu; ++s) received += crosses(s) ? 1 : 0;
-    return received;
-  });
-  figures.changed = team.find_of(cluster.slots, [&](int s) {
-    return change.placement[s] != change.current[s];
-  }) < cluster.slots;
+  auto changes = [&](int s) { return change.placement[s] != change.current[s]; };
+  figures.changed = count_slots(team, cluster, changes) > 0;
   return figures;
+}
+
+EPLB_FN void count_busiest(Team auto& team, const Cluster& cluster, View<int> sends,
+                           const TransferMaps& maps, LayerMoves& figures) {
+  figures.most_sent = team.max_of(cluster.gpus, [&](int gpu) { return sends[gpu]; });
+  figures.most_received =
+      team.max_of(cluster.gpus, [&](int gpu) { return received_by(cluster, maps, gpu); });
+}
+
+EPLB_FN void order_in_place(Team auto& team, const Problem& problem,
+                            const InPlaceWorkspace& workspace, const TransferMaps& maps) {
+  const InPlaceOrder in_place(workspace, problem, maps);
+  const View<int> depth = workspace.depth;
+  team.single([&] { in_place.prepare(); });
+  team.order(problem.cluster.slots, workspace.order,
+             [&](int s) { return largest_first(depth[s]); });
+  team.single([&] { in_place.run(); });
 }
 
 EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
@@ -79,17 +107,15 @@ EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
     maps.group[s] = -1;
   });
   if (order == EPLB_TRANSFER_IN_PLACE) {
-    const InPlaceOrder in_place(workspace.in_place, problem, maps);
-    const View<int> depth = workspace.in_place.depth;
-    team.single([&] { in_place.prepare(); });
-    team.order(slots, workspace.in_place.order, [&](int s) { return largest_first(depth[s]); });
-    team.single([&] { in_place.run(); });
+    order_in_place(team, problem, workspace.in_place, maps);
   } else {
     team.single([&] {
       RoundGraph(workspace.rounds, problem, maps, order == EPLB_TRANSFER_EXCLUSIVE).run();
     });
   }
-  return count_moves(team, problem, change, workspace, maps);
+  LayerMoves figures = count_moves(team, problem, change, maps);
+  count_busiest(team, problem.cluster, workspace.sources.sends, maps, figures);
+  return figures;
 }
 
 EPLB_STAGE_END

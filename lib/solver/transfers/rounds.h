@@ -19,8 +19,9 @@ struct RoundWorkspace {
 
 // A colouring of the edges of a multigraph. Its vertices are the GPUs, or the sending and the
 // receiving sides of GPUs; an edge is named by the slot that the transfer writes. The edges of a
-// vertex have different rounds. With the sides apart the graph is bipartite, and as many rounds as a
-// vertex has edges suffice (König 1916); with GPUs as vertices half as many more do (Shannon 1949).
+// vertex have different rounds. With the sides apart the graph is bipartite, and as many rounds
+// as a vertex has edges suffice (König 1916); with GPUs as vertices half as many more do (Shannon
+// 1949).
 // By one lane.
 class RoundGraph {
  public:

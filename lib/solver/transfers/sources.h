@@ -74,11 +74,25 @@ EPLB_FN Nearest nearest_holder(const Problem& problem, const SourceWorkspace& wo
   return found;
 }
 
+// Sets the sources that are not known yet of the slots that have a choice, or of those that have
+// none. By one lane.
+EPLB_FN void choose_nearest(const Problem& problem, const LayerChange& change,
+                            const SourceWorkspace& workspace, View<int> source, bool has_choice) {
+  const int per_gpu = slots_per_gpu(problem.cluster);
+  for (int s = 0; s < problem.cluster.slots; ++s) {
+    if (source[s] != kReload) continue;
+    const Nearest nearest = nearest_holder(problem, workspace, change.placement[s], s);
+    if (nearest.count == 0 || (nearest.count > 1) != has_choice) continue;
+    source[s] = nearest.slot;
+    if (nearest.slot / per_gpu != s / per_gpu) ++workspace.sends[nearest.slot / per_gpu];
+  }
+}
+
 // Sets the source of every slot. Those that have a choice come last, so that it evens out what the
 // others send; each time, lowest slot first.
 EPLB_FN void choose_sources(Team auto& team, const Problem& problem, const LayerChange& change,
                             const SourceWorkspace& workspace, View<int> source) {
-  const int slots = problem.cluster.slots, per_gpu = slots_per_gpu(problem.cluster);
+  const int slots = problem.cluster.slots;
   list_holders(team, problem, change.current, workspace);
   team.for_each(problem.cluster.gpus, [&](int gpu) { workspace.sends[gpu] = 0; });
   team.for_each(slots, [&](int s) {
@@ -86,14 +100,8 @@ EPLB_FN void choose_sources(Team auto& team, const Problem& problem, const Layer
     source[s] = expert == kNoExpert ? kNoSource : expert == change.current[s] ? s : kReload;
   });
   team.single([&] {
-    for (int choice = 0; choice < 2; ++choice)
-      for (int s = 0; s < slots; ++s) {
-        if (source[s] != kReload) continue;
-        const Nearest nearest = nearest_holder(problem, workspace, change.placement[s], s);
-        if (nearest.count == 0 || (nearest.count > 1) != (choice == 1)) continue;
-        source[s] = nearest.slot;
-        if (nearest.slot / per_gpu != s / per_gpu) ++workspace.sends[nearest.slot / per_gpu];
-      }
+    choose_nearest(problem, change, workspace, source, false);
+    choose_nearest(problem, change, workspace, source, true);
   });
 }
 

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import header
 import library
@@ -120,6 +121,14 @@ class Caller:
         return self.call("eplb_evaluate", self.context, self.problem, placement, ctypes.c_int64(12), kind, *outputs)
 
 
+def stale_current(caller, expert=9):
+    """A current placement of experts that the weights do not have; the status of its upload."""
+    placement = (ctypes.c_int64 * 12)(*[expert] * 12)
+    sizes = [ctypes.c_int64(n) for n in (caller.layers, caller.slots)]
+    kind = NUMBERS["EPLB_INT64"]
+    return caller.call("eplb_upload_placement", caller.context, placement, ctypes.c_int64(12), kind, *sizes)
+
+
 def later(struct, field):
     """A constant that a later version may know."""
 
@@ -192,6 +201,8 @@ CALLS = {
     ("eplb_solve", "EPLB_INVALID_STATE"): (ON_CPU, after(create, solve)),
     ("eplb_solve", "EPLB_UNAVAILABLE"): (ON_CPU, after(create, upload, later("problem", "policy"), solve)),
     ("eplb_solve", "EPLB_INVALID_WEIGHT"): (ON_CPU, too_heavy_for_float32),
+    ("eplb_solve", "EPLB_INVALID_PLACEMENT"): (ON_CPU, after(create, upload, stale_current, solve)),
+    ("eplb_upload_placement", "EPLB_INVALID_PLACEMENT"): (ON_CPU, after(create, partial(stale_current, expert=-2))),
     ("eplb_map_shape", "EPLB_INVALID_STATE"): (ON_CPU, after(create, Caller.shape)),
     ("eplb_map_shape", "EPLB_UNAVAILABLE"): (ON_CPU, after(ready, lambda caller: caller.shape(1000))),
     ("eplb_fetch_map", "EPLB_INVALID_STATE"): (ON_CPU, after(create, Caller.fetch)),
@@ -209,6 +220,21 @@ CALLS = {
 for count in (device_count, device_name):
     CALLS[f"eplb_{count.__name__}", "EPLB_NOT_BUILT"] = (ON_CPU, count)
     CALLS[f"eplb_{count.__name__}", "EPLB_NO_DRIVER"] = (NO_DRIVER, count)
+CALLS["eplb_solve_device", "EPLB_INVALID_PLACEMENT"] = (
+    ON_EMULATED,
+    after(on_cuda, Caller.reserve, on_stream("upload"), stale_current, on_stream("solve")),
+)
+CALLS["eplb_fetch_map_device", "EPLB_UNAVAILABLE"] = (
+    ON_EMULATED,
+    after(
+        on_cuda,
+        Caller.reserve,
+        on_stream("upload"),
+        partial(stale_current, expert=0),
+        on_stream("solve"),
+        lambda caller: caller.fetch(NUMBERS["EPLB_MAP_MOVE_SOURCE"], device=True),
+    ),
+)
 CALLS["eplb_device_name", "EPLB_NO_DEVICE"] = (ON_EMULATED, device_name)
 for name, function in (("upload", "upload_weights"), ("solve", "solve"), ("fetch", "fetch_map")):
     CALLS[f"eplb_{function}_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, on_stream(name)))

@@ -22,6 +22,7 @@ static void run_everything(const char *vectors) {
   rules_sizes();
   rules_weights();
   rules_maps();
+  rules_moves();
   rules_order();
   rules_evaluation();
   rules_answers();

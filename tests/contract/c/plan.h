@@ -4,6 +4,7 @@
 
 #include "input.h"
 
+/* Those that need no current placement; moves.h has the others. */
 enum { PLAN_MAPS = EPLB_MAP_DUPLICATES + 1 };
 
 typedef struct plan {

@@ -174,6 +174,14 @@ static eplb_status try_evaluate(eplb_error *err) {
                         state.before.lengths[0], EPLB_INT64, &state.report, NULL, NULL,
                         state.duplicates, state.small.layers, err);
 }
+static eplb_status try_current(eplb_error *err) {
+  return CALL(upload_placement)(state.context, state.before.ints[0], state.before.lengths[0],
+                                EPLB_INT64, state.small.layers, state.small.problem.num_slots, err);
+}
+static eplb_status try_moves(eplb_error *err) {
+  return CALL(fetch_map)(state.context, EPLB_MAP_MOVE_ROUND, EPLB_INT64, state.buffer,
+                         state.before.lengths[0], err);
+}
 static eplb_status try_information(eplb_error *err) {
   char text[256];
   eplb_status status = CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, err);
@@ -208,9 +216,9 @@ static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
 }
 
 static void run_out_of_memory_anywhere(void) {
-  static eplb_status (*const steps[])(eplb_error *) = {try_create,   try_fetch,       try_report,
-                                                       try_evaluate, try_information, try_refusal,
-                                                       try_solve,    try_upload,      try_reserve};
+  static eplb_status (*const steps[])(eplb_error *) = {
+      try_create,      try_fetch,   try_report, try_current, try_moves,  try_evaluate,
+      try_information, try_refusal, try_solve,  try_upload,  try_reserve};
   size_t i;
   int from_then_on;
   for (i = 0; i < sizeof steps / sizeof *steps; i++)
@@ -220,7 +228,12 @@ static void run_out_of_memory_anywhere(void) {
       state.context = context_solved(&state.small);
       if (state.context == NULL || !plan_fetch(&state.before, state.context, &state.small)) return;
       EXPECT(EPLB_OK, CALL(report_init)(&state.report, sizeof state.report, ERR));
+      if (steps[i] == try_moves) {
+        EXPECT(EPLB_OK, try_current(ERR));
+        input_solve(state.context, &state.small);
+      }
       survive(steps[i], from_then_on);
+      EXPECT(EPLB_OK, CALL(upload_placement)(state.context, NULL, 0, 0, 0, 0, ERR));
       if (input_upload_and_solve(state.context, &state.large))
         invariants_hold(state.context, &state.large, NULL);
       plan_free(&state.before);

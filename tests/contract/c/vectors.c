@@ -9,6 +9,7 @@
 #include "harness.h"
 #include "invariants.h"
 #include "layers.h"
+#include "moves.h"
 #include "streams.h"
 
 static const char *const strategy_names[] = {
@@ -182,6 +183,8 @@ static void check_answer(const cJSON *vector, input *in, int which) {
   } else if (EXPECT(EPLB_OK, status) && invariants_hold(context, in, &p)) {
     if (answer != NULL) answer_agrees(vector, answer, &p);
     layers_solved_alone_agree(in, &p);
+    /* Moves follow from the placement: one strategy is enough. */
+    if (which == EPLB_STRATEGY_LPT_SWAP) moves_hold(context, in, &p);
     plan_free(&p);
   }
   CALL(context_destroy)(context);

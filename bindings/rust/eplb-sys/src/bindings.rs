@@ -12,7 +12,7 @@ pub const EPLB_INVALID_ARGUMENT: eplb_status = 1;
 pub const EPLB_INVALID_STATE: eplb_status = 2;
 /// in the data: NaN, infinite, negative, or a sum that is out of range
 pub const EPLB_INVALID_WEIGHT: eplb_status = 3;
-/// in the data: what eplb_evaluate was given is not a placement
+/// in the data: what a call was given is not a placement
 pub const EPLB_INVALID_PLACEMENT: eplb_status = 4;
 /// a strategy or option that this version does not have; a later one may
 pub const EPLB_UNAVAILABLE: eplb_status = 10;
@@ -105,6 +105,18 @@ pub const EPLB_BOUND_THRESHOLD: eplb_bound_kind = 1;
 /// groups always, with more where it was found; holds for hierarchical placements
 pub const EPLB_BOUND_NODE: eplb_bound_kind = 2;
 
+/// How an engine carries out transfers, which decides what may run at the same time. Since ABI 1.1.
+pub type eplb_transfer_order = i32;
+/// what arrives waits in a buffer for a layer's new contents: as few rounds as possible, the
+/// largest number that one GPU sends or receives
+pub const EPLB_TRANSFER_BUFFERED: eplb_transfer_order = 0;
+/// what arrives overwrites its slot: never before the last reading. What remains are cycles, each
+/// needs a buffer for one expert
+pub const EPLB_TRANSFER_IN_PLACE: eplb_transfer_order = 1;
+/// buffered, and a GPU either sends or receives in a round, with one peer: at most half as many
+/// rounds again as one GPU has transfers
+pub const EPLB_TRANSFER_EXCLUSIVE: eplb_transfer_order = 2;
+
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
 /// EPLB_FLOAT64.
 pub type eplb_map = i32;
@@ -126,6 +138,19 @@ pub const EPLB_MAP_IMBALANCE: eplb_map = 5;
 pub const EPLB_MAP_BOUND: eplb_map = 6;
 /// int `[L]`: slots whose expert is also in a lower slot of the same GPU
 pub const EPLB_MAP_DUPLICATES: eplb_map = 7;
+/// int `[L,S]`: the slot of the current placement whose contents go to this slot; its own index:
+/// unchanged; -1: nothing goes there; -2: a reload, no slot holds the expert. On the same GPU if
+/// possible, else on its node, else on the GPU that sends least. Since ABI 1.1, like the next three
+pub const EPLB_MAP_MOVE_SOURCE: eplb_map = 8;
+/// int `[L,S]`: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on: the round.
+/// In a round, a GPU sends at most once and receives at most once. With EPLB_TRANSFER_IN_PLACE all
+/// have rounds, and a slot that is written is read in earlier ones only
+pub const EPLB_MAP_MOVE_ROUND: eplb_map = 9;
+/// int `[L,S]`: with EPLB_TRANSFER_IN_PLACE the number of the cycle, else -1. What its first slot
+/// to be written held must be saved before: the last one of the cycle is written with it
+pub const EPLB_MAP_MOVE_GROUP: eplb_map = 10;
+/// int `[L]`: moves, pairs of a GPU and an expert that it gets
+pub const EPLB_MAP_MOVE_COUNT: eplb_map = 11;
 
 /// 256 bytes, frozen. `text` is always terminated; it is empty after success.
 #[repr(C)]
@@ -209,15 +234,21 @@ pub struct eplb_solve_options {
     /// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
     /// LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18
     pub max_replicas: i64,
+    /// EPLB_TRANSFER_BUFFERED; how the engine will carry out the transfers. Since ABI 1.1
+    pub transfer_order: eplb_transfer_order,
+    /// 0; must stay so. Since ABI 1.1
+    pub reserved: i32,
 }
 const _: () = {
-    assert!(size_of::<eplb_solve_options>() == 32);
+    assert!(size_of::<eplb_solve_options>() == 40);
     assert!(align_of::<eplb_solve_options>() == 8);
     assert!(offset_of!(eplb_solve_options, struct_size) == 0);
     assert!(offset_of!(eplb_solve_options, strategy) == 8);
     assert!(offset_of!(eplb_solve_options, effort) == 12);
     assert!(offset_of!(eplb_solve_options, seed) == 16);
     assert!(offset_of!(eplb_solve_options, max_replicas) == 24);
+    assert!(offset_of!(eplb_solve_options, transfer_order) == 32);
+    assert!(offset_of!(eplb_solve_options, reserved) == 36);
 };
 
 /// How good a placement is. "Mean" and "worst" are over layers.
@@ -253,9 +284,24 @@ pub struct eplb_report {
     pub policy_reason: eplb_policy_reason,
     /// the bound that the gaps are relative to
     pub bound_kind: eplb_bound_kind,
+    /// layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
+    /// follows
+    pub layers_changed: i64,
+    /// over all layers, see EPLB_MAP_MOVE_COUNT
+    pub moves: i64,
+    /// slots that get their contents from another node
+    pub moves_between_nodes: i64,
+    /// slots whose expert no slot holds
+    pub reloads: i64,
+    /// over all layers: layers follow each other
+    pub rounds: i64,
+    /// by one GPU in one layer
+    pub most_sent: i64,
+    /// by one GPU in one layer
+    pub most_received: i64,
 }
 const _: () = {
-    assert!(size_of::<eplb_report>() == 104);
+    assert!(size_of::<eplb_report>() == 160);
     assert!(align_of::<eplb_report>() == 8);
     assert!(offset_of!(eplb_report, struct_size) == 0);
     assert!(offset_of!(eplb_report, imbalance_mean) == 8);
@@ -272,6 +318,13 @@ const _: () = {
     assert!(offset_of!(eplb_report, policy) == 92);
     assert!(offset_of!(eplb_report, policy_reason) == 96);
     assert!(offset_of!(eplb_report, bound_kind) == 100);
+    assert!(offset_of!(eplb_report, layers_changed) == 104);
+    assert!(offset_of!(eplb_report, moves) == 112);
+    assert!(offset_of!(eplb_report, moves_between_nodes) == 120);
+    assert!(offset_of!(eplb_report, reloads) == 128);
+    assert!(offset_of!(eplb_report, rounds) == 136);
+    assert!(offset_of!(eplb_report, most_sent) == 144);
+    assert!(offset_of!(eplb_report, most_received) == 152);
 };
 
 /// What a backend is and what it can do on this machine.
@@ -443,6 +496,24 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// Copies the current placement `[L,S]` into the context: the expert in each slot (EPLB_INT32
+    /// or EPLB_INT64), -1 where a slot is empty or cannot be read. Experts may be missing, on dead
+    /// GPUs for example. It stays until the next one; placement NULL forgets it (the other
+    /// arguments are then ignored). While there is one, the EPLB_MAP_MOVE_ maps say how it becomes
+    /// the plan, and plans must have its layers and slots. An earlier plan is discarded; after a
+    /// failed call all is unchanged. placement_length must be num_layers * num_slots. Errors:
+    /// EPLB_INVALID_PLACEMENT naming layer and slot for an id below -1 or above 2^18 - 1. Since ABI
+    /// 1.1.
+    fn eplb_upload_placement(
+        context: *mut eplb_context,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        num_layers: i64,
+        num_slots: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Fills *problem with defaults; num_slots and num_gpus become 0 and must be set. struct_size:
     /// sizeof(eplb_problem).
     fn eplb_problem_init(
@@ -462,10 +533,12 @@ library! {
     /// finished when it returns. options NULL means defaults. Errors: EPLB_INVALID_ARGUMENT with
     /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
-    /// strategy, effort, policy or bound kind above those of this version; EPLB_INVALID_WEIGHT if
-    /// EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32. After
-    /// an error the plan of the last successful solve is still there. Source: GREEDY is
-    /// deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in order of creation.
+    /// strategy, effort, policy, bound kind or transfer order above those of this version;
+    /// EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a
+    /// layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert that
+    /// the weights lack, naming layer and slot. After an error the plan of the last successful
+    /// solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas
+    /// of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -477,7 +550,7 @@ library! {
     /// replayed with new weights in the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
     /// solved as a layer of zeros, and reported like an invalid weight. Errors: as
-    /// eplb_upload_weights_device.
+    /// eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current placement.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -502,8 +575,8 @@ library! {
     /// Copies a map of the plan to the caller's buffer, length = the product of its dims. dtype:
     /// EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
     /// LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
-    /// original first. Errors: EPLB_INVALID_STATE before a solve; EPLB_UNAVAILABLE as
-    /// eplb_map_shape.
+    /// original first. Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps
+    /// without a current placement; EPLB_UNAVAILABLE as eplb_map_shape.
     fn eplb_fetch_map(
         context: *mut eplb_context,
         map: eplb_map,
@@ -516,7 +589,8 @@ library! {
     /// The same into device memory, in the order of `stream`. The next upload or solve of the
     /// context overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on
     /// different streams, a fetch must not overlap an upload or a solve, nor two fetches of
-    /// EPLB_MAP_BOUND each other. Errors: as eplb_upload_weights_device.
+    /// EPLB_MAP_BOUND each other. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for
+    /// EPLB_MAP_MOVE_ maps, which this version works out on the host.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,

@@ -11,7 +11,7 @@ errors! {
     InvalidState = EPLB_INVALID_STATE,
     /// In the data: NaN, infinite, negative, or a sum that is out of range.
     InvalidWeight = EPLB_INVALID_WEIGHT,
-    /// In the data: what `evaluate` was given is not a placement.
+    /// In the data: what a call was given is not a placement.
     InvalidPlacement = EPLB_INVALID_PLACEMENT,
     /// A strategy or option that this version does not have; a later one may.
     Unavailable = EPLB_UNAVAILABLE,
@@ -109,6 +109,22 @@ open_enum! {
 }
 
 open_enum! {
+    /// How an engine carries out transfers, which decides what may run at the same time. Since ABI
+    /// 1.1.
+    TransferOrder, "transfer order", {
+        /// What arrives waits in a buffer for a layer's new contents: as few rounds as possible,
+        /// the largest number that one GPU sends or receives. The default.
+        Buffered = EPLB_TRANSFER_BUFFERED "buffered",
+        /// What arrives overwrites its slot: never before the last reading. What remains are
+        /// cycles, each needs a buffer for one expert.
+        InPlace = EPLB_TRANSFER_IN_PLACE "in_place",
+        /// Buffered, and a GPU either sends or receives in a round, with one peer: at most half as
+        /// many rounds again as one GPU has transfers.
+        Exclusive = EPLB_TRANSFER_EXCLUSIVE "exclusive",
+    }
+}
+
+open_enum! {
     /// What can be fetched. Int maps are fetched as `i32` or `i64`, the others as `f64`.
     Map, "map", {
         /// Int `[L,S]`: the expert in each slot (-1 is reserved for empty slots).
@@ -129,6 +145,22 @@ open_enum! {
         Bound = EPLB_MAP_BOUND "bound",
         /// Int `[L]`: slots whose expert is also in a lower slot of the same GPU.
         Duplicates = EPLB_MAP_DUPLICATES "duplicates",
+        /// Int `[L,S]`: the slot of the current placement whose contents go to this slot; its own
+        /// index: unchanged; -1: nothing goes there; -2: a reload, no slot holds the expert. On the
+        /// same GPU if possible, else on its node, else on the GPU that sends least. Since ABI 1.1,
+        /// like the next three.
+        MoveSource = EPLB_MAP_MOVE_SOURCE "move_source",
+        /// Int `[L,S]`: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on:
+        /// the round. In a round, a GPU sends at most once and receives at most once. With
+        /// [`TransferOrder::InPlace`](crate::TransferOrder::InPlace) all have rounds, and a slot
+        /// that is written is read in earlier ones only.
+        MoveRound = EPLB_MAP_MOVE_ROUND "move_round",
+        /// Int `[L,S]`: with [`TransferOrder::InPlace`](crate::TransferOrder::InPlace) the number
+        /// of the cycle, else -1. What its first slot to be written held must be saved before: the
+        /// last one of the cycle is written with it.
+        MoveGroup = EPLB_MAP_MOVE_GROUP "move_group",
+        /// Int `[L]`: moves, pairs of a GPU and an expert that it gets.
+        MoveCount = EPLB_MAP_MOVE_COUNT "move_count",
     }
 }
 

@@ -5,7 +5,7 @@ use eplb_sys as sys;
 
 use crate::problem::to_c;
 use crate::report::count;
-use crate::{BoundKind, Effort, Policy, PolicyReason, Strategy};
+use crate::{BoundKind, Effort, Policy, PolicyReason, Strategy, TransferOrder};
 
 /// The cluster and the policy. What is not set is the library's default.
 ///
@@ -86,13 +86,14 @@ pub struct SolveOptions {
     effort: Option<Effort>,
     seed: Option<u64>,
     max_replicas: Option<usize>,
+    transfer_order: Option<TransferOrder>,
 }
 
 impl SolveOptions {
     /// The library's defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self { strategy: None, effort: None, seed: None, max_replicas: None }
+        Self { strategy: None, effort: None, seed: None, max_replicas: None, transfer_order: None }
     }
 
     /// Default [`Strategy::Best`](crate::Strategy::Best).
@@ -120,12 +121,20 @@ impl SolveOptions {
         Self { max_replicas: Some(max_replicas), ..self }
     }
 
+    /// How the engine will carry out the transfers. Since ABI 1.1. Default
+    /// [`TransferOrder::Buffered`](crate::TransferOrder::Buffered).
+    #[must_use]
+    pub const fn transfer_order(self, transfer_order: TransferOrder) -> Self {
+        Self { transfer_order: Some(transfer_order), ..self }
+    }
+
     pub(crate) fn over(&self, defaults: &sys::eplb_solve_options) -> sys::eplb_solve_options {
         sys::eplb_solve_options {
             strategy: self.strategy.map_or(defaults.strategy, Strategy::as_raw),
             effort: self.effort.map_or(defaults.effort, Effort::as_raw),
             seed: self.seed.unwrap_or(defaults.seed),
             max_replicas: self.max_replicas.map_or(defaults.max_replicas, to_c),
+            transfer_order: self.transfer_order.map_or(defaults.transfer_order, TransferOrder::as_raw),
             ..*defaults
         }
     }
@@ -165,6 +174,21 @@ pub struct Report {
     pub policy_reason: PolicyReason,
     /// The bound that the gaps are relative to.
     pub bound_kind: BoundKind,
+    /// Layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
+    /// follows.
+    pub layers_changed: u64,
+    /// Over all layers, see [`Map::MoveCount`](crate::Map::MoveCount).
+    pub moves: u64,
+    /// Slots that get their contents from another node.
+    pub moves_between_nodes: u64,
+    /// Slots whose expert no slot holds.
+    pub reloads: u64,
+    /// Over all layers: layers follow each other.
+    pub rounds: u64,
+    /// By one GPU in one layer.
+    pub most_sent: u64,
+    /// By one GPU in one layer.
+    pub most_received: u64,
 }
 
 impl Report {
@@ -184,6 +208,13 @@ impl Report {
             policy: Policy::from_raw(from.policy),
             policy_reason: PolicyReason::from_raw(from.policy_reason),
             bound_kind: BoundKind::from_raw(from.bound_kind),
+            layers_changed: count(from.layers_changed),
+            moves: count(from.moves),
+            moves_between_nodes: count(from.moves_between_nodes),
+            reloads: count(from.reloads),
+            rounds: count(from.rounds),
+            most_sent: count(from.most_sent),
+            most_received: count(from.most_received),
         }
     }
 }

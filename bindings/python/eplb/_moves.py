@@ -1,0 +1,137 @@
+"""How a current placement becomes a plan: who sends what to whom, and in which round."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._arrays import Array, Ints
+from ._session import Session
+
+_RELOAD = -2
+_TABLE = np.dtype(
+    [
+        (name, np.int32)
+        for name in ("layer", "expert", "gpu", "slot", "source_gpu", "source_slot", "kind", "round", "group")
+    ]
+)
+_WITHIN_GPU, _WITHIN_NODE, _BETWEEN_NODES, _FROM_STORAGE = range(4)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A plan's way from the current placement, in the library's maps: compact, since a program may keep many plans."""
+
+    changed: npt.NDArray[np.bool_]  # [L]
+    count: Array  # [L]
+    source: Array  # [L,S], like those that follow
+    round: Array
+    group: Array
+    placement: Array
+    num_gpus: int
+    num_nodes: int
+
+    def is_written(self) -> npt.NDArray[np.bool_]:
+        """Slots [L,S] that a transfer writes."""
+        own = np.arange(self.source.shape[1])
+        written: npt.NDArray[np.bool_] = (self.source != own) & (self.source != -1)
+        return written
+
+    def gpus(self) -> tuple[Array, Array, Array]:
+        """The GPU of each slot [S], that of its source and the kind of its transfer [L,S]; -1 where there is none."""
+        slots = self.source.shape[1]
+        gpu = np.arange(slots) // (slots // self.num_gpus)
+        source_gpu = np.where(self.source >= 0, gpu[self.source], -1)
+        node, source_node = (each * self.num_nodes // self.num_gpus for each in (gpu, source_gpu))
+        kind = np.where(source_node == node, _WITHIN_NODE, _BETWEEN_NODES)
+        kind[source_gpu == gpu] = _WITHIN_GPU
+        kind[self.source == _RELOAD] = _FROM_STORAGE
+        return gpu, source_gpu, kind
+
+    def figures(self) -> dict[str, int]:
+        """What a report says of it."""
+        gpu, source_gpu, kind = self.gpus()
+        crossing = self.is_written() & ((kind == _WITHIN_NODE) | (kind == _BETWEEN_NODES))
+        layers, slots = np.nonzero(crossing)
+        sent, received = (
+            np.bincount(layers * self.num_gpus + gpus, minlength=1) for gpus in (source_gpu[layers, slots], gpu[slots])
+        )
+        return {
+            "layers_changed": int(self.changed.sum()),
+            "moves": int(self.count.sum()),
+            "moves_between_nodes": int((crossing & (kind == _BETWEEN_NODES)).sum()),
+            "reloads": int((self.source == _RELOAD).sum()),
+            "rounds": int(np.maximum(self.round.max(axis=1), 0).sum()),
+            "most_sent": int(sent.max()),
+            "most_received": int(received.max()),
+        }
+
+    def moves(self) -> Moves:
+        wide = (each.astype(np.int64) for each in (self.count, self.source, self.round, self.group))
+        return Moves(*wide, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """How a current placement becomes a plan.
+
+    A move is a GPU and an expert that it gets. A transfer is how one slot gets its contents: from a slot of the current
+    placement, or by a reload if none holds the expert. In a round each GPU sends at most one expert to another and
+    receives at most one; what else a round promises depends on the transfer_order of the solve.
+
+    Attributes:
+        count: int64 [L], moves.
+        source: int64 [L,S]: the slot of the current placement whose contents go to this slot; its own index: unchanged;
+            -1: nothing goes there; -2: a reload.
+        round: int64 [L,S]: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on: the round.
+            With "in_place" all transfers have rounds, and a slot that is written is read in earlier ones only.
+        group: int64 [L,S]: with "in_place" the number of the cycle, else -1. What the first slot of a cycle to be
+            written held must be saved before: the last one is written with it.
+    """
+
+    count: Ints
+    source: Ints = dataclasses.field(repr=False)
+    round: Ints = dataclasses.field(repr=False)
+    group: Ints = dataclasses.field(repr=False)
+    _change: Change = dataclasses.field(repr=False)
+
+    def table(self) -> npt.NDArray[np.void]:
+        """The transfers, one row each, by layer, round and slot: a structured array of int32.
+
+        Its fields are layer, expert, gpu, slot, source_gpu, source_slot, kind, round and group. Slots are those of the
+        layer, not of the GPU. kind is 0 within a GPU, 1 within a node, 2 between nodes, and 3 for a reload, whose
+        source_gpu and source_slot are -1.
+        """
+        change = self._change
+        layer, slot = np.nonzero(change.is_written())
+        in_order = np.lexsort((slot, change.round[layer, slot], layer))
+        layer, slot = layer[in_order], slot[in_order]
+        gpu, source_gpu, kind = change.gpus()
+        rows = np.empty(len(layer), _TABLE)
+        rows["layer"], rows["slot"], rows["gpu"] = layer, slot, gpu[slot]
+        rows["source_slot"] = np.maximum(change.source[layer, slot], -1)
+        maps = {"expert": change.placement, "source_gpu": source_gpu, "kind": kind}
+        for name, each in {**maps, "round": change.round, "group": change.group}.items():
+            rows[name] = each[layer, slot]
+        return rows
+
+
+def fetch_change(session: Session, num_gpus: int, num_nodes: int) -> Change:
+    """The way from the session's current placement to its plan, whose sizes the session may have forgotten."""
+    current = session.current
+    assert current is not None, "the plan was solved with a current placement"
+    shape = current.shape
+    small: Any = np.int16 if shape[1] < 2**15 else np.int32
+    placement = session.ints32("physical_to_logical", shape)
+    source, round_of, group = (session.ints32(f"move_{name}", shape) for name in ("source", "round", "group"))
+    return Change(
+        (placement != current).any(axis=1),
+        session.ints32("move_count", shape[:1]),
+        *(each.astype(small) for each in (source, round_of, group, placement)),
+        num_gpus,
+        num_nodes,
+    )

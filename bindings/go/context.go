@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 	"weak"
 )
 
@@ -30,6 +31,8 @@ type Context struct {
 	dims    [4]int64
 	rank    int32
 	layers  int // of the uploaded weights
+
+	hasCurrent bool // a current placement was uploaded
 
 	changes  int  // of weights and plan: a plan's figures can be fetched as long as this stays
 	onDevice bool // there were device calls; a graph may replay them, which nobody sees
@@ -144,6 +147,39 @@ func (c *Context) upload(weights Weights) error {
 	return c.err.check(status)
 }
 
+// UploadPlacement copies the current placement [layers, slots] into the context, so that later plans say how it becomes
+// them: FetchInts of MapMoveSource and the maps after it, and reports. It does not change what is solved. Each element is
+// the expert that a slot holds, -1 where it is empty or cannot be read; experts may be missing. It stays until the next
+// one, or until ForgetPlacement; plans must have its layers and slots. A plan that was solved before is discarded, but
+// not after an error.
+//
+// Errors: ErrInvalidPlacement naming layer and slot for a number that can be no expert; ErrInvalidArgument for sizes that do
+// not fit.
+func (c *Context) UploadPlacement(physicalToLogical []int32, layers, slots int) error {
+	if len(physicalToLogical) == 0 {
+		return errorf(ErrInvalidArgument, "physicalToLogical is empty: ForgetPlacement forgets the current placement")
+	}
+	return c.uploadPlacement(physicalToLogical, layers, slots)
+}
+
+// ForgetPlacement ends what UploadPlacement began. A plan that was solved before is discarded.
+func (c *Context) ForgetPlacement() error { return c.uploadPlacement(nil, 0, 0) }
+
+func (c *Context) uploadPlacement(experts []int32, layers, slots int) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	placement := unsafe.Pointer(unsafe.SliceData(experts))
+	status := c.library.call.UploadPlacement(c.handle, placement, int64(len(experts)), int32(Int32),
+		int64(layers), int64(slots), &c.err)
+	if status == 0 {
+		c.hasCurrent = experts != nil
+		c.changes++
+	}
+	return c.err.check(status)
+}
+
 // Solve uploads weights, computes a plan and fetches it. Loops that need one map only, or several solves of the same
 // weights, take Upload, SolveUploaded and FetchInts instead.
 //
@@ -165,6 +201,10 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 		return nil, err
 	}
 	elapsed := time.Since(start)
+	if c.hasCurrent {
+		// Another context could not tell later how many moves there were.
+		return c.planWithFigures()
+	}
 	plan, err := c.plan()
 	if err != nil {
 		return nil, err
@@ -186,8 +226,9 @@ func (c *Context) solve() error {
 // FetchInts and FetchFloats. After an error the plan of the last good solve is still there.
 //
 // Errors: ErrInvalidArgument with the numbers and the nearest legal value for sizes that do not fit each other;
-// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort or bound that the library does not have;
-// ErrInvalidWeight if StrategyGreedy cannot hold a weight in its float32.
+// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort, bound or transfer order that the library does
+// not have; ErrInvalidPlacement for a current placement with an expert that the weights lack; ErrInvalidWeight if
+// StrategyGreedy cannot hold a weight in its float32.
 func (c *Context) SolveUploaded(problem Problem, options SolveOptions) error {
 	if err := c.acquire(); err != nil {
 		return err

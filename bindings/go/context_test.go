@@ -12,7 +12,7 @@ import (
 )
 
 func TestSolvePairs(t *testing.T) {
-	p, err := newContext(t).Solve(pairsWeights(), pairsProblem, SolveOptions{})
+	p, err := newContext(t).Solve(pairsWeights(), pairsProblem, SolveOptions{Effort: EffortMax})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestZeroMeansDefault(t *testing.T) {
 func TestTypesOfWeights(t *testing.T) {
 	type tokens int64
 	check := func(name string, weights Weights) {
-		p, err := newContext(t).Solve(weights, pairsProblem, SolveOptions{})
+		p, err := newContext(t).Solve(weights, pairsProblem, SolveOptions{Effort: EffortMax})
 		if err != nil {
 			t.Fatal(name, err)
 		}

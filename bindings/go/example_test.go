@@ -33,8 +33,8 @@ func Example() {
 	}
 	fmt.Printf("imbalance %.3f, at most %.1f %% above the optimum\n", report.ImbalanceMean, 100*report.GapMean)
 	// Output:
-	// replicas: [5 3 2 2 1 1 1 1]
-	// imbalance 1.085, at most 8.5 % above the optimum
+	// replicas: [4 4 2 2 1 1 1 1]
+	// imbalance 1.103, at most 10.3 % above the optimum
 }
 
 // A loop that needs one map only, in a buffer of its own, tries two strategies on one upload.

@@ -71,7 +71,7 @@ func TestFiguresStayAsTheyWere(t *testing.T) {
 // The plan has a copy: the caller's slice may change right after the solve.
 func TestFiguresAreOfTheWeightsThatWereSolved(t *testing.T) {
 	context, values := newContext(t), slices.Clone(pairs)
-	p, err := context.Solve(NewWeights(values, 1, 8), pairsProblem, SolveOptions{})
+	p, err := context.Solve(NewWeights(values, 1, 8), pairsProblem, SolveOptions{Effort: EffortMax})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ const (
 	environment = "EPLB_LIBRARY"
 	file        = "libeplb.so.0"
 	// The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
-	abiMajor, abiMinor = 1, 0
+	abiMajor, abiMinor = 1, 1
 )
 
 // Library is a loaded libeplb. It may be used by any number of goroutines at once and stays loaded until the process ends.

@@ -27,6 +27,10 @@ func (c *Context) Plan() (*Plan, error) {
 		return nil, err
 	}
 	defer c.release()
+	return c.planWithFigures()
+}
+
+func (c *Context) planWithFigures() (*Plan, error) {
 	p, err := c.plan()
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ from ._header import Header
 ENVIRONMENT = "EPLB_LIBRARY"
 FILE = "libeplb.so.0"
 # The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 
 
 class _Refused(Exception):

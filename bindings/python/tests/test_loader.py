@@ -90,14 +90,14 @@ def test_library_of_something_else(tmp_path):
     assert "this is no libeplb" in done.stderr
 
 
-@pytest.mark.parametrize(("version", "text"), [(2 << 16, "2.0"), (7, "0.7"), ((1 << 16) + 3, None)])
+@pytest.mark.parametrize(("version", "text"), [(2 << 16, "2.0"), (7, "0.7"), (1 << 16, "1.0"), ((1 << 16) + 3, None)])
 def test_version(tmp_path, version, text):
     done = run("from eplb import _loader; _loader.load()", EPLB_LIBRARY=version_only(tmp_path, version))
     if text is None:
         # A later minor passes the check; that this one has nothing else is another matter.
         assert "ABI" not in done.stderr
     else:
-        assert f"its ABI is {text}, but this package needs 1.0 or a later 1.x" in done.stderr
+        assert f"its ABI is {text}, but this package needs 1.1 or a later 1.x" in done.stderr
 
 
 def test_structs_of_another_header(tmp_path):
@@ -117,14 +117,14 @@ def test_a_missing_function_is_named(tmp_path, missing):
     names = set(Header(HEADER.read_text()).functions) - {"eplb_abi_version", missing}
     assert len(names) > 20
     body = "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(names))
-    library = fake_library(tmp_path, f"int eplb_abi_version(void) {{ return 1 << 16; }}\n{body}")
+    library = fake_library(tmp_path, f"int eplb_abi_version(void) {{ return 1 << 16 | 1; }}\n{body}")
     done = run(EPLB_LIBRARY=library)
     assert done.returncode == 1
     assert f"{library!r}: it has no {missing}, which the eplb.h found for it declares" in done.stderr
 
 
 def test_header_that_cannot_be_read(tmp_path):
-    library = version_only(tmp_path, 1 << 16)
+    library = version_only(tmp_path, 1 << 16 | 1)
     (tmp_path / "eplb.h").write_text("int broken(")
     assert "cannot be read" in run(EPLB_LIBRARY=library).stderr
 

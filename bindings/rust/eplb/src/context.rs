@@ -119,6 +119,56 @@ impl Context {
         Ok(())
     }
 
+    /// Copies the current placement into the context, so that later plans say how it becomes them:
+    /// [`Plan::move_source`] and the methods after it, and their reports. It does not change what is solved. It stays
+    /// until the next one, or until [`forget_placement`](Self::forget_placement); plans must have its layers and slots.
+    /// The plan solved before is discarded.
+    ///
+    /// `physical_to_logical` is `[L,S]`, the expert that each slot holds; -1 where it is empty or cannot be read. Experts
+    /// may be missing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// context.upload(&[90, 10, 10, 10], WeightShape::new(1, 4))?;
+    /// // 2 GPUs with 3 slots each; the second one has just joined.
+    /// context.upload_placement(&[0, 1, 2, -1, -1, -1], 1, 6)?;
+    /// let plan = context.solve(&Problem::new(6, 2), &SolveOptions::new())?;
+    /// for (slot, source) in plan.move_source::<i32>()?.into_iter().enumerate() {
+    ///     println!("slot {slot} gets the contents of slot {source}"); // -2: a reload
+    /// }
+    /// println!("{} rounds", plan.report()?.rounds);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPlacement`](crate::Error::InvalidPlacement), naming layer and slot, for a number that can be no expert;
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for sizes that do not fit.
+    pub fn upload_placement<T: ExpertElement>(
+        &mut self,
+        physical_to_logical: &[T],
+        layers: usize,
+        slots: usize,
+    ) -> Result<()> {
+        self.raw.upload_placement(Some(physical_to_logical), layers, slots)?;
+        self.solved = None;
+        Ok(())
+    }
+
+    /// Forgets the current placement. The plan solved before is discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) after fork.
+    pub fn forget_placement(&mut self) -> Result<()> {
+        self.raw.upload_placement::<i32>(None, 0, 0)?;
+        self.solved = None;
+        Ok(())
+    }
+
     /// Computes a plan for the uploaded weights and keeps it in the context. Returns finished.
     ///
     /// # Errors
@@ -126,7 +176,9 @@ impl Context {
     /// [`InvalidArgument`](crate::Error::InvalidArgument), with the numbers and the nearest legal value, for sizes that do
     /// not fit each other and for a cap on replicas that cannot be kept;
     /// [`InvalidState`](crate::Error::InvalidState) before an upload;
-    /// [`Unavailable`](crate::Error::Unavailable) for a strategy, effort or bound kind that this library does not have;
+    /// [`Unavailable`](crate::Error::Unavailable) for a strategy, effort, bound kind or transfer order that this library
+    /// does not have;
+    /// [`InvalidPlacement`](crate::Error::InvalidPlacement) for a current placement with an expert that the weights lack;
     /// [`InvalidWeight`](crate::Error::InvalidWeight) for weights that the float32 of
     /// [`Strategy::Greedy`](crate::Strategy::Greedy) does not hold.
     /// The plan of the last good solve is then still there: [`plan`](Self::plan).

@@ -18,7 +18,7 @@ mod report;
 #[rustfmt::skip]
 mod structs_generated;
 
-pub use constants_generated::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy};
+pub use constants_generated::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy, TransferOrder};
 pub use context::Context;
 pub use device::{ContextOptions, Device, DeviceSlice, DeviceSliceMut, Stream};
 pub use element::{ExpertElement, MapElement, WeightElement};

@@ -217,6 +217,44 @@ impl<'a> Plan<'a> {
     pub fn duplicates<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::Duplicates)
     }
+
+    /// `[L,S]`: the slot of the current placement whose contents go to this slot; its own index: unchanged; -1: nothing
+    /// goes there; -2: a reload, no slot holds the expert.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) without [`Context::upload_placement`] before the solve.
+    pub fn move_source<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::MoveSource)
+    }
+
+    /// `[L,S]`: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on: the round. See
+    /// [`TransferOrder`](crate::TransferOrder).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) without [`Context::upload_placement`] before the solve.
+    pub fn move_round<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::MoveRound)
+    }
+
+    /// `[L,S]`: with [`TransferOrder::InPlace`](crate::TransferOrder::InPlace) the number of the cycle, else -1.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) without [`Context::upload_placement`] before the solve.
+    pub fn move_group<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::MoveGroup)
+    }
+
+    /// `[L]`: moves, pairs of a GPU and an expert that it gets.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) without [`Context::upload_placement`] before the solve.
+    pub fn move_count<T: ExpertElement>(&self) -> Result<Vec<T>> {
+        self.fetch(Map::MoveCount)
+    }
 }
 
 impl fmt::Debug for Plan<'_> {

@@ -6,8 +6,8 @@ mod input;
 use std::ffi::CStr;
 
 use eplb::{
-    BoundKind, Context, ContextOptions, Device, DeviceKind, Effort, Error, Map, Policy, PolicyReason, Problem,
-    SolveOptions, Strategy, WeightShape,
+    BoundKind, Context, ContextOptions, Device, DeviceKind, Effort, Error, Map, Plan, Policy, PolicyReason, Problem,
+    SolveOptions, Strategy, TransferOrder, WeightShape,
 };
 use input::{context, library};
 
@@ -24,7 +24,7 @@ fn uploaded() -> Context {
 #[test]
 fn the_optimum_of_the_header() {
     let mut context = uploaded();
-    let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    let plan = context.solve(&PROBLEM, &SolveOptions::new().effort(Effort::Max)).expect("it can be solved");
     let largest = plan.gpu_load().expect("it was solved").into_iter().fold(0.0, f64::max);
     assert!((largest - 590.0 / 3.0).abs() < 1e-9, "{largest}");
     assert_eq!((plan.num_layers(), plan.num_experts()), (1, 8));
@@ -40,8 +40,16 @@ fn map_shapes() {
     let mut context = uploaded();
     let options = SolveOptions::new().max_replicas(5);
     let plan = context.solve(&PROBLEM, &options).expect("it can be solved");
-    let expected: [&[usize]; 8] = [&[1, 16], &[1, 8, 5], &[1, 8], &[1, 16], &[1, 8], &[1], &[1], &[1]];
-    for (&map, dims) in Map::ALL.iter().zip(expected) {
+    let dims_of = |map| -> &[usize] {
+        match map {
+            Map::LogicalToPhysical => &[1, 8, 5],
+            Map::ReplicaCount | Map::GpuLoad => &[1, 8],
+            Map::Imbalance | Map::Bound | Map::Duplicates | Map::MoveCount => &[1],
+            _ => &[1, 16],
+        }
+    };
+    for &map in Map::ALL {
+        let dims = dims_of(map);
         let shape = plan.map_shape(map).expect("it was solved");
         assert_eq!(shape.dims(), dims, "{map}");
         assert_eq!(shape.num_elements(), dims.iter().product::<usize>(), "{map}");
@@ -176,6 +184,62 @@ fn evaluation_of_what_is_no_placement() {
     }
     assert!(matches!(context.evaluate(&PROBLEM, &[0_i32; 16]), Err(Error::InvalidPlacement(_))));
     assert!(matches!(context.evaluate(&PROBLEM, &good[..15]), Err(Error::InvalidArgument(_))));
+}
+
+#[test]
+fn moves_from_the_current_placement() {
+    let mut context = uploaded();
+    let placement = |plan: &Plan<'_>| plan.physical_to_logical::<i32>().expect("it was solved");
+    let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    assert!(matches!(plan.move_count::<i32>(), Err(Error::InvalidState(text)) if text.contains("upload_placement")));
+    // The first GPU is dead, and two experts with one replica each have changed places.
+    let new = placement(&plan);
+    let mut current = new.clone();
+    current[..2].fill(-1);
+    let slot_of = |expert| new.iter().position(|&each| each == expert).expect("every expert has a slot");
+    current.swap(slot_of(5), slot_of(6));
+    context.upload_placement(&current, 1, 16).expect("it is a placement");
+    assert!(context.plan().is_none());
+    for &order in TransferOrder::ALL {
+        let options = SolveOptions::new().transfer_order(order);
+        let plan = context.solve(&PROBLEM, &options).expect("it can be solved");
+        assert_eq!(placement(&plan), new);
+        let source: Vec<i64> = plan.move_source().expect("there is a current placement");
+        let round: Vec<i32> = plan.move_round().expect("there is a current placement");
+        for (slot, &from) in source.iter().enumerate() {
+            assert_eq!(usize::try_from(from) == Ok(slot), new[slot] == current[slot], "slot {slot}");
+            assert_eq!(round[slot] >= 0, new[slot] != current[slot], "slot {slot}");
+            if let Ok(from) = usize::try_from(from) {
+                assert_eq!(current[from], new[slot], "slot {slot}");
+            }
+        }
+        let grouped = plan.move_group::<i32>().expect("there is a current placement").iter().any(|&group| group >= 0);
+        assert_eq!(grouped, order == TransferOrder::InPlace);
+        let (count, report) = (plan.move_count::<i64>(), plan.report().expect("it was solved"));
+        assert_eq!(count.expect("there is a current placement"), [i64::try_from(report.moves).expect("few")]);
+        assert_eq!((report.layers_changed, report.moves_between_nodes), (1, 0));
+        assert!(report.rounds >= report.most_sent.max(report.most_received));
+    }
+    context.forget_placement().expect("there is nothing that could fail");
+    let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    assert!(matches!(plan.move_source::<i32>(), Err(Error::InvalidState(_))));
+    assert_eq!(plan.report().map(|report| report.moves), Ok(0));
+}
+
+#[test]
+fn current_placements_that_do_not_fit() {
+    let mut context = uploaded();
+    context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    let error = context.upload_placement(&[0_i64, -2], 1, 2).expect_err("-2 is no expert");
+    assert!(matches!(&error, Error::InvalidPlacement(text) if text.contains("slot 1")), "{error}");
+    let error = context.upload_placement(&[0_i32; 15], 1, 16).expect_err("one is missing");
+    assert!(matches!(&error, Error::InvalidArgument(text) if text.contains("15") && text.contains("16")), "{error}");
+    assert!(context.plan().is_some());
+    for (placement, text) in [(vec![8; 16], "expert 8"), (vec![0; 8], "1 layers of 8 slots")] {
+        context.upload_placement(&placement, 1, placement.len()).expect("it may be one");
+        let error = context.solve(&PROBLEM, &SolveOptions::new()).expect_err("it does not fit");
+        assert!(error.to_string().contains(text), "{error}");
+    }
 }
 
 #[test]

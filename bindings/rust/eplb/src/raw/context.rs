@@ -88,6 +88,21 @@ impl RawContext {
         })
     }
 
+    /// `None` forgets it.
+    pub(crate) fn upload_placement<T: ExpertElement>(
+        &mut self,
+        placement: Option<&[T]>,
+        layers: usize,
+        slots: usize,
+    ) -> Result<()> {
+        let (pointer, length) = placement.map_or((ptr::null(), 0), |experts| (experts.as_ptr(), to_c(experts.len())));
+        let (layers, slots) = (to_c(layers), to_c(slots));
+        // SAFETY: reads `length` elements of that type, and keeps a copy; nothing through a null pointer.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_upload_placement(context, pointer.cast(), length, T::DTYPE, layers, slots, error)
+        })
+    }
+
     pub(crate) fn upload_device<T: WeightElement>(
         &mut self,
         weights: DeviceSlice<'_, T>,

@@ -49,6 +49,7 @@ def bench(arguments):
     tables = {"heap-greedy.md": ([os.path.join(RELEASE, "bench", "eplb_bench")], traces), "python.md": (python, traces)}
     if measured and not arguments.traces:
         tables["best.md"] = ([VENV_PYTHON, os.path.join("bench", "best_gaps.py")], [])
+        tables["transfers.md"] = ([VENV_PYTHON, os.path.join("bench", "transfers.py")], [])
         if shutil.which("cargo") and shutil.which("go"):
             languages = [VENV_PYTHON, os.path.join("bench", "languages.py"), "--build", RELEASE]
             tables["languages.md"] = (languages, traces[2:3])

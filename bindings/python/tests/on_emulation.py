@@ -82,6 +82,24 @@ def test_streams(device, context, lazy):
     assert len(_device_pool._own_pool().kept) == 2
 
 
+def test_moves(put, context):
+    weights = sample_weights(3, 64)
+    current = np.roll(on_cpu(weights, **LARGE).physical_to_logical, 1, axis=1)
+    current[1, ::9] = -1
+    plan = context.solve(put(weights), **LARGE, current=current, transfer_order="in_place")
+    expected = on_cpu(weights, **LARGE, current=current, transfer_order="in_place")
+    assert np.array_equal(plan.moves.table(), expected.moves.table())
+    assert np.array_equal(plan.changed, expected.changed)
+    assert plan.moves is plan.moves
+    assert plan.report.moves == expected.report.moves > 0
+    unread = context.solve(put(weights), **LARGE, current=current)
+    without = context.solve(put(weights), **LARGE)
+    with pytest.raises(eplb.InvalidState, match="moves of a placement on a device is there until the context"):
+        unread.moves  # noqa: B018
+    with pytest.raises(eplb.InvalidState, match="without a current placement"):
+        without.moves  # noqa: B018
+
+
 def test_late_error(put, context):
     weights = sample_weights(4, 64).astype(float)
     weights[2, 7], weights[1, 9] = np.nan, -1

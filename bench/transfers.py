@@ -194,8 +194,9 @@ def shape_rows(before, after, shape, yardstick, seconds):
                 lambda: yardstick(pointer, layers, experts, slots, gpus),
                 seconds,
             )
+            least = "" if np.isnan(least) else f"{least:.2f}"
             yield (
-                f"| {slots}/{gpus} | {nodes} | {order} | {moves:.1f} | **{rounds:.2f}** | {'' if np.isnan(least) else f'{least:.2f}'} | {fit:.2f} "
+                f"| {slots}/{gpus} | {nodes} | {order} | {moves:.1f} | **{rounds:.2f}** | {least} | {fit:.2f} "
                 f"| {simple:.2f} | {crossing:.1f} | {simple_crossing:.1f} | {own / layers:.1f} | **{ratio:.2f}** |"
             )
 
@@ -214,9 +215,10 @@ def document(rows, commit):
 - from the plan of {BEFORE} to that of {AFTER} (BEST, NORMAL, global); means over 58 layers
 - first fit: the library's sources, each transfer in the first round that has both ends free; first holder: the same,
   but the source is the lowest slot that holds the expert
-- least: what one GPU sends or receives at most, exclusive: does both, with the library's sources; no schedule needs less
-- in place, what a slot holds must be read before it is written: a fresh plan has long circles of transfers that can only
-  follow each other
+- least: what one GPU sends or receives at most, exclusive: sends and receives, with the library's sources; no schedule
+  has fewer rounds
+- in place, what a slot holds must be read before it is written: a fresh plan has long circles of transfers that can
+  only follow each other
 - time: of the transfers alone, per layer, one thread; over the heap greedy of eplb_bench, by turns, the median of the
   ratios
 

@@ -14,6 +14,11 @@ EPLB_FN int node_of(const Cluster& cluster, int gpu) {
   return static_cast<int>(int64_t{gpu} * cluster.nodes / cluster.gpus);
 }
 
+// The lowest GPU of a node, or of those above it if it has none.
+EPLB_FN int64_t first_gpu_of(const Cluster& cluster, int node) {
+  return (int64_t{node} * cluster.gpus + cluster.nodes - 1) / cluster.nodes;
+}
+
 // The problem of one node: nodes are solved apart. Under the global policy it is the whole problem.
 EPLB_FN Problem node_problem(const Problem& problem) {
   const int nodes = problem.partition.nodes;

@@ -7,12 +7,13 @@ EPLB_STAGE_BEGIN
 
 struct InPlaceWorkspace {
   View<int> readers;         // by slot: transfers that have yet to read it
-  View<int> depth;           // by slot: see find_depths
+  View<int> depth;           // by slot: see find_depths; in `run` the place in the order
   View<int> order;           // slots, those written first that most transfers wait for
+  View<int> carried;         // slots written in this round, then those that need not wait any more
   View<int> sent, received;  // by GPU: in which round last
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    arena.take(problem.cluster.slots, readers, depth, order);
+    arena.take(problem.cluster.slots, readers, depth, order, carried);
     arena.take(problem.cluster.gpus, sent, received);
   }
 };
@@ -41,20 +42,20 @@ class InPlaceOrder {
   // Sets the rounds of all transfers, those within a GPU and reloads included. In each round GPUs
   // send and receive once at most, in the order of slots that `order` holds.
   EPLB_FN void run() const {
-    int left = 0;
     for (int gpu = 0; gpu < cluster_.gpus; ++gpu) memory_.sent[gpu] = memory_.received[gpu] = 0;
-    while (left < cluster_.slots && memory_.depth[memory_.order[left]] > 0) ++left;
-    for (int round = 1; left > 0; ++round) {
-      int waiting = 0, carried_out = 0;
-      for (int i = 0; i < left; ++i) {
+    int ready = list_ready();
+    for (int round = 1; ready > 0; ++round) {
+      int waiting = 0, carried = 0;
+      for (int i = 0; i < ready; ++i) {
         const int slot = memory_.order[i];
-        if (can_run(slot, round))
-          memory_.depth[carried_out++] = slot;  // depths were for the order
-        else
+        if (is_link_free(slot, round)) {
+          maps_.round[slot] = round;
+          memory_.carried[carried++] = slot;
+        } else {
           memory_.order[waiting++] = slot;
+        }
       }
-      left = waiting;
-      for (int i = 0; i < carried_out; ++i) end_reading(memory_.depth[i], round);
+      ready = merge(waiting, release(carried, round));
     }
   }
 
@@ -104,22 +105,51 @@ class InPlaceOrder {
           memory_.depth[at] = length + beyond;
       }
   }
-  EPLB_FN bool can_run(int slot, int round) const {
-    if (memory_.readers[slot] > 0) return false;
+  // Puts those that wait for nothing first, in their order. Returns how many they are.
+  EPLB_FN int list_ready() const {
+    int ready = 0;
+    for (int i = 0; i < cluster_.slots; ++i) {
+      const int slot = memory_.order[i];
+      memory_.depth[slot] = i;
+      if (is_written(slot) && memory_.readers[slot] == 0) memory_.order[ready++] = slot;
+    }
+    return ready;
+  }
+  EPLB_FN bool is_link_free(int slot, int round) const {
     const int per_gpu = slots_per_gpu(cluster_), source = maps_.source[slot];
     const int receiver = slot / per_gpu, sender = source < 0 ? receiver : source / per_gpu;
-    if (sender != receiver) {
-      if (memory_.sent[sender] == round || memory_.received[receiver] == round) return false;
-      memory_.sent[sender] = memory_.received[receiver] = round;
-    }
-    maps_.round[slot] = round;
+    if (sender == receiver) return true;
+    if (memory_.sent[sender] == round || memory_.received[receiver] == round) return false;
+    memory_.sent[sender] = memory_.received[receiver] = round;
     return true;
   }
-  // A source that was overwritten in an earlier round was read from the buffer.
-  EPLB_FN void end_reading(int slot, int round) const {
-    const int source = maps_.source[slot];
-    if (source < 0 || (maps_.round[source] > 0 && maps_.round[source] < round)) return;
-    --memory_.readers[source];
+  // Lists, in their order, the transfers that waited for those of the round alone. Returns how many
+  // they are: not more than were carried out, as each reads one slot.
+  EPLB_FN int release(int carried, int round) const {
+    int released = 0;
+    for (int i = 0; i < carried; ++i) {
+      const int source = maps_.source[memory_.carried[i]];
+      // A source that was overwritten in an earlier round was read from the buffer.
+      if (source < 0 || (maps_.round[source] > 0 && maps_.round[source] < round)) continue;
+      if (--memory_.readers[source] > 0 || !is_written(source)) continue;
+      int at = released++;
+      for (; at > 0 && memory_.depth[memory_.carried[at - 1]] > memory_.depth[source]; --at)
+        memory_.carried[at] = memory_.carried[at - 1];
+      memory_.carried[at] = source;
+    }
+    return released;
+  }
+  // Puts those that were released among those that wait for a link. Returns how many there are.
+  EPLB_FN int merge(int waiting, int released) const {
+    const int all = waiting + released;
+    for (int to = all - 1; released > 0; --to) {
+      const int slot = memory_.carried[released - 1];
+      const bool from_waiting =
+          waiting > 0 && memory_.depth[memory_.order[waiting - 1]] > memory_.depth[slot];
+      memory_.order[to] = from_waiting ? memory_.order[--waiting] : slot;
+      if (!from_waiting) --released;
+    }
+    return all;
   }
 
   InPlaceWorkspace memory_;

@@ -28,11 +28,14 @@ struct SourceWorkspace {
   View<int> holder;  // slots of the current placement, expert by expert, lowest first
   View<int> rank;    // by slot, scratch of the list
   View<int> sends;   // by GPU: transfers to other GPUs
+  // Heaps of holders, those of each expert on a node or anywhere: see least_sending.
+  View<int64_t> on_node, anywhere;
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     first = arena.take<int>(problem.experts + 2);
     arena.take(problem.cluster.slots, holder, rank);
     sends = arena.take<int>(problem.cluster.gpus);
+    arena.take(problem.cluster.slots, on_node, anywhere);
   }
 };
 
@@ -48,30 +51,79 @@ EPLB_FN void list_holders(Team auto& team, const Problem& problem, const int* cu
   });
   team.for_each(slots,
                 [&](int s) { workspace.holder[workspace.first[expert_in(s)] + rank[s]] = s; });
+  // Nobody sends yet, so that lists by slot are heaps.
+  team.for_each(slots,
+                [&](int i) { workspace.on_node[i] = workspace.anywhere[i] = workspace.holder[i]; });
+}
+
+// A part of the lists of holders.
+struct Holders {
+  int begin, end;
+  EPLB_FN int count() const { return end - begin; }
+};
+
+// Those of an expert whose slots are below `limit` end here.
+EPLB_FN int holders_below(const SourceWorkspace& workspace, int expert, int64_t limit) {
+  int low = workspace.first[expert], high = workspace.first[expert + 1];
+  while (low < high) {
+    const int middle = low + (high - low) / 2;
+    if (workspace.holder[middle] < limit)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+EPLB_FN Holders holders_on_gpus(const Problem& problem, const SourceWorkspace& workspace,
+                                int expert, int64_t first_gpu, int64_t last_gpu) {
+  const int per_gpu = slots_per_gpu(problem.cluster);
+  return {holders_below(workspace, expert, first_gpu * per_gpu),
+          holders_below(workspace, expert, (last_gpu + 1) * per_gpu)};
+}
+
+EPLB_FN int64_t sending_key(const SourceWorkspace& workspace, int per_gpu, int64_t slot) {
+  return workspace.sends[static_cast<int>(slot / per_gpu)] * kMaxSlots + slot;
+}
+// Of the holders in a heap, one on the GPU that sends least; ties: the lowest slot. GPUs only send
+// more as time goes by, so a key that is out of date is too small and comes to the top, where it is
+// renewed.
+EPLB_FN int least_sending(const SourceWorkspace& workspace, View<int64_t> heap, Holders holders,
+                          int per_gpu) {
+  while (true) {
+    const int64_t top = heap[holders.begin];
+    const int64_t renewed = sending_key(workspace, per_gpu, top % kMaxSlots);
+    if (renewed == top) return static_cast<int>(top % kMaxSlots);
+    int at = 0;
+    for (int child = 1; child < holders.count(); child = 2 * at + 1) {
+      if (child + 1 < holders.count() &&
+          heap[holders.begin + child + 1] < heap[holders.begin + child])
+        ++child;
+      if (heap[holders.begin + child] > renewed) break;
+      heap[holders.begin + at] = heap[holders.begin + child];
+      at = child;
+    }
+    heap[holders.begin + at] = renewed;
+  }
 }
 
 // The nearest holders of an expert: on the same GPU, else on its node, else anywhere.
 struct Nearest {
-  int slot;   // of those whose GPU sends least, the lowest; kReload: there is none
-  int count;  // how many are as near
+  Holders holders;
+  int distance;  // 0, 1, 2
 };
-EPLB_FN Nearest nearest_holder(const Problem& problem, const SourceWorkspace& workspace, int expert,
-                               int slot) {
-  const int per_gpu = slots_per_gpu(problem.cluster), gpu = slot / per_gpu;
-  Nearest found{kReload, 0};
-  int least_distance = 3, least_sends = 0;
-  for (int i = workspace.first[expert]; i < workspace.first[expert + 1]; ++i) {
-    const int other = workspace.holder[i] / per_gpu, sends = workspace.sends[other];
-    const bool same_node = node_of(problem.cluster, other) == node_of(problem.cluster, gpu);
-    const int distance = other == gpu ? 0 : same_node ? 1 : 2;
-    if (distance > least_distance) continue;
-    found.count = distance < least_distance ? 1 : found.count + 1;
-    if (distance == least_distance && sends >= least_sends) continue;
-    found.slot = workspace.holder[i];
-    least_distance = distance;
-    least_sends = sends;
-  }
-  return found;
+EPLB_FN Nearest nearest_holders(const Problem& problem, const SourceWorkspace& workspace,
+                                int expert, int slot) {
+  const Holders all{workspace.first[expert], workspace.first[expert + 1]};
+  const int gpu = slot / slots_per_gpu(problem.cluster);
+  if (all.count() == 0) return {all, 2};
+  const Holders same_gpu = holders_on_gpus(problem, workspace, expert, gpu, gpu);
+  if (same_gpu.count() > 0) return {same_gpu, 0};
+  const int node = node_of(problem.cluster, gpu);
+  const Holders same_node =
+      holders_on_gpus(problem, workspace, expert, first_gpu_of(problem.cluster, node),
+                      first_gpu_of(problem.cluster, node + 1) - 1);
+  if (same_node.count() > 0) return {same_node, 1};
+  return {all, 2};
 }
 
 // Sets the sources that are not known yet of the slots that have a choice, or of those that have
@@ -81,10 +133,14 @@ EPLB_FN void choose_nearest(const Problem& problem, const LayerChange& change,
   const int per_gpu = slots_per_gpu(problem.cluster);
   for (int s = 0; s < problem.cluster.slots; ++s) {
     if (source[s] != kReload) continue;
-    const Nearest nearest = nearest_holder(problem, workspace, change.placement[s], s);
-    if (nearest.count == 0 || (nearest.count > 1) != has_choice) continue;
-    source[s] = nearest.slot;
-    if (nearest.slot / per_gpu != s / per_gpu) ++workspace.sends[nearest.slot / per_gpu];
+    const Nearest nearest = nearest_holders(problem, workspace, change.placement[s], s);
+    const int count = nearest.holders.count();
+    if (count == 0 || (count > 1) != has_choice) continue;
+    const View<int64_t> heap = nearest.distance == 1 ? workspace.on_node : workspace.anywhere;
+    source[s] = count == 1 || nearest.distance == 0
+                    ? workspace.holder[nearest.holders.begin]
+                    : least_sending(workspace, heap, nearest.holders, per_gpu);
+    if (nearest.distance > 0) ++workspace.sends[source[s] / per_gpu];
   }
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from transfer_simulator import WrongTransfers, simulate
+from transfers import plan_transfers
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 ORDERS = ("buffered", "in_place", "exclusive")
@@ -176,6 +177,29 @@ def test_random_placements(order, seed):
             plan = solve(context, weights, current, order, sizes)
             assert np.array_equal(plan.physical_to_logical, placement)
             check_moves(plan, current, order, sizes)
+            check_reference(plan, current, order, sizes)
+
+
+def check_reference(plan, current, order, sizes):
+    """The same lists as a plain reading of docs/algorithms.md."""
+    for layer, new in enumerate(plan.physical_to_logical.tolist()):
+        given = [each[layer].tolist() for each in (plan.moves.source, plan.moves.round, plan.moves.group)]
+        assert given == list(plan_transfers(current[layer].tolist(), new, *sizes[1:], order))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_lists_without_a_library(order, seed):
+    """The reference's own lists can be carried out, also to placements that no strategy gives: with empty slots."""
+    random = np.random.default_rng(seed)
+    for _ in range(60):
+        num_gpus, per_gpu, experts = (int(random.integers(1, most)) for most in (9, 6, 24))
+        old, new = random.integers(-1, experts, (2, num_gpus * per_gpu)).tolist()
+        maps = plan_transfers(old, new, num_gpus, int(random.integers(1, 4)), order)
+        rounds = simulate(old, new, *maps, num_gpus, order)
+        sent, received = links_of_layer(maps[0], num_gpus)
+        if order == "buffered":
+            assert rounds == max(sent.max(), received.max())
 
 
 def traces():

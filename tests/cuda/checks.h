@@ -11,6 +11,7 @@
 extern "C" {
 #include "tests/contract/c/harness.h"
 #include "tests/contract/c/invariants.h"
+#include "tests/contract/c/moves.h"
 }
 
 // A compound literal, which the harness's own macros are made of, has no address in C++.
@@ -50,6 +51,7 @@ void threads();
 void memory();
 void broken();
 void evaluation();
+void moves();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

@@ -34,7 +34,8 @@ constexpr Group kGroups[] = {{"facts", facts},     {"golden", golden},
                              {"calls", calls},     {"late", late},
                              {"graphs", graphs},   {"worlds", worlds},
                              {"threads", threads}, {"memory", memory},
-                             {"broken", broken},   {"evaluation", evaluation}};
+                             {"broken", broken},   {"evaluation", evaluation},
+                             {"moves", moves}};
 
 struct Arguments {
   std::string library, only;

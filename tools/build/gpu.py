@@ -29,6 +29,7 @@ GROUPS = (
     "memory",
     "large",
     "broken",
+    "moves",
 )
 # Under a sanitizer every launch is synchronous, so tests of asynchrony and of free memory are left out.
 SANITIZED = {

@@ -109,13 +109,17 @@ EPLB_FN int least_sending(const SourceWorkspace& workspace, View<int64_t> heap, 
 // The nearest holders of an expert: on the same GPU, else on its node, else anywhere.
 struct Nearest {
   Holders holders;
-  int distance;  // 0, 1, 2
+  int distance;  // 0: on the GPU; 1: on its node; 2: anywhere, or the only one that there is
 };
 EPLB_FN Nearest nearest_holders(const Problem& problem, const SourceWorkspace& workspace,
                                 int expert, int slot) {
   const Holders all{workspace.first[expert], workspace.first[expert + 1]};
   const int gpu = slot / slots_per_gpu(problem.cluster);
-  if (all.count() == 0) return {all, 2};
+  if (all.count() <= 1) {
+    const bool on_gpu =
+        all.count() == 1 && workspace.holder[all.begin] / slots_per_gpu(problem.cluster) == gpu;
+    return {all, on_gpu ? 0 : 2};
+  }
   const Holders same_gpu = holders_on_gpus(problem, workspace, expert, gpu, gpu);
   if (same_gpu.count() > 0) return {same_gpu, 0};
   const int node = node_of(problem.cluster, gpu);

@@ -21,8 +21,7 @@ struct RoundWorkspace {
 // receiving sides of GPUs; an edge is named by the slot that the transfer writes. The edges of a
 // vertex have different rounds. With the sides apart the graph is bipartite, and as many rounds
 // as a vertex has edges suffice (König 1916); with GPUs as vertices half as many more do (Shannon
-// 1949).
-// By one lane.
+// 1949). By one lane.
 class RoundGraph {
  public:
   EPLB_FN RoundGraph(const RoundWorkspace& workspace, const Problem& problem,

@@ -495,6 +495,13 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 
+/* Writes a number that stands for the plan: equal plans have equal numbers on every machine, and
+ * two that differ have the same one with a chance of 2^-64. For ranks that solve the same problem
+ * and must agree: they compare 8 bytes. A plan is its numbers of layers, experts, slots and GPUs,
+ * the expert in each slot, and the order of replicas. Anybody can make two plans with one number.
+ * Errors: EPLB_INVALID_STATE before a solve. Since ABI 1.1. */
+eplb_status eplb_fingerprint(eplb_context *context, uint64_t *value, eplb_error *err);
+
 /* -------------------------------------------------------------------------- reports, evaluation */
 
 /* Fills *report with zeros and its struct_size. struct_size: sizeof(eplb_report) of the caller. */

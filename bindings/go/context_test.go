@@ -367,3 +367,22 @@ func TestKindsOfErrors(t *testing.T) {
 		t.Error("a value of a later library has no name")
 	}
 }
+
+func TestEqualPlansHaveEqualFingerprints(t *testing.T) {
+	fingerprint := func(context *Context) uint64 {
+		t.Helper()
+		if _, err := context.Solve(pairsWeights(), pairsProblem, SolveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		value, err := context.Fingerprint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	_, err := newContext(t).Fingerprint()
+	refused(t, err, ErrInvalidState, "eplb_solve")
+	if one, other := fingerprint(newContext(t)), fingerprint(newContext(t)); one != other {
+		t.Errorf("%x and %x of the same plan", one, other)
+	}
+}

@@ -261,6 +261,8 @@ type functions struct {
 		err *cError,
 	) int32 `c:"eplb_fetch_map_device"`
 
+	Fingerprint func(context cHandle, value *uint64, err *cError) int32 `c:"eplb_fingerprint"`
+
 	ReportInit func(report *cReport, structSize int64, err *cError) int32 `c:"eplb_report_init"`
 
 	FetchReport func(context cHandle, report *cReport, err *cError) int32 `c:"eplb_fetch_report"`

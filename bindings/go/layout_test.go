@@ -145,6 +145,8 @@ func inC(parameter reflect.Type) string {
 		return "int32_t"
 	case reflect.TypeFor[int64]():
 		return "int64_t"
+	case reflect.TypeFor[uint64]():
+		return "uint64_t"
 	case reflect.TypeFor[float64]():
 		return "double"
 	case reflect.TypeFor[byte]():

@@ -2,6 +2,18 @@ package eplb
 
 import "unsafe"
 
+// Fingerprint returns a number that stands for the solved plan: equal plans have equal numbers on every machine, and two
+// that differ have the same one with a chance of 2^-64. For ranks that solve the same problem and must agree.
+//
+// Errors: ErrInvalidState before a solve.
+func (c *Context) Fingerprint() (value uint64, err error) {
+	if err := c.acquire(); err != nil {
+		return 0, err
+	}
+	defer c.release()
+	return value, c.err.check(c.library.call.Fingerprint(c.handle, &value, &c.err))
+}
+
 // Report says how good the solved plan is. Loads are recomputed in float64 from the original weights; bounds are
 // computed here, outside the time of a solve.
 //

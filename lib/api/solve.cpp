@@ -71,6 +71,13 @@ eplb_status eplb_fetch_map(eplb_context* context, eplb_map map, eplb_dtype dtype
                       [&](Session& session) { session.fetch(map, dtype, buffer, length); });
 }
 
+eplb_status eplb_fingerprint(eplb_context* context, uint64_t* value, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    if (value == nullptr) fail(EPLB_INVALID_ARGUMENT, "value is NULL");
+    *value = session.fingerprint();
+  });
+}
+
 eplb_status eplb_fetch_map_device(eplb_context* context, eplb_map map, eplb_dtype dtype,
                                   void* buffer, int64_t length, void* stream, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {

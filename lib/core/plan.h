@@ -34,4 +34,7 @@ struct Plan {
   }
 };
 
+// A number that stands for a plan; equal ones have equal numbers. See docs/algorithms.md.
+uint64_t fingerprint(const Plan& plan);
+
 }  // namespace eplb

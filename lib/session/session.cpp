@@ -207,6 +207,12 @@ const Transfers& Session::transfers() {
   return transfers_;
 }
 
+uint64_t Session::fingerprint() {
+  bring_plan();
+  need_plan();
+  return eplb::fingerprint(plan_.value);
+}
+
 int64_t Session::bytes() const {
   return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + current_.bytes() +
          evaluation_.bytes() + transfers_.bytes() + machine_->bytes();

@@ -34,6 +34,7 @@ class Session {
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
+  uint64_t fingerprint();
   void report(eplb_report& report);
   void evaluate(const eplb_problem& problem, const void* placement, int64_t length,
                 eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,

@@ -269,6 +269,8 @@ class Context(Uncopyable):
                 )
             if name == "report":
                 return self._fetch_report(session)
+            if name == "fingerprint":
+                return session.fingerprint()
             if name in ("moves", "changed"):
                 return self._fetch_moves(session, name)
             return self._device.fetch(name, maker)

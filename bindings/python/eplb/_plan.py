@@ -82,6 +82,15 @@ class Plan:
         return self._floats("gpu_load")
 
     @property
+    def fingerprint(self) -> int:
+        """A number that stands for the plan, for ranks that solve the same problem and must agree.
+
+        Equal plans have equal numbers on every machine; two that differ have the same one with a chance of 2^-64.
+        """
+        fingerprint: int = self._answer("fingerprint")
+        return fingerprint
+
+    @property
     def report(self) -> Report:
         """How good it is."""
         report: Report = self._answer("report")

@@ -167,6 +167,12 @@ class Session(Request):
         """Fetches an int map in 32 bits."""
         return self._fetch(MAPS[name], _INTS32, _INT32, shape)
 
+    def fingerprint(self) -> int:
+        value = ffi.new("uint64_t *")
+        check(lib.eplb_fingerprint(self.context, value, self.error), self.error)
+        number: int = value[0]
+        return number
+
     def report(self) -> Any:
         """The C report of the solved plan; the next call overwrites it."""
         check(lib.eplb_fetch_report(self.context, self._report, self.error), self.error)

@@ -138,6 +138,11 @@ class Solution:
     def _logical_to_physical(self) -> Ints:
         return expand_replica_slots(*self._own_replicas(), self.width)
 
+    def _fingerprint(self) -> int:
+        layers, experts, num_slots, num_gpus = self._sizes
+        slots, count = self._own_replicas()
+        return fingerprint((layers, experts, num_slots, num_gpus), place_replicas(slots, count), slots)
+
     def _find(self, name: str) -> None:
         shared = self._shared
         if shared is None or not shared.read(self._changes, lambda session: self._fetch(session, name)):
@@ -213,6 +218,7 @@ _MADE_HERE = {
     "logical_to_physical": Solution._logical_to_physical,
     "moves": Solution._moves,
     "changed": Solution._changed,
+    "fingerprint": Solution._fingerprint,
 }
 
 
@@ -234,6 +240,15 @@ def place_replicas(slots: Array, count: Array) -> Ints:
     first_of_layer = np.arange(layers)[:, np.newaxis] * slots.shape[1]
     placement[(first_of_layer + slots).ravel()] = np.repeat(np.tile(np.arange(experts), layers), count.ravel())
     return placement.reshape(slots.shape)
+
+
+def fingerprint(sizes: tuple[int, ...], placement: Ints, replica_slots: Array) -> int:
+    """As the library computes it: docs/algorithms.md, section 11."""
+    words = np.concatenate([np.array(sizes), placement.ravel(), replica_slots.ravel()]).astype(np.uint64)
+    bits = np.arange(1, words.size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + words
+    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return int(np.add.reduce(bits ^ bits >> np.uint64(31)))
 
 
 def gpu_loads(weights: Array, count: Array, placement: Ints, num_gpus: int) -> Floats:

@@ -377,3 +377,17 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert plan.report.imbalance_mean == known["imbalance_mean"]
 context.solve(weights, num_slots=16, num_gpus=8)
 """)
+
+
+def test_a_fingerprint_is_the_librarys_and_stays(context):
+    weights = sample_weights(3, 64, seed=5)
+    plan = context.solve(weights, **LARGE, strategy="random_restarts")
+    with context._shared as session:
+        known = session.fingerprint()
+    assert plan.fingerprint == known
+    kept = context.solve(weights, **LARGE, strategy="random_restarts")
+    other = context.solve(weights, **LARGE, strategy="random_restarts", seed=1)
+    third = context.solve(weights, 80, 8, strategy="random_restarts")
+    assert kept.fingerprint == pickle.loads(pickle.dumps(kept)).fingerprint == known
+    assert len({known, other.fingerprint, third.fingerprint}) == 3
+    assert 0 <= known < 2**64

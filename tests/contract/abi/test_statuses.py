@@ -211,6 +211,10 @@ CALLS = {
         ON_CPU,
         after(create, lambda caller: caller.call("eplb_fetch_report", caller.context, caller.report)),
     ),
+    ("eplb_fingerprint", "EPLB_INVALID_STATE"): (
+        ON_CPU,
+        after(create, lambda caller: caller.call("eplb_fingerprint", caller.context, ctypes.byref(ctypes.c_uint64()))),
+    ),
     ("eplb_evaluate", "EPLB_INVALID_STATE"): (ON_CPU, after(create, Caller.evaluate)),
     ("eplb_evaluate", "EPLB_INVALID_PLACEMENT"): (
         ON_CPU,

@@ -29,6 +29,7 @@
   F(map_shape)             \
   F(fetch_map)             \
   F(fetch_map_device)      \
+  F(fingerprint)           \
   F(report_init)           \
   F(fetch_report)          \
   F(evaluate)

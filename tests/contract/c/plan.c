@@ -83,7 +83,8 @@ int plan_fetch(plan *out, eplb_context *context, const input *in) {
     }
   }
   same = same && EXPECT(EPLB_OK, CALL(report_init)(&out->report, sizeof out->report, ERR)) &&
-         EXPECT(EPLB_OK, CALL(fetch_report)(context, &out->report, ERR));
+         EXPECT(EPLB_OK, CALL(fetch_report)(context, &out->report, ERR)) &&
+         EXPECT(EPLB_OK, CALL(fingerprint)(context, &out->fingerprint, ERR));
   if (!same) plan_free(out);
   return same;
 }
@@ -107,7 +108,7 @@ int plan_same(const plan *a, const plan *b) {
     if (memcmp(x, y, (size_t)a->lengths[map] * 8) != 0)
       return check_true(0, map_name(map), __FILE__, __LINE__); /* names the map that differs */
   }
-  return 1;
+  return CHECK(a->fingerprint == b->fingerprint);
 }
 
 int report_same(const eplb_report *a, const eplb_report *b) {

@@ -13,6 +13,7 @@ typedef struct plan {
   int64_t *ints[PLAN_MAPS]; /* NULL for the float64 maps */
   double *doubles[PLAN_MAPS];
   eplb_report report;
+  uint64_t fingerprint;
 } plan;
 
 int map_is_int(eplb_map map);
@@ -23,7 +24,7 @@ const char *map_name(eplb_map map);
 int plan_fetch(plan *out, eplb_context *context, const input *in);
 void plan_free(plan *p);
 
-/* Whether all maps agree bit for bit; the first difference is a failed check that names it. */
+/* Whether all maps, and the fingerprints, agree bit for bit; the first difference is a failed check that names it. */
 int plan_same(const plan *a, const plan *b);
 
 /* The same for two reports, but for the time they took and the memory behind them. */

@@ -15,6 +15,7 @@ static void a_forked_context(void) {
   int64_t buffer[32], dims[4] = {-7};
   int32_t rank = -7;
   eplb_report report, fresh;
+  uint64_t fingerprint = 7;
   int i;
   for (i = 0; i < 32; i++) buffer[i] = -7;
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
@@ -29,6 +30,7 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(map_shape)(context, 0, &rank, dims, 4, ERR));
   AFTER_FORK(CALL(fetch_map)(context, 0, EPLB_INT64, buffer, 32, ERR));
   AFTER_FORK(CALL(fetch_map_device)(context, 0, EPLB_INT64, buffer, 32, NULL, ERR));
+  AFTER_FORK(CALL(fingerprint)(context, &fingerprint, ERR));
   AFTER_FORK(CALL(fetch_report)(context, &report, ERR));
   AFTER_FORK(CALL(evaluate)(context, &in.problem, before.ints[0], 32, EPLB_INT64, &report, NULL,
                             NULL, NULL, 2, ERR));
@@ -36,6 +38,7 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));
 #undef AFTER_FORK
   EQUAL(-7, rank);
+  CHECK(fingerprint == 7);
   EQUAL(-7, dims[0]);
   for (i = 0; i < 32; i++) EQUAL(-7, buffer[i]);
   CHECK(memcmp(&report, &fresh, sizeof report) == 0);

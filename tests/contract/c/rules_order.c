@@ -11,9 +11,12 @@ static void nothing_uploaded(void) {
   eplb_context *context = context_make(1);
   int64_t buffer[4] = {-7, -7, -7, -7}, dims[4];
   eplb_report report;
+  uint64_t fingerprint = 7;
   int32_t rank;
   if (context == NULL) return;
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
+  REFUSED(EPLB_INVALID_STATE, CALL(fingerprint)(context, &fingerprint, ERR), "eplb_solve");
+  CHECK(fingerprint == 7);
   REFUSED(EPLB_INVALID_STATE, CALL(solve)(context, &in.problem, NULL, ERR), "eplb_upload_weights");
   REFUSED(
       EPLB_INVALID_STATE,

@@ -601,6 +601,17 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// Writes a number that stands for the plan: equal plans have equal numbers on every machine,
+    /// and two that differ have the same one with a chance of 2^-64. For ranks that solve the same
+    /// problem and must agree: they compare 8 bytes. A plan is its numbers of layers, experts,
+    /// slots and GPUs, the expert in each slot, and the order of replicas. Anybody can make two
+    /// plans with one number. Errors: EPLB_INVALID_STATE before a solve. Since ABI 1.1.
+    fn eplb_fingerprint(
+        context: *mut eplb_context,
+        value: *mut u64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Fills *report with zeros and its struct_size. struct_size: sizeof(eplb_report) of the
     /// caller.
     fn eplb_report_init(

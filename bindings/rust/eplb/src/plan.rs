@@ -135,6 +135,16 @@ impl<'a> Plan<'a> {
         self.context.raw.fetch_device(map.as_raw(), buffer, stream)
     }
 
+    /// A number that stands for the plan: equal plans have equal numbers on every machine, and two that differ have the
+    /// same one with a chance of 2^-64. For ranks that solve the same problem and must agree.
+    ///
+    /// # Errors
+    ///
+    /// See [`Plan`].
+    pub fn fingerprint(&self) -> Result<u64> {
+        self.context.raw.fingerprint()
+    }
+
     /// How good it is. Loads are recomputed in double from the original weights; bounds are computed here, outside the
     /// time of the solve.
     ///

@@ -58,6 +58,20 @@ fn map_shapes() {
 }
 
 #[test]
+fn equal_plans_have_equal_fingerprints() {
+    let (mut one, mut other) = (uploaded(), uploaded());
+    let options = SolveOptions::new().strategy(Strategy::RandomRestarts);
+    let mut of = |context: &mut Context, options: &SolveOptions| {
+        let plan = context.solve(&PROBLEM, options).expect("it can be solved");
+        (plan.fingerprint().expect("it was solved"), plan.replica_slots::<i32>().expect("it was solved"))
+    };
+    let first = of(&mut one, &options);
+    assert_eq!(first, of(&mut other, &options));
+    let greedy = of(&mut one, &SolveOptions::new().strategy(Strategy::Greedy));
+    assert_eq!(first.0 == greedy.0, first.1 == greedy.1);
+}
+
+#[test]
 fn a_buffer_is_filled_or_left_alone() {
     let mut context = uploaded();
     let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");

@@ -185,6 +185,13 @@ impl RawContext {
         })
     }
 
+    pub(crate) fn fingerprint(&self) -> Result<u64> {
+        let mut value = 0;
+        // SAFETY: writes one number.
+        self.call(|lib, context, error| unsafe { lib.eplb_fingerprint(context, &raw mut value, error) })?;
+        Ok(value)
+    }
+
     pub(crate) fn report(&self) -> Result<sys::eplb_report> {
         let mut report = self.api.report;
         // SAFETY: the report has been through its init.

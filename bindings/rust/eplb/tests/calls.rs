@@ -61,7 +61,7 @@ fn map_shapes() {
 fn equal_plans_have_equal_fingerprints() {
     let (mut one, mut other) = (uploaded(), uploaded());
     let options = SolveOptions::new().strategy(Strategy::RandomRestarts);
-    let mut of = |context: &mut Context, options: &SolveOptions| {
+    let of = |context: &mut Context, options: &SolveOptions| {
         let plan = context.solve(&PROBLEM, options).expect("it can be solved");
         (plan.fingerprint().expect("it was solved"), plan.replica_slots::<i32>().expect("it was solved"))
     };

@@ -86,7 +86,7 @@ def in_place_rounds(source, per_gpu):
     while waiting:
         number += 1
         if not any(not readers[slot] for slot in waiting):
-            readers[waiting[0]].pop()  # all wait in circles, so there is one reader: it reads the buffer
+            readers[waiting[0]].pop()  # all wait in cycles, so there is one reader: it reads the buffer
         busy, done = set(), []
         for slot in waiting:
             sender, receiver = gpus_of(slot, source[slot], per_gpu)
@@ -115,7 +115,7 @@ def crossings(source, gpus, nodes):
 
 
 def least_rounds(order, source, gpus):
-    """What one GPU has to do at most: no schedule of the order has fewer rounds. In place it depends on the circles."""
+    """What one GPU has to do at most: no schedule of the order has fewer rounds. In place it depends on the cycles."""
     if order == "in_place":
         return np.nan
     per_gpu = len(source) // gpus
@@ -217,7 +217,7 @@ def document(rows, commit):
   but the source is the lowest slot that holds the expert
 - least: what one GPU sends or receives at most, exclusive: sends and receives, with the library's sources; no schedule
   has fewer rounds
-- in place, what a slot holds must be read before it is written: a fresh plan has long circles of transfers that can
+- in place, what a slot holds must be read before it is written: a fresh plan has long cycles of transfers that can
   only follow each other
 - time: of the transfers alone, per layer, one thread; over the heap greedy of eplb_bench, by turns, the median of the
   ratios

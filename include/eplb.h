@@ -197,8 +197,7 @@ enum {
                                placements */
 };
 
-/* How an engine carries out transfers, which decides what may run at the same time. Since ABI 1.1.
- */
+/* How an engine carries out transfers, and so what may run at once. Since ABI 1.1. */
 typedef int32_t eplb_transfer_order;
 enum {
   EPLB_TRANSFER_BUFFERED = 0, /* what arrives waits in a buffer for a layer's new contents: as few
@@ -302,8 +301,9 @@ typedef struct eplb_report {
   eplb_policy policy;               /* the policy that was used: never EPLB_POLICY_AUTO */
   eplb_policy_reason policy_reason; /* why that policy was used */
   eplb_bound_kind bound_kind;       /* the bound that the gaps are relative to */
-  int64_t layers_changed;           /* layers that differ from the current placement; 0 without one.
-                                       Since ABI 1.1, like what follows */
+  int64_t layers_changed;           /* layers of the plan that differ from the current placement;
+                                       this and what follows is 0 without one, and for a placement
+                                       that was evaluated. Since ABI 1.1, like what follows */
   int64_t moves;                    /* over all layers, see EPLB_MAP_MOVE_COUNT */
   int64_t moves_between_nodes;      /* slots that get their contents from another node */
   int64_t reloads;                  /* slots whose expert no slot holds */

@@ -129,8 +129,8 @@ const (
 	BoundNode BoundKind = "node"
 )
 
-// TransferOrder is how an engine carries out transfers, which decides what may run at the same
-// time. Since ABI 1.1. The zero value means the library's default, which is TransferBuffered.
+// TransferOrder is how an engine carries out transfers, and so what may run at once. Since ABI 1.1.
+// The zero value means the library's default, which is TransferBuffered.
 type TransferOrder string
 
 // Values of TransferOrder.

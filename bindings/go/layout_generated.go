@@ -90,8 +90,8 @@ type cReport struct {
 	PolicyReason int32
 	// The bound that the gaps are relative to.
 	BoundKind int32
-	// Layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
-	// follows.
+	// Layers of the plan that differ from the current placement; this and what follows is 0 without
+	// one, and for a placement that was evaluated. Since ABI 1.1, like what follows.
 	LayersChanged int64
 	// Over all layers, see MapMoveCount.
 	Moves int64

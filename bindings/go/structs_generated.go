@@ -92,8 +92,8 @@ type Report struct {
 	PolicyReason PolicyReason
 	// The bound that the gaps are relative to.
 	Bound BoundKind
-	// Layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
-	// follows.
+	// Layers of the plan that differ from the current placement; this and what follows is 0 without
+	// one, and for a placement that was evaluated. Since ABI 1.1, like what follows.
 	LayersChanged int
 	// Over all layers, see MapMoveCount.
 	Moves int

@@ -95,7 +95,7 @@ CurrentPlacement read_current(const void* placement, int64_t length, eplb_dtype 
   check_least("num_layers", layers, 1);
   check_least("num_slots", slots, 1);
   check_most("num_slots", slots, kMaxSlots, "2^18, the most slots there can be");
-  check_most("num_layers", layers, (int64_t{1} << 50) / slots, "more than memory can hold");
+  check_most("num_layers", layers, (int64_t{1} << 50) / slots, "memory cannot hold more");
   return {layers, slots, read_ids(placement, length, dtype, layers, slots, -1, kMaxSlots - 1)};
 }
 

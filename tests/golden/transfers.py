@@ -99,7 +99,7 @@ class Colouring:
         return self.rounds
 
 
-def circles(source, written):
+def cycles(source, written):
     """Groups by slot, and the slots of each from the lowest on: each waits for the one after it, but for the first."""
     group, members = {}, []
     for start in written:
@@ -108,10 +108,10 @@ def circles(source, written):
             met.append(at)
             at = source[at]
         if at in met and at not in group:
-            circle = met[met.index(at) :]
-            lowest = circle.index(min(circle))
-            members.append(circle[lowest:] + circle[:lowest])
-            group.update(dict.fromkeys(circle, len(members) - 1))
+            cycle = met[met.index(at) :]
+            lowest = cycle.index(min(cycle))
+            members.append(cycle[lowest:] + cycle[:lowest])
+            group.update(dict.fromkeys(cycle, len(members) - 1))
     return group, members
 
 
@@ -119,9 +119,9 @@ def in_place(source, gpus):
     """Rounds and groups by slot."""
     per_gpu = len(source) // gpus
     written = [slot for slot, origin in enumerate(source) if origin not in (slot, NOTHING)]
-    group, members = circles(source, written)
-    first = {circle[0] for circle in members}
-    # The slot that a transfer reads, if it has to do so before that is written; the last of a circle reads the buffer.
+    group, members = cycles(source, written)
+    first = {cycle[0] for cycle in members}
+    # The slot that a transfer reads, if it has to do so before that is written; the last of a cycle reads the buffer.
     before = {
         slot: source[slot]
         for slot in written

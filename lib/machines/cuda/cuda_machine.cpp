@@ -81,7 +81,8 @@ void CudaMachine::abandon() {
 }
 
 int64_t CudaMachine::bytes() const {
-  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + staging_.bytes();
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + staging_.bytes() +
+         host_->bytes();
 }
 
 // -------------------------------------------------------------------------------------- host calls

@@ -20,7 +20,7 @@ struct InPlaceWorkspace {
 
 // A transfer is named by the slot that it writes. It waits for all others that read this slot; only
 // one waits for it, the one that writes its source. So where transfers wait for each other in a
-// circle, these circles are disjoint. Each is a group: what its lowest slot held is saved to a
+// cycle, these cycles are disjoint. Each is a group: what its lowest slot held is saved to a
 // buffer, which the group's last transfer reads instead. By one lane.
 class InPlaceOrder {
  public:
@@ -36,7 +36,7 @@ class InPlaceOrder {
     }
     for (int slot = 0; slot < cluster_.slots; ++slot)
       if (is_written(slot) && maps_.source[slot] >= 0) ++memory_.readers[maps_.source[slot]];
-    find_circles();
+    find_cycles();
     find_depths();
   }
   // Sets the rounds of all transfers, those within a GPU and reloads included. In each round GPUs
@@ -65,26 +65,26 @@ class InPlaceOrder {
   EPLB_FN bool is_written(int slot) const {
     return maps_.source[slot] != slot && maps_.source[slot] != kNoSource;
   }
-  // The transfer that waits for this one, or -1. Within a group, the first waits for none.
-  EPLB_FN int waits_for(int slot) const {
+  // The transfer that waits for this one, or -1.
+  EPLB_FN int waiter_of(int slot) const {
     const int source = maps_.source[slot];
     return source >= 0 && is_written(source) ? source : -1;
   }
-  EPLB_FN void find_circles() const {
-    for (int slot = 0, circles = 0; slot < cluster_.slots; ++slot) {
+  EPLB_FN void find_cycles() const {
+    for (int slot = 0, cycles = 0; slot < cluster_.slots; ++slot) {
       int at = slot;
       while (at >= 0 && is_written(at) && memory_.depth[at] == kUnknown) {
         memory_.depth[at] = slot;  // met on the way from there
-        at = waits_for(at);
+        at = waiter_of(at);
       }
       if (at < 0 || memory_.depth[at] != slot || maps_.group[at] >= 0) continue;
       int lowest = at;
-      for (int next = at; maps_.group[next] < 0; next = waits_for(next)) {
-        maps_.group[next] = circles;
+      for (int next = at; maps_.group[next] < 0; next = waiter_of(next)) {
+        maps_.group[next] = cycles;
         lowest = smaller(lowest, next);
       }
       --memory_.readers[lowest];  // one reads the buffer
-      ++circles;
+      ++cycles;
     }
   }
   // How many transfers, with itself, can only follow a transfer one after the other. Groups first,
@@ -98,10 +98,10 @@ class InPlaceOrder {
         int length = 0, at = slot;
         while (at >= 0 && memory_.depth[at] == kUnknown && (at != slot || length == 0)) {
           ++length;
-          at = waits_for(at);
+          at = waiter_of(at);
         }
         const int beyond = at >= 0 && at != slot ? memory_.depth[at] : 0;
-        for (at = slot; length > 0; --length, at = waits_for(at))
+        for (at = slot; length > 0; --length, at = waiter_of(at))
           memory_.depth[at] = length + beyond;
       }
   }

@@ -105,7 +105,7 @@ pub const EPLB_BOUND_THRESHOLD: eplb_bound_kind = 1;
 /// groups always, with more where it was found; holds for hierarchical placements
 pub const EPLB_BOUND_NODE: eplb_bound_kind = 2;
 
-/// How an engine carries out transfers, which decides what may run at the same time. Since ABI 1.1.
+/// How an engine carries out transfers, and so what may run at once. Since ABI 1.1.
 pub type eplb_transfer_order = i32;
 /// what arrives waits in a buffer for a layer's new contents: as few rounds as possible, the
 /// largest number that one GPU sends or receives
@@ -284,8 +284,8 @@ pub struct eplb_report {
     pub policy_reason: eplb_policy_reason,
     /// the bound that the gaps are relative to
     pub bound_kind: eplb_bound_kind,
-    /// layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
-    /// follows
+    /// layers of the plan that differ from the current placement; this and what follows is 0
+    /// without one, and for a placement that was evaluated. Since ABI 1.1, like what follows
     pub layers_changed: i64,
     /// over all layers, see EPLB_MAP_MOVE_COUNT
     pub moves: i64,

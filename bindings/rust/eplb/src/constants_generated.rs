@@ -109,8 +109,7 @@ open_enum! {
 }
 
 open_enum! {
-    /// How an engine carries out transfers, which decides what may run at the same time. Since ABI
-    /// 1.1.
+    /// How an engine carries out transfers, and so what may run at once. Since ABI 1.1.
     TransferOrder, "transfer order", {
         /// What arrives waits in a buffer for a layer's new contents: as few rounds as possible,
         /// the largest number that one GPU sends or receives. The default.

@@ -174,8 +174,8 @@ pub struct Report {
     pub policy_reason: PolicyReason,
     /// The bound that the gaps are relative to.
     pub bound_kind: BoundKind,
-    /// Layers that differ from the current placement; 0 without one. Since ABI 1.1, like what
-    /// follows.
+    /// Layers of the plan that differ from the current placement; this and what follows is 0
+    /// without one, and for a placement that was evaluated. Since ABI 1.1, like what follows.
     pub layers_changed: u64,
     /// Over all layers, see [`Map::MoveCount`](crate::Map::MoveCount).
     pub moves: u64,

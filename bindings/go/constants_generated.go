@@ -67,10 +67,14 @@ const (
 	StrategyHybridInit Strategy = "hybrid_init"
 	// Tabu search with changing replica counts.
 	StrategyBest Strategy = "best"
+	// Changes the current placement by few moves: see MaxMoves and what follows it in
+	// eplb_solve_options. Since ABI 1.1.
+	StrategyRebalance Strategy = "rebalance"
 )
 
-// Effort is how much work StrategyBest may do: a number of rounds, never a time. Other strategies
-// ignore it. The zero value means the library's default, which is EffortNormal.
+// Effort is how much work StrategyBest and StrategyRebalance may do: a number of rounds, never a
+// time. Other strategies ignore it. The zero value means the library's default, which is
+// EffortNormal.
 type Effort string
 
 // Values of Effort.
@@ -200,6 +204,7 @@ var strategyNames = names{
 	"noise_spectrum",
 	"hybrid_init",
 	"best",
+	"rebalance",
 }
 var effortNames = names{"fast", "normal", "max"}
 var policyNames = names{"auto", "hierarchical", "global"}

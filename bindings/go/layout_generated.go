@@ -53,10 +53,23 @@ type cSolveOptions struct {
 	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int64
-	// TransferBuffered; how the engine will carry out the transfers. Since ABI 1.1.
+	// TransferBuffered; how the engine will carry out the transfers. Since ABI 1.1, like what
+	// follows.
 	TransferOrder int32
-	// 0; must stay so. Since ABI 1.1.
-	Reserved int32
+	// 0; 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move.
+	AllowEmpty int32
+	// -1: any; of a layer, see MapMoveCount.
+	MaxMoves int64
+	// -1: any; over all layers, which get their shares by what they gain: the one option by which a
+	// layer's answer depends on others.
+	MaxMovesTotal int64
+	// 0: any; experts that a GPU receives in a layer.
+	MaxArrivals int64
+	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
+	// layer is good enough: it is reached with as few moves as possible. 0: none.
+	Target float64
+	// 0; the imbalance that a move must gain: a layer makes as many moves as pay.
+	MovePrice float64
 }
 
 // cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers.
@@ -105,6 +118,14 @@ type cReport struct {
 	MostSent int64
 	// By one GPU in one layer.
 	MostReceived int64
+	// Over all layers: moves of experts that no slot of the current placement holds. No plan has
+	// fewer moves.
+	MovesForced int64
+	// The same, and where the plan is one of StrategyRebalance with a target, what reaching it
+	// takes at least.
+	MovesBound int64
+	// Layers above the target of StrategyRebalance.
+	LayersMissed int64
 }
 
 // cBackend is eplb_backend. What a backend is and what it can do on this machine.

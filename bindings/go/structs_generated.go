@@ -46,14 +46,36 @@ type SolveOptions struct {
 	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
 	// MapLogicalToPhysical; at least S / E, at most 2^18.
 	MaxReplicas int
-	// How the engine will carry out the transfers. Since ABI 1.1. Default TransferBuffered.
+	// How the engine will carry out the transfers. Since ABI 1.1, like what follows. Default
+	// TransferBuffered.
 	TransferOrder TransferOrder
+	// 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move.
+	// Default 0.
+	AllowEmpty int
+	// -1: any; of a layer, see MapMoveCount.
+	MaxMoves int
+	// -1: any; over all layers, which get their shares by what they gain: the one option by which a
+	// layer's answer depends on others.
+	MaxMovesTotal int
+	// 0: any; experts that a GPU receives in a layer.
+	MaxArrivals int
+	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
+	// layer is good enough: it is reached with as few moves as possible. 0: none.
+	Target float64
+	// The imbalance that a move must gain: a layer makes as many moves as pay. Default 0.
+	MovePrice float64
 }
 
 // in writes to a struct of C; zero fields leave the default there.
 func (from SolveOptions) in(to *cSolveOptions) error {
 	setUnlessZero(&to.Seed, from.Seed)
 	setUnlessZero(&to.MaxReplicas, from.MaxReplicas)
+	setUnlessZero(&to.AllowEmpty, from.AllowEmpty)
+	setUnlessZero(&to.MaxMoves, from.MaxMoves)
+	setUnlessZero(&to.MaxMovesTotal, from.MaxMovesTotal)
+	setUnlessZero(&to.MaxArrivals, from.MaxArrivals)
+	setUnlessZero(&to.Target, from.Target)
+	setUnlessZero(&to.MovePrice, from.MovePrice)
 	return firstRefusal(
 		strategyNames.set(&to.Strategy, "strategy", string(from.Strategy)),
 		effortNames.set(&to.Effort, "effort", string(from.Effort)),
@@ -107,6 +129,14 @@ type Report struct {
 	MostSent int
 	// By one GPU in one layer.
 	MostReceived int
+	// Over all layers: moves of experts that no slot of the current placement holds. No plan has
+	// fewer moves.
+	MovesForced int
+	// The same, and where the plan is one of StrategyRebalance with a target, what reaching it
+	// takes at least.
+	MovesBound int
+	// Layers above the target of StrategyRebalance.
+	LayersMissed int
 	// [L]: largest over mean GPU load.
 	LayerImbalance []float64
 	// [L]: no placement under the policy has a largest GPU load below this, in the weights' unit.
@@ -139,5 +169,8 @@ func (from *cReport) inGo() Report {
 		Rounds:                int(from.Rounds),
 		MostSent:              int(from.MostSent),
 		MostReceived:          int(from.MostReceived),
+		MovesForced:           int(from.MovesForced),
+		MovesBound:            int(from.MovesBound),
+		LayersMissed:          int(from.LayersMissed),
 	}
 }

@@ -13,8 +13,18 @@ inline constexpr GrowingStruct<eplb_problem> kProblem{
 inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
     "options",
     32,
-    {sizeof(eplb_solve_options), EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL, 0, 0,
-     EPLB_TRANSFER_BUFFERED, 0}};
+    {.struct_size = sizeof(eplb_solve_options),
+     .strategy = EPLB_STRATEGY_BEST,
+     .effort = EPLB_EFFORT_NORMAL,
+     .seed = 0,
+     .max_replicas = 0,
+     .transfer_order = EPLB_TRANSFER_BUFFERED,
+     .allow_empty = 0,
+     .max_moves = -1,
+     .max_moves_total = -1,
+     .max_arrivals = 0,
+     .target = -1,
+     .move_price = 0}};
 inline constexpr GrowingStruct<eplb_report> kReport{"report", 104, {}};
 inline constexpr GrowingStruct<eplb_backend> kBackend{"backend", 32, {}};
 

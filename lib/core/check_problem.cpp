@@ -1,12 +1,15 @@
 #include "core/check_problem.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "core/strategy.h"
 
 namespace eplb {
 namespace {
+
+constexpr double kDefaultTarget = 1.02, kMostImbalance = 1024;
 
 // Counts without a limit of their own have the same meaning from kMaxSlots on.
 int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
@@ -71,14 +74,54 @@ void check_bound_kind(eplb_bound_kind kind) {
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
 }
 
+// Imbalances are named in thousandths: the caller's locale decides what a decimal point is.
+void check_imbalance(const char* name, double value, double least, const char* or_none) {
+  if (value >= least && value <= kMostImbalance) return;
+  const double thousandths = std::clamp(value * 1000, -1e15, 1e15);
+  fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
+       value == value ? "" : "NaN, ", value == value ? std::llround(thousandths) : 0, or_none,
+       ll(least), ll(kMostImbalance));
+}
+
+void check_move_limits(const eplb_solve_options& options) {
+  check_least("max_moves", options.max_moves, -1);
+  check_least("max_moves_total", options.max_moves_total, -1);
+  check_least("max_arrivals", options.max_arrivals, 0);
+  if (options.target != -1 && options.target != 0)
+    check_imbalance("target", options.target, 1, "-1, 0 for none, or ");
+  check_imbalance("move_price", options.move_price, 0, "");
+  if (options.allow_empty != 0 && options.allow_empty != 1)
+    fail(EPLB_INVALID_ARGUMENT, "allow_empty is %d, must be 0 or 1", options.allow_empty);
+}
+
 void check_options(const eplb_solve_options& options) {
   check_constant("strategy", options.strategy, EPLB_STRATEGY_BEST);
   check_constant("effort", options.effort, EPLB_EFFORT_MAX);
   check_constant("transfer_order", options.transfer_order, EPLB_TRANSFER_EXCLUSIVE);
-  if (options.reserved != 0)
-    fail(EPLB_INVALID_ARGUMENT, "reserved is %d, must be 0", options.reserved);
   check_least("max_replicas", options.max_replicas, 0);
   check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
+  check_move_limits(options);
+}
+
+// -1: any. More than every slot is any, too.
+int most_moves(int64_t most) {
+  const int any = MoveLimits{}.most;
+  return most < 0 ? any : static_cast<int>(std::min<int64_t>(most, any));
+}
+
+// Rounded down: what is reached in these units is reached.
+int in_imbalance_units(double imbalance) { return static_cast<int>(imbalance * kImbalanceUnits); }
+
+MoveLimits move_limits(const eplb_solve_options& options) {
+  const bool limited =
+      options.max_moves >= 0 || options.max_moves_total >= 0 || options.move_price > 0;
+  const double target = options.target < 0 ? limited ? 0 : kDefaultTarget : options.target;
+  return {.most = most_moves(options.max_moves),
+          .most_total = options.max_moves_total,
+          .most_arrivals = most_moves(options.max_arrivals > 0 ? options.max_arrivals : -1),
+          .target = in_imbalance_units(target),
+          .price = in_imbalance_units(options.move_price),
+          .allow_empty = options.allow_empty != 0};
 }
 
 }  // namespace
@@ -124,6 +167,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .max_replicas = cap,
                      .bound_kind = asked.bound_kind,
                      .transfer_order = options.transfer_order};
+  problem.moves = move_limits(options);
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;

@@ -13,11 +13,17 @@ namespace eplb {
 // c2 <= 2^34.
 inline constexpr int64_t kMaxSlots = int64_t{1} << 18;
 
-// The GPUs. All are equal: each has slots / gpus slots, and they are equally fast.
+// The GPUs. Each has places for slots / gpus slots. What follows is by GPU, [G], and null where all
+// are equal: then all slots are open, GPUs are equally fast, and nodes have consecutive GPUs.
 struct Cluster {
   int slots = 1, gpus = 1;
-  int nodes = 1;  // as the caller gave them, whatever the policy
+  int nodes = 1;                       // as the caller gave them, whatever the policy
+  const int32_t* gpu_slots = nullptr;  // how many of its places are slots, the first ones
+  const int32_t* gpu_node = nullptr;
+  const double* gpu_speed = nullptr;  // as the caller gave them
+  const int32_t* gpu_pace = nullptr;  // the same as a share of kFastest, for searches
 };
+inline constexpr int kFastest = 1 << 16;
 
 // What a placement must keep to.
 struct Limits {
@@ -34,10 +40,21 @@ struct Partition {
   int nodes = 1, groups = 1;
 };
 
-// Where experts are now. No strategy starts from there yet.
+// Where experts are now.
 struct Current {
   const int32_t* expert = nullptr;  // [L,S], -1: nothing that can be read; null: not known
 };
+
+// How far a plan may be from the current placement: limits of EPLB_STRATEGY_REBALANCE.
+struct MoveLimits {
+  int most = 1 << 30;           // moves of a layer
+  int64_t most_total = -1;      // over all layers; -1: any
+  int most_arrivals = 1 << 30;  // moves to a GPU
+  int target = 0;               // the imbalance that is good enough, in kImbalanceUnits; 0: none
+  int price = 0;                // the imbalance that a move must gain, in kImbalanceUnits
+  bool allow_empty = false;     // may a slot become empty?
+};
+inline constexpr int kImbalanceUnits = 1 << 20;
 
 struct Options {
   eplb_strategy strategy = EPLB_STRATEGY_GREEDY;
@@ -56,6 +73,7 @@ struct Problem {
   Limits limits{};
   Partition partition{};
   Current current{};
+  MoveLimits moves{};
   Options options{};
 };
 

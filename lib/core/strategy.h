@@ -21,8 +21,9 @@ inline constexpr StrategyTraits kStrategies[] = {
     {.name = "noise_spectrum", .float32 = false, .knows_caps = true},
     {.name = "hybrid_init", .float32 = false, .knows_caps = true},
     {.name = "best", .float32 = false, .knows_caps = true},
+    {.name = "rebalance", .float32 = false, .knows_caps = true},
 };
-static_assert(sizeof kStrategies / sizeof *kStrategies == EPLB_STRATEGY_BEST + 1);
+static_assert(sizeof kStrategies / sizeof *kStrategies == EPLB_STRATEGY_REBALANCE + 1);
 
 inline const StrategyTraits& traits_of(eplb_strategy strategy) { return kStrategies[strategy]; }
 

@@ -1,4 +1,4 @@
-// What stages ask about GPUs and nodes. They are all equal, so no question names one.
+// What stages ask about GPUs and nodes.
 #pragma once
 
 #include "core/problem.h"
@@ -6,11 +6,24 @@
 
 EPLB_STAGE_BEGIN
 
-// GPU g has the slots g * slots_per_gpu and following.
+// GPU g has the places g * slots_per_gpu and following, of which the first ones are open.
 EPLB_FN int slots_per_gpu(const Cluster& cluster) { return cluster.slots / cluster.gpus; }
+EPLB_FN int open_slots(const Cluster& cluster, int gpu) {
+  return cluster.gpu_slots ? cluster.gpu_slots[gpu] : slots_per_gpu(cluster);
+}
+EPLB_FN bool is_open(const Cluster& cluster, int slot) {
+  const int per_gpu = slots_per_gpu(cluster);
+  return !cluster.gpu_slots || slot % per_gpu < cluster.gpu_slots[slot / per_gpu];
+}
 
-// Nodes have consecutive GPUs, as equally many as can be.
+// How fast a GPU is: kFastest, or a share of it.
+EPLB_FN int pace(const Cluster& cluster, int gpu) {
+  return cluster.gpu_pace ? cluster.gpu_pace[gpu] : kFastest;
+}
+
+// Unless a cluster says otherwise, nodes have consecutive GPUs, as equally many as can be.
 EPLB_FN int node_of(const Cluster& cluster, int gpu) {
+  if (cluster.gpu_node) return cluster.gpu_node[gpu];
   return static_cast<int>(int64_t{gpu} * cluster.nodes / cluster.gpus);
 }
 

@@ -19,7 +19,7 @@ template <class Number> struct PresetMethod : LayerMethod {
 
   using LayerMethod::LayerMethod;
   EPLB_FN void lay_out(Arena& arena) {
-    const auto [slots, gpus, nodes] = node.cluster;
+    const int slots = node.cluster.slots, gpus = node.cluster.gpus;
     LayerMethod::lay_out(arena);
     node_weight = arena.take<int>(node.experts);
     items.lay_out(arena, node.experts, slots);
@@ -48,7 +48,7 @@ template <class Number> struct PresetMethod : LayerMethod {
   }
   // answer[item]: its slot on the node.
   EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
-    const auto [slots, gpus, nodes] = node.cluster;
+    const int slots = node.cluster.slots, gpus = node.cluster.gpus;
     const View<int> members = members_of(index);
     team.for_each(node.experts, [&](int expert) { node_weight[expert] = weight[members[expert]]; });
     count_replicas<Number>(team, node_weight, node.experts, slots, node.limits.most_replicas,

@@ -1,5 +1,6 @@
 /* The current placement: what is refused by name, how long it stays, and that a failure changes
  * nothing. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,9 +174,25 @@ static void orders_are_checked(void) {
           "3");
   options.transfer_order = -1;
   INVALID(CALL(solve)(context, &in.problem, &options, ERR), "transfer_order", "-1");
-  options = in.options;
-  options.reserved = 1;
-  INVALID(CALL(solve)(context, &in.problem, &options, ERR), "reserved", "1", "0");
+  CALL(context_destroy)(context);
+}
+
+static void limits_are_checked(void) {
+  eplb_context *context = context_solved(&in);
+  eplb_solve_options options;
+#define LIMIT(field, value, ...)                  \
+  (options = in.options, options.field = (value), \
+   INVALID(CALL(solve)(context, &in.problem, &options, ERR), #field, __VA_ARGS__))
+  LIMIT(allow_empty, 2, "2", "0 or 1");
+  LIMIT(max_moves, -2, "-2", "-1");
+  LIMIT(max_moves_total, -2, "-2", "-1");
+  LIMIT(max_arrivals, -1, "-1", "0");
+  LIMIT(target, 0.5, "500 / 1000", "-1, 0", "1 to 1024");
+  LIMIT(target, NAN, "NaN");
+  LIMIT(target, INFINITY, "1024");
+  LIMIT(move_price, -0.25, "-250 / 1000", "0 to 1024");
+  LIMIT(move_price, NAN, "NaN");
+#undef LIMIT
   CALL(context_destroy)(context);
 }
 
@@ -254,6 +271,7 @@ void rules_moves(void) {
   RUN(other_shapes_are_refused_at_the_solve);
   RUN(arguments_are_checked);
   RUN(orders_are_checked);
+  RUN(limits_are_checked);
   RUN(failed_calls_change_nothing);
   RUN(the_array_is_copied);
   RUN(a_second_time_allocates_nothing);

@@ -192,6 +192,13 @@ static void defaults_are_the_ones_in_the_header(void) {
   EQUAL(0, s.solve_options.seed);
   EQUAL(0, s.solve_options.max_replicas);
   EQUAL(EPLB_STRATEGY_BEST, s.solve_options.strategy);
+  EQUAL(EPLB_TRANSFER_BUFFERED, s.solve_options.transfer_order);
+  EQUAL(0, s.solve_options.allow_empty);
+  EQUAL(-1, s.solve_options.max_moves);
+  EQUAL(-1, s.solve_options.max_moves_total);
+  EQUAL(0, s.solve_options.max_arrivals);
+  CHECK(s.solve_options.target == -1);
+  CHECK(s.solve_options.move_price == 0);
   EXPECT(EPLB_OK, init_report(&s, sizeof s.report, ERR));
   CHECK(all_bytes(s.bytes + 8, sizeof s.report - 8, 0));
 }

@@ -61,9 +61,12 @@ pub const EPLB_STRATEGY_NOISE_SPECTRUM: eplb_strategy = 4;
 pub const EPLB_STRATEGY_HYBRID_INIT: eplb_strategy = 5;
 /// tabu search with changing replica counts
 pub const EPLB_STRATEGY_BEST: eplb_strategy = 6;
+/// changes the current placement by few moves: see max_moves and what follows it in
+/// eplb_solve_options. Since ABI 1.1
+pub const EPLB_STRATEGY_REBALANCE: eplb_strategy = 7;
 
-/// How much work EPLB_STRATEGY_BEST may do: a number of rounds, never a time. Other strategies
-/// ignore it.
+/// How much work EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE may do: a number of rounds, never a
+/// time. Other strategies ignore it.
 pub type eplb_effort = i32;
 /// the least
 pub const EPLB_EFFORT_FAST: eplb_effort = 0;
@@ -234,13 +237,26 @@ pub struct eplb_solve_options {
     /// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
     /// LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18
     pub max_replicas: i64,
-    /// EPLB_TRANSFER_BUFFERED; how the engine will carry out the transfers. Since ABI 1.1
+    /// EPLB_TRANSFER_BUFFERED; how the engine will carry out the transfers. Since ABI 1.1, like
+    /// what follows
     pub transfer_order: eplb_transfer_order,
-    /// 0; must stay so. Since ABI 1.1
-    pub reserved: i32,
+    /// 0; 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move
+    pub allow_empty: i32,
+    /// -1: any; of a layer, see EPLB_MAP_MOVE_COUNT
+    pub max_moves: i64,
+    /// -1: any; over all layers, which get their shares by what they gain: the one option by which
+    /// a layer's answer depends on others
+    pub max_moves_total: i64,
+    /// 0: any; experts that a GPU receives in a layer
+    pub max_arrivals: i64,
+    /// -1: 1.02, or none if max_moves, max_moves_total or move_price is given; the imbalance at
+    /// which a layer is good enough: it is reached with as few moves as possible. 0: none
+    pub target: f64,
+    /// 0; the imbalance that a move must gain: a layer makes as many moves as pay
+    pub move_price: f64,
 }
 const _: () = {
-    assert!(size_of::<eplb_solve_options>() == 40);
+    assert!(size_of::<eplb_solve_options>() == 80);
     assert!(align_of::<eplb_solve_options>() == 8);
     assert!(offset_of!(eplb_solve_options, struct_size) == 0);
     assert!(offset_of!(eplb_solve_options, strategy) == 8);
@@ -248,7 +264,12 @@ const _: () = {
     assert!(offset_of!(eplb_solve_options, seed) == 16);
     assert!(offset_of!(eplb_solve_options, max_replicas) == 24);
     assert!(offset_of!(eplb_solve_options, transfer_order) == 32);
-    assert!(offset_of!(eplb_solve_options, reserved) == 36);
+    assert!(offset_of!(eplb_solve_options, allow_empty) == 36);
+    assert!(offset_of!(eplb_solve_options, max_moves) == 40);
+    assert!(offset_of!(eplb_solve_options, max_moves_total) == 48);
+    assert!(offset_of!(eplb_solve_options, max_arrivals) == 56);
+    assert!(offset_of!(eplb_solve_options, target) == 64);
+    assert!(offset_of!(eplb_solve_options, move_price) == 72);
 };
 
 /// How good a placement is. "Mean" and "worst" are over layers.
@@ -299,9 +320,17 @@ pub struct eplb_report {
     pub most_sent: i64,
     /// by one GPU in one layer
     pub most_received: i64,
+    /// over all layers: moves of experts that no slot of the current placement holds. No plan has
+    /// fewer moves
+    pub moves_forced: i64,
+    /// the same, and where the plan is one of EPLB_STRATEGY_REBALANCE with a target, what reaching
+    /// it takes at least
+    pub moves_bound: i64,
+    /// layers above the target of EPLB_STRATEGY_REBALANCE
+    pub layers_missed: i64,
 }
 const _: () = {
-    assert!(size_of::<eplb_report>() == 160);
+    assert!(size_of::<eplb_report>() == 184);
     assert!(align_of::<eplb_report>() == 8);
     assert!(offset_of!(eplb_report, struct_size) == 0);
     assert!(offset_of!(eplb_report, imbalance_mean) == 8);
@@ -325,6 +354,9 @@ const _: () = {
     assert!(offset_of!(eplb_report, rounds) == 136);
     assert!(offset_of!(eplb_report, most_sent) == 144);
     assert!(offset_of!(eplb_report, most_received) == 152);
+    assert!(offset_of!(eplb_report, moves_forced) == 160);
+    assert!(offset_of!(eplb_report, moves_bound) == 168);
+    assert!(offset_of!(eplb_report, layers_missed) == 176);
 };
 
 /// What a backend is and what it can do on this machine.

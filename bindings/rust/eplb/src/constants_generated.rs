@@ -48,11 +48,15 @@ open_enum! {
         HybridInit = EPLB_STRATEGY_HYBRID_INIT "hybrid_init",
         /// Tabu search with changing replica counts. The default.
         Best = EPLB_STRATEGY_BEST "best",
+        /// Changes the current placement by few moves: see `max_moves` and what follows it in
+        /// eplb_solve_options. Since ABI 1.1.
+        Rebalance = EPLB_STRATEGY_REBALANCE "rebalance",
     }
 }
 
 open_enum! {
-    /// How much work [`Strategy::Best`](crate::Strategy::Best) may do: a number of rounds, never a
+    /// How much work [`Strategy::Best`](crate::Strategy::Best) and
+    /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) may do: a number of rounds, never a
     /// time. Other strategies ignore it.
     Effort, "effort", {
         /// The least.

@@ -80,20 +80,26 @@ impl Problem {
 /// let options = SolveOptions::new().effort(Effort::Max).seed(7);
 /// # let _ = options;
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SolveOptions {
     strategy: Option<Strategy>,
     effort: Option<Effort>,
     seed: Option<u64>,
     max_replicas: Option<usize>,
     transfer_order: Option<TransferOrder>,
+    allow_empty: Option<i32>,
+    max_moves: Option<usize>,
+    max_moves_total: Option<usize>,
+    max_arrivals: Option<usize>,
+    target: Option<f64>,
+    move_price: Option<f64>,
 }
 
 impl SolveOptions {
     /// The library's defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self { strategy: None, effort: None, seed: None, max_replicas: None, transfer_order: None }
+        Self { strategy: None, effort: None, seed: None, max_replicas: None, transfer_order: None, allow_empty: None, max_moves: None, max_moves_total: None, max_arrivals: None, target: None, move_price: None }
     }
 
     /// Default [`Strategy::Best`](crate::Strategy::Best).
@@ -121,11 +127,50 @@ impl SolveOptions {
         Self { max_replicas: Some(max_replicas), ..self }
     }
 
-    /// How the engine will carry out the transfers. Since ABI 1.1. Default
+    /// How the engine will carry out the transfers. Since ABI 1.1, like what follows. Default
     /// [`TransferOrder::Buffered`](crate::TransferOrder::Buffered).
     #[must_use]
     pub const fn transfer_order(self, transfer_order: TransferOrder) -> Self {
         Self { transfer_order: Some(transfer_order), ..self }
+    }
+
+    /// 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move.
+    /// Default 0.
+    #[must_use]
+    pub const fn allow_empty(self, allow_empty: i32) -> Self {
+        Self { allow_empty: Some(allow_empty), ..self }
+    }
+
+    /// -1: any; of a layer, see [`Map::MoveCount`](crate::Map::MoveCount).
+    #[must_use]
+    pub const fn max_moves(self, max_moves: usize) -> Self {
+        Self { max_moves: Some(max_moves), ..self }
+    }
+
+    /// -1: any; over all layers, which get their shares by what they gain: the one option by which
+    /// a layer's answer depends on others.
+    #[must_use]
+    pub const fn max_moves_total(self, max_moves_total: usize) -> Self {
+        Self { max_moves_total: Some(max_moves_total), ..self }
+    }
+
+    /// 0: any; experts that a GPU receives in a layer.
+    #[must_use]
+    pub const fn max_arrivals(self, max_arrivals: usize) -> Self {
+        Self { max_arrivals: Some(max_arrivals), ..self }
+    }
+
+    /// -1: 1.02, or none if `max_moves`, `max_moves_total` or `move_price` is given; the imbalance
+    /// at which a layer is good enough: it is reached with as few moves as possible. 0: none.
+    #[must_use]
+    pub const fn target(self, target: f64) -> Self {
+        Self { target: Some(target), ..self }
+    }
+
+    /// The imbalance that a move must gain: a layer makes as many moves as pay. Default 0.
+    #[must_use]
+    pub const fn move_price(self, move_price: f64) -> Self {
+        Self { move_price: Some(move_price), ..self }
     }
 
     pub(crate) fn over(&self, defaults: &sys::eplb_solve_options) -> sys::eplb_solve_options {
@@ -135,6 +180,12 @@ impl SolveOptions {
             seed: self.seed.unwrap_or(defaults.seed),
             max_replicas: self.max_replicas.map_or(defaults.max_replicas, to_c),
             transfer_order: self.transfer_order.map_or(defaults.transfer_order, TransferOrder::as_raw),
+            allow_empty: self.allow_empty.unwrap_or(defaults.allow_empty),
+            max_moves: self.max_moves.map_or(defaults.max_moves, to_c),
+            max_moves_total: self.max_moves_total.map_or(defaults.max_moves_total, to_c),
+            max_arrivals: self.max_arrivals.map_or(defaults.max_arrivals, to_c),
+            target: self.target.unwrap_or(defaults.target),
+            move_price: self.move_price.unwrap_or(defaults.move_price),
             ..*defaults
         }
     }
@@ -189,6 +240,14 @@ pub struct Report {
     pub most_sent: u64,
     /// By one GPU in one layer.
     pub most_received: u64,
+    /// Over all layers: moves of experts that no slot of the current placement holds. No plan has
+    /// fewer moves.
+    pub moves_forced: u64,
+    /// The same, and where the plan is one of [`Strategy::Rebalance`](crate::Strategy::Rebalance)
+    /// with a target, what reaching it takes at least.
+    pub moves_bound: u64,
+    /// Layers above the target of [`Strategy::Rebalance`](crate::Strategy::Rebalance).
+    pub layers_missed: u64,
 }
 
 impl Report {
@@ -215,6 +274,9 @@ impl Report {
             rounds: count(from.rounds),
             most_sent: count(from.most_sent),
             most_received: count(from.most_received),
+            moves_forced: count(from.moves_forced),
+            moves_bound: count(from.moves_bound),
+            layers_missed: count(from.layers_missed),
         }
     }
 }

@@ -67,8 +67,8 @@ const (
 	StrategyHybridInit Strategy = "hybrid_init"
 	// Tabu search with changing replica counts.
 	StrategyBest Strategy = "best"
-	// Changes the current placement by few moves: see MaxMoves and what follows it in
-	// eplb_solve_options. Since ABI 1.1.
+	// Changes the current placement by few moves, within the limits in eplb_solve_options. Since
+	// ABI 1.1.
 	StrategyRebalance Strategy = "rebalance"
 )
 

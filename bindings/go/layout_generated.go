@@ -60,7 +60,7 @@ type cSolveOptions struct {
 	AllowEmpty int32
 	// -1: any; of a layer, see MapMoveCount.
 	MaxMoves int64
-	// -1: any; over all layers, which get their shares by what they gain: the one option by which a
+	// -1: any; over all layers, which get shares by what they gain: the one option by which a
 	// layer's answer depends on others.
 	MaxMovesTotal int64
 	// 0: any; experts that a GPU receives in a layer.

@@ -54,7 +54,7 @@ type SolveOptions struct {
 	AllowEmpty int
 	// -1: any; of a layer, see MapMoveCount.
 	MaxMoves int
-	// -1: any; over all layers, which get their shares by what they gain: the one option by which a
+	// -1: any; over all layers, which get shares by what they gain: the one option by which a
 	// layer's answer depends on others.
 	MaxMovesTotal int
 	// 0: any; experts that a GPU receives in a layer.

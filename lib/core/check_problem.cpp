@@ -95,7 +95,7 @@ void check_move_limits(const eplb_solve_options& options) {
 }
 
 void check_options(const eplb_solve_options& options) {
-  check_constant("strategy", options.strategy, EPLB_STRATEGY_BEST);
+  check_constant("strategy", options.strategy, EPLB_STRATEGY_REBALANCE);
   check_constant("effort", options.effort, EPLB_EFFORT_MAX);
   check_constant("transfer_order", options.transfer_order, EPLB_TRANSFER_EXCLUSIVE);
   check_least("max_replicas", options.max_replicas, 0);

@@ -47,12 +47,13 @@ struct Current {
 
 // How far a plan may be from the current placement: limits of EPLB_STRATEGY_REBALANCE.
 struct MoveLimits {
-  int most = 1 << 30;           // moves of a layer
-  int64_t most_total = -1;      // over all layers; -1: any
-  int most_arrivals = 1 << 30;  // moves to a GPU
-  int target = 0;               // the imbalance that is good enough, in kImbalanceUnits; 0: none
-  int price = 0;                // the imbalance that a move must gain, in kImbalanceUnits
-  bool allow_empty = false;     // may a slot become empty?
+  int most = 1 << 30;                   // moves of a layer
+  int64_t most_total = -1;              // over all layers; -1: any
+  const int32_t* layer_most = nullptr;  // [L]: each layer's share of that; null: as `most` says
+  int most_arrivals = 1 << 30;          // moves to a GPU
+  int target = 0;            // the imbalance that is good enough, in kImbalanceUnits; 0: none
+  int price = 0;             // the imbalance that a move must gain, in kImbalanceUnits
+  bool allow_empty = false;  // may a slot become empty?
 };
 inline constexpr int kImbalanceUnits = 1 << 20;
 

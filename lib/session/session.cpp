@@ -6,6 +6,7 @@
 #include "core/check_problem.h"
 #include "core/error.h"
 #include "core/fault.h"
+#include "core/move_limits.h"
 #include "core/strategy.h"
 
 namespace eplb {
@@ -143,6 +144,11 @@ Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options&
   Problem problem = check_problem(asked, options, weights_.value.layers, weights_.value.experts);
   check_current(current_, problem);
   if (current_.exists()) problem.current.expert = current_.expert.data();
+  if (problem.options.strategy != EPLB_STRATEGY_REBALANCE) return problem;
+  if (!current_.exists())
+    fail(EPLB_INVALID_STATE,
+         "there is no current placement to rebalance: call eplb_upload_placement first");
+  check_forced_moves(problem);
   return problem;
 }
 
@@ -156,6 +162,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   plan_.prepare_keep();  // before the machine gives up the plan that it has
   const bool on_machine = machine_->solve(weights, weights_.on_machine(), plan);
   check_cap(plan);
+  if (problem.options.strategy == EPLB_STRATEGY_REBALANCE) check_move_limits(plan);
   plan_.keep_spare(on_machine ? kOnBoth : kOnHost);
   // Weights that replays left on the machine are older than this plan, unless it was solved from
   // them there.

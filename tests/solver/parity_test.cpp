@@ -56,7 +56,8 @@ Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer,
   const Problem problem = layer.problem(strategy, effort);
   Memory memory(instruction_set.workspace_bytes(problem), rubbish);
   Answer answer(problem);
-  const cpu::LayerTask task{{layer.real.empty() ? nullptr : layer.real.data(),
+  const cpu::LayerTask task{0,
+                            {layer.real.empty() ? nullptr : layer.real.data(),
                              layer.whole.empty() ? nullptr : layer.whole.data()},
                             answer.physical_to_logical.data(),
                             answer.replica_count.data(),

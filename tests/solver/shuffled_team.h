@@ -71,6 +71,13 @@ class ShuffledTeam {
     }
     return to;
   }
+  template <class Column> int max_in_columns(int n, int rows, Column column) {
+    return max_of(n, [&](int i) {
+      int largest = -kNever;
+      for (int row = 0; row < rows; ++row) largest = std::max(largest, column(i)(row));
+      return largest;
+    });
+  }
   template <class Row> int find_in_rows(int at, int rows, int from, int to, Row row) {
     const int places = rows * solver::kRow;
     return at + find(0, std::max(places - at, 0), [&](int place) {

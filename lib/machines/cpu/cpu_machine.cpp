@@ -81,7 +81,8 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
   const Problem& problem = plan.problem;
   auto solve_layer = [&](int64_t layer, int worker) {
     const int64_t slot = layer * problem.cluster.slots;  // the layer's first
-    const LayerTask task{.weights = weights.of_layer(layer),
+    const LayerTask task{.layer = layer,
+                         .weights = weights.of_layer(layer),
                          .physical_to_logical = &plan.physical_to_logical[slot],
                          .replica_count = &plan.replica_count[layer * problem.experts],
                          .replica_slots = &plan.replica_slots[slot]};

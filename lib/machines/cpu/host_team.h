@@ -105,6 +105,15 @@ class HostTeam {
     }
     return rows * kRow;
   }
+  int max_in_columns(int n, int rows, auto column) const {
+    static_assert(kRow % kLanes == 0);
+    Accumulator found = -kNever;
+    for (int i = 0; i < n; i += kLanes) {
+      const auto value = column(index_at(i));
+      for (int row = 0; row < rows; ++row) found = larger(found, value(row));
+    }
+    return reduce_max(found);
+  }
   LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
   auto max_of(int n, auto body) const {
     auto found = -Never<decltype(body(0))>::key;

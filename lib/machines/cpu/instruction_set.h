@@ -12,6 +12,7 @@ namespace eplb::cpu {
 
 // A layer to be solved: its weights and where its maps go.
 struct LayerTask {
+  int64_t layer;
   LayerWeights weights;
   int32_t *physical_to_logical, *replica_count, *replica_slots;
 };

@@ -17,6 +17,8 @@ struct Lanes {
 
   Lanes(hn::Vec<hn::ScalableTag<int32_t>> lanes) : vector(lanes) {}
   Lanes(int value) : vector(hn::Set(kInts, value)) {}
+  // As indices of an array.
+  Lanes load(const int32_t* array) const { return hn::GatherIndex(kInts, array, vector); }
 };
 
 using Accumulator = Lanes;
@@ -40,6 +42,10 @@ inline Lanes operator+(Lanes a, Lanes b) { return hn::Add(a.vector, b.vector); }
 inline Lanes operator-(Lanes a, Lanes b) { return hn::Sub(a.vector, b.vector); }
 inline Mask operator!=(Lanes a, Lanes b) { return {hn::Ne(a.vector, b.vector)}; }
 inline Lanes operator*(Lanes a, Lanes b) { return hn::Mul(a.vector, b.vector); }
+inline Lanes operator<<(Lanes a, Lanes bits) { return hn::Shl(a.vector, bits.vector); }
+inline Lanes operator>>(Lanes a, int bits) { return hn::ShiftRightSame(a.vector, bits); }
+inline Lanes operator^(Lanes a, Lanes b) { return hn::Xor(a.vector, b.vector); }
+inline Lanes operator&(Lanes a, Lanes b) { return hn::And(a.vector, b.vector); }
 inline Mask operator==(Lanes a, Lanes b) { return {hn::Eq(a.vector, b.vector)}; }
 inline Mask operator<(Lanes a, Lanes b) { return {hn::Lt(a.vector, b.vector)}; }
 inline Mask operator>(Lanes a, Lanes b) { return {hn::Gt(a.vector, b.vector)}; }
@@ -54,6 +60,13 @@ inline Lanes choose(Mask condition, Lanes a, Lanes b) {
   return hn::IfThenElse(condition.mask, a.vector, b.vector);
 }
 
+inline Lanes scrambled(Lanes a, int salt) {
+  constexpr hn::RebindToUnsigned<decltype(kInts)> kWords{};
+  auto bits = hn::BitCast(kWords, hn::Xor(a.vector, hn::Set(kInts, salt)));
+  bits = hn::Mul(bits, hn::Set(kWords, kScramble1));
+  bits = hn::Xor(bits, hn::ShiftRight<15>(bits));
+  return hn::BitCast(kInts, hn::Mul(bits, hn::Set(kWords, kScramble2)));
+}
 inline Index index_at(int i) { return {i}; }
 inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
 inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }
@@ -74,6 +87,7 @@ inline uint64_t bits_of(Mask a) {
 inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts, a.mask)); }
 // Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
 inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
+inline Lanes value_of(Index i) { return indices_from(i.at); }
 // visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
 void for_each_true(Mask a, Lanes tag, Lanes index, auto visit) {
   alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];

@@ -48,6 +48,7 @@ void solve(const Problem& problem, const LayerTask& task, void* memory) {
   target::with_method(problem, [&](auto method) {
     SolveWorkspace<decltype(method)> workspace{method};
     workspace.lay_out(memory);
+    workspace.method.at_layer(task.layer);
     target::HostTeam team(workspace.team);
     const target::Maps maps{
         {task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, workspace.rank};

@@ -1,13 +1,14 @@
 // One layer from weights to maps, whatever the strategy.
 //
-// A *method* is a strategy with its memory: PresetMethod (strategies/presets.h) or BestMethod
-// (strategies/best.h). It offers the steps of a layer. Steps that consist of chains can be run
+// A *method* is a strategy with its memory: PresetMethod, BestMethod or RebalanceMethod (see
+// strategies/all.h). It offers the steps of a layer. Steps that consist of chains can be run
 // apart, each chain by a team with memory of its own:
 //
 //   Method::kHoldsAll         whether its numbers can hold every weight
 //   Method::kLeastBlocks      blocks that should fit on a multiprocessor
 //   Method(problem)           without memory yet
 //   method.lay_out(arena)     takes its memory
+//   method.at_layer(number)   which layer comes next
 //   method.read(team, source) reads weights as numbers
 //   method.group_chains(), node_chains()
 //                             how many chains can be run apart; 1: not to be split; 0 group chains:
@@ -59,6 +60,7 @@ struct LayerMethod {
   EPLB_FN int most_keys() const {
     return larger(larger(node.cluster.slots, node.cluster.gpus), problem.partition.groups);
   }
+  EPLB_FN void at_layer(int64_t) {}  // most answers do not depend on it
   EPLB_FN View<int> members_of(int index) const { return member.from(index * node.experts); }
 
   template <class Number> EPLB_FN void add_groups(Team auto& team) const {
@@ -83,11 +85,13 @@ struct LayerMethod {
 // The slots of expert 0, of expert 1, and so on. first: scratch [E].
 EPLB_FN void list_replicas(Team auto& team, const Problem& problem, View<int> first,
                            const Maps& maps) {
-  team.scan(
+  const int replicas = team.scan(
       problem.experts, [&](int expert) { return maps.replica_count[expert]; },
       [&](int expert, int before) { first[expert] = before; });
   team.for_each(problem.cluster.slots, [&](int slot) {
-    maps.replica_slots[first[maps.physical_to_logical[slot]] + maps.rank[slot]] = slot;
+    const int expert = maps.physical_to_logical[slot];
+    if (expert >= 0) maps.replica_slots[first[expert] + maps.rank[slot]] = slot;
+    if (slot >= replicas) maps.replica_slots[slot] = -1;
   });
 }
 
@@ -101,10 +105,10 @@ struct LayerAnswer {
   }
 };
 
-EPLB_FN void solve_layer(Team auto& team, auto& method, const auto& source,
-                         const LayerAnswer& answer, const Maps& maps) {
+// With the weights that the method has read.
+EPLB_FN void solve_weights(Team auto& team, auto& method, const LayerAnswer& answer,
+                           const Maps& maps) {
   const bool packs = method.group_chains() > 0;
-  method.read(team, source);
   if (packs) method.pack_groups(team, all_chains(), answer.place);
   method.list_members(team, answer.place, packs);
   for (int index = 0; index < method.problem.partition.nodes; ++index) {
@@ -112,6 +116,12 @@ EPLB_FN void solve_layer(Team auto& team, auto& method, const auto& source,
     method.finish_node(team, index, answer.node, maps);
   }
   list_replicas(team, method.problem, method.weight, maps);
+}
+
+EPLB_FN void solve_layer(Team auto& team, auto& method, const auto& source,
+                         const LayerAnswer& answer, const Maps& maps) {
+  method.read(team, source);
+  solve_weights(team, method, answer, maps);
 }
 
 EPLB_STAGE_END

@@ -3,6 +3,7 @@
 
 #include "solver/strategies/best.h"
 #include "solver/strategies/presets.h"
+#include "solver/strategies/rebalance.h"
 
 EPLB_STAGE_BEGIN
 
@@ -10,6 +11,7 @@ EPLB_STAGE_BEGIN
 template <class Use> auto with_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
     case EPLB_STRATEGY_BEST: return use(BestMethod(problem));
+    case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
     case EPLB_STRATEGY_GREEDY: return use(PresetMethod<Float32>(problem));
     default: return use(PresetMethod<Integer>(problem));
   }

@@ -16,6 +16,7 @@ enum ChanceStage : uint32_t {
   kSearch = 7,           // BEST: tenures, walks, where pairs are looked for
   kTwoSlotKick = 8,      // BEST, two slots per GPU: kicks
   kTwoSlotProposal = 9,  // BEST, two slots per GPU: proposals
+  kRebalance = 10,       // REBALANCE: ruins
 };
 
 struct Chance {

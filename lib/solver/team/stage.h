@@ -46,5 +46,14 @@ EPLB_FN int smaller(int a, int b) { return a < b ? a : b; }
 EPLB_FN int larger(int a, int b) { return a > b ? a : b; }
 EPLB_FN int magnitude(int a) { return a < 0 ? -a : a; }
 EPLB_FN int choose(bool condition, int a, int b) { return condition ? a : b; }
+EPLB_FN int value_of(int index) { return index; }  // of an index as a number
+// A hash whose high bits differ between neighbours: odd factors near 2^32 / golden ratio, and one
+// of MurmurHash3's.
+inline constexpr uint32_t kScramble1 = 0x9E3779B1, kScramble2 = 0x85EBCA6B;
+EPLB_FN int scrambled(int a, int salt) {
+  uint32_t bits = static_cast<uint32_t>(a ^ salt) * kScramble1;
+  bits ^= bits >> 15;
+  return static_cast<int>(bits * kScramble2);
+}
 
 EPLB_STAGE_END

@@ -16,8 +16,9 @@
 //
 // There are two kinds of bodies. A *scalar body* takes an int. A *vector body* takes an `auto`
 // index: an int on the device, on the host a vector of consecutive indices, for which array[i] is a
-// vector load. A vector body may use + - * comparisons, & |, smaller(), larger() and choose(), and
-// captures ints. On the host it is also evaluated for up to one vector of indices at the end of the
+// vector load, and array[values] a gather. A vector body may use + - * << >> ^ & | of ints,
+// comparisons and & | of what they say, smaller(), larger(), choose() and scrambled(), and captures
+// ints. On the host it is also evaluated for up to one vector of indices at the end of the
 // range: arrays from an Arena are padded for that.
 #pragma once
 
@@ -50,7 +51,7 @@ struct Found {
   int value, stretch, index;
 };
 
-inline constexpr int kRow = 16;  // width of a row of Team::find_in_rows
+inline constexpr int kRow = 16;  // width of a row of a table, see find_in_rows, max_in_columns
 
 // The key by which `order` puts values that are not negative largest first.
 EPLB_FN uint64_t largest_first(int value) { return static_cast<uint64_t>(kNever - value); }
@@ -73,6 +74,12 @@ struct ConditionInRow {
 struct Write {
   View<int> array;
   template <class Index> EPLB_FN void operator()(Index i) const { array.set(i, array[i] + 1); }
+};
+struct Column {
+  View<int> array;
+  template <class Index> EPLB_FN auto operator()(Index column) const {
+    return [in = array, column](int row) { return in.from(row)[column]; };
+  }
 };
 struct Stretches {
   View<int> array;
@@ -125,6 +132,9 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   {
     team.find_in_rows(cell, rows, from, to, archetype::ConditionInRow{array})
     } -> std::same_as<int>;
+  // Largest f(auto column)(int row) for column < n, a multiple of kRow, and row < rows. Zero rows:
+  // -kNever.
+  { team.max_in_columns(n, rows, archetype::Column{array}) } -> std::same_as<int>;
   // The largest value above `floor` in n stretches, f(int k) -> Stretch: the least k that has it
   // and the lowest index there. value = floor if there is none.
   { team.max_in_stretches(n, floor, archetype::Stretches{array}) } -> std::same_as<Found>;

@@ -61,8 +61,8 @@ pub const EPLB_STRATEGY_NOISE_SPECTRUM: eplb_strategy = 4;
 pub const EPLB_STRATEGY_HYBRID_INIT: eplb_strategy = 5;
 /// tabu search with changing replica counts
 pub const EPLB_STRATEGY_BEST: eplb_strategy = 6;
-/// changes the current placement by few moves: see max_moves and what follows it in
-/// eplb_solve_options. Since ABI 1.1
+/// changes the current placement by few moves, within the limits in eplb_solve_options. Since ABI
+/// 1.1
 pub const EPLB_STRATEGY_REBALANCE: eplb_strategy = 7;
 
 /// How much work EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE may do: a number of rounds, never a
@@ -244,8 +244,8 @@ pub struct eplb_solve_options {
     pub allow_empty: i32,
     /// -1: any; of a layer, see EPLB_MAP_MOVE_COUNT
     pub max_moves: i64,
-    /// -1: any; over all layers, which get their shares by what they gain: the one option by which
-    /// a layer's answer depends on others
+    /// -1: any; over all layers, which get shares by what they gain: the one option by which a
+    /// layer's answer depends on others
     pub max_moves_total: i64,
     /// 0: any; experts that a GPU receives in a layer
     pub max_arrivals: i64,

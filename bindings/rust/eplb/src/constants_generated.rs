@@ -48,8 +48,8 @@ open_enum! {
         HybridInit = EPLB_STRATEGY_HYBRID_INIT "hybrid_init",
         /// Tabu search with changing replica counts. The default.
         Best = EPLB_STRATEGY_BEST "best",
-        /// Changes the current placement by few moves: see `max_moves` and what follows it in
-        /// eplb_solve_options. Since ABI 1.1.
+        /// Changes the current placement by few moves, within the limits in eplb_solve_options.
+        /// Since ABI 1.1.
         Rebalance = EPLB_STRATEGY_REBALANCE "rebalance",
     }
 }

@@ -147,8 +147,8 @@ impl SolveOptions {
         Self { max_moves: Some(max_moves), ..self }
     }
 
-    /// -1: any; over all layers, which get their shares by what they gain: the one option by which
-    /// a layer's answer depends on others.
+    /// -1: any; over all layers, which get shares by what they gain: the one option by which a
+    /// layer's answer depends on others.
     #[must_use]
     pub const fn max_moves_total(self, max_moves_total: usize) -> Self {
         Self { max_moves_total: Some(max_moves_total), ..self }

@@ -91,6 +91,7 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
   const int chain = static_cast<int>(piece % chains);
   const View<int> scores{scratch.group_scores + layer * chains},
       place{scratch.group_place + layer * groups};
+  method.at_layer(layer);
   method.read(team, weights_of<Method>(team, task.weights, layer));
   const int score =
       method.pack_groups(team, range_of(chain, chains), {scratch.group_answers + piece * groups});
@@ -160,6 +161,7 @@ __device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, cons
   const solver::LayerAnswer answer{
       {task.scratch.group_place + layer * partition.groups},
       {task.scratch.answers + piece * solver::node_problem(task.problem).cluster.slots}};
+  method.at_layer(layer);
   method.read(team, weights_of<Method>(team, task.weights, layer));
   method.list_members(team, answer.place, method.group_chains() > 0);
   const int score = method.solve_node(team, node, range_of(chain, chains), answer.node);
@@ -202,7 +204,7 @@ template <class Method, bool kShared> void prepare_method(int shared_bytes, cuda
 
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   for (const eplb_strategy strategy :
-       {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST})
+       {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST, EPLB_STRATEGY_REBALANCE})
     solver::with_method({.options = {.strategy = strategy}}, [&](auto method) {
       prepare_method<decltype(method), true>(limits.shared_bytes, stream);
       prepare_method<decltype(method), false>(limits.shared_bytes, stream);
@@ -217,17 +219,19 @@ Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
   return solver::with_method(problem, [&](auto method) {
     View<uint64_t> words;
     const int group_chains = method.group_chains(), node_chains = method.node_chains();
-    const int64_t chains =
-        std::max<int64_t>(problem.partition.nodes * int64_t{node_chains}, group_chains);
+    const int64_t nodes = method.problem.partition.nodes;
+    const int64_t chains = std::max<int64_t>(nodes * node_chains, group_chains);
     return Spread{group_chains, node_chains,
                   workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
                   evaluation_workspace(problem, kAllParts, false, limits)};
   });
 }
 
-void launch_solve(const SolveTask& task, cudaStream_t stream) {
+void launch_solve(const SolveTask& given, cudaStream_t stream) {
+  SolveTask task = given;
   solver::with_method(task.problem, [&](auto method) {
     using Method = decltype(method);
+    task.problem = method.problem;  // as the method divides it
     const auto launch_it =
         task.spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
     launch_it(task, stream);

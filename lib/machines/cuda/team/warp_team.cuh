@@ -108,6 +108,16 @@ class WarpTeam {
     return in_step(to);
   }
   // Two cells per lane at a time: testing one is a chain of loads, so the two overlap.
+  __device__ int max_in_columns(int n, int rows, auto column) {
+    int found = -kNever;
+#pragma unroll 1
+    for (int i = lane_; i < n; i += kLanes) {
+      const auto value = column(i);
+#pragma unroll 1
+      for (int row = 0; row < rows; ++row) found = solver::larger(found, value(row));
+    }
+    return in_step(__reduce_max_sync(kAllLanes, found));
+  }
   __device__ int find_in_rows(int at, int rows, int from, int to, auto row) {
     const int end = rows * kRow;
     auto hit = [&](int cell) EPLB_INLINE {

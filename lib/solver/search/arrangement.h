@@ -1,0 +1,254 @@
+// The state of a search that starts from the current placement: which expert is in each place, and
+// what follows from it. It changes by swaps and re-targets, which can be undone.
+//
+// A *place* is a slot counted row by row: place row * stride + gpu, so that a vector holds the same
+// row of several GPUs. stride is the number of GPUs rounded up to whole vectors. A place that is no
+// slot holds the *wall*, an empty slot the *void*: numbers that follow those of the experts.
+//
+// A *pair* is a GPU and an expert on it. It is *new* if the current placement lacks it: then it is a
+// move.
+#pragma once
+
+#include "solver/layer/cluster.h"
+#include "solver/team/team.h"
+
+EPLB_STAGE_BEGIN
+
+// A swap of two places, or a re-target: one place gets another expert.
+struct Change {
+  enum Kind { kNone, kSwap, kRetarget };
+  int kind = kNone;
+  int place = 0;
+  int other = 0;  // the other place, or the expert
+};
+
+// Instead of a burden: the last copy of an expert stays.
+inline constexpr int kLastCopy = 1 << 30;
+
+struct Arrangement {
+  int experts, gpus, rows, stride, places;
+  int most_copies;    // of an expert
+  int most_arrivals;  // new pairs of a GPU
+  int most_empty;     // slots
+
+  // By place. What is on the void and the walls: size 0.
+  View<int> expert, gpu;
+  View<int> size;            // the load that the replica brings
+  View<int> growth;          // by how much that grows if one of its expert's others goes
+  View<int> is_new;          // is its pair new?
+  View<int> burden;          // how much excess comes if it goes: set by a step if it has others
+  View<int> next, previous;  // places of the same expert, a ring
+
+  // By expert, the void and the wall included, in whole vectors.
+  View<int> weight, copies;
+  View<int> share, share_more;  // weight / copies, and with one copy more
+  View<int> any_place;          // one of the ring
+  View<int> home;               // the only node that may hold it, -1: any
+  View<int> position;           // in `replicated`
+  View<int> replicated;         // the experts with more than one copy, in any order
+
+  // By GPU, in whole vectors.
+  View<int> load;
+  View<int> limit;     // of the load
+  View<int> excess;    // load - limit
+  View<int> arrivals;  // new pairs
+
+  // The current placement.
+  View<int> was;              // by slot, as it is numbered outside; -1: nothing
+  View<int> first_was, held;  // GPUs that hold expert e: held[first_was[e] .. first_was[e + 1])
+
+  struct Totals {
+    int moves;       // new pairs
+    int replicated;  // experts
+    int empty;       // slots
+  };
+  View<Totals> totals;
+
+  EPLB_FN static int padded(int n) { return (n + kRow - 1) / kRow * kRow; }
+  EPLB_FN int void_expert() const { return experts; }
+  EPLB_FN int wall() const { return experts + 1; }
+  EPLB_FN int kinds() const { return padded(experts + 2); }  // experts, void and walls
+
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    const int slots = problem.cluster.slots;
+    experts = problem.experts;
+    gpus = problem.cluster.gpus;
+    rows = slots / gpus;
+    stride = padded(gpus);
+    places = rows * stride;
+    arena.take(places, expert, gpu, size, growth, is_new, burden, next, previous);
+    arena.take(kinds(), weight, copies, share, share_more, any_place, home, position, replicated);
+    arena.take(stride, load, limit, excess, arrivals);
+    arena.take(slots, was, held);
+    first_was = arena.take<int>(experts + 1);
+    totals = arena.take<Totals>(1);
+  }
+  EPLB_FN View<int> was_on(int g) const { return was.from(g * rows); }
+  EPLB_FN bool is_expert(int e) const { return e < experts; }
+  EPLB_FN int moves() const { return totals[0].moves; }
+};
+
+// ------------------------------------------------------------------------------ questions, one lane
+
+EPLB_FN bool holds(const Arrangement& state, int g, int e) {
+  int row = 0;
+  while (row < state.rows && state.expert[row * state.stride + g] != e) ++row;
+  return row < state.rows;
+}
+EPLB_FN bool held_before(const Arrangement& state, int g, int e) {
+  const View<int> was = state.was_on(g);
+  int row = 0;
+  while (row < state.rows && was[row] != e) ++row;
+  return row < state.rows;
+}
+// May expert e be on GPU g, which has nothing of it?
+EPLB_FN bool may_hold(const Arrangement& state, const Cluster& cluster, int g, int e) {
+  return state.home[e] < 0 || state.home[e] == node_of(cluster, g);
+}
+
+// ------------------------------------------------------------------------------ changes, one lane
+
+EPLB_FN void add_load(const Arrangement& state, int g, int amount) {
+  state.load[g] += amount;
+  state.excess[g] += amount;
+}
+EPLB_FN void show_size(const Arrangement& state, int place) {
+  const int e = state.expert[place], copies = state.copies[e];
+  const bool has_others = state.is_expert(e) && copies > 1;
+  state.size[place] = state.share[e];
+  state.growth[place] = has_others ? state.weight[e] / (copies - 1) - state.share[e] : 0;
+  state.burden[place] = has_others || e == state.void_expert() ? 0 : kLastCopy;
+}
+EPLB_FN void set_copies(const Arrangement& state, int e, int copies) {
+  const int before = state.copies[e];
+  state.copies[e] = copies;
+  state.share[e] = copies > 0 ? state.weight[e] / copies : 0;
+  state.share_more[e] = state.weight[e] / (copies + 1);
+  int& listed = state.totals[0].replicated;
+  if (before <= 1 && copies > 1) {
+    state.position[e] = listed;
+    state.replicated[listed++] = e;
+  } else if (before > 1 && copies <= 1) {
+    const int last = state.replicated[--listed], at = state.position[e];
+    state.replicated[at] = last;
+    state.position[last] = at;
+  }
+}
+EPLB_FN void add_to_ring(const Arrangement& state, int e, int place) {
+  const int after = state.any_place[e];
+  state.any_place[e] = place;
+  if (after < 0) {
+    state.next[place] = state.previous[place] = place;
+    return;
+  }
+  const int before = state.previous[after];
+  state.next[place] = after;
+  state.previous[place] = before;
+  state.next[before] = state.previous[after] = place;
+}
+EPLB_FN void take_from_ring(const Arrangement& state, int e, int place) {
+  const int after = state.next[place], before = state.previous[place];
+  state.next[before] = after;
+  state.previous[after] = before;
+  if (state.any_place[e] == place) state.any_place[e] = after == place ? -1 : after;
+}
+EPLB_FN void leave(const Arrangement& state, int place) {
+  const int e = state.expert[place], g = state.gpu[place];
+  if (e == state.wall()) return;
+  take_from_ring(state, e, place);
+  state.totals[0].empty -= !state.is_expert(e);
+  state.totals[0].moves -= state.is_new[place];
+  state.arrivals[g] -= state.is_new[place];
+  add_load(state, g, -state.size[place]);
+}
+EPLB_FN void enter(const Arrangement& state, int place, int e) {
+  const int g = state.gpu[place];
+  state.expert[place] = e;
+  show_size(state, place);
+  state.is_new[place] = state.is_expert(e) && !held_before(state, g, e);
+  if (e == state.wall()) return;
+  add_to_ring(state, e, place);
+  state.totals[0].empty += !state.is_expert(e);
+  state.totals[0].moves += state.is_new[place];
+  state.arrivals[g] += state.is_new[place];
+  add_load(state, g, state.size[place]);
+}
+// Calls f(place) for the places of an expert.
+EPLB_FN void for_each_place(const Arrangement& state, int e, auto f) {
+  const int first = state.any_place[e];
+  if (first < 0) return;
+  int place = first;
+  do {
+    const int after = state.next[place];
+    f(place);
+    place = after;
+  } while (place != first);
+}
+EPLB_FN void recount(const Arrangement& state, int e, int change) {
+  if (!state.is_expert(e)) return;
+  set_copies(state, e, state.copies[e] + change);
+  for_each_place(state, e, [&](int place) {
+    const int before = state.size[place];
+    show_size(state, place);
+    add_load(state, state.gpu[place], state.size[place] - before);
+  });
+}
+EPLB_FN void swap_places(const Arrangement& state, int one, int other) {
+  const int e = state.expert[one], f = state.expert[other];
+  leave(state, one);
+  leave(state, other);
+  enter(state, one, f);
+  enter(state, other, e);
+}
+EPLB_FN void retarget_place(const Arrangement& state, int place, int e) {
+  const int before = state.expert[place];
+  leave(state, place);
+  recount(state, before, -1);
+  recount(state, e, 1);
+  enter(state, place, e);
+}
+
+// ------------------------------------------------------------------------------------ all of it
+
+// Derives all that follows from where the experts are: by one lane.
+EPLB_FN void derive_all(const Arrangement& state) {
+  state.totals[0] = {0, 0, 0};
+  for (int g = 0; g < state.stride; ++g) state.load[g] = state.arrivals[g] = 0;
+  for (int e = 0; e < state.kinds(); ++e) {
+    state.any_place[e] = -1;
+    state.copies[e] = 0;
+  }
+  for (int place = 0; place < state.places; ++place) ++state.copies[state.expert[place]];
+  for (int e = 0; e < state.kinds(); ++e) {
+    const int copies = state.copies[e];
+    state.copies[e] = 0;
+    set_copies(state, e, state.is_expert(e) ? copies : 1);
+  }
+  // Nothing is lost when an empty slot gets an expert.
+  state.copies[state.void_expert()] = kNever;
+  for (int place = 0; place < state.places; ++place) enter(state, place, state.expert[place]);
+  for (int g = 0; g < state.stride; ++g) state.excess[g] = state.load[g] - state.limit[g];
+}
+
+// Loads should be at most `most` on a GPU of the highest pace, and less in proportion on others.
+EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& cluster, int most) {
+  team.for_each(state.stride, [&](int g) {
+    const int share = g < state.gpus ? pace(cluster, g) : kFastest;
+    state.limit[g] = static_cast<int>(int64_t{most} * share / kFastest);
+    state.excess[g] = state.load[g] - state.limit[g];
+  });
+}
+
+EPLB_FN int total_excess(Team auto& team, const Arrangement& state) {
+  return team.sum(0, state.stride, [=](auto g) { return larger(state.excess[g], 0); });
+}
+// The largest load, as it would be on a GPU of the highest pace, rounded up.
+EPLB_FN int largest_time(Team auto& team, const Arrangement& state, const Cluster& cluster) {
+  if (!cluster.gpu_pace) return team.max(0, state.gpus, [=](auto g) { return state.load[g]; });
+  return static_cast<int>(team.max_of(state.gpus, [&](int g) {
+    const int64_t share = pace(cluster, g);
+    return (int64_t{state.load[g]} * kFastest + share - 1) / share;
+  }));
+}
+
+EPLB_STAGE_END

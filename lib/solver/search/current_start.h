@@ -1,0 +1,181 @@
+// The arrangement that a search starts from: the current placement, as far as its slots are still
+// there, and the experts that are nowhere on it.
+#pragma once
+
+#include "solver/search/excess_search.h"
+
+EPLB_STAGE_BEGIN
+
+// Sets what the current placement is: `was`, of which `current` is a layer, and who held what.
+// Two slots of a GPU with one expert are one pair. By one lane, but for the copying.
+EPLB_FN void remember_current(Team auto& team, const Arrangement& state, const int* current) {
+  const int slots = state.rows * state.gpus;
+  team.for_each(slots, [&](int slot) { state.was[slot] = current[slot]; });
+  team.single([&] {
+    const View<int> last_gpu = state.position, first = state.first_was;
+    for (int e = 0; e <= state.experts; ++e) first[e] = 0;
+    auto each_pair = [&](auto visit) {
+      for (int e = 0; e < state.experts; ++e) last_gpu[e] = -1;
+      for (int slot = 0; slot < slots; ++slot) {
+        const int e = state.was[slot], g = slot / state.rows;
+        if (e < 0 || last_gpu[e] == g) continue;
+        last_gpu[e] = g;
+        visit(e, g);
+      }
+    };
+    each_pair([&](int e, int) { ++first[e + 1]; });
+    for (int e = 0; e < state.experts; ++e) first[e + 1] += first[e];
+    each_pair([&](int e, int g) { state.held[first[e]++] = g; });
+    for (int e = state.experts; e > 0; --e) first[e] = first[e - 1];
+    first[0] = 0;
+  });
+}
+
+// The node of each group of experts, equally many on each: in order of groups, the one that has most
+// of it and room for it; ties: lowest. By one lane.
+EPLB_FN void assign_homes(const ExcessSearch& search, const Partition& partition) {
+  const Arrangement& state = search.state;
+  const auto& [nodes, groups] = partition;
+  const View<int> held = search.workspace.over, used = search.workspace.mark;
+  const int group_size = state.experts / groups;
+  for (int node = 0; node < nodes; ++node) used[node] = 0;
+  for (int group = 0; group < groups; ++group) {
+    const int first = group * group_size, end = first + group_size;
+    for (int node = 0; node < nodes; ++node) held[node] = 0;
+    for (int i = state.first_was[first]; i < state.first_was[end]; ++i)
+      ++held[node_of(search.cluster, state.held[i])];
+    int home = -1;
+    for (int node = 0; node < nodes; ++node)
+      if (used[node] < groups / nodes && (home < 0 || held[node] > held[home])) home = node;
+    ++used[home];
+    for (int e = first; e < end; ++e) state.home[e] = home;
+  }
+}
+
+// What a GPU keeps of what it had. An expert keeps its slot if that is still one.
+class KeptExperts {
+ public:
+  EPLB_FN KeptExperts(const ExcessSearch& search, View<int> pairs)
+      : search_(search), state_(search.state), pairs_(pairs) {}
+
+  // By one lane.
+  EPLB_FN void place_all() const {
+    for (int e = 0; e < state_.experts; ++e) pairs_[e] = 0;
+    for (int g = 0; g < state_.gpus; ++g)
+      for (int row = 0; row < state_.rows; ++row)
+        if (is_kept(g, row)) ++pairs_[state_.was_on(g)[row]];
+    for (int g = 0; g < state_.gpus; ++g) place_on(g);
+  }
+
+ private:
+  EPLB_FN bool is_kept(int g, int row) const {
+    const View<int> was = state_.was_on(g);
+    const int e = was[row];
+    if (e < 0 || !may_hold(state_, search_.cluster, g, e)) return false;
+    int lower = 0;
+    while (was[lower] != e) ++lower;
+    return lower == row;
+  }
+  // Experts that others have go first, the lightest replica of them first; ties: lowest row.
+  EPLB_FN bool goes_before(int e, int f) const {
+    const bool has_others = pairs_[e] > 1, other_has = pairs_[f] > 1;
+    if (has_others != other_has) return has_others;
+    return state_.weight[e] / pairs_[e] < state_.weight[f] / pairs_[f];
+  }
+  EPLB_FN void drop_one() const {
+    int dropped = -1;
+    for (int row = 0; row < state_.rows; ++row) {
+      const int e = search_.missing[row];
+      if (e >= 0 && (dropped < 0 || goes_before(e, search_.missing[dropped]))) dropped = row;
+    }
+    --pairs_[search_.missing[dropped]];
+    search_.missing[dropped] = -1;
+  }
+  EPLB_FN void place_on(int g) const {
+    const int open = open_slots(search_.cluster, g);
+    const View<int> kept = search_.missing;
+    int left = -open;
+    for (int row = 0; row < state_.rows; ++row) {
+      const bool is_one = is_kept(g, row);
+      kept[row] = is_one ? state_.was_on(g)[row] : -1;
+      left += is_one;
+    }
+    for (; left > 0; --left) drop_one();
+    auto place_of = [&](int row) { return row * state_.stride + g; };
+    for (int row = 0; row < state_.rows; ++row)
+      state_.expert[place_of(row)] = row >= open      ? state_.wall()
+                                     : kept[row] >= 0 ? kept[row]
+                                                      : state_.void_expert();
+    int empty = 0;
+    for (int row = open; row < state_.rows; ++row) {
+      if (kept[row] < 0) continue;
+      while (state_.expert[place_of(empty)] != state_.void_expert()) ++empty;
+      state_.expert[place_of(empty)] = kept[row];
+    }
+  }
+
+  const ExcessSearch& search_;
+  const Arrangement& state_;
+  View<int> pairs_;  // by expert: GPUs that hold it
+};
+
+EPLB_FN void place_current(Team auto& team, const ExcessSearch& search) {
+  const Arrangement& state = search.state;
+  team.single([&] {
+    for (int place = 0; place < state.places; ++place) {
+      state.expert[place] = state.wall();
+      state.gpu[place] = place % state.stride;
+    }
+    KeptExperts(search, search.workspace.relief).place_all();
+    derive_all(state);
+  });
+}
+
+// The place where an expert that is nowhere costs least excess: an empty slot, or that of a replica
+// whose expert has others; ties: lowest place. -1 if no GPU may receive more.
+EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e) {
+  const Arrangement& state = search.state;
+  const ExcessWorkspace& workspace = search.workspace;
+  weigh_copies(team, state, workspace);
+  mark_gpus(team, state, search.cluster, workspace, e);
+  const int weight = state.weight[e], most = state.most_arrivals;
+  auto saved = [=, excess = state.excess, over = workspace.over, mark = workspace.mark,
+                arrivals = state.arrivals, sizes = state.size, burden = state.burden,
+                stride = state.stride](auto g) {
+    const auto there = excess[g] + weight, before = over[g];
+    const auto forbidden = (mark[g] > kForbidden - 1) | (arrivals[g] > most - 1);
+    return [=](int row) {
+      const auto own = burden.from(row * stride)[g];
+      const auto cost = larger(there - sizes.from(row * stride)[g], 0) - before;
+      const auto stays = own == kLastCopy;
+      return choose(forbidden | stays, -kNever, 0 - cost - choose(stays, 0, own));
+    };
+  };
+  const int most_saved = team.max_in_columns(state.stride, state.rows, saved);
+  if (most_saved == -kNever) return -1;
+  for (int row = 0; row < state.rows; ++row) {
+    const int g =
+        team.find(0, state.stride, [=](auto gpu) { return saved(gpu)(row) == most_saved; });
+    if (g < state.stride) return row * state.stride + g;
+  }
+  return -1;
+}
+
+// Gives a place to every expert that is nowhere, the heaviest first; ties: lowest expert. False if
+// the limit on arrivals leaves no place.
+EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
+  const Arrangement& state = search.state;
+  for (;;) {
+    const int heaviest = team.max_of(
+        state.experts, [&](int e) { return state.copies[e] == 0 ? state.weight[e] : -1; });
+    if (heaviest < 0) return true;
+    const int e = team.find_of(
+        state.experts, [&](int i) { return state.copies[i] == 0 && state.weight[i] == heaviest; });
+    const int place = cheapest_place(team, search, e);
+    if (place < 0) return false;
+    apply(team, search, {Change::kRetarget, place, e});
+    keep(search);
+  }
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,212 @@
+// Descents that take away excess, and what undoes them: ruins, from which the next descent starts.
+#pragma once
+
+#include "solver/search/excess_step.h"
+#include "solver/team/random.h"
+
+EPLB_STAGE_BEGIN
+
+struct ExcessSearch {
+  Cluster cluster;
+  Arrangement state;
+  ExcessWorkspace workspace;
+  View<int> picked;   // by place, scratch
+  View<int> missing;  // by row, scratch
+  ChanceBuffer chance;
+  uint32_t drawn = 0;
+  int budget = 0;            // of moves
+  bool counts_moves = true;  // do moves cost something?
+
+  struct Entry {
+    int kind, place, other, before;
+  };
+  View<Entry> log;  // changes since the last state that was kept
+  int logged = 0;
+
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    state.lay_out(arena, problem);
+    workspace.lay_out(arena, state);
+    picked = arena.take<int>(state.places);
+    missing = arena.take<int>(state.rows);
+    chance.lay_out(arena);
+    log = arena.take<Entry>(most_logged());
+  }
+  // Every step takes excess away, so a descent ends by itself: after far fewer than these.
+  EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
+  EPLB_FN int most_logged() const { return most_steps() + 64; }
+  EPLB_FN uint32_t draw(Team auto& team) { return chance(team, drawn++); }
+};
+
+EPLB_FN void apply(Team auto& team, ExcessSearch& search, Change change) {
+  const Arrangement& state = search.state;
+  const int before = state.expert[change.place], end = search.logged;
+  team.barrier();
+  team.single([&] {
+    search.log[end] = {change.kind, change.place, change.other, before};
+    if (change.kind == Change::kSwap)
+      swap_places(state, change.place, change.other);
+    else
+      retarget_place(state, change.place, change.other);
+  });
+  search.logged = end + 1;
+}
+EPLB_FN void keep(ExcessSearch& search) { search.logged = 0; }
+EPLB_FN void undo(Team auto& team, ExcessSearch& search) {
+  const Arrangement& state = search.state;
+  const int end = search.logged;
+  team.barrier();
+  team.single([&] {
+    for (int i = end - 1; i >= 0; --i) {
+      const ExcessSearch::Entry& entry = search.log[i];
+      if (entry.kind == Change::kSwap)
+        swap_places(state, entry.place, entry.other);
+      else
+        retarget_place(state, entry.place, entry.before);
+    }
+  });
+  search.logged = 0;
+}
+
+// The GPU with the most excess after `before`, if any has some: by (excess descending, GPU).
+struct Head {
+  int gpu, excess;
+};
+EPLB_FN Head first_head(Team auto& team, const Arrangement& state) {
+  const MinMax range = team.min_max(state.stride, [=](auto g) { return state.excess[g]; });
+  return {range.first_max, range.max};
+}
+EPLB_FN Head next_head(Team auto& team, const Arrangement& state, Head before) {
+  const View<int> excess = state.excess;
+  const int same = before.gpu + 1 + team.find(0, state.gpus - before.gpu - 1, [=](auto g) {
+    return excess.from(before.gpu + 1)[g] == before.excess;
+  });
+  if (same < state.gpus) return {same, before.excess};
+  const int less = team.max(0, state.stride, [=](auto g) {
+    return choose(excess[g] < before.excess, excess[g], -kNever);
+  });
+  return {team.find(0, state.stride, [=](auto g) { return excess[g] == less; }), less};
+}
+
+// One change at the head or, if it has none, at the next of `heads` GPUs. False if none of them
+// has one, or no GPU has excess.
+EPLB_FN bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
+  const Arrangement& state = search.state;
+  Head head = first_head(team, state);
+  const StepRules rules{search.budget, search.counts_moves, salt};
+  for (; head.excess > 0 && heads > 0; head = next_head(team, state, head), --heads) {
+    const Change change =
+        state.most_arrivals < state.rows
+            ? ExcessStep<true>(state, search.cluster, search.workspace, rules, head.gpu).best(team)
+            : ExcessStep<false>(state, search.cluster, search.workspace, rules, head.gpu)
+                  .best(team);
+    if (change.kind == Change::kNone) continue;
+    apply(team, search, change);
+    return true;
+  }
+  return false;
+}
+
+// Returns whether no GPU has excess any more.
+EPLB_FN bool descend(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
+  const int most = search.most_steps();
+  while (search.logged < most && step(team, search, salt, heads)) {
+  }
+  return first_head(team, search.state).excess <= 0;
+}
+
+// -------------------------------------------------------------------------------------------- ruins
+
+EPLB_FN bool may_swap(const ExcessSearch& search, int one, int other) {
+  const Arrangement& state = search.state;
+  const int e = state.expert[one], f = state.expert[other];
+  const int g = state.gpu[one], h = state.gpu[other];
+  auto may_go = [&](int expert, int gpu) {
+    return !state.is_expert(expert) ||
+           (!holds(state, gpu, expert) && may_hold(state, search.cluster, gpu, expert));
+  };
+  return g != h && e != f && e != state.wall() && f != state.wall() && may_go(e, h) && may_go(f, g);
+}
+EPLB_FN bool may_retarget(const ExcessSearch& search, int place, int e) {
+  const Arrangement& state = search.state;
+  const int before = state.expert[place], g = state.gpu[place];
+  if (before == e || before == state.wall() || state.copies[before] <= 1) return false;
+  if (!state.is_expert(e)) return state.totals[0].empty < state.most_empty;
+  return state.copies[e] < state.most_copies && !holds(state, g, e) &&
+         may_hold(state, search.cluster, g, e);
+}
+
+// Two places, one of them on the busiest GPU, change what they hold.
+EPLB_FN bool shake_head(Team auto& team, ExcessSearch& search) {
+  constexpr int kTries = 8;
+  const Arrangement& state = search.state;
+  const Head head = first_head(team, state);
+  if (head.excess <= 0) return false;
+  for (int i = 0; i < kTries; ++i) {
+    const int row = below(search.draw(team), state.rows);
+    const int other = below(search.draw(team), state.rows * state.gpus);
+    const int place = row * state.stride + head.gpu;
+    const int other_place = other / state.gpus * state.stride + other % state.gpus;
+    if (!may_swap(search, place, other_place)) continue;
+    apply(team, search, {Change::kSwap, place, other_place});
+    return true;
+  }
+  return false;
+}
+
+// A random change.
+EPLB_FN void shake(Team auto& team, ExcessSearch& search) {
+  constexpr int kTries = 16;
+  const Arrangement& state = search.state;
+  const int slots = state.rows * state.gpus;
+  auto place_of = [&](int i) { return i / state.gpus * state.stride + i % state.gpus; };
+  for (int i = 0; i < kTries; ++i) {
+    const uint32_t random = search.draw(team);
+    const int place = place_of(below(random, slots));
+    const int other = place_of(below(search.draw(team), slots));
+    const int e = state.expert[other];
+    if (random & 1) {
+      if (!state.is_expert(e) || !may_retarget(search, place, e)) continue;
+      return apply(team, search, {Change::kRetarget, place, e});
+    }
+    if (!may_swap(search, place, other)) continue;
+    return apply(team, search, {Change::kSwap, place, other});
+  }
+}
+
+// An expert that the GPU has lost, drawn from all of them; the void if there is none.
+EPLB_FN int lost_by(Team auto& team, const ExcessSearch& search, int g, uint32_t random) {
+  const Arrangement& state = search.state;
+  const View<int> was = state.was_on(g);
+  const int lost = team.pick(state.rows, search.missing,
+                             [&](int row) { return was[row] >= 0 && !holds(state, g, was[row]); });
+  return lost > 0 ? was[search.missing[below(random, lost)]] : state.void_expert();
+}
+
+// One move is taken back, drawn from all of them: the slot gets what its GPU has lost. If that
+// would lose an expert its last copy, this one first goes back to a GPU that had it.
+EPLB_FN void take_back(Team auto& team, ExcessSearch& search) {
+  const Arrangement& state = search.state;
+  const int moves =
+      team.pick(state.places, search.picked, [&](int place) { return state.is_new[place] != 0; });
+  if (moves == 0) return;
+  const int place = search.picked[below(search.draw(team), moves)];
+  const int e = state.expert[place], g = state.gpu[place];
+  const int lost = lost_by(team, search, g, search.draw(team));
+  if (state.copies[e] > 1) {
+    if (may_retarget(search, place, lost)) apply(team, search, {Change::kRetarget, place, lost});
+    return;
+  }
+  const int found = team.find_of(moves, [&](int i) {
+    const int other = search.picked[i], h = state.gpu[other];
+    if (h == g || !held_before(state, h, e)) return false;
+    return state.expert[other] == lost ? may_swap(search, place, other)
+                                       : may_retarget(search, other, e);
+  });
+  if (found == moves) return;
+  const int other = search.picked[found];
+  if (state.expert[other] == lost) return apply(team, search, {Change::kSwap, place, other});
+  apply(team, search, {Change::kRetarget, other, e});
+  if (may_retarget(search, place, lost)) apply(team, search, {Change::kRetarget, place, lost});
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,96 @@
+// A fresh placement's GPUs are interchangeable within nodes, and so are its nodes. Labelled so that
+// they keep much of what the current placement has, they need fewer moves.
+#pragma once
+
+#include "solver/search/arrangement.h"
+
+EPLB_STAGE_BEGIN
+
+struct RelabelWorkspace {
+  View<int> overlap, taken;  // by GPU
+  View<int> gpu_label, node_label;
+
+  EPLB_FN void lay_out(Arena& arena, int gpus, int nodes) {
+    arena.take(gpus, overlap, taken, gpu_label);
+    node_label = arena.take<int>(nodes);
+  }
+};
+
+// Labels `units` by overlap: the pair with the largest first; ties: lowest unit, then lowest label.
+// visit(unit, f) calls f(label) once for each thing that the unit has and the label had.
+class Labelling {
+ public:
+  EPLB_FN Labelling(const RelabelWorkspace& memory, View<int> label, int units)
+      : memory_(memory), label_(label), units_(units) {}
+
+  EPLB_FN void run(auto visit) const {
+    for (int unit = 0; unit < units_; ++unit) {
+      label_[unit] = -1;
+      memory_.taken[unit] = memory_.overlap[unit] = 0;
+    }
+    for (int left = units_; left > 0;) {
+      const int most = label_with(visit, kNever, left);
+      if (most == 0) break;
+      label_with(visit, most, left);
+    }
+    for (int unit = 0, free = 0; unit < units_; ++unit) {
+      if (label_[unit] >= 0) continue;
+      while (memory_.taken[free]) ++free;
+      take(unit, free);
+    }
+  }
+
+ private:
+  EPLB_FN void take(int unit, int label) const {
+    label_[unit] = label;
+    memory_.taken[label] = 1;
+  }
+  // Labels the units that overlap a free label so much. Returns the largest overlap there is.
+  EPLB_FN int label_with(auto visit, int wanted, int& left) const {
+    int most = 0;
+    for (int unit = 0; unit < units_; ++unit) {
+      if (label_[unit] >= 0) continue;
+      int largest = 0, best = units_;
+      visit(unit, [&](int label) {
+        const int overlap = memory_.taken[label] ? 0 : ++memory_.overlap[label];
+        const bool better = overlap > largest || (overlap == largest && label < best);
+        if (overlap == 0 || !better) return;
+        largest = overlap;
+        best = label;
+      });
+      visit(unit, [&](int label) { memory_.overlap[label] = 0; });
+      most = larger(most, largest);
+      if (largest != wanted) continue;
+      take(unit, best);
+      --left;
+    }
+    return most;
+  }
+
+  RelabelWorkspace memory_;
+  View<int> label_;
+  int units_;
+};
+
+// fresh[slot]: a placement of nodes with consecutive GPUs. Leaves gpu_label[gpu]: which GPU it
+// becomes. By one lane.
+EPLB_FN void relabel(const Arrangement& state, const RelabelWorkspace& memory, View<int> fresh,
+                     int nodes) {
+  const int gpus = state.gpus, each = gpus / nodes;
+  auto visit_holders = [&](int from, int to, auto f) {
+    for (int slot = from * state.rows; slot < to * state.rows; ++slot)
+      for (int i = state.first_was[fresh[slot]]; i < state.first_was[fresh[slot] + 1]; ++i)
+        f(state.held[i]);
+  };
+  Labelling(memory, memory.node_label, nodes).run([&](int node, auto f) {
+    visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
+  });
+  Labelling(memory, memory.gpu_label, gpus).run([&](int gpu, auto f) {
+    const int node = memory.node_label[gpu / each];
+    visit_holders(gpu, gpu + 1, [&](int g) {
+      if (g / each == node) f(g);
+    });
+  });
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,244 @@
+// EPLB_STRATEGY_REBALANCE as the steps of a layer: see solve_layer.h. It has no parts to be solved
+// apart: under a hierarchical policy experts have homes instead.
+#pragma once
+
+#include "solver/search/relabel.h"
+#include "solver/strategies/best.h"
+#include "solver/strategies/rebalance_modes.h"
+
+EPLB_STAGE_BEGIN
+
+EPLB_FN Problem as_one_part(Problem problem) {
+  problem.partition = {1, 1};
+  return problem;
+}
+// Which groups stay on which of how many nodes, as the policy says.
+EPLB_FN Partition homes_of(const Problem& problem) {
+  if (problem.limits.policy != EPLB_POLICY_HIERARCHICAL) return {1, 1};
+  return {problem.cluster.nodes, problem.limits.groups};
+}
+EPLB_FN Problem as_parts(Problem problem) {
+  problem.partition = homes_of(problem);
+  return problem;
+}
+
+// A fresh placement by BEST, where nodes and GPUs are equal.
+struct FreshPlacement {
+  BestMethod method;
+  LayerAnswer answer{};
+  Maps maps{};
+  RelabelWorkspace labels{};
+
+  EPLB_FN explicit FreshPlacement(const Problem& problem) : method(problem) {}
+  EPLB_FN bool is_possible() const {
+    const Cluster& cluster = method.problem.cluster;
+    return !cluster.gpu_slots && !cluster.gpu_pace;
+  }
+  EPLB_FN void lay_out(Arena& arena) {
+    if (!is_possible()) return;
+    const Problem& problem = method.problem;
+    method.lay_out(arena);
+    answer.lay_out(arena, problem);
+    arena.take(problem.cluster.slots, maps.physical_to_logical, maps.replica_slots, maps.rank);
+    maps.replica_count = arena.take<int>(problem.experts);
+    labels.lay_out(arena, problem.cluster.gpus, problem.partition.nodes);
+  }
+  // Replaces what a state holds.
+  EPLB_FN void place(Team auto& team, const Arrangement& state) {
+    team.for_each(state.experts, [&](int e) { method.weight[e] = state.weight[e]; });
+    solve_weights(team, method, answer, maps);
+    team.single([&] {
+      relabel(state, labels, maps.physical_to_logical, method.problem.partition.nodes);
+      for (int slot = 0; slot < state.rows * state.gpus; ++slot) {
+        const int gpu = labels.gpu_label[slot / state.rows], row = slot % state.rows;
+        state.expert[row * state.stride + gpu] = maps.physical_to_logical[slot];
+      }
+      derive_all(state);
+    });
+  }
+};
+
+struct RebalanceMethod : LayerMethod {
+  static constexpr bool kHoldsAll = true;
+  static constexpr int kLeastBlocks = 4;
+
+  Partition partition;  // of groups on nodes: whose experts have homes
+  ExcessSearch search{};
+  BestArrangement best{};
+  FreshPlacement fresh;
+  View<int> count{};  // by expert
+  View<int> path{};   // by number of moves
+  bool has_load = true;
+  int64_t layer = 0;
+
+  EPLB_FN explicit RebalanceMethod(const Problem& of)
+      : LayerMethod(as_one_part(of)), partition(homes_of(of)), fresh(as_parts(of)) {}
+  EPLB_FN void lay_out(Arena& arena) {
+    LayerMethod::lay_out(arena);
+    search.cluster = problem.cluster;
+    search.lay_out(arena, problem);
+    best.expert = arena.take<int>(search.state.places);
+    count = arena.take<int>(problem.experts + 1);
+    path = arena.take<int>(problem.cluster.slots + 1);
+    fresh.lay_out(arena);
+  }
+  EPLB_FN void at_layer(int64_t number) { layer = number; }
+  EPLB_FN int most_keys() const {
+    return larger(LayerMethod::most_keys(), fresh.method.most_keys());
+  }
+  EPLB_FN void read(Team auto& team, const auto& source) {
+    read_weights(Integer(), team, source, problem.experts, weight);
+    has_load =
+        team.max_of(problem.experts, [&](int e) { return source(e).mantissa == 0 ? 0 : 1; }) > 0;
+  }
+  EPLB_FN int group_chains() const { return 0; }
+  EPLB_FN int node_chains() const { return 1; }
+  EPLB_FN int pack_groups(Team auto&, Chains, View<int>) { return 0; }
+
+  // answer[slot]: its expert, or -1.
+  EPLB_FN int solve_node(Team auto& team, int, Chains, View<int> answer) {
+    begin(team);
+    const Aims aims = aims_of(team);
+    if (start(team, aims) && has_load) {
+      if (problem.moves.price > 0) search.budget = paying_moves(team, aims);
+      search_for(team, aims);
+    }
+    write(team, answer);
+    return 0;
+  }
+  EPLB_FN void finish_node(Team auto& team, int, View<int> answer, const Maps& maps) {
+    team.for_each(problem.experts + 1, [&](int e) { count[e] = 0; });
+    auto expert_at = [&](int slot) { return answer[slot] < 0 ? problem.experts : answer[slot]; };
+    team.rank_among_equals(problem.cluster.slots, count, maps.rank, expert_at);
+    team.for_each(problem.experts, [&](int e) { maps.replica_count[e] = count[e]; });
+    team.for_each(problem.cluster.slots,
+                  [&](int slot) { maps.physical_to_logical[slot] = answer[slot]; });
+  }
+  // path[m] afterwards: the least time with at most m moves, m <= most; kNever below the forced
+  // ones. Returns the mean time.
+  EPLB_FN int find_path(Team auto& team, int most, View<int> to) {
+    begin(team);
+    const Aims aims = aims_of(team);
+    team.for_each(most + 1, [&](int m) { to[m] = kNever; });
+    if (start(team, aims)) follow_path(team, search, aims.least(), most, to);
+    return aims.mean;
+  }
+
+ private:
+  // Times.
+  struct Aims {
+    int mean, target;  // target: kNever if there is none
+    EPLB_FN bool has_target() const { return target != kNever; }
+    // Below this, nothing is gained.
+    EPLB_FN int least() const { return has_target() ? target : mean; }
+  };
+  // Exact to a part in 2^8 of a weight's unit. What rounding takes from replicas could add up to a
+  // load above the target, so it is a little less.
+  EPLB_FN Aims aims_of(Team auto& team) const {
+    constexpr int kMoreBits = 8, kMostFactor = 32;
+    const Cluster& cluster = problem.cluster;
+    const int64_t total = team.sum_of(problem.experts, [&](int e) { return int64_t{weight[e]}; });
+    const int64_t total_pace = team.sum_of(cluster.gpus, [&](int g) {
+      return open_slots(cluster, g) > 0 ? int64_t{pace(cluster, g)} : int64_t{0};
+    });
+    const int64_t mean = (total << (16 + kMoreBits)) / total_pace;
+    const int least = static_cast<int>((mean + (1 << kMoreBits) - 1) >> kMoreBits);
+    const int factor = problem.moves.target;
+    if (factor == 0) return {least, kNever};
+    if (factor >= kMostFactor * kImbalanceUnits) return {least, static_cast<int>(total)};
+    const int64_t exact = (mean * factor) >> (20 + kMoreBits);
+    const int target = static_cast<int>(exact < total ? exact : total);
+    return {least, larger(least, target - smaller(2 * search.state.rows, target / 1024))};
+  }
+  EPLB_FN int most_moves() const {
+    return problem.moves.layer_most ? problem.moves.layer_most[layer] : problem.moves.most;
+  }
+  EPLB_FN bool is_limited() const { return search.budget < problem.cluster.slots; }
+  EPLB_FN void begin(Team auto& team) {
+    Arrangement& state = search.state;
+    state.most_copies = smaller(problem.cluster.gpus, problem.limits.most_replicas);
+    state.most_arrivals = problem.moves.most_arrivals;
+    search.budget = most_moves();
+    search.counts_moves = is_limited() || problem.moves.target > 0;
+    search.drawn = 0;
+    search.chance.begin(team, {problem.options.seed, kRebalance, 0, 0});
+    team.for_each(state.kinds(), [&](int e) {
+      state.weight[e] = e < problem.experts ? weight[e] : 0;
+      state.home[e] = -1;
+    });
+    remember_current(team, state, problem.current.expert + layer * problem.cluster.slots);
+    if (partition.nodes > 1) team.single([&] { assign_homes(search, partition); });
+    begin_steps(team, state, search.workspace);
+  }
+  // From the current placement; experts that are nowhere get their places. False if they cannot.
+  EPLB_FN bool start(Team auto& team, const Aims& aims) {
+    Arrangement& state = search.state;
+    aim(team, state, problem.cluster, aims.least());
+    place_current(team, search);
+    state.most_empty = problem.moves.allow_empty ? kNever : state.totals[0].empty;
+    keep(search);
+    return create_lost(team, search);
+  }
+  // The number of moves after which no further ones pay; with a target, none are made below it.
+  EPLB_FN int paying_moves(Team auto& team, const Aims& aims) {
+    const int most = smaller(search.budget, problem.cluster.slots);
+    follow_path(team, search, aims.least(), most, path);
+    const int64_t price = int64_t{aims.mean} * problem.moves.price;  // of a move
+    auto cost = [&](int m) { return int64_t{path[m]} * kImbalanceUnits + m * price; };
+    int cheapest = search.state.moves();
+    for (int m = cheapest + 1; m <= most; ++m)
+      if (path[m - 1] > aims.least() && cost(m) < cost(cheapest)) cheapest = m;
+    return cheapest;
+  }
+  EPLB_FN void search_for(Team auto& team, const Aims& aims) {
+    const RebalanceEffort effort = rebalance_effort(problem.options.effort);
+    if (aims.has_target()) {
+      if (reach_target(team, search, effort)) return;
+      if (!is_limited()) return try_fresh(team, aims);
+      start(team, aims);
+    }
+    reach_balance(team, search, effort, aims.least(), best);
+    if (best.time > aims.least() + aims.least() / 4096) try_fresh(team, aims);
+  }
+  // Takes a fresh placement if it is better than what there is, and within the limits.
+  EPLB_FN void try_fresh(Team auto& team, const Aims& aims) {
+    const Arrangement& state = search.state;
+    if (!fresh.is_possible()) return;
+    store(team, state, best, largest_time(team, state, problem.cluster));
+    fresh.place(team, state);
+    const int time = largest_time(team, state, problem.cluster);
+    if (larger(time, aims.least()) >= larger(best.time, aims.least()) || !is_within(team, search))
+      restore(team, state, best);
+  }
+  // Experts that stay on a GPU stay in their slots; those that come take the free ones in ascending
+  // order.
+  EPLB_FN void write(Team auto& team, View<int> answer) const {
+    team.for_each(search.state.gpus,
+                  [&](int g) { write_gpu(g, answer.from(g * search.state.rows)); });
+  }
+  EPLB_FN void write_gpu(int g, View<int> slots) const {
+    const Arrangement& state = search.state;
+    const int open = open_slots(problem.cluster, g);
+    const View<int> was = state.was_on(g);
+    auto at = [&](int row) -> int& { return state.expert[row * state.stride + g]; };
+    for (int row = 0; row < state.rows; ++row) slots[row] = -1;
+    // What has found its slot leaves its row to the void.
+    for (int slot = 0; slot < open; ++slot)
+      for (int row = 0; row < open && slots[slot] < 0; ++row)
+        if (was[slot] >= 0 && at(row) == was[slot]) {
+          slots[slot] = at(row);
+          at(row) = state.void_expert();
+        }
+    for (int slot = 0; slot < open; ++slot) {
+      if (slots[slot] >= 0) continue;
+      int least = -1;
+      for (int row = 0; row < open; ++row)
+        if (state.is_expert(at(row)) && (least < 0 || at(row) < at(least))) least = row;
+      if (least < 0) return;
+      slots[slot] = at(least);
+      at(least) = state.void_expert();
+    }
+  }
+};
+
+EPLB_STAGE_END

@@ -1,0 +1,179 @@
+// What a rebalance is asked for: a target with as few moves as possible, or the best balance with a
+// number of moves. Both descend from the current placement, and then in rounds ruin a little of what
+// they have and descend again.
+#pragma once
+
+#include "solver/search/current_start.h"
+
+EPLB_STAGE_BEGIN
+
+struct RebalanceEffort {
+  int rounds;         // of ruin and descent
+  int missed_rounds;  // as long as the target is missed, at least these
+};
+EPLB_FN RebalanceEffort rebalance_effort(eplb_effort level) {
+  if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 32};
+  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 120, .missed_rounds = 120};
+  return {.rounds = 440, .missed_rounds = 440};
+}
+
+// Changes that a round undoes or makes at random before it descends.
+inline constexpr int kMostRuins = 3;
+// With one head, a descent ends as soon as the busiest GPU cannot be relieved.
+inline constexpr int kOneHead = 1, kAllHeads = kNever;
+
+// Are the limits kept?
+EPLB_FN bool is_within(Team auto& team, const ExcessSearch& search) {
+  const Arrangement& state = search.state;
+  if (state.moves() > search.budget) return false;
+  const View<int> arrivals = state.arrivals;
+  return team.max(0, state.stride, [=](auto g) { return arrivals[g]; }) <= state.most_arrivals;
+}
+
+EPLB_FN int draw_ruins(Team auto& team, ExcessSearch& search) {
+  return 1 + below(search.draw(team), kMostRuins);
+}
+EPLB_FN void take_some_back(Team auto& team, ExcessSearch& search) {
+  for (int left = draw_ruins(team, search); left > 0; --left) take_back(team, search);
+}
+// Half of the ruins shake the busiest GPU: where descents end above their target.
+EPLB_FN void shake_some(Team auto& team, ExcessSearch& search) {
+  for (int left = draw_ruins(team, search); left > 0; --left) {
+    if ((search.draw(team) & 1) && shake_head(team, search)) continue;
+    search.counts_moves ? take_back(team, search) : shake(team, search);
+  }
+}
+
+// What a target has been reached with.
+struct Reached {
+  bool all;  // has no GPU excess?
+  int moves, excess;
+
+  // Is this as good as `other`, or better?
+  EPLB_FN bool replaces(const Reached& other) const {
+    if (all != other.all) return all;
+    return all ? moves <= other.moves : excess <= other.excess;
+  }
+};
+
+// The fewest moves with which every load keeps its limit; if that cannot be found, little excess.
+// Returns whether the limits are kept.
+EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const RebalanceEffort& effort) {
+  const Arrangement& state = search.state;
+  const int budget = search.budget;
+  auto reach = [&](int round, int heads) {
+    const bool all = descend(team, search, static_cast<uint32_t>(round), heads);
+    return Reached{all, state.moves(), total_excess(team, state)};
+  };
+  Reached best = reach(0, kOneHead);
+  keep(search);
+  for (int round = 1; best.moves > 0 || !best.all; ++round) {
+    if (round > (best.all ? effort.rounds : effort.missed_rounds)) break;
+    best.all ? take_some_back(team, search) : shake_some(team, search);
+    search.budget = best.all ? smaller(budget, best.moves) : budget;
+    const Reached now = reach(round, best.all ? kOneHead : kAllHeads);
+    search.budget = budget;
+    if (!now.replaces(best) || !is_within(team, search)) {
+      undo(team, search);
+      continue;
+    }
+    best = now;
+    keep(search);
+  }
+  return best.all;
+}
+
+// The best placement of a search by its largest time.
+struct BestArrangement {
+  View<int> expert;  // by place
+  int time;
+};
+EPLB_FN void store(Team auto& team, const Arrangement& state, BestArrangement& best, int time) {
+  best.time = time;
+  const View<int> from = state.expert, to = best.expert;
+  team.sweep(state.places, [=](auto place) { to.set(place, from[place]); });
+}
+EPLB_FN void restore(Team auto& team, const Arrangement& state, const BestArrangement& best) {
+  const View<int> to = state.expert, from = best.expert;
+  team.barrier();
+  team.sweep(state.places, [=](auto place) { to.set(place, from[place]); });
+  team.single([&] { derive_all(state); });
+}
+
+// Descents to a target between `least` and the largest time, which is brought nearer to what can
+// be reached.
+EPLB_FN void bisect_targets(Team auto& team, ExcessSearch& search, int least,
+                            BestArrangement& best) {
+  constexpr int kBisections = 7;
+  const Arrangement& state = search.state;
+  int low = least, high = best.time;
+  for (int i = 0; i < kBisections && high - low > least / 4096; ++i) {
+    const int target = low + (high - low) / (i == 0 ? 6 : 3);
+    aim(team, state, search.cluster, target);
+    descend(team, search, 0, kOneHead);
+    const int time = largest_time(team, state, search.cluster);
+    if (time < best.time && is_within(team, search)) store(team, state, best, time);
+    (time <= target ? high : low) = time <= target ? time : target;
+    high = smaller(high, larger(low, best.time));
+    undo(team, search);
+  }
+}
+
+// The smallest largest time within the limits, but not below `least`. While moves count, targets are
+// a little below the best; else half way to `least`.
+EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const RebalanceEffort& effort,
+                           int least, BestArrangement& best) {
+  const Arrangement& state = search.state;
+  const bool counts = search.counts_moves;
+  store(team, state, best, largest_time(team, state, search.cluster));
+  bisect_targets(team, search, least, best);
+  restore(team, state, best);
+  auto aim_below_best = [&] {
+    const int step = counts ? best.time / 1024 * 3 : (best.time - least) / 2;
+    aim(team, state, search.cluster, larger(least, best.time - step));
+    return total_excess(team, state);
+  };
+  int excess = aim_below_best();
+  for (int round = 1; round <= effort.rounds && best.time > least; ++round) {
+    counts ? take_some_back(team, search) : shake_some(team, search);
+    descend(team, search, static_cast<uint32_t>(round), counts ? kOneHead : kAllHeads);
+    const int time = largest_time(team, state, search.cluster);
+    const int left = total_excess(team, state);
+    if (!is_within(team, search) || (time >= best.time && left > excess)) {
+      undo(team, search);
+      continue;
+    }
+    keep(search);
+    excess = left;
+    if (time >= best.time) continue;
+    store(team, state, best, time);
+    excess = aim_below_best();
+  }
+  restore(team, state, best);
+}
+
+// path[m]: the least time with at most m moves, m <= most, on one descent whose target falls with
+// the largest time. The state stays as it was.
+EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int most,
+                         View<int> path) {
+  const Arrangement& state = search.state;
+  const int budget = search.budget, from = state.moves();
+  search.budget = smaller(budget, most);
+  int time = largest_time(team, state, search.cluster), target = kNever;
+  team.for_each(most + 1, [&](int m) { path[m] = m < from ? kNever : time; });
+  while (search.logged < search.most_steps()) {
+    target = smaller(target, least + larger(0, time - least) / 4);
+    aim(team, state, search.cluster, target);
+    if (!step(team, search, 0, kOneHead)) break;
+    time = largest_time(team, state, search.cluster);
+    const int moves = state.moves();
+    team.single([&] { path[moves] = smaller(path[moves], time); });
+  }
+  undo(team, search);
+  search.budget = budget;
+  team.single([&] {
+    for (int m = 1; m <= most; ++m) path[m] = smaller(path[m], path[m - 1]);
+  });
+}
+
+EPLB_STAGE_END

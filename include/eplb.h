@@ -443,6 +443,24 @@ eplb_status eplb_upload_weights_device(eplb_context *context, const void *weight
                                        int64_t num_windows, int64_t num_layers, int64_t num_experts,
                                        void *stream, eplb_error *err);
 
+/* -------------------------------------------------------------------------------------- cluster */
+
+/* Copies the cluster into the context: what sets its GPUs apart, by GPU [G]. Each array may be
+ * NULL: GPUs are then equal in this respect. It is part of every later solve and evaluation, whose
+ * num_gpus must be the same; num_gpus 0 forgets it (the other arguments are then ignored). An
+ * earlier plan is discarded; after a failed call all is unchanged.
+ * slots: how many of its K places are slots, 0 to K, the first ones; 0: the GPU holds nothing, as
+ * it is dead or being drained. They must have room for every expert. speeds: positive and finite;
+ * only ratios matter, and a GPU slower than 1/65536 of the fastest counts as that fast. nodes: 0
+ * to num_nodes - 1, in any order, not equally many on each. Arrays that make all GPUs equal change
+ * nothing.
+ * A hierarchical policy needs equal nodes: consecutive GPUs, with the same slots and speeds in the
+ * same places. EPLB_STRATEGY_GREEDY needs equal speeds.
+ * On a CUDA context it waits for earlier device calls, and graphs that were captured before must
+ * not be replayed after. eplb_context_reserve must come after it. Since ABI 1.1. */
+eplb_status eplb_upload_cluster(eplb_context *context, const int64_t *slots, const double *speeds,
+                                const int64_t *nodes, int64_t num_gpus, eplb_error *err);
+
 /* ---------------------------------------------------------------------------- current placement */
 
 /* Copies the current placement [L,S] into the context: the expert in each slot (EPLB_INT32 or

@@ -220,6 +220,15 @@ type functions struct {
 		err *cError,
 	) int32 `c:"eplb_upload_weights_device"`
 
+	UploadCluster func(
+		context cHandle,
+		slots *int64,
+		speeds *float64,
+		nodes *int64,
+		numGpus int64,
+		err *cError,
+	) int32 `c:"eplb_upload_cluster"`
+
 	UploadPlacement func(
 		context cHandle,
 		placement unsafe.Pointer,

@@ -103,6 +103,14 @@ void check_options(const eplb_solve_options& options) {
   check_move_limits(options);
 }
 
+void check_speeds(const Cluster& cluster, eplb_strategy strategy) {
+  if (cluster.gpu_speed == nullptr || traits_of(strategy).knows_speeds) return;
+  fail(EPLB_INVALID_ARGUMENT,
+       "strategy is %s, which knows no speeds, but the cluster's GPUs differ in them: all other "
+       "strategies take them",
+       traits_of(strategy).name);
+}
+
 // -1: any. More than every slot is any, too.
 int most_moves(int64_t most) {
   const int any = MoveLimits{}.most;
@@ -124,10 +132,18 @@ MoveLimits move_limits(const eplb_solve_options& options) {
           .allow_empty = options.allow_empty != 0};
 }
 
+Cluster equal_gpus(const eplb_problem& asked) {
+  return {.slots = whole(asked.num_slots),
+          .gpus = whole(asked.num_gpus),
+          .nodes = whole(asked.num_nodes)};
+}
+
 }  // namespace
 
-Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts) {
+Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, int64_t layers,
+                      int64_t experts) {
   check_ranges(asked);
+  check_num_gpus(cluster, asked.num_gpus);
   const int64_t groups = std::max<int64_t>(asked.num_groups, 1);
   eplb_policy_reason reason;
   const eplb_policy policy = resolve_policy(asked, groups, &reason);
@@ -135,25 +151,30 @@ Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts
   if (hierarchical) check_hierarchy(asked, experts, groups);
   check_slots(asked, layers, experts);
   check_bound_kind(asked.bound_kind);
-  const int nodes = whole(asked.num_nodes), slots = whole(asked.num_slots);
-  return {
-      .layers = layers,
-      .experts = whole(experts),
-      .cluster = {.slots = slots, .gpus = whole(asked.num_gpus), .nodes = nodes},
-      .limits = {.policy = policy,
-                 .reason = reason,
-                 .groups = whole(groups),
-                 .most_replicas = slots,
-                 .refused_above = 0},
-      .partition = {.nodes = hierarchical ? nodes : 1, .groups = hierarchical ? whole(groups) : 1},
-      .options = {.bound_kind = asked.bound_kind}};
+  const Cluster equal = equal_gpus(asked);
+  Problem problem{.layers = layers,
+                  .experts = whole(experts),
+                  .cluster = equal,
+                  .limits = {.policy = policy,
+                             .reason = reason,
+                             .groups = whole(groups),
+                             .most_replicas = equal.slots,
+                             .refused_above = 0},
+                  .partition = {.nodes = hierarchical ? equal.nodes : 1,
+                                .groups = hierarchical ? whole(groups) : 1},
+                  .options = {.bound_kind = asked.bound_kind}};
+  set_cluster(cluster, problem);
+  if (problem.cluster.closed > 0 || problem.cluster.gpu_speed)
+    fail(EPLB_UNAVAILABLE, "closed slots and speeds are not there yet");
+  return problem;
 }
 
-Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options, int64_t layers,
-                      int64_t experts) {
-  Problem problem = check_problem(asked, layers, experts);
-  const int slots = problem.cluster.slots;
+Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options,
+                      const ClusterArrays& cluster, int64_t layers, int64_t experts) {
+  Problem problem = check_problem(asked, cluster, layers, experts);
+  const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
+  check_speeds(problem.cluster, options.strategy);
   // Nodes have equal shares of slots and experts, so one test serves both policies.
   const int64_t least = (slots + experts - 1) / experts;
   const int cap = whole(options.max_replicas);

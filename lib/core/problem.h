@@ -20,8 +20,9 @@ struct Cluster {
   int nodes = 1;                       // as the caller gave them, whatever the policy
   const int32_t* gpu_slots = nullptr;  // how many of its places are slots, the first ones
   const int32_t* gpu_node = nullptr;
-  const double* gpu_speed = nullptr;  // as the caller gave them
+  const double* gpu_speed = nullptr;  // those of open GPUs have the mean 1
   const int32_t* gpu_pace = nullptr;  // the same as a share of kFastest, for searches
+  int closed = 0, closed_gpus = 0;    // places that are no slots, and GPUs that have no other
 };
 inline constexpr int kFastest = 1 << 16;
 

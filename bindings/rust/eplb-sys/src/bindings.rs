@@ -528,6 +528,27 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// Copies the cluster into the context: what sets its GPUs apart, by GPU `[G]`. Each array may
+    /// be NULL: GPUs are then equal in this respect. It is part of every later solve and
+    /// evaluation, whose num_gpus must be the same; num_gpus 0 forgets it (the other arguments are
+    /// then ignored). An earlier plan is discarded; after a failed call all is unchanged. slots:
+    /// how many of its K places are slots, 0 to K, the first ones; 0: the GPU holds nothing, as it
+    /// is dead or being drained. They must have room for every expert. speeds: positive and finite;
+    /// only ratios matter, and a GPU slower than 1/65536 of the fastest counts as that fast. nodes:
+    /// 0 to num_nodes - 1, in any order, not equally many on each. Arrays that make all GPUs equal
+    /// change nothing. A hierarchical policy needs equal nodes: consecutive GPUs, with the same
+    /// slots and speeds in the same places. EPLB_STRATEGY_GREEDY needs equal speeds. On a CUDA
+    /// context it waits for earlier device calls, and graphs that were captured before must not be
+    /// replayed after. eplb_context_reserve must come after it. Since ABI 1.1.
+    fn eplb_upload_cluster(
+        context: *mut eplb_context,
+        slots: *const i64,
+        speeds: *const f64,
+        nodes: *const i64,
+        num_gpus: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Copies the current placement `[L,S]` into the context: the expert in each slot (EPLB_INT32
     /// or EPLB_INT64), -1 where a slot is empty or cannot be read. Experts may be missing, on dead
     /// GPUs for example. It stays until the next one; placement NULL forgets it (the other

@@ -132,6 +132,15 @@ MoveLimits move_limits(const eplb_solve_options& options) {
           .allow_empty = options.allow_empty != 0};
 }
 
+// Nodes have equal shares of slots and experts, so one test serves both policies.
+void check_cap(int cap, int slots, int64_t experts) {
+  const int64_t least = (slots + experts - 1) / experts;
+  if (cap > 0 && cap < least)
+    fail(EPLB_INVALID_ARGUMENT,
+         "max_replicas is %d, too few: %d slots of %lld experts need at least %lld", cap, slots,
+         ll(experts), ll(least));
+}
+
 Cluster equal_gpus(const eplb_problem& asked) {
   return {.slots = whole(asked.num_slots),
           .gpus = whole(asked.num_gpus),
@@ -164,8 +173,6 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
                                 .groups = hierarchical ? whole(groups) : 1},
                   .options = {.bound_kind = asked.bound_kind}};
   set_cluster(cluster, problem);
-  if (problem.cluster.closed > 0 || problem.cluster.gpu_speed)
-    fail(EPLB_UNAVAILABLE, "closed slots and speeds are not there yet");
   return problem;
 }
 
@@ -175,13 +182,8 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
   check_speeds(problem.cluster, options.strategy);
-  // Nodes have equal shares of slots and experts, so one test serves both policies.
-  const int64_t least = (slots + experts - 1) / experts;
   const int cap = whole(options.max_replicas);
-  if (cap > 0 && cap < least)
-    fail(EPLB_INVALID_ARGUMENT,
-         "max_replicas is %d, too few: %d slots of %lld experts need at least %lld", cap, slots,
-         ll(experts), ll(least));
+  check_cap(cap, slots, experts);
   problem.options = {.strategy = options.strategy,
                      .effort = options.effort,
                      .seed = options.seed,
@@ -189,6 +191,8 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .bound_kind = asked.bound_kind,
                      .transfer_order = options.transfer_order};
   problem.moves = move_limits(options);
+  problem.limits.some_empty =
+      options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.allow_empty;
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;

@@ -34,6 +34,8 @@ struct Limits {
   int most_replicas = 1;  // of an expert, which the strategy keeps to; num_slots: any number
   // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
+  // May open slots hold nothing? Bounds then hold for such placements, too.
+  bool some_empty = false;
 };
 
 // What is solved apart, whole groups on equal nodes: under the global policy there is one of each.
@@ -89,11 +91,12 @@ using EvaluationParts = unsigned;
 inline constexpr EvaluationParts kLoads = 1, kDuplicates = 2, kBounds = 4, kAllParts = 7;
 
 struct LayerFigures {
-  // Part kLoads. A layer without weight has imbalance 1.
+  // Part kLoads; of GPUs with different speeds the mean and the largest are of times. A layer
+  // without weight has imbalance 1.
   double mean_load = 0, largest_load = 0, imbalance = 1;
-  // Part kDuplicates.
-  int64_t duplicates = 0, unavoidable_duplicates = 0;
-  // Part kBounds. No placement has a largest load below the bound. nodes_proven: under a
+  // Part kDuplicates; most_lost: experts that are on one GPU alone, and most so on one.
+  int64_t duplicates = 0, unavoidable_duplicates = 0, most_lost = 0;
+  // Part kBounds. No placement has a largest load, or time, below the bound. nodes_proven: under a
   // hierarchical policy, was every way to put groups on nodes tried?
   double bound = 0;
   bool nodes_proven = false;

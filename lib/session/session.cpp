@@ -244,12 +244,13 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
                        int64_t outputs_length) {
   const Weights& weights = need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, cluster_, weights.layers, weights.experts);
+  Problem problem = check_problem(asked, cluster_, weights.layers, weights.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
   if (wanted && outputs_length != weights.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
          ll(outputs_length), ll(weights.layers));
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
+  problem.limits.some_empty = has_empty_slots(ids, problem);
   Evaluation evaluation;
   evaluation.resize(weights.layers, problem.cluster.gpus);
   machine_->evaluate(weights, weights_.on_machine(), problem, ids.data(), kAllParts, evaluation);

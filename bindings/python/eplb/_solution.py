@@ -248,7 +248,7 @@ def place_replicas(slots: Array, count: Array) -> Ints:
 
 def restore_slots(slots: Array, count: Array) -> Ints:
     """replica_slots from compact ones, which cannot hold -1."""
-    restored: Ints = np.where(_listed(slots, count), slots, -1).astype(np.int64)
+    restored: Ints = np.where(_listed(slots, count), slots.astype(np.int64), -1)
     return restored
 
 

@@ -39,7 +39,7 @@ EPLB_FN Chains all_chains() { return {0, kNever}; }
 // Where the answer goes. Replica order is the order of creation.
 struct Maps {
   View<int> physical_to_logical, replica_count, replica_slots;  // [S], [E], [S]
-  View<int> rank;  // [S]: which replica of its expert a slot holds
+  View<int> rank;  // [S]: which replica of its expert a slot holds, if any
 };
 
 // What every method has of a layer.
@@ -80,15 +80,19 @@ struct LayerMethod {
   }
 };
 
-// The slots of expert 0, of expert 1, and so on. first: scratch [E].
+// The slots of expert 0, of expert 1, and so on, then -1 for those that hold nothing. first:
+// scratch [E].
 EPLB_FN void list_replicas(Team auto& team, const Problem& problem, View<int> first,
                            const Maps& maps) {
-  team.scan(
+  const int replicas = team.scan(
       problem.experts, [&](int expert) { return maps.replica_count[expert]; },
       [&](int expert, int before) { first[expert] = before; });
   team.for_each(problem.cluster.slots, [&](int slot) {
-    maps.replica_slots[first[maps.physical_to_logical[slot]] + maps.rank[slot]] = slot;
+    const int expert = maps.physical_to_logical[slot];
+    if (expert >= 0) maps.replica_slots[first[expert] + maps.rank[slot]] = slot;
   });
+  team.for_each(problem.cluster.slots - replicas,
+                [&](int i) { maps.replica_slots[replicas + i] = -1; });
 }
 
 // What solve_layer needs in addition to the method's memory.

@@ -1,26 +1,29 @@
 #include "core/placement.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace eplb {
 namespace {
 
-// least: 0, or -1 where a slot may hold nothing.
 template <class T>
-void copy_ids(const T* from, int64_t layers, int64_t slots, int least, int64_t most,
+void copy_ids(const T* from, int64_t layers, int64_t slots, int64_t most,
               std::vector<int32_t>& to) {
   for (int64_t l = 0, i = 0; l < layers; ++l)
     for (int64_t s = 0; s < slots; ++s, ++i) {
-      if (from[i] < least || from[i] > most)
-        fail(EPLB_INVALID_PLACEMENT,
-             "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld%s", ll(l),
-             ll(s), ll(from[i]), ll(most), least < 0 ? ", or -1 for none" : "");
+      if (from[i] < -1 || from[i] > most)
+        fail(
+            EPLB_INVALID_PLACEMENT,
+            "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld, or -1 for "
+            "none",
+            ll(l), ll(s), ll(from[i]), ll(most));
       to[i] = static_cast<int32_t>(from[i]);
     }
 }
 
 std::vector<int32_t> read_ids(const void* placement, int64_t length, eplb_dtype dtype,
-                              int64_t layers, int64_t slots, int least, int64_t most) {
+                              int64_t layers, int64_t slots, int64_t most) {
   if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
     fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
          dtype);
@@ -30,9 +33,9 @@ std::vector<int32_t> read_ids(const void* placement, int64_t length, eplb_dtype 
          ll(length), ll(layers), ll(slots), ll(layers * slots));
   std::vector<int32_t> ids(static_cast<size_t>(length));
   if (dtype == EPLB_INT32)
-    copy_ids(static_cast<const int32_t*>(placement), layers, slots, least, most, ids);
+    copy_ids(static_cast<const int32_t*>(placement), layers, slots, most, ids);
   else
-    copy_ids(static_cast<const int64_t*>(placement), layers, slots, least, most, ids);
+    copy_ids(static_cast<const int64_t*>(placement), layers, slots, most, ids);
   return ids;
 }
 
@@ -44,6 +47,7 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
   const int64_t group_size = problem.experts / problem.partition.groups;
   const int64_t node_slots = problem.cluster.slots / problem.partition.nodes;
   for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) {
+    if (row[slot] < 0) continue;
     const int64_t node = slot / node_slots, group = row[slot] / group_size;
     if (node_of_group[group] < 0) {
       node_of_group[group] = node;
@@ -58,12 +62,24 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
   return groups_on;
 }
 
-// Every expert needs a replica. Under a hierarchical policy each group stays on one node, and all
-// nodes have the same number of groups.
+void check_closed(const int32_t* row, int64_t layer, const Cluster& cluster) {
+  const int per_gpu = cluster.slots / cluster.gpus;
+  for (int gpu = 0; cluster.gpu_slots && gpu < cluster.gpus; ++gpu)
+    for (int slot = gpu * per_gpu + cluster.gpu_slots[gpu]; slot < (gpu + 1) * per_gpu; ++slot)
+      if (row[slot] >= 0)
+        fail(EPLB_INVALID_PLACEMENT,
+             "placement[layer %lld, slot %d] is %d, must be -1: GPU %d has %d of %d slots open",
+             ll(layer), slot, row[slot], gpu, cluster.gpu_slots[gpu], per_gpu);
+}
+
+// Closed slots hold nothing, and every expert needs a replica. Under a hierarchical policy each
+// group stays on one node, and all nodes have the same number of groups.
 void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
   const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
+  check_closed(row, layer, problem.cluster);
   std::vector<bool> placed(problem.experts, false);
-  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) placed[row[slot]] = true;
+  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot)
+    if (row[slot] >= 0) placed[row[slot]] = true;
   for (int64_t e = 0; e < problem.experts; ++e)
     if (!placed[e])
       fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
@@ -84,9 +100,14 @@ std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_
   const int64_t slots = problem.cluster.slots;
   if (placement == nullptr) fail(EPLB_INVALID_ARGUMENT, "placement is NULL");
   std::vector<int32_t> ids =
-      read_ids(placement, length, dtype, problem.layers, slots, 0, problem.experts - 1);
+      read_ids(placement, length, dtype, problem.layers, slots, problem.experts - 1);
   for (int64_t l = 0; l < problem.layers; ++l) check_layer(&ids[l * slots], l, problem);
   return ids;
+}
+
+bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem) {
+  return std::count(placement.begin(), placement.end(), -1) >
+         problem.layers * problem.cluster.closed;
 }
 
 CurrentPlacement read_current(const void* placement, int64_t length, eplb_dtype dtype,
@@ -96,7 +117,7 @@ CurrentPlacement read_current(const void* placement, int64_t length, eplb_dtype 
   check_least("num_slots", slots, 1);
   check_most("num_slots", slots, kMaxSlots, "2^18, the most slots there can be");
   check_most("num_layers", layers, (int64_t{1} << 50) / slots, "memory cannot hold more");
-  return {layers, slots, read_ids(placement, length, dtype, layers, slots, -1, kMaxSlots - 1)};
+  return {layers, slots, read_ids(placement, length, dtype, layers, slots, kMaxSlots - 1)};
 }
 
 void check_current(const CurrentPlacement& current, const Problem& problem) {

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import Array, Ints
+from ._cluster import Cluster
 from ._session import Session
 
 _RELOAD = -2
@@ -33,7 +34,7 @@ class Change:
     group: Array
     placement: Array
     num_gpus: int
-    num_nodes: int
+    node: Array  # of each GPU
 
     def is_written(self) -> npt.NDArray[np.bool_]:
         """Slots [L,S] that a transfer writes."""
@@ -46,7 +47,7 @@ class Change:
         slots = self.source.shape[1]
         gpu = np.arange(slots) // (slots // self.num_gpus)
         source_gpu = np.where(self.source >= 0, gpu[self.source], -1)
-        node, source_node = (each * self.num_nodes // self.num_gpus for each in (gpu, source_gpu))
+        node, source_node = self.node[gpu], self.node[source_gpu]
         kind = np.where(source_node == node, _WITHIN_NODE, _BETWEEN_NODES)
         kind[source_gpu == gpu] = _WITHIN_GPU
         kind[self.source == _RELOAD] = _FROM_STORAGE
@@ -120,7 +121,13 @@ class Moves:
         return rows
 
 
-def fetch_change(session: Session, num_gpus: int, num_nodes: int) -> Change:
+def _nodes(num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Array:
+    if cluster is not None and cluster.node is not None:
+        return np.array(cluster.node)
+    return np.arange(num_gpus) * num_nodes // num_gpus
+
+
+def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Change:
     """The way from the session's current placement to its plan, whose sizes the session may have forgotten."""
     current = session.current
     assert current is not None, "the plan was solved with a current placement"
@@ -133,5 +140,5 @@ def fetch_change(session: Session, num_gpus: int, num_nodes: int) -> Change:
         session.ints32("move_count", shape[:1]),
         *(each.astype(small) for each in (source, round_of, group, placement)),
         num_gpus,
-        num_nodes,
+        _nodes(num_gpus, num_nodes, cluster),
     )

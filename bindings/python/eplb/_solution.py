@@ -54,6 +54,7 @@ class Solution:
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self._num_nodes: int = problem.num_nodes
+        self._cluster = session.cluster
         self._strategy: int = options.strategy
         self._has_current = session.current is not None
         self._change: Change | None = None
@@ -111,7 +112,7 @@ class Solution:
 
     def _take_change(self, session: Session) -> None:
         if self._change is None:
-            self._change = fetch_change(session, self._sizes[3], self._num_nodes)
+            self._change = fetch_change(session, self._sizes[3], self._num_nodes, self._cluster)
 
     def _own_change(self) -> Change:
         if not self._has_current:
@@ -130,7 +131,7 @@ class Solution:
         return self._own_change().changed.copy()
 
     def _replica_slots(self) -> Ints:
-        return self._own_replicas()[0].astype(np.int64)
+        return restore_slots(*self._own_replicas())
 
     def _replica_count(self) -> Ints:
         return self._own_replicas()[1].astype(np.int64)
@@ -141,7 +142,8 @@ class Solution:
     def _fingerprint(self) -> int:
         layers, experts, num_slots, num_gpus = self._sizes
         slots, count = self._own_replicas()
-        return fingerprint((layers, experts, num_slots, num_gpus), place_replicas(slots, count), slots)
+        sizes = layers, experts, num_slots, num_gpus
+        return fingerprint(sizes, place_replicas(slots, count), restore_slots(slots, count))
 
     def _find(self, name: str) -> None:
         shared = self._shared
@@ -197,6 +199,7 @@ class Solution:
         session = take_session()
         try:
             ffi.memmove(session.problem, self._problem, len(self._problem))
+            session.set_cluster(self._cluster)
             session.upload(weights)
             return session.evaluate(placement)
         finally:
@@ -206,7 +209,8 @@ class Solution:
         answers = self._answers
         loads, imbalance, bound, duplicates = (answers[name] for name in _LAYER_MAPS)
         # The bits of loads.mean(axis=1), in a fraction of its time.
-        mean_load = np.add.reduce(loads, axis=1) / self._sizes[3]
+        open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
+        mean_load = np.add.reduce(loads, axis=1) / open_gpus
         answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
         # Nothing is fetched or computed any more.
         self._shared = self._weights = None
@@ -236,10 +240,22 @@ def _smallest(largest: int) -> Any:
 def place_replicas(slots: Array, count: Array) -> Ints:
     """physical_to_logical [L,S] from the slots of all experts one after the other, and how many each has [L,E]."""
     layers, experts = count.shape
-    placement = np.empty(slots.size, np.int64)
-    first_of_layer = np.arange(layers)[:, np.newaxis] * slots.shape[1]
-    placement[(first_of_layer + slots).ravel()] = np.repeat(np.tile(np.arange(experts), layers), count.ravel())
+    placement = np.full(slots.size, -1, np.int64)
+    in_all = np.arange(layers)[:, np.newaxis] * slots.shape[1] + slots
+    placement[in_all[_listed(slots, count)]] = np.repeat(np.tile(np.arange(experts), layers), count.ravel())
     return placement.reshape(slots.shape)
+
+
+def restore_slots(slots: Array, count: Array) -> Ints:
+    """replica_slots from compact ones, which cannot hold -1."""
+    restored: Ints = np.where(_listed(slots, count), slots.astype(np.int64), -1)
+    return restored
+
+
+def _listed(replica_slots: Array, count: Array) -> Array:
+    """Which entries of replica_slots [L,S] name a slot: as many as there are replicas."""
+    listed: Array = np.arange(replica_slots.shape[1]) < count.sum(axis=1, keepdims=True)
+    return listed
 
 
 def fingerprint(sizes: tuple[int, ...], placement: Ints, replica_slots: Array) -> int:
@@ -254,6 +270,8 @@ def fingerprint(sizes: tuple[int, ...], placement: Ints, replica_slots: Array) -
 def gpu_loads(weights: Array, count: Array, placement: Ints, num_gpus: int) -> Floats:
     """Loads [L,G] with the bits that the library gives: in double, a GPU's slots added in their order."""
     share = (weights.astype(np.float64) + 0.0) / count
+    # An empty slot, -1, holds nothing.
+    share = np.pad(share, ((0, 0), (0, 1)))
     held = np.take_along_axis(share, placement, axis=1).reshape(len(weights), num_gpus, -1)
     loads: Floats = np.ascontiguousarray(np.add.accumulate(held, axis=2)[:, :, -1])
     return loads
@@ -263,5 +281,5 @@ def expand_replica_slots(replica_slots: Array, replica_count: Array, width: int)
     """logical_to_physical [L,E,width] from the slots of all experts one after the other."""
     expanded = np.full((*replica_count.shape, width), -1, np.int64)
     # True where a replica is; in C order these places are those of replica_slots.
-    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots.ravel()
+    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots[_listed(replica_slots, replica_count)]
     return expanded

@@ -66,6 +66,7 @@ CudaMachine::~CudaMachine() {
   pending_.release();
   reserved_ = DeviceMemory();
   grown_ = DeviceMemory();
+  cluster_ = DeviceCluster();
   staging_.release();
   if (started_) cudaEventDestroy(started_);
   if (ended_) cudaEventDestroy(ended_);
@@ -75,14 +76,15 @@ CudaMachine::~CudaMachine() {
 void CudaMachine::abandon() {
   reserved_.abandon();
   grown_.abandon();
+  cluster_.abandon();
   pending_.abandon();
   staging_.abandon();
   device_.abandon();
 }
 
 int64_t CudaMachine::bytes() const {
-  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + staging_.bytes() +
-         host_->bytes();
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + cluster_.bytes() +
+         staging_.bytes() + host_->bytes();
 }
 
 // -------------------------------------------------------------------------------------- host calls
@@ -109,6 +111,12 @@ DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reser
     grown_ = DeviceMemory(larger, stream_);
   }
   return grown_;
+}
+
+// The same problem with what its cluster has in device memory.
+Problem CudaMachine::on_device(Problem problem) const {
+  problem.cluster = cluster_.of(problem.cluster);
+  return problem;
 }
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
@@ -167,7 +175,7 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const bool is_reserved = &memory == &reserved_;
   staging_.at_least(staging_bytes(problem));
   if (!is_reserved || !resident || replays()) send_weights(weights, memory);
-  const SolveTask task = memory.solve_task(problem, spread, weights.integer);
+  const SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
   launch_solve(task, stream_);
   bring_maps(task.plan, plan, "a solve");
   return is_reserved;
@@ -192,7 +200,7 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
   const Workspace workspace = evaluation_workspace(problem, parts, false, limits_);
   const DeviceMemory& memory =
       evaluation_memory(weights, resident, MemorySizes::of_evaluation(problem, workspace));
-  EvaluationTask task = memory.evaluation_task(problem, parts, workspace);
+  EvaluationTask task = memory.evaluation_task(on_device(problem), parts, workspace);
   task.weights =
       (resident ? reserved_ : memory).weights(problem.layers, problem.experts, weights.integer);
   const int64_t layers = problem.layers;
@@ -208,6 +216,11 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
 }
 
 // ------------------------------------------------------------- between host calls and device calls
+
+void CudaMachine::send(const ClusterArrays& cluster) {
+  const DeviceScope scope(device_);
+  cluster_ = DeviceCluster(cluster, stream_);
+}
 
 void CudaMachine::wait() {
   const DeviceScope scope(device_);
@@ -277,7 +290,7 @@ void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
   const bool timed = !is_capturing(stream_of(stream));
   timed_ = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
-  launch_solve(reserved_.solve_task(problem, spread, integer), stream_of(stream));
+  launch_solve(reserved_.solve_task(on_device(problem), spread, integer), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
   timed_ = timed;
@@ -290,7 +303,7 @@ void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, e
   const MapEntry& entry = map_entry(map);
   if (entry.needs) {
     const Workspace workspace = evaluation_workspace(problem, entry.needs, true, limits_);
-    EvaluationTask task = reserved_.evaluation_task(problem, entry.needs, workspace);
+    EvaluationTask task = reserved_.evaluation_task(on_device(problem), entry.needs, workspace);
     task.weights = reserved_.weights(problem.layers, problem.experts, integer);
     task.placement = plan.physical_to_logical;
     task.replica_count = plan.replica_count;

@@ -25,7 +25,7 @@ struct TransferMaps {
 
 struct SourceWorkspace {
   View<int> first;   // by expert, and one more: where its holders begin
-  View<int> holder;  // slots of the current placement, expert by expert, lowest first
+  View<int> holder;  // slots of the current placement, expert by expert, node by node, lowest first
   View<int> rank;    // by slot, scratch of the list
   View<int> sends;   // by GPU: transfers to other GPUs
   // Heaps of holders, those of each expert on a node or anywhere: see least_sending.
@@ -39,6 +39,39 @@ struct SourceWorkspace {
   }
 };
 
+// By node, then by slot: in the order of slots where nodes have consecutive GPUs.
+EPLB_FN int64_t node_key(const Cluster& cluster, int node, int64_t slot) {
+  return cluster.gpu_node ? node * kMaxSlots + slot : slot;
+}
+EPLB_FN int64_t node_key(const Cluster& cluster, int slot) {
+  if (cluster.gpu_node == nullptr) return slot;
+  return node_key(cluster, node_of(cluster, slot / slots_per_gpu(cluster)), slot);
+}
+
+// Of an expert, whose holders are in the order of slots.
+EPLB_FN void sort_by_node(const Cluster& cluster, const SourceWorkspace& workspace, int expert) {
+  const View<int> holder = workspace.holder;
+  for (int i = workspace.first[expert]; i < workspace.first[expert + 1]; ++i) {
+    const int slot = holder[i];
+    int at = i;
+    for (; at > workspace.first[expert] &&
+           node_key(cluster, holder[at - 1]) > node_key(cluster, slot);
+         --at)
+      holder[at] = holder[at - 1];
+    holder[at] = slot;
+  }
+}
+
+// From lists in the order of slots, which are heaps while nobody sends.
+EPLB_FN void begin_heaps(Team auto& team, const Problem& problem,
+                         const SourceWorkspace& workspace) {
+  const int experts = problem.experts, slots = problem.cluster.slots;
+  team.for_each(slots, [&](int i) { workspace.anywhere[i] = workspace.holder[i]; });
+  if (problem.cluster.gpu_node)
+    team.for_each(experts, [&](int e) { sort_by_node(problem.cluster, workspace, e); });
+  team.for_each(slots, [&](int i) { workspace.on_node[i] = workspace.holder[i]; });
+}
+
 EPLB_FN void list_holders(Team auto& team, const Problem& problem, const int* current,
                           const SourceWorkspace& workspace) {
   const int experts = problem.experts, slots = problem.cluster.slots;
@@ -51,9 +84,7 @@ EPLB_FN void list_holders(Team auto& team, const Problem& problem, const int* cu
   });
   team.for_each(slots,
                 [&](int s) { workspace.holder[workspace.first[expert_in(s)] + rank[s]] = s; });
-  // Nobody sends yet, so that lists by slot are heaps.
-  team.for_each(slots,
-                [&](int i) { workspace.on_node[i] = workspace.anywhere[i] = workspace.holder[i]; });
+  begin_heaps(team, problem, workspace);
 }
 
 // A part of the lists of holders.
@@ -62,23 +93,33 @@ struct Holders {
   EPLB_FN int count() const { return end - begin; }
 };
 
-// Those of an expert whose slots are below `limit` end here.
-EPLB_FN int holders_below(const SourceWorkspace& workspace, int expert, int64_t limit) {
+// Those of an expert whose node_key is below `limit` end here.
+EPLB_FN int holders_below(const Cluster& cluster, const SourceWorkspace& workspace, int expert,
+                          int64_t limit) {
   int low = workspace.first[expert], high = workspace.first[expert + 1];
   while (low < high) {
     const int middle = low + (high - low) / 2;
-    if (workspace.holder[middle] < limit)
+    if (node_key(cluster, workspace.holder[middle]) < limit)
       low = middle + 1;
     else
       high = middle;
   }
   return low;
 }
-EPLB_FN Holders holders_on_gpus(const Problem& problem, const SourceWorkspace& workspace,
-                                int expert, int64_t first_gpu, int64_t last_gpu) {
-  const int per_gpu = slots_per_gpu(problem.cluster);
-  return {holders_below(workspace, expert, first_gpu * per_gpu),
-          holders_below(workspace, expert, (last_gpu + 1) * per_gpu)};
+EPLB_FN Holders holders_on_gpu(const Cluster& cluster, const SourceWorkspace& workspace, int expert,
+                               int gpu) {
+  const int64_t first = node_key(cluster, gpu * slots_per_gpu(cluster));
+  return {holders_below(cluster, workspace, expert, first),
+          holders_below(cluster, workspace, expert, first + slots_per_gpu(cluster))};
+}
+EPLB_FN Holders holders_on_node(const Cluster& cluster, const SourceWorkspace& workspace,
+                                int expert, int node) {
+  auto first_of = [&](int which) {
+    return cluster.gpu_node ? node_key(cluster, which, 0)
+                            : first_gpu_of(cluster, which) * slots_per_gpu(cluster);
+  };
+  return {holders_below(cluster, workspace, expert, first_of(node)),
+          holders_below(cluster, workspace, expert, first_of(node + 1))};
 }
 
 EPLB_FN int64_t sending_key(const SourceWorkspace& workspace, int per_gpu, int64_t slot) {
@@ -120,12 +161,10 @@ EPLB_FN Nearest nearest_holders(const Problem& problem, const SourceWorkspace& w
         all.count() == 1 && workspace.holder[all.begin] / slots_per_gpu(problem.cluster) == gpu;
     return {all, on_gpu ? 0 : 2};
   }
-  const Holders same_gpu = holders_on_gpus(problem, workspace, expert, gpu, gpu);
+  const Holders same_gpu = holders_on_gpu(problem.cluster, workspace, expert, gpu);
   if (same_gpu.count() > 0) return {same_gpu, 0};
-  const int node = node_of(problem.cluster, gpu);
   const Holders same_node =
-      holders_on_gpus(problem, workspace, expert, first_gpu_of(problem.cluster, node),
-                      first_gpu_of(problem.cluster, node + 1) - 1);
+      holders_on_node(problem.cluster, workspace, expert, node_of(problem.cluster, gpu));
   if (same_node.count() > 0) return {same_node, 1};
   return {all, 2};
 }

@@ -21,6 +21,7 @@
   F(context_reserve)       \
   F(upload_weights)        \
   F(upload_weights_device) \
+  F(upload_cluster)        \
   F(upload_placement)      \
   F(problem_init)          \
   F(solve_options_init)    \

@@ -81,7 +81,7 @@ def check_figures(context, plan, weights, problem, slots, pace):
         on = [[e for e in placed[layer][g * places : (g + 1) * places] if e >= 0] for g in range(problem.num_gpus)]
         assert [len(held) for held in on] == slots
         for e in range(len(row)):
-            assert [s for s in listed[layer, e] if s >= 0] == [s for s in listed[layer, e][: count[layer, e]]]
+            assert [s for s in listed[layer, e] if s >= 0] == list(listed[layer, e][: count[layer, e]])
             assert all(placed[layer, s] == e for s in listed[layer, e][: count[layer, e]])
         loads = [sum(Fraction(row[e], int(count[layer, e])) for e in held) for held in on]
         assert np.allclose(plan.gpu_load[layer], [float(load) for load in loads], rtol=1e-12)

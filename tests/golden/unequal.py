@@ -57,19 +57,19 @@ def place_in_order(sizes, gpus, add, equally_fast):
     for size in sizes:
         fitting = [gpu for gpu in range(len(room)) if room[gpu]]
         if equally_fast:
-            pack = min(fitting, key=lambda gpu: load[gpu])
+            best = min(fitting, key=lambda gpu: load[gpu])
         else:
-            pack = min(fitting, key=lambda gpu: gpus.time(gpu, load[gpu] + size))
-        pack_of.append(pack)
-        load[pack] = add(load[pack], size)
-        room[pack] -= 1
+            best = min(fitting, key=lambda gpu: gpus.time(gpu, load[gpu] + size))
+        pack_of.append(best)
+        load[best] = add(load[best], size)
+        room[best] -= 1
     return pack_of
 
 
 def loads_of(sizes, pack_of, gpus):
     load = [0] * len(gpus.slots)
-    for size, pack in zip(sizes, pack_of, strict=True):
-        load[pack] += size
+    for size, gpu in zip(sizes, pack_of, strict=True):
+        load[gpu] += size
     return load
 
 
@@ -267,6 +267,6 @@ def solve_by_start(weights, problem, gpus, options):
 
 def solve(name, weights, problem, gpus, options):
     """One layer, from summed weights."""
-    return (solve_by_start if name == "best" else lambda *rest: solve_by_preset(name, *rest))(
-        weights, problem, gpus, options
-    )
+    if name == "best":
+        return solve_by_start(weights, problem, gpus, options)
+    return solve_by_preset(name, weights, problem, gpus, options)

@@ -46,7 +46,7 @@ struct Pigeonhole {
   EPLB_FN double step(const Case& at, double x, int spare) const {
     return (at.load - filling(at, larger(x, 0.0), spare)) / (at.j + 1);
   }
-  EPLB_FN bool cuts(const Case& at, double x, int spare) const {
+  EPLB_FN bool cuts(double x, int spare) const {
     return x > 0 && extras_for(x, extras - spare) <= extras - spare;
   }
   // The test wants an x with (j + 1) x + filling(x) >= load, close to equality; larger ones only
@@ -56,10 +56,10 @@ struct Pigeonhole {
   // operation rounds monotonically): most answers are known after one or two steps.
   EPLB_FN bool reachable_with(const Case& at, int spare) const {
     const double below = step(at, at.load, spare);  // no filling is larger than that of x = load
-    if (cuts(at, below, spare)) return true;
+    if (cuts(below, spare)) return true;
     const double above = step(at, below, spare);
-    if (!cuts(at, above, spare)) return false;
-    return cuts(at, smaller(above, step(at, step(at, above, spare), spare)), spare);
+    if (!cuts(above, spare)) return false;
+    return cuts(smaller(above, step(at, step(at, above, spare), spare)), spare);
   }
   // Extras that cut all experts above x, but the ones together that need most, into pieces of at
   // most x; `most` + 1 if those do not suffice.

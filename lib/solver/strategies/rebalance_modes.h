@@ -9,12 +9,13 @@ EPLB_STAGE_BEGIN
 
 struct RebalanceEffort {
   int rounds;         // of ruin and descent
-  int missed_rounds;  // as long as the target is missed, at least these
+  int missed_rounds;  // at most, while a target is missed
+  int later_rounds;   // at least, once it is reached after all
 };
 EPLB_FN RebalanceEffort rebalance_effort(eplb_effort level) {
-  if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 32};
-  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 120, .missed_rounds = 120};
-  return {.rounds = 440, .missed_rounds = 440};
+  if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24};
+  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 120, .missed_rounds = 480, .later_rounds = 60};
+  return {.rounds = 440, .missed_rounds = 1760, .later_rounds = 220};
 }
 
 // Changes that a round undoes or makes at random before it descends.
@@ -67,8 +68,9 @@ EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const Rebalance
   };
   Reached best = reach(0, kOneHead);
   keep(search);
+  int last_round = effort.rounds;
   for (int round = 1; best.moves > 0 || !best.all; ++round) {
-    if (round > (best.all ? effort.rounds : effort.missed_rounds)) break;
+    if (round > (best.all ? last_round : effort.missed_rounds)) break;
     best.all ? take_some_back(team, search) : shake_some(team, search);
     search.budget = best.all ? smaller(budget, best.moves) : budget;
     const Reached now = reach(round, best.all ? kOneHead : kAllHeads);
@@ -77,6 +79,7 @@ EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const Rebalance
       undo(team, search);
       continue;
     }
+    if (now.all && !best.all) last_round = larger(last_round, round + effort.later_rounds);
     best = now;
     keep(search);
   }

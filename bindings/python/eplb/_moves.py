@@ -53,6 +53,11 @@ class Change:
         kind[self.source == _RELOAD] = _FROM_STORAGE
         return gpu, source_gpu, kind
 
+    def num_forced(self) -> int:
+        """Experts that no slot of the current placement holds, over all layers."""
+        layers, slots = np.nonzero(self.source == _RELOAD)
+        return len(np.unique(np.stack([layers, self.placement[layers, slots]]), axis=1).T)
+
     def figures(self) -> dict[str, int]:
         """What a report says of it."""
         gpu, source_gpu, kind = self.gpus()
@@ -61,6 +66,7 @@ class Change:
         sent, received = (
             np.bincount(layers * self.num_gpus + gpus, minlength=1) for gpus in (source_gpu[layers, slots], gpu[slots])
         )
+        forced = self.num_forced()
         return {
             "layers_changed": int(self.changed.sum()),
             "moves": int(self.count.sum()),
@@ -69,6 +75,8 @@ class Change:
             "rounds": int(np.maximum(self.round.max(axis=1), 0).sum()),
             "most_sent": int(sent.max()),
             "most_received": int(received.max()),
+            "moves_forced": forced,
+            "moves_bound": forced,
         }
 
     def moves(self) -> Moves:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
-from ._library import ffi, invalid_state
+from ._library import STRATEGIES, ffi, invalid_state
 from ._moves import Change, Moves, fetch_change
 from ._report import make_report
 from ._session import Session
@@ -53,6 +53,7 @@ class Solution:
         }
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
+        self.num_gpus: int = problem.num_gpus
         self._num_nodes: int = problem.num_nodes
         self._cluster = session.cluster
         self._strategy: int = options.strategy
@@ -86,7 +87,11 @@ class Solution:
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
-        self._take_integers(session)
+        if self._strategy == STRATEGIES["rebalance"]:
+            # Its bound on moves comes from the search.
+            self._fetch(session, "report")
+        else:
+            self._take_integers(session)
         self._shared = None
 
     def _take_integers(self, session: Session) -> None:

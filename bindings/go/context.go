@@ -170,6 +170,10 @@ func (c *Context) uploadPlacement(experts []int32, layers, slots int) error {
 		return err
 	}
 	defer c.release()
+	return c.setCurrent(experts, layers, slots)
+}
+
+func (c *Context) setCurrent(experts []int32, layers, slots int) error {
 	placement := unsafe.Pointer(unsafe.SliceData(experts))
 	status := c.library.call.UploadPlacement(c.handle, placement, int64(len(experts)), int32(Int32),
 		int64(layers), int64(slots), &c.err)
@@ -193,6 +197,38 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 	if err := c.setSolve(problem, options); err != nil {
 		return nil, err
 	}
+	return c.uploadAndSolve(weights, problem)
+}
+
+// Rebalance uploads weights and the current placement [layers, slots], changes the placement by few moves, and fetches
+// the new plan with its report. A move is a GPU and an expert that it gets. Without limits, layers whose imbalance is
+// above 1.02 are brought to that with as few moves as possible, and the others stay as they are; the options have limits,
+// each of which is kept exactly. Moves of experts that no slot holds, on dead GPUs for example, are forced: they come
+// first and count like all others. options.Strategy is not looked at.
+//
+// Errors: those of Upload, UploadPlacement and SolveUploaded; ErrInvalidArgument, with both numbers, for a limit below the
+// moves that are forced.
+func (c *Context) Rebalance(weights Weights, current []int32, problem Problem, options SolveOptions) (*Plan, error) {
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	defer c.release()
+	options.Strategy = StrategyRebalance
+	if err := c.setSolve(problem, options); err != nil {
+		return nil, err
+	}
+	if len(current) == 0 {
+		return nil, errorf(ErrInvalidArgument, "current is empty, must have layers * slots = %d * %d experts",
+			weights.layers, problem.NumSlots)
+	}
+	if err := c.setCurrent(current, weights.layers, problem.NumSlots); err != nil {
+		return nil, err
+	}
+	return c.uploadAndSolve(weights, problem)
+}
+
+// uploadAndSolve solves what setSolve has set.
+func (c *Context) uploadAndSolve(weights Weights, problem Problem) (*Plan, error) {
 	if err := c.upload(weights); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,7 @@
 import eplb
 import numpy as np
 import pytest
-from conftest import PAIRS
+from conftest import FROM_WEIGHTS, PAIRS
 from emulation_plugin import LARGE, PER_THREAD, SIZES, UNTOUCHED, check_plan, on_cpu, waits
 from eplb import _device_pool
 from eplb.sample import sample_weights
@@ -15,7 +15,7 @@ def context():
         yield made
 
 
-@pytest.mark.parametrize("strategy", eplb.strategies())
+@pytest.mark.parametrize("strategy", FROM_WEIGHTS)
 def test_as_on_the_cpu(put, context, strategy):
     weights = sample_weights(3, 64, 5)
     plan = context.solve(put(weights), **LARGE, strategy=strategy)

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::device::{ContextOptions, DeviceSlice, Stream};
 use crate::element::{ExpertElement, WeightElement};
 use crate::raw::{LayerOutputs, RawContext};
-use crate::{Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, WeightShape};
+use crate::{Error, Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, Strategy, WeightShape};
 
 /// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.
 ///
@@ -189,7 +189,45 @@ impl Context {
         Ok(self.solved(problem))
     }
 
-    /// The same in the order of `stream`; see [`device`](crate::device). What the plan then fetches to the host
+    /// Changes the placement `current` by few moves, for the uploaded weights. A move is a GPU and an expert that it
+    /// gets. Without limits, layers whose imbalance is above 1.02 are brought to that with as few moves as possible, and
+    /// the others stay as they are; `options` has limits, each of which is kept exactly. Moves of experts that no slot
+    /// holds, on dead GPUs for example, are forced: they come first and count like all others.
+    ///
+    /// `current` is `[L,S]`, as [`upload_placement`](Self::upload_placement) takes it, and stays uploaded. The strategy of
+    /// `options` is not looked at.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// context.upload(&[90, 10, 10, 10], WeightShape::new(1, 4))?;
+    /// let current = [0, 1, 2, 3, 1, 2];
+    /// let plan = context.rebalance(&current, &Problem::new(6, 2), &SolveOptions::new().max_moves(1))?;
+    /// println!("{:?} after {} moves", plan.physical_to_logical::<i32>()?, plan.report()?.moves);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`upload_placement`](Self::upload_placement) and [`solve`](Self::solve);
+    /// [`InvalidArgument`](crate::Error::InvalidArgument), with both numbers, for a limit below the moves that are forced.
+    pub fn rebalance<T: ExpertElement>(
+        &mut self,
+        current: &[T],
+        problem: &Problem,
+        options: &SolveOptions,
+    ) -> Result<Plan<'_>> {
+        let layers = self.uploaded.map_or(0, |shape| shape.layers);
+        if layers == 0 {
+            return Err(Error::InvalidState("rebalance needs weights, and none were uploaded".into()));
+        }
+        self.upload_placement(current, layers, problem.num_slots)?;
+        self.solve(problem, &options.strategy(Strategy::Rebalance))
+    }
+
+    /// [`solve`](Self::solve) in the order of `stream`; see [`device`](crate::device). What the plan then fetches to the host
     /// waits for the device. What [`Strategy::Greedy`](crate::Strategy::Greedy) cannot do with a layer, its float32 or the
     /// cap on replicas, is reported as a bad weight is.
     ///

@@ -33,6 +33,7 @@ type Context struct {
 	layers  int // of the uploaded weights
 
 	hasCurrent bool // a current placement was uploaded
+	hasCluster bool // a cluster was uploaded
 
 	changes  int  // of weights and plan: a plan's figures can be fetched as long as this stays
 	onDevice bool // there were device calls; a graph may replay them, which nobody sees
@@ -237,8 +238,8 @@ func (c *Context) uploadAndSolve(weights Weights, problem Problem) (*Plan, error
 		return nil, err
 	}
 	elapsed := time.Since(start)
-	if c.hasCurrent {
-		// Another context could not tell later how many moves there were.
+	if c.hasCurrent || c.hasCluster {
+		// Another context could not tell later how many moves there were, and has no cluster.
 		return c.planWithFigures()
 	}
 	plan, err := c.plan()

@@ -110,3 +110,41 @@ func TestCurrentPlacementsThatDoNotFit(t *testing.T) {
 	context.Close()
 	refused(t, context.ForgetPlacement(), ErrInvalidState, "closed")
 }
+
+func TestClusters(t *testing.T) {
+	context := newContext(t)
+	for text, cluster := range map[string]Cluster{
+		"no Slots, Speeds or Nodes":             {},
+		"Nodes has 3 values, must have one for": {Slots: []int{2, 2, 2, 2, 2, 2, 2, 2}, Nodes: []int{0, 0, 0}},
+		"speeds[GPU 1] is 0, must be positive":  {Speeds: []float64{1, 0}},
+		"slots[GPU 0] is -1, must be from 0 to": {Slots: []int{-1, 2}},
+		"nodes[GPU 1] is -7, must be from 0 to": {Nodes: []int{0, -7}},
+	} {
+		refused(t, context.UploadCluster(cluster), ErrInvalidArgument, text)
+	}
+	// Equal values for all change nothing but the number of GPUs that a problem must have.
+	before := solved(t, context)
+	if err := context.UploadCluster(Cluster{Slots: []int{2, 2, 2, 2, 2, 2, 2, 2}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := context.FetchInts(MapPhysicalToLogical, nil)
+	refused(t, err, ErrInvalidState, "eplb_solve")
+	equal(t, "placement", before.PhysicalToLogical, solved(t, context).PhysicalToLogical)
+	_, err = context.Solve(pairsWeights(), Problem{NumSlots: 16, NumGPUs: 4}, SolveOptions{})
+	refused(t, err, ErrInvalidArgument, "num_gpus is 4")
+	if err := context.ForgetCluster(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := context.Solve(pairsWeights(), Problem{NumSlots: 16, NumGPUs: 4}, SolveOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func solved(t *testing.T, context *Context) *Plan {
+	t.Helper()
+	plan, err := context.Solve(pairsWeights(), pairsProblem, SolveOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ._work import Work
 from .picture import draw_heat, draw_scale, whole_numbers
 
-# Who sends nothing is white; who sends little can still be told from that.
+# Who sends nothing is white, who sends little is pale.
 _MOVES = ListedColormap(colormaps["Purples"](np.linspace(0.25, 1, 256)))
 _BARS, _LINES = "#6a51a3", "#222222"
 

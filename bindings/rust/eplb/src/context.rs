@@ -5,7 +5,7 @@ use std::fmt;
 use crate::device::{ContextOptions, DeviceSlice, Stream};
 use crate::element::{ExpertElement, WeightElement};
 use crate::raw::{LayerOutputs, RawContext};
-use crate::{Error, Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, Strategy, WeightShape};
+use crate::{Cluster, Error, Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, Strategy, WeightShape};
 
 /// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.
 ///
@@ -115,6 +115,44 @@ impl Context {
     ) -> Result<()> {
         self.raw.upload_device(weights, shape, stream)?;
         self.uploaded = Some(shape);
+        self.solved = None;
+        Ok(())
+    }
+
+    /// Copies the cluster into the context: what sets its GPUs apart. It is part of every later solve and evaluation, whose
+    /// problem must have its number of GPUs, until the next one or [`forget_cluster`](Self::forget_cluster). The plan solved
+    /// before is discarded.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Cluster, Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// context.upload(&[90, 10, 10, 10], WeightShape::new(1, 4))?;
+    /// // GPU 1 of 3 has died, and what it held cannot be read.
+    /// context.upload_cluster(&Cluster::new(3).slots([2, 0, 2]))?;
+    /// let plan = context.rebalance(&[0, 1, -1, -1, 2, 0], &Problem::new(6, 3), &SolveOptions::new())?;
+    /// println!("{:?}", plan.physical_to_logical::<i32>()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument), naming the GPU, for values that cannot be, and for arrays that do
+    /// not have one for each GPU.
+    pub fn upload_cluster(&mut self, cluster: &Cluster) -> Result<()> {
+        self.raw.upload_cluster(Some(&cluster.arrays()?))?;
+        self.solved = None;
+        Ok(())
+    }
+
+    /// Forgets the cluster: all GPUs are equal again. The plan solved before is discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) after fork.
+    pub fn forget_cluster(&mut self) -> Result<()> {
+        self.raw.upload_cluster(None)?;
         self.solved = None;
         Ok(())
     }

@@ -2,6 +2,7 @@
 // Nothing that a caller or the library says makes this crate panic.
 #![deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod cluster;
 #[rustfmt::skip]
 mod constants_generated;
 mod context;
@@ -18,6 +19,7 @@ mod report;
 #[rustfmt::skip]
 mod structs_generated;
 
+pub use cluster::Cluster;
 pub use constants_generated::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy, TransferOrder};
 pub use context::Context;
 pub use device::{ContextOptions, Device, DeviceSlice, DeviceSliceMut, Stream};

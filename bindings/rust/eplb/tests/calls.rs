@@ -6,8 +6,8 @@ mod input;
 use std::ffi::CStr;
 
 use eplb::{
-    BoundKind, Context, ContextOptions, Device, DeviceKind, Effort, Error, Map, Plan, Policy, PolicyReason, Problem,
-    SolveOptions, Strategy, TransferOrder, WeightShape,
+    BoundKind, Cluster, Context, ContextOptions, Device, DeviceKind, Effort, Error, Map, Plan, Policy, PolicyReason,
+    Problem, SolveOptions, Strategy, TransferOrder, WeightShape,
 };
 use input::{context, library};
 
@@ -238,6 +238,40 @@ fn moves_from_the_current_placement() {
     let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
     assert!(matches!(plan.move_source::<i32>(), Err(Error::InvalidState(_))));
     assert_eq!(plan.report().map(|report| report.moves), Ok(0));
+}
+
+#[test]
+fn clusters_that_cannot_be() {
+    let mut context = uploaded();
+    let mut refused = |cluster: Cluster| match context.upload_cluster(&cluster) {
+        Err(Error::InvalidArgument(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(Cluster::new(0)).contains("0 GPUs"));
+    let text = refused(Cluster::new(8).slots([2; 7]));
+    assert!(text.contains("slots has 7 values, must have one for each of 8 GPUs"), "{text}");
+    assert!(refused(Cluster::new(8).nodes([0])).contains("nodes has 1 values"));
+    let text = refused(Cluster::new(2).speeds([1.0, 0.0]));
+    assert!(text.contains("speeds[GPU 1] is 0, must be positive"), "{text}");
+    assert!(refused(Cluster::new(2).slots([2, usize::MAX])).contains("slots[GPU 1]"));
+}
+
+#[test]
+fn a_cluster_of_equal_gpus_changes_nothing() {
+    let mut context = uploaded();
+    let placed = |context: &mut Context| {
+        let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+        plan.physical_to_logical::<i32>().expect("it was solved")
+    };
+    let before = placed(&mut context);
+    context.upload_cluster(&Cluster::new(8).slots([2; 8]).speeds([3.0; 8])).expect("they are equal");
+    assert!(context.plan().is_none());
+    assert_eq!(placed(&mut context), before);
+    let other = Problem::new(16, 4);
+    let error = context.solve(&other, &SolveOptions::new()).map(|_| ()).expect_err("the cluster has 8");
+    assert!(matches!(&error, Error::InvalidArgument(text) if text.contains("num_gpus is 4")), "{error}");
+    context.forget_cluster().expect("there is nothing that could fail");
+    assert!(context.solve(&other, &SolveOptions::new()).is_ok());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use eplb_sys as sys;
 
 use super::{Api, call};
+use crate::cluster::Arrays;
 use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
 use crate::element::{Element, ExpertElement, MapElement, WeightElement};
 use crate::problem::{WeightShape, to_c};
@@ -85,6 +86,18 @@ impl RawContext {
         // SAFETY: reads `length` elements of that type, and keeps a copy.
         self.call(|lib, context, error| unsafe {
             lib.eplb_upload_weights(context, pointer, length, T::DTYPE, windows, layers, experts, error)
+        })
+    }
+
+    /// `None` forgets it.
+    pub(crate) fn upload_cluster(&mut self, cluster: Option<&Arrays<'_>>) -> Result<()> {
+        let num_gpus = cluster.map_or(0, |arrays| arrays.num_gpus);
+        let slots = pointer(cluster.and_then(|arrays| arrays.slots));
+        let speeds = pointer(cluster.and_then(|arrays| arrays.speeds));
+        let nodes = pointer(cluster.and_then(|arrays| arrays.nodes));
+        // SAFETY: reads num_gpus elements of each array that is not null, and keeps copies.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_upload_cluster(context, slots, speeds, nodes, num_gpus, error)
         })
     }
 
@@ -238,4 +251,9 @@ impl RawContext {
 
 fn dims(shape: WeightShape) -> [i64; 3] {
     [to_c(shape.windows), to_c(shape.layers), to_c(shape.experts)]
+}
+
+/// Null for an array that is not there.
+fn pointer<T>(values: Option<&[T]>) -> *const T {
+    values.map_or(ptr::null(), <[T]>::as_ptr)
 }

@@ -151,11 +151,12 @@ def _work_sentence(work: Work) -> str:
     if not report.layers_changed:
         return "Nothing moves: no layer needs a change, or the limits allow none."
     forced = f", {report.moves_forced} of them forced" if report.moves_forced else ""
+    lost = " without the experts that are lost" if report.moves_forced else ""
     needed = f", where {report.moves_bound} are needed at least" if report.moves_bound > report.moves_forced else ""
     missed = f" {_count(report.layers_missed, 'layer')} did not reach the target." if report.layers_missed else ""
     return (
         f"{_count(report.moves, 'move')} in {_count(report.layers_changed, 'layer')}{forced}{needed}. The busiest GPU "
-        f"carries {report.imbalance_mean:.3f}x the mean, was {work.imbalance_before.mean():.3f}x.{missed}"
+        f"carries {report.imbalance_mean:.3f}x the mean, was {work.imbalance_before.mean():.3f}x{lost}.{missed}"
     )
 
 

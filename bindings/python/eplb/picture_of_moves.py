@@ -31,8 +31,12 @@ def draw_moves(file: IO[bytes], suffix: str, work: Work, title: str) -> None:
     # An expert that nobody holds makes no load: before may be below the mean everywhere.
     largest = max(1.1, float(work.before.max()), float(work.after.max()))
     norm = TwoSlopeNorm(1, 0, largest)
-    draw_heat(left, work.before, norm, "Before")
-    image = draw_heat(right, work.after, norm, "After")
+    # GPUs without slots are white.
+    before, after = (
+        np.ma.array(each, mask=np.broadcast_to(work.gone, each.shape)) for each in (work.before, work.after)
+    )
+    draw_heat(left, before, norm, "Before")
+    image = draw_heat(right, after, norm, "After")
     left.set_ylabel("layer")
     right.tick_params(labelleft=False)
     draw_scale(figure, image, scale, largest)
@@ -77,12 +81,13 @@ def _draw_senders(figure: Figure, axes: Any, key: Any, work: Work) -> None:
     _draw_nodes(axes, gpus, work.num_nodes)
     if len(table) > gpus:
         axes.axhline(gpus - 0.5, color=_LINES, lw=1.2)
-        axes.text(gpus - 0.7, gpus, "from storage", ha="right", va="center", fontsize=8, color=_LINES)
+        axes.text(-0.8, gpus, "storage", ha="right", va="center", fontsize=9)
     crossing = int(work.between_nodes.sum())
     between = f", {crossing} between nodes" if work.num_nodes > 1 else ""
     axes.set_title(f"Who sends to whom: {int(work.sent.sum())} experts{between}", fontsize=11)
     axes.set_xlabel("to GPU")
     axes.set_ylabel("from GPU")
+    axes.yaxis.set_label_coords(-0.09, 0.5)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(whole_numbers(gpus))
     figure.colorbar(image, cax=key, ticks=MaxNLocator(5, integer=True), label="experts, over all layers")

@@ -1,4 +1,4 @@
-"""Rebalances of random problems with random holes, GPUs and limits: what holds of all of them, recomputed from the maps."""
+"""Random problems with holes, lost GPUs and limits: what holds of every rebalance, recomputed from the maps."""
 
 import sys
 from dataclasses import dataclass

@@ -177,6 +177,29 @@ def test_a_layer_without_load_stays(context, current):
     assert plan.changed.tolist() == [True, True, False, True, True, True]
 
 
+@pytest.mark.parametrize("gpus", [2, 4])
+def test_a_layer_that_is_good_stays_with_its_duplicates(context, gpus):
+    """Two replicas on a GPU are of no use, but nothing is gained by dropping one."""
+    held = np.array([[0, 0, 1, 1, 2, 2, 3, 3]])
+    plan = context.rebalance([[10, 10, 10, 10]], held, num_gpus=gpus)
+    assert np.array_equal(plan.physical_to_logical, held)
+    assert not plan.changed.any()
+
+
+@pytest.mark.parametrize("most", [0, 2, 8, None])
+def test_a_cap_on_replicas_is_kept_or_refused(context, current, most):
+    cap = int(np.bincount(current[0]).max()) - 1
+    assert cap >= 2
+    try:
+        plan = rebalance(context, current, max_replicas=cap, max_moves=most)
+    except eplb.InvalidArgument as error:
+        assert most is not None
+        assert "max_moves" in str(error) or "max_replicas" in str(error)
+        return
+    assert plan.replica_count.max() <= cap
+    check(WEIGHTS, current, plan)
+
+
 def test_hierarchical(context):
     sizes = {"num_gpus": GPUS, "num_nodes": 4, "num_groups": 8, "policy": "hierarchical"}
     current = context.solve(sample_weights(LAYERS, EXPERTS, 9), SLOTS, **sizes).physical_to_logical

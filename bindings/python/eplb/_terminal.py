@@ -127,8 +127,9 @@ def show_work(name: str, work: Work) -> None:
     layers, gpus = work.before.shape
     gone = int(work.gone.sum())
     without = f", {gone} of them without slots" if gone else ""
-    say(f"{name}: {layers} layer{'s' * (layers > 1)} on {gpus} GPUs{without}")
     report = work.report
+    time = f"planned in {report.microseconds / 1000:.2f} ms"
+    say(f"{name}: {_count(layers, 'layer')} on {_count(gpus, 'GPU')}{without}, {time}")
     total = (work.imbalance_before.mean(), report.imbalance_mean, report.moves, report.moves_between_nodes)
     rows = [_work_row("all layers" if layers > 1 else "layer 0", *total, report.reloads, report.rounds)]
     if layers > 1:

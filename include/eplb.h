@@ -550,6 +550,26 @@ eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, co
                           double *imbalance, double *bound, int64_t *duplicates,
                           int64_t layers_length, eplb_error *err);
 
+/* ------------------------------------------------------------------------------------ transfers */
+
+/* Works out how one placement becomes another, for any two: what the EPLB_MAP_MOVE_ maps say of a
+ * plan. Needs no weights. Weights, plan and current placement of the context are left unchanged. On
+ * a CUDA context too it works on the host, and waits for nothing.
+ * current and placement [L,S] hold the expert in each slot now and afterwards, from 0 to 2^18 - 1,
+ * or -1 for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
+ * EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
+ * num_gpus and num_nodes are used, the rest is ignored.
+ * Outputs, each of which may be NULL: move_source, move_round and move_group [L,S]; *report: the
+ * figures of moves, microseconds and context_bytes; strategy is -1, policy EPLB_POLICY_GLOBAL, and
+ * the rest 0.
+ * Errors: EPLB_INVALID_PLACEMENT naming array, layer and slot; EPLB_UNAVAILABLE for a
+ * transfer_order above those of this version. Since ABI 1.1. */
+eplb_status eplb_plan_transfers(eplb_context *context, const eplb_problem *problem,
+                                eplb_transfer_order transfer_order, const void *current,
+                                const void *placement, void *move_source, void *move_round,
+                                void *move_group, int64_t placement_length, eplb_dtype dtype,
+                                eplb_report *report, eplb_error *err);
+
 #ifdef __cplusplus
 }
 #endif

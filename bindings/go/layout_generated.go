@@ -300,4 +300,15 @@ type functions struct {
 		layersLength int64,
 		err *cError,
 	) int32 `c:"eplb_evaluate"`
+
+	PlanTransfers func(
+		context cHandle,
+		problem *cProblem,
+		transferOrder int32,
+		current, placement, moveSource, moveRound, moveGroup unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		report *cReport,
+		err *cError,
+	) int32 `c:"eplb_plan_transfers"`
 }

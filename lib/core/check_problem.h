@@ -11,4 +11,8 @@ Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts
 Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options, int64_t layers,
                       int64_t experts);
 
+// The same for transfers between two placements of `length` elements, of which sizes and nodes are
+// all that matters. The number of experts is the caller's to set.
+Problem check_transfers(const eplb_problem& asked, eplb_transfer_order order, int64_t length);
+
 }  // namespace eplb

@@ -13,21 +13,39 @@ namespace eplb {
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
                                     const Problem& problem);
 
+// A caller's placement [L,S] of which nothing else is known: slots may hold nothing, experts may be
+// missing.
+struct PlacementSource {
+  const void* data;
+  int64_t length;
+  eplb_dtype dtype;
+  int64_t layers, slots;
+};
+
+// Throws InvalidArgument unless these can be layers and slots.
+void check_sizes(const PlacementSource& source);
+
+// Copies it. Throws InvalidArgument for a wrong type, pointer or length, and InvalidPlacement
+// naming layer and slot for what cannot be an expert. name: of the argument.
+void read_any_placement(const char* name, const PlacementSource& source, std::vector<int32_t>& ids);
+
 // Where experts are now.
 struct CurrentPlacement {
   int64_t layers = 0, slots = 0;
   std::vector<int32_t> expert;  // [L,S], -1: nothing that can be read
 
-  bool exists() const { return layers > 0; }
+  void resize(int64_t new_layers, int64_t new_slots) {
+    layers = new_layers;
+    slots = new_slots;
+    expert.resize(static_cast<size_t>(layers * slots));
+  }
+  void reserve(const CurrentPlacement& other) {  // memory for as much, keeping what is there
+    expert.reserve(other.expert.size());
+  }
   int64_t bytes() const { return static_cast<int64_t>(expert.capacity() * sizeof(int32_t)); }
 };
 
-// Copies one; none if the pointer is null. Throws as read_placement, but experts may be missing,
-// and how many there are is not known yet.
-CurrentPlacement read_current(const void* placement, int64_t length, eplb_dtype dtype,
-                              int64_t layers, int64_t slots);
-
-// Throws InvalidArgument or InvalidPlacement unless it is one of such a problem, or none.
+// Throws InvalidArgument or InvalidPlacement unless it is one of such a problem.
 void check_current(const CurrentPlacement& current, const Problem& problem);
 
 }  // namespace eplb

@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 
@@ -48,6 +49,20 @@ void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& 
   }
 }
 
+void write_transfers(const Transfers& transfers, eplb_dtype dtype, const TransferOutputs& outputs) {
+  const Answer answer{.plan = nullptr, .evaluation = nullptr, .transfers = &transfers};
+  auto write = [&](eplb_map map, void* out) {
+    if (out) write_map(map_entry(map), answer, dtype, out);
+  };
+  write(EPLB_MAP_MOVE_SOURCE, outputs.source);
+  write(EPLB_MAP_MOVE_ROUND, outputs.round);
+  write(EPLB_MAP_MOVE_GROUP, outputs.group);
+}
+
+int experts_of(const std::vector<int32_t>& placement) {
+  return 1 + *std::max_element(placement.begin(), placement.end());
+}
+
 }  // namespace
 
 // -------------------------------------------------------------------------------------- host calls
@@ -91,9 +106,18 @@ void Session::upload(const WeightSource& source) {
   weights_.place = kOnBoth;
 }
 
-void Session::upload_current(CurrentPlacement current) {
+// Without an array there is none any more.
+void Session::upload_current(const PlacementSource& source) {
+  if (source.data) check_sizes(source);
   if (streams_) streams_->wait();
-  current_ = std::move(current);
+  if (source.data) {
+    read_any_placement("placement", source, current_.spare.expert);
+    current_.spare.layers = source.layers;
+    current_.spare.slots = source.slots;
+    current_.keep_spare(kOnHost);
+  } else {
+    current_.place = kNowhere;
+  }
   plan_.place = kNowhere;
 }
 
@@ -142,8 +166,10 @@ void Session::bring_plan() {
 
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
   Problem problem = check_problem(asked, options, weights_.value.layers, weights_.value.experts);
-  check_current(current_, problem);
-  if (current_.exists()) problem.current.expert = current_.expert.data();
+  if (current_.exists()) {
+    check_current(current_.value, problem);
+    problem.current.expert = current_.value.expert.data();
+  }
   if (problem.options.strategy != EPLB_STRATEGY_REBALANCE) return problem;
   if (!current_.exists())
     fail(EPLB_INVALID_STATE,
@@ -254,6 +280,29 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   write_figures(evaluation.layers, outputs);
   report.microseconds = now_microseconds() - start;
   report.strategy = -1;
+  report.context_bytes = bytes();
+}
+
+void Session::plan_transfers(const eplb_problem& asked, eplb_transfer_order order,
+                             const PlacementPair& pair, const TransferOutputs& outputs,
+                             eplb_report& report) {
+  const double start = now_microseconds();
+  Problem problem = check_transfers(asked, order, pair.length);
+  const int64_t layers = problem.layers, slots = problem.cluster.slots;
+  std::vector<int32_t> current, placement;
+  read_any_placement("current", {pair.current, pair.length, pair.dtype, layers, slots}, current);
+  read_any_placement("placement", {pair.placement, pair.length, pair.dtype, layers, slots},
+                     placement);
+  problem.experts = std::max({1, experts_of(current), experts_of(placement)});
+  problem.current.expert = current.data();
+  Transfers transfers;
+  transfers.resize(problem);
+  machine_->plan_transfers(problem, placement.data(), transfers);
+  write_transfers(transfers, pair.dtype, outputs);
+  fill_report(transfers, report);
+  report.microseconds = now_microseconds() - start;
+  report.strategy = -1;
+  report.policy = EPLB_POLICY_GLOBAL;
   report.context_bytes = bytes();
 }
 

@@ -19,6 +19,17 @@ struct LayerOutputs {
   int64_t* duplicates = nullptr;
 };
 
+// A caller's placements before and after [L,S], and where the maps of transfers between them go;
+// those may be null.
+struct PlacementPair {
+  const void *current, *placement;
+  int64_t length;
+  eplb_dtype dtype;
+};
+struct TransferOutputs {
+  void *source, *round, *group;
+};
+
 class Session {
  public:
   explicit Session(std::unique_ptr<Machine> machine)
@@ -30,7 +41,7 @@ class Session {
   void synchronize();
 
   void upload(const WeightSource& source);
-  void upload_current(CurrentPlacement current);
+  void upload_current(const PlacementSource& source);
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
@@ -39,6 +50,9 @@ class Session {
   void evaluate(const eplb_problem& problem, const void* placement, int64_t length,
                 eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
                 int64_t outputs_length);
+  void plan_transfers(const eplb_problem& problem, eplb_transfer_order order,
+                      const PlacementPair& pair, const TransferOutputs& outputs,
+                      eplb_report& report);
 
   // The same in the order of a stream.
   void upload_device(const WeightSource& source, void* stream);
@@ -63,7 +77,7 @@ class Session {
   std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;
-  CurrentPlacement current_;
+  Resident<CurrentPlacement> current_;
   Evaluation evaluation_;          // of the plan
   Transfers transfers_;            // from the current placement to the plan
   bool solved_on_stream_ = false;  // the machine knows how long it took

@@ -129,6 +129,13 @@ def stale_current(caller, expert=9):
     return caller.call("eplb_upload_placement", caller.context, placement, ctypes.c_int64(12), kind, *sizes)
 
 
+def transfers(caller, expert=0, order=0):
+    """Transfers from one placement to another with a certain expert; their status."""
+    current, placement = ((ctypes.c_int64 * 12)(*[each] * 12) for each in (0, expert))
+    arrays = [current, placement, NULL, NULL, NULL, ctypes.c_int64(12), NUMBERS["EPLB_INT64"]]
+    return caller.call("eplb_plan_transfers", caller.context, caller.problem, order, *arrays, caller.report)
+
+
 def later(struct, field):
     """A constant that a later version may know."""
 
@@ -215,6 +222,8 @@ CALLS = {
         ON_CPU,
         after(create, lambda caller: caller.call("eplb_fingerprint", caller.context, ctypes.byref(ctypes.c_uint64()))),
     ),
+    ("eplb_plan_transfers", "EPLB_INVALID_PLACEMENT"): (ON_CPU, after(create, partial(transfers, expert=-2))),
+    ("eplb_plan_transfers", "EPLB_UNAVAILABLE"): (ON_CPU, after(create, partial(transfers, order=1000))),
     ("eplb_evaluate", "EPLB_INVALID_STATE"): (ON_CPU, after(create, Caller.evaluate)),
     ("eplb_evaluate", "EPLB_INVALID_PLACEMENT"): (
         ON_CPU,

@@ -32,7 +32,8 @@
   F(fingerprint)           \
   F(report_init)           \
   F(fetch_report)          \
-  F(evaluate)
+  F(evaluate)              \
+  F(plan_transfers)
 
 /* The types are the header's own declarations, so a changed signature cannot go unnoticed. */
 struct api {

@@ -34,6 +34,9 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(fetch_report)(context, &report, ERR));
   AFTER_FORK(CALL(evaluate)(context, &in.problem, before.ints[0], 32, EPLB_INT64, &report, NULL,
                             NULL, NULL, 2, ERR));
+  AFTER_FORK(CALL(plan_transfers)(context, &in.problem, EPLB_TRANSFER_BUFFERED, before.ints[0],
+                                  before.ints[0], buffer, NULL, NULL, 32, EPLB_INT64, &report,
+                                  ERR));
   AFTER_FORK(CALL(context_synchronize)(context, ERR));
   AFTER_FORK(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));
 #undef AFTER_FORK

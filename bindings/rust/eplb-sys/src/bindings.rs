@@ -684,4 +684,30 @@ library! {
         layers_length: i64,
         err: *mut eplb_error,
     ) -> eplb_status;
+
+    /// Works out how one placement becomes another, for any two: what the EPLB_MAP_MOVE_ maps say
+    /// of a plan. Needs no weights. Weights, plan and current placement of the context are left
+    /// unchanged. On a CUDA context too it works on the host, and waits for nothing. current and
+    /// placement `[L,S]` hold the expert in each slot now and afterwards, from 0 to 2^18 - 1, or -1
+    /// for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
+    /// EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
+    /// num_gpus and num_nodes are used, the rest is ignored. Outputs, each of which may be NULL:
+    /// move_source, move_round and move_group `[L,S]`; *report: the figures of moves, microseconds
+    /// and context_bytes; strategy is -1, policy EPLB_POLICY_GLOBAL, and the rest 0. Errors:
+    /// EPLB_INVALID_PLACEMENT naming array, layer and slot; EPLB_UNAVAILABLE for a transfer_order
+    /// above those of this version. Since ABI 1.1.
+    fn eplb_plan_transfers(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        transfer_order: eplb_transfer_order,
+        current: *const c_void,
+        placement: *const c_void,
+        move_source: *mut c_void,
+        move_round: *mut c_void,
+        move_group: *mut c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        report: *mut eplb_report,
+        err: *mut eplb_error,
+    ) -> eplb_status;
 }

@@ -404,7 +404,8 @@ void eplb_context_destroy(eplb_context *context);
 /* Waits until all work of the context is done, and reports what only the device could detect, once:
  * EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a max_replicas
  * that EPLB_STRATEGY_GREEDY would exceed. Such layers were solved as layers of zeros: a valid, even
- * spread. On a CPU context all calls return finished, so this does nothing. */
+ * spread. EPLB_INVALID_PLACEMENT is for the current placement, see eplb_upload_placement_device. On
+ * a CPU context all calls return finished, so this does nothing. */
 eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
 
 /* Allocates all memory for weights of this shape and dtype and for a solve of this problem with
@@ -412,8 +413,8 @@ eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
  * prepares ..._device calls, and the only limit on them: beyond it they return EPLB_INVALID_STATE.
  * Buffers stay in place until the next reserve or destroy; graphs that were captured before must
  * not be replayed after either. On a CPU context it is a hint: memory grows on demand there, as it
- * does for host calls on a CUDA context. Weights and plan are discarded. options NULL means
- * defaults.
+ * does for host calls on a CUDA context. Weights and plan are discarded, a current placement stays.
+ * options NULL means defaults.
  * Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY. */
 eplb_status eplb_context_reserve(eplb_context *context, eplb_dtype dtype, int64_t num_windows,
                                  int64_t num_layers, int64_t num_experts,
@@ -456,6 +457,16 @@ eplb_status eplb_upload_weights_device(eplb_context *context, const void *weight
 eplb_status eplb_upload_placement(eplb_context *context, const void *placement,
                                   int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
                                   int64_t num_slots, eplb_error *err);
+
+/* The same from device memory, in the order of `stream`; never synchronises, never allocates, can
+ * be captured. A layer with an id that is neither an expert of the weights nor -1 is found on the
+ * device, by the upload or by eplb_solve_device: its current placement counts as empty, and
+ * eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT.
+ * Errors: as eplb_upload_weights_device. Since ABI 1.1. */
+eplb_status eplb_upload_placement_device(eplb_context *context, const void *placement,
+                                         int64_t placement_length, eplb_dtype dtype,
+                                         int64_t num_layers, int64_t num_slots, void *stream,
+                                         eplb_error *err);
 
 /* ---------------------------------------------------------------------------------------- solve */
 
@@ -509,10 +520,10 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
                            int64_t length, eplb_error *err);
 
 /* The same into device memory, in the order of `stream`. The next upload or solve of the context
- * overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on different
- * streams, a fetch must not overlap an upload or a solve, nor two fetches of EPLB_MAP_BOUND each
- * other. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for EPLB_MAP_MOVE_ maps, which
- * this version works out on the host. */
+ * overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory of the
+ * context: on different streams, a fetch must not overlap an upload or a solve, nor two fetches of
+ * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps without
+ * a current placement. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 

@@ -229,6 +229,16 @@ type functions struct {
 		err *cError,
 	) int32 `c:"eplb_upload_placement"`
 
+	UploadPlacementDevice func(
+		context cHandle,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		numLayers, numSlots int64,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_upload_placement_device"`
+
 	ProblemInit func(
 		problem *cProblem,
 		structSize int64,

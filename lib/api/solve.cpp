@@ -30,6 +30,16 @@ eplb_status eplb_upload_placement(eplb_context* context, const void* placement,
   });
 }
 
+eplb_status eplb_upload_placement_device(eplb_context* context, const void* placement,
+                                         int64_t placement_length, eplb_dtype dtype,
+                                         int64_t num_layers, int64_t num_slots, void* stream,
+                                         eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.upload_current_device({placement, placement_length, dtype, num_layers, num_slots},
+                                  stream);
+  });
+}
+
 eplb_status eplb_problem_init(eplb_problem* problem, int64_t struct_size, eplb_error* err) {
   return guard(err, [&] { init_struct(problem, struct_size, kProblem); });
 }

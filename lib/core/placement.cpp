@@ -25,15 +25,11 @@ void copy_ids(const T* from, int64_t layers, int64_t slots, const Ids& ids,
     }
 }
 
+void check_pointer(const char* name, const PlacementSource& source) {
+  if (source.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", name);
+}
+
 void read_ids(const PlacementSource& from, const Ids& ids, std::vector<int32_t>& to) {
-  if (from.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", ids.name);
-  if (from.dtype != EPLB_INT32 && from.dtype != EPLB_INT64)
-    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
-         from.dtype);
-  if (from.length != from.layers * from.slots)
-    fail(EPLB_INVALID_ARGUMENT,
-         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
-         ll(from.length), ll(from.layers), ll(from.slots), ll(from.layers * from.slots));
   to.resize(static_cast<size_t>(from.length));
   if (from.dtype == EPLB_INT32)
     copy_ids(static_cast<const int32_t*>(from.data), from.layers, from.slots, ids, to);
@@ -87,33 +83,44 @@ void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
                                     const Problem& problem) {
   const int64_t slots = problem.cluster.slots;
+  const PlacementSource source{placement, length, dtype, problem.layers, slots};
+  check_pointer("placement", source);
+  check_source(source);
   std::vector<int32_t> ids;
-  read_ids({placement, length, dtype, problem.layers, slots}, {"placement", 0, problem.experts - 1},
-           ids);
+  read_ids(source, {"placement", 0, problem.experts - 1}, ids);
   for (int64_t l = 0; l < problem.layers; ++l) check_layer(&ids[l * slots], l, problem);
   return ids;
 }
 
-void check_sizes(const PlacementSource& source) {
+void check_source(const PlacementSource& source) {
   check_least("num_layers", source.layers, 1);
   check_least("num_slots", source.slots, 1);
   check_most("num_slots", source.slots, kMaxSlots, "2^18, the most slots there can be");
   check_most("num_layers", source.layers, (int64_t{1} << 50) / source.slots,
              "memory cannot hold more");
+  if (source.dtype != EPLB_INT32 && source.dtype != EPLB_INT64)
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
+         source.dtype);
+  const int64_t length = source.layers * source.slots;
+  if (source.length != length)
+    fail(EPLB_INVALID_ARGUMENT,
+         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
+         ll(source.length), ll(source.layers), ll(source.slots), ll(length));
 }
 
 void read_any_placement(const char* name, const PlacementSource& source,
                         std::vector<int32_t>& ids) {
+  check_pointer(name, source);
   read_ids(source, {name, -1, kMaxSlots - 1}, ids);
 }
 
-void check_current(const CurrentPlacement& current, const Problem& problem) {
+void check_current(const CurrentPlacement& current, bool on_host, const Problem& problem) {
   if (current.layers != problem.layers || current.slots != problem.cluster.slots)
     fail(EPLB_INVALID_ARGUMENT,
          "the current placement has %lld layers of %lld slots, but the problem has %lld of %d: "
          "upload another one, or NULL to forget it",
          ll(current.layers), ll(current.slots), ll(problem.layers), problem.cluster.slots);
-  for (size_t i = 0; i < current.expert.size(); ++i)
+  for (size_t i = 0; on_host && i < current.expert.size(); ++i)
     if (current.expert[i] >= problem.experts)
       fail(EPLB_INVALID_PLACEMENT,
            "the current placement has expert %d in layer %lld, slot %lld, but there are %d experts",

@@ -22,11 +22,11 @@ struct PlacementSource {
   int64_t layers, slots;
 };
 
-// Throws InvalidArgument unless these can be layers and slots.
-void check_sizes(const PlacementSource& source);
+// Throws InvalidArgument for sizes, a type or a length that cannot be.
+void check_source(const PlacementSource& source);
 
-// Copies it. Throws InvalidArgument for a wrong type, pointer or length, and InvalidPlacement
-// naming layer and slot for what cannot be an expert. name: of the argument.
+// Copies a placement whose source was checked. Throws InvalidPlacement naming layer and slot for
+// what cannot be an expert. name: of the argument.
 void read_any_placement(const char* name, const PlacementSource& source, std::vector<int32_t>& ids);
 
 // Where experts are now.
@@ -45,7 +45,8 @@ struct CurrentPlacement {
   int64_t bytes() const { return static_cast<int64_t>(expert.capacity() * sizeof(int32_t)); }
 };
 
-// Throws InvalidArgument or InvalidPlacement unless it is one of such a problem.
-void check_current(const CurrentPlacement& current, const Problem& problem);
+// Throws InvalidArgument or InvalidPlacement unless it is one of such a problem. Where its experts
+// are not on the host, their machine looks at them.
+void check_current(const CurrentPlacement& current, bool on_host, const Problem& problem);
 
 }  // namespace eplb

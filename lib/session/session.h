@@ -56,6 +56,7 @@ class Session {
 
   // The same in the order of a stream.
   void upload_device(const WeightSource& source, void* stream);
+  void upload_current_device(const PlacementSource& source, void* stream);
   void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream);
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream);
 
@@ -63,12 +64,15 @@ class Session {
 
  private:
   StreamMachine& streams_for(const char* function);
+  void catch_up();
   void bring_weights();
+  void bring_current();
   void bring_plan();
   const Weights& need_weights();
   void need_plan() const;
   const Evaluation& evaluation_with(EvaluationParts parts);
   const Transfers& transfers();
+  void send_current();
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;
 

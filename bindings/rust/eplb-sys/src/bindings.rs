@@ -470,7 +470,8 @@ library! {
     /// Waits until all work of the context is done, and reports what only the device could detect,
     /// once: EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a
     /// max_replicas that EPLB_STRATEGY_GREEDY would exceed. Such layers were solved as layers of
-    /// zeros: a valid, even spread. On a CPU context all calls return finished, so this does
+    /// zeros: a valid, even spread. EPLB_INVALID_PLACEMENT is for the current placement, see
+    /// eplb_upload_placement_device. On a CPU context all calls return finished, so this does
     /// nothing.
     fn eplb_context_synchronize(context: *mut eplb_context, err: *mut eplb_error) -> eplb_status;
 
@@ -480,8 +481,8 @@ library! {
     /// EPLB_INVALID_STATE. Buffers stay in place until the next reserve or destroy; graphs that
     /// were captured before must not be replayed after either. On a CPU context it is a hint:
     /// memory grows on demand there, as it does for host calls on a CUDA context. Weights and plan
-    /// are discarded. options NULL means defaults. Errors: EPLB_UNAVAILABLE as eplb_solve;
-    /// EPLB_DEVICE_OUT_OF_MEMORY.
+    /// are discarded, a current placement stays. options NULL means defaults. Errors:
+    /// EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
     fn eplb_context_reserve(
         context: *mut eplb_context,
         dtype: eplb_dtype,
@@ -543,6 +544,22 @@ library! {
         dtype: eplb_dtype,
         num_layers: i64,
         num_slots: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// The same from device memory, in the order of `stream`; never synchronises, never allocates,
+    /// can be captured. A layer with an id that is neither an expert of the weights nor -1 is found
+    /// on the device, by the upload or by eplb_solve_device: its current placement counts as empty,
+    /// and eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT. Errors: as
+    /// eplb_upload_weights_device. Since ABI 1.1.
+    fn eplb_upload_placement_device(
+        context: *mut eplb_context,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        num_layers: i64,
+        num_slots: i64,
+        stream: *mut c_void,
         err: *mut eplb_error,
     ) -> eplb_status;
 
@@ -619,10 +636,10 @@ library! {
     ) -> eplb_status;
 
     /// The same into device memory, in the order of `stream`. The next upload or solve of the
-    /// context overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on
-    /// different streams, a fetch must not overlap an upload or a solve, nor two fetches of
-    /// EPLB_MAP_BOUND each other. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for
-    /// EPLB_MAP_MOVE_ maps, which this version works out on the host.
+    /// context overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory
+    /// of the context: on different streams, a fetch must not overlap an upload or a solve, nor two
+    /// fetches of these maps each other. Errors: as eplb_upload_weights_device, also for
+    /// EPLB_MAP_MOVE_ maps without a current placement.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,

@@ -522,8 +522,8 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
 /* The same into device memory, in the order of `stream`. The next upload or solve of the context
  * overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory of the
  * context: on different streams, a fetch must not overlap an upload or a solve, nor two fetches of
- * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps without
- * a current placement. */
+ * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps
+ * without a current placement. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 

@@ -21,8 +21,8 @@ from ._arrays import (
 )
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
-from ._library import DEVICE_KINDS, DTYPES, invalid_argument, invalid_state
-from ._moves import fetch_change
+from ._library import DEVICE_KINDS, DTYPES, TRANSFER_ORDERS, invalid_argument, invalid_state, value_of
+from ._moves import Moves, fetch_change, plan_change
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session, integer
@@ -340,6 +340,40 @@ class Context(Uncopyable):
             c_report, imbalance, bounds, duplicates = session.evaluate(placement)
             mean_load = self._sums_of_layers(session) / session.problem.num_gpus
             return make_report(c_report, imbalance, bounds, duplicates, mean_load)
+
+    def plan_transfers(
+        self,
+        current: Any,
+        placement: Any,
+        *,
+        num_gpus: int,
+        num_nodes: int = 1,
+        transfer_order: str = "buffered",
+    ) -> Moves:
+        """Works out how one placement becomes another, for any two; needs no weights.
+
+        The uploaded weights and plans stay as they are. Works on the host, on a CUDA context too.
+
+        Args:
+            current: integers [L,S], the expert that each slot holds now, -1 where it is empty or cannot be read.
+            placement: integers [L,S], the expert that it is to hold, -1 for none. Experts may be missing in either.
+            num_gpus, num_nodes: where the slots are.
+            transfer_order: as for solve.
+
+        Raises:
+            InvalidPlacement: naming array, layer and slot.
+            InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
+        """
+        before, after = placement_to_host(current, "current"), placement_to_host(placement, "placement")
+        if before.shape != after.shape:
+            sizes = " and ".join(
+                f"{name} is {list(each.shape)}" for name, each in (("current", before), ("placement", after))
+            )
+            raise invalid_argument(f"{sizes}: they must have the same layers and slots")
+        with self._shared as session:
+            session.set_problem(after.shape[1], num_gpus, num_nodes, 1, "global", "simple")
+            session.options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+            return plan_change(session, before, after)[0].moves()
 
     def _sums_of_layers(self, session: Session) -> Floats:
         if self._weights is not None:

@@ -58,6 +58,7 @@ func checkMoves(t *testing.T, context *Context, plan *Plan, current []int32, ord
 	if grouped := slices.Max(ints(t, context, MapMoveGroup)) >= 0; grouped != (order == TransferInPlace) {
 		t.Errorf("%s: groups %v", order, grouped)
 	}
+	checkTransfers(t, context, plan, current, order)
 	count := ints(t, context, MapMoveCount)
 	// Later, too: another context could not tell.
 	if err := context.Upload(pairsWeights()); err != nil {
@@ -70,6 +71,62 @@ func checkMoves(t *testing.T, context *Context, plan *Plan, current []int32, ord
 	if report.Rounds < max(report.MostSent, report.MostReceived) || report.MostSent < 1 {
 		t.Errorf("%s: %+v", order, report)
 	}
+}
+
+// checkTransfers compares the list of a plan with its maps, and with what PlanTransfers says of the two placements.
+func checkTransfers(t *testing.T, context *Context, plan *Plan, current []int32, order TransferOrder) {
+	t.Helper()
+	source, round := ints(t, context, MapMoveSource), ints(t, context, MapMoveRound)
+	listed := slices.Collect(plan.Transfers().All())
+	for i, each := range listed {
+		from, kind := int(source[each.Slot]), WithinNode
+		switch {
+		case from < 0:
+			from, kind = -1, FromStorage
+		case from/2 == each.GPU:
+			kind = WithinGPU
+		}
+		if each.SourceSlot != from || each.Kind != kind || each.GPU != each.Slot/2 || each.Round != int(round[each.Slot]) ||
+			each.Expert != int(plan.PhysicalToLogical[each.Slot]) || each.Layer != 0 {
+			t.Errorf("%s: %+v (%v)", order, each, each.Kind)
+		}
+		if i > 0 && each.Round < listed[i-1].Round {
+			t.Errorf("%s: round %d after %d", order, each.Round, listed[i-1].Round)
+		}
+	}
+	alone, report, err := context.PlanTransfers(pairsProblem, order, current, plan.PhysicalToLogical)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "transfers", listed, slices.Collect(alone.All()))
+	if report.Moves != reportOf(plan).Moves || report.Rounds != reportOf(plan).Rounds {
+		t.Errorf("%s: %+v", order, report)
+	}
+	for range alone.All() {
+		break // as one may
+	}
+}
+
+func TestTransfersThatCannotBe(t *testing.T) {
+	context := newContext(t)
+	plan := func(problem Problem, order TransferOrder, current, placement []int32) error {
+		transfers, _, err := context.PlanTransfers(problem, order, current, placement)
+		if transfers != nil {
+			t.Error("an answer with an error")
+		}
+		return err
+	}
+	two := Problem{NumSlots: 2, NumGPUs: 1}
+	good := []int32{0, 1}
+	refused(t, plan(two, "", []int32{0, -2}, good), ErrInvalidPlacement, "current[layer 0, slot 1] is -2, must be an expert from 0 to 262143")
+	refused(t, plan(two, "", good, []int32{1 << 18, 1}), ErrInvalidPlacement, "placement[layer 0, slot 0] is 262144")
+	refused(t, plan(two, "", good, []int32{0}), ErrInvalidArgument, "current has 2 elements and placement 1")
+	refused(t, plan(two, "", []int32{0}, []int32{0}), ErrInvalidArgument, "placement_length is 1, must be a multiple of num_slots = 2 (2)")
+	refused(t, plan(two, "", nil, nil), ErrInvalidArgument, "placement_length is 0, must be at least 1")
+	refused(t, plan(two, "sideways", good, good), ErrInvalidArgument, "transfer_order is 'sideways'")
+	refused(t, plan(Problem{NumSlots: 2, NumGPUs: 3}, "", good, good), ErrInvalidArgument, "num_slots is 2, must be a multiple of num_gpus = 3")
+	context.Close()
+	refused(t, plan(two, "", good, good), ErrInvalidState, "closed")
 }
 
 func TestAPlacementIsForgotten(t *testing.T) {
@@ -86,6 +143,9 @@ func TestAPlacementIsForgotten(t *testing.T) {
 	}
 	_, err = context.FetchInts(MapMoveSource, nil)
 	refused(t, err, ErrInvalidState, "eplb_upload_placement")
+	if plan.Transfers() != nil {
+		t.Error("transfers from nowhere")
+	}
 	if report := reportOf(plan); report.Moves != 0 || report.Rounds != 0 {
 		t.Errorf("%+v", report)
 	}

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 
 use eplb::{
     BoundKind, Context, ContextOptions, Device, DeviceKind, Effort, Error, Map, Plan, Policy, PolicyReason, Problem,
-    SolveOptions, Strategy, TransferOrder, WeightShape,
+    SolveOptions, Strategy, Transfer, TransferKind, TransferOrder, WeightShape,
 };
 use input::{context, library};
 
@@ -253,6 +253,70 @@ fn current_placements_that_do_not_fit() {
         context.upload_placement(&placement, 1, placement.len()).expect("it may be one");
         let error = context.solve(&PROBLEM, &SolveOptions::new()).expect_err("it does not fit");
         assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
+fn transfers_one_by_one() {
+    let mut context = uploaded();
+    let plan = context.solve(&PROBLEM, &SolveOptions::new()).expect("it can be solved");
+    let new: Vec<i32> = plan.physical_to_logical().expect("it was solved");
+    assert!(matches!(plan.transfers().map(|_| ()), Err(Error::InvalidState(_))));
+    let mut current = new.clone();
+    current.rotate_left(3);
+    current[..2].fill(-1);
+    let problem = PROBLEM.num_nodes(2).policy(Policy::Global);
+    for &order in TransferOrder::ALL {
+        context.upload_placement(&current, 1, 16).expect("it is a placement");
+        let plan = context.solve(&problem, &SolveOptions::new().transfer_order(order)).expect("it can be solved");
+        let new: Vec<i32> = plan.physical_to_logical().expect("it was solved");
+        let rounds: Vec<usize> = plan
+            .move_round::<i32>()
+            .expect("there is a current placement")
+            .into_iter()
+            .map(|round| usize::try_from(round).unwrap_or(usize::MAX))
+            .collect();
+        let report = plan.report().expect("it was solved");
+        let transfers: Vec<Transfer> = plan.transfers().expect("there is a current placement").collect();
+        assert!(transfers.is_sorted_by_key(|each| (each.layer, each.round, each.slot)));
+        assert_eq!(transfers.len(), (0..16).filter(|&slot| new[slot] != current[slot]).count());
+        for each in &transfers {
+            assert_eq!((each.layer, each.gpu, each.round), (0, each.slot / 2, rounds[each.slot]));
+            assert_eq!(usize::try_from(new[each.slot]), Ok(each.expert));
+            assert_eq!(each.source_gpu, each.source_slot.map(|slot| slot / 2));
+            let kind = match each.source_gpu {
+                None => TransferKind::Reload,
+                Some(gpu) if gpu == each.gpu => TransferKind::WithinGpu,
+                Some(gpu) if gpu / 4 == each.gpu / 4 => TransferKind::WithinNode,
+                Some(_) => TransferKind::BetweenNodes,
+            };
+            assert_eq!(each.kind, kind);
+            assert!(each.source_slot.is_none_or(|slot| current[slot] == new[each.slot]));
+            assert!(each.group.is_none() || order == TransferOrder::InPlace);
+        }
+        let alone = context.plan_transfers(&problem, order, &current, &new).expect("both are placements");
+        assert_eq!(alone.transfers, transfers);
+        assert_eq!((alone.report.moves, alone.report.rounds), (report.moves, report.rounds));
+        assert!(context.plan().is_some());
+    }
+}
+
+#[test]
+fn transfers_that_cannot_be() {
+    let context = Context::new(&library(), &ContextOptions::new()).expect("the CPU is there");
+    let plan = |problem: &Problem, current: &[i32], placement: &[i32]| {
+        let error = context.plan_transfers(problem, TransferOrder::Buffered, current, placement);
+        error.expect_err("it cannot be").to_string()
+    };
+    let two = Problem::new(2, 1);
+    for (text, words) in [
+        (plan(&two, &[0, -2], &[0, 1]), ["current[layer 0, slot 1] is -2", "0 to 262143"]),
+        (plan(&two, &[0, 1], &[1 << 18, 1]), ["placement[layer 0, slot 0] is 262144", "0 to 262143"]),
+        (plan(&two, &[0, 1], &[0]), ["current has 2 elements", "placement 1"]),
+        (plan(&two, &[0], &[0]), ["placement_length is 1", "num_slots = 2 (2)"]),
+        (plan(&Problem::new(2, 3), &[0, 1], &[0, 1]), ["num_slots is 2", "num_gpus = 3"]),
+    ] {
+        assert!(words.iter().all(|&word| text.contains(word)), "{text}");
     }
 }
 

@@ -92,12 +92,21 @@ EPLB_FN void count_busiest(Team auto& team, const Cluster& cluster, View<int> se
 
 EPLB_FN void order_in_place(Team auto& team, const Problem& problem,
                             const InPlaceWorkspace& workspace, const TransferMaps& maps) {
-  const InPlaceOrder in_place(workspace, problem, maps);
+  InPlaceOrder in_place(workspace, problem, maps);
   const View<int> depth = workspace.depth;
   team.single([&] { in_place.prepare(); });
   team.order(problem.cluster.slots, workspace.order,
              [&](int s) { return largest_first(depth[s]); });
   team.single([&] { in_place.run(); });
+}
+
+EPLB_FN void order_buffered(Team auto& team, const Problem& problem,
+                            const RoundWorkspace& workspace, const TransferMaps& maps) {
+  const bool exclusive = problem.options.transfer_order == EPLB_TRANSFER_EXCLUSIVE;
+  const View<int64_t> table = workspace.table;
+  team.for_each(static_cast<int>(RoundTable::size_for(problem.cluster.slots)),
+                [&](int i) { table[i] = RoundTable::kNone; });
+  team.single([&] { RoundGraph(workspace, problem, maps, exclusive).run(); });
 }
 
 EPLB_FN void choose_sources(Team auto& team, const Problem& problem, const LayerChange& change,
@@ -126,9 +135,7 @@ EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
   if (order == EPLB_TRANSFER_IN_PLACE) {
     order_in_place(team, problem, workspace.in_place, maps);
   } else {
-    team.single([&] {
-      RoundGraph(workspace.rounds, problem, maps, order == EPLB_TRANSFER_EXCLUSIVE).run();
-    });
+    order_buffered(team, problem, workspace.rounds, maps);
   }
   LayerMoves figures = count_moves(team, problem, change, maps);
   count_busiest(team, problem.cluster, workspace.sources.sends, maps, figures);

@@ -45,7 +45,10 @@
  * number of tokens routed to it. An expert has c >= 1 *replicas*, each of which carries weight/c.
  * The *load* of a GPU is the sum over its replicas. The *imbalance* of a layer is the largest load
  * divided by the mean load (1 is perfect; a layer without any weight has 1); that of a model is the
- * mean over its layers.
+ * mean over its layers. GPUs may differ, see eplb_upload_cluster. A *closed slot* is one that a GPU
+ * does not have: -1 in every map. The *time* of a GPU is its load divided by its speed, where the
+ * speeds of GPUs with open slots have the mean 1. Imbalance is over times; where GPUs are equally
+ * fast, these are loads.
  *
  * ERRORS. Every function that can fail returns an eplb_status, 0 being success, and takes an
  * eplb_error as its last argument, which may be NULL. The caller owns the struct; every call writes
@@ -215,18 +218,21 @@ enum {
  * EPLB_FLOAT64. */
 typedef int32_t eplb_map;
 enum {
-  EPLB_MAP_PHYSICAL_TO_LOGICAL = 0, /* int [L,S]: the expert in each slot (-1 is reserved for empty
-                                       slots) */
+  EPLB_MAP_PHYSICAL_TO_LOGICAL = 0, /* int [L,S]: the expert in each slot, -1 in those that are
+                                       closed or empty */
   EPLB_MAP_LOGICAL_TO_PHYSICAL = 1, /* int [L,E,X]: the slots of each expert in replica order, then
                                        -1. X = max_replicas if given, else S - E + 1: never data
                                        dependent */
   EPLB_MAP_REPLICA_COUNT = 2,       /* int [L,E]: how many replicas each expert has */
   EPLB_MAP_REPLICA_SLOTS = 3,       /* int [L,S]: the slots of expert 0, of expert 1, ...: CSR with
-                                       the counts */
+                                       the counts; then -1, once for each slot without an expert */
   EPLB_MAP_GPU_LOAD = 4,            /* float64 [L,G]: the load of each GPU, in the weights' unit */
-  EPLB_MAP_IMBALANCE = 5,           /* float64 [L]: largest over mean GPU load */
+  EPLB_MAP_IMBALANCE = 5,           /* float64 [L]: largest over mean GPU load; of GPUs of different
+                                       speeds, time */
   EPLB_MAP_BOUND = 6,               /* float64 [L]: no placement under the policy has a largest GPU
-                                       load below this, in the weights' unit */
+                                       load (time, if speeds differ) below this, in the weights'
+                                       unit; if all open slots are filled here, of placements that
+                                       fill them */
   EPLB_MAP_DUPLICATES = 7,          /* int [L]: slots whose expert is also in a lower slot of the
                                        same GPU */
   EPLB_MAP_MOVE_SOURCE = 8, /* int [L,S]: the slot of the current placement whose contents go to
@@ -256,8 +262,9 @@ typedef struct eplb_context_options {
 /* The cluster and the policy. */
 typedef struct eplb_problem {
   int64_t struct_size;
-  int64_t num_slots;          /* must be set: slots of a layer over all GPUs; at least the number of
-                                 experts, a multiple of num_gpus, at most 2^18 */
+  int64_t num_slots;          /* must be set: slots of a layer over all GPUs, closed ones included;
+                                 at least the number of experts, a multiple of num_gpus, at most
+                                 2^18 */
   int64_t num_gpus;           /* must be set */
   int64_t num_nodes;          /* 1; hierarchical: must divide num_gpus */
   int64_t num_groups;         /* 1; groups of consecutive experts; hierarchical: a multiple of
@@ -275,7 +282,8 @@ typedef struct eplb_solve_options {
   uint64_t seed;          /* 0; all random choices are hashes of it: the same seed gives the same
                              answer */
   int64_t max_replicas;   /* 0 means no cap; otherwise the largest number of replicas of an expert,
-                             and the X of LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18 */
+                             and the X of LOGICAL_TO_PHYSICAL; at least open slots / E, at most
+                             2^18 */
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them. Each is kept exactly.
@@ -301,15 +309,15 @@ typedef struct eplb_report {
   double imbalance_worst;           /* of the worst layer */
   double bound_mean;                /* mean over layers of bound / mean load: imbalance_mean
                                        cannot be lower */
-  double gap_mean;                  /* mean of largest load / bound - 1: distance from the
-                                       optimum, at most */
+  double gap_mean;                  /* mean of largest load, or time, / bound - 1: distance from
+                                       the optimum, at most */
   double gap_worst;                 /* of the layer where it is widest */
   double microseconds;              /* time of the solve, or of the evaluation; 0 for a solve that a
                                        CUDA graph replayed */
   int64_t worst_layer;              /* the lowest layer that has imbalance_worst */
   int64_t duplicates;               /* over all layers, see EPLB_MAP_DUPLICATES */
-  int64_t duplicates_unavoidable;   /* how many of these no placement with the same replica counts
-                                       could avoid */
+  int64_t duplicates_unavoidable;   /* how many of these, at least, no placement with the same
+                                       replica counts could avoid */
   int64_t context_bytes;            /* memory that the context holds, including weights and plan */
   eplb_strategy strategy;           /* the strategy that solved it; -1 for a placement that was
                                        evaluated */
@@ -331,6 +339,8 @@ typedef struct eplb_report {
                                        EPLB_STRATEGY_REBALANCE with a target, what reaching it takes
                                        at least */
   int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE */
+  int64_t experts_on_one_gpu;       /* of the layer and GPU where it is most: experts that have all
+                                       their replicas there, and are lost with it */
 } eplb_report;
 
 /* What a backend is and what it can do on this machine. */
@@ -444,6 +454,24 @@ eplb_status eplb_upload_weights_device(eplb_context *context, const void *weight
                                        int64_t num_windows, int64_t num_layers, int64_t num_experts,
                                        void *stream, eplb_error *err);
 
+/* -------------------------------------------------------------------------------------- cluster */
+
+/* Copies the cluster into the context: what sets its GPUs apart, by GPU [G]. Each array may be
+ * NULL: GPUs are then equal in this respect. It is part of every later solve and evaluation, whose
+ * num_gpus must be the same; num_gpus 0 forgets it (the other arguments are then ignored). An
+ * earlier plan is discarded; after a failed call all is unchanged.
+ * slots: how many of its K places are slots, 0 to K, the first ones; 0: the GPU holds nothing, as
+ * it is dead or being drained. They must have room for every expert. speeds: positive and finite;
+ * only ratios matter, and a GPU slower than 1/65536 of the fastest counts as that fast. nodes: 0
+ * to num_nodes - 1, in any order, not equally many on each. Arrays that make all GPUs equal change
+ * nothing.
+ * A hierarchical policy needs equal nodes: consecutive GPUs, with the same slots and speeds in the
+ * same places. EPLB_STRATEGY_GREEDY needs equal speeds.
+ * On a CUDA context it waits for earlier device calls, and graphs that were captured before must
+ * not be replayed after. eplb_context_reserve must come after it. Since ABI 1.1. */
+eplb_status eplb_upload_cluster(eplb_context *context, const int64_t *slots, const double *speeds,
+                                const int64_t *nodes, int64_t num_gpus, eplb_error *err);
+
 /* ---------------------------------------------------------------------------- current placement */
 
 /* Copies the current placement [L,S] into the context: the expert in each slot (EPLB_INT32 or
@@ -547,15 +575,15 @@ eplb_status eplb_report_init(eplb_report *report, int64_t struct_size, eplb_erro
 eplb_status eplb_fetch_report(eplb_context *context, eplb_report *report, eplb_error *err);
 
 /* Checks a placement from any source, and reports how good it is for the uploaded weights.
- * placement [L,S] holds the expert in each slot (EPLB_INT32 or EPLB_INT64;
- * placement_length = L * S). Two replicas of an expert on one GPU are valid and counted. The plan
- * is left unchanged.
+ * placement [L,S] holds the expert in each slot, -1 in those that are closed or empty (EPLB_INT32
+ * or EPLB_INT64; placement_length = L * S). Two replicas of an expert on one GPU are valid and
+ * counted. The plan is left unchanged.
  * Outputs, each of which may be NULL: *report; imbalance, bound and duplicates with one element per
  * layer, so that layers_length, which applies to all three, must be L.
  * Errors: EPLB_INVALID_STATE before an upload; EPLB_INVALID_PLACEMENT naming the rule and the
- * layer, slot or expert: an id below 0 or not below E, an expert without a replica, under a
- * hierarchical policy a replica that is not on the node of its group or a node with more groups
- * than its share. */
+ * layer, slot or expert: an id below -1 or not below E, an expert in a closed slot, or without a
+ * replica, under a hierarchical policy a replica that is not on the node of its group or a node
+ * with more groups than its share. */
 eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, const void *placement,
                           int64_t placement_length, eplb_dtype dtype, eplb_report *report,
                           double *imbalance, double *bound, int64_t *duplicates,
@@ -569,7 +597,7 @@ eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, co
  * current and placement [L,S] hold the expert in each slot now and afterwards, from 0 to 2^18 - 1,
  * or -1 for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
  * EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
- * num_gpus and num_nodes are used, the rest is ignored.
+ * num_gpus and num_nodes are used, and of the context's cluster the nodes; the rest is ignored.
  * Outputs, each of which may be NULL: move_source, move_round and move_group [L,S]; *report: the
  * figures of moves, microseconds and context_bytes; strategy is -1, policy EPLB_POLICY_GLOBAL, and
  * the rest 0.

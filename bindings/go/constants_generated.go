@@ -155,14 +155,15 @@ type IntMap int32
 
 // Values of IntMap. L layers, E experts, S slots, G GPUs.
 const (
-	// [L,S]: the expert in each slot (-1 is reserved for empty slots).
+	// [L,S]: the expert in each slot, -1 in those that are closed or empty.
 	MapPhysicalToLogical IntMap = 0
 	// [L,E,X]: the slots of each expert in replica order, then -1. X = MaxReplicas if given, else S
 	// - E + 1: never data dependent.
 	MapLogicalToPhysical IntMap = 1
 	// [L,E]: how many replicas each expert has.
 	MapReplicaCount IntMap = 2
-	// [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts.
+	// [L,S]: the slots of expert 0, of expert 1, ...: CSR with the counts; then -1, once for each
+	// slot without an expert.
 	MapReplicaSlots IntMap = 3
 	// [L]: slots whose expert is also in a lower slot of the same GPU.
 	MapDuplicates IntMap = 7
@@ -189,9 +190,10 @@ type FloatMap int32
 const (
 	// [L,G]: the load of each GPU, in the weights' unit.
 	MapGPULoad FloatMap = 4
-	// [L]: largest over mean GPU load.
+	// [L]: largest over mean GPU load; of GPUs of different speeds, time.
 	MapImbalance FloatMap = 5
-	// [L]: no placement under the policy has a largest GPU load below this, in the weights' unit.
+	// [L]: no placement under the policy has a largest GPU load (time, if speeds differ) below
+	// this, in the weights' unit; if all open slots are filled here, of placements that fill them.
 	MapBound FloatMap = 6
 )
 

@@ -25,8 +25,8 @@ type cContextOptions struct {
 // cProblem is eplb_problem. The cluster and the policy.
 type cProblem struct {
 	StructSize int64
-	// Must be set: slots of a layer over all GPUs; at least the number of experts, a multiple of
-	// NumGPUs, at most 2^18.
+	// Must be set: slots of a layer over all GPUs, closed ones included; at least the number of
+	// experts, a multiple of NumGPUs, at most 2^18.
 	NumSlots int64
 	// Must be set.
 	NumGpus int64
@@ -51,7 +51,7 @@ type cSolveOptions struct {
 	// 0; all random choices are hashes of it: the same seed gives the same answer.
 	Seed uint64
 	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
-	// MapLogicalToPhysical; at least S / E, at most 2^18.
+	// MapLogicalToPhysical; at least open slots / E, at most 2^18.
 	MaxReplicas int64
 	// TransferBuffered; how the engine will carry out the transfers. Since ABI 1.1, like what
 	// follows.
@@ -81,7 +81,7 @@ type cReport struct {
 	ImbalanceWorst float64
 	// Mean over layers of bound / mean load: ImbalanceMean cannot be lower.
 	BoundMean float64
-	// Mean of largest load / bound - 1: distance from the optimum, at most.
+	// Mean of largest load, or time, / bound - 1: distance from the optimum, at most.
 	GapMean float64
 	// Of the layer where it is widest.
 	GapWorst float64
@@ -91,7 +91,7 @@ type cReport struct {
 	WorstLayer int64
 	// Over all layers, see MapDuplicates.
 	Duplicates int64
-	// How many of these no placement with the same replica counts could avoid.
+	// How many of these, at least, no placement with the same replica counts could avoid.
 	DuplicatesUnavoidable int64
 	// Memory that the context holds, including weights and plan.
 	ContextBytes int64
@@ -126,6 +126,9 @@ type cReport struct {
 	MovesBound int64
 	// Layers above the target of StrategyRebalance.
 	LayersMissed int64
+	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
+	// lost with it.
+	ExpertsOnOneGpu int64
 }
 
 // cBackend is eplb_backend. What a backend is and what it can do on this machine.
@@ -219,6 +222,15 @@ type functions struct {
 		stream Stream,
 		err *cError,
 	) int32 `c:"eplb_upload_weights_device"`
+
+	UploadCluster func(
+		context cHandle,
+		slots *int64,
+		speeds *float64,
+		nodes *int64,
+		numGpus int64,
+		err *cError,
+	) int32 `c:"eplb_upload_cluster"`
 
 	UploadPlacement func(
 		context cHandle,

@@ -7,8 +7,8 @@ import "time"
 // Problem is the cluster and the policy. NumSlots and NumGPUs must be set; other zero fields mean
 // the library's defaults.
 type Problem struct {
-	// Must be set: slots of a layer over all GPUs; at least the number of experts, a multiple of
-	// NumGPUs, at most 2^18.
+	// Must be set: slots of a layer over all GPUs, closed ones included; at least the number of
+	// experts, a multiple of NumGPUs, at most 2^18.
 	NumSlots int
 	// Must be set.
 	NumGPUs int
@@ -44,7 +44,7 @@ type SolveOptions struct {
 	// All random choices are hashes of it: the same seed gives the same answer. Default 0.
 	Seed uint64
 	// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
-	// MapLogicalToPhysical; at least S / E, at most 2^18.
+	// MapLogicalToPhysical; at least open slots / E, at most 2^18.
 	MaxReplicas int
 	// How the engine will carry out the transfers. Since ABI 1.1, like what follows. Default
 	// TransferBuffered.
@@ -92,7 +92,7 @@ type Report struct {
 	ImbalanceWorst float64
 	// Mean over layers of bound / mean load: ImbalanceMean cannot be lower.
 	BoundMean float64
-	// Mean of largest load / bound - 1: distance from the optimum, at most.
+	// Mean of largest load, or time, / bound - 1: distance from the optimum, at most.
 	GapMean float64
 	// Of the layer where it is widest.
 	GapWorst float64
@@ -102,7 +102,7 @@ type Report struct {
 	WorstLayer int
 	// Over all layers, see MapDuplicates.
 	Duplicates int
-	// How many of these no placement with the same replica counts could avoid.
+	// How many of these, at least, no placement with the same replica counts could avoid.
 	DuplicatesUnavoidable int
 	// Memory that the context holds, including weights and plan.
 	ContextBytes int64
@@ -137,9 +137,13 @@ type Report struct {
 	MovesBound int
 	// Layers above the target of StrategyRebalance.
 	LayersMissed int
-	// [L]: largest over mean GPU load.
+	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
+	// lost with it.
+	ExpertsOnOneGPU int
+	// [L]: largest over mean GPU load; of GPUs of different speeds, time.
 	LayerImbalance []float64
-	// [L]: no placement under the policy has a largest GPU load below this, in the weights' unit.
+	// [L]: no placement under the policy has a largest GPU load (time, if speeds differ) below
+	// this, in the weights' unit; if all open slots are filled here, of placements that fill them.
 	LayerBound []float64
 	// [L]: slots whose expert is also in a lower slot of the same GPU.
 	LayerDuplicates []int64
@@ -172,5 +176,6 @@ func (from *cReport) inGo() Report {
 		MovesForced:           int(from.MovesForced),
 		MovesBound:            int(from.MovesBound),
 		LayersMissed:          int(from.LayersMissed),
+		ExpertsOnOneGPU:       int(from.ExpertsOnOneGpu),
 	}
 }

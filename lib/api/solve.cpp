@@ -22,6 +22,13 @@ eplb_status eplb_upload_weights_device(eplb_context* context, const void* weight
                       [&](Session& session) { session.upload_device(source, stream); });
 }
 
+eplb_status eplb_upload_cluster(eplb_context* context, const int64_t* slots, const double* speeds,
+                                const int64_t* nodes, int64_t num_gpus, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.upload_cluster(read_cluster(slots, speeds, nodes, num_gpus));
+  });
+}
+
 eplb_status eplb_upload_placement(eplb_context* context, const void* placement,
                                   int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
                                   int64_t num_slots, eplb_error* err) {

@@ -111,6 +111,14 @@ void check_options(const eplb_solve_options& options) {
   check_move_limits(options);
 }
 
+void check_speeds(const Cluster& cluster, eplb_strategy strategy) {
+  if (cluster.gpu_speed == nullptr || traits_of(strategy).knows_speeds) return;
+  fail(EPLB_INVALID_ARGUMENT,
+       "strategy is %s, which knows no speeds, but the cluster's GPUs differ in them: all other "
+       "strategies take them",
+       traits_of(strategy).name);
+}
+
 // -1: any. More than every slot is any, too.
 int most_moves(int64_t most) {
   const int any = MoveLimits{}.most;
@@ -132,10 +140,27 @@ MoveLimits move_limits(const eplb_solve_options& options) {
           .allow_empty = options.allow_empty != 0};
 }
 
+// Nodes have equal shares of slots and experts, so one test serves both policies.
+void check_cap(int cap, int slots, int64_t experts) {
+  const int64_t least = (slots + experts - 1) / experts;
+  if (cap > 0 && cap < least)
+    fail(EPLB_INVALID_ARGUMENT,
+         "max_replicas is %d, too few: %d slots of %lld experts need at least %lld", cap, slots,
+         ll(experts), ll(least));
+}
+
+Cluster equal_gpus(const eplb_problem& asked) {
+  return {.slots = whole(asked.num_slots),
+          .gpus = whole(asked.num_gpus),
+          .nodes = whole(asked.num_nodes)};
+}
+
 }  // namespace
 
-Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts) {
+Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, int64_t layers,
+                      int64_t experts) {
   check_ranges(asked);
+  check_num_gpus(cluster, asked.num_gpus);
   const int64_t groups = std::max<int64_t>(asked.num_groups, 1);
   eplb_policy_reason reason;
   const eplb_policy policy = resolve_policy(asked, groups, &reason);
@@ -143,32 +168,30 @@ Problem check_problem(const eplb_problem& asked, int64_t layers, int64_t experts
   if (hierarchical) check_hierarchy(asked, experts, groups);
   check_slots(asked, layers, experts);
   check_bound_kind(asked.bound_kind);
-  const int nodes = whole(asked.num_nodes), slots = whole(asked.num_slots);
-  return {
-      .layers = layers,
-      .experts = whole(experts),
-      .cluster = {.slots = slots, .gpus = whole(asked.num_gpus), .nodes = nodes},
-      .limits = {.policy = policy,
-                 .reason = reason,
-                 .groups = whole(groups),
-                 .most_replicas = slots,
-                 .refused_above = 0},
-      .partition = {.nodes = hierarchical ? nodes : 1, .groups = hierarchical ? whole(groups) : 1},
-      .options = {.bound_kind = asked.bound_kind}};
+  const Cluster equal = equal_gpus(asked);
+  Problem problem{.layers = layers,
+                  .experts = whole(experts),
+                  .cluster = equal,
+                  .limits = {.policy = policy,
+                             .reason = reason,
+                             .groups = whole(groups),
+                             .most_replicas = equal.slots,
+                             .refused_above = 0},
+                  .partition = {.nodes = hierarchical ? equal.nodes : 1,
+                                .groups = hierarchical ? whole(groups) : 1},
+                  .options = {.bound_kind = asked.bound_kind}};
+  set_cluster(cluster, problem);
+  return problem;
 }
 
-Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options, int64_t layers,
-                      int64_t experts) {
-  Problem problem = check_problem(asked, layers, experts);
-  const int slots = problem.cluster.slots;
+Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options,
+                      const ClusterArrays& cluster, int64_t layers, int64_t experts) {
+  Problem problem = check_problem(asked, cluster, layers, experts);
+  const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
-  // Nodes have equal shares of slots and experts, so one test serves both policies.
-  const int64_t least = (slots + experts - 1) / experts;
+  check_speeds(problem.cluster, options.strategy);
   const int cap = whole(options.max_replicas);
-  if (cap > 0 && cap < least)
-    fail(EPLB_INVALID_ARGUMENT,
-         "max_replicas is %d, too few: %d slots of %lld experts need at least %lld", cap, slots,
-         ll(experts), ll(least));
+  check_cap(cap, slots, experts);
   problem.options = {.strategy = options.strategy,
                      .effort = options.effort,
                      .seed = options.seed,
@@ -176,23 +199,29 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .bound_kind = asked.bound_kind,
                      .transfer_order = options.transfer_order};
   problem.moves = move_limits(options);
+  problem.limits.some_empty =
+      options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.allow_empty;
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;
   return problem;
 }
 
-Problem check_transfers(const eplb_problem& asked, eplb_transfer_order order, int64_t length) {
+Problem check_transfers(const eplb_problem& asked, const ClusterArrays& cluster,
+                        eplb_transfer_order order, int64_t length) {
   check_sizes(asked);
+  check_num_gpus(cluster, asked.num_gpus);
   check_multiple("num_slots", asked.num_slots, "num_gpus", asked.num_gpus);
   check_least("placement_length", length, 1);
   check_multiple("placement_length", length, "num_slots", asked.num_slots);
   check_order(order);
-  return {.layers = length / asked.num_slots,
-          .cluster = {.slots = whole(asked.num_slots),
-                      .gpus = whole(asked.num_gpus),
-                      .nodes = whole(asked.num_nodes)},
-          .options = {.transfer_order = order}};
+  Problem problem{.layers = length / asked.num_slots,
+                  .cluster = {.slots = whole(asked.num_slots),
+                              .gpus = whole(asked.num_gpus),
+                              .nodes = whole(asked.num_nodes)},
+                  .options = {.transfer_order = order}};
+  set_cluster(cluster, problem);
+  return problem;
 }
 
 }  // namespace eplb

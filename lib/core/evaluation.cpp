@@ -18,12 +18,15 @@ void add_layer(const LayerFigures& layer, int64_t number, eplb_report& report) {
   report.gap_worst = std::max(report.gap_worst, gap);
   report.duplicates += layer.duplicates;
   report.duplicates_unavoidable += layer.unavoidable_duplicates;
+  report.experts_on_one_gpu = std::max(report.experts_on_one_gpu, layer.most_lost);
 }
 
 eplb_bound_kind bound_kind_of(const Problem& problem, bool nodes_proven) {
   if (problem.partition.nodes > 1 && nodes_proven) return EPLB_BOUND_NODE;
-  return problem.cluster.slots == 2 * problem.cluster.gpus ? problem.options.bound_kind
-                                                           : EPLB_BOUND_SIMPLE;
+  const Cluster& cluster = problem.cluster;
+  return cluster.slots == 2 * cluster.gpus && cluster.gpu_speed == nullptr
+             ? problem.options.bound_kind
+             : EPLB_BOUND_SIMPLE;
 }
 
 }  // namespace
@@ -31,7 +34,7 @@ eplb_bound_kind bound_kind_of(const Problem& problem, bool nodes_proven) {
 void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_report& report) {
   report.imbalance_mean = report.imbalance_worst = report.gap_mean = report.gap_worst = 0;
   report.bound_mean = 0;
-  report.duplicates = report.duplicates_unavoidable = 0;
+  report.duplicates = report.duplicates_unavoidable = report.experts_on_one_gpu = 0;
   int64_t number = 0;
   bool nodes_proven = true;
   for (const LayerFigures& layer : evaluation.layers) {

@@ -33,13 +33,13 @@ template <class T, auto kPart, auto kFigure> void figure_of(const Answer& answer
   for (const auto& layer : (answer.*kPart)->layers) *out++ = static_cast<T>(layer.*kFigure);
 }
 template <class T> void logical_to_physical(const Answer& answer, T* out) {
-  const int64_t width = width_of(answer.plan->problem);
-  const int32_t* slot = answer.plan->replica_slots.data();
-  for (const int32_t count : answer.plan->replica_count) {
-    T* const end = std::copy(slot, slot + count, out);
-    std::fill(end, out + width, T{-1});
-    slot += count;
-    out += width;
+  const Problem& problem = answer.plan->problem;
+  const int64_t width = width_of(problem);
+  const int32_t* count = answer.plan->replica_count.data();
+  for (int64_t layer = 0; layer < problem.layers; ++layer) {
+    const int32_t* slot = answer.plan->replica_slots.data() + layer * problem.cluster.slots;
+    for (int e = 0; e < problem.experts; ++e, slot += *count++, out += width)
+      std::fill(std::copy(slot, slot + *count, out), out + width, T{-1});
   }
 }
 

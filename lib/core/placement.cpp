@@ -1,14 +1,15 @@
 #include "core/placement.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace eplb {
 namespace {
 
-// Which placement it is, and what may be in it. least: 0, or -1 where a slot may hold nothing.
+// Which placement it is, and the largest expert.
 struct Ids {
   const char* name;
-  int least;
   int64_t most;
 };
 
@@ -17,10 +18,10 @@ void copy_ids(const T* from, int64_t layers, int64_t slots, const Ids& ids,
               std::vector<int32_t>& to) {
   for (int64_t l = 0, i = 0; l < layers; ++l)
     for (int64_t s = 0; s < slots; ++s, ++i) {
-      if (from[i] < ids.least || from[i] > ids.most)
+      if (from[i] < -1 || from[i] > ids.most)
         fail(EPLB_INVALID_PLACEMENT,
-             "%s[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld%s", ids.name,
-             ll(l), ll(s), ll(from[i]), ll(ids.most), ids.least < 0 ? ", or -1 for none" : "");
+             "%s[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld, or -1 for none",
+             ids.name, ll(l), ll(s), ll(from[i]), ll(ids.most));
       to[i] = static_cast<int32_t>(from[i]);
     }
 }
@@ -45,6 +46,7 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
   const int64_t group_size = problem.experts / problem.partition.groups;
   const int64_t node_slots = problem.cluster.slots / problem.partition.nodes;
   for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) {
+    if (row[slot] < 0) continue;
     const int64_t node = slot / node_slots, group = row[slot] / group_size;
     if (node_of_group[group] < 0) {
       node_of_group[group] = node;
@@ -59,12 +61,24 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
   return groups_on;
 }
 
-// Every expert needs a replica. Under a hierarchical policy each group stays on one node, and all
-// nodes have the same number of groups.
+void check_closed(const int32_t* row, int64_t layer, const Cluster& cluster) {
+  const int per_gpu = cluster.slots / cluster.gpus;
+  for (int gpu = 0; cluster.gpu_slots && gpu < cluster.gpus; ++gpu)
+    for (int slot = gpu * per_gpu + cluster.gpu_slots[gpu]; slot < (gpu + 1) * per_gpu; ++slot)
+      if (row[slot] >= 0)
+        fail(EPLB_INVALID_PLACEMENT,
+             "placement[layer %lld, slot %d] is %d, must be -1: GPU %d has %d of %d slots open",
+             ll(layer), slot, row[slot], gpu, cluster.gpu_slots[gpu], per_gpu);
+}
+
+// Closed slots hold nothing, and every expert needs a replica. Under a hierarchical policy each
+// group stays on one node, and all nodes have the same number of groups.
 void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
   const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
+  check_closed(row, layer, problem.cluster);
   std::vector<bool> placed(problem.experts, false);
-  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot) placed[row[slot]] = true;
+  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot)
+    if (row[slot] >= 0) placed[row[slot]] = true;
   for (int64_t e = 0; e < problem.experts; ++e)
     if (!placed[e])
       fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
@@ -87,9 +101,14 @@ std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_
   check_pointer("placement", source);
   check_source(source);
   std::vector<int32_t> ids;
-  read_ids(source, {"placement", 0, problem.experts - 1}, ids);
+  read_ids(source, {"placement", problem.experts - 1}, ids);
   for (int64_t l = 0; l < problem.layers; ++l) check_layer(&ids[l * slots], l, problem);
   return ids;
+}
+
+bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem) {
+  return std::count(placement.begin(), placement.end(), -1) >
+         problem.layers * problem.cluster.closed;
 }
 
 void check_source(const PlacementSource& source) {
@@ -111,7 +130,7 @@ void check_source(const PlacementSource& source) {
 void read_any_placement(const char* name, const PlacementSource& source,
                         std::vector<int32_t>& ids) {
   check_pointer(name, source);
-  read_ids(source, {name, -1, kMaxSlots - 1}, ids);
+  read_ids(source, {name, kMaxSlots - 1}, ids);
 }
 
 void check_current(const CurrentPlacement& current, bool on_host, const Problem& problem) {

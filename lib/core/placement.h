@@ -8,8 +8,9 @@
 
 namespace eplb {
 
-// Copies a placement [L,S] of int32 or int64. Throws InvalidArgument for a wrong type, pointer or
-// length, and InvalidPlacement naming the rule that it breaks and where.
+// Copies a placement [L,S] of int32 or int64, -1 for slots that hold nothing. Throws
+// InvalidArgument for a wrong type, pointer or length, and InvalidPlacement naming the rule that it
+// breaks and where.
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
                                     const Problem& problem);
 
@@ -28,6 +29,9 @@ void check_source(const PlacementSource& source);
 // Copies a placement whose source was checked. Throws InvalidPlacement naming layer and slot for
 // what cannot be an expert. name: of the argument.
 void read_any_placement(const char* name, const PlacementSource& source, std::vector<int32_t>& ids);
+
+// Does an open slot hold nothing?
+bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem);
 
 // Where experts are now.
 struct CurrentPlacement {

@@ -20,8 +20,9 @@ struct Cluster {
   int nodes = 1;                       // as the caller gave them, whatever the policy
   const int32_t* gpu_slots = nullptr;  // how many of its places are slots, the first ones
   const int32_t* gpu_node = nullptr;
-  const double* gpu_speed = nullptr;  // as the caller gave them
+  const double* gpu_speed = nullptr;  // those of open GPUs have the mean 1
   const int32_t* gpu_pace = nullptr;  // the same as a share of kFastest, for searches
+  int closed = 0, closed_gpus = 0;    // places that are no slots, and GPUs that have no other
 };
 inline constexpr int kFastest = 1 << 16;
 
@@ -33,6 +34,8 @@ struct Limits {
   int most_replicas = 1;  // of an expert, which the strategy keeps to; num_slots: any number
   // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
+  // May open slots hold nothing? Bounds then hold for such placements, too.
+  bool some_empty = false;
 };
 
 // What is solved apart, whole groups on equal nodes: under the global policy there is one of each.
@@ -89,11 +92,12 @@ using EvaluationParts = unsigned;
 inline constexpr EvaluationParts kLoads = 1, kDuplicates = 2, kBounds = 4, kAllParts = 7;
 
 struct LayerFigures {
-  // Part kLoads. A layer without weight has imbalance 1.
+  // Part kLoads; of GPUs with different speeds the mean and the largest are of times. A layer
+  // without weight has imbalance 1.
   double mean_load = 0, largest_load = 0, imbalance = 1;
-  // Part kDuplicates.
-  int64_t duplicates = 0, unavoidable_duplicates = 0;
-  // Part kBounds. No placement has a largest load below the bound. nodes_proven: under a
+  // Part kDuplicates; most_lost: experts that are on one GPU alone, and most so on one.
+  int64_t duplicates = 0, unavoidable_duplicates = 0, most_lost = 0;
+  // Part kBounds. No placement has a largest load, or time, below the bound. nodes_proven: under a
   // hierarchical policy, was every way to put groups on nodes tried?
   double bound = 0;
   bool nodes_proven = false;

@@ -56,7 +56,7 @@ void check_has_current(const Problem& problem) {
 void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
                       const eplb_problem& problem, const eplb_solve_options& options) {
   check_shape(dtype, windows, layers, experts);
-  const Problem checked = check_problem(problem, options, layers, experts);
+  const Problem checked = check_problem(problem, options, cluster_, layers, experts);
   // All new first: what was uploaded and solved is given up only when there is memory for what
   // comes.
   Resident<Weights> weights;
@@ -93,6 +93,15 @@ void Session::upload(const WeightSource& source) {
   if (!send) return;
   streams_->send(weights_.value);
   weights_.place = kOnBoth;
+}
+
+void Session::upload_cluster(ClusterArrays cluster) {
+  if (streams_) {
+    streams_->wait();
+    streams_->send(cluster);
+  }
+  cluster_ = std::move(cluster);
+  plan_.place = kNowhere;
 }
 
 // Without an array there is none any more.
@@ -171,7 +180,8 @@ void Session::bring_plan() {
 }
 
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
-  Problem problem = check_problem(asked, options, weights_.value.layers, weights_.value.experts);
+  Problem problem =
+      check_problem(asked, options, cluster_, weights_.value.layers, weights_.value.experts);
   if (current_.exists()) {
     check_current(current_.value, current_.on_host(), problem);
     problem.current.expert =
@@ -254,8 +264,8 @@ uint64_t Session::fingerprint() {
 }
 
 int64_t Session::bytes() const {
-  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + current_.bytes() +
-         evaluation_.bytes() + transfers_.bytes() + machine_->bytes();
+  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + cluster_.bytes() +
+         current_.bytes() + evaluation_.bytes() + transfers_.bytes() + machine_->bytes();
 }
 
 void Session::report(eplb_report& report) {
@@ -274,12 +284,13 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
                        int64_t outputs_length) {
   const Weights& weights = need_weights();
   const double start = now_microseconds();
-  const Problem problem = check_problem(asked, weights.layers, weights.experts);
+  Problem problem = check_problem(asked, cluster_, weights.layers, weights.experts);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
   if (wanted && outputs_length != weights.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
          ll(outputs_length), ll(weights.layers));
   const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
+  problem.limits.some_empty = has_empty_slots(ids, problem);
   Evaluation evaluation;
   evaluation.resize(weights.layers, problem.cluster.gpus);
   machine_->evaluate(weights, weights_.on_machine(), problem, ids.data(), kAllParts, evaluation);

@@ -1,12 +1,13 @@
-// What a context is: the weights and the current placement last uploaded, the plan last solved, and
-// the order in which calls may come, whatever machine does the work. The only place that knows this
-// order.
+// What a context is: weights, cluster and current placement last uploaded, the plan last solved,
+// and the order in which calls may come, whatever machine does the work. The only place that knows
+// this order.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 
+#include "core/cluster.h"
 #include "core/placement.h"
 #include "machines/machine.h"
 #include "session/resident.h"
@@ -41,6 +42,7 @@ class Session {
   void synchronize();
 
   void upload(const WeightSource& source);
+  void upload_cluster(ClusterArrays cluster);
   void upload_current(const PlacementSource& source);
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
@@ -81,6 +83,7 @@ class Session {
   std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;
+  ClusterArrays cluster_;
   Resident<CurrentPlacement> current_;
   Evaluation evaluation_;          // of the plan
   Transfers transfers_;            // from the current placement to the plan

@@ -52,6 +52,7 @@ void memory();
 void broken();
 void evaluation();
 void moves();
+void clusters();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

@@ -35,7 +35,7 @@ constexpr Group kGroups[] = {{"facts", facts},     {"golden", golden},
                              {"graphs", graphs},   {"worlds", worlds},
                              {"threads", threads}, {"memory", memory},
                              {"broken", broken},   {"evaluation", evaluation},
-                             {"moves", moves}};
+                             {"moves", moves},     {"clusters", clusters}};
 
 struct Arguments {
   std::string library, only;

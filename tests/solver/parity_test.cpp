@@ -7,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -36,9 +37,11 @@ struct Layer {
   std::vector<double> real;
   std::vector<int64_t> whole;
   std::string name;
+  ClusterArrays cluster{};
 
   Problem problem(eplb_strategy strategy, eplb_effort effort) const {
-    return problem_of(sizes, options_of(strategy, effort, seed, max_replicas));
+    return problem_of(sizes, options_of(strategy, effort, seed, max_replicas), 1, EPLB_BOUND_SIMPLE,
+                      cluster);
   }
 };
 
@@ -218,6 +221,41 @@ TEST(Parity, DeepSeekSized) {
     std::lognormal_distribution<double> weight(9, 0.7);
     for (int e = 0; e < 256; ++e) layer.real.push_back(std::floor(weight(random)));
     expect_one_answer(layer, static_cast<uint32_t>(gpus), EPLB_STRATEGY_RANDOM_RESTARTS);
+  }
+}
+
+// Equal nodes, of which each has room for its experts.
+ClusterArrays random_cluster(uint32_t seed, const Sizes& sizes, bool speeds) {
+  std::mt19937 random(seed);
+  const auto gpus = static_cast<size_t>(sizes.gpus / sizes.nodes);
+  const int64_t places = sizes.slots / sizes.gpus;
+  std::vector<int64_t> slots(gpus);
+  std::vector<double> speed(gpus, 1);
+  do {
+    for (int64_t& count : slots)
+      count = random() % 2 ? places : static_cast<int64_t>(random()) % (places + 1);
+  } while (std::accumulate(slots.begin(), slots.end(), int64_t{0}) < sizes.experts / sizes.nodes);
+  if (speeds)
+    for (double& each : speed) each = 1.0 / static_cast<double>(1 + random() % 4);
+  for (int64_t g = 0; g < sizes.gpus - sizes.gpus / sizes.nodes; ++g) {
+    slots.push_back(slots[static_cast<size_t>(g)]);
+    speed.push_back(speed[static_cast<size_t>(g)]);
+  }
+  return read_cluster(slots.data(), speed.data(), nullptr, sizes.gpus);
+}
+
+TEST(Parity, UnequalGpus) {
+  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 150 : 30); ++seed) {
+    Layer layer = random_layer(seed);
+    layer.cluster = random_cluster(seed, layer.sizes, seed % 3 > 0);
+    layer.name += " of unequal GPUs";
+    layer.max_replicas = 0;
+    const bool speeds = layer.problem(EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_FAST).cluster.gpu_speed;
+    for (eplb_strategy strategy = speeds ? EPLB_STRATEGY_LPT_SWAP : EPLB_STRATEGY_GREEDY;
+         strategy <= (seed % 12 ? EPLB_STRATEGY_RANDOM_RESTARTS : EPLB_STRATEGY_HYBRID_INIT);
+         ++strategy)
+      expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
+    expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL);
   }
 }
 

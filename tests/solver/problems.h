@@ -19,8 +19,10 @@ inline eplb_solve_options options_of(eplb_strategy strategy, eplb_effort effort 
   return options;
 }
 
+// Points to the cluster, if that is one.
 inline Problem problem_of(const Sizes& sizes, const eplb_solve_options& options = {},
-                          int64_t layers = 1, eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE) {
+                          int64_t layers = 1, eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE,
+                          const ClusterArrays& cluster = {}) {
   eplb_problem asked{};
   asked.num_slots = sizes.slots;
   asked.num_gpus = sizes.gpus;
@@ -28,7 +30,7 @@ inline Problem problem_of(const Sizes& sizes, const eplb_solve_options& options 
   asked.num_groups = sizes.groups;
   asked.policy = sizes.groups > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
   asked.bound_kind = bound_kind;
-  return check_problem(asked, options, layers, sizes.experts);
+  return check_problem(asked, options, cluster, layers, sizes.experts);
 }
 
 }  // namespace eplb::tests

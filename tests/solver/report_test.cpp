@@ -93,9 +93,10 @@ TEST(Placement, NamesTheRuleThatBreaks) {
   };
   EXPECT_EQ(text({0, 1, 2, 1}, problem_of({3, 4, 2})), "");
   EXPECT_EQ(text({0, 1, 2, 3}, problem_of({3, 4, 2})),
-            "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2");
-  EXPECT_EQ(text({0, 1, -1, 2}, problem_of({3, 4, 2})),
-            "placement[layer 0, slot 2] is -1, must be an expert from 0 to 2");
+            "placement[layer 0, slot 3] is 3, must be an expert from 0 to 2, or -1 for none");
+  EXPECT_EQ(text({0, 1, -1, 2}, problem_of({3, 4, 2})), "");
+  EXPECT_EQ(text({0, 1, -2, 2}, problem_of({3, 4, 2})),
+            "placement[layer 0, slot 2] is -2, must be an expert from 0 to 2, or -1 for none");
   EXPECT_EQ(text({0, 1, 1, 0}, problem_of({3, 4, 2})),
             "placement[layer 0] has no replica of expert 2");
   EXPECT_NE(text({0, 1, 2, 2, 3, 3}, problem_of({4, 6, 2, 2, 2}))

@@ -30,6 +30,7 @@ GROUPS = (
     "large",
     "broken",
     "moves",
+    "clusters",
 )
 # Under a sanitizer every launch is synchronous, so tests of asynchrony and of free memory are left out.
 SANITIZED = {

@@ -12,6 +12,7 @@ expert; its replicas share it evenly. A load is the sum over the replicas on a G
 """
 
 from ._backends import Backend, backends, bounds, efforts, library_version, policies, strategies
+from ._cluster import Cluster
 from ._context import Context
 from ._errors import (
     DeviceError,
@@ -34,6 +35,7 @@ __version__ = library_version()
 
 __all__ = [
     "Backend",
+    "Cluster",
     "Context",
     "DeviceError",
     "DevicePlan",

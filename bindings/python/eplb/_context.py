@@ -19,6 +19,7 @@ from ._arrays import (
     weights_to_host,
     wider_dtype,
 )
+from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
 from ._library import DEVICE_KINDS, DTYPES, TRANSFER_ORDERS, invalid_argument, invalid_state, value_of
@@ -28,6 +29,7 @@ from ._report import Report, make_report
 from ._session import Session, integer
 from ._session_lock import SharedSession
 from ._solution import Solution, copy_weights, no_moves
+from ._thread_session import keep_session, take_session
 from ._uncopyable import Uncopyable
 
 # What a DevicePlan has from the start.
@@ -72,6 +74,7 @@ class Context(Uncopyable):
         self._device = DeviceSession(session)
         # In the order of _PROBLEM; empty before the first solve.
         self._last_problem: tuple[Any, ...] = ()
+        self._last_cluster: Cluster | None = None
         # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
         self._weights: Array | None = None
 
@@ -122,8 +125,8 @@ class Context(Uncopyable):
         self,
         shape: Any,
         num_slots: int,
-        num_gpus: int,
-        num_nodes: int = 1,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
         num_groups: int = 1,
         *,
         dtype: Any = "float32",
@@ -132,6 +135,7 @@ class Context(Uncopyable):
         effort: str = "normal",
         max_replicas: int | None = None,
         bound: str = "simple",
+        cluster: Cluster | None = None,
     ) -> None:
         """Allocates all memory for a kind of solve, so that even the first one does not wait; for graph capture, say.
 
@@ -140,7 +144,8 @@ class Context(Uncopyable):
         Args:
             shape: of the weights: [L,E] or [T,L,E].
             dtype: of the weights, as a name or as a type of torch or numpy.
-            num_slots, num_gpus, num_nodes, num_groups, strategy, policy, effort, max_replicas, bound: as for solve.
+            num_slots, num_gpus, num_nodes, num_groups, strategy, policy, effort, max_replicas, bound, cluster: as for
+                solve.
 
         Raises:
             InvalidArgument, Unavailable: as solve.
@@ -150,10 +155,12 @@ class Context(Uncopyable):
         sizes = [integer("shape", size) for size in shape]
         check_dimensions(len(sizes))
         code = DTYPES[wider_dtype(dtype_name(dtype))]
+        gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
         with self._shared as session:
-            session.set_problem(num_slots, num_gpus, num_nodes, num_groups, policy, bound)
+            session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound)
             session.set_options(strategy, effort, 0, max_replicas)
             self._shared.change()
+            self._set_cluster(session, cluster)
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
 
     def _read(self, weights: Any) -> Array | DeviceWeights:
@@ -187,8 +194,8 @@ class Context(Uncopyable):
         self,
         weights: Any,
         num_slots: int,
-        num_gpus: int,
-        num_nodes: int = 1,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
         num_groups: int = 1,
         *,
         strategy: str | None = None,
@@ -199,6 +206,7 @@ class Context(Uncopyable):
         bound: str = "simple",
         current: Any = None,
         transfer_order: str = "buffered",
+        cluster: Cluster | None = None,
     ) -> Plan:
         """Computes a placement.
 
@@ -208,8 +216,8 @@ class Context(Uncopyable):
                 bfloat16, smaller and unsigned integers, but no bool. None takes what was uploaded last. What is on a
                 CUDA device needs a context on the same.
             num_slots: slots of a layer over all GPUs: at least E, a multiple of num_gpus.
-            num_gpus: GPUs that the slots are on.
-            num_nodes: nodes that the GPUs are on.
+            num_gpus: GPUs that the slots are on; those of the cluster, if there is one.
+            num_nodes: nodes that the GPUs are on: None is 1, or those of the cluster.
             num_groups: equal groups of consecutive experts.
             strategy: one of eplb.strategies(); None takes the library's default.
             policy: "auto" (hierarchical if num_groups is a multiple of num_nodes), "hierarchical" or "global".
@@ -221,6 +229,7 @@ class Context(Uncopyable):
                 plan then has moves. It does not change the placement. None: not known.
             transfer_order: how moves are carried out: "buffered" (into a buffer for a layer), "in_place" (into the
                 slots), or "exclusive" (buffered, and a GPU either sends or receives in a round).
+            cluster: GPUs that are not all equal: closed slots, which are -1 in all maps, speeds and nodes.
 
         Returns:
             The placement with its maps and report, as numpy arrays on the host; a DevicePlan for weights on a device.
@@ -234,25 +243,34 @@ class Context(Uncopyable):
         """
         given = None if weights is None else self._read(weights)
         now = None if current is None else placement_to_host(current, "current")
-        problem = num_slots, num_gpus, num_nodes, num_groups, policy, bound
+        problem = num_slots, *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
         shared = self._shared
         with shared as session:
             session.set_problem(*problem)
             session.set_options(strategy, effort, seed, max_replicas, transfer_order)
             shared.change()
+            self._set_cluster(session, cluster)
             session.set_current(now)
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
                 maker = self._device.solve(given)
-                self._last_problem = problem
+                self._last_problem, self._last_cluster = problem, cluster
                 return self._fetch_device_plan(session, maker)
             if given is not None:
                 self._upload(session, given)
             start = perf_counter()
             session.solve()
             microseconds = (perf_counter() - start) * 1e6
-            self._last_problem = problem
+            self._last_problem, self._last_cluster = problem, cluster
             assert self._weights is not None, "the library has solved weights of the host"
             return Plan(Solution(session, shared, self._weights, microseconds))
+
+    def _set_cluster(self, session: Session, cluster: Cluster | None) -> None:
+        if self._device.captured and cluster != session.cluster:
+            raise invalid_state(
+                "the context has been captured in a graph, which holds its cluster: take another context for another "
+                "cluster, or close this one"
+            )
+        session.set_cluster(cluster)
 
     def _fetch_device_plan(self, session: Session, maker: Maker) -> DevicePlan:
         self._weights = None
@@ -279,7 +297,7 @@ class Context(Uncopyable):
         if session.current is None:
             raise no_moves()
         num_gpus, num_nodes = self._last_problem[1:3]
-        change = fetch_change(session, num_gpus, num_nodes)
+        change = fetch_change(session, num_gpus, num_nodes, self._last_cluster)
         return change.moves() if name == "moves" else change.changed
 
     def _fetch_report(self, session: Session) -> Report:
@@ -287,7 +305,8 @@ class Context(Uncopyable):
         # The report comes last, because it raises errors that only the device could find.
         loads, imbalance, bound = (session.floats(name) for name in ("gpu_load", "imbalance", "bound"))
         duplicates = session.ints("duplicates")
-        return make_report(session.report(), imbalance, bound, duplicates, loads.mean(axis=1))
+        mean_load = loads.sum(axis=1) / _open_gpus(session)
+        return make_report(session.report(), imbalance, bound, duplicates, mean_load)
 
     def evaluate(
         self,
@@ -299,6 +318,7 @@ class Context(Uncopyable):
         num_groups: int | None = None,
         policy: str | None = None,
         bound: str | None = None,
+        cluster: Cluster | None = None,
     ) -> Report:
         """Checks that a placement from any source is valid, and evaluates it.
 
@@ -306,10 +326,11 @@ class Context(Uncopyable):
         own library, which waits.
 
         Args:
-            physical_to_logical: integers [L,S], the expert in each slot.
+            physical_to_logical: integers [L,S], the expert in each slot; -1 in those that are closed or empty.
             weights: as for solve; None takes those that were uploaded last.
             num_gpus, num_nodes, num_groups, policy, bound: as for solve; None takes those of the last solve, and
                 its defaults before any.
+            cluster: as for solve; None takes that of the last solve unless num_gpus is another one.
 
         Raises:
             InvalidPlacement: naming the rule and the layer, slot or expert: an id that is none, an expert without a
@@ -330,15 +351,23 @@ class Context(Uncopyable):
         defaults = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "bound": "simple"}
         with self._shared as session:
             problem = {**defaults, **dict(zip(_PROBLEM, self._last_problem, strict=False))}
+            last = self._last_cluster
+            if cluster is not None:
+                given["num_gpus"], given["num_nodes"] = sizes_with(cluster, num_gpus, num_nodes)
+            elif last is not None and num_gpus in (None, last.num_gpus):
+                cluster = last
             problem.update({name: value for name, value in given.items() if value is not None})
             if "num_gpus" not in problem:
                 raise invalid_argument("num_gpus is missing: nothing was solved yet that it could be taken from")
             session.set_problem(**{**problem, "num_slots": placement.shape[1]})
+            if cluster != session.cluster:
+                self._shared.change()
+                self._set_cluster(session, cluster)
             if array is not None:
                 self._shared.change()
                 self._upload(session, array)
             c_report, imbalance, bounds, duplicates = session.evaluate(placement)
-            mean_load = self._sums_of_layers(session) / session.problem.num_gpus
+            mean_load = self._sums_of_layers(session) / _open_gpus(session)
             return make_report(c_report, imbalance, bounds, duplicates, mean_load)
 
     def plan_transfers(
@@ -346,8 +375,9 @@ class Context(Uncopyable):
         current: Any,
         placement: Any,
         *,
-        num_gpus: int,
-        num_nodes: int = 1,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
+        cluster: Cluster | None = None,
         transfer_order: str = "buffered",
     ) -> Moves:
         """Works out how one placement becomes another, for any two; needs no weights.
@@ -357,7 +387,7 @@ class Context(Uncopyable):
         Args:
             current: integers [L,S], the expert that each slot holds now, -1 where it is empty or cannot be read.
             placement: integers [L,S], the expert that it is to hold, -1 for none. Experts may be missing in either.
-            num_gpus, num_nodes: where the slots are.
+            num_gpus, num_nodes, cluster: where the slots are, as for solve.
             transfer_order: as for solve.
 
         Raises:
@@ -370,10 +400,18 @@ class Context(Uncopyable):
                 f"{name} is {list(each.shape)}" for name, each in (("current", before), ("placement", after))
             )
             raise invalid_argument(f"{sizes}: they must have the same layers and slots")
-        with self._shared as session:
-            session.set_problem(after.shape[1], num_gpus, num_nodes, 1, "global", "simple")
-            session.options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
-            return plan_change(session, before, after)[0].moves()
+        gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
+        order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+        with self._shared:
+            # Of another cluster, the context's own session would give up its plan.
+            session = take_session()
+            try:
+                session.set_problem(after.shape[1], gpus, nodes, 1, "global", "simple")
+                session.set_cluster(cluster)
+                session.options.transfer_order = order
+                return plan_change(session, before, after)[0].moves()
+            finally:
+                keep_session(session)
 
     def _sums_of_layers(self, session: Session) -> Floats:
         if self._weights is not None:
@@ -386,3 +424,9 @@ class Context(Uncopyable):
         with self._shared as session:
             self._shared.raise_late_error()
             session.synchronize()
+
+
+def _open_gpus(session: Session) -> int:
+    cluster = session.cluster
+    num_gpus: int = session.problem.num_gpus
+    return num_gpus if cluster is None else cluster.num_open_gpus

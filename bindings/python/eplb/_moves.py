@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import Array, Ints
+from ._cluster import Cluster
 from ._session import Session
 
 _RELOAD = -2
@@ -34,7 +35,7 @@ class Change:
     group: Array
     placement: Array
     num_gpus: int
-    num_nodes: int
+    node: Array  # of each GPU
 
     def is_written(self) -> npt.NDArray[np.bool_]:
         """Slots [L,S] that a transfer writes."""
@@ -47,7 +48,7 @@ class Change:
         slots = self.source.shape[1]
         gpu = np.arange(slots) // (slots // self.num_gpus)
         source_gpu = np.where(self.source >= 0, gpu[self.source], -1)
-        node, source_node = (each * self.num_nodes // self.num_gpus for each in (gpu, source_gpu))
+        node, source_node = self.node[gpu], self.node[source_gpu]
         kind = np.where(source_node == node, _WITHIN_NODE, _BETWEEN_NODES)
         kind[source_gpu == gpu] = _WITHIN_GPU
         kind[self.source == _RELOAD] = _FROM_STORAGE
@@ -115,7 +116,13 @@ MOVE_FIGURES = (
 )
 
 
-def fetch_change(session: Session, num_gpus: int, num_nodes: int) -> Change:
+def _nodes(num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Array:
+    if cluster is not None and cluster.node is not None:
+        return np.array(cluster.node)
+    return np.arange(num_gpus) * num_nodes // num_gpus
+
+
+def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Change:
     """The way from the session's current placement to its plan, whose sizes the session may have forgotten."""
     current = session.current
     assert current is not None, "the plan was solved with a current placement"
@@ -123,24 +130,22 @@ def fetch_change(session: Session, num_gpus: int, num_nodes: int) -> Change:
     placement = session.ints32("physical_to_logical", shape)
     source, round_of, group = (session.ints32(f"move_{name}", shape) for name in ("source", "round", "group"))
     count = session.ints32("move_count", shape[:1])
-    return _change(current, placement, (source, round_of, group), count, num_gpus, num_nodes)
+    return _change(current, placement, (source, round_of, group), count, _nodes(num_gpus, num_nodes, cluster))
 
 
 def plan_change(session: Session, current: Array, placement: Array) -> tuple[Change, Any]:
-    """The way between any two placements for the problem and transfer order of the session, and the C report of it."""
+    """The way between two placements for the session's problem, cluster and transfer order, and the C report of it."""
     maps, c_report = session.plan_transfers(current, placement)
-    num_gpus, num_nodes = session.problem.num_gpus, session.problem.num_nodes
-    change = _change(current, placement, maps, np.empty(0, np.int32), num_gpus, num_nodes)
+    node = _nodes(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
+    change = _change(current, placement, maps, np.empty(0, np.int32), node)
     return dataclasses.replace(change, count=_count_moves(change)), c_report
 
 
-def _change(
-    current: Array, placement: Array, maps: Iterable[Array], count: Array, num_gpus: int, num_nodes: int
-) -> Change:
+def _change(current: Array, placement: Array, maps: Iterable[Array], count: Array, node: Array) -> Change:
     small: Any = np.int16 if placement.shape[1] < 2**15 and placement.max(initial=0) < 2**15 else np.int32
     changed = (placement != current).any(axis=1)
     compact = (each.astype(small) for each in (*maps, placement))
-    return Change(changed, count, *compact, num_gpus, num_nodes)
+    return Change(changed, count, *compact, len(node), node)
 
 
 def _count_moves(change: Change) -> Array:

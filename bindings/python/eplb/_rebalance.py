@@ -89,6 +89,7 @@ def rebalance_experts(
     try:
         session.set_problem(*sizes)
         session.set_options(*options)
+        session.set_cluster(None)
         session.upload(array)
         session.solve()
         placement, slots, count = (session.ints(name) for name in MAPS_OF_A_CALL)

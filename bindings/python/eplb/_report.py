@@ -35,6 +35,8 @@ class Report:
         moves_between_nodes, reloads: slots that get their contents from another node; whose expert no slot holds.
         rounds: of transfers; layers follow each other.
         most_sent, most_received: by one GPU in one layer.
+        experts_on_one_gpu: experts all of whose replicas are on one GPU, and lost with it: of the layer and GPU where
+            they are most.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -59,6 +61,7 @@ class Report:
     rounds: int
     most_sent: int
     most_received: int
+    experts_on_one_gpu: int
     strategy: str | None
     policy: str
     policy_reason: str

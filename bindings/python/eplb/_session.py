@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from ._library import (
     value_of,
 )
 from ._uncopyable import Uncopyable
+
+if TYPE_CHECKING:
+    from ._cluster import Cluster
 
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
@@ -100,11 +103,13 @@ class Session(Request):
     """Not for two threads at once; callers ensure that.
 
     Attributes:
+        cluster: that the library has; None if it has none.
         current: a copy of the current placement [L,S] that the library has; None if it has none.
     """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
         super().__init__()
+        self.cluster: Cluster | None = None
         self.current: Array | None = None
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
@@ -128,6 +133,23 @@ class Session(Request):
         code = DTYPE_CODES[weights.dtype]
         data = ffi.from_buffer(weights)
         check(lib.eplb_upload_weights(self.context, data, weights.size, code, *shape, self.error), self.error)
+
+    def set_cluster(self, cluster: Cluster | None) -> None:
+        """Another one than before discards the plan."""
+        if cluster == self.cluster:
+            return
+        # Kept until the call returns.
+        slots, speeds, nodes = (
+            ffi.new(kind, values) if values else ffi.NULL
+            for kind, values in (
+                ("int64_t[]", cluster and cluster.slots),
+                ("double[]", cluster and cluster.speed),
+                ("int64_t[]", cluster and cluster.node),
+            )
+        )
+        num_gpus = 0 if cluster is None else cluster.num_gpus
+        check(lib.eplb_upload_cluster(self.context, slots, speeds, nodes, num_gpus, self.error), self.error)
+        self.cluster = cluster
 
     def set_current(self, placement: Array | None) -> None:
         """Takes the current placement as placement_to_host returns it; None forgets it. Discards the plan."""

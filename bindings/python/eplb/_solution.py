@@ -54,6 +54,7 @@ class Solution:
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self._num_nodes: int = problem.num_nodes
+        self._cluster = session.cluster
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
@@ -128,7 +129,9 @@ class Solution:
         shared = self._shared
         if shared is not None:
             num_gpus, num_nodes = self._sizes[3], self._num_nodes
-            shared.read(self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes)))
+            shared.read(
+                self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
+            )
         return found[0] if found else self._plan_change()[0]
 
     def _plan_change(self) -> tuple[Change, Any]:
@@ -151,7 +154,7 @@ class Solution:
         return changed
 
     def _replica_slots(self) -> Ints:
-        return self._own_replicas()[0].astype(np.int64)
+        return restore_slots(*self._own_replicas())
 
     def _replica_count(self) -> Ints:
         return self._own_replicas()[1].astype(np.int64)
@@ -222,13 +225,15 @@ class Solution:
         """This thread's, with the problem."""
         session = take_session()
         ffi.memmove(session.problem, self._problem, len(self._problem))
+        session.set_cluster(self._cluster)
         return session
 
     def _set_report(self, c_report: Any) -> None:
         answers = self._answers
         loads, imbalance, bound, duplicates = (answers[name] for name in _LAYER_MAPS)
         # The bits of loads.mean(axis=1), in a fraction of its time.
-        mean_load = np.add.reduce(loads, axis=1) / self._sizes[3]
+        open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
+        mean_load = np.add.reduce(loads, axis=1) / open_gpus
         answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
         # Nothing is fetched or computed any more.
         self._shared = self._weights = None
@@ -262,15 +267,29 @@ def _smallest(largest: int) -> Any:
 def place_replicas(slots: Array, count: Array) -> Ints:
     """physical_to_logical [L,S] from the slots of all experts one after the other, and how many each has [L,E]."""
     layers, experts = count.shape
-    placement = np.empty(slots.size, np.int64)
-    first_of_layer = np.arange(layers)[:, np.newaxis] * slots.shape[1]
-    placement[(first_of_layer + slots).ravel()] = np.repeat(np.tile(np.arange(experts), layers), count.ravel())
+    placement = np.full(slots.size, -1, np.int64)
+    in_all = np.arange(layers)[:, np.newaxis] * slots.shape[1] + slots
+    placement[in_all[_listed(slots, count)]] = np.repeat(np.tile(np.arange(experts), layers), count.ravel())
     return placement.reshape(slots.shape)
+
+
+def restore_slots(slots: Array, count: Array) -> Ints:
+    """replica_slots from compact ones, which cannot hold -1."""
+    restored: Ints = np.where(_listed(slots, count), slots.astype(np.int64), -1)
+    return restored
+
+
+def _listed(replica_slots: Array, count: Array) -> Array:
+    """Which entries of replica_slots [L,S] name a slot: as many as there are replicas."""
+    listed: Array = np.arange(replica_slots.shape[1]) < count.sum(axis=1, keepdims=True)
+    return listed
 
 
 def gpu_loads(weights: Array, count: Array, placement: Ints, num_gpus: int) -> Floats:
     """Loads [L,G] with the bits that the library gives: in double, a GPU's slots added in their order."""
     share = (weights.astype(np.float64) + 0.0) / count
+    # An empty slot, -1, holds nothing.
+    share = np.pad(share, ((0, 0), (0, 1)))
     held = np.take_along_axis(share, placement, axis=1).reshape(len(weights), num_gpus, -1)
     loads: Floats = np.ascontiguousarray(np.add.accumulate(held, axis=2)[:, :, -1])
     return loads
@@ -280,5 +299,5 @@ def expand_replica_slots(replica_slots: Array, replica_count: Array, width: int)
     """logical_to_physical [L,E,width] from the slots of all experts one after the other."""
     expanded = np.full((*replica_count.shape, width), -1, np.int64)
     # True where a replica is; in C order these places are those of replica_slots.
-    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots.ravel()
+    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots[_listed(replica_slots, replica_count)]
     return expanded

@@ -114,7 +114,7 @@ def test_evaluate_without_a_solve(context):
     ("placement", "kind", "text"),
     [
         ([[*range(7), 8] * 2], eplb.InvalidPlacement, "8"),
-        ([[*range(7), -1] * 2], eplb.InvalidPlacement, "-1"),
+        ([[*range(7), -2] * 2], eplb.InvalidPlacement, "-2"),
         ([[0] * 16], eplb.InvalidPlacement, "expert 1"),
         ([list(range(8)) * 2] * 2, eplb.InvalidArgument, None),
         ([0.5] * 16, eplb.InvalidArgument, "must be integers"),

@@ -60,7 +60,7 @@ def test_status_of_a_later_library():
         ({"num_slots": 16.0}, "num_slots is 16.0, must be an integer"),
         ({"num_slots": "16"}, "num_slots is '16', must be an integer"),
         ({"num_gpus": 2**63}, "num_gpus is 9223372036854775808, must be -9223372036854775808 to 9223372036854775807"),
-        ({"num_nodes": None}, "num_nodes is None, must be an integer"),
+        ({"num_nodes": 1.5}, "num_nodes is 1.5, must be an integer"),
         ({"num_slots": 17}, "num_slots is 17, must be a multiple of num_gpus = 8 (16 or 24)"),
         ({"seed": -1}, "seed is -1, must be 0 to 18446744073709551615"),
         ({"seed": 2**64}, "seed is 18446744073709551616, must be 0 to 18446744073709551615"),

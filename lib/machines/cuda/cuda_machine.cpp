@@ -67,6 +67,7 @@ CudaMachine::~CudaMachine() {
   pending_.release();
   reserved_ = DeviceMemory();
   grown_ = DeviceMemory();
+  cluster_ = DeviceCluster();
   staging_.release();
   if (started_) cudaEventDestroy(started_);
   if (ended_) cudaEventDestroy(ended_);
@@ -76,14 +77,15 @@ CudaMachine::~CudaMachine() {
 void CudaMachine::abandon() {
   reserved_.abandon();
   grown_.abandon();
+  cluster_.abandon();
   pending_.abandon();
   staging_.abandon();
   device_.abandon();
 }
 
 int64_t CudaMachine::bytes() const {
-  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + staging_.bytes() +
-         host_->bytes();
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + cluster_.bytes() +
+         staging_.bytes() + host_->bytes();
 }
 
 // -------------------------------------------------------------------------------------- host calls
@@ -110,6 +112,12 @@ DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reser
     grown_ = DeviceMemory(larger, stream_);
   }
   return grown_;
+}
+
+// The same problem with what its cluster has in device memory.
+Problem CudaMachine::on_device(Problem problem) const {
+  problem.cluster = cluster_.of(problem.cluster);
+  return problem;
 }
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
@@ -168,7 +176,7 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const bool is_reserved = &memory == &reserved_;
   staging_.at_least(staging_bytes(problem));
   if (!is_reserved || !resident || replays()) send_weights(weights, memory);
-  SolveTask task = memory.solve_task(problem, spread, weights.integer);
+  SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
   if (problem.current.expert) {
     to_device(memory.current(), problem.current.expert, problem.layers * problem.cluster.slots,
               stream_);
@@ -198,7 +206,7 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
   const Workspace workspace = evaluation_workspace(problem, parts, false, limits_);
   const DeviceMemory& memory =
       evaluation_memory(weights, resident, MemorySizes::of_evaluation(problem, workspace));
-  EvaluationTask task = memory.evaluation_task(problem, parts, workspace);
+  EvaluationTask task = memory.evaluation_task(on_device(problem), parts, workspace);
   task.weights =
       (resident ? reserved_ : memory).weights(problem.layers, problem.experts, weights.integer);
   const int64_t layers = problem.layers;
@@ -214,6 +222,11 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
 }
 
 // ------------------------------------------------------------- between host calls and device calls
+
+void CudaMachine::send(const ClusterArrays& cluster) {
+  const DeviceScope scope(device_);
+  cluster_ = DeviceCluster(cluster, stream_);
+}
 
 void CudaMachine::wait() {
   const DeviceScope scope(device_);
@@ -313,7 +326,7 @@ void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
     launch_take_placement(
         {reserved_.current(), 0, EPLB_INT32, problem.layers, problem.cluster.slots},
         problem.experts, reserved_.current(), reserved_.fault(), stream_of(stream));
-  launch_solve(reserved_.solve_task(problem, spread, integer), stream_of(stream));
+  launch_solve(reserved_.solve_task(on_device(problem), spread, integer), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
   timed_ = timed;
@@ -337,7 +350,7 @@ void CudaMachine::fetch_figures(const Problem& problem, bool integer, eplb_map m
                                 eplb_dtype dtype, void* buffer, cudaStream_t stream) {
   const EvaluationParts needs = map_entry(map).needs;
   const Workspace workspace = evaluation_workspace(problem, needs, true, limits_);
-  EvaluationTask task = reserved_.evaluation_task(problem, needs, workspace);
+  EvaluationTask task = reserved_.evaluation_task(on_device(problem), needs, workspace);
   const DevicePlan plan = reserved_.plan(problem);
   task.weights = reserved_.weights(problem.layers, problem.experts, integer);
   task.placement = plan.physical_to_logical;
@@ -352,7 +365,8 @@ void CudaMachine::fetch_figures(const Problem& problem, bool integer, eplb_map m
 
 void CudaMachine::fetch_transfers(const Problem& problem, eplb_map map, eplb_dtype dtype,
                                   void* buffer, cudaStream_t stream) {
-  TransferTask task = reserved_.transfer_task(problem, transfer_workspace(problem, limits_));
+  TransferTask task =
+      reserved_.transfer_task(on_device(problem), transfer_workspace(problem, limits_));
   task.map = buffer;
   task.which_map = map;
   task.map_dtype = dtype;

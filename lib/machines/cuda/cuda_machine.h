@@ -39,6 +39,7 @@ class CudaMachine final : public StreamMachine {
   bool replays() const override { return pending_.replays(); }
   void throw_fault() override;
   double microseconds() override;
+  void send(const ClusterArrays& cluster) override;
   bool prepare_send(int64_t layers, int64_t experts) override;
   void send(const Weights& weights) override;
   void bring(Weights& weights) override;
@@ -52,6 +53,7 @@ class CudaMachine final : public StreamMachine {
   struct Closed {};
   CudaMachine(Closed, int index) : device_(index), limits_(device_.limits()) {}
 
+  Problem on_device(Problem problem) const;
   DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
   DeviceMemory& evaluation_memory(const Weights& weights, bool resident, int64_t scratch);
   void send_weights(const Weights& weights, const DeviceMemory& memory);
@@ -65,6 +67,7 @@ class CudaMachine final : public StreamMachine {
   Device device_;
   DeviceLimits limits_;
   DeviceMemory reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
+  DeviceCluster cluster_;
   Pending pending_;
   PinnedBlock staging_;
   cudaStream_t stream_ = nullptr;

@@ -137,6 +137,39 @@ TransferTask DeviceMemory::transfer_task(const Problem& problem, const Workspace
   return task;
 }
 
+int64_t DeviceCluster::lay_out(solver::Arena arena, const ClusterArrays& cluster) {
+  slots_ = arena.take<int32_t>(static_cast<int64_t>(cluster.slots.size())).data;
+  node_ = arena.take<int32_t>(static_cast<int64_t>(cluster.node.size())).data;
+  pace_ = arena.take<int32_t>(static_cast<int64_t>(cluster.pace.size())).data;
+  speed_ = arena.take<double>(static_cast<int64_t>(cluster.speed.size())).data;
+  return arena.used();
+}
+
+DeviceCluster::DeviceCluster(const ClusterArrays& cluster, cudaStream_t stream) {
+  if (!cluster.exists()) return;
+  block_.at_least(lay_out(solver::Arena(nullptr), cluster));
+  lay_out(solver::Arena(block_.data()), cluster);
+  auto send = [&](const auto& from, auto* to) {
+    if (from.empty()) return;
+    check(
+        cudaMemcpyAsync(to, from.data(), from.size() * sizeof *to, cudaMemcpyHostToDevice, stream),
+        "cudaMemcpyAsync");
+  };
+  send(cluster.slots, slots_);
+  send(cluster.node, node_);
+  send(cluster.pace, pace_);
+  send(cluster.speed, speed_);
+  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+}
+
+Cluster DeviceCluster::of(Cluster cluster) const {
+  if (cluster.gpu_slots) cluster.gpu_slots = slots_;
+  if (cluster.gpu_node) cluster.gpu_node = node_;
+  if (cluster.gpu_pace) cluster.gpu_pace = pace_;
+  if (cluster.gpu_speed) cluster.gpu_speed = speed_;
+  return cluster;
+}
+
 char* DeviceMemory::scratch() const { return at(kFaultBytes + sizes_.total() - sizes_.scratch); }
 
 }  // namespace eplb::cuda

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 
+#include "core/cluster.h"
 #include "machines/cuda/driver.h"
 #include "machines/cuda/kernels/kernels.h"
 
@@ -99,6 +100,25 @@ class DeviceMemory {
 
   MemorySizes sizes_;
   DeviceBlock block_;
+};
+
+// The arrays of a cluster. They stay in place until the next one.
+class DeviceCluster {
+ public:
+  DeviceCluster() = default;
+  DeviceCluster(const ClusterArrays& cluster, cudaStream_t stream);  // ready when it returns
+
+  // The same with what is here in place of what is on the host.
+  Cluster of(Cluster cluster) const;
+  int64_t bytes() const { return block_.bytes(); }
+  void abandon() { block_.abandon(); }
+
+ private:
+  int64_t lay_out(solver::Arena arena, const ClusterArrays& cluster);
+
+  DeviceBlock block_;
+  int32_t *slots_ = nullptr, *node_ = nullptr, *pace_ = nullptr;
+  double* speed_ = nullptr;
 };
 
 // Elements of the maps that are fetched; they lie one after another.

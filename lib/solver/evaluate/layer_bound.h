@@ -35,7 +35,7 @@ EPLB_FN double node_bound(Team auto& team, const Problem& problem,
   const AssignedGroups assigned =
       search_groups(team, workspace.groups, size, slot_of, groups, nodes, group_steps(groups));
   if (!assigned.proven) return 0;
-  return assigned.heaviest * unit * (1 - 0x1p-40) / node_problem(problem).cluster.gpus;
+  return assigned.heaviest * unit * (1 - 0x1p-40) / open_gpus(node_problem(problem).cluster);
 }
 
 struct LayerBound {
@@ -54,7 +54,8 @@ EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, dou
 
 // weight(e) is an expert's, in double; `total` is their sum in order. Quotients of denormals lose
 // bits, or become 0: such layers are taken 2^200 times as heavy. What a report's loads may have
-// lost by rounding, half of the least denormal for each replica on a GPU, comes off again.
+// lost by rounding, half of the least denormal for each replica on a GPU, comes off again; times
+// lose more, up to what the slowest GPU makes of it.
 EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
                                   const BoundWorkspace& workspace, const auto& weight,
                                   double total) {
@@ -67,7 +68,8 @@ EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
   if (enough) return bound_of_weights(team, problem, total, workspace);
   total = sum_in_order(problem.experts, [&](int e) { return scaled[e]; });
   const LayerBound bound = bound_of_weights(team, problem, total, workspace);
-  const double lost = kLeast * (slots_per_gpu(problem.cluster) + 1);
+  const double slowest = problem.cluster.gpu_speed ? 2.0 * kFastest : 1;
+  const double lost = kLeast * (slots_per_gpu(problem.cluster) + 1) * slowest;
   return {larger(0.0, bound.load / kScale - lost), bound.nodes_proven};
 }
 

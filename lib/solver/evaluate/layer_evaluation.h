@@ -45,20 +45,32 @@ EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const Place
     return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
   };
   double* const loads = layer.gpu_load;
+  const double* const speed = problem.cluster.gpu_speed;
   if (loads) team.for_each(problem.cluster.gpus, [&](int gpu) { loads[gpu] = load_of(gpu); });
   // Numbers that are not negative compare like their bits.
-  const int64_t largest = team.max_of(
-      problem.cluster.gpus, [&](int gpu) { return bits_of(loads ? loads[gpu] : load_of(gpu)); });
-  figures.mean_load = total / problem.cluster.gpus;
+  const int64_t largest = team.max_of(problem.cluster.gpus, [&](int gpu) {
+    const double load = loads ? loads[gpu] : load_of(gpu);
+    return bits_of(speed ? load / speed[gpu] : load);
+  });
+  const int gpus = open_gpus(problem.cluster);  // their speeds have the mean 1
+  figures.mean_load = total / gpus;
   figures.largest_load = of_bits(largest);
-  figures.imbalance = imbalance_of(total, figures.largest_load, problem.cluster.gpus);
+  figures.imbalance = imbalance_of(total, figures.largest_load, gpus);
 }
 
-EPLB_FN int64_t count_duplicates(Team auto& team, const Problem& problem,
-                                 const EvaluationWorkspace& workspace, const int* placement) {
-  return workspace.has_list && slots_per_gpu(problem.cluster) > kFewPlaces
-             ? duplicates_in(team, problem, placement, workspace.list)
-             : duplicates_in(team, problem, placement);
+EPLB_FN void evaluate_places(Team auto& team, const Problem& problem,
+                             const EvaluationWorkspace& workspace, const int* placement,
+                             const auto& count, LayerFigures& figures) {
+  const bool few = slots_per_gpu(problem.cluster) <= kFewPlaces;
+  if (workspace.has_list && !few) {
+    figures.duplicates = duplicates_in(team, problem, placement, workspace.list);
+    figures.most_lost = most_lost(team, problem, placement, workspace.list);
+  } else {
+    figures.duplicates = duplicates_in(team, problem, placement);
+    // With many places and without a list it is only duplicates that are wanted.
+    if (few) figures.most_lost = most_lost(team, problem, placement, count);
+  }
+  figures.unavoidable_duplicates = unavoidable_duplicates(team, problem, count);
 }
 
 // weight(e) is an expert's, in double. The workspace was laid out for what is wanted; figures that
@@ -71,10 +83,8 @@ EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationP
   auto count = [&](int e) { return counts[e]; };
   const double total = wanted & (kLoads | kBounds) ? sum_in_order(problem.experts, weight) : 0;
   if (wanted & kLoads) evaluate_loads(team, problem, layer, weight, total, count, figures);
-  if (wanted & kDuplicates) {
-    figures.duplicates = count_duplicates(team, problem, workspace, layer.placement);
-    figures.unavoidable_duplicates = unavoidable_duplicates(team, problem, count);
-  }
+  if (wanted & kDuplicates)
+    evaluate_places(team, problem, workspace, layer.placement, count, figures);
   if (wanted & kBounds) {
     const LayerBound bound = bound_of_layer(team, problem, workspace.bounds, weight, total);
     figures.bound = bound.load;

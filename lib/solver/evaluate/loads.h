@@ -6,10 +6,12 @@
 
 EPLB_STAGE_BEGIN
 
-// Of the GPU that holds the experts held[0 .. places). weight(e) and count(e) as double and int.
+// Of the GPU that holds the experts held[0 .. places), -1 for none. weight(e) and count(e) as
+// double and int.
 EPLB_FN double gpu_load(const int* held, int places, const auto& weight, const auto& count) {
   double load = 0;
-  for (int k = 0; k < places; ++k) load += weight(held[k]) / count(held[k]);
+  for (int k = 0; k < places; ++k)
+    if (held[k] >= 0) load += weight(held[k]) / count(held[k]);
   return load;
 }
 

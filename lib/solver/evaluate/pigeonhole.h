@@ -8,16 +8,20 @@ EPLB_STAGE_BEGIN
 
 // For each j < K: if more than j * G replicas exceed x, some GPU holds j + 1 of them together with
 // K - 1 - j others. Of the experts above x all but j * G must be cut into pieces of at most x.
-// Extras that this does not use may cut the others smaller: with `spare` of them no expert of at
-// most x has more than 1 + spare copies.
+// Where GPUs differ in slots, what they can hold with j at most on each replaces j * G, and one
+// that holds j + 1 may hold no others, as where slots may be empty. Extras that this does not use
+// may cut the others smaller: with `spare` of them no expert of at most x has more than 1 + spare
+// copies.
 struct Pigeonhole {
   View<double> descending;  // weights of the experts, largest first
-  int experts, extras, gpus, per_gpu;
+  int experts, extras, per_gpu;
+  bool filled;  // do all GPUs hold per_gpu replicas?
+  int64_t together = 0;
 
   EPLB_FN bool reachable(Team auto& team, double load, int j) const {
-    const Case at{load, j, per_gpu - 1 - j};
+    const Case at{load, j, filled ? per_gpu - 1 - j : 0};
     const double ceiling = load / (j + 1);  // no largest allowed x is above
-    const int needed = extras_for(ceiling, at.j, extras);
+    const int needed = extras_for(ceiling, extras);
     if (at.others == 0) return ceiling > 0 && needed <= extras;
     const int ways = extras + 1 - needed;  // a smaller x needs no fewer, so no more can be spared
     return team.find_of(ways, [&](int spare) { return reachable_with(at, spare); }) < ways;
@@ -42,8 +46,8 @@ struct Pigeonhole {
   EPLB_FN double step(const Case& at, double x, int spare) const {
     return (at.load - filling(at, larger(x, 0.0), spare)) / (at.j + 1);
   }
-  EPLB_FN bool cuts(const Case& at, double x, int spare) const {
-    return x > 0 && extras_for(x, at.j, extras - spare) <= extras - spare;
+  EPLB_FN bool cuts(double x, int spare) const {
+    return x > 0 && extras_for(x, extras - spare) <= extras - spare;
   }
   // The test wants an x with (j + 1) x + filling(x) >= load, close to equality; larger ones only
   // make it weaker. filling grows with x: from an x below the solution one step leads above it, and
@@ -52,16 +56,16 @@ struct Pigeonhole {
   // operation rounds monotonically): most answers are known after one or two steps.
   EPLB_FN bool reachable_with(const Case& at, int spare) const {
     const double below = step(at, at.load, spare);  // no filling is larger than that of x = load
-    if (cuts(at, below, spare)) return true;
+    if (cuts(below, spare)) return true;
     const double above = step(at, below, spare);
-    if (!cuts(at, above, spare)) return false;
-    return cuts(at, smaller(above, step(at, step(at, above, spare), spare)), spare);
+    if (!cuts(above, spare)) return false;
+    return cuts(smaller(above, step(at, step(at, above, spare), spare)), spare);
   }
-  // Extras that cut all experts above x, but the j * G that need most, into pieces of at most x;
-  // `most` + 1 if those do not suffice.
-  EPLB_FN int extras_for(double x, int j, int most) const {
+  // Extras that cut all experts above x, but the ones together that need most, into pieces of at
+  // most x; `most` + 1 if those do not suffice.
+  EPLB_FN int extras_for(double x, int most) const {
     int needed = 0;
-    for (int64_t i = int64_t{j} * gpus; i < experts && descending[static_cast<int>(i)] > x; ++i) {
+    for (int64_t i = together; i < experts && descending[static_cast<int>(i)] > x; ++i) {
       // Rounded up below; the last place is given away.
       const double pieces = descending[static_cast<int>(i)] / x - 1e-12;
       if (!(pieces <= most + 1.0)) return most + 1;

@@ -14,7 +14,7 @@ EPLB_STAGE_BEGIN
 EPLB_FN double largest_replica(Team auto& team, const Problem& problem,
                                const BoundWorkspace& workspace) {
   const View<double> weight = workspace.descending;
-  const int extras = problem.cluster.slots - problem.experts;
+  const int extras = open_slots(problem.cluster) - problem.experts;
   const int candidates = smaller(problem.experts, extras + 1);
   auto key_of = [](double share) { return kNever64 - 1 - bits_of(share); };
   team.for_each(candidates, [&](int i) {
@@ -69,22 +69,51 @@ EPLB_FN void sort_weights(Team auto& team, const Problem& problem,
                 [&](int i) { workspace.descending[i] = weight[workspace.order[i]]; });
 }
 
-// Of workspace.weight, whose sum is `total`.
+// Replicas that GPUs can hold with at most j on each.
+EPLB_FN int64_t most_together(Team auto& team, const Cluster& cluster, int j) {
+  if (cluster.gpu_slots == nullptr) return int64_t{j} * cluster.gpus;
+  return team.sum_of(cluster.gpus, [&](int gpu) { return smaller(open_slots(cluster, gpu), j); });
+}
+
+EPLB_FN double fastest_speed(Team auto& team, const Cluster& cluster) {
+  return of_bits(team.max_of(cluster.gpus, [&](int gpu) {
+    return open_slots(cluster, gpu) > 0 ? bits_of(cluster.gpu_speed[gpu]) : int64_t{0};
+  }));
+}
+
+// No largest load is below `least`, nor below what this returns.
+EPLB_FN double bound_of_loads(Team auto& team, const Problem& problem,
+                              const BoundWorkspace& workspace, double least) {
+  constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
+  const Cluster& cluster = problem.cluster;
+  const bool equal = !is_unequal(cluster);
+  Pigeonhole pigeonhole{workspace.descending, problem.experts,
+                        open_slots(cluster) - problem.experts, slots_per_gpu(cluster),
+                        equal && !problem.limits.some_empty};
+  double bound = larger(least, largest_replica(team, problem, workspace));
+  for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j) {
+    pigeonhole.together = most_together(team, cluster, j);
+    bound = larger(bound, raise_bound(team, pigeonhole, bound, j));
+  }
+  if (equal && pigeonhole.extras == 0 && pigeonhole.per_gpu > 1)
+    bound = larger(bound, heaviest_together(pigeonhole.descending, problem.experts, cluster.gpus,
+                                            pigeonhole.per_gpu));
+  return bound;
+}
+
+// Of workspace.weight, whose sum is `total`. Where GPUs differ in speed it is a bound of times: no
+// load is larger than the largest time of the fastest GPU.
 EPLB_FN double simple_bound(Team auto& team, const Problem& problem, double total,
                             const BoundWorkspace& workspace) {
-  constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
   if (!(total > 0)) return 0;
   sort_weights(team, problem, workspace);
-  const Pigeonhole pigeonhole{workspace.descending, problem.experts,
-                              problem.cluster.slots - problem.experts, problem.cluster.gpus,
-                              slots_per_gpu(problem.cluster)};
-  double bound = larger(total / problem.cluster.gpus, largest_replica(team, problem, workspace));
-  for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j)
-    bound = larger(bound, raise_bound(team, pigeonhole, bound, j));
-  if (pigeonhole.extras == 0 && pigeonhole.per_gpu > 1)
-    bound = larger(bound, heaviest_together(pigeonhole.descending, problem.experts,
-                                            problem.cluster.gpus, pigeonhole.per_gpu));
-  return bound * (1 - 0x1p-40);
+  const Cluster& cluster = problem.cluster;
+  const double mean = total / open_gpus(cluster);
+  if (cluster.gpu_speed == nullptr)
+    return bound_of_loads(team, problem, workspace, mean) * (1 - 0x1p-40);
+  // The sum of up to 2^18 speeds is known to 35 bits.
+  const double loads = bound_of_loads(team, problem, workspace, 0);
+  return larger(mean, loads / fastest_speed(team, cluster)) * (1 - 0x1p-34);
 }
 
 EPLB_STAGE_END

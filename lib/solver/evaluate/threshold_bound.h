@@ -38,9 +38,10 @@ class Thresholds {
     const int64_t sums =
         team.sum_of(problem_.experts, [&](int e) { return add_expert(e, load, threshold); });
     const double spare =
-        problem_.cluster.slots - problem_.experts - static_cast<double>(sums >> 32);
+        open_slots(problem_.cluster) - problem_.experts - static_cast<double>(sums >> 32);
     const double shares = 0.5 * static_cast<double>(sums & 0xffffffff);
-    return spare < 0 || least_shares(team, shares, spare) > problem_.cluster.gpus * (1 + kSlack);
+    return spare < 0 ||
+           least_shares(team, shares, spare) > open_gpus(problem_.cluster) * (1 + kSlack);
   }
   // What is left of the shares when `spare` copies have gained most, by the steepest slopes.
   EPLB_FN double least_shares(Team auto& team, double shares, double spare) const {
@@ -90,13 +91,14 @@ class Thresholds {
   const BoundWorkspace& workspace_;
 };
 
-// As simple_bound. With more or fewer than two slots on a GPU it is that one.
+// As simple_bound. With more or fewer than two slots on a GPU, or other speeds, it is that one.
 EPLB_FN double threshold_bound(Team auto& team, const Problem& problem, double total,
                                const BoundWorkspace& workspace) {
   constexpr int kBisections = 14;
   constexpr double kLargest = 0x1.fffffffffffffp1023;
   double low = simple_bound(team, problem, total, workspace), high = smaller(1.5 * low, kLargest);
-  if (problem.cluster.slots != 2 * problem.cluster.gpus || !(low > 0)) return low;
+  const Cluster& cluster = problem.cluster;
+  if (cluster.slots != 2 * cluster.gpus || cluster.gpu_speed || !(low > 0)) return low;
   const Thresholds thresholds(problem, workspace);
   bool better = false;
   for (int i = 0; i < kBisections; ++i) {

@@ -11,6 +11,9 @@ EPLB_FN int slots_per_gpu(const Cluster& cluster) { return cluster.slots / clust
 EPLB_FN int open_slots(const Cluster& cluster, int gpu) {
   return cluster.gpu_slots ? cluster.gpu_slots[gpu] : slots_per_gpu(cluster);
 }
+// In all, and GPUs that have any.
+EPLB_FN int open_slots(const Cluster& cluster) { return cluster.slots - cluster.closed; }
+EPLB_FN int open_gpus(const Cluster& cluster) { return cluster.gpus - cluster.closed_gpus; }
 EPLB_FN bool is_open(const Cluster& cluster, int slot) {
   const int per_gpu = slots_per_gpu(cluster);
   return !cluster.gpu_slots || slot % per_gpu < cluster.gpu_slots[slot / per_gpu];
@@ -20,6 +23,9 @@ EPLB_FN bool is_open(const Cluster& cluster, int slot) {
 EPLB_FN int pace(const Cluster& cluster, int gpu) {
   return cluster.gpu_pace ? cluster.gpu_pace[gpu] : kFastest;
 }
+
+// Do GPUs differ in what they can hold or do?
+EPLB_FN bool is_unequal(const Cluster& cluster) { return cluster.gpu_slots || cluster.gpu_pace; }
 
 // Unless a cluster says otherwise, nodes have consecutive GPUs, as equally many as can be.
 EPLB_FN int node_of(const Cluster& cluster, int gpu) {
@@ -32,7 +38,8 @@ EPLB_FN int64_t first_gpu_of(const Cluster& cluster, int node) {
   return (int64_t{node} * cluster.gpus + cluster.nodes - 1) / cluster.nodes;
 }
 
-// The problem of one node: nodes are solved apart. Under the global policy it is the whole problem.
+// The problem of one node: nodes are solved apart, and are equal. Under the global policy it is the
+// whole problem.
 EPLB_FN Problem node_problem(const Problem& problem) {
   const int nodes = problem.partition.nodes;
   Problem node = problem;
@@ -40,6 +47,8 @@ EPLB_FN Problem node_problem(const Problem& problem) {
   node.cluster.slots /= nodes;
   node.cluster.gpus /= nodes;
   node.cluster.nodes /= nodes;
+  node.cluster.closed /= nodes;
+  node.cluster.closed_gpus /= nodes;
   node.limits.groups /= nodes;
   node.partition = {1, 1};
   return node;

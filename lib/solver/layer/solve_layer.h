@@ -40,7 +40,7 @@ EPLB_FN Chains all_chains() { return {0, kNever}; }
 // Where the answer goes. Replica order is the order of creation.
 struct Maps {
   View<int> physical_to_logical, replica_count, replica_slots;  // [S], [E], [S]
-  View<int> rank;  // [S]: which replica of its expert a slot holds
+  View<int> rank;  // [S]: which replica of its expert a slot holds, if any
 };
 
 // What every method has of a layer.
@@ -82,7 +82,8 @@ struct LayerMethod {
   }
 };
 
-// The slots of expert 0, of expert 1, and so on. first: scratch [E].
+// The slots of expert 0, of expert 1, and so on, then -1 for those that hold nothing. first:
+// scratch [E].
 EPLB_FN void list_replicas(Team auto& team, const Problem& problem, View<int> first,
                            const Maps& maps) {
   const int replicas = team.scan(
@@ -91,8 +92,9 @@ EPLB_FN void list_replicas(Team auto& team, const Problem& problem, View<int> fi
   team.for_each(problem.cluster.slots, [&](int slot) {
     const int expert = maps.physical_to_logical[slot];
     if (expert >= 0) maps.replica_slots[first[expert] + maps.rank[slot]] = slot;
-    if (slot >= replicas) maps.replica_slots[slot] = -1;
   });
+  team.for_each(problem.cluster.slots - replicas,
+                [&](int i) { maps.replica_slots[replicas + i] = -1; });
 }
 
 // What solve_layer needs in addition to the method's memory.

@@ -80,11 +80,12 @@ EPLB_FN bool exchange_heaviest(Team auto& team, const Packing& packing, bool sor
 
 // The pair with the largest gain, if that is above 0; ties: lowest first, then lowest second. False
 // if there is none. best_gain(i): the largest of i with any second.
-EPLB_FN bool find_best(Team auto& team, const auto& pairs, int n, int& first, int& second) {
-  const auto gain = team.max_of(n, [&](int i) { return pairs.best_gain(i); });
+EPLB_FN bool find_best(Team auto& team, const auto& pairs, int firsts, int seconds, int& first,
+                       int& second) {
+  const auto gain = team.max_of(firsts, [&](int i) { return pairs.best_gain(i); });
   if (gain <= 0) return false;
-  first = team.find_of(n, [&](int i) { return pairs.best_gain(i) == gain; });
-  second = team.find_of(n, [&](int i) { return pairs.gain(first, i) == gain; });
+  first = team.find_of(firsts, [&](int i) { return pairs.best_gain(i) == gain; });
+  second = team.find_of(seconds, [&](int i) { return pairs.gain(first, i) == gain; });
   return true;
 }
 
@@ -117,7 +118,8 @@ EPLB_FN bool exchange_any_pair(Team auto& team, const Packing& packing) {
   const View<int> load = packing.load;
   const int lightest = team.min(0, packing.packs, [=](auto pack) { return load[pack]; });
   int first, second;
-  if (!find_best(team, AnyPair{packing, lightest}, packing.items, first, second)) return false;
+  if (!find_best(team, AnyPair{packing, lightest}, packing.items, packing.items, first, second))
+    return false;
   exchange(team, packing, first, second, true);
   return true;
 }
@@ -152,7 +154,8 @@ EPLB_FN bool exchange_with_lightest(Team auto& team, const Packing& packing) {
   const View<int> light = packing.contents_of(lightest);
   const EndsPair pairs{packing, heavy, light, loads.max - loads.min};
   int heavy_slot, light_slot;
-  if (!find_best(team, pairs, packing.slots_per_pack, heavy_slot, light_slot)) return false;
+  const int slots = packing.slots_per_pack;
+  if (!find_best(team, pairs, slots, slots, heavy_slot, light_slot)) return false;
   exchange(team, packing, heavy[heavy_slot], light[light_slot], false);
   return true;
 }

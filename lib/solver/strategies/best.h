@@ -7,22 +7,21 @@
 
 EPLB_STAGE_BEGIN
 
-struct BestMethod : LayerMethod {
+// What does not depend on how a node is solved. answer[slot] is its expert, counted on the node, or
+// -1.
+struct NodesOfBest : LayerMethod {
   static constexpr bool kHoldsAll = true;
-  static constexpr int kLeastBlocks = 6;
 
   Packing packing{};  // of groups
   GroupWorkspace groups{};
-  View<int> count{};  // by expert of a node
-  BestWorkspace best{};
+  View<int> count{};  // by expert of a node, and of slots that hold none
 
   using LayerMethod::LayerMethod;
   EPLB_FN void lay_out(Arena& arena) {
     LayerMethod::lay_out(arena);
     packing.lay_out(arena, problem.partition.groups, problem.partition.nodes);
     groups.lay_out(arena, problem.partition.groups, problem.partition.nodes);
-    count = arena.take<int>(node.experts);
-    best.lay_out(arena, node.experts, node.cluster.slots, node.cluster.gpus);
+    count = arena.take<int>(node.experts + 1);
   }
   EPLB_FN void read(Team auto& team, const auto& source) {
     read_weights(Integer(), team, source, problem.experts, weight);
@@ -38,8 +37,6 @@ struct BestMethod : LayerMethod {
     return smaller(kGroupSteps, effort_of(node.options.effort, slots).group_steps *
                                     smaller(kGroupSteps, problem.cluster.slots));
   }
-  EPLB_FN int node_chains() const { return best_chains(node); }
-
   // So that the heaviest node is as light as possible; each node's groups in ascending order.
   EPLB_FN int pack_groups(Team auto& team, Chains chains, View<int> place) {
     const auto [nodes, groups_there] = problem.partition;
@@ -49,23 +46,36 @@ struct BestMethod : LayerMethod {
     search_groups(team, groups, group_size, place, groups_there, nodes, most_group_steps());
     return 0;
   }
-  // answer[slot]: its expert, counted on the node.
+  // Replicas in order of their slots.
+  EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
+    const int first = index * node.cluster.slots, none = node.experts;
+    const View<int> members = members_of(index);
+    team.for_each(node.experts + 1, [&](int e) { count[e] = 0; });
+    team.rank_among_equals(node.cluster.slots, count, maps.rank.from(first),
+                           [&](int s) { return answer[s] < 0 ? none : answer[s]; });
+    team.for_each(node.experts, [&](int e) { maps.replica_count[members[e]] = count[e]; });
+    team.for_each(node.cluster.slots, [&](int s) {
+      maps.physical_to_logical[first + s] = answer[s] < 0 ? -1 : members[answer[s]];
+    });
+  }
+};
+
+struct BestMethod : NodesOfBest {
+  static constexpr int kLeastBlocks = 6;
+
+  BestWorkspace best{};
+
+  using NodesOfBest::NodesOfBest;
+  EPLB_FN void lay_out(Arena& arena) {
+    NodesOfBest::lay_out(arena);
+    best.lay_out(arena, node.experts, node.cluster.slots, node.cluster.gpus);
+  }
+  EPLB_FN int node_chains() const { return best_chains(node); }
   EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
     const View<int> members = members_of(index), node_weight = best.weight();
     team.for_each(node.experts, [&](int e) { node_weight[e] = weight[members[e]]; });
     return solve_best(team, best, node, {node.options.seed, 0, static_cast<uint32_t>(index), 0},
                       chains, answer);
-  }
-  // Replicas in order of their slots.
-  EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
-    const int first = index * node.cluster.slots;
-    const View<int> members = members_of(index);
-    team.for_each(node.experts, [&](int e) { count[e] = 0; });
-    team.rank_among_equals(node.cluster.slots, count, maps.rank.from(first),
-                           [&](int s) { return answer[s]; });
-    team.for_each(node.experts, [&](int e) { maps.replica_count[members[e]] = count[e]; });
-    team.for_each(node.cluster.slots,
-                  [&](int s) { maps.physical_to_logical[first + s] = members[answer[s]]; });
   }
 };
 

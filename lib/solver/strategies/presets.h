@@ -49,21 +49,31 @@ template <class Number> struct PresetMethod : LayerMethod {
   // answer[item]: its slot on the node.
   EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
     const int slots = node.cluster.slots, gpus = node.cluster.gpus;
-    const View<int> members = members_of(index);
-    team.for_each(node.experts, [&](int expert) { node_weight[expert] = weight[members[expert]]; });
-    count_replicas<Number>(team, node_weight, node.experts, slots, node.limits.most_replicas,
-                           pricing, items);
+    count(team, index, slots, node.limits.most_replicas);
     return pack<Number>(team, preset, packing, slots, gpus, items.size,
                         {node.options.seed, kReplicaKeys, static_cast<uint32_t>(index), 0}, chains,
                         answer);
   }
   EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
-    const int slots = node.cluster.slots;
+    write_maps(team, index, node.cluster.slots, answer, maps);
+  }
+
+ protected:
+  EPLB_FN void count(Team auto& team, int index, int replicas, int most_replicas) {
+    const View<int> members = members_of(index);
+    team.for_each(node.experts, [&](int expert) { node_weight[expert] = weight[members[expert]]; });
+    count_replicas<Number>(team, node_weight, node.experts, replicas, most_replicas, pricing,
+                           items);
+  }
+  // answer[item] of as many replicas.
+  EPLB_FN void write_maps(Team auto& team, int index, int replicas, View<int> answer,
+                          const Maps& maps) const {
+    const int first = index * node.cluster.slots;
     const View<int> members = members_of(index);
     team.for_each(node.experts,
                   [&](int expert) { maps.replica_count[members[expert]] = items.count[expert]; });
-    team.for_each(slots, [&](int item) {
-      const int slot = index * slots + answer[item];
+    team.for_each(replicas, [&](int item) {
+      const int slot = first + answer[item];
       maps.physical_to_logical[slot] = members[items.expert[item]];
       maps.rank[slot] = items.rank[item];
     });

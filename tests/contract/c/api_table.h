@@ -21,6 +21,7 @@
   F(context_reserve)         \
   F(upload_weights)          \
   F(upload_weights_device)   \
+  F(upload_cluster)          \
   F(upload_placement)        \
   F(upload_placement_device) \
   F(problem_init)            \

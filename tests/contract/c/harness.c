@@ -27,6 +27,7 @@ static void run_everything(const char *vectors) {
   rules_order();
   rules_evaluation();
   rules_answers();
+  rules_cluster();
   rules_devices();
   rules_allocation();
   rules_limits();

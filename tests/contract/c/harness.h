@@ -70,6 +70,7 @@ void golden_vectors(const char *path);
 void library_facts(void);
 void rules_allocation(void);
 void rules_answers(void);
+void rules_cluster(void);
 void rules_constants(void);
 void rules_devices(void);
 void rules_evaluation(void);

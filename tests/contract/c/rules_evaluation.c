@@ -103,7 +103,7 @@ static void ids_out_of_range(void) {
   static const struct {
     int64_t id;
     const char *text;
-  } bad[] = {{-1, "-1"},
+  } bad[] = {{-2, "-2"},
              {EXPERTS, "8"},
              {INT64_MAX, "9223372036854775807"},
              {INT64_MIN, "-9223372036854775808"},

@@ -24,6 +24,7 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(upload_weights)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, ERR));
   AFTER_FORK(
       CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR));
+  AFTER_FORK(CALL(upload_cluster)(context, buffer, NULL, NULL, 0, ERR));
   AFTER_FORK(CALL(upload_placement)(context, buffer, 32, EPLB_INT64, 2, 16, ERR));
   AFTER_FORK(CALL(upload_placement_device)(context, buffer, 32, EPLB_INT64, 2, 16, NULL, ERR));
   AFTER_FORK(CALL(solve)(context, &in.problem, NULL, ERR));

@@ -123,21 +123,23 @@ pub const EPLB_TRANSFER_EXCLUSIVE: eplb_transfer_order = 2;
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
 /// EPLB_FLOAT64.
 pub type eplb_map = i32;
-/// int `[L,S]`: the expert in each slot (-1 is reserved for empty slots)
+/// int `[L,S]`: the expert in each slot, -1 in those that are closed or empty
 pub const EPLB_MAP_PHYSICAL_TO_LOGICAL: eplb_map = 0;
 /// int `[L,E,X]`: the slots of each expert in replica order, then -1. X = max_replicas if given,
 /// else S - E + 1: never data dependent
 pub const EPLB_MAP_LOGICAL_TO_PHYSICAL: eplb_map = 1;
 /// int `[L,E]`: how many replicas each expert has
 pub const EPLB_MAP_REPLICA_COUNT: eplb_map = 2;
-/// int `[L,S]`: the slots of expert 0, of expert 1, ...: CSR with the counts
+/// int `[L,S]`: the slots of expert 0, of expert 1, ...: CSR with the counts; then -1, once for
+/// each slot without an expert
 pub const EPLB_MAP_REPLICA_SLOTS: eplb_map = 3;
 /// float64 `[L,G]`: the load of each GPU, in the weights' unit
 pub const EPLB_MAP_GPU_LOAD: eplb_map = 4;
-/// float64 `[L]`: largest over mean GPU load
+/// float64 `[L]`: largest over mean GPU load; of GPUs of different speeds, time
 pub const EPLB_MAP_IMBALANCE: eplb_map = 5;
-/// float64 `[L]`: no placement under the policy has a largest GPU load below this, in the weights'
-/// unit
+/// float64 `[L]`: no placement under the policy has a largest GPU load (time, if speeds differ)
+/// below this, in the weights' unit; if all open slots are filled here, of placements that fill
+/// them
 pub const EPLB_MAP_BOUND: eplb_map = 6;
 /// int `[L]`: slots whose expert is also in a lower slot of the same GPU
 pub const EPLB_MAP_DUPLICATES: eplb_map = 7;
@@ -196,8 +198,8 @@ const _: () = {
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_problem {
     pub struct_size: i64,
-    /// must be set: slots of a layer over all GPUs; at least the number of experts, a multiple of
-    /// num_gpus, at most 2^18
+    /// must be set: slots of a layer over all GPUs, closed ones included; at least the number of
+    /// experts, a multiple of num_gpus, at most 2^18
     pub num_slots: i64,
     /// must be set
     pub num_gpus: i64,
@@ -235,7 +237,7 @@ pub struct eplb_solve_options {
     /// 0; all random choices are hashes of it: the same seed gives the same answer
     pub seed: u64,
     /// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
-    /// LOGICAL_TO_PHYSICAL; at least S / E, at most 2^18
+    /// LOGICAL_TO_PHYSICAL; at least open slots / E, at most 2^18
     pub max_replicas: i64,
     /// EPLB_TRANSFER_BUFFERED; how the engine will carry out the transfers. Since ABI 1.1, like
     /// what follows
@@ -283,7 +285,7 @@ pub struct eplb_report {
     pub imbalance_worst: f64,
     /// mean over layers of bound / mean load: imbalance_mean cannot be lower
     pub bound_mean: f64,
-    /// mean of largest load / bound - 1: distance from the optimum, at most
+    /// mean of largest load, or time, / bound - 1: distance from the optimum, at most
     pub gap_mean: f64,
     /// of the layer where it is widest
     pub gap_worst: f64,
@@ -293,7 +295,7 @@ pub struct eplb_report {
     pub worst_layer: i64,
     /// over all layers, see EPLB_MAP_DUPLICATES
     pub duplicates: i64,
-    /// how many of these no placement with the same replica counts could avoid
+    /// how many of these, at least, no placement with the same replica counts could avoid
     pub duplicates_unavoidable: i64,
     /// memory that the context holds, including weights and plan
     pub context_bytes: i64,
@@ -328,9 +330,12 @@ pub struct eplb_report {
     pub moves_bound: i64,
     /// layers above the target of EPLB_STRATEGY_REBALANCE
     pub layers_missed: i64,
+    /// of the layer and GPU where it is most: experts that have all their replicas there, and are
+    /// lost with it
+    pub experts_on_one_gpu: i64,
 }
 const _: () = {
-    assert!(size_of::<eplb_report>() == 184);
+    assert!(size_of::<eplb_report>() == 192);
     assert!(align_of::<eplb_report>() == 8);
     assert!(offset_of!(eplb_report, struct_size) == 0);
     assert!(offset_of!(eplb_report, imbalance_mean) == 8);
@@ -357,6 +362,7 @@ const _: () = {
     assert!(offset_of!(eplb_report, moves_forced) == 160);
     assert!(offset_of!(eplb_report, moves_bound) == 168);
     assert!(offset_of!(eplb_report, layers_missed) == 176);
+    assert!(offset_of!(eplb_report, experts_on_one_gpu) == 184);
 };
 
 /// What a backend is and what it can do on this machine.
@@ -529,6 +535,27 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// Copies the cluster into the context: what sets its GPUs apart, by GPU `[G]`. Each array may
+    /// be NULL: GPUs are then equal in this respect. It is part of every later solve and
+    /// evaluation, whose num_gpus must be the same; num_gpus 0 forgets it (the other arguments are
+    /// then ignored). An earlier plan is discarded; after a failed call all is unchanged. slots:
+    /// how many of its K places are slots, 0 to K, the first ones; 0: the GPU holds nothing, as it
+    /// is dead or being drained. They must have room for every expert. speeds: positive and finite;
+    /// only ratios matter, and a GPU slower than 1/65536 of the fastest counts as that fast. nodes:
+    /// 0 to num_nodes - 1, in any order, not equally many on each. Arrays that make all GPUs equal
+    /// change nothing. A hierarchical policy needs equal nodes: consecutive GPUs, with the same
+    /// slots and speeds in the same places. EPLB_STRATEGY_GREEDY needs equal speeds. On a CUDA
+    /// context it waits for earlier device calls, and graphs that were captured before must not be
+    /// replayed after. eplb_context_reserve must come after it. Since ABI 1.1.
+    fn eplb_upload_cluster(
+        context: *mut eplb_context,
+        slots: *const i64,
+        speeds: *const f64,
+        nodes: *const i64,
+        num_gpus: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Copies the current placement `[L,S]` into the context: the expert in each slot (EPLB_INT32
     /// or EPLB_INT64), -1 where a slot is empty or cannot be read. Experts may be missing, on dead
     /// GPUs for example. It stays until the next one; placement NULL forgets it (the other
@@ -680,14 +707,14 @@ library! {
     ) -> eplb_status;
 
     /// Checks a placement from any source, and reports how good it is for the uploaded weights.
-    /// placement `[L,S]` holds the expert in each slot (EPLB_INT32 or EPLB_INT64; placement_length
-    /// = L * S). Two replicas of an expert on one GPU are valid and counted. The plan is left
-    /// unchanged. Outputs, each of which may be NULL: *report; imbalance, bound and duplicates with
-    /// one element per layer, so that layers_length, which applies to all three, must be L. Errors:
-    /// EPLB_INVALID_STATE before an upload; EPLB_INVALID_PLACEMENT naming the rule and the layer,
-    /// slot or expert: an id below 0 or not below E, an expert without a replica, under a
-    /// hierarchical policy a replica that is not on the node of its group or a node with more
-    /// groups than its share.
+    /// placement `[L,S]` holds the expert in each slot, -1 in those that are closed or empty
+    /// (EPLB_INT32 or EPLB_INT64; placement_length = L * S). Two replicas of an expert on one GPU
+    /// are valid and counted. The plan is left unchanged. Outputs, each of which may be NULL:
+    /// *report; imbalance, bound and duplicates with one element per layer, so that layers_length,
+    /// which applies to all three, must be L. Errors: EPLB_INVALID_STATE before an upload;
+    /// EPLB_INVALID_PLACEMENT naming the rule and the layer, slot or expert: an id below -1 or not
+    /// below E, an expert in a closed slot, or without a replica, under a hierarchical policy a
+    /// replica that is not on the node of its group or a node with more groups than its share.
     fn eplb_evaluate(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -708,11 +735,11 @@ library! {
     /// placement `[L,S]` hold the expert in each slot now and afterwards, from 0 to 2^18 - 1, or -1
     /// for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
     /// EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
-    /// num_gpus and num_nodes are used, the rest is ignored. Outputs, each of which may be NULL:
-    /// move_source, move_round and move_group `[L,S]`; *report: the figures of moves, microseconds
-    /// and context_bytes; strategy is -1, policy EPLB_POLICY_GLOBAL, and the rest 0. Errors:
-    /// EPLB_INVALID_PLACEMENT naming array, layer and slot; EPLB_UNAVAILABLE for a transfer_order
-    /// above those of this version. Since ABI 1.1.
+    /// num_gpus and num_nodes are used, and of the context's cluster the nodes; the rest is
+    /// ignored. Outputs, each of which may be NULL: move_source, move_round and move_group `[L,S]`;
+    /// *report: the figures of moves, microseconds and context_bytes; strategy is -1, policy
+    /// EPLB_POLICY_GLOBAL, and the rest 0. Errors: EPLB_INVALID_PLACEMENT naming array, layer and
+    /// slot; EPLB_UNAVAILABLE for a transfer_order above those of this version. Since ABI 1.1.
     fn eplb_plan_transfers(
         context: *mut eplb_context,
         problem: *const eplb_problem,

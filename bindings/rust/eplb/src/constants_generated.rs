@@ -130,21 +130,23 @@ open_enum! {
 open_enum! {
     /// What can be fetched. Int maps are fetched as `i32` or `i64`, the others as `f64`.
     Map, "map", {
-        /// Int `[L,S]`: the expert in each slot (-1 is reserved for empty slots).
+        /// Int `[L,S]`: the expert in each slot, -1 in those that are closed or empty.
         PhysicalToLogical = EPLB_MAP_PHYSICAL_TO_LOGICAL "physical_to_logical",
         /// Int `[L,E,X]`: the slots of each expert in replica order, then -1. X = `max_replicas` if
         /// given, else S - E + 1: never data dependent.
         LogicalToPhysical = EPLB_MAP_LOGICAL_TO_PHYSICAL "logical_to_physical",
         /// Int `[L,E]`: how many replicas each expert has.
         ReplicaCount = EPLB_MAP_REPLICA_COUNT "replica_count",
-        /// Int `[L,S]`: the slots of expert 0, of expert 1, ...: CSR with the counts.
+        /// Int `[L,S]`: the slots of expert 0, of expert 1, ...: CSR with the counts; then -1, once
+        /// for each slot without an expert.
         ReplicaSlots = EPLB_MAP_REPLICA_SLOTS "replica_slots",
         /// Float64 `[L,G]`: the load of each GPU, in the weights' unit.
         GpuLoad = EPLB_MAP_GPU_LOAD "gpu_load",
-        /// Float64 `[L]`: largest over mean GPU load.
+        /// Float64 `[L]`: largest over mean GPU load; of GPUs of different speeds, time.
         Imbalance = EPLB_MAP_IMBALANCE "imbalance",
-        /// Float64 `[L]`: no placement under the policy has a largest GPU load below this, in the
-        /// weights' unit.
+        /// Float64 `[L]`: no placement under the policy has a largest GPU load (time, if speeds
+        /// differ) below this, in the weights' unit; if all open slots are filled here, of
+        /// placements that fill them.
         Bound = EPLB_MAP_BOUND "bound",
         /// Int `[L]`: slots whose expert is also in a lower slot of the same GPU.
         Duplicates = EPLB_MAP_DUPLICATES "duplicates",

@@ -26,8 +26,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `num_slots` must be set: slots of a layer over all GPUs; at least the number of experts, a
-    /// multiple of `num_gpus`, at most 2^18. `num_gpus` must be set.
+    /// `num_slots` must be set: slots of a layer over all GPUs, closed ones included; at least the
+    /// number of experts, a multiple of `num_gpus`, at most 2^18. `num_gpus` must be set.
     #[must_use]
     pub const fn new(num_slots: usize, num_gpus: usize) -> Self {
         Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None }
@@ -121,7 +121,8 @@ impl SolveOptions {
     }
 
     /// 0 means no cap; otherwise the largest number of replicas of an expert, and the X of
-    /// [`Map::LogicalToPhysical`](crate::Map::LogicalToPhysical); at least S / E, at most 2^18.
+    /// [`Map::LogicalToPhysical`](crate::Map::LogicalToPhysical); at least open slots / E, at most
+    /// 2^18.
     #[must_use]
     pub const fn max_replicas(self, max_replicas: usize) -> Self {
         Self { max_replicas: Some(max_replicas), ..self }
@@ -203,7 +204,7 @@ pub struct Report {
     pub imbalance_worst: f64,
     /// Mean over layers of bound / mean load: `imbalance_mean` cannot be lower.
     pub bound_mean: f64,
-    /// Mean of largest load / bound - 1: distance from the optimum, at most.
+    /// Mean of largest load, or time, / bound - 1: distance from the optimum, at most.
     pub gap_mean: f64,
     /// Of the layer where it is widest.
     pub gap_worst: f64,
@@ -213,7 +214,7 @@ pub struct Report {
     pub worst_layer: usize,
     /// Over all layers, see [`Map::Duplicates`](crate::Map::Duplicates).
     pub duplicates: u64,
-    /// How many of these no placement with the same replica counts could avoid.
+    /// How many of these, at least, no placement with the same replica counts could avoid.
     pub duplicates_unavoidable: u64,
     /// Memory that the context holds, including weights and plan.
     pub context_bytes: u64,
@@ -248,6 +249,9 @@ pub struct Report {
     pub moves_bound: u64,
     /// Layers above the target of [`Strategy::Rebalance`](crate::Strategy::Rebalance).
     pub layers_missed: u64,
+    /// Of the layer and GPU where it is most: experts that have all their replicas there, and are
+    /// lost with it.
+    pub experts_on_one_gpu: u64,
 }
 
 impl Report {
@@ -277,6 +281,7 @@ impl Report {
             moves_forced: count(from.moves_forced),
             moves_bound: count(from.moves_bound),
             layers_missed: count(from.layers_missed),
+            experts_on_one_gpu: count(from.experts_on_one_gpu),
         }
     }
 }

@@ -37,18 +37,31 @@ struct NotePlace {
 };
 
 // Does place i of replica_slots name a slot that no other place names, and is it one of the places
-// of that slot's expert? A layer has no fewer places than experts, so place i also answers for
-// expert i: do its places follow those of the expert before?
+// of that slot's expert; or is it behind them all and names none? A layer has no fewer places than
+// experts, so place i also answers for expert i: do its places follow those of the expert before?
+// And for slot i: is it named, or does it hold no expert?
 struct IsConsistent {
   DevicePlan plan;
   int slots, experts;
 
   EPLB_FN bool operator()(int64_t i) const {
     const int64_t layer = i / slots, place = i - layer * slots;
-    return is_placed(layer, place) && (place >= experts || is_counted(layer, place));
+    return (place < end_of(layer, experts - 1) ? is_placed(layer, place)
+                                               : plan.replica_slots[i] == -1) &&
+           is_named(layer, place) && (place >= experts || is_counted(layer, place));
   }
 
  private:
+  // Behind an expert's places.
+  EPLB_FN int64_t end_of(int64_t layer, int64_t expert) const {
+    const int64_t i = layer * experts + expert;
+    return expert < 0 ? 0 : int64_t{plan.first_place[i]} + plan.replica_count[i];
+  }
+  EPLB_FN bool is_named(int64_t layer, int64_t slot) const {
+    const int64_t row = layer * slots, place = plan.rank[row + slot];
+    if (plan.physical_to_logical[row + slot] == -1) return true;
+    return place >= 0 && place < slots && plan.replica_slots[row + place] == slot;
+  }
   EPLB_FN bool is_placed(int64_t layer, int64_t place) const {
     const int64_t row = layer * slots;
     const int slot = plan.replica_slots[row + place];
@@ -61,9 +74,7 @@ struct IsConsistent {
   EPLB_FN bool is_counted(int64_t layer, int64_t expert) const {
     const int64_t i = layer * experts + expert;
     const int64_t first = plan.first_place[i], count = plan.replica_count[i];
-    const int64_t end_before =
-        expert == 0 ? 0 : int64_t{plan.first_place[i - 1]} + plan.replica_count[i - 1];
-    return first == end_before && count >= 1 && first + count <= slots;
+    return first == end_of(layer, expert - 1) && count >= 1 && first + count <= slots;
   }
 };
 

@@ -203,12 +203,15 @@ template <class Method, bool kShared> void prepare_method(int shared_bytes, cuda
 }  // namespace
 
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
+  static constexpr int32_t kOneSlot = 1;
   for (const eplb_strategy strategy :
        {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST, EPLB_STRATEGY_REBALANCE})
-    solver::with_method({.options = {.strategy = strategy}}, [&](auto method) {
-      prepare_method<decltype(method), true>(limits.shared_bytes, stream);
-      prepare_method<decltype(method), false>(limits.shared_bytes, stream);
-    });
+    for (const int32_t* const gpu_slots : {static_cast<const int32_t*>(nullptr), &kOneSlot})
+      solver::with_method({.cluster = {.gpu_slots = gpu_slots}, .options = {.strategy = strategy}},
+                          [&](auto method) {
+                            prepare_method<decltype(method), true>(limits.shared_bytes, stream);
+                            prepare_method<decltype(method), false>(limits.shared_bytes, stream);
+                          });
   prepare_sum();
   prepare_take_placement();
   prepare_maps(stream);

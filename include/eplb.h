@@ -238,8 +238,9 @@ enum {
   EPLB_MAP_MOVE_SOURCE = 8, /* int [L,S]: the slot of the current placement whose contents go to
                                this slot; its own index: unchanged; -1: nothing goes there; -2: a
                                reload, no slot holds the expert. On the same GPU if possible, else
-                               on its node, else on the GPU that sends least. Since ABI 1.1, like
-                               the next three */
+                               on its node; of equally near ones on the GPU that sends least, or
+                               with EPLB_TRANSFER_IN_PLACE one that leads to fewer rounds. Since ABI
+                               1.1, like the next three */
   EPLB_MAP_MOVE_ROUND = 9,  /* int [L,S]: -1: nothing happens; 0: any time, within the GPU or a
                                reload; from 1 on: the round. In a round, a GPU sends at most once
                                and receives at most once. With EPLB_TRANSFER_IN_PLACE all have

@@ -292,3 +292,19 @@ def test_a_closed_context_plans_no_transfers():
     context.close()
     with pytest.raises(eplb.InvalidState, match="closed"):
         context.plan_transfers([[0]], [[0]], num_gpus=1)
+
+
+def test_any_two_placements_of_a_cluster(context):
+    """GPUs 0 and 2 are on one node, and what the context has solved stays."""
+    cluster = eplb.Cluster(slots=[1, 1, 1, 1], node=[0, 1, 0, 1])
+    plan = context.solve(PAIRS, 16, 8, current=[list(range(8)) * 2])
+    moves = context.plan_transfers([[0, 1, -1, 0]], [[-1, 1, 0, 0]], cluster=cluster)
+    assert moves.source.tolist() == [[-1, 1, 0, 3]]
+    assert moves.table()["kind"].tolist() == [1]
+    table = context.plan_transfers([[0, 1, -1, 0]], [[-1, 1, 0, 0]], num_gpus=4, num_nodes=2).table()
+    assert (table["source_slot"].tolist(), table["kind"].tolist()) == ([3], [1])
+    with pytest.raises(eplb.InvalidArgument, match="num_gpus is 2, but the cluster has 4"):
+        context.plan_transfers([[0, 1, -1, 0]], [[-1, 1, 0, 0]], num_gpus=2, cluster=cluster)
+    with pytest.raises(eplb.InvalidArgument, match="num_gpus is missing"):
+        context.plan_transfers([[0]], [[0]])
+    assert plan.moves.count.sum() == plan.report.moves

@@ -197,6 +197,29 @@ void replays_follow_it() {
   EXPECT(EPLB_OK, CALL(context_synchronize)(small.context, ERR));
 }
 
+// What the search of a rebalance starts from lies in device memory, whoever has uploaded it.
+void a_rebalance_starts_from_it(bool from_device) {
+  Small small;
+  small.in->options.strategy = EPLB_STRATEGY_REBALANCE;
+  small.in->options.effort = EPLB_EFFORT_FAST;
+  small.in->options.max_moves = 6;
+  const Placement current = some_slots_further(small.solved, 3);
+  const DevicePlacement there(small.in, current, EPLB_INT64, small.stream);
+  const Context cpu(EPLB_DEVICE_CPU);
+  Plan want, got;
+  if (!upload(cpu, small.in, current) || !CHECK(input_upload_and_solve(cpu, small.in)) ||
+      !want.fetch(cpu, small.in) || !small.device.reserve())
+    return;
+  if (from_device ? !EXPECT(EPLB_OK, there.upload(small.context, small.stream))
+                  : !upload(small.context, small.in, current))
+    return;
+  if (!small.device.upload_and_solve()) return;
+  small.device.maps_are(want);
+  device_maps_are(moves_of(cpu, small.in), small.context, small.in, small.stream);
+  if (CHECK(input_upload_and_solve(small.context, small.in)) && got.fetch(small.context, small.in))
+    same_plan(want, got);
+}
+
 // An id that no expert can have is found by the upload, one that these weights lack by the solve.
 void bad_ids_are_late(int64_t bad) {
   Small small;
@@ -279,6 +302,8 @@ void moves() {
   test("a_reserve_keeps_it, from the host", [] { a_reserve_keeps_it(false); });
   test("a_reserve_keeps_it, from the device", [] { a_reserve_keeps_it(true); });
   RUN(replays_follow_it);
+  test("a_rebalance_starts_from_it, from the host", [] { a_rebalance_starts_from_it(false); });
+  test("a_rebalance_starts_from_it, from the device", [] { a_rebalance_starts_from_it(true); });
   test("bad_ids_are_late, no expert", [] { bad_ids_are_late(-2); });
   test("bad_ids_are_late, far too large", [] { bad_ids_are_late(int64_t{1} << 40); });
   test("bad_ids_are_late, not of these weights", [] { bad_ids_are_late(16); });

@@ -1,6 +1,9 @@
 package eplb
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // Cluster is what sets GPUs apart, each slice by GPU. Where a slice is nil, GPUs are equal in this respect.
 type Cluster struct {
@@ -47,10 +50,22 @@ func (c *Context) uploadCluster(cluster Cluster, gpus int) error {
 	status := c.library.call.UploadCluster(c.handle, unsafe.SliceData(slots), unsafe.SliceData(cluster.Speeds),
 		unsafe.SliceData(nodes), int64(gpus), &c.err)
 	if status == 0 {
-		c.hasCluster = gpus > 0
+		c.hasCluster, c.gpuNodes = gpus > 0, slices.Clone(cluster.Nodes)
 		c.changes++
 	}
 	return c.err.check(status)
+}
+
+// nodes are those of the GPUs: consecutive ones are on a node unless the cluster says otherwise.
+func (c *Context) nodes(gpus, numNodes int) []int {
+	if c.gpuNodes != nil {
+		return c.gpuNodes
+	}
+	nodes := make([]int, gpus)
+	for gpu := range nodes {
+		nodes[gpu] = gpu * numNodes / gpus
+	}
+	return nodes
 }
 
 // wide is nil for nil.

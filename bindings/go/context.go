@@ -32,8 +32,10 @@ type Context struct {
 	rank    int32
 	layers  int // of the uploaded weights
 
-	hasCurrent bool // a current placement was uploaded
-	hasCluster bool // a cluster was uploaded
+	hasCurrent bool  // a current placement was uploaded
+	hasCluster bool  // a cluster was uploaded
+	gpuNodes   []int // of that cluster, if it has nodes
+	numNodes   int   // of the last solve
 
 	changes  int  // of weights and plan: a plan's figures can be fetched as long as this stays
 	onDevice bool // there were device calls; a graph may replay them, which nobody sees
@@ -149,7 +151,7 @@ func (c *Context) upload(weights Weights) error {
 }
 
 // UploadPlacement copies the current placement [layers, slots] into the context, so that later plans say how it becomes
-// them: FetchInts of MapMoveSource and the maps after it, and reports. It does not change what is solved. Each element is
+// them: Plan.Transfers, FetchInts of MapMoveSource and the maps after it, and reports. It does not change what is solved. Each element is
 // the expert that a slot holds, -1 where it is empty or cannot be read; experts may be missing. It stays until the next
 // one, or until ForgetPlacement; plans must have its layers and slots. A plan that was solved before is discarded, but
 // not after an error.
@@ -255,6 +257,7 @@ func (c *Context) solve() error {
 	status := c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err)
 	if status == 0 {
 		c.changes++
+		c.numNodes = int(c.problem.NumNodes)
 	}
 	return c.err.check(status)
 }

@@ -12,6 +12,8 @@ type Plan struct {
 	ReplicaSlots      []int32 // [L,S]: the slots of expert 0 in replica order, then those of expert 1, and so on, then -1
 	MaxReplicas       int     // X, the width of LogicalToPhysical: the cap that was given, else S - E + 1
 
+	transfers *Transfers // from the current placement, if there was one
+
 	mutex   sync.Mutex // guards what follows
 	source  *source    // what figures are computed from; nil once they are there
 	report  *Report
@@ -43,6 +45,11 @@ func (c *Context) planWithFigures() (*Plan, error) {
 		return nil, err
 	}
 	p.report = &report
+	if c.hasCurrent {
+		if p.transfers, err = c.fetchTransfers(p, c.numNodes); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 

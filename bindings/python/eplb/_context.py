@@ -23,14 +23,15 @@ from ._arrays import (
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
-from ._library import DEVICE_KINDS, DTYPES, integer, invalid_argument, invalid_state
+from ._library import DEVICE_KINDS, DTYPES, TRANSFER_ORDERS, integer, invalid_argument, invalid_state, value_of
 from ._move_limits import move_limits
-from ._moves import fetch_change
+from ._moves import Moves, fetch_change, plan_change
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import Solution, copy_weights, no_moves
+from ._thread_session import keep_session, take_session
 from ._uncopyable import Uncopyable
 
 # What a DevicePlan has from the start.
@@ -455,6 +456,49 @@ class Context(Uncopyable):
             c_report, imbalance, bounds, duplicates = session.evaluate(placement)
             mean_load = self._sums_of_layers(session) / _open_gpus(session)
             return make_report(c_report, imbalance, bounds, duplicates, mean_load)
+
+    def plan_transfers(
+        self,
+        current: Any,
+        placement: Any,
+        *,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
+        cluster: Cluster | None = None,
+        transfer_order: str = "buffered",
+    ) -> Moves:
+        """Works out how one placement becomes another, for any two; needs no weights.
+
+        The uploaded weights and plans stay as they are. Works on the host, on a CUDA context too.
+
+        Args:
+            current: integers [L,S], the expert that each slot holds now, -1 where it is empty or cannot be read.
+            placement: integers [L,S], the expert that it is to hold, -1 for none. Experts may be missing in either.
+            num_gpus, num_nodes, cluster: where the slots are, as for solve.
+            transfer_order: as for solve.
+
+        Raises:
+            InvalidPlacement: naming array, layer and slot.
+            InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
+        """
+        before, after = placement_to_host(current, "current"), placement_to_host(placement, "placement")
+        if before.shape != after.shape:
+            sizes = " and ".join(
+                f"{name} is {list(each.shape)}" for name, each in (("current", before), ("placement", after))
+            )
+            raise invalid_argument(f"{sizes}: they must have the same layers and slots")
+        gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
+        order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+        with self._shared:
+            # Of another cluster, the context's own session would give up its plan.
+            session = take_session()
+            try:
+                session.set_problem(after.shape[1], gpus, nodes, 1, "global", "simple")
+                session.set_cluster(cluster)
+                session.options.transfer_order = order
+                return plan_change(session, before, after)[0].moves()
+            finally:
+                keep_session(session)
 
     def _sums_of_layers(self, session: Session) -> Floats:
         if self._weights is not None:

@@ -14,7 +14,7 @@ from ._output_file import replacing
 from ._plan import Plan
 from ._start import Start
 
-_KINDS = ("within_gpu", "within_node", "between_nodes", "from_storage")
+_KINDS = ("within_gpu", "within_node", "between_nodes", "reload")
 _BETWEEN_NODES, _RELOAD = 2, 3
 
 

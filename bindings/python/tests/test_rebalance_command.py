@@ -103,7 +103,7 @@ def test_transfers(run, plan, later, tmp_path, order):
         for row in csv.DictReader(file):
             at = int(row["layer"]), int(row["slot"])
             assert placement[at] == int(row["expert"])
-            source[at] = -2 if row["kind"] == "from_storage" else int(row["source_slot"])
+            source[at] = -2 if row["kind"] == "reload" else int(row["source_slot"])
             rounds[at], groups[at] = int(row["round"]), int(row["group"])
     for layer in range(3):
         simulate(*(each[layer].tolist() for each in (current, placement, source, rounds, groups)), 16, order)

@@ -180,36 +180,20 @@ func (s *scheduler) rebalance(number int, weights eplb.Weights, loss bool) error
 	}
 	fmt.Fprintf(s.story, "window %d: imbalance %s before, %.4f after %d moves, %d of them forced, in %d rounds\n",
 		number, stale, report.ImbalanceMean, report.Moves, report.MovesForced, report.Rounds)
-	if err := s.print(plan); err != nil {
-		return err
-	}
+	s.print(plan)
 	// The engine carries the transfers out; then this is what its GPUs hold.
 	s.placement = plan.PhysicalToLogical
 	return nil
 }
 
-// print tells each transfer: a slot that gets other contents.
-func (s *scheduler) print(plan *eplb.Plan) error {
-	sources, err := s.context.FetchInts(eplb.MapMoveSource, nil)
-	if err != nil {
-		return err
-	}
-	rounds, err := s.context.FetchInts(eplb.MapMoveRound, nil)
-	if err != nil {
-		return err
-	}
-	perGPU := plan.NumSlots / plan.NumGPUs
-	for index, round := range rounds {
-		if round < 0 {
-			continue
-		}
+// print writes a line for each slot that gets other contents.
+func (s *scheduler) print(plan *eplb.Plan) {
+	for transfer := range plan.Transfers().All() {
 		from := "storage"
-		if sources[index] >= 0 {
-			from = fmt.Sprintf("GPU %d", int(sources[index])/perGPU)
+		if transfer.SourceGPU >= 0 {
+			from = fmt.Sprintf("GPU %d", transfer.SourceGPU)
 		}
-		layer, slot := index/plan.NumSlots, index%plan.NumSlots
 		fmt.Fprintf(s.transfers, "layer %d, round %d: expert %d from %s to GPU %d\n",
-			layer, round, plan.PhysicalToLogical[index], from, slot/perGPU)
+			transfer.Layer, transfer.Round, transfer.Expert, from, transfer.GPU)
 	}
-	return nil
 }

@@ -16,7 +16,8 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use eplb::{
-    Cluster, Context, ContextOptions, Error as Refusal, Library, Map, Plan, Problem, SolveOptions, WeightShape,
+    Cluster, Context, ContextOptions, Error as Refusal, Library, Map, Plan, Problem, SolveOptions, Transfer,
+    WeightShape,
 };
 use trace::Trace;
 
@@ -119,7 +120,7 @@ fn follow(arguments: &Arguments, trace: &Trace, out: &mut impl Write) -> Result<
             "window {window}: imbalance {stale} before, {:.4} after {} moves, {} of them forced, in {} rounds",
             report.imbalance_mean, report.moves, report.moves_forced, report.rounds
         )?;
-        print_transfers(&plan, slots / gpus, out)?;
+        print_transfers(&plan, out)?;
         // The engine carries the transfers out; then this is what its GPUs hold.
         plan.fetch_into(Map::PhysicalToLogical, &mut fleet.placement)?;
     }
@@ -136,16 +137,10 @@ fn imbalance(context: &Context, fleet: &Fleet) -> eplb::Result<String> {
 }
 
 /// One line for each slot that gets other contents.
-fn print_transfers(plan: &Plan<'_>, places: usize, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let (experts, sources) = (plan.physical_to_logical::<i64>()?, plan.move_source::<i64>()?);
-    let rounds: Vec<i64> = plan.move_round()?;
-    let slots = plan.num_slots();
-    for (index, ((expert, source), round)) in experts.iter().zip(&sources).zip(&rounds).enumerate() {
-        if *round >= 0 {
-            let (layer, gpu) = (index / slots, index % slots / places);
-            let from = usize::try_from(*source).map_or("storage".into(), |slot| format!("GPU {}", slot / places));
-            writeln!(out, "  layer {layer}, round {round}: expert {expert} from {from} to GPU {gpu}")?;
-        }
+fn print_transfers(plan: &Plan<'_>, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    for Transfer { layer, expert, gpu, source_gpu, round, .. } in plan.transfers()? {
+        let from = source_gpu.map_or("storage".into(), |source| format!("GPU {source}"));
+        writeln!(out, "  layer {layer}, round {round}: expert {expert} from {from} to GPU {gpu}")?;
     }
     Ok(())
 }

@@ -50,6 +50,12 @@ impl Cluster {
         Self { nodes: Some(nodes.into_iter().map(to_c).collect()), ..self }
     }
 
+    /// The node of each GPU, if it was said.
+    pub(crate) fn gpu_nodes(&self) -> Option<Vec<usize>> {
+        let nodes = self.nodes.as_ref()?;
+        Some(nodes.iter().map(|&node| usize::try_from(node).unwrap_or(0)).collect())
+    }
+
     /// Its arrays, if all have a value for each GPU.
     pub(crate) fn arrays(&self) -> Result<Arrays<'_>> {
         if self.num_gpus == 0 {

@@ -18,6 +18,7 @@ mod raw;
 mod report;
 #[rustfmt::skip]
 mod structs_generated;
+mod transfers;
 
 pub use cluster::Cluster;
 pub use constants_generated::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy, TransferOrder};
@@ -31,3 +32,4 @@ pub use plan::{MapShape, Plan};
 pub use problem::WeightShape;
 pub use report::Evaluation;
 pub use structs_generated::{Problem, Report, SolveOptions};
+pub use transfers::{Transfer, TransferKind, TransferPlan};

@@ -35,6 +35,20 @@ struct ExcessSearch {
   EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
   EPLB_FN int most_logged() const { return most_steps() + 64; }
   EPLB_FN uint32_t draw(Team auto& team) { return chance(team, drawn++); }
+  // Without limits; weights and experts come next. Copies of an expert are on different GPUs.
+  EPLB_FN void begin(Team auto& team, int most_replicas, const Chance& of) {
+    state.most_copies = smaller(open_gpus(cluster), most_replicas);
+    state.most_arrivals = budget = kNever;
+    state.most_empty = 0;
+    drawn = 0;
+    chance.begin(team, of);
+    team.for_each(state.kinds(), [&](int e) {
+      state.weight[e] = 0;
+      state.home[e] = -1;
+    });
+    begin_steps(team, state, workspace);
+    aim(team, state, cluster, 0);
+  }
 };
 
 EPLB_FN void apply(Team auto& team, ExcessSearch& search, Change change) {
@@ -155,8 +169,8 @@ EPLB_FN bool shake_head(Team auto& team, ExcessSearch& search) {
     if (splits ? !state.is_expert(e) || !may_retarget(search, other, e)
                : !may_swap(search, place, other))
       continue;
-    apply(team, search, splits ? Change{Change::kRetarget, other, e}
-                               : Change{Change::kSwap, place, other});
+    apply(team, search,
+          splits ? Change{Change::kRetarget, other, e} : Change{Change::kSwap, place, other});
     return true;
   }
   return false;
@@ -174,8 +188,9 @@ EPLB_FN void shake(Team auto& team, ExcessSearch& search) {
     if (splits ? !state.is_expert(e) || !may_retarget(search, other, e)
                : !may_swap(search, place, other))
       continue;
-    return apply(team, search, splits ? Change{Change::kRetarget, other, e}
-                                      : Change{Change::kSwap, place, other});
+    return apply(
+        team, search,
+        splits ? Change{Change::kRetarget, other, e} : Change{Change::kSwap, place, other});
   }
 }
 

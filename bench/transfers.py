@@ -1,12 +1,13 @@
-"""Rounds, crossings of nodes and time of transfers for fresh plans, next to what engines do without a planner.
+"""Rounds, crossings of nodes and time of transfers, next to what engines do without a planner.
 
     PYTHONPATH=bindings/python python bench/transfers.py [--seconds S] [--markdown FILE] [--commit TEXT] [--data FOLDER]
 
-A fresh plan of prefill loads of 2048 tokens replaces one of 512 tokens: nearly every expert moves. The baselines were
-written for this benchmark: each slot gets its contents from the first holder of its expert, by slot number; transfers
-are gone through by slot, and each runs in the first round that has its sender and its receiver free. In place, what
-overwrites a slot that others have yet to read waits; where all wait, what the lowest slot held is saved. Every list of
-the library, and all that need a buffer for a layer, are carried out by the simulator of tests/golden before they count.
+Prefill loads of 2048 tokens come after those of 512 tokens. A rebalance changes the plan by 16 moves per layer; a fresh
+plan moves nearly every expert. The baselines were written for this benchmark: each slot gets its contents from the
+first holder of its expert, by slot number; transfers are gone through by slot, and each runs in the first round that
+has its sender and its receiver free. In place, what overwrites a slot that others have yet to read waits; where all
+wait, what the lowest slot held is saved. Every list of the library, and all that need a buffer for a layer, are carried
+out by the simulator of tests/golden before they count.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 
 import eplb
 import numpy as np
-from eplb._library import ffi, lib
+from eplb._library import TRANSFER_ORDERS, ffi, lib
+from eplb._session import Session
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
@@ -32,7 +35,8 @@ from transfer_simulator import simulate  # noqa: E402
 SHAPES = ((288, 32, 4), (288, 32, 8), (320, 64, 4), (320, 64, 8))  # slots, GPUs, nodes
 ORDERS = ("buffered", "in_place", "exclusive")
 BEFORE, AFTER = "deepseek-v3_prefill-in512_L58xE256.csv", "deepseek-v3_prefill-in2048_L58xE256.csv"
-HEAD = "| slots/GPUs | nodes | order | moves | rounds | least | first fit | first holder "
+MOST_MOVES = 16
+HEAD = "| slots/GPUs | nodes | plan | order | moves | rounds | least | first fit | first holder "
 HEAD += "| between nodes | first holder | us | time / heap greedy |"
 YARDSTICK = """
 #include <cstddef>
@@ -147,57 +151,76 @@ def microseconds(work):
     return (time.perf_counter() - start) * 1e6
 
 
-def times(context, solve, yardstick, seconds):
+def times(session, current, placement, order, yardstick, seconds):
     """Of all layers: the ratio to the yardstick by turns, and microseconds."""
-    session = context._shared._session
-    counts = np.empty(len(solve().physical_to_logical), np.int64)
-    buffer = ffi.from_buffer("int64_t[]", counts)
+    maps = [np.empty_like(placement) for _ in range(3)]
+    arrays = [ffi.from_buffer(each) for each in (current, placement, *maps)]
+    size = placement.size, 2, ffi.NULL, session.error
     ratios, own = [], []
     end = time.perf_counter() + seconds
     while len(own) < 5 or time.perf_counter() < end:
-        solve()
-        # The first map that is fetched pays for all.
-        own.append(microseconds(lambda: lib.eplb_fetch_map(session.context, 11, 3, buffer, len(counts), session.error)))
+        own.append(
+            microseconds(
+                lambda: lib.eplb_plan_transfers(
+                    session.context, session.problem, TRANSFER_ORDERS[order], *arrays, *size
+                )
+            )
+        )
         ratios.append(own[-1] / microseconds(yardstick))
     return statistics.median(ratios), statistics.median(own)
+
+
+def solved(session, weights, strategy):
+    session.set_options(strategy, "normal", 0, None)
+    session.upload(weights)
+    session.solve()
+    return session.ints32("physical_to_logical", (len(weights), session.problem.num_slots))
+
+
+def placements(before, after, shape):
+    """The session of a shape, the plan of the first loads, and what follows it, by name."""
+    slots, gpus, nodes = shape
+    session = Session()
+    session.set_problem(slots, gpus, nodes, 1, "global", "simple")
+    session.options.max_moves = MOST_MOVES
+    current = solved(session, before, "best")
+    fresh = solved(session, after, "best")
+    session.set_current(current.astype(np.int64))
+    return session, current, {f"{MOST_MOVES} moves": solved(session, after, "rebalance"), "fresh": fresh}
+
+
+def figures_of(old, new, maps, order, gpus, nodes):
+    source, round_of, group = maps
+    simple = first_holder(old, new)
+    return [
+        simulate(old, new, source, round_of, group, gpus, order),
+        least_rounds(order, source, gpus),
+        baseline_rounds(order, old, new, source, gpus),
+        baseline_rounds(order, old, new, simple, gpus),
+        crossings(source, gpus, nodes),
+        crossings(simple, gpus, nodes),
+    ]
 
 
 def shape_rows(before, after, shape, yardstick, seconds):
     slots, gpus, nodes = shape
     layers, experts = after.shape
-    sizes = {"num_slots": slots, "num_gpus": gpus, "num_nodes": nodes, "policy": "global"}
     pointer = after.ctypes.data_as(ctypes.c_void_p)
-    for order in ORDERS:
-        with eplb.Context() as context:
-            current = context.solve(before, **sizes).physical_to_logical
-            plan = context.solve(after, **sizes, current=current, transfer_order=order)
-            figures = []
-            for layer in range(layers):
-                old, new = current[layer].tolist(), plan.physical_to_logical[layer].tolist()
-                maps = [each[layer].tolist() for each in (plan.moves.source, plan.moves.round, plan.moves.group)]
-                simple = first_holder(old, new)
-                figures.append([
-                    plan.moves.count[layer],
-                    simulate(old, new, *maps, gpus, order),
-                    least_rounds(order, maps[0], gpus),
-                    baseline_rounds(order, old, new, maps[0], gpus),
-                    baseline_rounds(order, old, new, simple, gpus),
-                    crossings(maps[0], gpus, nodes),
-                    crossings(simple, gpus, nodes),
-                ])  # fmt: skip
-            moves, rounds, least, fit, simple, crossing, simple_crossing = np.mean(figures, axis=0)
-            ratio, own = times(
-                context,
-                lambda current=current, order=order: context.solve(
-                    after, **sizes, current=current, transfer_order=order
-                ),
-                lambda: yardstick(pointer, layers, experts, slots, gpus),
-                seconds,
-            )
+    session, current, following = placements(before, after, shape)
+    for name, placement in following.items():
+        for order in ORDERS:
+            with eplb.Context() as context:
+                moves = context.plan_transfers(current, placement, num_gpus=gpus, num_nodes=nodes, transfer_order=order)
+            rows = (each.tolist() for each in (current, placement, moves.source, moves.round, moves.group))
+            figures = [figures_of(old, new, maps, order, gpus, nodes) for old, new, *maps in zip(*rows, strict=True)]
+            rounds, least, fit, simple, crossing, simple_crossing = np.mean(figures, axis=0)
+            heap = partial(yardstick, pointer, layers, experts, slots, gpus)
+            ratio, own = times(session, current, placement, order, heap, seconds)
             least = "" if np.isnan(least) else f"{least:.2f}"
             yield (
-                f"| {slots}/{gpus} | {nodes} | {order} | {moves:.1f} | **{rounds:.2f}** | {least} | {fit:.2f} "
-                f"| {simple:.2f} | {crossing:.1f} | {simple_crossing:.1f} | {own / layers:.1f} | **{ratio:.2f}** |"
+                f"| {slots}/{gpus} | {nodes} | {name} | {order} | {moves.count.mean():.1f} | **{rounds:.2f}** "
+                f"| {least} | {fit:.2f} | {simple:.2f} | {crossing:.1f} | {simple_crossing:.1f} | {own / layers:.1f} "
+                f"| **{ratio:.2f}** |"
             )
 
 
@@ -208,22 +231,23 @@ def processor():
 
 
 def document(rows, commit):
-    return f"""# Transfers of fresh plans
+    return f"""# Transfers
 
 - machine: {processor()}; one thread; {eplb.backends()["cpu"].text}
 - library: libeplb {eplb.__version__}, commit {commit}
-- from the plan of {BEFORE} to that of {AFTER} (BEST, NORMAL, global); means over 58 layers
+- from the plan of {BEFORE} (BEST, NORMAL, global) to what follows with {AFTER}: a rebalance by at
+  most {MOST_MOVES} moves per layer (REBALANCE, NORMAL), or a fresh plan (BEST, NORMAL); means over 58 layers
 - first fit: the library's sources, each transfer in the first round that has both ends free; first holder: the same,
   but the source is the lowest slot that holds the expert
 - least: what one GPU sends or receives at most, exclusive: sends and receives, with the library's sources; no schedule
   has fewer rounds
-- in place, what a slot holds must be read before it is written: a fresh plan has long cycles of transfers that can
-  only follow each other
+- in place, what a slot holds must be read before it is written: a fresh plan has long chains of transfers that can
+  only follow each other; the library's sources are chosen to make them short
 - time: of the transfers alone, per layer, one thread; over the heap greedy of eplb_bench, by turns, the median of the
   ratios
 
 {HEAD}
-|---|---|---|---|---|---|---|---|---|---|---|---|
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 {rows}
 """
 

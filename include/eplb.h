@@ -238,8 +238,9 @@ enum {
   EPLB_MAP_MOVE_SOURCE = 8, /* int [L,S]: the slot of the current placement whose contents go to
                                this slot; its own index: unchanged; -1: nothing goes there; -2: a
                                reload, no slot holds the expert. On the same GPU if possible, else
-                               on its node, else on the GPU that sends least. Since ABI 1.1, like
-                               the next three */
+                               on its node; of equally near ones on the GPU that sends least, or
+                               with EPLB_TRANSFER_IN_PLACE one that leads to fewer rounds. Since ABI
+                               1.1, like the next three */
   EPLB_MAP_MOVE_ROUND = 9,  /* int [L,S]: -1: nothing happens; 0: any time, within the GPU or a
                                reload; from 1 on: the round. In a round, a GPU sends at most once
                                and receives at most once. With EPLB_TRANSFER_IN_PLACE all have
@@ -414,7 +415,8 @@ void eplb_context_destroy(eplb_context *context);
 /* Waits until all work of the context is done, and reports what only the device could detect, once:
  * EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a max_replicas
  * that EPLB_STRATEGY_GREEDY would exceed. Such layers were solved as layers of zeros: a valid, even
- * spread. On a CPU context all calls return finished, so this does nothing. */
+ * spread. EPLB_INVALID_PLACEMENT is for the current placement, see eplb_upload_placement_device. On
+ * a CPU context all calls return finished, so this does nothing. */
 eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
 
 /* Allocates all memory for weights of this shape and dtype and for a solve of this problem with
@@ -422,8 +424,8 @@ eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
  * prepares ..._device calls, and the only limit on them: beyond it they return EPLB_INVALID_STATE.
  * Buffers stay in place until the next reserve or destroy; graphs that were captured before must
  * not be replayed after either. On a CPU context it is a hint: memory grows on demand there, as it
- * does for host calls on a CUDA context. Weights and plan are discarded. options NULL means
- * defaults.
+ * does for host calls on a CUDA context. Weights and plan are discarded, a current placement stays.
+ * options NULL means defaults.
  * Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY. */
 eplb_status eplb_context_reserve(eplb_context *context, eplb_dtype dtype, int64_t num_windows,
                                  int64_t num_layers, int64_t num_experts,
@@ -485,6 +487,16 @@ eplb_status eplb_upload_placement(eplb_context *context, const void *placement,
                                   int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
                                   int64_t num_slots, eplb_error *err);
 
+/* The same from device memory, in the order of `stream`; never synchronises, never allocates, can
+ * be captured. A layer with an id that is neither an expert of the weights nor -1 is found on the
+ * device, by the upload or by eplb_solve_device: its current placement counts as empty, and
+ * eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT.
+ * Errors: as eplb_upload_weights_device. Since ABI 1.1. */
+eplb_status eplb_upload_placement_device(eplb_context *context, const void *placement,
+                                         int64_t placement_length, eplb_dtype dtype,
+                                         int64_t num_layers, int64_t num_slots, void *stream,
+                                         eplb_error *err);
+
 /* ---------------------------------------------------------------------------------------- solve */
 
 /* Fills *problem with defaults; num_slots and num_gpus become 0 and must be set. struct_size:
@@ -537,10 +549,10 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
                            int64_t length, eplb_error *err);
 
 /* The same into device memory, in the order of `stream`. The next upload or solve of the context
- * overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on different
- * streams, a fetch must not overlap an upload or a solve, nor two fetches of EPLB_MAP_BOUND each
- * other. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for EPLB_MAP_MOVE_ maps, which
- * this version works out on the host. */
+ * overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory of the
+ * context: on different streams, a fetch must not overlap an upload or a solve, nor two fetches of
+ * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps
+ * without a current placement. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 
@@ -577,6 +589,26 @@ eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, co
                           int64_t placement_length, eplb_dtype dtype, eplb_report *report,
                           double *imbalance, double *bound, int64_t *duplicates,
                           int64_t layers_length, eplb_error *err);
+
+/* ------------------------------------------------------------------------------------ transfers */
+
+/* Works out how one placement becomes another, for any two: what the EPLB_MAP_MOVE_ maps say of a
+ * plan. Needs no weights. Weights, plan and current placement of the context are left unchanged. On
+ * a CUDA context too it works on the host, and waits for nothing.
+ * current and placement [L,S] hold the expert in each slot now and afterwards, from 0 to 2^18 - 1,
+ * or -1 for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
+ * EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
+ * num_gpus and num_nodes are used, and of the context's cluster the nodes; the rest is ignored.
+ * Outputs, each of which may be NULL: move_source, move_round and move_group [L,S]; *report: the
+ * figures of moves, microseconds and context_bytes; strategy is -1, policy EPLB_POLICY_GLOBAL, and
+ * the rest 0.
+ * Errors: EPLB_INVALID_PLACEMENT naming array, layer and slot; EPLB_UNAVAILABLE for a
+ * transfer_order above those of this version. Since ABI 1.1. */
+eplb_status eplb_plan_transfers(eplb_context *context, const eplb_problem *problem,
+                                eplb_transfer_order transfer_order, const void *current,
+                                const void *placement, void *move_source, void *move_round,
+                                void *move_group, int64_t placement_length, eplb_dtype dtype,
+                                eplb_report *report, eplb_error *err);
 
 #ifdef __cplusplus
 }

@@ -32,7 +32,10 @@ type Context struct {
 	rank    int32
 	layers  int // of the uploaded weights
 
-	hasCurrent bool // a current placement was uploaded
+	hasCurrent bool  // a current placement was uploaded
+	hasCluster bool  // a cluster was uploaded
+	gpuNodes   []int // of that cluster, if it has nodes
+	numNodes   int   // of the last solve
 
 	changes  int  // of weights and plan: a plan's figures can be fetched as long as this stays
 	onDevice bool // there were device calls; a graph may replay them, which nobody sees
@@ -148,7 +151,7 @@ func (c *Context) upload(weights Weights) error {
 }
 
 // UploadPlacement copies the current placement [layers, slots] into the context, so that later plans say how it becomes
-// them: FetchInts of MapMoveSource and the maps after it, and reports. It does not change what is solved. Each element is
+// them: Plan.Transfers, FetchInts of MapMoveSource and the maps after it, and reports. It does not change what is solved. Each element is
 // the expert that a slot holds, -1 where it is empty or cannot be read; experts may be missing. It stays until the next
 // one, or until ForgetPlacement; plans must have its layers and slots. A plan that was solved before is discarded, but
 // not after an error.
@@ -170,6 +173,10 @@ func (c *Context) uploadPlacement(experts []int32, layers, slots int) error {
 		return err
 	}
 	defer c.release()
+	return c.setCurrent(experts, layers, slots)
+}
+
+func (c *Context) setCurrent(experts []int32, layers, slots int) error {
 	placement := unsafe.Pointer(unsafe.SliceData(experts))
 	status := c.library.call.UploadPlacement(c.handle, placement, int64(len(experts)), int32(Int32),
 		int64(layers), int64(slots), &c.err)
@@ -193,6 +200,38 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 	if err := c.setSolve(problem, options); err != nil {
 		return nil, err
 	}
+	return c.uploadAndSolve(weights, problem)
+}
+
+// Rebalance uploads weights and the current placement [layers, slots], changes the placement by few moves, and fetches
+// the new plan with its report. A move is a GPU and an expert that it gets. Without limits, layers whose imbalance is
+// above 1.02 are brought to that with as few moves as possible, and the others stay as they are; the options have limits,
+// each of which is kept exactly. Moves of experts that no slot holds, on dead GPUs for example, are forced: they come
+// first and count like all others. options.Strategy is not looked at.
+//
+// Errors: those of Upload, UploadPlacement and SolveUploaded; ErrInvalidArgument, with both numbers, for a limit below the
+// moves that are forced.
+func (c *Context) Rebalance(weights Weights, current []int32, problem Problem, options SolveOptions) (*Plan, error) {
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	defer c.release()
+	options.Strategy = StrategyRebalance
+	if err := c.setSolve(problem, options); err != nil {
+		return nil, err
+	}
+	if len(current) == 0 {
+		return nil, errorf(ErrInvalidArgument, "current is empty, must have layers * slots = %d * %d experts",
+			weights.layers, problem.NumSlots)
+	}
+	if err := c.setCurrent(current, weights.layers, problem.NumSlots); err != nil {
+		return nil, err
+	}
+	return c.uploadAndSolve(weights, problem)
+}
+
+// uploadAndSolve solves what setSolve has set.
+func (c *Context) uploadAndSolve(weights Weights, problem Problem) (*Plan, error) {
 	if err := c.upload(weights); err != nil {
 		return nil, err
 	}
@@ -201,8 +240,8 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 		return nil, err
 	}
 	elapsed := time.Since(start)
-	if c.hasCurrent {
-		// Another context could not tell later how many moves there were.
+	if c.hasCurrent || c.hasCluster {
+		// Another context could not tell later how many moves there were, and has no cluster.
 		return c.planWithFigures()
 	}
 	plan, err := c.plan()
@@ -218,6 +257,7 @@ func (c *Context) solve() error {
 	status := c.library.call.Solve(c.handle, &c.problem, &c.options, &c.err)
 	if status == 0 {
 		c.changes++
+		c.numNodes = int(c.problem.NumNodes)
 	}
 	return c.err.check(status)
 }

@@ -54,7 +54,7 @@ func TestCUDADevices(t *testing.T) {
 func TestHostCallsOnCUDA(t *testing.T) {
 	e := emulated(t, 0)
 	context := e.context("cuda")
-	for seed, strategy := range strategyNames {
+	for seed, strategy := range fromWeights {
 		weights := NewWeights(sample(3, 64, uint64(seed)), 3, 64)
 		options := SolveOptions{Strategy: Strategy(strategy), Seed: uint64(seed)}
 		want := onCPU(t, weights, nodes, options)
@@ -73,7 +73,7 @@ func TestHostCallsOnCUDA(t *testing.T) {
 // Every strategy and every type of weights, two windows of them: all maps as on the CPU, and nothing waits for them.
 func TestDeviceCalls(t *testing.T) {
 	e := emulated(t, 0)
-	for seed, strategy := range strategyNames {
+	for seed, strategy := range fromWeights {
 		values := sample(2*3, 64, uint64(seed))
 		options := SolveOptions{Strategy: Strategy(strategy), MaxReplicas: 9}
 		t.Run(strategy, func(t *testing.T) {

@@ -79,6 +79,25 @@ func (c *Context) UploadWeightsDevice(weights DeviceArray, shape WeightShape, st
 	return c.err.check(status)
 }
 
+// UploadPlacementDevice is UploadPlacement from device memory, in the order of the stream: it is queued there and returns at
+// once, never waits, never allocates, and can be captured.
+//
+// Errors: as UploadWeightsDevice. A number that is neither an expert of the weights nor -1 is found on the device, later: the
+// current placement of its layer counts as empty, and only Synchronize or Report reports ErrInvalidPlacement.
+func (c *Context) UploadPlacementDevice(physicalToLogical DeviceArray, layers, slots int, stream Stream) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	status := c.library.call.UploadPlacementDevice(c.handle, physicalToLogical.Pointer, int64(physicalToLogical.Length),
+		int32(physicalToLogical.DType), int64(layers), int64(slots), stream, &c.err)
+	if status == 0 {
+		c.hasCurrent = physicalToLogical.Pointer != 0
+		c.changes, c.onDevice = c.changes+1, true
+	}
+	return c.err.check(status)
+}
+
 // SolveDevice is SolveUploaded in the order of the stream: it is queued there and returns at once, never waits, never
 // allocates, and can be captured. Host calls on the context, like FetchInts and Report, wait for it.
 //
@@ -95,6 +114,7 @@ func (c *Context) SolveDevice(problem Problem, options SolveOptions, stream Stre
 	status := c.library.call.SolveDevice(c.handle, &c.problem, &c.options, stream, &c.err)
 	if status == 0 {
 		c.changes, c.onDevice = c.changes+1, true
+		c.numNodes = int(c.problem.NumNodes)
 	}
 	return c.err.check(status)
 }

@@ -12,9 +12,10 @@ var pairsShape = WeightShape{Layers: 1, Experts: 8}
 func everyDeviceCall(c *Context) map[string]error {
 	const nowhere DevicePointer = 256
 	return map[string]error{
-		"UploadWeightsDevice": c.UploadWeightsDevice(DeviceArray{nowhere, 8, Float32}, pairsShape, 0),
-		"SolveDevice":         c.SolveDevice(pairsProblem, SolveOptions{}, 0),
-		"FetchMapDevice":      c.FetchMapDevice(MapPhysicalToLogical, DeviceArray{nowhere, 16, Int32}, 0),
+		"UploadWeightsDevice":   c.UploadWeightsDevice(DeviceArray{nowhere, 8, Float32}, pairsShape, 0),
+		"UploadPlacementDevice": c.UploadPlacementDevice(DeviceArray{nowhere, 16, Int32}, 1, 16, 0),
+		"SolveDevice":           c.SolveDevice(pairsProblem, SolveOptions{}, 0),
+		"FetchMapDevice":        c.FetchMapDevice(MapPhysicalToLogical, DeviceArray{nowhere, 16, Int32}, 0),
 	}
 }
 
@@ -22,7 +23,8 @@ func TestACPUContextRefusesDeviceCalls(t *testing.T) {
 	context := newContext(t)
 	names := map[string]string{
 		"UploadWeightsDevice": "eplb_upload_weights_device", "SolveDevice": "eplb_solve_device",
-		"FetchMapDevice": "eplb_fetch_map_device",
+		"UploadPlacementDevice": "eplb_upload_placement_device",
+		"FetchMapDevice":        "eplb_fetch_map_device",
 	}
 	for range 2 {
 		for name, err := range everyDeviceCall(context) {

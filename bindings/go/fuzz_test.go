@@ -35,7 +35,7 @@ func FuzzSolve(f *testing.F) {
 		}
 		problem.Policy = Policy(policyNames[int(choice>>6)%len(policyNames)])
 		problem.Bound = BoundKind(boundNames[int(choice>>8)%2])
-		options := SolveOptions{Strategy: Strategy(strategyNames[int(choice>>2)%len(strategyNames)]), Seed: seed, MaxReplicas: int(limit)}
+		options := SolveOptions{Strategy: Strategy(fromWeights[int(choice>>2)%len(fromWeights)]), Seed: seed, MaxReplicas: int(limit)}
 		if options.Strategy == StrategyBest {
 			options.Effort = EffortFast
 		}

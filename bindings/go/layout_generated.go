@@ -241,6 +241,16 @@ type functions struct {
 		err *cError,
 	) int32 `c:"eplb_upload_placement"`
 
+	UploadPlacementDevice func(
+		context cHandle,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		numLayers, numSlots int64,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_upload_placement_device"`
+
 	ProblemInit func(
 		problem *cProblem,
 		structSize int64,
@@ -312,4 +322,15 @@ type functions struct {
 		layersLength int64,
 		err *cError,
 	) int32 `c:"eplb_evaluate"`
+
+	PlanTransfers func(
+		context cHandle,
+		problem *cProblem,
+		transferOrder int32,
+		current, placement, moveSource, moveRound, moveGroup unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		report *cReport,
+		err *cError,
+	) int32 `c:"eplb_plan_transfers"`
 }

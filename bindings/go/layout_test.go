@@ -133,7 +133,7 @@ func typeOfParameter(parameter string) string {
 	}
 	base := strings.Fields(parameter)[0]
 	switch base {
-	case "eplb_status", "eplb_dtype", "eplb_device_kind", "eplb_map":
+	case "eplb_status", "eplb_dtype", "eplb_device_kind", "eplb_map", "eplb_transfer_order":
 		base = "int32_t"
 	}
 	return base + strings.Repeat("*", strings.Count(parameter, "*"))

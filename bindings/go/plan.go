@@ -7,10 +7,12 @@ import "sync"
 type Plan struct {
 	NumLayers, NumExperts, NumSlots, NumGPUs int // L, E, S, G
 
-	PhysicalToLogical []int32 // [L,S]: the expert in each slot. GPU g owns slots g*S/G to (g+1)*S/G - 1
+	PhysicalToLogical []int32 // [L,S]: the expert in each slot, -1 where it is closed or empty. GPU g owns slots g*S/G to (g+1)*S/G - 1
 	ReplicaCount      []int32 // [L,E]
-	ReplicaSlots      []int32 // [L,S]: the slots of expert 0 in replica order, then those of expert 1, and so on
+	ReplicaSlots      []int32 // [L,S]: the slots of expert 0 in replica order, then those of expert 1, and so on, then -1
 	MaxReplicas       int     // X, the width of LogicalToPhysical: the cap that was given, else S - E + 1
+
+	transfers *Transfers // from the current placement, if there was one
 
 	mutex   sync.Mutex // guards what follows
 	source  *source    // what figures are computed from; nil once they are there
@@ -43,6 +45,11 @@ func (c *Context) planWithFigures() (*Plan, error) {
 		return nil, err
 	}
 	p.report = &report
+	if c.hasCurrent {
+		if p.transfers, err = c.fetchTransfers(p, c.numNodes); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
@@ -85,8 +92,11 @@ func (p *Plan) GPU(layer, gpu int) []int32 {
 // when asked for: with S - E + 1 columns it is many times as large as the other maps.
 func (p *Plan) LogicalToPhysical() []int32 {
 	table := make([]int32, len(p.ReplicaCount)*p.MaxReplicas)
-	slots := p.ReplicaSlots
+	var slots []int32
 	for expert, count := range p.ReplicaCount {
+		if expert%p.NumExperts == 0 {
+			slots = p.ReplicaSlots[expert/p.NumExperts*p.NumSlots:]
+		}
 		row := table[expert*p.MaxReplicas : (expert+1)*p.MaxReplicas]
 		n := copy(row, slots[:count])
 		slots = slots[n:]

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +21,9 @@ const onlyLoad = "EPLB_TEST_ONLY_LOAD"
 // library is the one that all tests use. Without one the tests fail: a run that tested nothing must not look like one that
 // passed.
 var library *Library
+
+// fromWeights are the strategies that need weights alone: the other one starts from a placement.
+var fromWeights = slices.DeleteFunc(slices.Clone(strategyNames), func(name string) bool { return Strategy(name) == StrategyRebalance })
 
 func TestMain(m *testing.M) {
 	if os.Getenv(onlyLoad) != "" {

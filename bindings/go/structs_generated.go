@@ -49,18 +49,17 @@ type SolveOptions struct {
 	// How the engine will carry out the transfers. Since ABI 1.1, like what follows. Default
 	// TransferBuffered.
 	TransferOrder TransferOrder
-	// 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move.
-	// Default 0.
-	AllowEmpty int
-	// -1: any; of a layer, see MapMoveCount.
-	MaxMoves int
-	// -1: any; over all layers, which get shares by what they gain: the one option by which a
-	// layer's answer depends on others.
-	MaxMovesTotal int
-	// 0: any; experts that a GPU receives in a layer.
+	// May a replica be dropped and its slot become -1, which relieves a GPU without a move?
+	AllowEmpty bool
+	// Of a layer, see MapMoveCount.
+	MaxMoves Limit
+	// Over all layers, which get their shares by what they gain: the one option by which a layer's
+	// answer depends on others.
+	MaxMovesTotal Limit
+	// Experts that a GPU receives in a layer; 0: any number.
 	MaxArrivals int
-	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
-	// layer is good enough: it is reached with as few moves as possible. 0: none.
+	// The imbalance at which a layer is good enough: it is reached with as few moves as possible.
+	// 0: 1.02, or NoTarget if MaxMoves, MaxMovesTotal or MovePrice is given.
 	Target float64
 	// The imbalance that a move must gain: a layer makes as many moves as pay. Default 0.
 	MovePrice float64
@@ -70,16 +69,16 @@ type SolveOptions struct {
 func (from SolveOptions) in(to *cSolveOptions) error {
 	setUnlessZero(&to.Seed, from.Seed)
 	setUnlessZero(&to.MaxReplicas, from.MaxReplicas)
-	setUnlessZero(&to.AllowEmpty, from.AllowEmpty)
-	setUnlessZero(&to.MaxMoves, from.MaxMoves)
-	setUnlessZero(&to.MaxMovesTotal, from.MaxMovesTotal)
+	setFlag(&to.AllowEmpty, from.AllowEmpty)
 	setUnlessZero(&to.MaxArrivals, from.MaxArrivals)
-	setUnlessZero(&to.Target, from.Target)
 	setUnlessZero(&to.MovePrice, from.MovePrice)
 	return firstRefusal(
 		strategyNames.set(&to.Strategy, "strategy", string(from.Strategy)),
 		effortNames.set(&to.Effort, "effort", string(from.Effort)),
 		transferNames.set(&to.TransferOrder, "transfer_order", string(from.TransferOrder)),
+		setLimit(&to.MaxMoves, "max_moves", from.MaxMoves),
+		setLimit(&to.MaxMovesTotal, "max_moves_total", from.MaxMovesTotal),
+		setTarget(&to.Target, "target", from.Target),
 	)
 }
 

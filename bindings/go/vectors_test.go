@@ -115,7 +115,7 @@ func TestVectors(t *testing.T) {
 		if v.Error != nil {
 			continue
 		}
-		for _, name := range strategyNames {
+		for _, name := range fromWeights {
 			t.Run(v.Name+"/"+name, func(t *testing.T) {
 				in := v.input()
 				in.options.Strategy = Strategy(name)

@@ -7,37 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct table {
-  double *values;
-  int64_t rows, columns, length, room;
-} table;
-
-static int append(table *t, double value) {
-  if (t->length == t->room) {
-    const int64_t room = t->room ? 2 * t->room : 1024;
-    double *values = realloc(t->values, (size_t)room * sizeof *values);
-    if (values == NULL) return 0;
-    t->values = values;
-    t->room = room;
-  }
-  t->values[t->length++] = value;
-  return 1;
-}
-
-static int read_table(table *t, FILE *file) {
-  double value;
-  int after;
-  while (fscanf(file, "%lf", &value) == 1) {
-    if (!append(t, value)) return 0;
-    after = fgetc(file);
-    if (after == '\r') after = fgetc(file);
-    if (after == ',') continue;
-    t->rows++;
-    if (t->rows == 1) t->columns = t->length;
-    if (t->length != t->rows * t->columns || (after != '\n' && after != EOF)) return 0;
-  }
-  return t->length > 0 && feof(file);
-}
+#include "table.h"
 
 static int place(eplb_context *context, const table *weights, const eplb_problem *problem,
                  eplb_error *err) {
@@ -79,18 +49,12 @@ int main(int argc, char **argv) {
   eplb_context *context = NULL;
   eplb_problem problem;
   table weights = {NULL, 0, 0, 0, 0};
-  FILE *file;
   int failed;
   if (argc != 4) {
     fprintf(stderr, "usage: place WEIGHTS.csv SLOTS GPUS\n");
     return 2;
   }
-  file = fopen(argv[1], "r");
-  if (file == NULL || !read_table(&weights, file)) {
-    fprintf(stderr, "%s is not a table of numbers\n", argv[1]);
-    return 2;
-  }
-  fclose(file);
+  if (!read_table(&weights, argv[1])) return 2;
   failed = eplb_problem_init(&problem, sizeof problem, &err) ||
            eplb_context_create(&context, NULL, &err);
   problem.num_slots = strtoll(argv[2], NULL, 10);

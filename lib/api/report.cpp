@@ -31,3 +31,18 @@ eplb_status eplb_evaluate(eplb_context* context, const eplb_problem* problem, co
     if (report) write_struct(report, filled);
   });
 }
+
+eplb_status eplb_plan_transfers(eplb_context* context, const eplb_problem* problem,
+                                eplb_transfer_order transfer_order, const void* current,
+                                const void* placement, void* move_source, void* move_round,
+                                void* move_group, int64_t placement_length, eplb_dtype dtype,
+                                eplb_report* report, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    if (report) read_struct(report, kReport);
+    eplb_report filled{};
+    session.plan_transfers(read_problem(problem), transfer_order,
+                           {current, placement, placement_length, dtype},
+                           {move_source, move_round, move_group}, filled);
+    if (report) write_struct(report, filled);
+  });
+}

@@ -33,7 +33,17 @@ eplb_status eplb_upload_placement(eplb_context* context, const void* placement,
                                   int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
                                   int64_t num_slots, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.upload_current(read_current(placement, placement_length, dtype, num_layers, num_slots));
+    session.upload_current({placement, placement_length, dtype, num_layers, num_slots});
+  });
+}
+
+eplb_status eplb_upload_placement_device(eplb_context* context, const void* placement,
+                                         int64_t placement_length, eplb_dtype dtype,
+                                         int64_t num_layers, int64_t num_slots, void* stream,
+                                         eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.upload_current_device({placement, placement_length, dtype, num_layers, num_slots},
+                                  stream);
   });
 }
 

@@ -39,14 +39,18 @@ eplb_policy resolve_policy(const eplb_problem& asked, int64_t groups, eplb_polic
   }
 }
 
-void check_ranges(const eplb_problem& asked) {
+void check_sizes(const eplb_problem& asked) {
   constexpr const char* kWhy = "2^18, the range of exact 32-bit arithmetic";
   check_least("num_slots", asked.num_slots, 1);
   check_least("num_gpus", asked.num_gpus, 1);
   check_least("num_nodes", asked.num_nodes, 1);
-  check_least("num_groups", asked.num_groups, 0);
   check_most("num_slots", asked.num_slots, kMaxSlots, kWhy);
   check_most("num_gpus", asked.num_gpus, kMaxSlots, kWhy);
+}
+
+void check_ranges(const eplb_problem& asked) {
+  check_sizes(asked);
+  check_least("num_groups", asked.num_groups, 0);
   check_constant("policy", asked.policy, EPLB_POLICY_GLOBAL);
 }
 
@@ -94,10 +98,14 @@ void check_move_limits(const eplb_solve_options& options) {
     fail(EPLB_INVALID_ARGUMENT, "allow_empty is %d, must be 0 or 1", options.allow_empty);
 }
 
+void check_order(eplb_transfer_order order) {
+  check_constant("transfer_order", order, EPLB_TRANSFER_EXCLUSIVE);
+}
+
 void check_options(const eplb_solve_options& options) {
   check_constant("strategy", options.strategy, EPLB_STRATEGY_REBALANCE);
   check_constant("effort", options.effort, EPLB_EFFORT_MAX);
-  check_constant("transfer_order", options.transfer_order, EPLB_TRANSFER_EXCLUSIVE);
+  check_order(options.transfer_order);
   check_least("max_replicas", options.max_replicas, 0);
   check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
   check_move_limits(options);
@@ -196,6 +204,23 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;
+  return problem;
+}
+
+Problem check_transfers(const eplb_problem& asked, const ClusterArrays& cluster,
+                        eplb_transfer_order order, int64_t length) {
+  check_sizes(asked);
+  check_num_gpus(cluster, asked.num_gpus);
+  check_multiple("num_slots", asked.num_slots, "num_gpus", asked.num_gpus);
+  check_least("placement_length", length, 1);
+  check_multiple("placement_length", length, "num_slots", asked.num_slots);
+  check_order(order);
+  Problem problem{.layers = length / asked.num_slots,
+                  .cluster = {.slots = whole(asked.num_slots),
+                              .gpus = whole(asked.num_gpus),
+                              .nodes = whole(asked.num_nodes)},
+                  .options = {.transfer_order = order}};
+  set_cluster(cluster, problem);
   return problem;
 }
 

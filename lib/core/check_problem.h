@@ -13,4 +13,9 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
 Problem check_problem(const eplb_problem& asked, const eplb_solve_options& options,
                       const ClusterArrays& cluster, int64_t layers, int64_t experts);
 
+// The same for transfers between two placements of `length` elements, of which sizes and nodes are
+// all that matters. The number of experts is the caller's to set.
+Problem check_transfers(const eplb_problem& asked, const ClusterArrays& cluster,
+                        eplb_transfer_order order, int64_t length);
+
 }  // namespace eplb

@@ -5,39 +5,50 @@
 namespace eplb {
 namespace {
 
+enum class Subject { kWeight, kWeightsOfLayer, kExpert, kSlot };
+
 struct Entry {
   eplb_status status;
-  bool of_layer;         // the sentence is about the layer, not one expert of it
-  const char* sentence;  // after the weight's name
+  Subject subject;
+  const char* sentence;  // after the subject's name
 };
 
 // In the order of the enum.
 constexpr Entry kFaults[] = {
-    {EPLB_INVALID_WEIGHT, false, "is NaN"},
-    {EPLB_INVALID_WEIGHT, false, "is negative"},
-    {EPLB_INVALID_WEIGHT, false, "is infinite"},
-    {EPLB_INVALID_WEIGHT, false, "sum over windows to more than a float64 holds"},
-    {EPLB_INVALID_WEIGHT, false, "sum over windows to more than 2^63 - 1"},
-    {EPLB_INVALID_WEIGHT, true, "sum to more than a float64 holds"},
-    {EPLB_INVALID_WEIGHT, false, "is above what the float32 of greedy holds"},
-    {EPLB_INVALID_WEIGHT, true, "sum to more than the float32 of greedy holds"},
-    {EPLB_INVALID_ARGUMENT, false, "gets more replicas from greedy than max_replicas"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeight, "is NaN"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeight, "is negative"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeight, "is infinite"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeight, "sum over windows to more than a float64 holds"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeight, "sum over windows to more than 2^63 - 1"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeightsOfLayer, "sum to more than a float64 holds"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeight, "is above what the float32 of greedy holds"},
+    {EPLB_INVALID_WEIGHT, Subject::kWeightsOfLayer, "sum to more than the float32 of greedy holds"},
+    {EPLB_INVALID_ARGUMENT, Subject::kExpert, "gets more replicas from greedy than max_replicas"},
+    {EPLB_INVALID_PLACEMENT, Subject::kSlot, "is neither an expert of the weights nor -1"},
 };
-static_assert(sizeof kFaults / sizeof *kFaults == static_cast<size_t>(Fault::kCap) + 1);
+static_assert(sizeof kFaults / sizeof *kFaults == static_cast<size_t>(Fault::kCurrent) + 1);
+
+const char* consequence_of(Subject subject) {
+  return subject == Subject::kSlot ? ": the layer's current placement counts as empty"
+                                   : ": the layer was solved as zeros";
+}
 
 }  // namespace
 
-void fail_with(Fault fault, const FaultPlace& place, const char* consequence) {
-  const Entry& entry = kFaults[static_cast<int>(fault)];
+void fail_with(Fault fault, const FaultPlace& place, bool late) {
+  const auto& [status, subject, sentence] = kFaults[static_cast<int>(fault)];
+  const char* const consequence = late ? consequence_of(subject) : "";
   const ll window = place.window, layer = place.layer, expert = place.expert;
-  if (fault == Fault::kCap)
-    fail(entry.status, "expert %lld of layer %lld %s%s", expert, layer, entry.sentence,
+  if (subject == Subject::kExpert)
+    fail(status, "expert %lld of layer %lld %s%s", expert, layer, sentence, consequence);
+  if (subject == Subject::kSlot)
+    fail(status, "current placement[layer %lld, slot %lld] %s%s", layer, expert, sentence,
          consequence);
   char of_window[32] = "", of_expert[32] = "";
   if (window >= 0) std::snprintf(of_window, sizeof of_window, "window %lld, ", window);
-  if (!entry.of_layer) std::snprintf(of_expert, sizeof of_expert, ", expert %lld", expert);
-  fail(entry.status, "weights[%slayer %lld%s] %s%s", of_window, layer, of_expert, entry.sentence,
-       consequence);
+  if (subject == Subject::kWeight)
+    std::snprintf(of_expert, sizeof of_expert, ", expert %lld", expert);
+  fail(status, "weights[%slayer %lld%s] %s%s", of_window, layer, of_expert, sentence, consequence);
 }
 
 }  // namespace eplb

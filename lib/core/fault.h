@@ -1,5 +1,5 @@
 // What the data can do wrong: one table from fault to status and sentence, for the host, which
-// refuses, and for the device, which solves the layer as zeros and reports the fault later.
+// refuses, and for the device, which goes on without the layer's data and reports the fault later.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,17 @@ enum class Fault : int {
   kFloat32,
   kFloat32Sum,
   kCap,
+  kCurrent,
 };
 
-// Where a fault is. Faults of a whole layer have no expert; faults of a sum have no window.
+// Where a fault is. Faults of a whole layer have no expert; faults of a sum have no window; a fault
+// of the current placement has a slot for an expert.
 struct FaultPlace {
   int64_t layer, expert;
   int64_t window = -1;
 };
 
-// Throws the status and sentence of a fault; `consequence` ends the sentence.
-[[noreturn]] void fail_with(Fault fault, const FaultPlace& place, const char* consequence = "");
+// Throws the status and sentence of a fault; `late`: and what the device did instead.
+[[noreturn]] void fail_with(Fault fault, const FaultPlace& place, bool late = false);
 
 }  // namespace eplb

@@ -7,36 +7,35 @@
 namespace eplb {
 namespace {
 
+// Which placement it is, and the largest expert.
+struct Ids {
+  const char* name;
+  int64_t most;
+};
+
 template <class T>
-void copy_ids(const T* from, int64_t layers, int64_t slots, int64_t most,
+void copy_ids(const T* from, int64_t layers, int64_t slots, const Ids& ids,
               std::vector<int32_t>& to) {
   for (int64_t l = 0, i = 0; l < layers; ++l)
     for (int64_t s = 0; s < slots; ++s, ++i) {
-      if (from[i] < -1 || from[i] > most)
-        fail(
-            EPLB_INVALID_PLACEMENT,
-            "placement[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld, or -1 for "
-            "none",
-            ll(l), ll(s), ll(from[i]), ll(most));
+      if (from[i] < -1 || from[i] > ids.most)
+        fail(EPLB_INVALID_PLACEMENT,
+             "%s[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld, or -1 for none",
+             ids.name, ll(l), ll(s), ll(from[i]), ll(ids.most));
       to[i] = static_cast<int32_t>(from[i]);
     }
 }
 
-std::vector<int32_t> read_ids(const void* placement, int64_t length, eplb_dtype dtype,
-                              int64_t layers, int64_t slots, int64_t most) {
-  if (dtype != EPLB_INT32 && dtype != EPLB_INT64)
-    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
-         dtype);
-  if (length != layers * slots)
-    fail(EPLB_INVALID_ARGUMENT,
-         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
-         ll(length), ll(layers), ll(slots), ll(layers * slots));
-  std::vector<int32_t> ids(static_cast<size_t>(length));
-  if (dtype == EPLB_INT32)
-    copy_ids(static_cast<const int32_t*>(placement), layers, slots, most, ids);
+void check_pointer(const char* name, const PlacementSource& source) {
+  if (source.data == nullptr) fail(EPLB_INVALID_ARGUMENT, "%s is NULL", name);
+}
+
+void read_ids(const PlacementSource& from, const Ids& ids, std::vector<int32_t>& to) {
+  to.resize(static_cast<size_t>(from.length));
+  if (from.dtype == EPLB_INT32)
+    copy_ids(static_cast<const int32_t*>(from.data), from.layers, from.slots, ids, to);
   else
-    copy_ids(static_cast<const int64_t*>(placement), layers, slots, most, ids);
-  return ids;
+    copy_ids(static_cast<const int64_t*>(from.data), from.layers, from.slots, ids, to);
 }
 
 // How many groups each node has. Throws if replicas of a group are on two nodes.
@@ -98,9 +97,11 @@ void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
 std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_dtype dtype,
                                     const Problem& problem) {
   const int64_t slots = problem.cluster.slots;
-  if (placement == nullptr) fail(EPLB_INVALID_ARGUMENT, "placement is NULL");
-  std::vector<int32_t> ids =
-      read_ids(placement, length, dtype, problem.layers, slots, problem.experts - 1);
+  const PlacementSource source{placement, length, dtype, problem.layers, slots};
+  check_pointer("placement", source);
+  check_source(source);
+  std::vector<int32_t> ids;
+  read_ids(source, {"placement", problem.experts - 1}, ids);
   for (int64_t l = 0; l < problem.layers; ++l) check_layer(&ids[l * slots], l, problem);
   return ids;
 }
@@ -110,24 +111,35 @@ bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& probl
          problem.layers * problem.cluster.closed;
 }
 
-CurrentPlacement read_current(const void* placement, int64_t length, eplb_dtype dtype,
-                              int64_t layers, int64_t slots) {
-  if (placement == nullptr) return {};
-  check_least("num_layers", layers, 1);
-  check_least("num_slots", slots, 1);
-  check_most("num_slots", slots, kMaxSlots, "2^18, the most slots there can be");
-  check_most("num_layers", layers, (int64_t{1} << 50) / slots, "memory cannot hold more");
-  return {layers, slots, read_ids(placement, length, dtype, layers, slots, kMaxSlots - 1)};
+void check_source(const PlacementSource& source) {
+  check_least("num_layers", source.layers, 1);
+  check_least("num_slots", source.slots, 1);
+  check_most("num_slots", source.slots, kMaxSlots, "2^18, the most slots there can be");
+  check_most("num_layers", source.layers, (int64_t{1} << 50) / source.slots,
+             "memory cannot hold more");
+  if (source.dtype != EPLB_INT32 && source.dtype != EPLB_INT64)
+    fail(EPLB_INVALID_ARGUMENT, "dtype is %d, must be EPLB_INT32 or EPLB_INT64 for a placement",
+         source.dtype);
+  const int64_t length = source.layers * source.slots;
+  if (source.length != length)
+    fail(EPLB_INVALID_ARGUMENT,
+         "placement_length is %lld, must be num_layers * num_slots = %lld * %lld = %lld",
+         ll(source.length), ll(source.layers), ll(source.slots), ll(length));
 }
 
-void check_current(const CurrentPlacement& current, const Problem& problem) {
-  if (!current.exists()) return;
+void read_any_placement(const char* name, const PlacementSource& source,
+                        std::vector<int32_t>& ids) {
+  check_pointer(name, source);
+  read_ids(source, {name, kMaxSlots - 1}, ids);
+}
+
+void check_current(const CurrentPlacement& current, bool on_host, const Problem& problem) {
   if (current.layers != problem.layers || current.slots != problem.cluster.slots)
     fail(EPLB_INVALID_ARGUMENT,
          "the current placement has %lld layers of %lld slots, but the problem has %lld of %d: "
          "upload another one, or NULL to forget it",
          ll(current.layers), ll(current.slots), ll(problem.layers), problem.cluster.slots);
-  for (size_t i = 0; i < current.expert.size(); ++i)
+  for (size_t i = 0; on_host && i < current.expert.size(); ++i)
     if (current.expert[i] >= problem.experts)
       fail(EPLB_INVALID_PLACEMENT,
            "the current placement has expert %d in layer %lld, slot %lld, but there are %d experts",

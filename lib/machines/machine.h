@@ -11,6 +11,7 @@
 #include "core/evaluation.h"
 #include "core/maps.h"
 #include "core/move_shares.h"
+#include "core/placement.h"
 #include "core/plan.h"
 #include "core/weights.h"
 #include "eplb.h"
@@ -31,8 +32,9 @@ class Machine {
   // before anything is given up for it. If that throws, or this does, no value has changed.
   virtual void reserve(const Problem& problem, const std::function<void()>& then) = 0;
 
-  // Fills the maps of a plan whose problem is set. `resident`: these weights lie in the machine's
-  // own memory. Returns whether weights and plan do now.
+  // Fills the maps of a plan whose problem is set, its current placement in host memory.
+  // `resident`: these weights lie in the machine's own memory. Returns whether weights, current
+  // placement and plan do now.
   virtual bool solve(const Weights& weights, bool resident, Plan& plan) = 0;
 
   // Works out parts of an evaluation of a placement [L,S]; `evaluation` has the size, the parts
@@ -58,8 +60,10 @@ class Machine {
 // call needs it.
 class StreamMachine : public Machine {
  public:
-  // In the order of `stream`. They throw InvalidState beyond what was reserved.
+  // In the order of `stream`. They throw InvalidState beyond what was reserved. The current
+  // placement of a problem is the one in reserved memory.
   virtual void upload_on(const WeightSource& source, void* stream) = 0;
+  virtual void upload_on(const PlacementSource& source, void* stream) = 0;
   virtual void solve_on(const Problem& problem, bool integer, void* stream) = 0;
   virtual void fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                         void* buffer, void* stream) = 0;
@@ -79,6 +83,10 @@ class StreamMachine : public Machine {
   virtual bool prepare_send(int64_t layers, int64_t experts) = 0;
   virtual void send(const Weights& weights) = 0;
   virtual void bring(Weights& weights) = 0;  // of the size and type that they have
+  // The same for the current placement.
+  virtual bool send(const CurrentPlacement& current) = 0;
+  virtual void bring(CurrentPlacement& current) = 0;
+  virtual const int32_t* current() const = 0;  // where it lies
   // Of the problem that it has. False if that is not what is there: its solve may have been
   // captured and never launched.
   virtual bool bring(Plan& plan) = 0;

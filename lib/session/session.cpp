@@ -1,6 +1,5 @@
 #include "session/session.h"
 
-#include <chrono>
 #include <functional>
 
 #include "core/check_problem.h"
@@ -8,15 +7,10 @@
 #include "core/fault.h"
 #include "core/move_limits.h"
 #include "core/strategy.h"
+#include "session/clock.h"
 
 namespace eplb {
 namespace {
-
-double now_microseconds() {
-  return std::chrono::duration<double, std::micro>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 // A strategy that computes in float32 has no answer for what does not fit there.
 void check_float32(const Weights& weights, eplb_strategy strategy) {
@@ -48,6 +42,13 @@ void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& 
   }
 }
 
+// MOVE_ maps are from there to the plan.
+void check_has_current(const Problem& problem) {
+  if (problem.current.expert == nullptr)
+    fail(EPLB_INVALID_STATE,
+         "there is no current placement: call eplb_upload_placement before eplb_solve");
+}
+
 }  // namespace
 
 // -------------------------------------------------------------------------------------- host calls
@@ -66,11 +67,14 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
     plan.resize(checked);
     evaluation.resize(layers, checked.cluster.gpus);
   };
+  catch_up();
+  bring_current();
   machine_->reserve(checked, std::ref(take_memory));
   weights_ = std::move(weights);
   plan_ = std::move(plan);
   evaluation_ = std::move(evaluation);
   reserved_ = checked;
+  send_current();
 }
 
 void Session::synchronize() {
@@ -100,10 +104,25 @@ void Session::upload_cluster(ClusterArrays cluster) {
   plan_.place = kNowhere;
 }
 
-void Session::upload_current(CurrentPlacement current) {
+// Without an array there is none any more.
+void Session::upload_current(const PlacementSource& source) {
+  if (source.data) check_source(source);
   if (streams_) streams_->wait();
-  current_ = std::move(current);
+  if (source.data) {
+    read_any_placement("placement", source, current_.spare.expert);
+    current_.spare.layers = source.layers;
+    current_.spare.slots = source.slots;
+    current_.keep_spare(kOnHost);
+  } else {
+    current_.place = kNowhere;
+  }
   plan_.place = kNowhere;
+  send_current();
+}
+
+void Session::send_current() {
+  if (!current_.exists()) return;
+  current_.place = streams_ && streams_->send(current_.value) ? kOnBoth : kOnHost;
 }
 
 const Weights& Session::need_weights() {
@@ -116,15 +135,18 @@ void Session::need_plan() const {
   if (!plan_.exists()) fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve first");
 }
 
-// Copies to the host what device calls have left. Where work was captured it may have run again
-// without a call.
-void Session::bring_weights() {
+// Waits for device calls. Where work was captured it may have run again without a call.
+void Session::catch_up() {
   if (streams_ == nullptr) return;
   streams_->wait();
-  if (streams_->replays()) {
-    if (weights_.on_machine()) weights_.place = kOnMachine;
-    if (plan_.on_machine()) plan_.place = kOnMachine;
-  }
+  if (!streams_->replays()) return;
+  for (Place* const place : {&weights_.place, &current_.place, &plan_.place})
+    if (*place == kOnBoth) *place = kOnMachine;
+}
+
+// Copies to the host what device calls have left.
+void Session::bring_weights() {
+  catch_up();
   if (weights_.on_host() || !weights_.on_machine()) return;
   Weights& brought = weights_.spare;
   brought.resize(weights_.value.integer, weights_.value.layers, weights_.value.experts);
@@ -132,6 +154,14 @@ void Session::bring_weights() {
   streams_->bring(brought);
   weights_.keep_spare(kOnBoth);
   evaluation_.known = 0;
+}
+
+void Session::bring_current() {
+  if (current_.on_host() || !current_.on_machine()) return;
+  CurrentPlacement& brought = current_.spare;
+  brought.resize(current_.value.layers, current_.value.slots);
+  streams_->bring(brought);
+  current_.keep_spare(kOnBoth);
 }
 
 void Session::bring_plan() {
@@ -152,18 +182,22 @@ void Session::bring_plan() {
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
   Problem problem =
       check_problem(asked, options, cluster_, weights_.value.layers, weights_.value.experts);
-  check_current(current_, problem);
-  if (current_.exists()) problem.current.expert = current_.expert.data();
+  if (current_.exists()) {
+    check_current(current_.value, current_.on_host(), problem);
+    problem.current.expert =
+        current_.on_host() ? current_.value.expert.data() : streams_->current();
+  }
   if (problem.options.strategy != EPLB_STRATEGY_REBALANCE) return problem;
   if (!current_.exists())
     fail(EPLB_INVALID_STATE,
          "there is no current placement to rebalance: call eplb_upload_placement first");
-  check_forced_moves(problem);
+  if (current_.on_host()) check_forced_moves(problem);
   return problem;
 }
 
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
   const Weights& weights = need_weights();
+  bring_current();
   const double start = now_microseconds();
   const Problem problem = problem_of(asked, options);
   check_float32(weights, problem.options.strategy);
@@ -184,12 +218,11 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   if (rebalances) check_move_limits(plan);
   plan.problem.moves.layer_most = nullptr;
   plan_.keep_spare(on_machine ? kOnBoth : kOnHost);
-  // Weights that replays left on the machine are older than this plan, unless it was solved from
-  // them there.
-  if (on_machine)
-    weights_.place = kOnBoth;
-  else if (streams_ && streams_->replays())
-    weights_.place = kOnHost;
+  // What replays left on the machine is older than this plan, unless it was solved from that there.
+  if (on_machine || (streams_ && streams_->replays())) {
+    weights_.place = on_machine ? kOnBoth : kOnHost;
+    if (current_.exists()) current_.place = weights_.place;
+  }
   evaluation_.known = 0;
   transfers_.known = false;
   solved_on_stream_ = false;
@@ -224,11 +257,11 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
 }
 
 const Transfers& Session::transfers() {
-  const Problem& problem = plan_.value.problem;
-  if (problem.current.expert == nullptr)
-    fail(EPLB_INVALID_STATE,
-         "there is no current placement: call eplb_upload_placement before eplb_solve");
+  Problem problem = plan_.value.problem;
+  check_has_current(problem);
   if (transfers_.known) return transfers_;
+  bring_current();
+  problem.current.expert = current_.value.expert.data();
   transfers_.resize(problem);
   machine_->plan_transfers(problem, plan_.value.physical_to_logical.data(), transfers_);
   return transfers_;
@@ -298,6 +331,20 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   plan_.place = kNowhere;
 }
 
+void Session::upload_current_device(const PlacementSource& source, void* stream) {
+  StreamMachine& machine = streams_for("eplb_upload_placement_device");
+  if (source.data) {
+    check_source(source);
+    machine.upload_on(source, stream);
+    current_.value.layers = source.layers;
+    current_.value.slots = source.slots;
+    current_.place = kOnMachine;
+  } else {
+    current_.place = kNowhere;
+  }
+  plan_.place = kNowhere;
+}
+
 void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& options,
                            void* stream) {
   StreamMachine& machine = streams_for("eplb_solve_device");
@@ -305,11 +352,15 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_INVALID_STATE,
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device first");
-  const Problem problem = problem_of(asked, options);
+  Problem problem = problem_of(asked, options);
   if (problem.options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.most_total >= 0)
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
          "max_moves");
+  if (current_.exists() && !current_.on_machine())
+    fail(EPLB_INVALID_STATE,
+         "the current placement is not in the reserved device memory any more: upload it again");
+  if (current_.exists()) problem.current.expert = machine.current();
   machine.solve_on(problem, weights_.value.integer, stream);
   plan_.value.problem = problem;
   plan_.place = kOnMachine;
@@ -324,12 +375,13 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
-  if (entry.needs_transfers)
-    fail(EPLB_UNAVAILABLE,
-         "EPLB_MAP_%s cannot be fetched on a stream by this version: call eplb_fetch_map",
-         entry.name);
-  check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
-  machine.fetch_on(plan_.value.problem, weights_.value.integer, map, dtype, buffer, stream);
+  Problem problem = plan_.value.problem;
+  if (entry.needs_transfers) {
+    check_has_current(problem);
+    problem.current.expert = machine.current();
+  }
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(problem));
+  machine.fetch_on(problem, weights_.value.integer, map, dtype, buffer, stream);
 }
 
 void Session::abandon() {

@@ -20,6 +20,17 @@ struct LayerOutputs {
   int64_t* duplicates = nullptr;
 };
 
+// A caller's placements before and after [L,S], and where the maps of transfers between them go;
+// those may be null.
+struct PlacementPair {
+  const void *current, *placement;
+  int64_t length;
+  eplb_dtype dtype;
+};
+struct TransferOutputs {
+  void *source, *round, *group;
+};
+
 class Session {
  public:
   explicit Session(std::unique_ptr<Machine> machine)
@@ -32,7 +43,7 @@ class Session {
 
   void upload(const WeightSource& source);
   void upload_cluster(ClusterArrays cluster);
-  void upload_current(CurrentPlacement current);
+  void upload_current(const PlacementSource& source);
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
   void fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length);
@@ -41,9 +52,13 @@ class Session {
   void evaluate(const eplb_problem& problem, const void* placement, int64_t length,
                 eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
                 int64_t outputs_length);
+  void plan_transfers(const eplb_problem& problem, eplb_transfer_order order,
+                      const PlacementPair& pair, const TransferOutputs& outputs,
+                      eplb_report& report);
 
   // The same in the order of a stream.
   void upload_device(const WeightSource& source, void* stream);
+  void upload_current_device(const PlacementSource& source, void* stream);
   void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream);
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream);
 
@@ -51,12 +66,15 @@ class Session {
 
  private:
   StreamMachine& streams_for(const char* function);
+  void catch_up();
   void bring_weights();
+  void bring_current();
   void bring_plan();
   const Weights& need_weights();
   void need_plan() const;
   const Evaluation& evaluation_with(EvaluationParts parts);
   const Transfers& transfers();
+  void send_current();
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;
 
@@ -66,7 +84,7 @@ class Session {
   Resident<Weights> weights_;
   Resident<Plan> plan_;
   ClusterArrays cluster_;
-  CurrentPlacement current_;
+  Resident<CurrentPlacement> current_;
   Evaluation evaluation_;          // of the plan
   Transfers transfers_;            // from the current placement to the plan
   bool solved_on_stream_ = false;  // the machine knows how long it took

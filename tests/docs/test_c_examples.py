@@ -29,6 +29,35 @@ def test_place_refuses_what_is_no_table(text, folder, installed):
     assert b"bad.csv" in done.stderr
 
 
+def test_rebalance(folder, installed):
+    program = compile_c(ROOT / "examples" / "c" / "rebalance.c", folder, installed)
+    windows = [f"examples/data/olmoe-1b-7b_{name}_L3xE64.csv" for name in ("allenai", "github", "allenai")]
+    printed = run([program, "96", "16", *windows], folder, installed)
+    steps = re.findall(r"imbalance (\S+) after (\d+) moves in (\d) layers, (\d+) of them forced", printed)
+    assert len(steps) == 2
+    assert 0 < int(steps[0][1]) <= 3 * 8
+    assert int(steps[0][3]) == 0
+    assert float(steps[1][0]) <= 1.1
+    repair = printed.split("GPU 1 is lost")[1]
+    assert re.search(r"layer 0, round \d+: expert \d+ from (GPU \d+|storage) to GPU \d+\n", repair)
+    assert not re.search(r"(from|to) GPU [01]\b", repair)
+
+
+def test_rebalance_refuses_what_cannot_be(folder, installed):
+    program = compile_c(ROOT / "examples" / "c" / "rebalance.c", folder, installed)
+    window = "examples/data/olmoe-1b-7b_allenai_L3xE64.csv"
+    for arguments, sentence in (
+        ([], "usage: rebalance"),
+        (["96", "2", window, window], "96 slots on 2 GPUs: there must be 3 GPUs"),
+        (["97", "16", window, window], "num_slots is 97, must be a multiple of num_gpus = 16"),
+        (["96", "16", window, "nowhere.csv"], "nowhere.csv is not a table of numbers"),
+    ):
+        command = [program, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment(installed), capture_output=True, text=True)
+        assert done.returncode in (1, 2)
+        assert sentence in done.stderr
+
+
 @pytest.fixture
 def load_at_run_time(folder, installed):
     return compile_c(ROOT / "examples" / "c" / "load_at_run_time.c", folder, installed)

@@ -1,7 +1,7 @@
 """Every example that a reader may copy from a document is run as it stands there, and README.md keeps its size.
 
 Fenced blocks marked c, go, python, rust and sh are run, except those with a comment before them that gives a reason:
-<!-- not run: why -->.
+<!-- not run: why -->. One that is followed by a block marked text prints that.
 """
 
 import re
@@ -32,6 +32,9 @@ def run_blocks():
 def test_block(block, folder, installed):
     printed = RUN[block.language](block.text, folder, installed)
     assert printed
+    shown = re.match(r"```\n\n```text\n(.*?)^```$", read(block.document).split(block.text, 1)[1], re.M | re.S)
+    if shown is not None:
+        assert printed == shown[1]
     if block.language == "go":
         assert "GPU 7: experts" in printed
 

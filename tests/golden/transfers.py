@@ -1,36 +1,84 @@
 """Transfers in plain Python, to every tie, as docs/algorithms.md section 10 has them: a layer at a time, slowly."""
 
+from collections import deque
 from itertools import count
 
 NOTHING, RELOAD = -1, -2
 
 
-def choose_sources(current, placement, gpus, nodes):
-    per_gpu = len(current) // gpus
-    source, sends = {}, [0] * gpus
+class Sources:
+    """Where each slot gets its contents from."""
 
-    def node(slot):
-        return slot // per_gpu * nodes // gpus
+    def __init__(self, current, placement, gpus, nodes):
+        self.per_gpu, self.gpus, self.nodes = len(current) // gpus, gpus, nodes
+        self.current, self.placement = current, placement
+        self.source, self.sends = {}, [0] * gpus
+        for slot, expert in enumerate(placement):
+            if expert < 0:
+                self.source[slot] = NOTHING
+            elif expert == current[slot]:
+                self.source[slot] = slot
+            elif expert not in current:
+                self.source[slot] = RELOAD
+        self.waiting = [slot for slot in range(len(placement)) if slot not in self.source]
+        self.near = {slot: self.nearest(slot) for slot in self.waiting}
 
-    def nearest(slot):
-        holders = [other for other, expert in enumerate(current) if expert == placement[slot]]
-        same_gpu = [other for other in holders if other // per_gpu == slot // per_gpu]
-        return same_gpu or [other for other in holders if node(other) == node(slot)] or holders
+    def gpu(self, slot):
+        return slot // self.per_gpu
 
-    for slot, expert in enumerate(placement):
-        if expert < 0:
-            source[slot] = NOTHING
-        elif expert == current[slot]:
-            source[slot] = slot
-        elif not nearest(slot):
-            source[slot] = RELOAD
-    written = [slot for slot in range(len(placement)) if slot not in source]
+    def node(self, slot):
+        return self.gpu(slot) * self.nodes // self.gpus
+
+    def distance(self, slot, other):
+        """0 within a GPU, 1 within a node, 2 between nodes."""
+        return (self.gpu(slot) != self.gpu(other)) + (self.node(slot) != self.node(other))
+
+    def nearest(self, slot):
+        holders = [other for other, expert in enumerate(self.current) if expert == self.placement[slot]]
+        least = min((self.distance(slot, other) for other in holders), default=0)
+        return [other for other in holders if self.distance(slot, other) == least]
+
+    def read(self, slot, holders):
+        """One of these holders, on the GPU that sends least."""
+        self.source[slot] = min(holders, key=lambda other: (self.sends[self.gpu(other)], other))
+        self.sends[self.gpu(self.source[slot])] += self.gpu(self.source[slot]) != self.gpu(slot)
+
+    def list(self):
+        return [self.source[slot] for slot in range(len(self.placement))]
+
+
+def choose_evenly(sources):
     for has_choice in (False, True):
-        for slot in written:
-            if (len(nearest(slot)) > 1) == has_choice:
-                source[slot] = min(nearest(slot), key=lambda other: (sends[other // per_gpu], other))
-                sends[source[slot] // per_gpu] += source[slot] // per_gpu != slot // per_gpu
-    return [source[slot] for slot in range(len(placement))]
+        for slot in sources.waiting:
+            if (len(sources.near[slot]) > 1) == has_choice:
+                sources.read(slot, sources.near[slot])
+
+
+def choose_short_chains(sources):
+    depth = {slot: int(origin == RELOAD) for slot, origin in sources.source.items()}
+    queue = deque(sorted(depth, key=lambda slot: (depth[slot], slot)))
+
+    def take(slot, holders, its_depth):
+        sources.read(slot, holders)
+        depth[slot] = its_depth
+        queue.append(slot)
+
+    def go_through_queue():
+        while queue:
+            origin = queue.popleft()
+            readers = [slot for slot in sources.waiting if slot not in depth and origin in sources.near[slot]]
+            for slot in sorted(readers, key=lambda slot: (sources.distance(slot, origin), slot)):
+                as_deep = [other for other in sources.near[slot] if depth.get(other) == depth[origin]]
+                take(slot, as_deep, depth[origin] + 1)
+
+    go_through_queue()
+    for start in sources.waiting:
+        if start not in depth:
+            path = [start]
+            while (lowest := min(sources.near[path[-1]])) not in path:
+                path.append(lowest)
+            take(path[-1], [lowest], 1)
+            go_through_queue()
 
 
 class Colouring:
@@ -151,7 +199,9 @@ def in_place(source, gpus):
 
 def plan_transfers(current, placement, gpus, nodes, order):
     """Source, round and group of every slot."""
-    source = choose_sources(current, placement, gpus, nodes)
+    sources = Sources(current, placement, gpus, nodes)
+    (choose_short_chains if order == "in_place" else choose_evenly)(sources)
+    source = sources.list()
     written = [slot for slot, origin in enumerate(source) if origin not in (slot, NOTHING)]
     group = {}
     if order == "in_place":

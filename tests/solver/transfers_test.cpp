@@ -20,6 +20,7 @@ namespace {
 struct Change {
   Problem problem;
   std::vector<int> current, placement;
+  std::vector<int32_t> gpu_node;  // of a cluster that does not have its GPUs by node
 };
 
 struct Planned {
@@ -218,6 +219,53 @@ Change random_change(std::mt19937& random) {
   for (int s = 0; s < slots; ++s)  // most real changes keep most slots
     if (std::uniform_real_distribution<>()(random) < kept) change.placement[s] = change.current[s];
   return change;
+}
+
+int distance(const Problem& problem, int slot, int other) {
+  const int per_gpu = solver::slots_per_gpu(problem.cluster);
+  return solver::distance_of(problem.cluster, slot / per_gpu, other / per_gpu);
+}
+
+// No slot that holds the expert is nearer than the source.
+void expect_nearest(const Change& change, const Planned& planned) {
+  for (int s = 0; s < change.problem.cluster.slots; ++s)
+    for (int other = 0; planned.source[s] >= 0 && other < change.problem.cluster.slots; ++other) {
+      if (change.current[other] != change.placement[s]) continue;
+      EXPECT_LE(distance(change.problem, s, planned.source[s]), distance(change.problem, s, other));
+    }
+}
+
+TEST(Transfers, NodesMayHaveAnyGpus) {
+  std::mt19937 random(8);
+  for (int i = 0; i < 400; ++i) {
+    Change change = random_change(random);
+    for (int gpu = 0; gpu < change.problem.cluster.gpus; ++gpu)
+      change.gpu_node.push_back(
+          static_cast<int>(random() % static_cast<unsigned>(change.problem.cluster.nodes)));
+    change.problem.cluster.gpu_node = change.gpu_node.data();
+    SCOPED_TRACE(i);
+    for (const eplb_transfer_order order :
+         {EPLB_TRANSFER_BUFFERED, EPLB_TRANSFER_IN_PLACE, EPLB_TRANSFER_EXCLUSIVE}) {
+      expect_good(change, order);
+      expect_nearest(change, plan(change, order));
+    }
+    if (HasFailure()) return;
+  }
+}
+
+// A chain of transfers that wait for each other is as long as it must be: of two replicas, the one
+// that is overwritten soonest, or never, is read.
+TEST(Transfers, ChainsAreShort) {
+  Change change;
+  change.problem.experts = 6;
+  change.problem.cluster = {8, 8, 1};
+  change.current = {0, 1, 2, 3, 4, 5, 0, 5};
+  change.placement = {1, 2, 3, 4,
+                      5, 0, 0, 5};  // a circle of six, but 0 and 5 can be read elsewhere
+  const Planned planned = plan(change, EPLB_TRANSFER_IN_PLACE);
+  EXPECT_EQ(planned.source, (std::vector<int>{1, 2, 3, 4, 7, 6, 6, 7}));
+  EXPECT_EQ(planned.moves.rounds, 5);
+  EXPECT_EQ(planned.group, std::vector<int>(8, -1));
 }
 
 TEST(Transfers, RandomChangesAreCarriedOutInEveryOrder) {

@@ -10,7 +10,29 @@ from wording import HIDDEN, INITIALISMS, camel, comment, default_last, sentence
 RENAMED = {"bound_kind": "Bound", "microseconds": "Elapsed"}
 # Of a struct that is filled: what a refusal calls the field.
 ARGUMENTS = {"bound_kind": "bound"}
-OTHER_WORDS = {"eplb_report.strategy": "what solved it; empty for a placement that was evaluated"}
+OTHER_WORDS = {
+    "eplb_report.strategy": "what solved it; empty for a placement that was evaluated",
+    "eplb_solve_options.allow_empty": (
+        "may a replica be dropped and its slot become -1, which relieves a GPU without a move?"
+    ),
+    "eplb_solve_options.max_moves": "of a layer, see EPLB_MAP_MOVE_COUNT",
+    "eplb_solve_options.max_moves_total": (
+        "over all layers, which get their shares by what they gain: the one option by which a layer's answer depends "
+        "on others"
+    ),
+    "eplb_solve_options.max_arrivals": "experts that a GPU receives in a layer; 0: any number",
+    "eplb_solve_options.target": (
+        "the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: 1.02, or "
+        "NoTarget if max_moves, max_moves_total or move_price is given"
+    ),
+}
+# Where zero is a value of its own: the type, and what writes it over C's default, or refuses it.
+CHECKED = {
+    "max_moves": ("Limit", "setLimit"),
+    "max_moves_total": ("Limit", "setLimit"),
+    "target": ("float64", "setTarget"),
+}
+FLAGS = ("allow_empty",)
 LAYERS = {"LayerImbalance": "[]float64", "LayerBound": "[]float64", "LayerDuplicates": "[]int64"}
 
 
@@ -35,6 +57,10 @@ def field_name(name):
 
 
 def field_type(each):
+    if each.name in FLAGS:
+        return "bool"
+    if each.name in CHECKED:
+        return CHECKED[each.name][0]
     if each.type in ENUMS:
         return ENUMS[each.type].type
     if each.name == "microseconds":
@@ -76,6 +102,10 @@ def filling(name, fields):
         if each.type in ENUMS:
             argument = ARGUMENTS.get(each.name, each.name)
             refusals.append(f'{ENUMS[each.type].names}.set({target}, "{argument}", string({source}))')
+        elif each.name in FLAGS:
+            out += f"\tsetFlag({target}, {source})\n"
+        elif each.name in CHECKED:
+            refusals.append(f'{CHECKED[each.name][1]}({target}, "{each.name}", {source})')
         else:
             out += f"\tsetUnlessZero({target}, {source})\n"
     lines = "".join(f"\t\t{refusal},\n" for refusal in refusals)

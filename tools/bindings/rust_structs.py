@@ -16,7 +16,23 @@ use crate::{BoundKind, Effort, Policy, PolicyReason, Strategy, TransferOrder};
 """
 # Counts that index something.
 INDICES = {"worst_layer": "usize"}
-OTHER_WORDS = {"eplb_report.strategy": "what solved it; `None` for a placement that was evaluated"}
+OTHER_WORDS = {
+    "eplb_report.strategy": "what solved it; `None` for a placement that was evaluated",
+    "eplb_solve_options.allow_empty": (
+        "may a replica be dropped and its slot become -1, which relieves a GPU without a move? Default false."
+    ),
+    "eplb_solve_options.max_moves": "the most moves of a layer, see EPLB_MAP_MOVE_COUNT. Not set: any number",
+    "eplb_solve_options.max_moves_total": (
+        "the most moves over all layers, which get their shares by what they gain: the one option by which a layer's "
+        "answer depends on others. Not set: any number"
+    ),
+    "eplb_solve_options.max_arrivals": "experts that a GPU receives in a layer. 0, or not set: any number",
+    "eplb_solve_options.target": (
+        "the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: none. Not "
+        "set: 1.02, or none if max_moves, max_moves_total or move_price is given"
+    ),
+}
+FLAGS = ("allow_empty",)
 
 
 @dataclass
@@ -54,6 +70,8 @@ let options = SolveOptions::new().effort(Effort::Max).seed(7);
 
 
 def field_type(each, answers):
+    if each.name in FLAGS:
+        return "bool"
     if each.type in ENUMS:
         return ENUMS[each.type][0]
     if each.type == "int64_t":
@@ -105,7 +123,9 @@ def filled(header, words, name, struct, fields):
     for each in may:
         rust_type, default = field_type(each, False), f"defaults.{each.name}"
         into = f"unwrap_or({default})"
-        if rust_type == "usize" or each.type in ENUMS:
+        if rust_type == "bool":
+            into = f"map_or({default}, i32::from)"
+        elif rust_type == "usize" or each.type in ENUMS:
             into = f"map_or({default}, {'to_c' if rust_type == 'usize' else f'{rust_type}::as_raw'})"
         out += f"            {each.name}: self.{each.name}.{into},\n"
     return out + "            ..*defaults\n        }\n    }\n}\n"

@@ -19,15 +19,19 @@ def demo(arguments):
     eplb = os.path.join(VENV, "bin", "eplb")
     real = "examples/data/olmoe-1b-7b_allenai_L3xE64.csv"
     made_up = os.path.relpath(os.path.join(folder, "deepseek-v3-sized.csv"), ROOT)
-    pictures = [os.path.relpath(os.path.join(folder, name), ROOT) for name in ("olmoe.png", "deepseek-v3-sized.png")]
+    code, plan = "examples/data/olmoe-1b-7b_github_L3xE64.csv", os.path.relpath(os.path.join(folder, "olmoe.npz"), ROOT)
+    names = ("olmoe.png", "moves.png", "deepseek-v3-sized.png")
+    pictures = [os.path.relpath(os.path.join(folder, name), ROOT) for name in names]
     cluster, large = ["--slots", "80", "--gpus", "16"], ["--slots", "288", "--gpus", "32"]
     headline = "OLMoE-1B-7B: measured weights of 64 experts, on 80 slots of 16 GPUs"
-    step(headline, [eplb, "solve", real, *cluster, "--picture", pictures[0]], show=True)
+    step(headline, [eplb, "solve", real, *cluster, "-o", plan, "--picture", pictures[0]], show=True)
+    change = ["--current", plan, "--max-moves", "8", "--picture", pictures[1]]
+    step("Traffic turns to source code: at most 8 moves per layer", [eplb, "rebalance", code, *change], show=True)
     step("The same, every strategy", [eplb, "compare", real, *cluster], show=True)
     step("A DeepSeek-V3-sized problem, made up", [eplb, "sample", "-o", made_up])
     headline = "58 layers, 256 experts on 288 slots of 32 GPUs"
-    step(headline, [eplb, "solve", made_up, *large, "--picture", pictures[1]], show=True)
-    print(f"\nPictures: {' and '.join(pictures)}")
+    step(headline, [eplb, "solve", made_up, *large, "--picture", pictures[2]], show=True)
+    print(f"\nPictures: {', '.join(pictures)}")
     print(f"Now try your own: {os.path.relpath(eplb)} solve FILE --slots N --gpus N")
     return 0
 

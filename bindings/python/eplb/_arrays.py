@@ -99,8 +99,18 @@ def dtype_name(dtype: Any) -> str:
 
 
 def placement_to_host(placement: Any, argument: str = "physical_to_logical") -> Array:
-    """Returns a placement [L,S] as C accepts it."""
-    array, _ = to_host(argument, placement)
+    """Returns a placement [L,S], or that of a plan, as C accepts it."""
+    array, _ = to_host(argument, getattr(placement, "physical_to_logical", placement))
+    return _placement(argument, array)
+
+
+def current_to_host(current: Any, layers: int) -> Array:
+    """The same for a current placement, which may be [S], the same in every layer."""
+    array, _ = to_host("current", getattr(current, "physical_to_logical", current))
+    return _placement("current", np.tile(array, (layers, 1)) if array.ndim == 1 else array)
+
+
+def _placement(argument: str, array: Array) -> Array:
     if array.ndim != 2 or array.dtype.kind not in "iu":
         found = f"{array.dtype.name} of {array.ndim} dimensions"
         raise invalid_argument(f"{argument} is {found}, must be integers [layers, slots]")

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ._library import invalid_argument
-from ._session import integer
+from ._library import integer, invalid_argument
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +15,31 @@ from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
 from ._context import Context
-from ._errors import Error, InvalidArgument, InvalidPlacement, InvalidWeight, Unavailable
+from ._errors import Error, Unavailable
 from ._library import EFFORTS, STRATEGIES
 from ._loads import gpu_loads, placement_before, relative_loads, sum_windows
+from ._options import (
+    Bound,
+    Device,
+    Effort,
+    File,
+    Gpus,
+    Groups,
+    Json,
+    MaxReplicas,
+    Nodes,
+    Policy,
+    Seed,
+    Slots,
+    Threads,
+    check_picture,
+    naming,
+    print_json,
+)
+from ._output_file import check_output, refuse_inputs
 from ._plan import Plan
-from ._plan_file import check_output, check_plan_path, read_plan, write_plan
+from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
+from ._rebalance_command import rebalance
 from ._report import Report
 from ._weight_file import FileError, os_error_text, read_weights
 from .sample import sample_weights
@@ -32,24 +50,8 @@ app = typer.Typer(
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
 
-File = Annotated[
-    Path, typer.Argument(help="Weights: CSV, a row per layer; or .npy, .npz [layers, experts], windows first.")
-]
-Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
-Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
-Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
-Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
-Policy = Annotated[str, typer.Option("--policy", help="auto, hierarchical or global.")]
-Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.")]
-Seed = Annotated[int, typer.Option("--seed", help="Another seed, another answer, for strategies with chance.")]
-MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="Most replicas of an expert; 0: any.")]
-Bound = Annotated[
-    str, typer.Option("--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).")
-]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
+# The other one starts from a placement, which the command rebalance has.
+_FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
 # Far above any model, far below what fills a machine's memory.
 _MOST_SAMPLES = 2**24
 
@@ -89,38 +91,11 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@contextmanager
-def _naming(file: Path, plan: Path | None = None) -> Iterator[None]:
-    """Errors about weights name the file they came from, errors about a placement its plan."""
-    try:
-        yield
-    except InvalidWeight as error:
-        raise FileError(f"{file}: {error}") from None
-    except InvalidPlacement as error:
-        raise FileError(f"{plan}: {error}" if plan else str(error)) from None
-    except InvalidArgument as error:
-        if not str(error).startswith("weights has dtype"):
-            raise
-        raise FileError(f"{file}: {error}") from None
-
-
 def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Report, Floats]:
     """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
     placement = placement_before(weights.shape[-2], weights.shape[-1], slots)
     report = context.evaluate(placement, num_gpus=gpus, num_nodes=1, num_groups=1, policy="global")
     return report, gpu_loads(sum_windows(weights), placement, gpus)
-
-
-def _check_picture(path: Path) -> None:
-    """Checks before the work that a picture can be written here."""
-    check_output(path)
-    try:
-        from .picture import FORMATS
-    except ModuleNotFoundError as error:
-        text = f"--picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
-        raise FileError(text) from None
-    if path.suffix.lower().lstrip(".") not in FORMATS:
-        raise FileError(f"{path}: a picture is written as {', '.join(FORMATS)}")
 
 
 def _draw(path: Path, before_loads: Floats, plan: Plan, title: str) -> None:
@@ -141,10 +116,6 @@ def _sizes(file: Path, weights: Array, problem: dict[str, Any]) -> dict[str, Any
     return {"file": str(file), "num_layers": layers, "num_experts": experts, **problem}
 
 
-def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, allow_nan=False))
-
-
 @app.command()
 def solve(
     file: File,
@@ -152,7 +123,7 @@ def solve(
     gpus: Gpus,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(STRATEGIES)}.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(_FROM_NOTHING)}.")] = None,
     policy: Policy = "auto",
     effort: Effort = "normal",
     seed: Seed = 0,
@@ -170,11 +141,12 @@ def solve(
     if output is not None:
         check_plan_path(output)
     if picture is not None:
-        _check_picture(picture)
+        check_picture(picture)
+    refuse_inputs([output, picture], [file])
     weights = read_weights(file)
     problem = _problem(slots, gpus, nodes, groups, policy)
     options: dict[str, Any] = {"strategy": strategy, "effort": effort, "seed": seed, "max_replicas": max_replicas}
-    with _naming(file), Context(device, threads) as context, _terminal.progress("solving"):
+    with naming(file), Context(device, threads) as context, _terminal.progress("solving"):
         plan = context.solve(weights, **problem, **options, bound=bound)
         before, before_loads = _before(context, weights, slots, gpus)
     if output is not None:
@@ -182,7 +154,7 @@ def solve(
     if picture is not None:
         _draw(picture, before_loads, plan, file.stem)
     if json_output:
-        _print_json({**_sizes(file, weights, problem), **plan.report.to_dict(), "before": before.to_dict()})
+        print_json({**_sizes(file, weights, problem), **plan.report.to_dict(), "before": before.to_dict()})
         return
     _show_plan(file, weights, nodes, plan, before, before_loads)
 
@@ -201,6 +173,9 @@ def _show_plan(file: Path, weights: Array, nodes: int, plan: Plan, before: Repor
         f"The busiest GPU carries {report.imbalance_mean:.3f}x the mean, was {before.imbalance_mean:.3f}x; "
         f"no placement gets below {report.bound_mean:.3f}x."
     )
+
+
+app.command()(rebalance)
 
 
 def _fastest(solve: Callable[[], Plan]) -> Report:
@@ -233,9 +208,9 @@ def compare(
     reports: dict[str, Report | str] = {}
     refusal: Error | None = None
     # Only best knows efforts.
-    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in STRATEGIES if name != "best"}
+    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in _FROM_NOTHING if name != "best"}
     rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
-    with _naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
+    with naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
         for name, choice in rows_of.items():
             move(name)
             try:
@@ -252,7 +227,7 @@ def compare(
         before = _before(context, weights, slots, gpus)[0]
     if json_output:
         rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
-        _print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
+        print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
         return
     _terminal.show_reports({"before": before, **reports})
 
@@ -282,10 +257,10 @@ def evaluate(
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     if len(placement) != weights.shape[-2]:
         raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
-    with _naming(file, plan), Context() as context:
-        report = context.evaluate(placement, weights, **problem, bound=bound)
+    with naming(file, plan), Context() as context:
+        report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
     if json_output:
-        _print_json({"file": str(file), "plan": str(plan), **report.to_dict()})
+        print_json({"file": str(file), "plan": str(plan), **report.to_dict()})
         return
     _terminal.show_reports({plan.name: report})
 
@@ -295,7 +270,7 @@ def info(json_output: Json = False) -> None:
     """Shows the version, and which backends, devices and strategies there are, or why not."""
     facts = describe_library()
     if json_output:
-        _print_json(facts)
+        print_json(facts)
         return
     _terminal.say(f"libeplb {facts['version']}, ABI {facts['abi']}: {facts['library']}")
     for name, backend in facts["backends"].items():

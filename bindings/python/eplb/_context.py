@@ -14,6 +14,7 @@ from ._arrays import (
     Array,
     Floats,
     check_dimensions,
+    current_to_host,
     dtype_name,
     placement_to_host,
     weights_to_host,
@@ -22,13 +23,15 @@ from ._arrays import (
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
-from ._library import DEVICE_KINDS, DTYPES, invalid_argument, invalid_state
-from ._moves import fetch_change
+from ._library import DEVICE_KINDS, DTYPES, TRANSFER_ORDERS, integer, invalid_argument, invalid_state, value_of
+from ._move_limits import move_limits
+from ._moves import Moves, fetch_change, plan_change
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
-from ._session import Session, integer
+from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import Solution, copy_weights, no_moves
+from ._thread_session import keep_session, take_session
 from ._uncopyable import Uncopyable
 
 # What a DevicePlan has from the start.
@@ -243,13 +246,92 @@ class Context(Uncopyable):
         given = None if weights is None else self._read(weights)
         now = None if current is None else placement_to_host(current, "current")
         problem = num_slots, *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
+        return self._solve(given, now, cluster, problem, strategy, effort, seed, max_replicas, transfer_order)
+
+    def rebalance(
+        self,
+        weights: Any,
+        current: Any,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
+        num_groups: int = 1,
+        *,
+        cluster: Cluster | None = None,
+        policy: str = "auto",
+        effort: str = "normal",
+        seed: int = 0,
+        max_replicas: int | None = None,
+        max_moves: int | None = None,
+        max_moves_total: int | None = None,
+        max_arrivals: int | None = None,
+        target: float | None = None,
+        move_price: float = 0.0,
+        allow_empty: bool = False,
+        bound: str = "simple",
+        transfer_order: str = "buffered",
+    ) -> Plan:
+        """Changes a placement by few moves: a move is a GPU and an expert that it gets.
+
+        Without limits, layers whose imbalance is above 1.02 are brought to that with as few moves as possible, and the
+        others stay as they are. Each limit is kept exactly, and all can be combined. Moves of experts that no slot
+        holds, on dead GPUs for example, are forced: they come first and count like all others.
+
+        Args:
+            weights: as for solve.
+            current: where experts are now: a plan, or integers [L,S], the expert in each slot, -1 where it is empty or
+                cannot be read; or [S], the same in every layer. The new plan has the same slots.
+            num_gpus: GPUs that the slots are on: None takes those of the cluster, or else of a plan.
+            cluster: GPUs as they are from now on. A dead one has no slots there, and -1 in current; one that is to be
+                emptied has no slots, and its experts in current; a new one has slots, and -1 in current.
+            num_nodes, num_groups, policy, effort, seed, max_replicas, bound, transfer_order: as for solve.
+            max_moves: the most moves of a layer; None for any number.
+            max_moves_total: the most moves of all layers together, which get their shares by what they gain.
+            max_arrivals: the most experts that a GPU gets in a layer; None for any number.
+            target: the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: none,
+                so layers get as good as the limits allow. None: 1.02, or none if max_moves, max_moves_total or
+                move_price is given.
+            move_price: the imbalance that a move must gain. A layer makes as many moves as pay.
+            allow_empty: a replica may be dropped and its slot become -1, which relieves a GPU without a move.
+
+        Returns:
+            The plan, whose report has the moves, those that were forced, and the layers above the target; plan.moves
+            says how to get there. Layers that need no change keep every slot: plan.changed.
+
+        Raises:
+            InvalidArgument: as solve; a limit below the moves that are forced, with both numbers.
+            InvalidPlacement: an id in current that is no expert, naming layer and slot.
+            InvalidWeight, InvalidState, Unavailable: as solve.
+        """
+        limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price, allow_empty)
+        given = None if weights is None else self._read(weights)
+        now = current_to_host(current, self._num_layers(given))
+        if num_gpus is None and cluster is None and isinstance(current, Plan):
+            num_gpus = current.num_gpus
+        problem = now.shape[1], *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
+        return self._solve(
+            given, now, cluster, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits
+        )
+
+    def _num_layers(self, given: Array | DeviceWeights | None) -> int:
+        """Of the weights of a solve; 1 if only a device knows."""
+        weights = self._weights if given is None else given
+        return 1 if weights is None else weights.shape[-2]
+
+    def _solve(
+        self,
+        given: Array | DeviceWeights | None,
+        current: Array | None,
+        cluster: Cluster | None,
+        problem: tuple[Any, ...],
+        *options: Any,
+    ) -> Plan:
         shared = self._shared
         with shared as session:
             session.set_problem(*problem)
-            session.set_options(strategy, effort, seed, max_replicas, transfer_order)
+            session.set_options(*options)
             shared.change()
             self._set_cluster(session, cluster)
-            session.set_current(now)
+            session.set_current(current)
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
                 maker = self._device.solve(given)
                 self._last_problem, self._last_cluster = problem, cluster
@@ -275,7 +357,13 @@ class Context(Uncopyable):
         self._weights = None
         maps = {name: self._device.fetch(name, maker) for name in _DEVICE_MAPS}
         width = maps["logical_to_physical"].shape[-1]
-        return DevicePlan(maps, width, partial(self._fetch_later, self._shared.changes, maker), self._device.captured)
+        return DevicePlan(
+            maps,
+            width,
+            session.problem.num_gpus,
+            partial(self._fetch_later, self._shared.changes, maker),
+            self._device.captured,
+        )
 
     def _fetch_later(self, changes: int, maker: Maker, name: str) -> Any:
         with self._shared as session:
@@ -368,6 +456,49 @@ class Context(Uncopyable):
             c_report, imbalance, bounds, duplicates = session.evaluate(placement)
             mean_load = self._sums_of_layers(session) / _open_gpus(session)
             return make_report(c_report, imbalance, bounds, duplicates, mean_load)
+
+    def plan_transfers(
+        self,
+        current: Any,
+        placement: Any,
+        *,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
+        cluster: Cluster | None = None,
+        transfer_order: str = "buffered",
+    ) -> Moves:
+        """Works out how one placement becomes another, for any two; needs no weights.
+
+        The uploaded weights and plans stay as they are. Works on the host, on a CUDA context too.
+
+        Args:
+            current: integers [L,S], the expert that each slot holds now, -1 where it is empty or cannot be read.
+            placement: integers [L,S], the expert that it is to hold, -1 for none. Experts may be missing in either.
+            num_gpus, num_nodes, cluster: where the slots are, as for solve.
+            transfer_order: as for solve.
+
+        Raises:
+            InvalidPlacement: naming array, layer and slot.
+            InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
+        """
+        before, after = placement_to_host(current, "current"), placement_to_host(placement, "placement")
+        if before.shape != after.shape:
+            sizes = " and ".join(
+                f"{name} is {list(each.shape)}" for name, each in (("current", before), ("placement", after))
+            )
+            raise invalid_argument(f"{sizes}: they must have the same layers and slots")
+        gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
+        order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+        with self._shared:
+            # Of another cluster, the context's own session would give up its plan.
+            session = take_session()
+            try:
+                session.set_problem(after.shape[1], gpus, nodes, 1, "global", "simple")
+                session.set_cluster(cluster)
+                session.options.transfer_order = order
+                return plan_change(session, before, after)[0].moves()
+            finally:
+                keep_session(session)
 
     def _sums_of_layers(self, session: Session) -> Floats:
         if self._weights is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from ._errors import InvalidArgument, InvalidState, error_for
@@ -43,6 +44,17 @@ def invalid_argument(text: str) -> InvalidArgument:
 def invalid_state(text: str) -> InvalidState:
     """For mistakes that never reach C: a wrong order of calls."""
     return InvalidState(text, STATUSES["invalid_state"], "EPLB_INVALID_STATE")
+
+
+def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
+    """Checks an integer argument: rejects 288.0 and "288", accepts numpy's integers."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise invalid_argument(f"{argument} is {value!r}, must be an integer") from None
+    if not low <= number <= high:
+        raise invalid_argument(f"{argument} is {number}, must be {low} to {high}")
+    return number
 
 
 def value_of(constants: dict[str, int], argument: str, name: Any) -> int:

@@ -19,8 +19,13 @@ def sum_windows(weights: Array) -> Floats:
 
 
 def gpu_loads(weights: Floats, placement: Array, num_gpus: int) -> Floats:
-    """Loads [L,G] of a valid placement [L,S] under weights [L,E]; replicas share their expert's weight evenly."""
+    """Loads [L,G] of a placement [L,S] under weights [L,E]; replicas share their expert's weight evenly.
+
+    Slots of -1 hold nothing. An expert without a replica is nobody's load.
+    """
     layers = np.arange(len(weights))[:, np.newaxis]
+    # An expert of weight 0 for empty slots.
+    weights = np.pad(weights, ((0, 0), (0, 1)))
     count = np.zeros(weights.shape, np.int64)
     np.add.at(count, (layers, placement), 1)
     per_slot = (weights / np.maximum(count, 1))[layers, placement]
@@ -29,6 +34,15 @@ def gpu_loads(weights: Floats, placement: Array, num_gpus: int) -> Floats:
 
 def relative_loads(loads: Floats) -> Floats:
     """Loads over the mean load of their layer; 1 where a layer has no load at all."""
-    mean = loads.mean(axis=1, keepdims=True)
-    relative: Floats = np.divide(loads, mean, out=np.ones_like(loads), where=mean > 0)
+    return relative_times(loads, loads.sum(axis=1), np.ones(loads.shape[1]))
+
+
+def relative_times(loads: Floats, total: Floats, speed: Floats) -> Floats:
+    """Times of GPUs [L,G], loads over speeds, relative to those that GPUs would have if all shared the total load [L].
+
+    They are 1 where there is no load at all, and 0 for a GPU of speed 0, which serves nothing.
+    """
+    fair = total[:, np.newaxis] / speed.sum()
+    times = np.divide(loads, speed, out=np.zeros_like(loads), where=speed > 0)
+    relative: Floats = np.divide(times, fair, out=np.ones_like(loads), where=fair > 0)
     return relative

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,24 +53,6 @@ class Change:
         kind[source_gpu == gpu] = _WITHIN_GPU
         kind[self.source == _RELOAD] = _FROM_STORAGE
         return gpu, source_gpu, kind
-
-    def figures(self) -> dict[str, int]:
-        """What a report says of it."""
-        gpu, source_gpu, kind = self.gpus()
-        crossing = self.is_written() & ((kind == _WITHIN_NODE) | (kind == _BETWEEN_NODES))
-        layers, slots = np.nonzero(crossing)
-        sent, received = (
-            np.bincount(layers * self.num_gpus + gpus, minlength=1) for gpus in (source_gpu[layers, slots], gpu[slots])
-        )
-        return {
-            "layers_changed": int(self.changed.sum()),
-            "moves": int(self.count.sum()),
-            "moves_between_nodes": int((crossing & (kind == _BETWEEN_NODES)).sum()),
-            "reloads": int((self.source == _RELOAD).sum()),
-            "rounds": int(np.maximum(self.round.max(axis=1), 0).sum()),
-            "most_sent": int(sent.max()),
-            "most_received": int(received.max()),
-        }
 
     def moves(self) -> Moves:
         wide = (each.astype(np.int64) for each in (self.count, self.source, self.round, self.group))
@@ -121,6 +104,20 @@ class Moves:
         return rows
 
 
+# Figures of a report that say how much moves.
+MOVE_FIGURES = (
+    "layers_changed",
+    "moves",
+    "moves_between_nodes",
+    "reloads",
+    "rounds",
+    "most_sent",
+    "most_received",
+    "moves_forced",
+    "moves_bound",
+)
+
+
 def _nodes(num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Array:
     if cluster is not None and cluster.node is not None:
         return np.array(cluster.node)
@@ -132,13 +129,31 @@ def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Clust
     current = session.current
     assert current is not None, "the plan was solved with a current placement"
     shape = current.shape
-    small: Any = np.int16 if shape[1] < 2**15 else np.int32
     placement = session.ints32("physical_to_logical", shape)
     source, round_of, group = (session.ints32(f"move_{name}", shape) for name in ("source", "round", "group"))
-    return Change(
-        (placement != current).any(axis=1),
-        session.ints32("move_count", shape[:1]),
-        *(each.astype(small) for each in (source, round_of, group, placement)),
-        num_gpus,
-        _nodes(num_gpus, num_nodes, cluster),
-    )
+    count = session.ints32("move_count", shape[:1])
+    return _change(current, placement, (source, round_of, group), count, _nodes(num_gpus, num_nodes, cluster))
+
+
+def plan_change(session: Session, current: Array, placement: Array) -> tuple[Change, Any]:
+    """The way between two placements for the session's problem, cluster and transfer order, and the C report of it."""
+    maps, c_report = session.plan_transfers(current, placement)
+    node = _nodes(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
+    change = _change(current, placement, maps, np.empty(0, np.int32), node)
+    return dataclasses.replace(change, count=_count_moves(change)), c_report
+
+
+def _change(current: Array, placement: Array, maps: Iterable[Array], count: Array, node: Array) -> Change:
+    small: Any = np.int16 if placement.shape[1] < 2**15 and placement.max(initial=0) < 2**15 else np.int32
+    changed = (placement != current).any(axis=1)
+    compact = (each.astype(small) for each in (*maps, placement))
+    return Change(changed, count, *compact, len(node), node)
+
+
+def _count_moves(change: Change) -> Array:
+    """Pairs of a GPU and an expert that it gets, by layer; a GPU may get an expert in several slots."""
+    gpu, _, kind = change.gpus()
+    layers, slots = np.nonzero(change.is_written() & (kind != _WITHIN_GPU))
+    places = layers * change.num_gpus + gpu[slots]
+    pairs = np.unique(np.stack([places, change.placement[layers, slots]]), axis=1)
+    return np.bincount(pairs[0] // change.num_gpus, minlength=len(change.placement)).astype(np.int32)

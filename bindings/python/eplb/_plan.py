@@ -24,20 +24,23 @@ class Plan:
     of the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
     is that of the context which evaluated. Read the report at once where this matters. A plan that was solved from a
-    current placement takes its moves along, too.
+    current placement keeps a copy of it, from which its moves follow.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 
     Attributes:
         max_replicas: the width of logical_to_physical: the cap that was given, else S - E + 1.
+        num_gpus: GPUs, G.
     """
 
     max_replicas: int
+    num_gpus: int
     _solution: Solution
 
     def __init__(self, solution: Solution) -> None:
         fields = self.__dict__
-        fields["max_replicas"], fields["_solution"] = solution.width, solution
+        fields["max_replicas"], fields["num_gpus"] = solution.width, solution.num_gpus
+        fields["_solution"] = solution
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"a {type(self).__name__} cannot be changed: {name} is read-only")
@@ -147,8 +150,10 @@ class DevicePlan(Uncopyable, Plan):
     _fetch: Callable[[str], Any]
     _replayed: bool
 
-    def __init__(self, maps: dict[str, Any], max_replicas: int, fetch: Callable[[str], Any], replayed: bool) -> None:
-        vars(self).update(max_replicas=max_replicas, _maps=maps, _fetch=fetch, _replayed=replayed)
+    def __init__(
+        self, maps: dict[str, Any], max_replicas: int, num_gpus: int, fetch: Callable[[str], Any], replayed: bool
+    ) -> None:
+        vars(self).update(max_replicas=max_replicas, num_gpus=num_gpus, _maps=maps, _fetch=fetch, _replayed=replayed)
 
     def __copy__(self) -> DevicePlan:
         # As tuples do: it cannot change.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Array
+from ._cluster import Cluster
+from ._output_file import check_output, replacing
 from ._plan import Plan
 from ._weight_file import FileError, load_numpy, os_error_text, read_csv
 
 PLACEMENT = "physical_to_logical"
 # What an evaluation of the placement needs; these are read back.
 PROBLEM = ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy")
+# By GPU, where they are not all equal.
+BY_GPU = {"gpu_slots": "iu", "gpu_speeds": "iuf"}
 
 
 def check_plan_path(path: Path) -> None:
@@ -23,16 +26,6 @@ def check_plan_path(path: Path) -> None:
     if path.suffix.lower() not in (".npz", ".json"):
         raise FileError(f"{path}: a plan is written as .npz or .json")
     check_output(path)
-
-
-def check_output(path: Path) -> None:
-    """Checks, before the work and as far as possible, that a file can be written here."""
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise FileError(f"{path}: is a directory")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise FileError(f"{path}: permission denied")
 
 
 def write_plan(path: Path, plan: Plan, settings: dict[str, Any]) -> None:
@@ -45,15 +38,12 @@ def write_plan(path: Path, plan: Plan, settings: dict[str, Any]) -> None:
     }
     known = {name: value for name, value in settings.items() if value is not None}
     arrays: dict[str, Any] = {**maps, **{name: np.array(value) for name, value in known.items()}}
-    try:
+    with replacing(path) as file:
         if path.suffix.lower() == ".npz":
-            with path.open("wb") as file:
-                np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **arrays)
         else:
             lists = {name: array.tolist() for name, array in maps.items()}
-            path.write_text(json.dumps({**known, **lists}, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileError(os_error_text(path, error)) from None
+            file.write((json.dumps({**known, **lists}, allow_nan=False) + "\n").encode())
 
 
 def read_plan(path: Path) -> tuple[Array, dict[str, Any]]:
@@ -105,4 +95,18 @@ def _problem(path: Path, content: dict[str, Any]) -> dict[str, Any]:
             if not isinstance(item, kind):
                 raise FileError(f"{path}: {name} must be {'a name' if kind is str else 'an integer'}")
             problem[name] = item
+    for name, kinds in BY_GPU.items():
+        if name in content:
+            values = np.asarray(content[name])
+            if values.ndim != 1 or values.dtype.kind not in kinds:
+                raise FileError(f"{path}: {name} must have a number for each GPU")
+            problem[name] = values.tolist()
     return problem
+
+
+def take_cluster(problem: dict[str, Any]) -> Cluster | None:
+    """The cluster that a file's problem has, whose entries are removed; None where all GPUs are equal."""
+    slots, speed = (problem.pop(name, None) for name in BY_GPU)
+    if slots is None and speed is None:
+        return None
+    return Cluster(problem.pop("num_gpus", None), problem.pop("num_nodes", None), slots=slots, speed=speed)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import weights_to_host
+from ._arrays import current_to_host, weights_to_host
 from ._device_arrays import cuda_index, device_weights
 from ._device_pool import MAPS_OF_A_CALL, solve_on_device, synchronize_devices
-from ._library import DEVICE_KINDS
+from ._library import DEVICE_KINDS, invalid_argument
+from ._move_limits import MoveLimits, move_limits
 from ._session import Request, parse_device
 from ._thread_session import keep_session, take_session
 
@@ -24,6 +25,12 @@ def rebalance_experts(
     effort: str = "normal",
     seed: int = 0,
     max_replicas: int | None = None,
+    current: Any = None,
+    max_moves: int | None = None,
+    max_moves_total: int | None = None,
+    max_arrivals: int | None = None,
+    target: float | None = None,
+    move_price: float = 0.0,
 ) -> tuple[Any, Any, Any]:
     """Places the experts of every layer. Replaces the function of this name in the published program.
 
@@ -40,6 +47,9 @@ def rebalance_experts(
         effort: "fast", "normal" or "max", for the strategies that know it.
         seed: 0 to 2^64 - 1. The same seed gives the same answer.
         max_replicas: the most replicas of any expert; None for no limit.
+        current: where experts are now, as Context.rebalance takes it, such as the physical_to_logical of the last call.
+            It is then changed by few moves, and what follows limits these, as in Context.rebalance.
+        max_moves, max_moves_total, max_arrivals, target, move_price: limits; they need current.
 
     Returns:
         physical_to_logical [layers, num_replicas]: the expert in each slot; GPU g owns slots
@@ -70,10 +80,15 @@ def rebalance_experts(
     with such shapes, sizes and options on such a stream gets memory, which may wait; eight of these stay ready. A bad
     weight is then found late: its layer is placed as a layer of zeros, and eplb.synchronize(device) raises
     InvalidWeight. The call can be captured in a graph if it was made once before; the graph keeps the context of that
-    call, for good. Where this library cannot use the device (not built, driver too old), the weights go to the host
-    and the maps back, which waits.
+    call, for good. Where this library cannot use the device (not built, driver too old), and with current, the weights
+    go to the host and the maps back, which waits.
     """
     sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple")
+    limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
+    if current is not None:
+        _refuse_other(strategy)
+        return _on_host(weight, current, sizes, ("rebalance", effort, seed, max_replicas, "buffered", limits))
+    _refuse_without_current(limits)
     options = (strategy, effort, seed, max_replicas)
     index = cuda_index(weight)
     weights = None if index is None else device_weights(weight, index)
@@ -84,18 +99,35 @@ def rebalance_experts(
         maps = solve_on_device(request, weights)
         if maps is not None:
             return maps
+    return _on_host(weight, None, sizes, options)
+
+
+def _on_host(weight: Any, current: Any, sizes: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     array, deliver = weights_to_host(weight)
+    now = None if current is None else current_to_host(current, array.shape[-2])
     session = take_session()
     try:
         session.set_problem(*sizes)
         session.set_options(*options)
         session.set_cluster(None)
+        session.set_current(now)
         session.upload(array)
         session.solve()
         placement, slots, count = (session.ints(name) for name in MAPS_OF_A_CALL)
     finally:
         keep_session(session)
     return deliver(placement), deliver(slots), deliver(count)
+
+
+def _refuse_other(strategy: str | None) -> None:
+    if strategy not in (None, "rebalance"):
+        raise invalid_argument(f"strategy is {strategy!r}, but current is given, which only 'rebalance' starts from")
+
+
+def _refuse_without_current(limits: MoveLimits) -> None:
+    for name, value in limits._asdict().items():
+        if value is not None:
+            raise invalid_argument(f"{name} is {value}, but current is not given: there are no moves to limit")
 
 
 def synchronize(device: Any = None) -> None:

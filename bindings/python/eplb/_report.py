@@ -37,6 +37,9 @@ class Report:
         most_sent, most_received: by one GPU in one layer.
         experts_on_one_gpu: experts all of whose replicas are on one GPU, and lost with it: of the layer and GPU where
             they are most.
+        moves_forced: moves of experts that no slot of the current placement holds. No plan has fewer moves.
+        moves_bound: the same, and for a rebalance with a target what reaching it takes at least.
+        layers_missed: layers above the target of a rebalance.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -62,6 +65,9 @@ class Report:
     most_sent: int
     most_received: int
     experts_on_one_gpu: int
+    moves_forced: int
+    moves_bound: int
+    layers_missed: int
     strategy: str | None
     policy: str
     policy_reason: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ._arrays import DTYPE_CODES, Array, Floats, Ints
+from ._cluster import Cluster
 from ._library import (
     BOUND_KINDS,
     DEVICE_KINDS,
@@ -21,29 +21,18 @@ from ._library import (
     TRANSFER_ORDERS,
     check,
     ffi,
+    integer,
     invalid_argument,
     lib,
     value_of,
 )
+from ._move_limits import MoveLimits
 from ._uncopyable import Uncopyable
 
-if TYPE_CHECKING:
-    from ._cluster import Cluster
-
+_NO_LIMITS = MoveLimits()
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 _INTS32, _INTS, _FLOATS = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
-
-
-def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
-    """Checks an integer argument: rejects 288.0 and "288", accepts numpy's integers."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise invalid_argument(f"{argument} is {value!r}, must be an integer") from None
-    if not low <= number <= high:
-        raise invalid_argument(f"{argument} is {number}, must be {low} to {high}")
-    return number
 
 
 def parse_device(device: Any) -> tuple[int, int]:
@@ -70,7 +59,8 @@ class Request(Uncopyable):
         self.error = ffi.new("eplb_error *")
         self.problem = _init("problem", self.error)
         self.options = _init("solve_options", self.error)
-        self.default_strategy: int = self.options.strategy
+        self.defaults = _init("solve_options", self.error)
+        self._limits = _NO_LIMITS
 
     def set_problem(
         self, num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, policy: Any, bound: Any
@@ -84,14 +74,24 @@ class Request(Uncopyable):
         problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
 
     def set_options(
-        self, strategy: Any, effort: Any, seed: Any, max_replicas: Any, transfer_order: Any = "buffered"
+        self,
+        strategy: Any,
+        effort: Any,
+        seed: Any,
+        max_replicas: Any,
+        transfer_order: Any = "buffered",
+        limits: MoveLimits = _NO_LIMITS,
     ) -> None:
         options = self.options
-        options.strategy = self.default_strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
+        options.strategy = self.defaults.strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
         options.effort = value_of(EFFORTS, "effort", effort)
         options.seed = integer("seed", seed, 0, 2**64 - 1)
         options.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
         options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+        if limits != self._limits:
+            self._limits = limits
+            for name, value in limits._asdict().items():
+                setattr(options, name, getattr(self.defaults, name) if value is None else value)
 
     def sizes(self) -> tuple[Any, ...]:
         """Everything that memory is sized for except the weights; the seed does not matter."""
@@ -220,6 +220,20 @@ class Session(Request):
         )
         check(status, self.error)
         return report, imbalance, bound, duplicates
+
+    def plan_transfers(self, current: Array, placement: Array) -> tuple[list[Array], Any]:
+        """Source, round and group [L,S] of the way between two placements of one integer type, and the C report of it.
+
+        The problem and the transfer order are the session's.
+        """
+        maps = [np.empty(placement.shape, placement.dtype) for _ in range(3)]
+        report, size = _init("report", self.error), (placement.size, DTYPE_CODES[placement.dtype])
+        arrays = (ffi.from_buffer(each) for each in (current, placement, *maps))
+        order = self.options.transfer_order
+        check(
+            lib.eplb_plan_transfers(self.context, self.problem, order, *arrays, *size, report, self.error), self.error
+        )
+        return maps, report
 
     def synchronize(self) -> None:
         check(lib.eplb_context_synchronize(self.context, self.error), self.error)

@@ -13,8 +13,8 @@ import numpy as np
 
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
-from ._library import ffi, invalid_state
-from ._moves import Change, Moves, fetch_change
+from ._library import STRATEGIES, ffi, invalid_state
+from ._moves import MOVE_FIGURES, Change, Moves, fetch_change, plan_change
 from ._report import make_report
 from ._session import Session
 from ._session_lock import SharedSession
@@ -53,16 +53,19 @@ class Solution:
         }
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
+        self.num_gpus: int = problem.num_gpus
         self._num_nodes: int = problem.num_nodes
         self._cluster = session.cluster
         self._strategy: int = options.strategy
-        self._has_current = session.current is not None
-        self._change: Change | None = None
+        # Nobody changes it.
+        self._current: Array | None = session.current
+        self._order: int = options.transfer_order
         self._microseconds = microseconds
         self._problem: bytes = ffi.buffer(problem)[:]
         self._weights: Array | None = weights
         # replica_slots and replica_count, once the library need not be asked for them.
         self._replicas: tuple[Array, Array] | None = None
+        self._fingerprint: int | None = None
         self._shared: SharedSession | None = shared
         self._changes = shared.changes
         shared.hold(self)
@@ -80,19 +83,20 @@ class Solution:
         """For pickle and deepcopy: complete, and without the context."""
         self["report"]
         self._own_replicas()
-        if self._has_current:
-            self._own_change()
         return {**vars(self), "_shared": None, "_weights": None, "_answers": dict(self._answers)}
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
-        self._take_integers(session)
+        if self._strategy == STRATEGIES["rebalance"]:
+            # Its bound on moves comes from the search.
+            self._fetch(session, "report")
+        else:
+            self._take_integers(session)
         self._shared = None
 
     def _take_integers(self, session: Session) -> None:
         self._take_replicas(session)
-        if self._has_current:
-            self._take_change(session)
+        self._take_fingerprint(session)
 
     def _take_replicas(self, session: Session) -> None:
         if self._replicas is None:
@@ -107,28 +111,52 @@ class Solution:
         if self._replicas is None and shared is not None:
             shared.read(self._changes, self._take_replicas)
         if self._replicas is None:
-            raise invalid_state("the plan was not read before its context was lost, by a fork or with its device")
+            raise _lost()
         return self._replicas
 
-    def _take_change(self, session: Session) -> None:
-        if self._change is None:
-            self._change = fetch_change(session, self._sizes[3], self._num_nodes, self._cluster)
+    def _take_fingerprint(self, session: Session) -> None:
+        if self._fingerprint is None:
+            self._fingerprint = session.fingerprint()
+
+    def _own_fingerprint(self) -> int:
+        shared = self._shared
+        if self._fingerprint is None and shared is not None:
+            shared.read(self._changes, self._take_fingerprint)
+        if self._fingerprint is None:
+            raise _lost()
+        return self._fingerprint
 
     def _own_change(self) -> Change:
-        if not self._has_current:
+        """From the library as long as it has the plan; otherwise it works the same out again from both placements."""
+        if self._current is None:
             raise no_moves()
+        found: list[Change] = []
         shared = self._shared
-        if self._change is None and shared is not None:
-            shared.read(self._changes, self._take_change)
-        if self._change is None:
-            raise invalid_state("the moves were not read before the context was lost, by a fork or with its device")
-        return self._change
+        if shared is not None:
+            num_gpus, num_nodes = self._sizes[3], self._num_nodes
+            shared.read(
+                self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
+            )
+        return found[0] if found else self._plan_change()[0]
+
+    def _plan_change(self) -> tuple[Change, Any]:
+        slots, count = self._own_replicas()
+        session = self._take_session()
+        try:
+            session.options.transfer_order = self._order
+            return plan_change(session, self._current, place_replicas(slots, count).astype(np.int32))
+        finally:
+            keep_session(session)
 
     def _moves(self) -> Moves:
         return self._own_change().moves()
 
     def _changed(self) -> Array:
-        return self._own_change().changed.copy()
+        if self._current is None:
+            raise no_moves()
+        slots, count = self._own_replicas()
+        changed: Array = (place_replicas(slots, count) != self._current).any(axis=1)
+        return changed
 
     def _replica_slots(self) -> Ints:
         return restore_slots(*self._own_replicas())
@@ -138,12 +166,6 @@ class Solution:
 
     def _logical_to_physical(self) -> Ints:
         return expand_replica_slots(*self._own_replicas(), self.width)
-
-    def _fingerprint(self) -> int:
-        layers, experts, num_slots, num_gpus = self._sizes
-        slots, count = self._own_replicas()
-        sizes = layers, experts, num_slots, num_gpus
-        return fingerprint(sizes, place_replicas(slots, count), restore_slots(slots, count))
 
     def _find(self, name: str) -> None:
         shared = self._shared
@@ -190,20 +212,26 @@ class Solution:
         answers.setdefault("duplicates", duplicates)
         c_report.strategy = self._strategy
         c_report.microseconds = self._microseconds
-        if self._has_current:
-            for figure, value in self._own_change().figures().items():
-                setattr(c_report, figure, value)
+        if self._current is not None:
+            moves_report = self._plan_change()[1]
+            for figure in MOVE_FIGURES:
+                setattr(c_report, figure, getattr(moves_report, figure))
         self._set_report(c_report)
 
     def _evaluate(self, weights: Array, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
-        session = take_session()
+        session = self._take_session()
         try:
-            ffi.memmove(session.problem, self._problem, len(self._problem))
-            session.set_cluster(self._cluster)
             session.upload(weights)
             return session.evaluate(placement)
         finally:
             keep_session(session)
+
+    def _take_session(self) -> Session:
+        """This thread's, with the problem."""
+        session = take_session()
+        ffi.memmove(session.problem, self._problem, len(self._problem))
+        session.set_cluster(self._cluster)
+        return session
 
     def _set_report(self, c_report: Any) -> None:
         answers = self._answers
@@ -222,8 +250,12 @@ _MADE_HERE = {
     "logical_to_physical": Solution._logical_to_physical,
     "moves": Solution._moves,
     "changed": Solution._changed,
-    "fingerprint": Solution._fingerprint,
+    "fingerprint": Solution._own_fingerprint,
 }
+
+
+def _lost() -> InvalidState:
+    return invalid_state("the plan was not read before its context was lost, by a fork or with its device")
 
 
 def no_moves() -> InvalidState:
@@ -256,15 +288,6 @@ def _listed(replica_slots: Array, count: Array) -> Array:
     """Which entries of replica_slots [L,S] name a slot: as many as there are replicas."""
     listed: Array = np.arange(replica_slots.shape[1]) < count.sum(axis=1, keepdims=True)
     return listed
-
-
-def fingerprint(sizes: tuple[int, ...], placement: Ints, replica_slots: Array) -> int:
-    """As the library computes it: docs/algorithms.md, section 11."""
-    words = np.concatenate([np.array(sizes), placement.ravel(), replica_slots.ravel()]).astype(np.uint64)
-    bits = np.arange(1, words.size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + words
-    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return int(np.add.reduce(bits ^ bits >> np.uint64(31)))
 
 
 def gpu_loads(weights: Array, count: Array, placement: Ints, num_gpus: int) -> Floats:

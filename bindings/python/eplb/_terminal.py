@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.bar import Bar
@@ -18,7 +18,12 @@ from rich.text import Text
 from ._arrays import Floats
 from ._report import Report
 
+if TYPE_CHECKING:
+    from ._work import Work
+
 MOST_BARS = 32
+_WORST_LAYERS = 5
+_WORK_COLUMNS = ("", "imbalance before", "after", "moves", "between nodes", "reloads", "rounds")
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
@@ -115,3 +120,46 @@ def progress(text: str, total: int | None = None) -> Iterator[Any]:
             bar.update(task, description=description, advance=done)
 
         yield move
+
+
+def show_work(name: str, work: Work) -> None:
+    """What a rebalance did, of the whole model and of its worst layers, and what it comes to."""
+    layers, gpus = work.before.shape
+    gone = int(work.gone.sum())
+    without = f", {gone} of them without slots" if gone else ""
+    report = work.report
+    time = f"planned in {report.microseconds / 1000:.2f} ms"
+    say(f"{name}: {_count(layers, 'layer')} on {_count(gpus, 'GPU')}{without}, {time}")
+    total = (work.imbalance_before.mean(), report.imbalance_mean, report.moves, report.moves_between_nodes)
+    rows = [_work_row("all layers" if layers > 1 else "layer 0", *total, report.reloads, report.rounds)]
+    if layers > 1:
+        by_layer = (work.moves, work.between_nodes, work.reloads, work.rounds)
+        for layer in work.worst_layers(_WORST_LAYERS):
+            figures = (int(each[layer]) for each in by_layer)
+            rows.append(_work_row(f"layer {layer}", work.imbalance_before[layer], work.imbalance[layer], *figures))
+    show_table(_WORK_COLUMNS, rows)
+    worst = int(np.argmax(work.imbalance_before))
+    show_bars(worst, work.before[worst], work.after[worst])
+    say(_work_sentence(work))
+
+
+def _work_row(name: str, before: float, after: float, *counts: int) -> tuple[str, ...]:
+    return (name, f"{before:.4f}", f"{after:.4f}", *map(str, counts))
+
+
+def _work_sentence(work: Work) -> str:
+    report = work.report
+    if not report.layers_changed:
+        return "Nothing moves: no layer needs a change, or the limits allow none."
+    forced = f", {report.moves_forced} of them forced" if report.moves_forced else ""
+    lost = " without the experts that are lost" if report.moves_forced else ""
+    needed = f", where {report.moves_bound} are needed at least" if report.moves_bound > report.moves_forced else ""
+    missed = f" {_count(report.layers_missed, 'layer')} did not reach the target." if report.layers_missed else ""
+    return (
+        f"{_count(report.moves, 'move')} in {_count(report.layers_changed, 'layer')}{forced}{needed}. The busiest GPU "
+        f"carries {report.imbalance_mean:.3f}x the mean, was {work.imbalance_before.mean():.3f}x{lost}.{missed}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

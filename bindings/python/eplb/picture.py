@@ -36,10 +36,10 @@ def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bo
     figure, (left, right, side, scale, key) = _make_axes(len(before))
     largest = max(2.0, float(before.max()), float(after.max()))
     norm = TwoSlopeNorm(1, 0, largest)
-    _draw_heat(left, before, norm, "Before")
-    image = _draw_heat(right, after, norm, "After")
+    draw_heat(left, before, norm, "Before")
+    image = draw_heat(right, after, norm, "After")
     left.set_ylabel("layer")
-    _draw_scale(figure, image, scale, largest)
+    draw_scale(figure, image, scale, largest)
     _draw_imbalance(side, before.max(axis=1), after.max(axis=1), lowest)
     for axes in (right, side):
         axes.tick_params(labelleft=False)
@@ -73,22 +73,22 @@ def _headline(before: Floats, after: Floats) -> str:
     return f"All GPUs wait for the busiest one: it carries {now:.3f}x the mean load, was {was:.2f}x"
 
 
-def _draw_heat(axes: Any, loads: Floats, norm: TwoSlopeNorm, name: str) -> Any:
+def draw_heat(axes: Any, loads: Floats, norm: TwoSlopeNorm, name: str) -> Any:
     image = axes.imshow(loads, norm=norm, cmap=_COLOURS, aspect="auto", interpolation="nearest")
     least, most = f"{loads.min():.2f}x", f"{loads.max():.2f}x"
     carried = f"GPUs carry {least} to {most}" if least != most else f"every GPU carries {most}"
     axes.set_title(f"{name}: {carried} the mean", fontsize=11)
     axes.set_xlabel("GPU")
-    axes.xaxis.set_major_locator(_whole_numbers(loads.shape[1]))
-    axes.yaxis.set_major_locator(_whole_numbers(len(loads)))
+    axes.xaxis.set_major_locator(whole_numbers(loads.shape[1]))
+    axes.yaxis.set_major_locator(whole_numbers(len(loads)))
     return image
 
 
-def _whole_numbers(count: int) -> Locator:
+def whole_numbers(count: int) -> Locator:
     return FixedLocator(range(count)) if count <= _FEW else MaxNLocator(8, integer=True)
 
 
-def _draw_scale(figure: Figure, image: Any, axes: Any, largest: float) -> None:
+def draw_scale(figure: Figure, image: Any, axes: Any, largest: float) -> None:
     bar = figure.colorbar(image, cax=axes, orientation="horizontal")
     bar.set_ticks([0, 0.5, *_ticks_from_mean(largest)])
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "mean" if value == 1 else f"{value:g}x"))
@@ -113,7 +113,7 @@ def _draw_imbalance(axes: Any, before: Floats, after: Floats, lowest: Floats) ->
         axes.plot(lowest, layers, color=_BOUND, ls=":", label="proven limit")
         axes.fill_betweenx(layers, after, before, color=_BEFORE, alpha=0.12, lw=0)
     axes.set_ylim(len(layers) - 0.5, -0.5)
-    axes.yaxis.set_major_locator(_whole_numbers(len(layers)))
+    axes.yaxis.set_major_locator(whole_numbers(len(layers)))
     axes.set_title("Imbalance: the busiest GPU", fontsize=11)
     axes.set_xlabel("its load over the mean")
     span = max(float(before.max()), float(after.max()), 1.1) - 1

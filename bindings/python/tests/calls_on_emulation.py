@@ -34,6 +34,16 @@ def test_rebalance_does_not_wait(put, lazy):
             assert np.array_equal(given.array, known)
 
 
+def test_rebalance_from_a_placement(put):
+    """On the host; the maps come back as the arrays that weights are."""
+    weights = sample_weights(3, 64)
+    current = eplb.rebalance_experts(sample_weights(3, 64, 1), *CALL)[0]
+    given = eplb.rebalance_experts(put(weights), *CALL, current=put(current), max_moves=5)
+    known = eplb.rebalance_experts(weights, *CALL, current=current, max_moves=5)
+    for each, expected in zip(given, known, strict=True):
+        assert np.array_equal(each.array, expected)
+
+
 def test_late_errors_of_rebalance(put):
     bad = np.array([[1.0, np.nan]])
     for weights in (bad, np.tile(bad, (2, 1)), np.ones((1, 2))):

@@ -3,7 +3,7 @@
 import eplb
 import numpy as np
 import pytest
-from conftest import PAIRS
+from conftest import FROM_WEIGHTS, PAIRS
 from emulation_plugin import LARGE, PER_THREAD, SIZES, UNTOUCHED, check_plan, on_cpu, waits
 from eplb import _device_pool
 from eplb.sample import sample_weights
@@ -15,7 +15,7 @@ def context():
         yield made
 
 
-@pytest.mark.parametrize("strategy", eplb.strategies())
+@pytest.mark.parametrize("strategy", FROM_WEIGHTS)
 def test_as_on_the_cpu(put, context, strategy):
     weights = sample_weights(3, 64, 5)
     plan = context.solve(put(weights), **LARGE, strategy=strategy)
@@ -67,6 +67,32 @@ def test_layouts_and_windows(put, context):
         plan.replica_slots  # noqa: B018
         context.synchronize()
         check_plan(plan, on_cpu(weights, num_slots=80, num_gpus=16))
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_moves": 4}, {"target": 1.0, "max_arrivals": 1}])
+def test_rebalance(put, context, limits):
+    """From a plan of the device, and with a GPU that is lost: the placement, moves and report of the CPU."""
+    weights, later = sample_weights(3, 64, 5), sample_weights(3, 64, 6)
+    before = context.solve(put(weights), 96, 16)
+    # The arrays of these tests do not wait when they are copied to the host.
+    context.synchronize()
+    plan = context.rebalance(put(later), before, **limits)
+    with eplb.Context() as cpu:
+        expected = cpu.rebalance(later, cpu.solve(weights, 96, 16), **limits)
+    assert plan.num_gpus == expected.num_gpus == 16
+    assert np.array_equal(plan.moves.table(), expected.moves.table())
+    context.synchronize()
+    assert np.array_equal(plan.physical_to_logical.array, expected.physical_to_logical)
+    assert plan.report.moves == expected.report.moves > 0
+    left = expected.physical_to_logical.copy()
+    left[:, :6] = -1
+    cluster = eplb.Cluster(slots=[0] + [6] * 15)
+    repaired = context.rebalance(put(later), left, cluster=cluster)
+    with eplb.Context() as cpu:
+        expected = cpu.rebalance(later, left, cluster=cluster)
+    context.synchronize()
+    assert np.array_equal(repaired.physical_to_logical.array, expected.physical_to_logical)
+    assert repaired.report.reloads == expected.report.reloads > 0
 
 
 def test_streams(device, context, lazy):

@@ -115,7 +115,7 @@ def test_errors_and_backends_can_be_pickled(context):
 
 
 def test_plan_of_a_device():
-    plan = DevicePlan({"physical_to_logical": np.zeros((1, 2))}, 2, lambda name: name, False)
+    plan = DevicePlan({"physical_to_logical": np.zeros((1, 2))}, 2, 1, lambda name: name, False)
     assert copy.copy(plan) is plan
     for way in (copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="a DevicePlan cannot be copied or pickled: its context"):

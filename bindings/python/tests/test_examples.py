@@ -1,5 +1,6 @@
 """The Python examples of the repository run, on weights made up here."""
 
+import re
 import subprocess
 import sys
 
@@ -8,17 +9,34 @@ from conftest import ROOT, child_environment
 from eplb.sample import sample_weights
 
 
-def test_replay(tmp_path):
+def replay(tmp_path, *arguments):
     trace = tmp_path / "trace.npz"
     # The hot experts change half-way.
     windows = [sample_weights(2, 32, seed) for seed in (1, 1, 1, 2, 2, 2)]
     np.savez(trace, counts=np.repeat(windows, 2, axis=0))
-    command = [sys.executable, str(ROOT / "examples" / "replay.py"), str(trace), "--slots", "40", "--gpus", "8"]
-    done = subprocess.run([*command, "--step", "2"], env=child_environment(), capture_output=True, text=True)
+    command = [sys.executable, str(ROOT / "examples" / "replay.py"), str(trace), "--slots", "48", "--gpus", "8"]
+    done = subprocess.run([*command, *arguments], env=child_environment(), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert [line.endswith("placed again") for line in lines[:-1]] == [False, False, True, False, False]
-    assert lines[-1].endswith("with 2 placements")
+    return done.stdout.splitlines()
+
+
+def test_replay(tmp_path):
+    lines = replay(tmp_path, "--step", "2")
+    assert [line.endswith("nothing moves") for line in lines[:-1]] == [True, True, False, True, True]
+    assert int(re.search(r"(\d+) moves, 0 from storage", lines[2])[1]) > 0
+
+
+def test_replay_with_a_budget(tmp_path):
+    lines = replay(tmp_path, "--step", "2", "--max-moves", "2")
+    counts = [int(each) for each in re.findall(r"(\d+) moves", "".join(lines))]
+    assert counts
+    assert max(counts) <= 2 * 2
+
+
+def test_replay_with_losses(tmp_path):
+    lines = replay(tmp_path, "--step", "2", "--kill", "2:0,5")
+    assert lines[1].startswith("GPUs [0, 5] are lost: ")
+    assert len(lines) == 7
 
 
 def test_torch_cuda_graph():

@@ -222,3 +222,89 @@ def test_a_child_has_the_moves(context):
     if child == 0:
         os._exit(0 if plan.moves.table().size and plan.report.moves else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+# ------------------------------------------------------------------------------------- any two placements
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_any_two_placements(context, order):
+    current = current_of(context)
+    plan = context.solve(WEIGHTS, **SIZES, current=current, transfer_order=order)
+    sizes = {"num_gpus": 16, "num_nodes": 2, "transfer_order": order}
+    for each in (context, eplb.Context()):
+        moves = each.plan_transfers(current, plan.physical_to_logical, **sizes)
+        for name in ("count", "source", "round", "group"):
+            given, expected = getattr(moves, name), getattr(plan.moves, name)
+            assert given.dtype == expected.dtype
+            assert np.array_equal(given, expected)
+        assert np.array_equal(moves.table(), plan.moves.table())
+    # And the plan is still the context's.
+    assert plan.report.moves == plan.moves.count.sum()
+
+
+def test_experts_of_any_number_and_slots_that_hold_nothing(context):
+    largest = 2**18 - 1
+    current = [[0, 1, largest, -1, 7, 7]]
+    placement = np.array([[largest, -1, 0, 5, 5, 7]], np.int32)
+    moves = context.plan_transfers(current, placement, num_gpus=3)
+    assert moves.source.tolist() == [[2, -1, 0, -2, -2, 5]]
+    assert moves.round.tolist() == [[1, -1, 1, 0, 0, -1]]
+    # Each of two GPUs gets expert 5.
+    assert moves.count.tolist() == [4]
+    assert moves.table()["expert"].tolist() == [5, 5, largest, 0]
+    # Both slots of a GPU get one expert: one move.
+    assert context.plan_transfers([[0, 1, 2, 3]], [[3, 3, 2, 3]], num_gpus=2).count.tolist() == [1]
+
+
+BAD_PAIRS = [
+    (
+        ([[0, -2]], [[0, 1]]),
+        {},
+        eplb.InvalidPlacement,
+        r"current\[layer 0, slot 1\] is -2, must be .* 0 to 262143, or -1",
+    ),
+    (([[0, 1]], [[0, 2**18]]), {}, eplb.InvalidPlacement, r"placement\[layer 0, slot 1\] is 262144, must be"),
+    (([[0, 1]], [[0, 1], [0, 1]]), {}, eplb.InvalidArgument, r"current is \[1, 2\] and placement is \[2, 2\]"),
+    (([0, 1], [[0, 1]]), {}, eplb.InvalidArgument, "current is int64 of 1 dimensions"),
+    (([[0, 1]], [[0.0, 1]]), {}, eplb.InvalidArgument, "placement is float64 of 2 dimensions"),
+    (([[0, 1]], [[0, 1]]), {"num_gpus": 3}, eplb.InvalidArgument, r"num_slots is 2, .* num_gpus = 3 \(3\)"),
+    (([[0, 1]], [[0, 1]]), {"num_gpus": 0}, eplb.InvalidArgument, "num_gpus is 0, must be at least 1"),
+    (([[0, 1]], [[0, 1]]), {"num_nodes": 0}, eplb.InvalidArgument, "num_nodes is 0, must be at least 1"),
+    (([[0, 1]], [[0, 1]]), {"num_gpus": "2"}, eplb.InvalidArgument, "num_gpus is '2', must be an integer"),
+    (
+        ([[0, 1]], [[0, 1]]),
+        {"transfer_order": "later"},
+        eplb.InvalidArgument,
+        "transfer_order is 'later', must be one of",
+    ),
+]
+
+
+@pytest.mark.parametrize(("placements", "options", "error", "text"), BAD_PAIRS)
+def test_bad_pairs_of_placements(context, placements, options, error, text):
+    with pytest.raises(error, match=text):
+        context.plan_transfers(*placements, **{"num_gpus": 1, **options})
+
+
+def test_a_closed_context_plans_no_transfers():
+    context = eplb.Context()
+    context.close()
+    with pytest.raises(eplb.InvalidState, match="closed"):
+        context.plan_transfers([[0]], [[0]], num_gpus=1)
+
+
+def test_any_two_placements_of_a_cluster(context):
+    """GPUs 0 and 2 are on one node, and what the context has solved stays."""
+    cluster = eplb.Cluster(slots=[1, 1, 1, 1], node=[0, 1, 0, 1])
+    plan = context.solve(PAIRS, 16, 8, current=[list(range(8)) * 2])
+    moves = context.plan_transfers([[0, 1, -1, 0]], [[-1, 1, 0, 0]], cluster=cluster)
+    assert moves.source.tolist() == [[-1, 1, 0, 3]]
+    assert moves.table()["kind"].tolist() == [1]
+    table = context.plan_transfers([[0, 1, -1, 0]], [[-1, 1, 0, 0]], num_gpus=4, num_nodes=2).table()
+    assert (table["source_slot"].tolist(), table["kind"].tolist()) == ([3], [1])
+    with pytest.raises(eplb.InvalidArgument, match="num_gpus is 2, but the cluster has 4"):
+        context.plan_transfers([[0, 1, -1, 0]], [[-1, 1, 0, 0]], num_gpus=2, cluster=cluster)
+    with pytest.raises(eplb.InvalidArgument, match="num_gpus is missing"):
+        context.plan_transfers([[0]], [[0]])
+    assert plan.moves.count.sum() == plan.report.moves

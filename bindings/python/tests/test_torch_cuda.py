@@ -3,6 +3,7 @@
 import eplb
 import numpy as np
 import pytest
+from conftest import FROM_WEIGHTS
 from eplb.sample import sample_weights
 
 torch = pytest.importorskip("torch")
@@ -44,7 +45,7 @@ def on_gpu(weights):
     return torch.as_tensor(weights).to("cuda:0")
 
 
-@pytest.mark.parametrize("strategy", eplb.strategies())
+@pytest.mark.parametrize("strategy", FROM_WEIGHTS)
 def test_as_on_the_cpu(context, strategy):
     weights = sample_weights(3, 64, 5)
     plan, expected = context.solve(on_gpu(weights), **LARGE, strategy=strategy), on_cpu(weights, strategy=strategy)

@@ -38,10 +38,11 @@ void finish(cudaStream_t stream, const char* what = "cudaStreamSynchronize") {
 void check_reserved(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
   if (!reserved.hold(needed))
     fail(EPLB_INVALID_STATE,
-         "%s needs %lld bytes for weights, %lld for the plan and %lld to work in, but %lld, %lld "
+         "%s needs %lld bytes for weights, %lld for placements and %lld to work in, but %lld, %lld "
          "and %lld are reserved: call eplb_context_reserve for it",
-         what, ll(needed.weights), ll(needed.plan), ll(needed.counters + needed.scratch),
-         ll(reserved.weights), ll(reserved.plan), ll(reserved.counters + reserved.scratch));
+         what, ll(needed.weights), ll(needed.current + needed.plan),
+         ll(needed.counters + needed.scratch), ll(reserved.weights),
+         ll(reserved.current + reserved.plan), ll(reserved.counters + reserved.scratch));
 }
 
 }  // namespace
@@ -175,7 +176,12 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   const bool is_reserved = &memory == &reserved_;
   staging_.at_least(staging_bytes(problem));
   if (!is_reserved || !resident || replays()) send_weights(weights, memory);
-  const SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
+  SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
+  if (problem.current.expert) {
+    to_device(memory.current(), problem.current.expert, problem.layers * problem.cluster.slots,
+              stream_);
+    task.problem.current.expert = memory.current();
+  }
   launch_solve(task, stream_);
   bring_maps(task.plan, plan, "a solve");
   return is_reserved;
@@ -236,6 +242,21 @@ void CudaMachine::bring(Weights& weights) {
   finish(stream_);
 }
 
+bool CudaMachine::send(const CurrentPlacement& current) {
+  if (MemorySizes::of_current(current.layers, current.slots) > reserved_.sizes().current)
+    return false;
+  const DeviceScope scope(device_);
+  to_device(reserved_.current(), current.expert.data(), current.layers * current.slots, stream_);
+  finish(stream_);
+  return true;
+}
+
+void CudaMachine::bring(CurrentPlacement& current) {
+  const DeviceScope scope(device_);
+  to_host(current.expert.data(), reserved_.current(), current.layers * current.slots, stream_);
+  finish(stream_);
+}
+
 bool CudaMachine::bring(Plan& plan) {
   const DeviceScope scope(device_);
   const Problem& problem = plan.problem;
@@ -264,7 +285,7 @@ void CudaMachine::throw_fault() {
   if (code == kNoFault) return;
   check(cudaMemsetAsync(reserved_.fault(), 0xff, sizeof code, stream_), "cudaMemsetAsync");
   finish(stream_);
-  fail_with(fault_of(code), place_of(code), ": the layer was solved as zeros");
+  fail_with(fault_of(code), place_of(code), true);
 }
 
 // ------------------------------------------------------------------------------------ device calls
@@ -283,6 +304,17 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
   pending_.note(stream_of(stream), stream_);
 }
 
+// How many experts there are is known at the solve.
+void CudaMachine::upload_on(const PlacementSource& source, void* stream) {
+  check_reserved("eplb_upload_placement_device",
+                 {.current = MemorySizes::of_current(source.layers, source.slots)},
+                 reserved_.sizes());
+  const DeviceScope scope(device_);
+  launch_take_placement(source, kMaxSlots, reserved_.current(), reserved_.fault(),
+                        stream_of(stream));
+  pending_.note(stream_of(stream), stream_);
+}
+
 void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
   const Spread spread = spread_of(problem, limits_);
   check_reserved("eplb_solve_device", MemorySizes::of(problem, spread), reserved_.sizes());
@@ -290,6 +322,10 @@ void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
   const bool timed = !is_capturing(stream_of(stream));
   timed_ = false;  // until both events are of this solve
   if (timed) check(cudaEventRecord(started_, stream_of(stream)), "cudaEventRecord");
+  if (problem.current.expert)
+    launch_take_placement(
+        {reserved_.current(), 0, EPLB_INT32, problem.layers, problem.cluster.slots},
+        problem.experts, reserved_.current(), reserved_.fault(), stream_of(stream));
   launch_solve(reserved_.solve_task(on_device(problem), spread, integer), stream_of(stream));
   if (timed) check(cudaEventRecord(ended_, stream_of(stream)), "cudaEventRecord");
   pending_.note(stream_of(stream), stream_);
@@ -299,24 +335,42 @@ void CudaMachine::solve_on(const Problem& problem, bool integer, void* stream) {
 void CudaMachine::fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                            void* buffer, void* stream) {
   const DeviceScope scope(device_);
-  const DevicePlan plan = reserved_.plan(problem);
   const MapEntry& entry = map_entry(map);
-  if (entry.needs) {
-    const Workspace workspace = evaluation_workspace(problem, entry.needs, true, limits_);
-    EvaluationTask task = reserved_.evaluation_task(on_device(problem), entry.needs, workspace);
-    task.weights = reserved_.weights(problem.layers, problem.experts, integer);
-    task.placement = plan.physical_to_logical;
-    task.replica_count = plan.replica_count;
-    task.figures = nullptr;
-    task.gpu_load = map == EPLB_MAP_GPU_LOAD ? static_cast<double*>(buffer) : nullptr;
-    task.map = map == EPLB_MAP_GPU_LOAD ? nullptr : buffer;
-    task.which_map = map;
-    task.map_dtype = dtype;
-    launch_evaluation(task, stream_of(stream));
-  } else {
-    launch_map(map, dtype, buffer, entry.shape(problem).dims[2], problem, plan, stream_of(stream));
-  }
+  if (entry.needs)
+    fetch_figures(problem, integer, map, dtype, buffer, stream_of(stream));
+  else if (entry.needs_transfers)
+    fetch_transfers(problem, map, dtype, buffer, stream_of(stream));
+  else
+    launch_map(map, dtype, buffer, entry.shape(problem).dims[2], problem, reserved_.plan(problem),
+               stream_of(stream));
   pending_.note(stream_of(stream), stream_);
+}
+
+void CudaMachine::fetch_figures(const Problem& problem, bool integer, eplb_map map,
+                                eplb_dtype dtype, void* buffer, cudaStream_t stream) {
+  const EvaluationParts needs = map_entry(map).needs;
+  const Workspace workspace = evaluation_workspace(problem, needs, true, limits_);
+  EvaluationTask task = reserved_.evaluation_task(on_device(problem), needs, workspace);
+  const DevicePlan plan = reserved_.plan(problem);
+  task.weights = reserved_.weights(problem.layers, problem.experts, integer);
+  task.placement = plan.physical_to_logical;
+  task.replica_count = plan.replica_count;
+  task.figures = nullptr;
+  task.gpu_load = map == EPLB_MAP_GPU_LOAD ? static_cast<double*>(buffer) : nullptr;
+  task.map = map == EPLB_MAP_GPU_LOAD ? nullptr : buffer;
+  task.which_map = map;
+  task.map_dtype = dtype;
+  launch_evaluation(task, stream);
+}
+
+void CudaMachine::fetch_transfers(const Problem& problem, eplb_map map, eplb_dtype dtype,
+                                  void* buffer, cudaStream_t stream) {
+  TransferTask task =
+      reserved_.transfer_task(on_device(problem), transfer_workspace(problem, limits_));
+  task.map = buffer;
+  task.which_map = map;
+  task.map_dtype = dtype;
+  launch_transfers(task, stream);
 }
 
 std::unique_ptr<Machine> make_machine(int index) { return std::make_unique<CudaMachine>(index); }

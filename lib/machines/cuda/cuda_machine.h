@@ -34,6 +34,7 @@ class CudaMachine final : public StreamMachine {
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;
+  void upload_on(const PlacementSource& source, void* stream) override;
   void solve_on(const Problem& problem, bool integer, void* stream) override;
   void fetch_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype, void* buffer,
                 void* stream) override;
@@ -45,6 +46,9 @@ class CudaMachine final : public StreamMachine {
   bool prepare_send(int64_t layers, int64_t experts) override;
   void send(const Weights& weights) override;
   void bring(Weights& weights) override;
+  bool send(const CurrentPlacement& current) override;
+  void bring(CurrentPlacement& current) override;
+  const int32_t* current() const override { return reserved_.current(); }
   bool bring(Plan& plan) override;
   void abandon() override;
 
@@ -56,6 +60,10 @@ class CudaMachine final : public StreamMachine {
   DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
   DeviceMemory& evaluation_memory(const Weights& weights, bool resident, int64_t scratch);
   void send_weights(const Weights& weights, const DeviceMemory& memory);
+  void fetch_figures(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
+                     void* buffer, cudaStream_t stream);
+  void fetch_transfers(const Problem& problem, eplb_map map, eplb_dtype dtype, void* buffer,
+                       cudaStream_t stream);
   void bring_maps(const DevicePlan& from, Plan& plan, const char* what);
 
   std::unique_ptr<Machine> host_ = cpu::make_machine(1);

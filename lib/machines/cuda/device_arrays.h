@@ -60,6 +60,7 @@ struct Workspace {
 struct Spread {
   int group_chains, node_chains;  // 0 group chains: groups are not packed
   Workspace chains, evaluation;   // evaluation: of all parts
+  Workspace transfers;
 };
 
 // What Thrust works in.

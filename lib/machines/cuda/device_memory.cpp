@@ -60,13 +60,19 @@ int64_t MemorySizes::of_weights(int64_t layers, int64_t experts) {
   return aligned(arena.used());
 }
 
+int64_t MemorySizes::of_current(int64_t layers, int64_t slots) {
+  return aligned(layers * slots * int64_t{sizeof(int32_t)} + solver::Arena::kPadding);
+}
+
 MemorySizes MemorySizes::of(const Problem& problem, const Spread& spread) {
   solver::Arena plan(nullptr), counters(nullptr), scratch(nullptr);
   lay_out_plan(plan, problem);
   SolveScratch().lay_out(counters, scratch, problem, spread);
-  return {of_weights(problem.layers, problem.experts), aligned(plan.used()),
+  return {of_weights(problem.layers, problem.experts),
+          of_current(problem.layers, problem.cluster.slots), aligned(plan.used()),
           aligned(counters.used()),
-          std::max(aligned(scratch.used()), of_evaluation(problem, spread.evaluation))};
+          std::max({aligned(scratch.used()), of_evaluation(problem, spread.evaluation),
+                    aligned(spread.transfers.in_global_memory())})};
 }
 
 int64_t MemorySizes::of_evaluation(const Problem& problem, const Workspace& workspace) {
@@ -76,17 +82,18 @@ int64_t MemorySizes::of_evaluation(const Problem& problem, const Workspace& work
 }
 
 MemorySizes MemorySizes::at_least(const MemorySizes& other) const {
-  return {std::max(weights, other.weights), std::max(plan, other.plan),
-          std::max(counters, other.counters), std::max(scratch, other.scratch)};
+  return {std::max(weights, other.weights), std::max(current, other.current),
+          std::max(plan, other.plan), std::max(counters, other.counters),
+          std::max(scratch, other.scratch)};
 }
 
 DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream) : sizes_(sizes) {
   block_.at_least(kFaultBytes + sizes.total());
   check(cudaMemsetAsync(block_.data(), 0xff, kFaultBytes, stream), "cudaMemsetAsync");  // kNoFault
-  // Weights and plan too: a map that is fetched before its solve, on streams without an order, is
+  // All but scratch: a map that is fetched before its solve, on streams without an order, is
   // nonsense but harmless.
-  check(cudaMemsetAsync(at(kFaultBytes), 0,
-                        static_cast<size_t>(sizes.counters + sizes.weights + sizes.plan), stream),
+  check(cudaMemsetAsync(at(kFaultBytes), 0, static_cast<size_t>(sizes.total() - sizes.scratch),
+                        stream),
         "cudaMemsetAsync");
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
@@ -98,8 +105,12 @@ DeviceWeights DeviceMemory::weights(int64_t layers, int64_t experts, bool whole)
   return weights;
 }
 
+int32_t* DeviceMemory::current() const {
+  return reinterpret_cast<int32_t*>(at(kFaultBytes + sizes_.counters + sizes_.weights));
+}
+
 DevicePlan DeviceMemory::plan(const Problem& problem) const {
-  solver::Arena arena(at(kFaultBytes + sizes_.counters + sizes_.weights));
+  solver::Arena arena(at(kFaultBytes + sizes_.counters + sizes_.weights + sizes_.current));
   return lay_out_plan(arena, problem);
 }
 
@@ -115,6 +126,15 @@ EvaluationTask DeviceMemory::evaluation_task(const Problem& problem, EvaluationP
                                              const Workspace& workspace) const {
   solver::Arena arena(scratch());
   return lay_out_evaluation(arena, problem, wanted, workspace);
+}
+
+TransferTask DeviceMemory::transfer_task(const Problem& problem, const Workspace& workspace) const {
+  TransferTask task{};
+  task.problem = problem;
+  task.workspace = workspace;
+  task.memory = scratch();
+  task.placement = plan(problem).physical_to_logical;
+  return task;
 }
 
 int64_t DeviceCluster::lay_out(solver::Arena arena, const ClusterArrays& cluster) {
@@ -150,8 +170,6 @@ Cluster DeviceCluster::of(Cluster cluster) const {
   return cluster;
 }
 
-char* DeviceMemory::scratch() const {
-  return at(kFaultBytes + sizes_.counters + sizes_.weights + sizes_.plan);
-}
+char* DeviceMemory::scratch() const { return at(kFaultBytes + sizes_.total() - sizes_.scratch); }
 
 }  // namespace eplb::cuda

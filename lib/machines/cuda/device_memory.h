@@ -61,19 +61,20 @@ using PinnedBlock = Block<take_pinned, cudaFreeHost>;
 
 // What a solve needs of each kind of memory, in bytes.
 struct MemorySizes {
-  int64_t weights = 0, plan = 0, counters = 0, scratch = 0;
+  int64_t weights = 0, current = 0, plan = 0, counters = 0, scratch = 0;
 
   static int64_t of_weights(int64_t layers, int64_t experts);
+  static int64_t of_current(int64_t layers, int64_t slots);
   static MemorySizes of(const Problem& problem, const Spread& spread);  // evaluations included
   static int64_t of_evaluation(const Problem& problem, const Workspace& workspace);  // scratch
-  int64_t total() const { return weights + plan + counters + scratch; }
+  int64_t total() const { return weights + current + plan + counters + scratch; }
   MemorySizes at_least(const MemorySizes& other) const;
   bool operator==(const MemorySizes&) const = default;
   bool hold(const MemorySizes& other) const { return at_least(other) == *this; }
 };
 
-// Where everything is. The kinds begin at places that do not depend on the problem: weights stay
-// where they are when another one is solved of them.
+// Where everything is. The kinds begin at places that do not depend on the problem: weights and the
+// current placement stay where they are when another one is solved of them.
 class DeviceMemory {
  public:
   DeviceMemory() = default;
@@ -81,11 +82,14 @@ class DeviceMemory {
 
   const MemorySizes& sizes() const { return sizes_; }
   DeviceWeights weights(int64_t layers, int64_t experts, bool whole) const;
+  int32_t* current() const;  // [L,S]
   DevicePlan plan(const Problem& problem) const;
   SolveTask solve_task(const Problem& problem, const Spread& spread, bool whole) const;
   // Of a placement that is sent there; its weights are the caller's to set.
   EvaluationTask evaluation_task(const Problem& problem, EvaluationParts wanted,
                                  const Workspace& workspace) const;
+  // Of the plan there; the map is the caller's to set.
+  TransferTask transfer_task(const Problem& problem, const Workspace& workspace) const;
   FaultCode* fault() const { return reinterpret_cast<FaultCode*>(block_.data()); }
   int64_t bytes() const { return block_.bytes(); }
   void abandon() { block_.abandon(); }

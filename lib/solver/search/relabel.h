@@ -17,13 +17,14 @@ struct RelabelWorkspace {
 };
 
 // Labels `units` by overlap: the pair with the largest first; ties: lowest unit, then lowest label.
-// visit(unit, f) calls f(label) once for each thing that the unit has and the label had.
+// visit(unit, f) calls f(label) once for each thing that the unit has and the label had. A unit that
+// overlaps nothing takes the first free label from first_label(unit) on.
 class Labelling {
  public:
   EPLB_FN Labelling(const RelabelWorkspace& memory, View<int> label, int units)
       : memory_(memory), label_(label), units_(units) {}
 
-  EPLB_FN void run(auto visit) const {
+  EPLB_FN void run(auto visit, auto first_label) const {
     for (int unit = 0; unit < units_; ++unit) {
       label_[unit] = -1;
       memory_.taken[unit] = memory_.overlap[unit] = 0;
@@ -33,7 +34,8 @@ class Labelling {
       if (most == 0) break;
       label_with(visit, most, left);
     }
-    for (int unit = 0, free = 0; unit < units_; ++unit) {
+    for (int unit = 0, first = -1, free = 0; unit < units_; ++unit) {
+      if (first_label(unit) != first) first = free = first_label(unit);
       if (label_[unit] >= 0) continue;
       while (memory_.taken[free]) ++free;
       take(unit, free);
@@ -82,15 +84,21 @@ EPLB_FN void relabel(const Arrangement& state, const RelabelWorkspace& memory, V
       for (int i = state.first_was[fresh[slot]]; i < state.first_was[fresh[slot] + 1]; ++i)
         f(state.held[i]);
   };
-  Labelling(memory, memory.node_label, nodes).run([&](int node, auto f) {
-    visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
-  });
-  Labelling(memory, memory.gpu_label, gpus).run([&](int gpu, auto f) {
-    const int node = memory.node_label[gpu / each];
-    visit_holders(gpu, gpu + 1, [&](int g) {
-      if (g / each == node) f(g);
-    });
-  });
+  Labelling(memory, memory.node_label, nodes)
+      .run(
+          [&](int node, auto f) {
+            visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
+          },
+          [](int) { return 0; });
+  auto node_of = [&](int gpu) { return memory.node_label[gpu / each]; };
+  Labelling(memory, memory.gpu_label, gpus)
+      .run(
+          [&](int gpu, auto f) {
+            visit_holders(gpu, gpu + 1, [&](int g) {
+              if (g / each == node_of(gpu)) f(g);
+            });
+          },
+          [&](int gpu) { return node_of(gpu) * each; });
 }
 
 EPLB_STAGE_END

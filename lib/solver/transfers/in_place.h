@@ -5,16 +5,40 @@
 
 EPLB_STAGE_BEGIN
 
+// The n least-first integers of a heap.
+EPLB_FN void push_least(View<int> heap, int& n, int value) {
+  int at = n++;
+  for (; at > 0 && heap[(at - 1) / 2] > value; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+  heap[at] = value;
+}
+EPLB_FN int pop_least(View<int> heap, int& n) {
+  const int least = heap[0], value = heap[--n];
+  int at = 0;
+  for (int child = 1; child < n; child = 2 * at + 1) {
+    if (child + 1 < n && heap[child + 1] < heap[child]) ++child;
+    if (heap[child] >= value) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  heap[at] = value;
+  return least;
+}
+
 struct InPlaceWorkspace {
-  View<int> readers;         // by slot: transfers that have yet to read it
-  View<int> depth;           // by slot: see find_depths; in `run` the place in the order
-  View<int> order;           // slots, those written first that most transfers wait for
-  View<int> carried;         // slots written in this round, then those that need not wait any more
-  View<int> sent, received;  // by GPU: in which round last
+  View<int> readers;   // by slot: transfers that have yet to read it
+  View<int> depth;     // by slot: see find_depths; in `run` the place in the order
+  View<int> order;     // slots, those written first that most transfers wait for
+  View<int> carried;   // slots written in this round
+  View<int> unlinked;  // slots to be written in the next one, without a link between GPUs
+  // Places in the order. By sending GPU, heaps of transfers that wait for a link alone; its part
+  // begins at `first`.
+  View<int> ready, skipped;
+  View<int> first, count, active;  // by GPU, and one more; active: those that have ready ones
+  View<int> heads, received;       // by GPU: a heap of what each is to send; in which round last
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    arena.take(problem.cluster.slots, readers, depth, order, carried);
-    arena.take(problem.cluster.gpus, sent, received);
+    arena.take(problem.cluster.slots, readers, depth, order, carried, unlinked, ready, skipped);
+    arena.take(int64_t{problem.cluster.gpus} + 1, first, count, active, heads, received);
   }
 };
 
@@ -41,21 +65,15 @@ class InPlaceOrder {
   }
   // Sets the rounds of all transfers, those within a GPU and reloads included. In each round GPUs
   // send and receive once at most, in the order of slots that `order` holds.
-  EPLB_FN void run() const {
-    for (int gpu = 0; gpu < cluster_.gpus; ++gpu) memory_.sent[gpu] = memory_.received[gpu] = 0;
-    int ready = list_ready();
-    for (int round = 1; ready > 0; ++round) {
-      int waiting = 0, carried = 0;
-      for (int i = 0; i < ready; ++i) {
-        const int slot = memory_.order[i];
-        if (is_link_free(slot, round)) {
-          maps_.round[slot] = round;
-          memory_.carried[carried++] = slot;
-        } else {
-          memory_.order[waiting++] = slot;
-        }
-      }
-      ready = merge(waiting, release(carried, round));
+  EPLB_FN void run() {
+    lay_out_ready();
+    for (int slot = 0; slot < cluster_.slots; ++slot)
+      if (is_written(slot) && memory_.readers[slot] == 0) make_ready(slot);
+    for (int round = 1; active_ > 0 || unlinked_ > 0; ++round) {
+      int carried = 0;
+      for (; unlinked_ > 0; --unlinked_) carry(memory_.unlinked[unlinked_ - 1], round, carried);
+      use_links(round, carried);
+      release(carried, round);
     }
   }
 
@@ -105,56 +123,84 @@ class InPlaceOrder {
           memory_.depth[at] = length + beyond;
       }
   }
-  // Puts those that wait for nothing first, in their order. Returns how many they are.
-  EPLB_FN int list_ready() const {
-    int ready = 0;
+  EPLB_FN int gpu_of(int slot) const { return slot / slots_per_gpu(cluster_); }
+  EPLB_FN int sender_of(int slot) const { return gpu_of(maps_.source[slot]); }
+  EPLB_FN bool needs_link(int slot) const {
+    return maps_.source[slot] >= 0 && sender_of(slot) != gpu_of(slot);
+  }
+
+  // Room for what each GPU will send; and the place of each slot in the order.
+  EPLB_FN void lay_out_ready() const {
+    for (int gpu = 0; gpu <= cluster_.gpus; ++gpu)
+      memory_.first[gpu] = memory_.count[gpu] = memory_.received[gpu] = 0;
     for (int i = 0; i < cluster_.slots; ++i) {
       const int slot = memory_.order[i];
       memory_.depth[slot] = i;
-      if (is_written(slot) && memory_.readers[slot] == 0) memory_.order[ready++] = slot;
+      if (is_written(slot) && needs_link(slot)) ++memory_.first[sender_of(slot) + 1];
     }
-    return ready;
+    for (int gpu = 0; gpu < cluster_.gpus; ++gpu) memory_.first[gpu + 1] += memory_.first[gpu];
   }
-  EPLB_FN bool is_link_free(int slot, int round) const {
-    const int per_gpu = slots_per_gpu(cluster_), source = maps_.source[slot];
-    const int receiver = slot / per_gpu, sender = source < 0 ? receiver : source / per_gpu;
-    if (sender == receiver) return true;
-    if (memory_.sent[sender] == round || memory_.received[receiver] == round) return false;
-    memory_.sent[sender] = memory_.received[receiver] = round;
-    return true;
+  // Nothing has to read the slot any more.
+  EPLB_FN void make_ready(int slot) {
+    if (!needs_link(slot)) {
+      memory_.unlinked[unlinked_++] = slot;
+      return;
+    }
+    const int sender = sender_of(slot);
+    if (memory_.count[sender] == 0) memory_.active[active_++] = sender;
+    push_ready(sender, memory_.depth[slot]);
   }
-  // Lists, in their order, the transfers that waited for those of the round alone. Returns how many
-  // they are: not more than were carried out, as each reads one slot.
-  EPLB_FN int release(int carried, int round) const {
-    int released = 0;
+  EPLB_FN void push_ready(int sender, int place) const {
+    push_least(memory_.ready.from(memory_.first[sender]), memory_.count[sender], place);
+  }
+  EPLB_FN int pop_ready(int sender) const {
+    return pop_least(memory_.ready.from(memory_.first[sender]), memory_.count[sender]);
+  }
+  EPLB_FN void carry(int slot, int round, int& carried) const {
+    maps_.round[slot] = round;
+    memory_.carried[carried++] = slot;
+  }
+  // The first ready transfer, in the order, of all GPUs that have not sent, again and again. One to
+  // a GPU that has received waits for the next round.
+  EPLB_FN void use_links(int round, int& carried) {
+    int heads = 0, skipped = 0;
+    for (int i = 0; i < active_; ++i)
+      push_least(memory_.heads, heads, pop_ready(memory_.active[i]));
+    while (heads > 0) {
+      const int place = pop_least(memory_.heads, heads), slot = memory_.order[place];
+      const int sender = sender_of(slot), receiver = gpu_of(slot);
+      if (memory_.received[receiver] != round) {
+        memory_.received[receiver] = round;
+        carry(slot, round, carried);
+      } else {
+        memory_.skipped[skipped++] = place;
+        if (memory_.count[sender] > 0) push_least(memory_.heads, heads, pop_ready(sender));
+      }
+    }
+    end_links(skipped);
+  }
+  EPLB_FN void end_links(int skipped) {
+    for (int i = 0; i < skipped; ++i)
+      push_ready(sender_of(memory_.order[memory_.skipped[i]]), memory_.skipped[i]);
+    int still = 0;
+    for (int i = 0; i < active_; ++i)
+      if (memory_.count[memory_.active[i]] > 0) memory_.active[still++] = memory_.active[i];
+    active_ = still;
+  }
+  // What waited for the transfers of the round alone is ready.
+  EPLB_FN void release(int carried, int round) {
     for (int i = 0; i < carried; ++i) {
       const int source = maps_.source[memory_.carried[i]];
       // A source that was overwritten in an earlier round was read from the buffer.
       if (source < 0 || (maps_.round[source] > 0 && maps_.round[source] < round)) continue;
-      if (--memory_.readers[source] > 0 || !is_written(source)) continue;
-      int at = released++;
-      for (; at > 0 && memory_.depth[memory_.carried[at - 1]] > memory_.depth[source]; --at)
-        memory_.carried[at] = memory_.carried[at - 1];
-      memory_.carried[at] = source;
+      if (--memory_.readers[source] == 0 && is_written(source)) make_ready(source);
     }
-    return released;
-  }
-  // Puts those that were released among those that wait for a link. Returns how many there are.
-  EPLB_FN int merge(int waiting, int released) const {
-    const int all = waiting + released;
-    for (int to = all - 1; released > 0; --to) {
-      const int slot = memory_.carried[released - 1];
-      const bool from_waiting =
-          waiting > 0 && memory_.depth[memory_.order[waiting - 1]] > memory_.depth[slot];
-      memory_.order[to] = from_waiting ? memory_.order[--waiting] : slot;
-      if (!from_waiting) --released;
-    }
-    return all;
   }
 
   InPlaceWorkspace memory_;
   TransferMaps maps_;
   Cluster cluster_;
+  int active_ = 0, unlinked_ = 0;
 };
 
 EPLB_STAGE_END

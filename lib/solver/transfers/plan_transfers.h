@@ -1,29 +1,34 @@
 // How a layer's new placement is reached from its current one: who sends what to whom, and when.
 //
-// Sources are chosen once (sources.h). What may run at the same time depends on the engine:
+// Sources are the nearest, evenly (sources.h). What may run at the same time depends on the engine:
 //
 //   BUFFERED   contents arrive in a buffer for a whole layer, so nothing is overwritten: in a round
 //              a GPU sends one at most and receives one at most; the rounds are as few as can be
 //   EXCLUSIVE  the same, but a GPU that sends does not receive
-//   IN_PLACE   contents arrive in their slots, so the order matters (in_place.h)
+//   IN_PLACE   contents arrive in their slots, so the order matters (in_place.h), and sources are
+//              chosen for it (short_chains.h)
 #pragma once
 
 #include "solver/transfers/in_place.h"
 #include "solver/transfers/rounds.h"
+#include "solver/transfers/short_chains.h"
 
 EPLB_STAGE_BEGIN
 
 struct TransferWorkspace {
   SourceWorkspace sources;
+  ChainWorkspace chains;
   RoundWorkspace rounds;
   InPlaceWorkspace in_place;
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     sources.lay_out(arena, problem);
-    Arena apart = arena;  // an order needs one of the two
-    rounds.lay_out(apart, problem);
+    Arena of_chains = arena, of_rounds = arena;  // one of the three is in use at a time
+    chains.lay_out(of_chains, problem);
+    rounds.lay_out(of_rounds, problem);
     in_place.lay_out(arena, problem);
-    arena.continue_after(apart);
+    arena.continue_after(of_chains);
+    arena.continue_after(of_rounds);
   }
 };
 
@@ -87,7 +92,7 @@ EPLB_FN void count_busiest(Team auto& team, const Cluster& cluster, View<int> se
 
 EPLB_FN void order_in_place(Team auto& team, const Problem& problem,
                             const InPlaceWorkspace& workspace, const TransferMaps& maps) {
-  const InPlaceOrder in_place(workspace, problem, maps);
+  InPlaceOrder in_place(workspace, problem, maps);
   const View<int> depth = workspace.depth;
   team.single([&] { in_place.prepare(); });
   team.order(problem.cluster.slots, workspace.order,
@@ -95,12 +100,33 @@ EPLB_FN void order_in_place(Team auto& team, const Problem& problem,
   team.single([&] { in_place.run(); });
 }
 
+EPLB_FN void order_buffered(Team auto& team, const Problem& problem,
+                            const RoundWorkspace& workspace, const TransferMaps& maps) {
+  const bool exclusive = problem.options.transfer_order == EPLB_TRANSFER_EXCLUSIVE;
+  const View<int64_t> table = workspace.table;
+  team.for_each(static_cast<int>(RoundTable::size_for(problem.cluster.slots)),
+                [&](int i) { table[i] = RoundTable::kNone; });
+  team.single([&] { RoundGraph(workspace, problem, maps, exclusive).run(); });
+}
+
+EPLB_FN void choose_sources(Team auto& team, const Problem& problem, const LayerChange& change,
+                            const TransferWorkspace& workspace, View<int> source) {
+  const bool in_place = problem.options.transfer_order == EPLB_TRANSFER_IN_PLACE;
+  begin_sources(team, problem, change, workspace.sources, source);
+  team.single([&] {
+    if (in_place)
+      ShortChains(problem, change, workspace.sources, workspace.chains, source).run();
+    else
+      choose_evenly(problem, change, workspace.sources, source);
+  });
+}
+
 EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
                                   const LayerChange& change, const TransferWorkspace& workspace,
                                   const TransferMaps& maps) {
   const int slots = problem.cluster.slots;
   const eplb_transfer_order order = problem.options.transfer_order;
-  choose_sources(team, problem, change, workspace.sources, maps.source);
+  choose_sources(team, problem, change, workspace, maps.source);
   team.for_each(slots, [&](int s) {
     const bool written = maps.source[s] != s && maps.source[s] != kNoSource;
     maps.round[s] = written ? 0 : -1;
@@ -109,9 +135,7 @@ EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
   if (order == EPLB_TRANSFER_IN_PLACE) {
     order_in_place(team, problem, workspace.in_place, maps);
   } else {
-    team.single([&] {
-      RoundGraph(workspace.rounds, problem, maps, order == EPLB_TRANSFER_EXCLUSIVE).run();
-    });
+    order_buffered(team, problem, workspace.rounds, maps);
   }
   LayerMoves figures = count_moves(team, problem, change, maps);
   count_busiest(team, problem.cluster, workspace.sources.sends, maps, figures);

@@ -5,15 +5,65 @@
 
 EPLB_STAGE_BEGIN
 
+// Which edge a vertex has in a round: a hash table with open addressing.
+class RoundTable {
+ public:
+  static constexpr int kNone = -1;
+
+  // A power of two, of which two entries for each edge fill half at most.
+  EPLB_FN static int64_t size_for(int64_t edges) {
+    int64_t size = 16;
+    while (size < 4 * edges) size *= 2;
+    return size;
+  }
+  EPLB_FN RoundTable(View<int64_t> entries, int64_t size)
+      : entries_(entries), last_(static_cast<int>(size) - 1) {}
+
+  EPLB_FN int find(int vertex, int round) const {
+    const int64_t entry = entries_[place_of(key_of(vertex, round))];
+    return entry == kNone ? kNone : static_cast<int>(entry % kMaxSlots);
+  }
+  EPLB_FN void set(int vertex, int round, int edge) const {
+    const int64_t key = key_of(vertex, round);
+    entries_[place_of(key)] = key * kMaxSlots + edge;
+  }
+  // What follows without a gap moves up, unless it is where its search begins.
+  EPLB_FN void erase(int vertex, int round) const {
+    int hole = place_of(key_of(vertex, round));
+    for (int at = after(hole); entries_[at] != kNone; at = after(at)) {
+      const int begin = begin_of(entries_[at] / kMaxSlots);
+      const bool stays = ((at - begin) & last_) < ((at - hole) & last_);
+      if (stays) continue;
+      entries_[hole] = entries_[at];
+      hole = at;
+    }
+    entries_[hole] = kNone;
+  }
+
+ private:
+  EPLB_FN static int64_t key_of(int vertex, int round) { return round * (2 * kMaxSlots) + vertex; }
+  EPLB_FN int begin_of(int64_t key) const {
+    return static_cast<int>(static_cast<uint64_t>(key) * 0x9E3779B97F4A7C15 >> 32) & last_;
+  }
+  EPLB_FN int after(int at) const { return (at + 1) & last_; }
+  // Where the key is, or would be.
+  EPLB_FN int place_of(int64_t key) const {
+    int at = begin_of(key);
+    while (entries_[at] != kNone && entries_[at] / kMaxSlots != key) at = after(at);
+    return at;
+  }
+
+  View<int64_t> entries_;
+  int last_;
+};
+
 struct RoundWorkspace {
-  View<int> first, edges;  // by vertex: where its edges begin; edges vertex by vertex
-  View<int> seen;          // by round: when it was seen last
+  View<int> lowest;     // by vertex: it has all rounds below
+  View<int64_t> table;  // see RoundTable
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    const int64_t slots = problem.cluster.slots;
-    first = arena.take<int>(2 * int64_t{problem.cluster.gpus} + 1);
-    edges = arena.take<int>(2 * slots);
-    seen = arena.take<int>(3 * slots + 2);  // Shannon's number where one GPU has all edges twice
+    lowest = arena.take<int>(2 * int64_t{problem.cluster.gpus});
+    table = arena.take<int64_t>(RoundTable::size_for(problem.cluster.slots));
   }
 };
 
@@ -21,96 +71,115 @@ struct RoundWorkspace {
 // receiving sides of GPUs; an edge is named by the slot that the transfer writes. The edges of a
 // vertex have different rounds. With the sides apart the graph is bipartite, and as many rounds
 // as a vertex has edges suffice (König 1916); with GPUs as vertices half as many more do (Shannon
-// 1949). By one lane.
+// 1949). By one lane, over a table without entries.
 class RoundGraph {
  public:
   EPLB_FN RoundGraph(const RoundWorkspace& workspace, const Problem& problem,
                      const TransferMaps& maps, bool exclusive)
-      : memory_(workspace),
+      : lowest_(workspace.lowest),
+        table_(workspace.table, RoundTable::size_for(problem.cluster.slots)),
         maps_(maps),
         slots_(problem.cluster.slots),
         per_gpu_(slots_per_gpu(problem.cluster)),
         first_receiver_(exclusive ? 0 : problem.cluster.gpus),
         vertices_(first_receiver_ + problem.cluster.gpus) {
-    list_edges();
-    for (int round = 0; round <= 3 * rounds_ / 2; ++round) memory_.seen[round] = 0;
+    count_edges();
   }
   // Sets the rounds of all transfers between GPUs, from 1 on.
   EPLB_FN void run() {
     for (int edge = 0; edge < slots_; ++edge) {
       if (!is_edge(edge)) continue;
       const int round = common(sender(edge), receiver(edge));
-      maps_.round[edge] = round > 0 ? round : make_common(sender(edge), receiver(edge));
+      give(edge, round > 0 ? round : make_common(sender(edge), receiver(edge)));
     }
   }
 
  private:
+  static constexpr int kNone = RoundTable::kNone;
+
   EPLB_FN int sender(int edge) const { return maps_.source[edge] / per_gpu_; }
   EPLB_FN int receiver(int edge) const { return first_receiver_ + edge / per_gpu_; }
   EPLB_FN bool is_edge(int slot) const {
     return maps_.source[slot] >= 0 && maps_.source[slot] / per_gpu_ != slot / per_gpu_;
   }
   // Sets rounds_ to the largest number of edges of a vertex.
-  EPLB_FN void list_edges() {
-    const View<int> first = memory_.first;
-    for (int vertex = 0; vertex <= vertices_; ++vertex) first[vertex] = 0;
+  EPLB_FN void count_edges() {
+    const View<int> count = lowest_;
+    for (int vertex = 0; vertex < vertices_; ++vertex) count[vertex] = 0;
     for (int slot = 0; slot < slots_; ++slot) {
       if (!is_edge(slot)) continue;
-      ++first[sender(slot)];
-      ++first[receiver(slot)];
+      ++count[sender(slot)];
+      ++count[receiver(slot)];
     }
-    for (int vertex = 0, sum = 0; vertex <= vertices_; ++vertex) {
-      rounds_ = larger(rounds_, first[vertex]);
-      sum += first[vertex];
-      first[vertex] = sum;
-    }
-    for (int slot = slots_ - 1; slot >= 0; --slot) {
-      if (!is_edge(slot)) continue;
-      memory_.edges[--first[sender(slot)]] = slot;
-      memory_.edges[--first[receiver(slot)]] = slot;
+    for (int vertex = 0; vertex < vertices_; ++vertex) {
+      rounds_ = larger(rounds_, count[vertex]);
+      lowest_[vertex] = 1;
     }
   }
 
-  EPLB_FN void see_rounds_of(int vertex) const {
-    for (int i = memory_.first[vertex]; i < memory_.first[vertex + 1]; ++i)
-      memory_.seen[larger(maps_.round[memory_.edges[i]], 0)] = looks_;
+  EPLB_FN bool has(int vertex, int round) const { return table_.find(vertex, round) != kNone; }
+  // The first round that a vertex lacks.
+  EPLB_FN int lacking(int vertex) const {
+    while (has(vertex, lowest_[vertex])) ++lowest_[vertex];
+    return lowest_[vertex];
   }
   // The first round that neither vertex has, or 0.
-  EPLB_FN int common(int vertex, int other) {
-    ++looks_;
-    see_rounds_of(vertex);
-    see_rounds_of(other);
-    int round = 1;
-    while (round <= rounds_ && memory_.seen[round] == looks_) ++round;
+  EPLB_FN int common(int vertex, int other) const {
+    int round = larger(lacking(vertex), lacking(other));
+    while (round <= rounds_ && (has(vertex, round) || has(other, round))) ++round;
     return round <= rounds_ ? round : 0;
-  }
-  // The vertex's edge of a round, or -1.
-  EPLB_FN int edge_with(int vertex, int round) const {
-    for (int i = memory_.first[vertex]; i < memory_.first[vertex + 1]; ++i)
-      if (maps_.round[memory_.edges[i]] == round) return memory_.edges[i];
-    return -1;
   }
   EPLB_FN int other_end(int edge, int vertex) const {
     return sender(edge) == vertex ? receiver(edge) : sender(edge);
   }
-  // The edges from a vertex on that alternate between a round that it has and one that it lacks
-  // exchange the two; if `dry`, they keep them. Returns the vertex where they end.
-  EPLB_FN int exchange(int vertex, int has, int lacks, bool dry) const {
-    for (int edge = edge_with(vertex, has), next; edge >= 0; edge = next) {
+  EPLB_FN void give(int edge, int round) const {
+    maps_.round[edge] = round;
+    table_.set(sender(edge), round, edge);
+    table_.set(receiver(edge), round, edge);
+  }
+  EPLB_FN void take_from(int vertex, int round) const {
+    table_.erase(vertex, round);
+    lowest_[vertex] = smaller(lowest_[vertex], round);
+  }
+  EPLB_FN void change(int edge, int round) const {
+    take_from(sender(edge), maps_.round[edge]);
+    take_from(receiver(edge), maps_.round[edge]);
+    give(edge, round);
+  }
+
+  // Where the edges from a vertex on end that alternate between a round that it has and one that it
+  // lacks.
+  EPLB_FN int end_of_path(int vertex, int has, int lacks) const {
+    for (int edge; (edge = table_.find(vertex, has)) != kNone;) {
       vertex = other_end(edge, vertex);
-      next = edge_with(vertex, lacks);
-      if (!dry) maps_.round[edge] = lacks;
       const int last = has;
       has = lacks;
       lacks = last;
     }
     return vertex;
   }
+  // They exchange the two.
+  EPLB_FN void exchange(int vertex, int has, int lacks) const {
+    int edge = table_.find(vertex, has);
+    if (edge != kNone) take_from(vertex, has);
+    while (edge != kNone) {
+      const int end = other_end(edge, vertex), next = table_.find(end, lacks);
+      if (next == kNone) take_from(end, has);
+      maps_.round[edge] = lacks;
+      table_.set(vertex, lacks, edge);
+      table_.set(end, lacks, edge);
+      const int last = has;
+      has = lacks;
+      lacks = last;
+      vertex = end;
+      edge = next;
+    }
+  }
   // A round for an edge between vertices that lack none in common.
   EPLB_FN int make_common(int vertex, int other) {
-    const int lacks = common(vertex, vertex), other_lacks = common(other, other);
-    if (exchange(other, lacks, other_lacks, true) != vertex) {
-      exchange(other, lacks, other_lacks, false);
+    const int lacks = lacking(vertex), other_lacks = lacking(other);
+    if (end_of_path(other, lacks, other_lacks) != vertex) {
+      exchange(other, lacks, other_lacks);
       return lacks;
     }
     const int found = with_third(vertex, other, lacks, other_lacks);
@@ -119,28 +188,29 @@ class RoundGraph {
   // Shannon's argument: the third vertex is behind the edge that has a round which `other` lacks.
   // With half more rounds than a vertex has edges, two of the three lack a round in common. Else it
   // may fail: 0.
-  EPLB_FN int with_third(int vertex, int other, int lacks, int other_lacks) {
-    const int edge = edge_with(vertex, other_lacks), third = other_end(edge, vertex);
+  EPLB_FN int with_third(int vertex, int other, int lacks, int other_lacks) const {
+    const int edge = table_.find(vertex, other_lacks), third = other_end(edge, vertex);
     if (const int round = common(third, vertex); round > 0) {
-      maps_.round[edge] = round;
+      change(edge, round);
       return other_lacks;
     }
     const int round = common(third, other);
     if (round == 0) return 0;
-    if (exchange(vertex, round, lacks, true) != other) {
-      exchange(vertex, round, lacks, false);
+    if (end_of_path(vertex, round, lacks) != other) {
+      exchange(vertex, round, lacks);
       return round;
     }
-    exchange(third, lacks, round, false);
-    maps_.round[edge] = lacks;
+    exchange(third, lacks, round);
+    change(edge, lacks);
     return other_lacks;
   }
 
-  RoundWorkspace memory_;
+  View<int> lowest_;
+  RoundTable table_;
   TransferMaps maps_;
   int slots_, per_gpu_;
   int first_receiver_, vertices_;
-  int rounds_ = 0, looks_ = 0;
+  int rounds_ = 0;
 };
 
 EPLB_STAGE_END

@@ -25,8 +25,9 @@ struct TransferMaps {
 
 struct SourceWorkspace {
   View<int> first;   // by expert, and one more: where its holders begin
-  View<int> holder;  // slots of the current placement, expert by expert, node by node, lowest first
-  View<int> rank;    // by slot, scratch of the list
+  View<int> holder;  // slots of the current placement by expert, node and slot
+  View<int> gpu_at;  // GPUs by node, of a cluster that does not have them so
+  View<int> rank;    // by slot, scratch of the lists
   View<int> sends;   // by GPU: transfers to other GPUs
   // Heaps of holders, those of each expert on a node or anywhere: see least_sending.
   View<int64_t> on_node, anywhere;
@@ -34,57 +35,53 @@ struct SourceWorkspace {
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     first = arena.take<int>(problem.experts + 2);
     arena.take(problem.cluster.slots, holder, rank);
-    sends = arena.take<int>(problem.cluster.gpus);
+    arena.take(problem.cluster.gpus, gpu_at, sends);
     arena.take(problem.cluster.slots, on_node, anywhere);
   }
 };
 
-// By node, then by slot: in the order of slots where nodes have consecutive GPUs.
-EPLB_FN int64_t node_key(const Cluster& cluster, int node, int64_t slot) {
-  return cluster.gpu_node ? node * kMaxSlots + slot : slot;
-}
-EPLB_FN int64_t node_key(const Cluster& cluster, int slot) {
-  if (cluster.gpu_node == nullptr) return slot;
-  return node_key(cluster, node_of(cluster, slot / slots_per_gpu(cluster)), slot);
-}
-
-// Of an expert, whose holders are in the order of slots.
-EPLB_FN void sort_by_node(const Cluster& cluster, const SourceWorkspace& workspace, int expert) {
-  const View<int> holder = workspace.holder;
-  for (int i = workspace.first[expert]; i < workspace.first[expert + 1]; ++i) {
-    const int slot = holder[i];
-    int at = i;
-    for (; at > workspace.first[expert] &&
-           node_key(cluster, holder[at - 1]) > node_key(cluster, slot);
-         --at)
-      holder[at] = holder[at - 1];
-    holder[at] = slot;
-  }
-}
-
-// From lists in the order of slots, which are heaps while nobody sends.
-EPLB_FN void begin_heaps(Team auto& team, const Problem& problem,
-                         const SourceWorkspace& workspace) {
-  const int experts = problem.experts, slots = problem.cluster.slots;
-  team.for_each(slots, [&](int i) { workspace.anywhere[i] = workspace.holder[i]; });
-  if (problem.cluster.gpu_node)
-    team.for_each(experts, [&](int e) { sort_by_node(problem.cluster, workspace, e); });
-  team.for_each(slots, [&](int i) { workspace.on_node[i] = workspace.holder[i]; });
-}
-
-EPLB_FN void list_holders(Team auto& team, const Problem& problem, const int* current,
-                          const SourceWorkspace& workspace) {
+// The slots of each expert, in the order of slot_at(int i).
+EPLB_FN void list_slots(Team auto& team, const Problem& problem, const int* current,
+                        const SourceWorkspace& workspace, auto slot_at, auto list) {
   const int experts = problem.experts, slots = problem.cluster.slots;
   const View<int> count = workspace.first, rank = workspace.rank;
-  auto expert_in = [=](int s) { return current[s] == kNoExpert ? experts : current[s]; };
+  auto expert_in = [=](int i) {
+    const int expert = current[slot_at(i)];
+    return expert == kNoExpert ? experts : expert;
+  };
   team.for_each(experts + 2, [&](int e) { count[e] = 0; });
   team.rank_among_equals(slots, count.from(1), rank, expert_in);
   team.single([&] {
     for (int e = 0; e <= experts; ++e) count[e + 1] += count[e];
   });
-  team.for_each(slots,
-                [&](int s) { workspace.holder[workspace.first[expert_in(s)] + rank[s]] = s; });
-  begin_heaps(team, problem, workspace);
+  team.for_each(slots, [&](int i) { list[workspace.first[expert_in(i)] + rank[i]] = slot_at(i); });
+}
+
+// By node and slot.
+EPLB_FN void list_by_node(Team auto& team, const Problem& problem, const int* current,
+                          const SourceWorkspace& workspace) {
+  const Cluster& cluster = problem.cluster;
+  const int per_gpu = slots_per_gpu(cluster);
+  const View<int> gpu_at = workspace.gpu_at;
+  team.order(cluster.gpus, gpu_at,
+             [&](int gpu) { return static_cast<uint64_t>(node_of(cluster, gpu)); });
+  auto slot_at = [=](int i) { return gpu_at[i / per_gpu] * per_gpu + i % per_gpu; };
+  list_slots(team, problem, current, workspace, slot_at, workspace.holder);
+}
+
+// Nobody sends yet, so that lists by slot are heaps.
+EPLB_FN void list_holders(Team auto& team, const Problem& problem, const int* current,
+                          const SourceWorkspace& workspace) {
+  const int slots = problem.cluster.slots;
+  const View<int> holder = workspace.holder;
+  const View<int64_t> on_node = workspace.on_node, anywhere = workspace.anywhere;
+  auto same = [](int s) { return s; };
+  list_slots(team, problem, current, workspace, same, anywhere);
+  if (problem.cluster.gpu_node)
+    list_by_node(team, problem, current, workspace);
+  else
+    team.for_each(slots, [&](int i) { holder[i] = static_cast<int>(anywhere[i]); });
+  team.for_each(slots, [&](int i) { on_node[i] = holder[i]; });
 }
 
 // A part of the lists of holders.
@@ -93,33 +90,37 @@ struct Holders {
   EPLB_FN int count() const { return end - begin; }
 };
 
-// Those of an expert whose node_key is below `limit` end here.
-EPLB_FN int holders_below(const Cluster& cluster, const SourceWorkspace& workspace, int expert,
-                          int64_t limit) {
+// By what holders are ordered: node and GPU.
+EPLB_FN int64_t gpu_key(const Cluster& cluster, int gpu) {
+  return node_of(cluster, gpu) * kMaxSlots + gpu;
+}
+// Those of an expert on GPUs of smaller keys end here.
+EPLB_FN int holders_below(const Problem& problem, const SourceWorkspace& workspace, int expert,
+                          int64_t key) {
+  const int per_gpu = slots_per_gpu(problem.cluster);
   int low = workspace.first[expert], high = workspace.first[expert + 1];
   while (low < high) {
     const int middle = low + (high - low) / 2;
-    if (node_key(cluster, workspace.holder[middle]) < limit)
+    if (gpu_key(problem.cluster, workspace.holder[middle] / per_gpu) < key)
       low = middle + 1;
     else
       high = middle;
   }
   return low;
 }
-EPLB_FN Holders holders_on_gpu(const Cluster& cluster, const SourceWorkspace& workspace, int expert,
-                               int gpu) {
-  const int64_t first = node_key(cluster, gpu * slots_per_gpu(cluster));
-  return {holders_below(cluster, workspace, expert, first),
-          holders_below(cluster, workspace, expert, first + slots_per_gpu(cluster))};
+EPLB_FN Holders holders_anywhere(const SourceWorkspace& workspace, int expert) {
+  return {workspace.first[expert], workspace.first[expert + 1]};
 }
-EPLB_FN Holders holders_on_node(const Cluster& cluster, const SourceWorkspace& workspace,
-                                int expert, int node) {
-  auto first_of = [&](int which) {
-    return cluster.gpu_node ? node_key(cluster, which, 0)
-                            : first_gpu_of(cluster, which) * slots_per_gpu(cluster);
-  };
-  return {holders_below(cluster, workspace, expert, first_of(node)),
-          holders_below(cluster, workspace, expert, first_of(node + 1))};
+EPLB_FN Holders holders_on_node(const Problem& problem, const SourceWorkspace& workspace,
+                                int expert, int64_t node) {
+  return {holders_below(problem, workspace, expert, node * kMaxSlots),
+          holders_below(problem, workspace, expert, (node + 1) * kMaxSlots)};
+}
+EPLB_FN Holders holders_on_gpu(const Problem& problem, const SourceWorkspace& workspace, int expert,
+                               int gpu) {
+  const int64_t key = gpu_key(problem.cluster, gpu);
+  return {holders_below(problem, workspace, expert, key),
+          holders_below(problem, workspace, expert, key + 1)};
 }
 
 EPLB_FN int64_t sending_key(const SourceWorkspace& workspace, int per_gpu, int64_t slot) {
@@ -147,26 +148,37 @@ EPLB_FN int least_sending(const SourceWorkspace& workspace, View<int64_t> heap, 
   }
 }
 
-// The nearest holders of an expert: on the same GPU, else on its node, else anywhere.
+// Holders of an expert at most so far from a slot. 0: on its GPU; 1: on its node; 2: anywhere.
+inline constexpr int kAnywhere = 2;
+EPLB_FN Holders holders_within(const Problem& problem, const SourceWorkspace& workspace, int expert,
+                               int slot, int distance) {
+  const int gpu = slot / slots_per_gpu(problem.cluster);
+  if (distance == 0) return holders_on_gpu(problem, workspace, expert, gpu);
+  if (distance == kAnywhere) return holders_anywhere(workspace, expert);
+  return holders_on_node(problem, workspace, expert, node_of(problem.cluster, gpu));
+}
+
+EPLB_FN int distance_of(const Cluster& cluster, int gpu, int other) {
+  return gpu == other ? 0 : node_of(cluster, gpu) == node_of(cluster, other) ? 1 : kAnywhere;
+}
+
+// The nearest ones.
 struct Nearest {
   Holders holders;
-  int distance;  // 0: on the GPU; 1: on its node; 2: anywhere, or the only one that there is
+  int distance;
 };
 EPLB_FN Nearest nearest_holders(const Problem& problem, const SourceWorkspace& workspace,
                                 int expert, int slot) {
-  const Holders all{workspace.first[expert], workspace.first[expert + 1]};
-  const int gpu = slot / slots_per_gpu(problem.cluster);
-  if (all.count() <= 1) {
-    const bool on_gpu =
-        all.count() == 1 && workspace.holder[all.begin] / slots_per_gpu(problem.cluster) == gpu;
-    return {all, on_gpu ? 0 : 2};
+  const int per_gpu = slots_per_gpu(problem.cluster);
+  const Holders all = holders_anywhere(workspace, expert);
+  if (all.count() == 1)
+    return {all,
+            distance_of(problem.cluster, slot / per_gpu, workspace.holder[all.begin] / per_gpu)};
+  for (int distance = 0; distance < kAnywhere && all.count() > 0; ++distance) {
+    const Holders near = holders_within(problem, workspace, expert, slot, distance);
+    if (near.count() > 0) return {near, distance};
   }
-  const Holders same_gpu = holders_on_gpu(problem.cluster, workspace, expert, gpu);
-  if (same_gpu.count() > 0) return {same_gpu, 0};
-  const Holders same_node =
-      holders_on_node(problem.cluster, workspace, expert, node_of(problem.cluster, gpu));
-  if (same_node.count() > 0) return {same_node, 1};
-  return {all, 2};
+  return {all, kAnywhere};
 }
 
 // Sets the sources that are not known yet of the slots that have a choice, or of those that have
@@ -187,10 +199,9 @@ EPLB_FN void choose_nearest(const Problem& problem, const LayerChange& change,
   }
 }
 
-// Sets the source of every slot. Those that have a choice come last, so that it evens out what the
-// others send; each time, lowest slot first.
-EPLB_FN void choose_sources(Team auto& team, const Problem& problem, const LayerChange& change,
-                            const SourceWorkspace& workspace, View<int> source) {
+// Sets the sources of slots that need no choice; of others, kReload.
+EPLB_FN void begin_sources(Team auto& team, const Problem& problem, const LayerChange& change,
+                           const SourceWorkspace& workspace, View<int> source) {
   const int slots = problem.cluster.slots;
   list_holders(team, problem, change.current, workspace);
   team.for_each(problem.cluster.gpus, [&](int gpu) { workspace.sends[gpu] = 0; });
@@ -198,10 +209,14 @@ EPLB_FN void choose_sources(Team auto& team, const Problem& problem, const Layer
     const int expert = change.placement[s];
     source[s] = expert == kNoExpert ? kNoSource : expert == change.current[s] ? s : kReload;
   });
-  team.single([&] {
-    choose_nearest(problem, change, workspace, source, false);
-    choose_nearest(problem, change, workspace, source, true);
-  });
+}
+
+// Those that have a choice come last, so that it evens out what the others send; each time, lowest
+// slot first. By one lane.
+EPLB_FN void choose_evenly(const Problem& problem, const LayerChange& change,
+                           const SourceWorkspace& workspace, View<int> source) {
+  choose_nearest(problem, change, workspace, source, false);
+  choose_nearest(problem, change, workspace, source, true);
 }
 
 EPLB_STAGE_END

@@ -129,6 +129,21 @@ def stale_current(caller, expert=9):
     return caller.call("eplb_upload_placement", caller.context, placement, ctypes.c_int64(12), kind, *sizes)
 
 
+def stale_current_device(caller):
+    sizes = [ctypes.c_int64(n) for n in (caller.layers, caller.slots)]
+    kind = NUMBERS["EPLB_INT64"]
+    return caller.call(
+        "eplb_upload_placement_device", caller.context, caller.buffer, ctypes.c_int64(12), kind, *sizes, NULL
+    )
+
+
+def transfers(caller, expert=0, order=0):
+    """Transfers from one placement to another with a certain expert; their status."""
+    current, placement = ((ctypes.c_int64 * 12)(*[each] * 12) for each in (0, expert))
+    arrays = [current, placement, NULL, NULL, NULL, ctypes.c_int64(12), NUMBERS["EPLB_INT64"]]
+    return caller.call("eplb_plan_transfers", caller.context, caller.problem, order, *arrays, caller.report)
+
+
 def later(struct, field):
     """A constant that a later version may know."""
 
@@ -215,6 +230,8 @@ CALLS = {
         ON_CPU,
         after(create, lambda caller: caller.call("eplb_fingerprint", caller.context, ctypes.byref(ctypes.c_uint64()))),
     ),
+    ("eplb_plan_transfers", "EPLB_INVALID_PLACEMENT"): (ON_CPU, after(create, partial(transfers, expert=-2))),
+    ("eplb_plan_transfers", "EPLB_UNAVAILABLE"): (ON_CPU, after(create, partial(transfers, order=1000))),
     ("eplb_evaluate", "EPLB_INVALID_STATE"): (ON_CPU, after(create, Caller.evaluate)),
     ("eplb_evaluate", "EPLB_INVALID_PLACEMENT"): (
         ON_CPU,
@@ -228,17 +245,8 @@ CALLS["eplb_solve_device", "EPLB_INVALID_PLACEMENT"] = (
     ON_EMULATED,
     after(on_cuda, Caller.reserve, on_stream("upload"), stale_current, on_stream("solve")),
 )
-CALLS["eplb_fetch_map_device", "EPLB_UNAVAILABLE"] = (
-    ON_EMULATED,
-    after(
-        on_cuda,
-        Caller.reserve,
-        on_stream("upload"),
-        partial(stale_current, expert=0),
-        on_stream("solve"),
-        lambda caller: caller.fetch(NUMBERS["EPLB_MAP_MOVE_SOURCE"], device=True),
-    ),
-)
+CALLS["eplb_upload_placement_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, stale_current_device))
+CALLS["eplb_upload_placement_device", "EPLB_INVALID_STATE"] = (ON_EMULATED, after(on_cuda, stale_current_device))
 CALLS["eplb_device_name", "EPLB_NO_DEVICE"] = (ON_EMULATED, device_name)
 for name, function in (("upload", "upload_weights"), ("solve", "solve"), ("fetch", "fetch_map")):
     CALLS[f"eplb_{function}_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, on_stream(name)))

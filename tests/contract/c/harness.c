@@ -23,6 +23,7 @@ static void run_everything(const char *vectors) {
   rules_weights();
   rules_maps();
   rules_moves();
+  rules_transfers();
   rules_order();
   rules_evaluation();
   rules_answers();

@@ -86,6 +86,7 @@ void rules_signals(void);
 void rules_sizes(void);
 void rules_structs(void);
 void rules_threads(void);
+void rules_transfers(void);
 void rules_weights(void);
 
 #endif

@@ -175,6 +175,27 @@ static int layers_hold(const input *in, const plan *p, const int64_t *current, i
   return 1;
 }
 
+/* eplb_plan_transfers gives the same for the two placements. */
+static int alone_it_is_the_same(eplb_context *context, const input *in, const plan *p,
+                                const int64_t *current, int64_t **maps, eplb_transfer_order order,
+                                const eplb_report *report) {
+  int64_t length = p->layers * p->slots, *again[3];
+  eplb_report alone;
+  int i, fine;
+  for (i = 0; i < 3; i++) again[i] = malloc((size_t)length * sizeof **again);
+  fine =
+      EXPECT(EPLB_OK, CALL(report_init)(&alone, sizeof alone, ERR)) &&
+      EXPECT(EPLB_OK, CALL(plan_transfers)(context, &in->problem, order, current,
+                                           p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL], again[0],
+                                           again[1], again[2], length, EPLB_INT64, &alone, ERR)) &&
+      report_counts(report, &alone);
+  for (i = 0; i < 3; i++) {
+    fine = fine && CHECK(memcmp(maps[i], again[i], (size_t)length * sizeof **maps) == 0);
+    free(again[i]);
+  }
+  return fine;
+}
+
 int moves_from(eplb_context *context, const input *in, const plan *p, const int64_t *current,
                eplb_transfer_order order) {
   int64_t length = p->layers * p->slots, *maps[MOVE_MAPS];
@@ -189,7 +210,10 @@ int moves_from(eplb_context *context, const input *in, const plan *p, const int6
                                                 p->slots, ERR)) &&
          input_solve(context, &again) && plan_still_there(p, context, in) &&
          fetch_moves(context, p, maps) && layers_hold(in, p, current, maps, order, &sum) &&
-         EXPECT(EPLB_OK, CALL(fetch_report)(context, &report, ERR)) && report_counts(&sum, &report);
+         EXPECT(EPLB_OK, CALL(fetch_report)(context, &report, ERR)) &&
+         report_counts(&sum, &report) &&
+         alone_it_is_the_same(context, in, p, current, maps, order, &report) &&
+         plan_still_there(p, context, in);
   for (i = 0; i < MOVE_MAPS; i++) free(maps[i]);
   return fine;
 }

@@ -6,7 +6,8 @@
 #include "plan.h"
 
 /* Solves the input again from several current placements in every transfer order, and checks that
- * the plan is the same, and its moves. Leaves the context without a current placement. */
+ * the plan is the same, and its moves, also those of eplb_plan_transfers. Leaves the context without
+ * a current placement. */
 int moves_hold(eplb_context *context, const input *in, const plan *p);
 
 /* The same for one current placement [L,S], which stays. */

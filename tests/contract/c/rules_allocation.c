@@ -182,6 +182,11 @@ static eplb_status try_moves(eplb_error *err) {
   return CALL(fetch_map)(state.context, EPLB_MAP_MOVE_ROUND, EPLB_INT64, state.buffer,
                          state.before.lengths[0], err);
 }
+static eplb_status try_transfers(eplb_error *err) {
+  return CALL(plan_transfers)(state.context, &state.small.problem, EPLB_TRANSFER_IN_PLACE,
+                              state.before.ints[3], state.before.ints[0], state.buffer, NULL, NULL,
+                              state.before.lengths[0], EPLB_INT64, &state.report, err);
+}
 static eplb_status try_information(eplb_error *err) {
   char text[256];
   eplb_status status = CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, err);
@@ -217,8 +222,8 @@ static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
 
 static void run_out_of_memory_anywhere(void) {
   static eplb_status (*const steps[])(eplb_error *) = {
-      try_create,      try_fetch,   try_report, try_current, try_moves,  try_evaluate,
-      try_information, try_refusal, try_solve,  try_upload,  try_reserve};
+      try_create,    try_fetch,       try_report,  try_current, try_moves,  try_evaluate,
+      try_transfers, try_information, try_refusal, try_solve,   try_upload, try_reserve};
   size_t i;
   int from_then_on;
   for (i = 0; i < sizeof steps / sizeof *steps; i++)

@@ -28,6 +28,8 @@ static void a_cpu_context_refuses_device_calls(void) {
   for (i = 0; i < 32; i++) buffer[i] = -7;
   INVALID(CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR),
           "CPU");
+  INVALID(CALL(upload_placement_device)(context, buffer, 32, EPLB_INT64, 2, 16, NULL, ERR), "CPU");
+  INVALID(CALL(upload_placement_device)(NULL, buffer, 32, EPLB_INT64, 2, 16, NULL, ERR), "context");
   INVALID(CALL(solve_device)(context, &in.problem, NULL, NULL, ERR), "CPU");
   INVALID(CALL(fetch_map_device)(context, 0, EPLB_INT64, buffer, 32, NULL, ERR), "CPU");
   INVALID(CALL(upload_weights_device)(NULL, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR),

@@ -26,6 +26,7 @@ static void a_forked_context(void) {
       CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR));
   AFTER_FORK(CALL(upload_cluster)(context, buffer, NULL, NULL, 0, ERR));
   AFTER_FORK(CALL(upload_placement)(context, buffer, 32, EPLB_INT64, 2, 16, ERR));
+  AFTER_FORK(CALL(upload_placement_device)(context, buffer, 32, EPLB_INT64, 2, 16, NULL, ERR));
   AFTER_FORK(CALL(solve)(context, &in.problem, NULL, ERR));
   AFTER_FORK(CALL(solve_device)(context, &in.problem, NULL, NULL, ERR));
   AFTER_FORK(CALL(map_shape)(context, 0, &rank, dims, 4, ERR));
@@ -35,6 +36,9 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(fetch_report)(context, &report, ERR));
   AFTER_FORK(CALL(evaluate)(context, &in.problem, before.ints[0], 32, EPLB_INT64, &report, NULL,
                             NULL, NULL, 2, ERR));
+  AFTER_FORK(CALL(plan_transfers)(context, &in.problem, EPLB_TRANSFER_BUFFERED, before.ints[0],
+                                  before.ints[0], buffer, NULL, NULL, 32, EPLB_INT64, &report,
+                                  ERR));
   AFTER_FORK(CALL(context_synchronize)(context, ERR));
   AFTER_FORK(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));
 #undef AFTER_FORK

@@ -58,7 +58,7 @@ func run(arguments []string, out io.Writer) error {
 		return err
 	}
 	defer context.Close()
-	weights := eplb.NewWeights(read.Weights, read.Layers, read.Experts)
+	weights := eplb.NewWindows(slices.Concat(read.Windows...), len(read.Windows), read.Layers, read.Experts)
 	times, err := measure(context, weights, problem, options, time.Duration(*seconds*float64(time.Second)))
 	if err != nil {
 		return err

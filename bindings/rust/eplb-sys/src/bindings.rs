@@ -145,7 +145,8 @@ pub const EPLB_MAP_BOUND: eplb_map = 6;
 pub const EPLB_MAP_DUPLICATES: eplb_map = 7;
 /// int `[L,S]`: the slot of the current placement whose contents go to this slot; its own index:
 /// unchanged; -1: nothing goes there; -2: a reload, no slot holds the expert. On the same GPU if
-/// possible, else on its node, else on the GPU that sends least. Since ABI 1.1, like the next three
+/// possible, else on its node; of equally near ones on the GPU that sends least, or with
+/// EPLB_TRANSFER_IN_PLACE one that leads to fewer rounds. Since ABI 1.1, like the next three
 pub const EPLB_MAP_MOVE_SOURCE: eplb_map = 8;
 /// int `[L,S]`: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on: the round.
 /// In a round, a GPU sends at most once and receives at most once. With EPLB_TRANSFER_IN_PLACE all
@@ -476,7 +477,8 @@ library! {
     /// Waits until all work of the context is done, and reports what only the device could detect,
     /// once: EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a
     /// max_replicas that EPLB_STRATEGY_GREEDY would exceed. Such layers were solved as layers of
-    /// zeros: a valid, even spread. On a CPU context all calls return finished, so this does
+    /// zeros: a valid, even spread. EPLB_INVALID_PLACEMENT is for the current placement, see
+    /// eplb_upload_placement_device. On a CPU context all calls return finished, so this does
     /// nothing.
     fn eplb_context_synchronize(context: *mut eplb_context, err: *mut eplb_error) -> eplb_status;
 
@@ -486,8 +488,8 @@ library! {
     /// EPLB_INVALID_STATE. Buffers stay in place until the next reserve or destroy; graphs that
     /// were captured before must not be replayed after either. On a CPU context it is a hint:
     /// memory grows on demand there, as it does for host calls on a CUDA context. Weights and plan
-    /// are discarded. options NULL means defaults. Errors: EPLB_UNAVAILABLE as eplb_solve;
-    /// EPLB_DEVICE_OUT_OF_MEMORY.
+    /// are discarded, a current placement stays. options NULL means defaults. Errors:
+    /// EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
     fn eplb_context_reserve(
         context: *mut eplb_context,
         dtype: eplb_dtype,
@@ -573,6 +575,22 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// The same from device memory, in the order of `stream`; never synchronises, never allocates,
+    /// can be captured. A layer with an id that is neither an expert of the weights nor -1 is found
+    /// on the device, by the upload or by eplb_solve_device: its current placement counts as empty,
+    /// and eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT. Errors: as
+    /// eplb_upload_weights_device. Since ABI 1.1.
+    fn eplb_upload_placement_device(
+        context: *mut eplb_context,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        num_layers: i64,
+        num_slots: i64,
+        stream: *mut c_void,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Fills *problem with defaults; num_slots and num_gpus become 0 and must be set. struct_size:
     /// sizeof(eplb_problem).
     fn eplb_problem_init(
@@ -646,10 +664,10 @@ library! {
     ) -> eplb_status;
 
     /// The same into device memory, in the order of `stream`. The next upload or solve of the
-    /// context overwrites what a fetch reads, and EPLB_MAP_BOUND uses memory of the context: on
-    /// different streams, a fetch must not overlap an upload or a solve, nor two fetches of
-    /// EPLB_MAP_BOUND each other. Errors: as eplb_upload_weights_device; EPLB_UNAVAILABLE for
-    /// EPLB_MAP_MOVE_ maps, which this version works out on the host.
+    /// context overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory
+    /// of the context: on different streams, a fetch must not overlap an upload or a solve, nor two
+    /// fetches of these maps each other. Errors: as eplb_upload_weights_device, also for
+    /// EPLB_MAP_MOVE_ maps without a current placement.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,
@@ -709,6 +727,32 @@ library! {
         bound: *mut f64,
         duplicates: *mut i64,
         layers_length: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Works out how one placement becomes another, for any two: what the EPLB_MAP_MOVE_ maps say
+    /// of a plan. Needs no weights. Weights, plan and current placement of the context are left
+    /// unchanged. On a CUDA context too it works on the host, and waits for nothing. current and
+    /// placement `[L,S]` hold the expert in each slot now and afterwards, from 0 to 2^18 - 1, or -1
+    /// for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
+    /// EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
+    /// num_gpus and num_nodes are used, and of the context's cluster the nodes; the rest is
+    /// ignored. Outputs, each of which may be NULL: move_source, move_round and move_group `[L,S]`;
+    /// *report: the figures of moves, microseconds and context_bytes; strategy is -1, policy
+    /// EPLB_POLICY_GLOBAL, and the rest 0. Errors: EPLB_INVALID_PLACEMENT naming array, layer and
+    /// slot; EPLB_UNAVAILABLE for a transfer_order above those of this version. Since ABI 1.1.
+    fn eplb_plan_transfers(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        transfer_order: eplb_transfer_order,
+        current: *const c_void,
+        placement: *const c_void,
+        move_source: *mut c_void,
+        move_round: *mut c_void,
+        move_group: *mut c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        report: *mut eplb_report,
         err: *mut eplb_error,
     ) -> eplb_status;
 }

@@ -152,8 +152,9 @@ open_enum! {
         Duplicates = EPLB_MAP_DUPLICATES "duplicates",
         /// Int `[L,S]`: the slot of the current placement whose contents go to this slot; its own
         /// index: unchanged; -1: nothing goes there; -2: a reload, no slot holds the expert. On the
-        /// same GPU if possible, else on its node, else on the GPU that sends least. Since ABI 1.1,
-        /// like the next three.
+        /// same GPU if possible, else on its node; of equally near ones on the GPU that sends
+        /// least, or with [`TransferOrder::InPlace`](crate::TransferOrder::InPlace) one that leads
+        /// to fewer rounds. Since ABI 1.1, like the next three.
         MoveSource = EPLB_MAP_MOVE_SOURCE "move_source",
         /// Int `[L,S]`: -1: nothing happens; 0: any time, within the GPU or a reload; from 1 on:
         /// the round. In a round, a GPU sends at most once and receives at most once. With

@@ -5,7 +5,12 @@ use std::fmt;
 use crate::device::{ContextOptions, DeviceSlice, Stream};
 use crate::element::{ExpertElement, WeightElement};
 use crate::raw::{LayerOutputs, RawContext};
-use crate::{Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, WeightShape};
+use crate::report::count;
+use crate::transfers::MoveMaps;
+use crate::{
+    Cluster, Error, Evaluation, Library, Plan, Problem, Report, Result, SolveOptions, Strategy, TransferOrder,
+    TransferPlan, WeightShape,
+};
 
 /// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.
 ///
@@ -56,6 +61,8 @@ pub struct Context {
     pub(crate) raw: RawContext,
     uploaded: Option<WeightShape>,
     solved: Option<PlanShape>,
+    /// The node of each GPU, where a cluster says it.
+    gpu_nodes: Option<Vec<usize>>,
 }
 
 /// Dimensions of a solved plan.
@@ -65,6 +72,7 @@ pub(crate) struct PlanShape {
     pub(crate) experts: usize,
     pub(crate) slots: usize,
     pub(crate) gpus: usize,
+    pub(crate) nodes: usize,
 }
 
 impl Context {
@@ -78,7 +86,7 @@ impl Context {
     pub fn new(library: &Library, options: &ContextOptions) -> Result<Self> {
         let options = options.over(&library.api().context_options);
         let raw = RawContext::new(library.api().clone(), &options)?;
-        Ok(Self { raw, uploaded: None, solved: None })
+        Ok(Self { raw, uploaded: None, solved: None, gpu_nodes: None })
     }
 
     /// Copies weights into the context, for any number of solves and evaluations. Windows are summed in order, floats in
@@ -119,8 +127,48 @@ impl Context {
         Ok(())
     }
 
+    /// Copies the cluster into the context: what sets its GPUs apart. It is part of every later solve and evaluation, whose
+    /// problem must have its number of GPUs, until the next one or [`forget_cluster`](Self::forget_cluster). The plan solved
+    /// before is discarded.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Cluster, Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// context.upload(&[90, 10, 10, 10], WeightShape::new(1, 4))?;
+    /// // GPU 1 of 3 has died, and what it held cannot be read.
+    /// context.upload_cluster(&Cluster::new(3).slots([2, 0, 2]))?;
+    /// let plan = context.rebalance(&[0, 1, -1, -1, 2, 0], &Problem::new(6, 3), &SolveOptions::new())?;
+    /// println!("{:?}", plan.physical_to_logical::<i32>()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::Error::InvalidArgument), naming the GPU, for values that cannot be, and for arrays that do
+    /// not have one for each GPU.
+    pub fn upload_cluster(&mut self, cluster: &Cluster) -> Result<()> {
+        self.raw.upload_cluster(Some(&cluster.arrays()?))?;
+        self.gpu_nodes = cluster.gpu_nodes();
+        self.solved = None;
+        Ok(())
+    }
+
+    /// Forgets the cluster: all GPUs are equal again. The plan solved before is discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) after fork.
+    pub fn forget_cluster(&mut self) -> Result<()> {
+        self.raw.upload_cluster(None)?;
+        self.gpu_nodes = None;
+        self.solved = None;
+        Ok(())
+    }
+
     /// Copies the current placement into the context, so that later plans say how it becomes them:
-    /// [`Plan::move_source`] and the methods after it, and their reports. It does not change what is solved. It stays
+    /// [`Plan::transfers`], the maps before it, and their reports. It does not change what is solved. It stays
     /// until the next one, or until [`forget_placement`](Self::forget_placement); plans must have its layers and slots.
     /// The plan solved before is discarded.
     ///
@@ -135,8 +183,8 @@ impl Context {
     /// // 2 GPUs with 3 slots each; the second one has just joined.
     /// context.upload_placement(&[0, 1, 2, -1, -1, -1], 1, 6)?;
     /// let plan = context.solve(&Problem::new(6, 2), &SolveOptions::new())?;
-    /// for (slot, source) in plan.move_source::<i32>()?.into_iter().enumerate() {
-    ///     println!("slot {slot} gets the contents of slot {source}"); // -2: a reload
+    /// for each in plan.transfers()? {
+    ///     println!("round {}: expert {} from {:?} to slot {}", each.round, each.expert, each.source_slot, each.slot);
     /// }
     /// println!("{} rounds", plan.report()?.rounds);
     /// # Ok(())
@@ -154,6 +202,27 @@ impl Context {
         slots: usize,
     ) -> Result<()> {
         self.raw.upload_placement(Some(physical_to_logical), layers, slots)?;
+        self.solved = None;
+        Ok(())
+    }
+
+    /// The same from device memory, in the order of `stream`; see [`device`](crate::device).
+    ///
+    /// A layer with a number that is neither an expert of the weights nor -1 is found on the device: its current
+    /// placement counts as empty, and [`synchronize`](Self::synchronize) or [`Plan::report`] reports
+    /// [`InvalidPlacement`](crate::Error::InvalidPlacement).
+    ///
+    /// # Errors
+    ///
+    /// As [`upload_device`](Self::upload_device).
+    pub fn upload_placement_device<T: ExpertElement>(
+        &mut self,
+        physical_to_logical: DeviceSlice<'_, T>,
+        layers: usize,
+        slots: usize,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        self.raw.upload_placement_device(physical_to_logical, layers, slots, stream)?;
         self.solved = None;
         Ok(())
     }
@@ -189,7 +258,45 @@ impl Context {
         Ok(self.solved(problem))
     }
 
-    /// The same in the order of `stream`; see [`device`](crate::device). What the plan then fetches to the host
+    /// Changes the placement `current` by few moves, for the uploaded weights. A move is a GPU and an expert that it
+    /// gets. Without limits, layers whose imbalance is above 1.02 are brought to that with as few moves as possible, and
+    /// the others stay as they are; `options` has limits, each of which is kept exactly. Moves of experts that no slot
+    /// holds, on dead GPUs for example, are forced: they come first and count like all others.
+    ///
+    /// `current` is `[L,S]`, as [`upload_placement`](Self::upload_placement) takes it, and stays uploaded. The strategy of
+    /// `options` is not looked at.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// context.upload(&[90, 10, 10, 10], WeightShape::new(1, 4))?;
+    /// let current = [0, 1, 2, 3, 1, 2];
+    /// let plan = context.rebalance(&current, &Problem::new(6, 2), &SolveOptions::new().max_moves(1))?;
+    /// println!("{:?} after {} moves", plan.physical_to_logical::<i32>()?, plan.report()?.moves);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`upload_placement`](Self::upload_placement) and [`solve`](Self::solve);
+    /// [`InvalidArgument`](crate::Error::InvalidArgument), with both numbers, for a limit below the moves that are forced.
+    pub fn rebalance<T: ExpertElement>(
+        &mut self,
+        current: &[T],
+        problem: &Problem,
+        options: &SolveOptions,
+    ) -> Result<Plan<'_>> {
+        let layers = self.uploaded.map_or(0, |shape| shape.layers);
+        if layers == 0 {
+            return Err(Error::InvalidState("rebalance needs weights, and none were uploaded".into()));
+        }
+        self.upload_placement(current, layers, problem.num_slots)?;
+        self.solve(problem, &options.strategy(Strategy::Rebalance))
+    }
+
+    /// [`solve`](Self::solve) in the order of `stream`; see [`device`](crate::device). What the plan then fetches to the host
     /// waits for the device. What [`Strategy::Greedy`](crate::Strategy::Greedy) cannot do with a layer, its float32 or the
     /// cap on replicas, is reported as a bad weight is.
     ///
@@ -207,9 +314,21 @@ impl Context {
     /// the host would wait for the device.
     fn solved(&mut self, problem: &Problem) -> Plan<'_> {
         let WeightShape { layers, experts, .. } = self.uploaded.unwrap_or(WeightShape::new(0, 0));
-        let shape = PlanShape { layers, experts, slots: problem.num_slots, gpus: problem.num_gpus };
+        let nodes = self.nodes_of(problem);
+        let shape = PlanShape { layers, experts, slots: problem.num_slots, gpus: problem.num_gpus, nodes };
         self.solved = Some(shape);
         Plan::new(self, shape)
+    }
+
+    fn nodes_of(&self, problem: &Problem) -> usize {
+        count(problem.over(&self.raw.api().problem).num_nodes)
+    }
+
+    /// The node of each GPU: consecutive ones are on a node unless the cluster says otherwise.
+    pub(crate) fn gpu_nodes(&self, gpus: usize, nodes: usize) -> Vec<usize> {
+        // More nodes than GPUs are more than any GPU is on.
+        let equal = || (0..gpus).map(|gpu| gpu.saturating_mul(nodes) / gpus).collect();
+        self.gpu_nodes.clone().unwrap_or_else(equal)
     }
 
     /// The plan of the last good solve, unless an upload or [`reserve`](Self::reserve) has discarded it.
@@ -263,6 +382,53 @@ impl Context {
         let outputs = LayerOutputs { imbalance: &mut imbalance, bound: &mut bound, duplicates: &mut duplicates };
         let report = Report::from_c(&self.raw.evaluate(&problem, physical_to_logical, Some(outputs))?);
         Ok(Evaluation { report, imbalance, bound, duplicates })
+    }
+
+    /// Works out how one placement becomes another, for any two; needs no weights. What was uploaded and solved stays as
+    /// it is. Of the problem, only slots, GPUs and nodes matter. Works on the host, on a CUDA context too.
+    ///
+    /// Both are `[L,S]`, the expert in each slot now and afterwards; -1 for none. Experts may be missing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Problem, TransferOrder};
+    /// # let context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// // 2 GPUs with 2 slots each exchange an expert.
+    /// let plan = context.plan_transfers(&Problem::new(4, 2), TransferOrder::Buffered, &[0, 1, 2, 3], &[0, 2, 1, 3])?;
+    /// for each in &plan.transfers {
+    ///     println!("round {}: expert {} from {:?} to GPU {}", each.round, each.expert, each.source_gpu, each.gpu);
+    /// }
+    /// assert_eq!((plan.transfers.len(), plan.report.rounds), (2, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPlacement`](crate::Error::InvalidPlacement), naming array, layer and slot, for a number that can be no
+    /// expert; [`InvalidArgument`](crate::Error::InvalidArgument) for sizes that do not fit each other;
+    /// [`Unavailable`](crate::Error::Unavailable) for a transfer order that this library does not have.
+    pub fn plan_transfers(
+        &self,
+        problem: &Problem,
+        order: TransferOrder,
+        current: &[i32],
+        placement: &[i32],
+    ) -> Result<TransferPlan> {
+        if current.len() != placement.len() {
+            return Err(Error::InvalidArgument(format!(
+                "current has {} elements and placement {}: both must have num_layers * num_slots",
+                current.len(),
+                placement.len()
+            )));
+        }
+        let c_problem = problem.over(&self.raw.api().problem);
+        let ([source, round, group], report) =
+            self.raw.plan_transfers(&c_problem, order.as_raw(), current, placement)?;
+        let placement = placement.to_vec();
+        let nodes = self.gpu_nodes(problem.num_gpus, self.nodes_of(problem));
+        let maps = MoveMaps { placement, source, round, group, slots: problem.num_slots, nodes };
+        Ok(TransferPlan { report: Report::from_c(&report), transfers: maps.list() })
     }
 
     /// Sizes all memory for weights of type `T` and such a shape, solved so, such that later calls up to this size

@@ -2,6 +2,7 @@
 // Nothing that a caller or the library says makes this crate panic.
 #![deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod cluster;
 #[rustfmt::skip]
 mod constants_generated;
 mod context;
@@ -17,7 +18,9 @@ mod raw;
 mod report;
 #[rustfmt::skip]
 mod structs_generated;
+mod transfers;
 
+pub use cluster::Cluster;
 pub use constants_generated::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy, TransferOrder};
 pub use context::Context;
 pub use device::{ContextOptions, Device, DeviceSlice, DeviceSliceMut, Stream};
@@ -29,3 +32,4 @@ pub use plan::{MapShape, Plan};
 pub use problem::WeightShape;
 pub use report::Evaluation;
 pub use structs_generated::{Problem, Report, SolveOptions};
+pub use transfers::{Transfer, TransferKind, TransferPlan};

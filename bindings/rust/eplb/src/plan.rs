@@ -5,7 +5,8 @@ use std::fmt;
 use crate::context::PlanShape;
 use crate::device::{DeviceSliceMut, Stream};
 use crate::element::{ExpertElement, MapElement};
-use crate::{Context, Map, Report, Result};
+use crate::transfers::MoveMaps;
+use crate::{Context, Map, Report, Result, Transfer};
 
 /// A solved plan, which its context holds: fetch the maps that are to outlive it.
 ///
@@ -265,11 +266,29 @@ impl<'a> Plan<'a> {
     pub fn move_count<T: ExpertElement>(&self) -> Result<Vec<T>> {
         self.fetch(Map::MoveCount)
     }
+
+    /// How the current placement becomes this plan: the maps above as a list, by layer, round and slot.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`](crate::Error::InvalidState) without [`Context::upload_placement`] before the solve.
+    pub fn transfers(&self) -> Result<impl ExactSizeIterator<Item = Transfer> + use<>> {
+        let PlanShape { slots, gpus, nodes, .. } = self.shape;
+        let maps = MoveMaps {
+            placement: self.physical_to_logical()?,
+            source: self.move_source()?,
+            round: self.move_round()?,
+            group: self.move_group()?,
+            slots,
+            nodes: self.context.gpu_nodes(gpus, nodes),
+        };
+        Ok(maps.list().into_iter())
+    }
 }
 
 impl fmt::Debug for Plan<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PlanShape { layers, experts, slots, gpus } = self.shape;
+        let PlanShape { layers, experts, slots, gpus, .. } = self.shape;
         formatter
             .debug_struct("Plan")
             .field("layers", &layers)

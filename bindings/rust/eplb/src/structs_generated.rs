@@ -87,7 +87,7 @@ pub struct SolveOptions {
     seed: Option<u64>,
     max_replicas: Option<usize>,
     transfer_order: Option<TransferOrder>,
-    allow_empty: Option<i32>,
+    allow_empty: Option<bool>,
     max_moves: Option<usize>,
     max_moves_total: Option<usize>,
     max_arrivals: Option<usize>,
@@ -135,34 +135,35 @@ impl SolveOptions {
         Self { transfer_order: Some(transfer_order), ..self }
     }
 
-    /// 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move.
-    /// Default 0.
+    /// May a replica be dropped and its slot become -1, which relieves a GPU without a move?
+    /// Default false.
     #[must_use]
-    pub const fn allow_empty(self, allow_empty: i32) -> Self {
+    pub const fn allow_empty(self, allow_empty: bool) -> Self {
         Self { allow_empty: Some(allow_empty), ..self }
     }
 
-    /// -1: any; of a layer, see [`Map::MoveCount`](crate::Map::MoveCount).
+    /// The most moves of a layer, see [`Map::MoveCount`](crate::Map::MoveCount). Not set: any
+    /// number.
     #[must_use]
     pub const fn max_moves(self, max_moves: usize) -> Self {
         Self { max_moves: Some(max_moves), ..self }
     }
 
-    /// -1: any; over all layers, which get shares by what they gain: the one option by which a
-    /// layer's answer depends on others.
+    /// The most moves over all layers, which get their shares by what they gain: the one option by
+    /// which a layer's answer depends on others. Not set: any number.
     #[must_use]
     pub const fn max_moves_total(self, max_moves_total: usize) -> Self {
         Self { max_moves_total: Some(max_moves_total), ..self }
     }
 
-    /// 0: any; experts that a GPU receives in a layer.
+    /// Experts that a GPU receives in a layer. 0, or not set: any number.
     #[must_use]
     pub const fn max_arrivals(self, max_arrivals: usize) -> Self {
         Self { max_arrivals: Some(max_arrivals), ..self }
     }
 
-    /// -1: 1.02, or none if `max_moves`, `max_moves_total` or `move_price` is given; the imbalance
-    /// at which a layer is good enough: it is reached with as few moves as possible. 0: none.
+    /// The imbalance at which a layer is good enough: it is reached with as few moves as possible.
+    /// 0: none. Not set: 1.02, or none if `max_moves`, `max_moves_total` or `move_price` is given.
     #[must_use]
     pub const fn target(self, target: f64) -> Self {
         Self { target: Some(target), ..self }
@@ -181,7 +182,7 @@ impl SolveOptions {
             seed: self.seed.unwrap_or(defaults.seed),
             max_replicas: self.max_replicas.map_or(defaults.max_replicas, to_c),
             transfer_order: self.transfer_order.map_or(defaults.transfer_order, TransferOrder::as_raw),
-            allow_empty: self.allow_empty.unwrap_or(defaults.allow_empty),
+            allow_empty: self.allow_empty.map_or(defaults.allow_empty, i32::from),
             max_moves: self.max_moves.map_or(defaults.max_moves, to_c),
             max_moves_total: self.max_moves_total.map_or(defaults.max_moves_total, to_c),
             max_arrivals: self.max_arrivals.map_or(defaults.max_arrivals, to_c),

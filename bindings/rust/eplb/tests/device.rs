@@ -25,6 +25,10 @@ fn a_cpu_context_refuses_device_calls() {
     is_of_a_cpu_context(context.upload_device(slice, shape, stream));
     context.upload(&weights, shape).expect("these are weights");
     is_of_a_cpu_context(context.upload_device(slice, shape, stream));
+    let experts = [0_i32; 4];
+    // SAFETY: as above.
+    let placement = unsafe { DeviceSlice::from_raw_parts(experts.as_ptr(), experts.len()) };
+    is_of_a_cpu_context(context.upload_placement_device(placement, 1, 4, stream));
     is_of_a_cpu_context(context.solve_device(&problem, &options, stream));
     let mut buffer = [-7_i32; 4];
     let plan = context.solve(&problem, &options).expect("it can be solved");

@@ -38,30 +38,66 @@ fn info() {
     assert!(text.starts_with("libeplb ") && text.contains("\ncpu: ") && text.contains("\ncuda: "), "{text}");
 }
 
+/// Windows of 3 layers of 8 experts, each time with other experts that are hot.
+fn windows(name: &str, count: usize) -> String {
+    let row = |window: usize, layer: usize| {
+        let load = |expert: usize| if (expert + window + layer).is_multiple_of(4) { 900 } else { 100 + 7 * expert };
+        (0..8).map(|expert| load(expert).to_string()).collect::<Vec<_>>().join(",")
+    };
+    let window = |window| (0..3).map(|layer| row(window, layer) + "\n").collect::<String>();
+    file(name, &(0..count).map(window).collect::<Vec<_>>().join("\n"))
+}
+
+/// The figures of a line: `window W: imbalance A before, B after M moves, F of them forced, in R rounds`.
+fn moves_of(line: &str) -> (usize, usize) {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let before = |word: &str| {
+        let place = words.iter().position(|each| each.trim_end_matches(',') == word).expect("the line has it");
+        words[place - 1].parse().expect("a count")
+    };
+    (before("moves"), before("of"))
+}
+
 #[test]
-fn scheduler_prints_moves() {
-    // One hot expert of four, then another: the GPU with the second replica of the hot one changes.
-    let trace = file("two_windows.csv", "90,10,10,10\n\n10,10,10,90\n");
-    let text = printed(&run("scheduler", &["6", "2", &trace]));
-    let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with("window 0: imbalance 1.0"), "{text}");
-    assert!(lines[1].starts_with("window 1: imbalance ") && lines[1].ends_with(" moves"), "{text}");
-    let moves: usize = lines[1].rsplit(' ').nth(1).expect("a count").parse().expect("a count");
-    assert_eq!(lines.len(), 2 + moves, "{text}");
-    assert!(moves > 0 && lines[2..].iter().all(|line| line.starts_with("  layer 0: expert ")), "{text}");
+fn scheduler_keeps_its_budget() {
+    let text = printed(&run("scheduler", &["--max-moves", "2", "12", "4", &windows("budget.csv", 4)]));
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("window ")).collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].starts_with("window 0: imbalance 1."), "{text}");
+    for line in &lines[1..] {
+        let (moves, forced) = moves_of(line);
+        assert!(moves <= 3 * 2 && forced == 0, "{text}");
+    }
+    let transfers = text.lines().filter(|line| line.starts_with("  layer ")).count();
+    assert!(transfers > 0, "{text}");
+}
+
+#[test]
+fn scheduler_goes_on_without_gpus() {
+    let text = printed(&run("scheduler", &["--kill", "1:0,2", "24", "6", &windows("deaths.csv", 3)]));
+    assert!(text.contains("window 1: GPUs [0, 2] are dead"), "{text}");
+    let after: String = text.split_once("are dead").expect("they are").1.into();
+    assert!(!after.contains("to GPU 0") && !after.contains("to GPU 2"), "{text}");
+    assert!(!after.contains("from GPU 0") && !after.contains("from GPU 2"), "{text}");
+    assert!(text.contains("\nwindow 2: imbalance 1."), "{text}");
 }
 
 #[test]
 fn scheduler_moves_nothing_when_nothing_changes() {
     let text = printed(&run("scheduler", &["80", "16", &real(), &real()]));
-    assert!(text.lines().last().is_some_and(|line| line.ends_with("after 0 moves")), "{text}");
+    assert!(text.lines().last().is_some_and(|line| line.contains("after 0 moves, ")), "{text}");
 }
 
 #[test]
 fn scheduler_refuses_what_is_no_trace() {
     assert!(refused(&run("scheduler", &[])).contains("usage"));
+    assert!(refused(&run("scheduler", &["--kill"])).contains("usage"));
     assert!(refused(&run("scheduler", &["6", "x", "y.csv"])).contains("'x' is no count"));
+    assert!(refused(&run("scheduler", &["6", "4", "y.csv"])).contains("6 slots are no multiple of 4 GPUs"));
+    assert!(refused(&run("scheduler", &["--kill", "3", "6", "2"])).contains("'3' is no WINDOW:GPU,GPU"));
     assert!(refused(&run("scheduler", &["6", "2", "/nowhere.csv"])).contains("/nowhere.csv"));
+    let two = windows("two.csv", 2);
+    assert!(refused(&run("scheduler", &["--kill", "1:9", "12", "4", &two])).contains("GPU 9 cannot die: there are 4"));
     let cases = [
         ("empty.csv", "", "no weights"),
         ("word.csv", "1,2\n3,word\n", "line 2: 'word' is no number"),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use eplb::{Error, Strategy};
-use input::{Input, context};
+use input::{Input, context, strategies};
 use invariants::{Failure, Maps, close, solve_and_check};
 use libtest_mimic::{Arguments, Failed, Trial};
 use vectors::{Answer, Expected, Vector};
@@ -92,9 +92,9 @@ fn trials(vector: Vector) -> Vec<Trial> {
             let vector = Arc::clone(&vector);
             vec![Trial::test(format!("vector {name}/refused"), move || check_refusal(&vector, &expected))]
         }
-        None => Strategy::ALL
-            .iter()
-            .map(|&strategy| {
+        None => strategies()
+            .into_iter()
+            .map(|strategy| {
                 let vector = Arc::clone(&vector);
                 Trial::test(format!("vector {name}/{strategy}"), move || check_answer(&vector, strategy))
             })

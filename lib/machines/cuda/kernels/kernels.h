@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "core/placement.h"
 #include "core/weights.h"
 #include "machines/cuda/device_arrays.h"
 
@@ -21,6 +22,11 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 
 // Checks caller's weights [T,L,E] and sums their windows.
 void launch_sum(const WeightSource& source, const DeviceWeights& out, cudaStream_t stream);
+
+// Copies a placement [L,S] to `out`, where it may lie already. A layer with an id that is neither
+// -1 nor an expert below `experts` becomes one of -1, and `fault` the lowest such place.
+void launch_take_placement(const PlacementSource& source, int experts, int32_t* out,
+                           FaultCode* fault, cudaStream_t stream);
 
 // A solve in device memory.
 struct SolveTask {
@@ -55,6 +61,20 @@ struct EvaluationTask {
 Workspace evaluation_workspace(const Problem& problem, EvaluationParts wanted, bool counted,
                                const DeviceLimits& limits);
 void launch_evaluation(const EvaluationTask& task, cudaStream_t stream);
+
+// A map of the transfers to a plan in device memory, from the problem's current placement there.
+struct TransferTask {
+  Problem problem;
+  Workspace workspace;  // in_global_memory() bytes of `memory`, as of an evaluation
+  char* memory;
+  const int32_t* placement;  // [L,S]
+  void* map;                 // [L,S] or [L]
+  eplb_map which_map;
+  eplb_dtype map_dtype;
+};
+
+Workspace transfer_workspace(const Problem& problem, const DeviceLimits& limits);
+void launch_transfers(const TransferTask& task, cudaStream_t stream);
 
 // Fills first_place; part of launch_solve.
 void launch_first_places(const Problem& problem, const DevicePlan& plan, const ThrustMemory& memory,

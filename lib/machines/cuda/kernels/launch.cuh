@@ -57,7 +57,9 @@ template <class... Parameters> void prepare(void (*kernel)(Parameters...), int s
 
 // Each file prepares its own kernels.
 void prepare_sum();
+void prepare_take_placement();
 void prepare_maps(cudaStream_t stream);
 void prepare_evaluation(int shared_bytes, cudaStream_t stream);
+void prepare_transfers(int shared_bytes, cudaStream_t stream);
 
 }  // namespace eplb::cuda

@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks) solve_nodes(SolveTas
 
 template <class Method, bool kShared>
 void launch_method(const SolveTask& task, cudaStream_t stream) {
-  const auto& [group_chains, node_chains, workspace, evaluation] = task.spread;
+  const auto& [group_chains, node_chains, workspace, evaluation, transfers] = task.spread;
   const int64_t bytes = kShared ? workspace.bytes : 0, layers = task.problem.layers;
   const int64_t nodes = layers * task.problem.partition.nodes;
   if (group_chains > 0)
@@ -196,7 +196,7 @@ template <class Method, bool kShared> void prepare_method(int shared_bytes, cuda
   prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
   SolveTask nothing{};
-  nothing.spread = {1, 1, {0, kShared, 1}, {}};
+  nothing.spread = {1, 1, {0, kShared, 1}, {}, {}};
   launch_method<Method, kShared>(nothing, stream);
 }
 
@@ -213,8 +213,10 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
                             prepare_method<decltype(method), false>(limits.shared_bytes, stream);
                           });
   prepare_sum();
+  prepare_take_placement();
   prepare_maps(stream);
   prepare_evaluation(limits.shared_bytes, stream);
+  prepare_transfers(limits.shared_bytes, stream);
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
@@ -226,7 +228,8 @@ Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
     const int64_t chains = std::max<int64_t>(nodes * node_chains, group_chains);
     return Spread{group_chains, node_chains,
                   workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
-                  evaluation_workspace(problem, kAllParts, false, limits)};
+                  evaluation_workspace(problem, kAllParts, false, limits),
+                  transfer_workspace(problem, limits)};
   });
 }
 

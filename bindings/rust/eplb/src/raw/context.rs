@@ -9,6 +9,7 @@ use std::sync::Arc;
 use eplb_sys as sys;
 
 use super::{Api, call};
+use crate::cluster::Arrays;
 use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
 use crate::element::{Element, ExpertElement, MapElement, WeightElement};
 use crate::problem::{WeightShape, to_c};
@@ -89,6 +90,18 @@ impl RawContext {
     }
 
     /// `None` forgets it.
+    pub(crate) fn upload_cluster(&mut self, cluster: Option<&Arrays<'_>>) -> Result<()> {
+        let num_gpus = cluster.map_or(0, |arrays| arrays.num_gpus);
+        let slots = pointer(cluster.and_then(|arrays| arrays.slots));
+        let speeds = pointer(cluster.and_then(|arrays| arrays.speeds));
+        let nodes = pointer(cluster.and_then(|arrays| arrays.nodes));
+        // SAFETY: reads num_gpus elements of each array that is not null, and keeps copies.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_upload_cluster(context, slots, speeds, nodes, num_gpus, error)
+        })
+    }
+
+    /// `None` forgets it.
     pub(crate) fn upload_placement<T: ExpertElement>(
         &mut self,
         placement: Option<&[T]>,
@@ -115,6 +128,22 @@ impl RawContext {
         self.call(|lib, context, error| unsafe {
             let stream = stream.as_raw();
             lib.eplb_upload_weights_device(context, pointer, length, T::DTYPE, windows, layers, experts, stream, error)
+        })
+    }
+
+    pub(crate) fn upload_placement_device<T: ExpertElement>(
+        &mut self,
+        placement: DeviceSlice<'_, T>,
+        layers: usize,
+        slots: usize,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        let (pointer, length) = (placement.as_ptr().cast(), to_c(placement.len()));
+        let (layers, slots) = (to_c(layers), to_c(slots));
+        // SAFETY: the caller that made the slice and the stream promised what the device needs of them.
+        self.call(|lib, context, error| unsafe {
+            let stream = stream.as_raw();
+            lib.eplb_upload_placement_device(context, pointer, length, T::DTYPE, layers, slots, stream, error)
         })
     }
 
@@ -234,8 +263,53 @@ impl RawContext {
         })?;
         Ok(report)
     }
+
+    /// The way between two placements of one length: source, round and group of each slot, and the report of it.
+    pub(crate) fn plan_transfers<T: ExpertElement>(
+        &self,
+        problem: &sys::eplb_problem,
+        order: sys::eplb_transfer_order,
+        current: &[T],
+        placement: &[T],
+    ) -> Result<([Vec<T>; 3], sys::eplb_report)> {
+        let mut report = self.api.report;
+        // What is beyond the shorter is not looked at, and the library says that the length is wrong.
+        let length = current.len().min(placement.len());
+        let mut maps = [Vec::with_capacity(length), Vec::with_capacity(length), Vec::with_capacity(length)];
+        let [source, round, group] = maps.each_mut().map(|map: &mut Vec<T>| map.as_mut_ptr().cast());
+        let (from, to) = (current.as_ptr().cast(), placement.as_ptr().cast());
+        // SAFETY: reads two placements and has room for three maps, all of the given length; problem and report have
+        // been through their init.
+        self.call(|lib, context, error| unsafe {
+            let (length, report) = (to_c(length), &raw mut report);
+            lib.eplb_plan_transfers(
+                context,
+                problem,
+                order,
+                from,
+                to,
+                source,
+                round,
+                group,
+                length,
+                T::DTYPE,
+                report,
+                error,
+            )
+        })?;
+        for map in &mut maps {
+            // SAFETY: the library has written all of each map.
+            unsafe { map.set_len(length) };
+        }
+        Ok((maps, report))
+    }
 }
 
 fn dims(shape: WeightShape) -> [i64; 3] {
     [to_c(shape.windows), to_c(shape.layers), to_c(shape.experts)]
+}
+
+/// Null for an array that is not there.
+fn pointer<T>(values: Option<&[T]>) -> *const T {
+    values.map_or(ptr::null(), <[T]>::as_ptr)
 }

@@ -9,6 +9,11 @@ pub fn library() -> Library {
     Library::load().unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Those that need weights alone: the other one starts from a placement.
+pub fn strategies() -> Vec<Strategy> {
+    Strategy::ALL.iter().copied().filter(|&strategy| strategy != Strategy::Rebalance).collect()
+}
+
 pub fn context() -> Context {
     Context::new(&library(), &ContextOptions::new()).expect("a CPU context can always be had")
 }

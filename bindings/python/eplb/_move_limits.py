@@ -1,0 +1,58 @@
+"""How far a rebalance may go: the names of callers, checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from ._library import integer, invalid_argument
+
+# As in the library.
+_MOST_IMBALANCE = 1024
+
+
+class MoveLimits(NamedTuple):
+    """Fields of eplb_solve_options; None is the library's default."""
+
+    max_moves: int | None = None
+    max_moves_total: int | None = None
+    max_arrivals: int | None = None
+    target: float | None = None
+    move_price: float | None = None
+    allow_empty: int | None = None
+
+
+def move_limits(
+    max_moves: Any, max_moves_total: Any, max_arrivals: Any, target: Any, move_price: Any, allow_empty: Any = False
+) -> MoveLimits:
+    """Limits as callers give them."""
+    if allow_empty not in (False, True):
+        raise invalid_argument(f"allow_empty is {allow_empty!r}, must be True or False")
+    return MoveLimits(
+        _count("max_moves", max_moves, "0"),
+        _count("max_moves_total", max_moves_total, "0"),
+        # 0 would be any number for C, and none for most readers.
+        _count("max_arrivals", max_arrivals, "1 (max_moves=0 forbids moves)"),
+        None if target is None else _imbalance("target", target, 1, "None for the default, 0 for none, or 1"),
+        _imbalance("move_price", move_price, 0, "0") or None,
+        int(allow_empty) or None,
+    )
+
+
+def _count(argument: str, value: Any, least: str) -> int | None:
+    if value is None:
+        return None
+    number = integer(argument, value)
+    if number < int(least[0]):
+        raise invalid_argument(f"{argument} is {number}, must be None for any number, or at least {least}")
+    return number
+
+
+def _imbalance(argument: str, value: Any, least: int, legal: str) -> float:
+    try:
+        number = math.nan if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if number == 0 or least <= number <= _MOST_IMBALANCE:
+        return number
+    raise invalid_argument(f"{argument} is {value!r}, must be {legal} to {_MOST_IMBALANCE}")

@@ -1,0 +1,64 @@
+"""What commands have in common: their options, and errors that name files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._errors import InvalidArgument, InvalidPlacement, InvalidWeight
+from ._output_file import check_output
+from ._weight_file import FileError
+
+File = Annotated[
+    Path, typer.Argument(help="Weights: CSV, a row per layer; or .npy, .npz [layers, experts], windows first.")
+]
+Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
+Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
+Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
+Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
+Policy = Annotated[str, typer.Option("--policy", help="auto, hierarchical or global.")]
+Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.")]
+Seed = Annotated[int, typer.Option("--seed", help="Another seed, another answer, for strategies with chance.")]
+MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="Most replicas of an expert; 0: any.")]
+Bound = Annotated[
+    str, typer.Option("--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@contextmanager
+def naming(file: Path, plan: Path | None = None) -> Iterator[None]:
+    """Errors about weights name the file they came from, errors about a placement its plan."""
+    try:
+        yield
+    except InvalidWeight as error:
+        raise FileError(f"{file}: {error}") from None
+    except InvalidPlacement as error:
+        raise FileError(f"{plan}: {error}" if plan else str(error)) from None
+    except InvalidArgument as error:
+        if not str(error).startswith("weights has dtype"):
+            raise
+        raise FileError(f"{file}: {error}") from None
+
+
+def check_picture(path: Path) -> None:
+    """Checks before the work that a picture can be written here."""
+    check_output(path)
+    try:
+        from .picture import FORMATS
+    except ModuleNotFoundError as error:
+        text = f"--picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
+        raise FileError(text) from None
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise FileError(f"{path}: a picture is written as {', '.join(FORMATS)}")
+
+
+def print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, allow_nan=False))

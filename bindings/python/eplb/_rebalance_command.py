@@ -1,0 +1,134 @@
+"""The command that changes a placement by few moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import _terminal
+from ._context import Context
+from ._options import Bound, Device, Effort, File, Json, MaxReplicas, Seed, Threads, check_picture, naming, print_json
+from ._output_file import check_output, refuse_inputs, replacing
+from ._plan_file import check_plan_path, write_plan
+from ._start import read_start
+from ._weight_file import FileError, read_weights
+from ._work import Work, write_transfers
+
+Current = Annotated[
+    Path, typer.Option("--current", help="Where experts are: a plan; or CSV, .npy [layers, slots], -1: nothing.")
+]
+Gpus = Annotated[
+    int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell. More than it has: the last are new.")
+]
+Nodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")]
+Groups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
+Policy = Annotated[str | None, typer.Option("--policy", help="auto, hierarchical or global.")]
+Dead = Annotated[str | None, typer.Option("--dead", help="GPUs that are lost with their contents, like 3,17 or 8-15.")]
+Drain = Annotated[str | None, typer.Option("--drain", help="GPUs to be emptied, whose contents can still be read.")]
+GpuSlots = Annotated[Path | None, typer.Option("--gpu-slots", help="CSV: the number of slots of every GPU.")]
+Speeds = Annotated[Path | None, typer.Option("--speeds", help="CSV: the speed of every GPU.")]
+MaxMoves = Annotated[int | None, typer.Option("--max-moves", help="Most moves of a layer.")]
+MaxMovesTotal = Annotated[int | None, typer.Option("--max-moves-total", help="Most moves of all layers together.")]
+MaxArrivals = Annotated[int | None, typer.Option("--max-arrivals", help="Most experts that a GPU gets in a layer.")]
+Target = Annotated[
+    float | None,
+    typer.Option("--target", help="Imbalance that is good enough; 0: none. Default: 1.02, none with another limit."),
+]
+MovePrice = Annotated[float, typer.Option("--move-price", help="Imbalance that every move must gain.")]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let slots become empty where this saves moves.")]
+TransferOrder = Annotated[
+    str, typer.Option("--transfer-order", help="How the engine moves: buffered, in_place or exclusive.")
+]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan as .npz or .json.")]
+Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--picture", "--plot", help="Draw loads and who sends to whom, as .png, .svg or .pdf."),
+]
+
+
+def rebalance(
+    file: File,
+    current: Current,
+    gpus: Gpus = None,
+    nodes: Nodes = None,
+    groups: Groups = None,
+    policy: Policy = None,
+    dead: Dead = None,
+    drain: Drain = None,
+    gpu_slots: GpuSlots = None,
+    speeds: Speeds = None,
+    max_moves: MaxMoves = None,
+    max_moves_total: MaxMovesTotal = None,
+    max_arrivals: MaxArrivals = None,
+    target: Target = None,
+    move_price: MovePrice = 0.0,
+    allow_empty: AllowEmpty = False,
+    transfer_order: TransferOrder = "buffered",
+    effort: Effort = "normal",
+    seed: Seed = 0,
+    max_replicas: MaxReplicas = None,
+    bound: Bound = "simple",
+    device: Device = "cpu",
+    threads: Threads = 1,
+    output: Output = None,
+    moves: Transfers = None,
+    picture: Picture = None,
+    json_output: Json = False,
+) -> None:
+    """Changes a placement by few moves, so that it serves the weights of FILE."""
+    _check_outputs(output, moves, picture)
+    refuse_inputs([output, moves, picture], filter(None, [file, current, gpu_slots, speeds]))
+    weights = read_weights(file)
+    sizes = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
+    start = read_start(current, sizes, len(weights[0]) if weights.ndim == 3 else len(weights))
+    start.change_gpus(dead, drain, gpu_slots, speeds)
+    limits: dict[str, Any] = {
+        "max_moves": max_moves,
+        "max_moves_total": max_moves_total,
+        "max_arrivals": max_arrivals,
+        "target": target,
+        "move_price": move_price,
+        "allow_empty": allow_empty,
+    }
+    options: dict[str, Any] = {
+        "effort": effort,
+        "seed": seed,
+        "max_replicas": max_replicas,
+        "transfer_order": transfer_order,
+    }
+    with naming(file, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
+        plan = context.rebalance(weights, start.current, **start.problem(), **limits, **options, bound=bound)
+        work = Work(weights, start, plan)
+    if output is not None:
+        write_plan(
+            output, plan, {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
+        )
+    if moves is not None:
+        write_transfers(moves, plan.moves)
+    if picture is not None:
+        _draw(picture, work, file.stem)
+    if json_output:
+        print_json({"file": str(file), "current": str(current), **start.settings(), **work.to_dict()})
+        return
+    _terminal.show_work(file.name, work)
+
+
+def _check_outputs(output: Path | None, moves: Path | None, picture: Path | None) -> None:
+    if output is not None:
+        check_plan_path(output)
+    if moves is not None:
+        check_output(moves)
+        if moves.suffix.lower() != ".csv":
+            raise FileError(f"{moves}: transfers are written as .csv")
+    if picture is not None:
+        check_picture(picture)
+
+
+def _draw(path: Path, work: Work, title: str) -> None:
+    from .picture_of_moves import draw_moves
+
+    with replacing(path) as file:
+        draw_moves(file, path.suffix.lower().lstrip("."), work, title)

@@ -1,0 +1,117 @@
+"""What a rebalance starts from: where experts are, and the GPUs that there are now."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array
+from ._cluster import Cluster
+from ._plan_file import read_plan
+from ._weight_file import FileError, read_csv
+
+_GPUS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+@dataclass
+class Start:
+    """Where experts are [L,S], -1 where nothing is; sizes as a plan's file has them; slots and speed of each GPU."""
+
+    current: Array
+    sizes: dict[str, Any]
+    slots: list[int]
+    speed: list[float] | None
+
+    @property
+    def num_gpus(self) -> int:
+        return len(self.slots)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Without arrays where all GPUs are equal."""
+        places = self.current.shape[1] // self.num_gpus
+        slots = None if all(count == places for count in self.slots) else self.slots
+        return Cluster(self.num_gpus, self.sizes["num_nodes"], slots=slots, speed=self.speed)
+
+    def problem(self) -> dict[str, Any]:
+        """Arguments of Context.rebalance."""
+        return {"cluster": self.cluster, "num_groups": self.sizes["num_groups"], "policy": self.sizes["policy"]}
+
+    def settings(self) -> dict[str, Any]:
+        """What a file says of it, as plain numbers."""
+        cluster = self.cluster
+        slots, speed = (None if values is None else list(values) for values in (cluster.slots, cluster.speed))
+        return {**self.sizes, "num_slots": self.current.shape[1], "gpu_slots": slots, "gpu_speeds": speed}
+
+    def change_gpus(self, dead: str | None, drain: str | None, slots: Path | None, speeds: Path | None) -> None:
+        """As the options of the command say."""
+        if slots is not None:
+            self.slots = [_whole(slots, gpu, value) for gpu, value in enumerate(self._row(slots))]
+        if speeds is not None:
+            self.speed = self._row(speeds)
+        places = self.current.shape[1] // self.num_gpus
+        for gpu in self._parse("--dead", dead):
+            self.current[:, gpu * places : (gpu + 1) * places] = -1
+            self.slots[gpu] = 0
+        for gpu in self._parse("--drain", drain):
+            self.slots[gpu] = 0
+
+    def _row(self, path: Path) -> list[Any]:
+        row: list[Any] = read_csv(path).ravel().tolist()
+        if len(row) != self.num_gpus:
+            raise FileError(f"{path}: {len(row)} values, must have one for each of {self.num_gpus} GPUs")
+        return row
+
+    def _parse(self, option: str, text: str | None) -> list[int]:
+        gpus: list[int] = []
+        for word in (text or "").split(",") if text is not None else []:
+            match = _GPUS.fullmatch(word.strip())
+            if match is None:
+                raise FileError(f"{option} {text}: must be GPUs like 3,17 or 8-15")
+            first, last = int(match[1]), int(match[2] or match[1])
+            if not first <= last < self.num_gpus:
+                raise FileError(f"{option} {text}: there are GPUs 0 to {self.num_gpus - 1}")
+            gpus += range(first, last + 1)
+        return gpus
+
+
+def read_start(path: Path, asked: dict[str, Any], num_layers: int) -> Start:
+    """Reads a plan. What is asked for and not None replaces what its file says; more GPUs than it has are new.
+
+    Raises:
+        FileError: no plan, or one that does not fit.
+    """
+    placement, problem = read_plan(path)
+    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", **problem}
+    sizes.update({name: value for name, value in asked.items() if value is not None})
+    if "num_gpus" not in sizes:
+        raise FileError(f"{path}: does not tell the number of GPUs: give --gpus")
+    if len(placement) != num_layers:
+        raise FileError(f"{path}: {len(placement)} layers, but the weights have {num_layers}")
+    had, gpus = problem.get("num_gpus", sizes["num_gpus"]), sizes["num_gpus"]
+    slots = placement.shape[1]
+    if had < 1 or slots % had:
+        raise FileError(f"{path}: {slots} slots of a layer are no multiple of {had} GPUs")
+    if gpus < had:
+        raise FileError(
+            f"{path}: is on {had} GPUs, more than --gpus {gpus}: name those that leave with --drain or --dead"
+        )
+    places, new = slots // had, gpus - had
+    current = np.pad(placement.astype(np.int64), ((0, 0), (0, new * places)), constant_values=-1)
+    known = [sizes.pop(name, None) for name in ("gpu_slots", "gpu_speeds")]
+    if any(values is not None and len(values) != had for values in known):
+        raise FileError(f"{path}: gpu_slots and gpu_speeds must have one value for each of {had} GPUs")
+    sizes.pop("num_slots", None)
+    # New ones are as fast as the others on average, unless --speeds says it.
+    speed = None if known[1] is None else known[1] + [sum(known[1]) / had] * new
+    return Start(current, sizes, (known[0] or [places] * had) + [places] * new, speed)
+
+
+def _whole(path: Path, gpu: int, value: float) -> int:
+    if value != int(value):
+        raise FileError(f"{path}: GPU {gpu} has {value} slots, must be a whole number")
+    return int(value)

@@ -82,19 +82,28 @@ struct LayerMethod {
   }
 };
 
+// Where some slots hold nothing, the first ones of replica_slots are those of the `replicas`.
+EPLB_APART void list_some_slots(Team auto& team, int slots, int replicas, View<int> first,
+                                const Maps& maps) {
+  team.for_each(slots, [&](int slot) {
+    const int expert = maps.physical_to_logical[slot];
+    if (expert >= 0) maps.replica_slots[first[expert] + maps.rank[slot]] = slot;
+  });
+  team.for_each(slots - replicas, [&](int i) { maps.replica_slots[replicas + i] = -1; });
+}
+
 // The slots of expert 0, of expert 1, and so on, then -1 for those that hold nothing. first:
 // scratch [E].
 EPLB_FN void list_replicas(Team auto& team, const Problem& problem, View<int> first,
                            const Maps& maps) {
+  const int slots = problem.cluster.slots;
   const int replicas = team.scan(
       problem.experts, [&](int expert) { return maps.replica_count[expert]; },
       [&](int expert, int before) { first[expert] = before; });
-  team.for_each(problem.cluster.slots, [&](int slot) {
-    const int expert = maps.physical_to_logical[slot];
-    if (expert >= 0) maps.replica_slots[first[expert] + maps.rank[slot]] = slot;
+  if (EPLB_RARELY(replicas < slots)) return list_some_slots(team, slots, replicas, first, maps);
+  team.for_each(slots, [&](int slot) {
+    maps.replica_slots[first[maps.physical_to_logical[slot]] + maps.rank[slot]] = slot;
   });
-  team.for_each(problem.cluster.slots - replicas,
-                [&](int i) { maps.replica_slots[replicas + i] = -1; });
 }
 
 // What solve_layer needs in addition to the method's memory.

@@ -210,6 +210,10 @@ EPLB_FN void retarget_place(const Arrangement& state, int place, int e) {
 
 // ------------------------------------------------------------------------------------ all of it
 
+EPLB_FN int place_of_slot(const Arrangement& state, int slot) {
+  return slot % state.rows * state.stride + slot / state.rows;
+}
+
 // Derives all that follows from where the experts are: by one lane.
 EPLB_FN void derive_all(const Arrangement& state) {
   state.totals[0] = {0, 0, 0};

@@ -119,16 +119,32 @@ class KeptExperts {
   View<int> pairs_;  // by expert: GPUs that hold it
 };
 
+EPLB_FN void clear_places(Team auto& team, const Arrangement& state) {
+  team.for_each(state.places, [&](int place) {
+    state.expert[place] = state.wall();
+    state.gpu[place] = place % state.stride;
+  });
+}
 EPLB_FN void place_current(Team auto& team, const ExcessSearch& search) {
   const Arrangement& state = search.state;
+  clear_places(team, state);
   team.single([&] {
-    for (int place = 0; place < state.places; ++place) {
-      state.expert[place] = state.wall();
-      state.gpu[place] = place % state.stride;
-    }
     KeptExperts(search, search.workspace.relief).place_all();
     derive_all(state);
   });
+}
+
+// A placement that knows of no other: nothing was anywhere. expert[slot]: -1 for a closed slot.
+EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> expert) {
+  const Arrangement& state = search.state;
+  const int slots = state.rows * state.gpus;
+  team.for_each(slots, [&](int slot) { state.was[slot] = -1; });
+  team.for_each(state.experts + 1, [&](int e) { state.first_was[e] = 0; });
+  clear_places(team, state);
+  team.for_each(slots, [&](int slot) {
+    if (expert[slot] >= 0) state.expert[place_of_slot(state, slot)] = expert[slot];
+  });
+  team.single([&] { derive_all(state); });
 }
 
 // The place where an expert that is nowhere costs least excess: an empty slot, or that of a replica

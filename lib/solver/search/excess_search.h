@@ -35,6 +35,20 @@ struct ExcessSearch {
   EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
   EPLB_FN int most_logged() const { return most_steps() + 64; }
   EPLB_FN uint32_t draw(Team auto& team) { return chance(team, drawn++); }
+  // Without limits; weights and experts come next. Copies of an expert are on different GPUs.
+  EPLB_FN void begin(Team auto& team, int most_replicas, const Chance& of) {
+    state.most_copies = smaller(open_gpus(cluster), most_replicas);
+    state.most_arrivals = budget = kNever;
+    state.most_empty = 0;
+    drawn = 0;
+    chance.begin(team, of);
+    team.for_each(state.kinds(), [&](int e) {
+      state.weight[e] = 0;
+      state.home[e] = -1;
+    });
+    begin_steps(team, state, workspace);
+    aim(team, state, cluster, 0);
+  }
 };
 
 EPLB_FN void apply(Team auto& team, ExcessSearch& search, Change change) {
@@ -135,19 +149,28 @@ EPLB_FN bool may_retarget(const ExcessSearch& search, int place, int e) {
          may_hold(state, search.cluster, g, e);
 }
 
-// Two places, one of them on the busiest GPU, change what they hold.
+EPLB_FN int place_of_draw(const Arrangement& state, uint32_t random) {
+  const int slot = below(random, state.rows * state.gpus);
+  return slot / state.gpus * state.stride + slot % state.gpus;
+}
+
+// An expert of the busiest GPU gets one copy more somewhere, or changes places with another: both are
+// drawn.
 EPLB_FN bool shake_head(Team auto& team, ExcessSearch& search) {
   constexpr int kTries = 8;
   const Arrangement& state = search.state;
   const Head head = first_head(team, state);
   if (head.excess <= 0) return false;
   for (int i = 0; i < kTries; ++i) {
-    const int row = below(search.draw(team), state.rows);
-    const int other = below(search.draw(team), state.rows * state.gpus);
-    const int place = row * state.stride + head.gpu;
-    const int other_place = other / state.gpus * state.stride + other % state.gpus;
-    if (!may_swap(search, place, other_place)) continue;
-    apply(team, search, {Change::kSwap, place, other_place});
+    const uint32_t random = search.draw(team);
+    const int place = below(random, state.rows) * state.stride + head.gpu;
+    const int other = place_of_draw(state, search.draw(team)), e = state.expert[place];
+    const bool splits = random & 1;
+    if (splits ? !state.is_expert(e) || !may_retarget(search, other, e)
+               : !may_swap(search, place, other))
+      continue;
+    apply(team, search,
+          splits ? Change{Change::kRetarget, other, e} : Change{Change::kSwap, place, other});
     return true;
   }
   return false;
@@ -157,19 +180,17 @@ EPLB_FN bool shake_head(Team auto& team, ExcessSearch& search) {
 EPLB_FN void shake(Team auto& team, ExcessSearch& search) {
   constexpr int kTries = 16;
   const Arrangement& state = search.state;
-  const int slots = state.rows * state.gpus;
-  auto place_of = [&](int i) { return i / state.gpus * state.stride + i % state.gpus; };
   for (int i = 0; i < kTries; ++i) {
     const uint32_t random = search.draw(team);
-    const int place = place_of(below(random, slots));
-    const int other = place_of(below(search.draw(team), slots));
-    const int e = state.expert[other];
-    if (random & 1) {
-      if (!state.is_expert(e) || !may_retarget(search, place, e)) continue;
-      return apply(team, search, {Change::kRetarget, place, e});
-    }
-    if (!may_swap(search, place, other)) continue;
-    return apply(team, search, {Change::kSwap, place, other});
+    const int place = place_of_draw(state, random), e = state.expert[place];
+    const int other = place_of_draw(state, search.draw(team));
+    const bool splits = random & 1;
+    if (splits ? !state.is_expert(e) || !may_retarget(search, other, e)
+               : !may_swap(search, place, other))
+      continue;
+    return apply(
+        team, search,
+        splits ? Change{Change::kRetarget, other, e} : Change{Change::kSwap, place, other});
   }
 }
 

@@ -68,12 +68,11 @@ template <class Number> struct PresetMethod : LayerMethod {
   // answer[item] of as many replicas.
   EPLB_FN void write_maps(Team auto& team, int index, int replicas, View<int> answer,
                           const Maps& maps) const {
-    const int first = index * node.cluster.slots;
     const View<int> members = members_of(index);
     team.for_each(node.experts,
                   [&](int expert) { maps.replica_count[members[expert]] = items.count[expert]; });
     team.for_each(replicas, [&](int item) {
-      const int slot = first + answer[item];
+      const int slot = index * node.cluster.slots + answer[item];
       maps.physical_to_logical[slot] = members[items.expert[item]];
       maps.rank[slot] = items.rank[item];
     });

@@ -4,7 +4,7 @@
 
 #include "solver/search/relabel.h"
 #include "solver/strategies/best.h"
-#include "solver/strategies/rebalance_modes.h"
+#include "solver/strategies/excess_modes.h"
 
 EPLB_STAGE_BEGIN
 
@@ -58,42 +58,38 @@ struct FreshPlacement {
   }
 };
 
-struct RebalanceMethod : LayerMethod {
-  static constexpr bool kHoldsAll = true;
+struct RebalanceMethod : NodesOfBest {
   static constexpr int kLeastBlocks = 4;
 
   Partition partition;  // of groups on nodes: whose experts have homes
   ExcessSearch search{};
   BestArrangement best{};
   FreshPlacement fresh;
-  View<int> count{};  // by expert
-  View<int> path{};   // by number of moves
+  View<int> path{};  // by number of moves
   bool has_load = true;
   int64_t layer = 0;
 
   EPLB_FN explicit RebalanceMethod(const Problem& of)
-      : LayerMethod(as_one_part(of)), partition(homes_of(of)), fresh(as_parts(of)) {}
+      : NodesOfBest(as_one_part(of)), partition(homes_of(of)), fresh(as_parts(of)) {}
   EPLB_FN void lay_out(Arena& arena) {
-    LayerMethod::lay_out(arena);
+    NodesOfBest::lay_out(arena);
     search.cluster = problem.cluster;
     search.lay_out(arena, problem);
     best.expert = arena.take<int>(search.state.places);
-    count = arena.take<int>(problem.experts + 1);
     path = arena.take<int>(problem.cluster.slots + 1);
     fresh.lay_out(arena);
   }
   EPLB_FN void at_layer(int64_t number) { layer = number; }
   EPLB_FN int most_keys() const {
-    return larger(LayerMethod::most_keys(), fresh.method.most_keys());
+    return larger(NodesOfBest::most_keys(), fresh.method.most_keys());
   }
   EPLB_FN void read(Team auto& team, const auto& source) {
-    read_weights(Integer(), team, source, problem.experts, weight);
+    NodesOfBest::read(team, source);
     has_load =
         team.max_of(problem.experts, [&](int e) { return source(e).mantissa == 0 ? 0 : 1; }) > 0;
   }
   EPLB_FN int group_chains() const { return 0; }
   EPLB_FN int node_chains() const { return 1; }
-  EPLB_FN int pack_groups(Team auto&, Chains, View<int>) { return 0; }
 
   // answer[slot]: its expert, or -1.
   EPLB_FN int solve_node(Team auto& team, int, Chains, View<int> answer) {
@@ -105,14 +101,6 @@ struct RebalanceMethod : LayerMethod {
     }
     write(team, answer);
     return 0;
-  }
-  EPLB_FN void finish_node(Team auto& team, int, View<int> answer, const Maps& maps) {
-    team.for_each(problem.experts + 1, [&](int e) { count[e] = 0; });
-    auto expert_at = [&](int slot) { return answer[slot] < 0 ? problem.experts : answer[slot]; };
-    team.rank_among_equals(problem.cluster.slots, count, maps.rank, expert_at);
-    team.for_each(problem.experts, [&](int e) { maps.replica_count[e] = count[e]; });
-    team.for_each(problem.cluster.slots,
-                  [&](int slot) { maps.physical_to_logical[slot] = answer[slot]; });
   }
   // path[m] afterwards: the least time with at most m moves, m <= most; kNever below the forced
   // ones. Returns the mean time.
@@ -132,43 +120,32 @@ struct RebalanceMethod : LayerMethod {
     // Below this, nothing is gained.
     EPLB_FN int least() const { return has_target() ? target : mean; }
   };
-  // Exact to a part in 2^8 of a weight's unit. What rounding takes from replicas could add up to a
-  // load above the target, so it is a little less.
+  // What rounding takes from replicas could add up to a load above the target, so it is a little
+  // less.
   EPLB_FN Aims aims_of(Team auto& team) const {
-    constexpr int kMoreBits = 8, kMostFactor = 32;
-    const Cluster& cluster = problem.cluster;
-    const int64_t total = team.sum_of(problem.experts, [&](int e) { return int64_t{weight[e]}; });
-    const int64_t total_pace = team.sum_of(cluster.gpus, [&](int g) {
-      return open_slots(cluster, g) > 0 ? int64_t{pace(cluster, g)} : int64_t{0};
-    });
-    const int64_t mean = (total << (16 + kMoreBits)) / total_pace;
-    const int least = static_cast<int>((mean + (1 << kMoreBits) - 1) >> kMoreBits);
-    const int factor = problem.moves.target;
+    constexpr int kMostFactor = 32;
+    const Arrangement& state = search.state;
+    const int64_t mean = mean_time(team, problem.cluster, state);
+    const int least = rounded_up(mean), factor = problem.moves.target;
     if (factor == 0) return {least, kNever};
-    if (factor >= kMostFactor * kImbalanceUnits) return {least, static_cast<int>(total)};
-    const int64_t exact = (mean * factor) >> (20 + kMoreBits);
-    const int target = static_cast<int>(exact < total ? exact : total);
-    return {least, larger(least, target - smaller(2 * search.state.rows, target / 1024))};
+    if (factor >= kMostFactor * kImbalanceUnits) return {least, kQuantaLimit - 1};
+    const int64_t exact = (mean * factor) >> (20 + kTimeBits);
+    const int target = static_cast<int>(exact < kQuantaLimit ? exact : kQuantaLimit - 1);
+    return {least, larger(least, target - smaller(2 * state.rows, target / 1024))};
   }
   EPLB_FN int most_moves() const {
     return problem.moves.layer_most ? problem.moves.layer_most[layer] : problem.moves.most;
   }
   EPLB_FN bool is_limited() const { return search.budget < problem.cluster.slots; }
   EPLB_FN void begin(Team auto& team) {
-    Arrangement& state = search.state;
-    state.most_copies = smaller(problem.cluster.gpus, problem.limits.most_replicas);
-    state.most_arrivals = problem.moves.most_arrivals;
+    const Arrangement& state = search.state;
+    search.begin(team, problem.limits.most_replicas, {problem.options.seed, kRebalance, 0, 0});
+    search.state.most_arrivals = problem.moves.most_arrivals;
     search.budget = most_moves();
     search.counts_moves = is_limited() || problem.moves.target > 0;
-    search.drawn = 0;
-    search.chance.begin(team, {problem.options.seed, kRebalance, 0, 0});
-    team.for_each(state.kinds(), [&](int e) {
-      state.weight[e] = e < problem.experts ? weight[e] : 0;
-      state.home[e] = -1;
-    });
+    team.for_each(problem.experts, [&](int e) { state.weight[e] = weight[e]; });
     remember_current(team, state, problem.current.expert + layer * problem.cluster.slots);
     if (partition.nodes > 1) team.single([&] { assign_homes(search, partition); });
-    begin_steps(team, state, search.workspace);
   }
   // From the current placement; experts that are nowhere get their places. False if they cannot.
   EPLB_FN bool start(Team auto& team, const Aims& aims) {
@@ -191,7 +168,7 @@ struct RebalanceMethod : LayerMethod {
     return cheapest;
   }
   EPLB_FN void search_for(Team auto& team, const Aims& aims) {
-    const RebalanceEffort effort = rebalance_effort(problem.options.effort);
+    const ExcessEffort effort = excess_effort(problem.options.effort);
     if (aims.has_target()) {
       if (reach_target(team, search, effort)) return;
       if (!is_limited()) return try_fresh(team, aims);

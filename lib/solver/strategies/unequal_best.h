@@ -1,28 +1,44 @@
-// EPLB_STRATEGY_BEST on GPUs that differ in slots or speed: the start of a search.
+// EPLB_STRATEGY_BEST on GPUs that differ in slots or speed: a start, and a search by excess from
+// there.
 #pragma once
 
 #include "solver/strategies/best.h"
+#include "solver/strategies/excess_modes.h"
 #include "solver/strategies/unequal_start.h"
 
 EPLB_STAGE_BEGIN
 
 struct UnequalBestMethod : NodesOfBest {
-  static constexpr int kLeastBlocks = 8;
+  static constexpr int kLeastBlocks = 4;
 
-  View<int> node_weight{};
   UnequalStart start{};
+  ExcessSearch search{};
+  BestArrangement best{};
 
   using NodesOfBest::NodesOfBest;
   EPLB_FN void lay_out(Arena& arena) {
     NodesOfBest::lay_out(arena);
-    node_weight = arena.take<int>(node.experts);
     start.lay_out(arena, node);
+    search.cluster = node.cluster;
+    search.lay_out(arena, node);
+    best.expert = arena.take<int>(search.state.places);
   }
   EPLB_FN int node_chains() const { return 1; }
   EPLB_FN int solve_node(Team auto& team, int index, Chains, View<int> answer) {
     const View<int> members = members_of(index);
-    team.for_each(node.experts, [&](int e) { node_weight[e] = weight[members[e]]; });
-    start_unequal(team, start, node, node_weight, answer);
+    const Limits& limits = node.limits;
+    search.begin(team, limits.most_replicas, {node.options.seed, kRebalance, 0, 0});
+    search.counts_moves = false;
+    Arrangement& state = search.state;
+    team.for_each(node.experts, [&](int e) { state.weight[e] = weight[members[e]]; });
+    start_unequal(team, start, node, state.weight, answer);
+    place_fresh(team, search, answer);
+    const int least = rounded_up(mean_time(team, node.cluster, state));
+    reach_balance(team, search, excess_effort(node.options.effort), least, best);
+    team.for_each(node.cluster.slots, [&](int slot) {
+      const int e = state.expert[place_of_slot(state, slot)];
+      answer[slot] = state.is_expert(e) ? e : -1;
+    });
     return 0;
   }
 };

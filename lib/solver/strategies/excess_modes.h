@@ -1,26 +1,41 @@
-// What a rebalance is asked for: a target with as few moves as possible, or the best balance with a
-// number of moves. Both descend from the current placement, and then in rounds ruin a little of what
-// they have and descend again.
+// What a search by excess is asked for: a target with as few moves as possible, or the best balance,
+// with a number of moves. Both descend from the start that they are given, and then in rounds ruin a
+// little of what they have and descend again.
 #pragma once
 
 #include "solver/search/current_start.h"
 
 EPLB_STAGE_BEGIN
 
-struct RebalanceEffort {
+struct ExcessEffort {
   int rounds;         // of ruin and descent
-  int missed_rounds;  // as long as the target is missed, at least these
+  int missed_rounds;  // at most, while a target is missed
+  int later_rounds;   // at least, once it is reached after all
 };
-EPLB_FN RebalanceEffort rebalance_effort(eplb_effort level) {
-  if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 32};
-  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 120, .missed_rounds = 120};
-  return {.rounds = 440, .missed_rounds = 440};
+EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
+  if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24};
+  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 120, .missed_rounds = 480, .later_rounds = 60};
+  return {.rounds = 440, .missed_rounds = 1760, .later_rounds = 220};
 }
 
 // Changes that a round undoes or makes at random before it descends.
 inline constexpr int kMostRuins = 3;
 // With one head, a descent ends as soon as the busiest GPU cannot be relieved.
 inline constexpr int kOneHead = 1, kAllHeads = kNever;
+
+// The mean time, in parts of 2^-kTimeBits of a weight's unit. Weights sum to less than 2^29.
+inline constexpr int kTimeBits = 8;
+EPLB_FN int64_t mean_time(Team auto& team, const Cluster& cluster, const Arrangement& state) {
+  const int64_t total = team.sum_of(state.experts, [&](int e) { return int64_t{state.weight[e]}; });
+  const int64_t total_pace = team.sum_of(cluster.gpus, [&](int g) {
+    return open_slots(cluster, g) > 0 ? int64_t{pace(cluster, g)} : int64_t{0};
+  });
+  static_assert(kFastest == 1 << 16);
+  return (total << (16 + kTimeBits)) / total_pace;
+}
+EPLB_FN int rounded_up(int64_t time) {
+  return static_cast<int>((time + (1 << kTimeBits) - 1) >> kTimeBits);
+}
 
 // Are the limits kept?
 EPLB_FN bool is_within(Team auto& team, const ExcessSearch& search) {
@@ -58,7 +73,7 @@ struct Reached {
 
 // The fewest moves with which every load keeps its limit; if that cannot be found, little excess.
 // Returns whether the limits are kept.
-EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const RebalanceEffort& effort) {
+EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const ExcessEffort& effort) {
   const Arrangement& state = search.state;
   const int budget = search.budget;
   auto reach = [&](int round, int heads) {
@@ -67,8 +82,9 @@ EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const Rebalance
   };
   Reached best = reach(0, kOneHead);
   keep(search);
+  int last_round = effort.rounds;
   for (int round = 1; best.moves > 0 || !best.all; ++round) {
-    if (round > (best.all ? effort.rounds : effort.missed_rounds)) break;
+    if (round > (best.all ? last_round : effort.missed_rounds)) break;
     best.all ? take_some_back(team, search) : shake_some(team, search);
     search.budget = best.all ? smaller(budget, best.moves) : budget;
     const Reached now = reach(round, best.all ? kOneHead : kAllHeads);
@@ -77,6 +93,7 @@ EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const Rebalance
       undo(team, search);
       continue;
     }
+    if (now.all && !best.all) last_round = larger(last_round, round + effort.later_rounds);
     best = now;
     keep(search);
   }
@@ -121,7 +138,7 @@ EPLB_FN void bisect_targets(Team auto& team, ExcessSearch& search, int least,
 
 // The smallest largest time within the limits, but not below `least`. While moves count, targets are
 // a little below the best; else half way to `least`.
-EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const RebalanceEffort& effort,
+EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEffort& effort,
                            int least, BestArrangement& best) {
   const Arrangement& state = search.state;
   const bool counts = search.counts_moves;

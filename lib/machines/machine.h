@@ -10,6 +10,7 @@
 #include "core/cluster.h"
 #include "core/evaluation.h"
 #include "core/maps.h"
+#include "core/move_shares.h"
 #include "core/placement.h"
 #include "core/plan.h"
 #include "core/weights.h"
@@ -41,6 +42,10 @@ class Machine {
   virtual void evaluate(const Weights& weights, bool resident, const Problem& problem,
                         const int32_t* placement, EvaluationParts parts,
                         Evaluation& evaluation) = 0;
+
+  // Works out what moves are worth to each layer; `paths` has the size. `resident`: as of solve.
+  virtual void find_paths(const Weights& weights, bool resident, const Problem& problem,
+                          MovePaths& paths) = 0;
 
   // Works out how the current placement of the problem becomes this one [L,S]; `transfers` has the
   // size and becomes known.

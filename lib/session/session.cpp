@@ -203,10 +203,20 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   check_float32(weights, problem.options.strategy);
   Plan& plan = plan_.spare;
   plan.resize(problem);
+  const bool rebalances = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
+  std::vector<int32_t> shares;
+  if (rebalances && problem.moves.most_total >= 0) {
+    MovePaths paths;
+    paths.resize(problem);
+    machine_->find_paths(weights, weights_.on_machine(), problem, paths);
+    shares = share_moves(paths, problem);
+    plan.problem.moves.layer_most = shares.data();
+  }
   plan_.prepare_keep();  // before the machine gives up the plan that it has
   const bool on_machine = machine_->solve(weights, weights_.on_machine(), plan);
   check_cap(plan);
-  if (problem.options.strategy == EPLB_STRATEGY_REBALANCE) check_move_limits(plan);
+  if (rebalances) check_move_limits(plan);
+  plan.problem.moves.layer_most = nullptr;
   plan_.keep_spare(on_machine ? kOnBoth : kOnHost);
   // What replays left on the machine is older than this plan, unless it was solved from that there.
   if (on_machine || (streams_ && streams_->replays())) {
@@ -343,6 +353,10 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device first");
   Problem problem = problem_of(asked, options);
+  if (problem.options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.most_total >= 0)
+    fail(EPLB_UNAVAILABLE,
+         "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
+         "max_moves");
   if (current_.exists() && !current_.on_machine())
     fail(EPLB_INVALID_STATE,
          "the current placement is not in the reserved device memory any more: upload it again");

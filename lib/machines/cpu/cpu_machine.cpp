@@ -108,6 +108,20 @@ void CpuMachine::evaluate(const Weights& weights, bool, const Problem& problem,
   evaluation.known |= parts;
 }
 
+void CpuMachine::find_paths(const Weights& weights, bool, const Problem& problem,
+                            MovePaths& paths) {
+  auto find_path = [&](int64_t layer, int worker) {
+    const PathTask task{.layer = layer,
+                        .weights = weights.of_layer(layer),
+                        .most = paths.most,
+                        .time = paths.of_layer(layer),
+                        .mean = &paths.mean[layer]};
+    instruction_set_.find_path(problem, task, workspaces_[worker].data());
+  };
+  share_layers(prepare_workers(problem.layers, instruction_set_.workspace_bytes(problem)),
+               problem.layers, std::ref(find_path));
+}
+
 void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement,
                                 Transfers& transfers) {
   auto plan_layer = [&](int64_t layer, int worker) {

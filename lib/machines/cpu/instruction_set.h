@@ -26,6 +26,15 @@ struct EvaluationTask {
   LayerFigures* figures;
 };
 
+// A layer whose moves are to be worth something: its weights, and where its path goes, see
+// MovePaths.
+struct PathTask {
+  int64_t layer;
+  LayerWeights weights;
+  int most;
+  int32_t *time, *mean;
+};
+
 // A layer that changes: from where to where, and where the transfers go.
 struct TransferTask {
   const int32_t *current, *placement;
@@ -39,6 +48,7 @@ struct InstructionSet {
   bool (*supported)();
   int64_t (*workspace_bytes)(const Problem&);
   void (*solve)(const Problem&, const LayerTask&, void* workspace);
+  void (*find_path)(const Problem&, const PathTask&, void* workspace);  // with that of solve
   int64_t (*evaluate_workspace_bytes)(const Problem&, EvaluationParts);
   void (*evaluate)(const Problem&, const EvaluationTask&, void* workspace);
   int64_t (*transfer_workspace_bytes)(const Problem&);

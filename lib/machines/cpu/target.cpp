@@ -44,6 +44,14 @@ int64_t workspace_bytes(const Problem& problem) {
   });
 }
 
+// Calls use(weights) with one of the two kinds.
+void with_weights(const LayerWeights& weights, auto use) {
+  if (weights.real)
+    use(target::RealWeights{weights.real});
+  else
+    use(target::WholeWeights{weights.whole});
+}
+
 void solve(const Problem& problem, const LayerTask& task, void* memory) {
   target::with_method(problem, [&](auto method) {
     SolveWorkspace<decltype(method)> workspace{method};
@@ -52,14 +60,19 @@ void solve(const Problem& problem, const LayerTask& task, void* memory) {
     target::HostTeam team(workspace.team);
     const target::Maps maps{
         {task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, workspace.rank};
-    auto solve_from = [&](auto weights) {
+    with_weights(task.weights, [&](auto weights) {
       target::solve_layer(team, workspace.method, weights, workspace.answer, maps);
-    };
-    if (task.weights.real)
-      solve_from(target::RealWeights{task.weights.real});
-    else
-      solve_from(target::WholeWeights{task.weights.whole});
+    });
   });
+}
+
+void find_path(const Problem& problem, const PathTask& task, void* memory) {
+  SolveWorkspace<target::RebalanceMethod> workspace{target::RebalanceMethod(problem)};
+  workspace.lay_out(memory);
+  workspace.method.at_layer(task.layer);
+  target::HostTeam team(workspace.team);
+  with_weights(task.weights, [&](auto weights) { workspace.method.read(team, weights); });
+  *task.mean = workspace.method.find_path(team, task.most, {task.time});
 }
 
 // Memory of one thread: the stage's, and the team's own.
@@ -125,7 +138,14 @@ bool supported() { return EPLB_TARGET_SUPPORTED; }
 
 extern const InstructionSet EPLB_TARGET_TABLE;
 const InstructionSet EPLB_TARGET_TABLE = {
-    EPLB_TARGET_NAME,         supported, workspace_bytes,          solve,
-    evaluate_workspace_bytes, evaluate,  transfer_workspace_bytes, plan_transfers};
+    .name = EPLB_TARGET_NAME,
+    .supported = supported,
+    .workspace_bytes = workspace_bytes,
+    .solve = solve,
+    .find_path = find_path,
+    .evaluate_workspace_bytes = evaluate_workspace_bytes,
+    .evaluate = evaluate,
+    .transfer_workspace_bytes = transfer_workspace_bytes,
+    .plan_transfers = plan_transfers};
 
 }  // namespace eplb::cpu

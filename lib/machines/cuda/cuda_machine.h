@@ -24,6 +24,9 @@ class CudaMachine final : public StreamMachine {
   void evaluate(const Weights& weights, bool resident, const Problem& problem,
                 const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
   // On the host: one lane does it, and what it needs is there.
+  void find_paths(const Weights& weights, bool, const Problem& problem, MovePaths& paths) override {
+    host_->find_paths(weights, false, problem, paths);
+  }
   void plan_transfers(const Problem& problem, const int32_t* placement,
                       Transfers& transfers) override {
     host_->plan_transfers(problem, placement, transfers);

@@ -102,13 +102,15 @@ struct RebalanceMethod : NodesOfBest {
     write(team, answer);
     return 0;
   }
-  // path[m] afterwards: the least time with at most m moves, m <= most; kNever below the forced
-  // ones. Returns the mean time.
+  // to[m]: the least time with at most m moves, m <= most; kNever if forced ones alone are more.
+  // Returns the mean time.
   EPLB_FN int find_path(Team auto& team, int most, View<int> to) {
     begin(team);
     const Aims aims = aims_of(team);
     team.for_each(most + 1, [&](int m) { to[m] = kNever; });
-    if (start(team, aims)) follow_path(team, search, aims.least(), most, to);
+    if (!start(team, aims) || search.state.moves() > most) return aims.mean;
+    if (!has_load) most = search.state.moves();  // none gains anything
+    follow_path(team, search, aims.least(), most, to);
     return aims.mean;
   }
 
@@ -140,9 +142,11 @@ struct RebalanceMethod : NodesOfBest {
   EPLB_FN void begin(Team auto& team) {
     const Arrangement& state = search.state;
     search.begin(team, problem.limits.most_replicas, {problem.options.seed, kRebalance, 0, 0});
-    search.state.most_arrivals = problem.moves.most_arrivals;
+    const MoveLimits& limits = problem.moves;
+    search.state.most_arrivals = limits.most_arrivals;
     search.budget = most_moves();
-    search.counts_moves = is_limited() || problem.moves.target > 0;
+    search.counts_moves = is_limited() || limits.target > 0 || limits.price > 0 ||
+                          limits.most_total >= 0;
     team.for_each(problem.experts, [&](int e) { state.weight[e] = weight[e]; });
     remember_current(team, state, problem.current.expert + layer * problem.cluster.slots);
     if (partition.nodes > 1) team.single([&] { assign_homes(search, partition); });

@@ -284,7 +284,8 @@ class Context(Uncopyable):
                 emptied has no slots, and its experts in current; a new one has slots, and -1 in current.
             num_nodes, num_groups, policy, effort, seed, max_replicas, bound, transfer_order: as for solve.
             max_moves: the most moves of a layer; None for any number.
-            max_moves_total: the most moves of all layers together, which get their shares by what they gain.
+            max_moves_total: the most moves of all layers together, which get their shares by what they gain. Not with
+                weights on a device.
             max_arrivals: the most experts that a GPU gets in a layer; None for any number.
             target: the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: none,
                 so layers get as good as the limits allow. None: 1.02, or none if max_moves, max_moves_total or

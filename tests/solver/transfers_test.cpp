@@ -223,7 +223,10 @@ Change random_change(std::mt19937& random) {
 
 int distance(const Problem& problem, int slot, int other) {
   const int per_gpu = solver::slots_per_gpu(problem.cluster);
-  return solver::distance_of(problem.cluster, slot / per_gpu, other / per_gpu);
+  const int gpu = slot / per_gpu, other_gpu = other / per_gpu;
+  if (gpu == other_gpu) return 0;
+  return solver::node_of(problem.cluster, gpu) == solver::node_of(problem.cluster, other_gpu) ? 1
+                                                                                              : 2;
 }
 
 // No slot that holds the expert is nearer than the source.

@@ -6,6 +6,7 @@
     with eplb.Context() as context:
         plan = context.solve(weights, num_slots=288, num_gpus=32)
         print(plan.report)
+        plan = context.rebalance(later_weights, plan, max_moves=16)
 
 Words: L layers, E experts, S slots (places for one expert's parameters), G GPUs. A weight is the tokens routed to an
 expert; its replicas share it evenly. A load is the sum over the replicas on a GPU. eplb.h says all of it.

@@ -23,15 +23,14 @@ from ._arrays import (
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
 from ._device_session import DeviceSession
-from ._library import DEVICE_KINDS, DTYPES, TRANSFER_ORDERS, integer, invalid_argument, invalid_state, value_of
+from ._library import DEVICE_KINDS, DTYPES, integer, invalid_argument, invalid_state
 from ._move_limits import move_limits
-from ._moves import Moves, fetch_change, plan_change
+from ._moves import Moves, fetch_change, plan_moves
 from ._plan import DevicePlan, Plan
 from ._report import Report, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import Solution, copy_weights, no_moves
-from ._thread_session import keep_session, take_session
 from ._uncopyable import Uncopyable
 
 # What a DevicePlan has from the start.
@@ -285,7 +284,8 @@ class Context(Uncopyable):
                 emptied has no slots, and its experts in current; a new one has slots, and -1 in current.
             num_nodes, num_groups, policy, effort, seed, max_replicas, bound, transfer_order: as for solve.
             max_moves: the most moves of a layer; None for any number.
-            max_moves_total: the most moves of all layers together, which get their shares by what they gain.
+            max_moves_total: the most moves of all layers together, which get their shares by what they gain. Not with
+                weights on a device.
             max_arrivals: the most experts that a GPU gets in a layer; None for any number.
             target: the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: none,
                 so layers get as good as the limits allow. None: 1.02, or none if max_moves, max_moves_total or
@@ -481,24 +481,10 @@ class Context(Uncopyable):
             InvalidPlacement: naming array, layer and slot.
             InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
         """
-        before, after = placement_to_host(current, "current"), placement_to_host(placement, "placement")
-        if before.shape != after.shape:
-            sizes = " and ".join(
-                f"{name} is {list(each.shape)}" for name, each in (("current", before), ("placement", after))
-            )
-            raise invalid_argument(f"{sizes}: they must have the same layers and slots")
-        gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
-        order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+        pair = placement_to_host(current, "current"), placement_to_host(placement, "placement")
+        sizes = sizes_with(cluster, num_gpus, num_nodes)
         with self._shared:
-            # Of another cluster, the context's own session would give up its plan.
-            session = take_session()
-            try:
-                session.set_problem(after.shape[1], gpus, nodes, 1, "global", "simple")
-                session.set_cluster(cluster)
-                session.options.transfer_order = order
-                return plan_change(session, before, after)[0].moves()
-            finally:
-                keep_session(session)
+            return plan_moves(*pair, *sizes, cluster, transfer_order)
 
     def _sums_of_layers(self, session: Session) -> Floats:
         if self._weights is not None:

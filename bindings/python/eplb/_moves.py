@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from ._arrays import Array, Ints
 from ._cluster import Cluster
+from ._library import TRANSFER_ORDERS, invalid_argument, value_of
 from ._session import Session
+from ._thread_session import keep_session, take_session
 
 _RELOAD = -2
 _TABLE = np.dtype(
@@ -141,6 +143,24 @@ def plan_change(session: Session, current: Array, placement: Array) -> tuple[Cha
     node = _nodes(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
     change = _change(current, placement, maps, np.empty(0, np.int32), node)
     return dataclasses.replace(change, count=_count_moves(change)), c_report
+
+
+def plan_moves(
+    current: Array, placement: Array, num_gpus: Any, num_nodes: Any, cluster: Cluster | None, transfer_order: Any
+) -> Moves:
+    """The way between any two placements [L,S], which is worked out in a session of this thread."""
+    if current.shape != placement.shape:
+        shapes = f"current is {list(current.shape)} and placement is {list(placement.shape)}"
+        raise invalid_argument(f"{shapes}: they must have the same layers and slots")
+    order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
+    session = take_session()
+    try:
+        session.set_problem(placement.shape[1], num_gpus, num_nodes, 1, "global", "simple")
+        session.set_cluster(cluster)
+        session.options.transfer_order = order
+        return plan_change(session, current, placement)[0].moves()
+    finally:
+        keep_session(session)
 
 
 def _change(current: Array, placement: Array, maps: Iterable[Array], count: Array, node: Array) -> Change:

@@ -24,7 +24,7 @@ class Plan:
     of the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
     is that of the context which evaluated. Read the report at once where this matters. A plan that was solved from a
-    current placement keeps a copy of it, from which its moves follow.
+    current placement keeps a copy of it, from which its moves follow; one of a rebalance takes its report along.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 

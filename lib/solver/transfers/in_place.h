@@ -30,6 +30,7 @@ struct InPlaceWorkspace {
   View<int> order;     // slots, those written first that most transfers wait for
   View<int> carried;   // slots written in this round
   View<int> unlinked;  // slots to be written in the next one, without a link between GPUs
+  View<int> sender;    // by slot: the GPU that sends to it over a link, or kNoLink
   // Places in the order. By sending GPU, heaps of transfers that wait for a link alone; its part
   // begins at `first`.
   View<int> ready, skipped;
@@ -37,7 +38,8 @@ struct InPlaceWorkspace {
   View<int> heads, received;       // by GPU: a heap of what each is to send; in which round last
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    arena.take(problem.cluster.slots, readers, depth, order, carried, unlinked, ready, skipped);
+    arena.take(problem.cluster.slots, readers, depth, order, carried, unlinked, sender, ready,
+               skipped);
     arena.take(int64_t{problem.cluster.gpus} + 1, first, count, active, heads, received);
   }
 };
@@ -78,7 +80,7 @@ class InPlaceOrder {
   }
 
  private:
-  static constexpr int kUnknown = -1;
+  static constexpr int kUnknown = -1, kNoLink = -1;
 
   EPLB_FN bool is_written(int slot) const {
     return maps_.source[slot] != slot && maps_.source[slot] != kNoSource;
@@ -124,29 +126,28 @@ class InPlaceOrder {
       }
   }
   EPLB_FN int gpu_of(int slot) const { return slot / slots_per_gpu(cluster_); }
-  EPLB_FN int sender_of(int slot) const { return gpu_of(maps_.source[slot]); }
-  EPLB_FN bool needs_link(int slot) const {
-    return maps_.source[slot] >= 0 && sender_of(slot) != gpu_of(slot);
-  }
 
   // Room for what each GPU will send; and the place of each slot in the order.
   EPLB_FN void lay_out_ready() const {
     for (int gpu = 0; gpu <= cluster_.gpus; ++gpu)
       memory_.first[gpu] = memory_.count[gpu] = memory_.received[gpu] = 0;
     for (int i = 0; i < cluster_.slots; ++i) {
-      const int slot = memory_.order[i];
+      const int slot = memory_.order[i], source = maps_.source[slot];
       memory_.depth[slot] = i;
-      if (is_written(slot) && needs_link(slot)) ++memory_.first[sender_of(slot) + 1];
+      memory_.sender[slot] = kNoLink;
+      if (!is_written(slot) || source < 0 || gpu_of(source) == gpu_of(slot)) continue;
+      memory_.sender[slot] = gpu_of(source);
+      ++memory_.first[memory_.sender[slot] + 1];
     }
     for (int gpu = 0; gpu < cluster_.gpus; ++gpu) memory_.first[gpu + 1] += memory_.first[gpu];
   }
   // Nothing has to read the slot any more.
   EPLB_FN void make_ready(int slot) {
-    if (!needs_link(slot)) {
+    const int sender = memory_.sender[slot];
+    if (sender == kNoLink) {
       memory_.unlinked[unlinked_++] = slot;
       return;
     }
-    const int sender = sender_of(slot);
     if (memory_.count[sender] == 0) memory_.active[active_++] = sender;
     push_ready(sender, memory_.depth[slot]);
   }
@@ -168,7 +169,7 @@ class InPlaceOrder {
       push_least(memory_.heads, heads, pop_ready(memory_.active[i]));
     while (heads > 0) {
       const int place = pop_least(memory_.heads, heads), slot = memory_.order[place];
-      const int sender = sender_of(slot), receiver = gpu_of(slot);
+      const int sender = memory_.sender[slot], receiver = gpu_of(slot);
       if (memory_.received[receiver] != round) {
         memory_.received[receiver] = round;
         carry(slot, round, carried);
@@ -181,7 +182,7 @@ class InPlaceOrder {
   }
   EPLB_FN void end_links(int skipped) {
     for (int i = 0; i < skipped; ++i)
-      push_ready(sender_of(memory_.order[memory_.skipped[i]]), memory_.skipped[i]);
+      push_ready(memory_.sender[memory_.order[memory_.skipped[i]]], memory_.skipped[i]);
     int still = 0;
     for (int i = 0; i < active_; ++i)
       if (memory_.count[memory_.active[i]] > 0) memory_.active[still++] = memory_.active[i];

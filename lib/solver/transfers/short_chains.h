@@ -75,10 +75,20 @@ class ShortChains {
     for (; taken_ < queued_; ++taken_) {
       const int slot = memory_.queue[taken_], expert = change_.current[slot];
       if (expert == kNoExpert) continue;
+      const Holders all = holders_anywhere(holders_, expert);
       for (int distance = 0; distance <= kAnywhere; ++distance)
-        serve(holders_within(problem_, holders_, expert, slot, distance), distance,
-              memory_.depth[slot]);
+        if (all.count() == 1)
+          serve_by_one(slot, all.begin, distance);
+        else
+          serve(holders_within(problem_, holders_, expert, slot, distance), distance,
+                memory_.depth[slot]);
     }
+  }
+  // All that wait for the only holder.
+  EPLB_FN void serve_by_one(int holder, int begin, int distance) {
+    for (int slot = memory_.waiting[distance][begin]; slot != kNone; slot = memory_.next[slot])
+      read(slot, holder, memory_.depth[holder] + 1);
+    memory_.waiting[distance][begin] = kNone;
   }
   // All that wait for one of these holders choose among those of this depth.
   EPLB_FN void serve(Holders holders, int distance, int depth) {

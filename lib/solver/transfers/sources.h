@@ -28,6 +28,7 @@ struct SourceWorkspace {
   View<int> holder;  // slots of the current placement by expert, node and slot
   View<int> gpu_at;  // GPUs by node, of a cluster that does not have them so
   View<int> rank;    // by slot, scratch of the lists
+  View<int> node;    // by GPU
   View<int> sends;   // by GPU: transfers to other GPUs
   // Heaps of holders, those of each expert on a node or anywhere: see least_sending.
   View<int64_t> on_node, anywhere;
@@ -35,7 +36,7 @@ struct SourceWorkspace {
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     first = arena.take<int>(problem.experts + 2);
     arena.take(problem.cluster.slots, holder, rank);
-    arena.take(problem.cluster.gpus, gpu_at, sends);
+    arena.take(problem.cluster.gpus, gpu_at, node, sends);
     arena.take(problem.cluster.slots, on_node, anywhere);
   }
 };
@@ -64,7 +65,7 @@ EPLB_FN void list_by_node(Team auto& team, const Problem& problem, const int* cu
   const int per_gpu = slots_per_gpu(cluster);
   const View<int> gpu_at = workspace.gpu_at;
   team.order(cluster.gpus, gpu_at,
-             [&](int gpu) { return static_cast<uint64_t>(node_of(cluster, gpu)); });
+             [&](int gpu) { return static_cast<uint64_t>(workspace.node[gpu]); });
   auto slot_at = [=](int i) { return gpu_at[i / per_gpu] * per_gpu + i % per_gpu; };
   list_slots(team, problem, current, workspace, slot_at, workspace.holder);
 }
@@ -76,6 +77,8 @@ EPLB_FN void list_holders(Team auto& team, const Problem& problem, const int* cu
   const View<int> holder = workspace.holder;
   const View<int64_t> on_node = workspace.on_node, anywhere = workspace.anywhere;
   auto same = [](int s) { return s; };
+  team.for_each(problem.cluster.gpus,
+                [&](int gpu) { workspace.node[gpu] = node_of(problem.cluster, gpu); });
   list_slots(team, problem, current, workspace, same, anywhere);
   if (problem.cluster.gpu_node)
     list_by_node(team, problem, current, workspace);
@@ -91,8 +94,8 @@ struct Holders {
 };
 
 // By what holders are ordered: node and GPU.
-EPLB_FN int64_t gpu_key(const Cluster& cluster, int gpu) {
-  return node_of(cluster, gpu) * kMaxSlots + gpu;
+EPLB_FN int64_t gpu_key(const SourceWorkspace& workspace, int gpu) {
+  return workspace.node[gpu] * kMaxSlots + gpu;
 }
 // Those of an expert on GPUs of smaller keys end here.
 EPLB_FN int holders_below(const Problem& problem, const SourceWorkspace& workspace, int expert,
@@ -101,26 +104,20 @@ EPLB_FN int holders_below(const Problem& problem, const SourceWorkspace& workspa
   int low = workspace.first[expert], high = workspace.first[expert + 1];
   while (low < high) {
     const int middle = low + (high - low) / 2;
-    if (gpu_key(problem.cluster, workspace.holder[middle] / per_gpu) < key)
+    if (gpu_key(workspace, workspace.holder[middle] / per_gpu) < key)
       low = middle + 1;
     else
       high = middle;
   }
   return low;
 }
+EPLB_FN Holders holders_between(const Problem& problem, const SourceWorkspace& workspace,
+                                int expert, int64_t key, int64_t end) {
+  return {holders_below(problem, workspace, expert, key),
+          holders_below(problem, workspace, expert, end)};
+}
 EPLB_FN Holders holders_anywhere(const SourceWorkspace& workspace, int expert) {
   return {workspace.first[expert], workspace.first[expert + 1]};
-}
-EPLB_FN Holders holders_on_node(const Problem& problem, const SourceWorkspace& workspace,
-                                int expert, int64_t node) {
-  return {holders_below(problem, workspace, expert, node * kMaxSlots),
-          holders_below(problem, workspace, expert, (node + 1) * kMaxSlots)};
-}
-EPLB_FN Holders holders_on_gpu(const Problem& problem, const SourceWorkspace& workspace, int expert,
-                               int gpu) {
-  const int64_t key = gpu_key(problem.cluster, gpu);
-  return {holders_below(problem, workspace, expert, key),
-          holders_below(problem, workspace, expert, key + 1)};
 }
 
 EPLB_FN int64_t sending_key(const SourceWorkspace& workspace, int per_gpu, int64_t slot) {
@@ -152,14 +149,14 @@ EPLB_FN int least_sending(const SourceWorkspace& workspace, View<int64_t> heap, 
 inline constexpr int kAnywhere = 2;
 EPLB_FN Holders holders_within(const Problem& problem, const SourceWorkspace& workspace, int expert,
                                int slot, int distance) {
-  const int gpu = slot / slots_per_gpu(problem.cluster);
-  if (distance == 0) return holders_on_gpu(problem, workspace, expert, gpu);
   if (distance == kAnywhere) return holders_anywhere(workspace, expert);
-  return holders_on_node(problem, workspace, expert, node_of(problem.cluster, gpu));
+  const int gpu = slot / slots_per_gpu(problem.cluster);
+  const int64_t node = workspace.node[gpu], key = gpu_key(workspace, gpu);
+  if (distance == 0) return holders_between(problem, workspace, expert, key, key + 1);
+  return holders_between(problem, workspace, expert, node * kMaxSlots, (node + 1) * kMaxSlots);
 }
-
-EPLB_FN int distance_of(const Cluster& cluster, int gpu, int other) {
-  return gpu == other ? 0 : node_of(cluster, gpu) == node_of(cluster, other) ? 1 : kAnywhere;
+EPLB_FN int distance_of(const SourceWorkspace& workspace, int gpu, int other) {
+  return gpu == other ? 0 : workspace.node[gpu] == workspace.node[other] ? 1 : kAnywhere;
 }
 
 // The nearest ones.
@@ -172,8 +169,7 @@ EPLB_FN Nearest nearest_holders(const Problem& problem, const SourceWorkspace& w
   const int per_gpu = slots_per_gpu(problem.cluster);
   const Holders all = holders_anywhere(workspace, expert);
   if (all.count() == 1)
-    return {all,
-            distance_of(problem.cluster, slot / per_gpu, workspace.holder[all.begin] / per_gpu)};
+    return {all, distance_of(workspace, slot / per_gpu, workspace.holder[all.begin] / per_gpu)};
   for (int distance = 0; distance < kAnywhere && all.count() > 0; ++distance) {
     const Holders near = holders_within(problem, workspace, expert, slot, distance);
     if (near.count() > 0) return {near, distance};

@@ -1,4 +1,4 @@
-"""GPUs that differ in slots or speed, in plain Python: docs/algorithms.md, section 12.
+"""GPUs that differ in slots or speed, in plain Python: docs/algorithms.md, section 13.
 
 The presets are those of packing.py with a GPU's time in place of its load.
 """

@@ -207,7 +207,7 @@ func TestEvaluate(t *testing.T) {
 	}
 	for text, placement := range map[string][]int32{
 		"is 8":     {8, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7},
-		"is -1":    {-1, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7},
+		"is -2":    {-2, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7},
 		"expert 7": {0, 1, 2, 3, 4, 5, 6, 6, 0, 1, 2, 3, 4, 5, 6, 6},
 	} {
 		_, err := context.Evaluate(pairsProblem, placement)

@@ -190,7 +190,7 @@ fn evaluation_of_what_is_no_placement() {
     assert_eq!((report.strategy, report.duplicates), (None, 0));
     let layers = context.evaluate_layers(&PROBLEM, &good).expect("it is a placement");
     assert_eq!(layers.imbalance, [report.imbalance_mean]);
-    for wrong in [-1, 8] {
+    for wrong in [-2, 8] {
         let mut bad = good.clone();
         bad[3] = wrong;
         let error = context.evaluate(&PROBLEM, &bad).expect_err("that is no expert");

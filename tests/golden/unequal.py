@@ -1,14 +1,13 @@
-"""GPUs that differ in slots or speed, in plain Python: docs/algorithms.md, section 12.
+"""GPUs that differ in slots or speed, in plain Python: docs/algorithms.md, section 13.
 
-The presets are those of packing.py with a GPU's time in place of its load; the start is what BEST searches from.
+The presets are those of packing.py with a GPU's time in place of its load.
 """
 
 from dataclasses import dataclass
 
-from arithmetic import Integer
 from packing import STRATEGIES, largest_load, refine_squares, swap
 from philox import Chance
-from reference import Layer, assign_experts, best_node_of_groups, count_replicas, group_attempts, group_sizes, pack
+from reference import Layer, assign_experts, count_replicas, group_sizes, pack
 
 FASTEST = 1 << 16
 LARGEST_SCORE = 2**31 - 2
@@ -177,7 +176,8 @@ def layer_of(placement, slots_of):
     return Layer(placement, [len(slots) for slots in slots_of], listed + [-1] * (len(placement) - len(listed)))
 
 
-def solve_by_preset(name, weights, problem, gpus, options):
+def solve(name, weights, problem, gpus, options):
+    """One layer, from summed weights."""
     strategy = STRATEGIES[name]
     number = strategy.number
     nodes, groups = problem.nodes_and_groups
@@ -195,78 +195,3 @@ def solve_by_preset(name, weights, problem, gpus, options):
             placement[node * slots + at] = experts[owner[item]]
             slots_of[experts[owner[item]]].append(node * slots + at)
     return layer_of(placement, slots_of)
-
-
-def start(weights, gpus, max_replicas):
-    """The expert in each slot of a node, or -1."""
-    replicas, places = sum(gpus.slots), gpus.places
-    most = max(min(len(gpus.open()), max_replicas or replicas), -(-replicas // len(weights)))
-    owner, count = count_replicas(Integer, weights, replicas, most)
-    size = [weights[e] // count[e] for e in range(len(weights))]
-    contents, load = [[] for _ in gpus.slots], [0] * len(gpus.slots)
-    for e in sorted(owner, key=lambda e: -size[e]):
-        room = [gpu for gpu in gpus.open() if len(contents[gpu]) < gpus.slots[gpu]]
-        fitting = [gpu for gpu in room if e not in contents[gpu]] or room
-        gpu = min(fitting, key=lambda gpu: gpus.time(gpu, load[gpu] + size[e]))
-        contents[gpu].append(e)
-        load[gpu] += size[e]
-    placed = [e for content in contents for e in content + [-1] * (places - len(content))]
-    for slot in range(len(placed)):
-        while separate(placed, load, size, gpus, slot):
-            pass
-    return placed
-
-
-def separate(placed, load, size, gpus, slot):
-    """Exchanges the replica of a slot that shares its GPU with a copy; False if it need not or cannot."""
-    places = gpus.places
-
-    def with_copy(other, gpu):
-        return any(placed[at] == placed[other] and at != other for at in range(gpu * places, (gpu + 1) * places))
-
-    own = slot // places
-    if placed[slot] < 0 or not with_copy(slot, own):
-        return False
-    best = None
-    for other in range(len(placed)):
-        gpu = other // places
-        if placed[other] < 0 or gpu == own or with_copy(slot, gpu):
-            continue
-        if with_copy(other, own) and not with_copy(other, gpu):
-            continue
-        d = size[placed[slot]] - size[placed[other]]
-        cost = max(gpus.time(own, load[own] - d), gpus.time(gpu, load[gpu] + d))
-        if best is None or cost < best[0]:
-            best = cost, other, d
-    if best is None:
-        return False
-    _, other, d = best
-    load[own] -= d
-    load[other // places] += d
-    placed[slot], placed[other] = placed[other], placed[slot]
-    return True
-
-
-def solve_by_start(weights, problem, gpus, options):
-    """What BEST begins with; replicas in the order of their slots."""
-    nodes, groups = problem.nodes_and_groups
-    read = Integer.read(weights)
-    attempts = group_attempts(options.effort, groups, nodes, problem.num_slots)
-    node_of = best_node_of_groups(group_sizes(Integer, read, groups), nodes, options.seed, attempts)
-    place = [(node, group) for group, node in enumerate(node_of)]
-    placement = []
-    for experts in assign_experts(place, len(weights), nodes):
-        placed = start([read[e] for e in experts], gpus.of_node(nodes), options.max_replicas)
-        placement += [experts[e] if e >= 0 else -1 for e in placed]
-    slots_of = [[] for _ in weights]
-    for slot, expert in enumerate(placement):
-        if expert >= 0:
-            slots_of[expert].append(slot)
-    return layer_of(placement, slots_of)
-
-
-def solve(name, weights, problem, gpus, options):
-    """One layer, from summed weights."""
-    if name == "best":
-        return solve_by_start(weights, problem, gpus, options)
-    return solve_by_preset(name, weights, problem, gpus, options)

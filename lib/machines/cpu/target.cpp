@@ -1,78 +1,24 @@
-// Compiled once per instruction set with the flags for it, EPLB_TARGET being its name: the stages
-// land in a namespace of that name. Nothing here may call an inline function of the standard
-// library: the linker keeps one copy of each, perhaps one with instructions that the machine does
-// not have. tests/contract/abi checks that no such copy is emitted.
-#define EPLB_STAGE_BEGIN \
-  namespace eplb {       \
-  namespace solver {     \
-  namespace EPLB_TARGET {
-#define EPLB_STAGE_END \
-  }                    \
-  }                    \
-  }
-#include "machines/cpu/host_team.h"
-#include "machines/cpu/instruction_set.h"
+// The table of an instruction set, and what common problems take: see target.h.
+#include "machines/cpu/target.h"
 #include "solver/evaluate/layer_evaluation.h"
-#include "solver/strategies/all.h"
 #include "solver/transfers/plan_transfers.h"
 
 namespace eplb::cpu {
 namespace {
 
 namespace target = solver::EPLB_TARGET;
-
-// Memory of one thread: the method's, and the team's own.
-template <class Method> struct SolveWorkspace {
-  Method method;
-  target::LayerAnswer answer{};
-  target::View<int> rank{};
-  target::View<int64_t> team{};
-
-  int64_t lay_out(void* memory) {
-    target::Arena arena(memory);
-    method.lay_out(arena);
-    answer.lay_out(arena, method.problem);
-    rank = arena.take<int>(method.problem.cluster.slots);
-    team = arena.take<int64_t>(target::HostTeam::workspace_words(method.most_keys()));
-    return arena.used();
-  }
-};
+using namespace EPLB_TARGET;
 
 int64_t workspace_bytes(const Problem& problem) {
-  return target::with_method(problem, [](auto method) {
+  if (!target::is_common(problem)) return other_workspace_bytes(problem);
+  return target::with_common_method(problem, [](auto method) {
     return SolveWorkspace<decltype(method)>{method}.lay_out(nullptr);
   });
 }
 
-// Calls use(weights) with one of the two kinds.
-void with_weights(const LayerWeights& weights, auto use) {
-  if (weights.real)
-    use(target::RealWeights{weights.real});
-  else
-    use(target::WholeWeights{weights.whole});
-}
-
 void solve(const Problem& problem, const LayerTask& task, void* memory) {
-  target::with_method(problem, [&](auto method) {
-    SolveWorkspace<decltype(method)> workspace{method};
-    workspace.lay_out(memory);
-    workspace.method.at_layer(task.layer);
-    target::HostTeam team(workspace.team);
-    const target::Maps maps{
-        {task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, workspace.rank};
-    with_weights(task.weights, [&](auto weights) {
-      target::solve_layer(team, workspace.method, weights, workspace.answer, maps);
-    });
-  });
-}
-
-void find_path(const Problem& problem, const PathTask& task, void* memory) {
-  SolveWorkspace<target::RebalanceMethod> workspace{target::RebalanceMethod(problem)};
-  workspace.lay_out(memory);
-  workspace.method.at_layer(task.layer);
-  target::HostTeam team(workspace.team);
-  with_weights(task.weights, [&](auto weights) { workspace.method.read(team, weights); });
-  *task.mean = workspace.method.find_path(team, task.most, {task.time});
+  if (!target::is_common(problem)) return solve_other(problem, task, memory);
+  target::with_common_method(problem, [&](auto method) { solve_by(method, task, memory); });
 }
 
 // Memory of one thread: the stage's, and the team's own.
@@ -137,15 +83,14 @@ bool supported() { return EPLB_TARGET_SUPPORTED; }
 }  // namespace
 
 extern const InstructionSet EPLB_TARGET_TABLE;
-const InstructionSet EPLB_TARGET_TABLE = {
-    .name = EPLB_TARGET_NAME,
-    .supported = supported,
-    .workspace_bytes = workspace_bytes,
-    .solve = solve,
-    .find_path = find_path,
-    .evaluate_workspace_bytes = evaluate_workspace_bytes,
-    .evaluate = evaluate,
-    .transfer_workspace_bytes = transfer_workspace_bytes,
-    .plan_transfers = plan_transfers};
+const InstructionSet EPLB_TARGET_TABLE = {.name = EPLB_TARGET_NAME,
+                                          .supported = supported,
+                                          .workspace_bytes = workspace_bytes,
+                                          .solve = solve,
+                                          .find_path = find_path,
+                                          .evaluate_workspace_bytes = evaluate_workspace_bytes,
+                                          .evaluate = evaluate,
+                                          .transfer_workspace_bytes = transfer_workspace_bytes,
+                                          .plan_transfers = plan_transfers};
 
 }  // namespace eplb::cpu

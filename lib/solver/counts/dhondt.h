@@ -130,8 +130,9 @@ EPLB_FN void list_extras(Team auto& team, View<int> weight, int experts, int ext
 
 // Every extra goes to the expert with the largest weight per replica (D'Hondt; as replicate_experts
 // of deepseek-ai/EPLB); ties: lowest expert. An expert with `most` replicas gets no more.
+// Inlined into the flow of a layer it would be slower.
 template <class Number>
-EPLB_FN void count_replicas(Team auto& team, View<int> weight, int experts, int slots, int most,
+EPLB_APART void count_replicas(Team auto& team, View<int> weight, int experts, int slots, int most,
                             const Pricing<Number>& pricing, const Items& items) {
   const View<int> candidate = pricing.candidates.expert;
   const int candidates = pick_candidates<Number>(team, weight, experts, slots - experts, most,

@@ -9,20 +9,29 @@
 
 EPLB_STAGE_BEGIN
 
+// Is the problem one of equal GPUs and a strategy that begins without a placement? Most are.
+EPLB_FN bool is_common(const Problem& problem) {
+  return problem.options.strategy != EPLB_STRATEGY_REBALANCE && !is_unequal(problem.cluster);
+}
+
 // Calls use(method) with the strategy's method, whose memory is not laid out yet.
-template <class Use> auto with_method(const Problem& problem, Use use) {
-  const bool equal = !is_unequal(problem.cluster);
+template <class Use> auto with_common_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
-    case EPLB_STRATEGY_BEST:
-      return equal ? use(BestMethod(problem)) : use(UnequalBestMethod(problem));
-    case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
-    case EPLB_STRATEGY_GREEDY:
-      return equal ? use(PresetMethod<Float32>(problem))
-                   : use(UnequalPresetMethod<Float32>(problem));
-    default:
-      return equal ? use(PresetMethod<Integer>(problem))
-                   : use(UnequalPresetMethod<Integer>(problem));
+    case EPLB_STRATEGY_BEST: return use(BestMethod(problem));
+    case EPLB_STRATEGY_GREEDY: return use(PresetMethod<Float32>(problem));
+    default: return use(PresetMethod<Integer>(problem));
   }
+}
+template <class Use> auto with_other_method(const Problem& problem, Use use) {
+  switch (problem.options.strategy) {
+    case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
+    case EPLB_STRATEGY_BEST: return use(UnequalBestMethod(problem));
+    case EPLB_STRATEGY_GREEDY: return use(UnequalPresetMethod<Float32>(problem));
+    default: return use(UnequalPresetMethod<Integer>(problem));
+  }
+}
+template <class Use> auto with_method(const Problem& problem, Use use) {
+  return is_common(problem) ? with_common_method(problem, use) : with_other_method(problem, use);
 }
 
 EPLB_STAGE_END

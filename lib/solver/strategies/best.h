@@ -7,8 +7,7 @@
 
 EPLB_STAGE_BEGIN
 
-// What does not depend on how a node is solved. answer[slot] is its expert, counted on the node, or
-// -1.
+// What does not depend on how a node is solved. answer[slot] is its expert, counted on the node.
 struct NodesOfBest : LayerMethod {
   static constexpr bool kHoldsAll = true;
 
@@ -46,14 +45,14 @@ struct NodesOfBest : LayerMethod {
     search_groups(team, groups, group_size, place, groups_there, nodes, most_group_steps());
     return 0;
   }
-  // Replicas in order of their slots.
+  // Replicas in order of their slots; answer[slot] is -1 if it holds none.
   EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
     const int first = index * node.cluster.slots, none = node.experts;
-    const View<int> members = members_of(index);
-    team.for_each(node.experts + 1, [&](int e) { count[e] = 0; });
-    team.rank_among_equals(node.cluster.slots, count, maps.rank.from(first),
+    const View<int> members = members_of(index), number = count;
+    team.for_each(none + 1, [&](int e) { number[e] = 0; });
+    team.rank_among_equals(node.cluster.slots, number, maps.rank.from(first),
                            [&](int s) { return answer[s] < 0 ? none : answer[s]; });
-    team.for_each(node.experts, [&](int e) { maps.replica_count[members[e]] = count[e]; });
+    team.for_each(none, [&](int e) { maps.replica_count[members[e]] = number[e]; });
     team.for_each(node.cluster.slots, [&](int s) {
       maps.physical_to_logical[first + s] = answer[s] < 0 ? -1 : members[answer[s]];
     });
@@ -76,6 +75,17 @@ struct BestMethod : NodesOfBest {
     team.for_each(node.experts, [&](int e) { node_weight[e] = weight[members[e]]; });
     return solve_best(team, best, node, {node.options.seed, 0, static_cast<uint32_t>(index), 0},
                       chains, answer);
+  }
+  // The same where every slot holds one.
+  EPLB_FN void finish_node(Team auto& team, int index, View<int> answer, const Maps& maps) {
+    const int first = index * node.cluster.slots;
+    const View<int> members = members_of(index);
+    team.for_each(node.experts, [&](int e) { count[e] = 0; });
+    team.rank_among_equals(node.cluster.slots, count, maps.rank.from(first),
+                           [&](int s) { return answer[s]; });
+    team.for_each(node.experts, [&](int e) { maps.replica_count[members[e]] = count[e]; });
+    team.for_each(node.cluster.slots,
+                  [&](int s) { maps.physical_to_logical[first + s] = members[answer[s]]; });
   }
 };
 

@@ -86,6 +86,65 @@ static void a_failed_upload_keeps_the_one_before(void) {
   CALL(context_destroy)(context);
 }
 
+/* Every map: nothing in the closed slots, and -1 behind the replicas. */
+static void closed_slots_hold_nothing(void) {
+  static const int64_t slots[GPUS] = {4, 0, 3, 4};
+  int64_t placed[LENGTH], listed[LENGTH], duplicates[LAYERS], i;
+  double load[LAYERS * GPUS], imbalance[LAYERS];
+  eplb_report report;
+  eplb_context *context = context_make(2);
+  if (context == NULL || !input_upload(context, &in)) return;
+  EXPECT(EPLB_OK, upload(context, slots, NULL, NULL));
+  EXPECT(EPLB_OK, solve(context));
+  EXPECT(EPLB_OK,
+         CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64, placed, LENGTH, ERR));
+  EXPECT(EPLB_OK,
+         CALL(fetch_map)(context, EPLB_MAP_REPLICA_SLOTS, EPLB_INT64, listed, LENGTH, ERR));
+  EXPECT(EPLB_OK,
+         CALL(fetch_map)(context, EPLB_MAP_GPU_LOAD, EPLB_FLOAT64, load, LAYERS * GPUS, ERR));
+  for (i = 0; i < LENGTH; i++) {
+    CHECK((placed[i] >= 0) == (i % 4 < slots[i % SLOTS / 4]));
+    CHECK((listed[i] >= 0) == (i % SLOTS < 11));
+  }
+  CHECK(load[1] == 0 && load[GPUS + 1] == 0);
+  EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
+  EXPECT(EPLB_OK, CALL(evaluate)(context, &in.problem, placed, LENGTH, EPLB_INT64, &report,
+                                 imbalance, NULL, duplicates, LAYERS, ERR));
+  CHECK(report.gap_mean >= 0 && report.experts_on_one_gpu > 0);
+  placed[5] = 1;
+  REFUSED(EPLB_INVALID_PLACEMENT,
+          CALL(evaluate)(context, &in.problem, placed, LENGTH, EPLB_INT64, &report, NULL, NULL,
+                         NULL, 0, ERR),
+          "layer 0", "slot 5", "must be -1", "GPU 1 has 0 of 4");
+  CALL(context_destroy)(context);
+}
+
+static void who_needs_equal_gpus_says_so(void) {
+  static const int64_t slots[GPUS] = {4, 4, 4, 3};
+  static const double speeds[GPUS] = {1, 1, 1, 2};
+  eplb_context *context = context_make(1);
+  eplb_problem problem = in.problem;
+  eplb_solve_options options = in.options;
+  if (context == NULL || !input_upload(context, &in)) return;
+  options.strategy = EPLB_STRATEGY_GREEDY;
+  EXPECT(EPLB_OK, upload(context, NULL, speeds, NULL));
+  INVALID(CALL(solve)(context, &problem, &options, ERR), "greedy", "speeds");
+  EXPECT(EPLB_OK, upload(context, slots, NULL, NULL));
+  EXPECT(EPLB_OK, CALL(solve)(context, &problem, &options, ERR));
+  problem.num_nodes = problem.num_groups = 2;
+  problem.policy = EPLB_POLICY_HIERARCHICAL;
+  INVALID(CALL(solve)(context, &problem, &options, ERR), "equal nodes", "GPU 3 has 3", "GPU 1");
+  INVALID(CALL(context_reserve)(context, EPLB_INT32, 1, LAYERS, EXPERTS, &problem, &options, ERR),
+          "equal nodes");
+  problem.policy = EPLB_POLICY_GLOBAL;
+  EXPECT(EPLB_OK,
+         CALL(context_reserve)(context, EPLB_INT32, 1, LAYERS, EXPERTS, &problem, &options, ERR));
+  options.max_replicas = 1;
+  INVALID(CALL(context_reserve)(context, EPLB_INT32, 1, LAYERS, EXPERTS, &problem, &options, ERR),
+          "max_replicas is 1", "15 slots of 8");
+  CALL(context_destroy)(context);
+}
+
 void rules_cluster(void) {
   test_begin("the input of the tests of clusters");
   in = input_make(EPLB_INT32, LAYERS, EXPERTS, SLOTS, GPUS, 29);
@@ -94,5 +153,7 @@ void rules_cluster(void) {
   RUN(values_are_checked);
   RUN(what_does_not_fit_the_problem_is_refused);
   RUN(a_failed_upload_keeps_the_one_before);
+  RUN(closed_slots_hold_nothing);
+  RUN(who_needs_equal_gpus_says_so);
   input_free(&in);
 }

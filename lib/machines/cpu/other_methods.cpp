@@ -1,0 +1,26 @@
+// The methods of problems that are not common. They have an object file of their own, so that what
+// the compiler inlines there does not make common ones slower.
+#include "machines/cpu/target.h"
+
+namespace eplb::cpu::EPLB_TARGET {
+
+int64_t other_workspace_bytes(const Problem& problem) {
+  return target::with_other_method(problem, [](auto method) {
+    return SolveWorkspace<decltype(method)>{method}.lay_out(nullptr);
+  });
+}
+
+void solve_other(const Problem& problem, const LayerTask& task, void* memory) {
+  target::with_other_method(problem, [&](auto method) { solve_by(method, task, memory); });
+}
+
+void find_path(const Problem& problem, const PathTask& task, void* memory) {
+  SolveWorkspace<target::RebalanceMethod> workspace{target::RebalanceMethod(problem)};
+  workspace.lay_out(memory);
+  workspace.method.at_layer(task.layer);
+  target::HostTeam team(workspace.team);
+  with_weights(task.weights, [&](auto weights) { workspace.method.read(team, weights); });
+  *task.mean = workspace.method.find_path(team, task.most, {task.time});
+}
+
+}  // namespace eplb::cpu::EPLB_TARGET

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/fault.h"
 #include "core/move_limits.h"
+#include "core/moves_bound.h"
 #include "core/strategy.h"
 #include "session/clock.h"
 
@@ -278,12 +279,29 @@ int64_t Session::bytes() const {
          current_.bytes() + evaluation_.bytes() + transfers_.bytes() + machine_->bytes();
 }
 
+void Session::report_limits(eplb_report& report) const {
+  Problem problem = plan_.value.problem;
+  problem.current.expert = current_.value.expert.data();
+  const bool rebalanced = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
+  const double target = (problem.moves.target + 1.0) / kImbalanceUnits;
+  for (int64_t layer = 0; layer < problem.layers; ++layer) {
+    const int64_t forced = forced_moves(problem, layer);
+    report.moves_forced += forced;
+    report.moves_bound += rebalanced ? moves_bound(problem, weights_.value, layer) : forced;
+    if (rebalanced && problem.moves.target > 0 && evaluation_.layers[layer].imbalance > target)
+      ++report.layers_missed;
+  }
+}
+
 void Session::report(eplb_report& report) {
   bring_plan();
   if (streams_) streams_->throw_fault();
   need_plan();
   fill_report(evaluation_with(kAllParts), plan_.value.problem, report);
-  if (current_.exists()) fill_report(transfers(), report);
+  if (current_.exists()) {
+    fill_report(transfers(), report);
+    report_limits(report);
+  }
   report.microseconds = microseconds_;
   report.strategy = plan_.value.problem.options.strategy;
   report.context_bytes = bytes();

@@ -75,6 +75,7 @@ class Session {
   const Evaluation& evaluation_with(EvaluationParts parts);
   const Transfers& transfers();
   void send_current();
+  void report_limits(eplb_report& report) const;
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;
 

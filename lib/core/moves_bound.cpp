@@ -1,0 +1,156 @@
+#include "core/moves_bound.h"
+
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "core/move_limits.h"
+
+namespace eplb {
+namespace {
+
+// Sums of the largest values: at(n) of n of them.
+class LargestFirst {
+ public:
+  void add(double value) { sums_.push_back(value); }
+  void finish() {
+    std::sort(sums_.begin(), sums_.end(), std::greater<>());
+    for (size_t i = 1; i < sums_.size(); ++i) sums_[i] += sums_[i - 1];
+  }
+  double at(int64_t n) const {
+    if (n <= 0 || sums_.empty()) return 0;
+    return sums_[std::min(static_cast<size_t>(n), sums_.size()) - 1];
+  }
+
+ private:
+  std::vector<double> sums_;
+};
+
+// The layer as it is: what is above the target has to leave GPUs, and has to find others.
+class LayerNow {
+ public:
+  LayerNow(const Problem& problem, const Weights& weights, int64_t layer)
+      : row_(problem.current.expert + layer * problem.cluster.slots),
+        gpus_(problem.cluster.gpus),
+        per_gpu_(problem.cluster.slots / problem.cluster.gpus),
+        weight_(static_cast<size_t>(problem.experts)),
+        copies_(weight_.size()),
+        load_(static_cast<size_t>(gpus_)) {
+    double total = 0;
+    for (size_t e = 0; e < weight_.size(); ++e)
+      total += weight_[e] = weights.at(layer, static_cast<int64_t>(e));
+    for (int s = 0; s < problem.cluster.slots; ++s) ++copies_[static_cast<size_t>(row_[s])];
+    target_ = total / gpus_ * (problem.moves.target + 1) / kImbalanceUnits;
+    for (int g = 0; g < gpus_; ++g)
+      for (const double size : sizes_on(g)) load_[static_cast<size_t>(g)] += size;
+    for (const double load : load_) {
+      excess_ += std::max(0.0, load - target_);
+      room_ += std::max(0.0, target_ - load);
+    }
+  }
+
+  int64_t bound() {
+    if (!(excess_ > room_ * 1e-9)) return 0;
+    add_gpus();
+    add_counts();
+    for (LargestFirst* list : {&drops_, &relief_, &rises_, &growth_}) list->finish();
+    const double needed = excess_ * (1 - 1e-4);  // reliefs too small to be listed
+    const int64_t most = int64_t{gpus_} * per_gpu_;
+    for (int64_t n = 1; n < most; ++n)
+      for (int64_t away = 0; away <= n; ++away)
+        if (drops_.at(away) + relief_.at(n) >= needed &&
+            rises_.at(n - away) + growth_.at(n) >= needed)
+          return n;
+    return most;
+  }
+
+ private:
+  double size(int64_t e) const {
+    return weight_[static_cast<size_t>(e)] / copies_[static_cast<size_t>(e)];
+  }
+  // In ascending order.
+  std::vector<double> sizes_on(int g) const {
+    std::vector<double> sizes;
+    for (int k = 0; k < per_gpu_; ++k) sizes.push_back(size(row_[g * per_gpu_ + k]));
+    std::sort(sizes.begin(), sizes.end());
+    return sizes;
+  }
+  bool holds(int g, int64_t e) const {
+    const int32_t* const first = row_ + g * per_gpu_;
+    return std::find(first, first + per_gpu_, e) != first + per_gpu_;
+  }
+  // What moves to a GPU can take from it, or bring to it.
+  void add_gpus() {
+    std::vector<int64_t> largest(weight_.size());
+    for (size_t e = 0; e < largest.size(); ++e) largest[e] = static_cast<int64_t>(e);
+    std::sort(largest.begin(), largest.end(),
+              [&](int64_t a, int64_t b) { return size(a) > size(b); });
+    for (int g = 0; g < gpus_; ++g) {
+      const std::vector<double> sizes = sizes_on(g);
+      double left = std::abs(load_[static_cast<size_t>(g)] - target_);
+      if (load_[static_cast<size_t>(g)] > target_) {
+        for (auto own = sizes.rbegin(); own != sizes.rend() && left > 0; ++own) {
+          drops_.add(std::min(left, *own));
+          left -= *own;
+        }
+        continue;
+      }
+      auto own = sizes.begin();
+      for (const int64_t e : largest) {
+        if (own == sizes.end() || left <= 0 || size(e) <= *own) break;
+        if (holds(g, e)) continue;
+        rises_.add(std::min(left, size(e) - *own));
+        left -= size(e) - *own++;
+      }
+    }
+  }
+  // What one copy more can take from the hosts of an expert that are above the target, and one less
+  // bring to the others.
+  void add_counts() {
+    for (size_t e = 0; e < weight_.size(); ++e) {
+      for (int c = copies_[e]; c < gpus_; ++c) {
+        const double less = weight_[e] / c - weight_[e] / (c + 1);
+        double sum = 0;
+        for (int g = 0; g < gpus_; ++g) {
+          const double above = load_[static_cast<size_t>(g)] - target_;
+          if (above > 0 && holds(g, static_cast<int64_t>(e))) sum += std::min(less, above);
+        }
+        if (sum <= excess_ * 1e-7) break;
+        relief_.add(sum);
+      }
+      for (int c = 1; c < copies_[e]; ++c) growth_.add(std::min(room_, weight_[e] / (c + 1)));
+    }
+  }
+
+  const int32_t* row_;
+  int gpus_, per_gpu_;
+  std::vector<double> weight_;
+  std::vector<int> copies_;
+  std::vector<double> load_;
+  double target_ = 0, excess_ = 0, room_ = 0;
+  LargestFirst drops_, relief_, rises_, growth_;
+};
+
+// Does the proof hold for the layer?
+bool is_plain(const Problem& problem, int64_t layer) {
+  const Cluster& cluster = problem.cluster;
+  if (cluster.gpu_slots || cluster.gpu_pace || problem.moves.allow_empty) return false;
+  const int per_gpu = cluster.slots / cluster.gpus;
+  std::vector<int> last_gpu(static_cast<size_t>(problem.experts), -1);
+  const int32_t* const row = problem.current.expert + layer * cluster.slots;
+  for (int s = 0; s < cluster.slots; ++s) {
+    if (row[s] < 0 || last_gpu[static_cast<size_t>(row[s])] == s / per_gpu) return false;
+    last_gpu[static_cast<size_t>(row[s])] = s / per_gpu;
+  }
+  return std::count(last_gpu.begin(), last_gpu.end(), -1) == 0;
+}
+
+}  // namespace
+
+int64_t moves_bound(const Problem& problem, const Weights& weights, int64_t layer) {
+  const int64_t forced = forced_moves(problem, layer);
+  if (problem.moves.target == 0 || !is_plain(problem, layer)) return forced;
+  return std::max(forced, LayerNow(problem, weights, layer).bound());
+}
+
+}  // namespace eplb

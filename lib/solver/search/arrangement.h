@@ -61,6 +61,7 @@ struct Arrangement {
     int moves;       // new pairs
     int replicated;  // experts
     int empty;       // slots
+    bool together;   // did the current placement have copies of an expert on one GPU?
   };
   View<Totals> totals;
 
@@ -100,6 +101,21 @@ EPLB_FN bool held_before(const Arrangement& state, int g, int e) {
   int row = 0;
   while (row < state.rows && was[row] != e) ++row;
   return row < state.rows;
+}
+// Is it the only place of its GPU with this expert, or the lowest of them?
+EPLB_FN bool is_lowest(const Arrangement& state, int place) {
+  int lower = place - state.stride;
+  if (!state.totals[0].together) return true;
+  while (lower >= 0 && state.expert[lower] != state.expert[place]) lower -= state.stride;
+  return lower < 0;
+}
+// How many places of a GPU have the expert of this one.
+EPLB_FN int copies_together(const Arrangement& state, int place) {
+  if (!state.totals[0].together) return 1;
+  int copies = 0;
+  for (int other = state.gpu[place]; other < state.places; other += state.stride)
+    copies += state.expert[other] == state.expert[place];
+  return copies;
 }
 // May expert e be on GPU g, which has nothing of it?
 EPLB_FN bool may_hold(const Arrangement& state, const Cluster& cluster, int g, int e) {
@@ -214,10 +230,7 @@ EPLB_FN int place_of_slot(const Arrangement& state, int slot) {
   return slot % state.rows * state.stride + slot / state.rows;
 }
 
-// Derives all that follows from where the experts are: by one lane.
-EPLB_FN void derive_all(const Arrangement& state) {
-  state.totals[0] = {0, 0, 0};
-  for (int g = 0; g < state.stride; ++g) state.load[g] = state.arrivals[g] = 0;
+EPLB_FN void count_copies(const Arrangement& state) {
   for (int e = 0; e < state.kinds(); ++e) {
     state.any_place[e] = -1;
     state.copies[e] = 0;
@@ -230,8 +243,21 @@ EPLB_FN void derive_all(const Arrangement& state) {
   }
   // Nothing is lost when an empty slot gets an expert.
   state.copies[state.void_expert()] = kNever;
+}
+// Derives all that follows from where the experts are: by one lane.
+EPLB_FN void derive_all(const Arrangement& state) {
+  state.totals[0] = {};
+  for (int g = 0; g < state.stride; ++g) state.load[g] = state.arrivals[g] = 0;
+  count_copies(state);
   for (int place = 0; place < state.places; ++place) enter(state, place, state.expert[place]);
   for (int g = 0; g < state.stride; ++g) state.excess[g] = state.load[g] - state.limit[g];
+  bool apart = true;
+  state.totals[0].together = true;
+  for (int place = state.stride; place < state.places && apart; ++place) {
+    const int e = state.expert[place];
+    apart = !state.is_expert(e) || state.copies[e] == 1 || is_lowest(state, place);
+  }
+  state.totals[0].together = !apart;
 }
 
 // Loads should be at most `most` on a GPU of the highest pace, and less in proportion on others.

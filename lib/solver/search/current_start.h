@@ -93,25 +93,29 @@ class KeptExperts {
   }
   EPLB_FN void place_on(int g) const {
     const int open = open_slots(search_.cluster, g);
-    const View<int> kept = search_.missing;
+    const View<int> kept = search_.missing, was = state_.was_on(g);
     int left = -open;
     for (int row = 0; row < state_.rows; ++row) {
       const bool is_one = is_kept(g, row);
-      kept[row] = is_one ? state_.was_on(g)[row] : -1;
+      kept[row] = is_one ? was[row] : -1;
       left += is_one;
     }
     for (; left > 0; --left) drop_one();
-    auto place_of = [&](int row) { return row * state_.stride + g; };
-    for (int row = 0; row < state_.rows; ++row)
-      state_.expert[place_of(row)] = row >= open      ? state_.wall()
-                                     : kept[row] >= 0 ? kept[row]
-                                                      : state_.void_expert();
-    int empty = 0;
-    for (int row = open; row < state_.rows; ++row) {
+    for (int row = open, free = 0; row < state_.rows; ++row) {
       if (kept[row] < 0) continue;
-      while (state_.expert[place_of(empty)] != state_.void_expert()) ++empty;
-      state_.expert[place_of(empty)] = kept[row];
+      while (kept[free] >= 0) ++free;
+      kept[free] = kept[row];
     }
+    for (int row = 0; row < open; ++row) {
+      const int e = kept[row] >= 0 || !is_copy(was[row], open) ? kept[row] : was[row];
+      state_.expert[row * state_.stride + g] = e >= 0 ? e : state_.void_expert();
+    }
+  }
+  // Is the expert on the GPU, in another slot?
+  EPLB_FN bool is_copy(int e, int open) const {
+    int row = 0;
+    while (row < open && search_.missing[row] != e) ++row;
+    return e >= 0 && row < open;
   }
 
   const ExcessSearch& search_;
@@ -151,30 +155,19 @@ EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> 
 // whose expert has others; ties: lowest place. -1 if no GPU may receive more.
 EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e) {
   const Arrangement& state = search.state;
-  const ExcessWorkspace& workspace = search.workspace;
-  weigh_copies(team, state, workspace);
-  mark_gpus(team, state, search.cluster, workspace, e);
-  const int weight = state.weight[e], most = state.most_arrivals;
-  auto saved = [=, excess = state.excess, over = workspace.over, mark = workspace.mark,
-                arrivals = state.arrivals, sizes = state.size, burden = state.burden,
-                stride = state.stride](auto g) {
-    const auto there = excess[g] + weight, before = over[g];
-    const auto forbidden = (mark[g] > kForbidden - 1) | (arrivals[g] > most - 1);
-    return [=](int row) {
-      const auto own = burden.from(row * stride)[g];
-      const auto cost = larger(there - sizes.from(row * stride)[g], 0) - before;
-      const auto stays = own == kLastCopy;
-      return choose(forbidden | stays, -kNever, 0 - cost - choose(stays, 0, own));
-    };
+  const int candidates = weigh_copies(team, state, search.workspace);
+  mark_gpus(team, state, search.cluster, search.workspace, e);
+  auto saved = [=, list = search.workspace.candidates, mark = search.workspace.mark,
+                arrivals = state.arrivals, most = state.most_arrivals,
+                weight = state.weight[e]](auto i) {
+    const auto forbidden = (mark[list.gpu[i]] >= kForbidden) | (arrivals[list.gpu[i]] >= most);
+    return choose(forbidden, -kNever, list.saved[i] - larger(list.rest[i] + weight, 0));
   };
-  const int most_saved = team.max_in_columns(state.stride, state.rows, saved);
-  if (most_saved == -kNever) return -1;
-  for (int row = 0; row < state.rows; ++row) {
-    const int g =
-        team.find(0, state.stride, [=](auto gpu) { return saved(gpu)(row) == most_saved; });
-    if (g < state.stride) return row * state.stride + g;
-  }
-  return -1;
+  const int best = team.max(0, candidates, saved);
+  if (best == -kNever) return -1;
+  return team.min(0, candidates, [=, place = search.workspace.candidates.place](auto i) {
+    return choose(saved(i) == best, place[i], kNever);
+  });
 }
 
 // Gives a place to every expert that is nowhere, the heaviest first; ties: lowest expert. False if

@@ -23,7 +23,7 @@ struct StepRules {
 struct RetargetList {
   View<int> place, gpu;
   View<int> is_new;
-  View<int> rest;   // what the GPU is above its limit without the replica; negative below it
+  View<int> rest;   // what the GPU is above its limit once the replica is gone; negative below it
   View<int> saved;  // excess there now, less the burden
   View<int> noise;
   View<int> first;  // by expert: its first one
@@ -95,7 +95,8 @@ EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
       if (over[g] == 0) continue;
       for (int place = g; place < state.places; place += state.stride) {
         const int e = state.expert[place];
-        relief[e] += smaller(over[g], state.share[e] - state.share_more[e]);
+        const int less = copies_together(state, place) * (state.share[e] - state.share_more[e]);
+        if (is_lowest(state, place)) relief[e] += smaller(over[g], less);
       }
     }
     relief[state.void_expert()] = 0;
@@ -110,12 +111,14 @@ EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& wo
   int sum = 0, i = first;
   for_each_place(state, e, [&](int place) {
     const int g = state.gpu[place], excess = state.excess[g], over = workspace.over[g];
-    const int burden = larger(excess + state.growth[place], 0) - over;
-    sum += burden;
+    const int own_growth = state.growth[place];
+    const int growth = copies_together(state, place) * own_growth;
+    const int burden = larger(excess + growth, 0) - over;
+    sum += is_lowest(state, place) ? burden : 0;
     list.place[i] = place;
     list.gpu[i] = g;
     list.is_new[i] = state.is_new[place];
-    list.rest[i] = excess - state.size[place];
+    list.rest[i] = excess - state.size[place] + growth - own_growth;
     list.saved[i] = over + burden;
     list.noise[i++] = workspace.noise[place];
   });
@@ -211,20 +214,14 @@ class JointHosts {
 
   // Expert e gains a copy: what is saved at candidates whose expert is on its GPUs too.
   EPLB_FN void correct_burdens(Team auto& team, int e) const {
-    const int less = state_.share[e] - state_.share_more[e];
     const View<Correction> list = workspace_.corrections;
     team.single([&] {
       int listed = 0;
-      for_each_place(state_, e, [&](int host) {
-        const int excess = state_.excess[state_.gpu[host]];
-        for (int place = state_.gpu[host]; place < state_.places; place += state_.stride) {
-          const int growth = state_.growth[place];
-          if (growth == 0) continue;
-          const int saving = joint_saving(excess, less, growth);
-          if (saving == 0) continue;
-          const int f = state_.expert[place], first = workspace_.candidates.first[f];
-          list[listed++] = {first, first + state_.copies[f], saving};
-        }
+      for_each_neighbor(e, -1, [&](int host, int place) {
+        const int saving = saving_of(host, place);
+        if (saving == 0) return;
+        const int f = state_.expert[place], first = workspace_.candidates.first[f];
+        list[listed++] = {first, first + state_.copies[f], saving};
       });
       list[listed] = {0, 0, 0};
       add_corrections(1);
@@ -233,23 +230,37 @@ class JointHosts {
   EPLB_FN void restore_burdens(Team auto& team) const {
     team.single([&] { add_corrections(-1); });
   }
-  // The replica in a place goes: the relief of experts on its expert's other GPUs. sign: 1, or -1 to
-  // put it back.
+  // The replica in a place goes: the relief of experts on its expert's other GPUs. sign: 1, or -1
+  // to put it back.
   EPLB_FN void correct_reliefs(Team auto& team, int place, int sign) const {
     if (!state_.is_expert(state_.expert[place])) return;
     team.single([&] {
-      const int more = state_.growth[place];
-      for_each_place(state_, state_.expert[place], [&](int host) {
-        const int g = state_.gpu[host], excess = state_.excess[g];
-        for (int other = g; host != place && other < state_.places; other += state_.stride) {
-          const int e = state_.expert[other], less = state_.share[e] - state_.share_more[e];
-          workspace_.relief[e] += sign * joint_saving(excess, less, more);
-        }
+      for_each_neighbor(state_.expert[place], state_.gpu[place], [&](int host, int other) {
+        workspace_.relief[state_.expert[other]] += sign * saving_of(other, host);
       });
     });
   }
 
  private:
+  // Calls f(host, place) for the places of an expert, but on one GPU, and what is next to each.
+  EPLB_FN void for_each_neighbor(int e, int but_on, auto f) const {
+    for_each_place(state_, e, [&](int host) {
+      const int g = state_.gpu[host];
+      if (g == but_on || !is_lowest(state_, host)) return;
+      for (int place = g; place < state_.places; place += state_.stride)
+        if (place != host) f(host, place);
+    });
+  }
+  // On the GPU of both places the first's expert gains a copy and the second's loses one.
+  EPLB_FN int saving_of(int gains, int loses) const {
+    const int excess = state_.excess[state_.gpu[loses]];
+    const int more = copies_together(state_, loses) * state_.growth[loses];
+    if (more == 0 || excess + more <= 0) return 0;
+    if (!is_lowest(state_, gains) || !is_lowest(state_, loses)) return 0;
+    const int e = state_.expert[gains];
+    const int less = copies_together(state_, gains) * (state_.share[e] - state_.share_more[e]);
+    return joint_saving(excess, less, more);
+  }
   EPLB_FN void add_corrections(int sign) const {
     const View<int> saved = workspace_.candidates.saved;
     for (int k = 0; workspace_.corrections[k].saving > 0; ++k) {
@@ -408,7 +419,8 @@ template <bool kCapped> class ExcessStep {
     return [=, score = score(), mark = workspace_.head_mark, relief = workspace_.relief,
             blocked = workspace_.blocked, share_more = state_.share_more,
             noise = workspace_.noise.from(state_.places),
-            rest = state_.excess[head_] - state_.size[place],
+            rest = state_.excess[head_] - state_.size[place] +
+                   (copies_together(state_, place) - 1) * state_.growth[place],
             gain = workspace_.over[head_] - state_.burden[place], own_new = state_.is_new[place],
             byte = own_byte(rules_.salt, row, 2), caps = caps_of(row)](auto e) EPLB_INLINE {
       const auto value = gain + relief[e] - larger(rest + share_more[e], 0);

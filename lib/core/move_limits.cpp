@@ -45,13 +45,10 @@ struct Holders {
   int64_t count = 0, last = -1;
 };
 
-}  // namespace
-
-int64_t forced_moves(const Problem& problem, int64_t layer) {
-  const Cluster& cluster = problem.cluster;
+std::vector<Holders> holders_of(const Problem& problem, int64_t layer) {
   std::vector<Holders> holders(static_cast<size_t>(problem.experts));
-  for (int64_t gpu = 0; gpu < cluster.gpus; ++gpu) {
-    if (slots_of(cluster, gpu) == 0) continue;
+  for (int64_t gpu = 0; gpu < problem.cluster.gpus; ++gpu) {
+    if (slots_of(problem.cluster, gpu) == 0) continue;
     const GpuRow row = row_of(problem, problem.current.expert, layer, gpu);
     for (int64_t slot = 0; slot < row.count; ++slot) {
       if (row.slots[slot] < 0 || row.repeats(slot)) continue;
@@ -60,14 +57,59 @@ int64_t forced_moves(const Problem& problem, int64_t layer) {
       of.last = gpu;
     }
   }
-  std::vector<int64_t> alone(static_cast<size_t>(cluster.gpus));
+  return holders;
+}
+
+struct Arrivals {
+  int64_t all = 0, most = 0;  // most: of a GPU
+};
+Arrivals arrivals_of(const Plan& plan, int64_t layer) {
+  Arrivals arrivals;
+  for (int64_t gpu = 0; gpu < plan.problem.cluster.gpus; ++gpu) {
+    const int64_t own = arrivals_of(plan, layer, gpu);
+    arrivals.all += own;
+    arrivals.most = std::max(arrivals.most, own);
+  }
+  return arrivals;
+}
+
+void check_layer(const Plan& plan, int64_t layer) {
+  const Problem& problem = plan.problem;
+  const MoveLimits& limits = problem.moves;
+  const auto [moves, most] = arrivals_of(plan, layer);
+  const int32_t* const counts = &plan.replica_count[layer * problem.experts];
+  const int32_t* const end = counts + problem.experts;
+  if (std::find(counts, end, 0) != end || most > limits.most_arrivals)
+    fail(EPLB_INVALID_ARGUMENT,
+         "max_arrivals is %d, too few for the forced moves of layer %lld: no placement within it "
+         "was found",
+         limits.most_arrivals, ll(layer));
+  const int limit = limits.layer_most ? limits.layer_most[layer] : limits.most;
+  if (moves > limit)
+    fail(EPLB_INVALID_ARGUMENT,
+         "max_moves leaves %d to layer %lld, too few for its forced moves: no placement with less "
+         "than %lld was found",
+         limit, ll(layer), ll(moves));
+  const auto largest = std::max_element(counts, end);
+  if (*largest > problem.limits.most_replicas)
+    fail(EPLB_INVALID_ARGUMENT,
+         "max_replicas is %d, but layer %lld of the current placement has expert %lld in %d slots, "
+         "and a rebalance takes no replica away for that",
+         problem.limits.most_replicas, ll(layer), ll(largest - counts), *largest);
+}
+
+}  // namespace
+
+int64_t forced_moves(const Problem& problem, int64_t layer) {
+  std::vector<int64_t> alone(static_cast<size_t>(problem.cluster.gpus));
   int64_t forced = 0;
-  for (const Holders& of : holders) {
+  for (const Holders& of : holders_of(problem, layer)) {
     forced += of.count == 0;
     if (of.count == 1) ++alone[static_cast<size_t>(of.last)];
   }
-  for (int64_t gpu = 0; gpu < cluster.gpus; ++gpu)
-    forced += std::max<int64_t>(0, alone[static_cast<size_t>(gpu)] - slots_of(cluster, gpu));
+  for (int64_t gpu = 0; gpu < problem.cluster.gpus; ++gpu)
+    forced +=
+        std::max<int64_t>(0, alone[static_cast<size_t>(gpu)] - slots_of(problem.cluster, gpu));
   return forced;
 }
 
@@ -78,43 +120,28 @@ void check_forced_moves(const Problem& problem) {
     const int64_t forced = forced_moves(problem, layer);
     if (forced > limits.most)
       fail(EPLB_INVALID_ARGUMENT,
-           "max_moves is %d, but layer %lld takes %lld: so many of its experts are nowhere they "
-           "can stay",
+           "max_moves is %d, but layer %lld takes %lld: the number of its experts that are nowhere "
+           "they can stay",
            limits.most, ll(layer), ll(forced));
     total += forced;
   }
   if (limits.most_total >= 0 && total > limits.most_total)
-    fail(EPLB_INVALID_ARGUMENT,
-         "max_moves_total is %lld, but the layers take %lld: so many experts are nowhere they can "
-         "stay",
-         ll(limits.most_total), ll(total));
+    fail(
+        EPLB_INVALID_ARGUMENT,
+        "max_moves_total is %lld, but the layers take %lld: the number of experts that are nowhere "
+        "they can stay",
+        ll(limits.most_total), ll(total));
+}
+
+bool has_limits(const Problem& problem) {
+  const MoveLimits& limits = problem.moves;
+  return problem.options.strategy == EPLB_STRATEGY_REBALANCE &&
+         (limits.most < problem.cluster.slots || limits.most_arrivals < problem.cluster.slots ||
+          problem.limits.most_replicas < problem.cluster.slots);
 }
 
 void check_move_limits(const Plan& plan) {
-  const Problem& problem = plan.problem;
-  for (int64_t layer = 0; layer < problem.layers; ++layer) {
-    int64_t moves = 0, most = 0;
-    for (int64_t gpu = 0; gpu < problem.cluster.gpus; ++gpu) {
-      const int64_t arrivals = arrivals_of(plan, layer, gpu);
-      moves += arrivals;
-      most = std::max(most, arrivals);
-    }
-    const auto counts = plan.replica_count.begin() + layer * problem.experts;
-    const bool lacks_one =
-        std::find(counts, counts + problem.experts, 0) != counts + problem.experts;
-    if (lacks_one || most > problem.moves.most_arrivals)
-      fail(EPLB_INVALID_ARGUMENT,
-           "max_arrivals is %d, too few for the forced moves of layer %lld: a placement within it "
-           "was not found",
-           problem.moves.most_arrivals, ll(layer));
-    const int limit =
-        problem.moves.layer_most ? problem.moves.layer_most[layer] : problem.moves.most;
-    if (moves > limit)
-      fail(EPLB_INVALID_ARGUMENT,
-           "max_moves leaves %d to layer %lld, too few for its forced moves: a placement with less "
-           "than %lld was not found",
-           limit, ll(layer), ll(moves));
-  }
+  for (int64_t layer = 0; layer < plan.problem.layers; ++layer) check_layer(plan, layer);
 }
 
 }  // namespace eplb

@@ -12,8 +12,11 @@ int64_t forced_moves(const Problem& problem, int64_t layer);
 // Throws InvalidArgument if forced moves alone exceed a limit.
 void check_forced_moves(const Problem& problem);
 
-// Throws InvalidArgument if a plan exceeds a limit, or lacks an expert because of one: what is forced
-// could not be placed otherwise.
+// Could a rebalance exceed a limit? Where moves are forced.
+bool has_limits(const Problem& problem);
+
+// Throws InvalidArgument if a plan exceeds a limit, or lacks an expert because of one: what is
+// forced could not be placed otherwise.
 void check_move_limits(const Plan& plan);
 
 }  // namespace eplb

@@ -32,6 +32,25 @@ Stretch best_stretch(const MovePaths& paths, int64_t layer, int from, int64_t mo
   return best;
 }
 
+// Gives stretches to layers, the one that gains most per move first.
+void share_rest(const MovePaths& paths, int64_t left, std::vector<int32_t>& shares) {
+  std::priority_queue<Stretch> stretches;
+  auto offer = [&](int64_t layer) {
+    const Stretch best = best_stretch(paths, layer, shares[static_cast<size_t>(layer)], left);
+    if (best.gain > 0) stretches.push(best);
+  };
+  for (size_t layer = 0; layer < shares.size(); ++layer) offer(static_cast<int64_t>(layer));
+  while (!stretches.empty()) {
+    const Stretch best = stretches.top();
+    stretches.pop();
+    if (best.moves <= left) {
+      shares[static_cast<size_t>(best.layer)] += best.moves;
+      left -= best.moves;
+    }
+    offer(best.layer);  // what fits by now
+  }
+}
+
 }  // namespace
 
 void MovePaths::resize(const Problem& problem) {
@@ -48,28 +67,14 @@ std::vector<int32_t> share_moves(const MovePaths& paths, const Problem& problem)
     const int32_t* const path = paths.of_layer(layer);
     const auto first = std::find_if(path, path + paths.most,
                                     [](int32_t time) { return time != MovePaths::kNoTime; });
-    shares[layer] = static_cast<int32_t>(first - path);
-    left -= shares[layer];
+    shares[static_cast<size_t>(layer)] = static_cast<int32_t>(first - path);
+    left -= first - path;
   }
   if (left < 0)
     fail(EPLB_INVALID_ARGUMENT,
          "max_moves_total is %lld, but experts that are nowhere they can stay take %lld moves",
          ll(problem.moves.most_total), ll(problem.moves.most_total - left));
-  std::priority_queue<Stretch> stretches;
-  auto offer = [&](int64_t layer) {
-    const Stretch best = best_stretch(paths, layer, shares[layer], left);
-    if (best.gain > 0) stretches.push(best);
-  };
-  for (int64_t layer = 0; layer < problem.layers; ++layer) offer(layer);
-  while (!stretches.empty()) {
-    const Stretch best = stretches.top();
-    stretches.pop();
-    if (best.moves <= left) {
-      shares[best.layer] += best.moves;
-      left -= best.moves;
-    }
-    offer(best.layer);  // what fits by now
-  }
+  share_rest(paths, left, shares);
   return shares;
 }
 

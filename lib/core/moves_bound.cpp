@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <vector>
 
 #include "core/move_limits.h"
@@ -36,17 +37,12 @@ class LayerNow {
         weight_(static_cast<size_t>(problem.experts)),
         copies_(weight_.size()),
         load_(static_cast<size_t>(gpus_)) {
-    double total = 0;
     for (size_t e = 0; e < weight_.size(); ++e)
-      total += weight_[e] = weights.at(layer, static_cast<int64_t>(e));
+      weight_[e] = weights.at(layer, static_cast<int64_t>(e));
     for (int s = 0; s < problem.cluster.slots; ++s) ++copies_[static_cast<size_t>(row_[s])];
+    const double total = std::accumulate(weight_.begin(), weight_.end(), 0.0);
     target_ = total / gpus_ * (problem.moves.target + 1) / kImbalanceUnits;
-    for (int g = 0; g < gpus_; ++g)
-      for (const double size : sizes_on(g)) load_[static_cast<size_t>(g)] += size;
-    for (const double load : load_) {
-      excess_ += std::max(0.0, load - target_);
-      room_ += std::max(0.0, target_ - load);
-    }
+    add_loads();
   }
 
   int64_t bound() {
@@ -65,6 +61,14 @@ class LayerNow {
   }
 
  private:
+  void add_loads() {
+    for (int g = 0; g < gpus_; ++g)
+      for (const double size : sizes_on(g)) load_[static_cast<size_t>(g)] += size;
+    for (const double load : load_) {
+      excess_ += std::max(0.0, load - target_);
+      room_ += std::max(0.0, target_ - load);
+    }
+  }
   double size(int64_t e) const {
     return weight_[static_cast<size_t>(e)] / copies_[static_cast<size_t>(e)];
   }
@@ -79,29 +83,34 @@ class LayerNow {
     const int32_t* const first = row_ + g * per_gpu_;
     return std::find(first, first + per_gpu_, e) != first + per_gpu_;
   }
+  std::vector<int64_t> largest_first() const {
+    std::vector<int64_t> experts(weight_.size());
+    std::iota(experts.begin(), experts.end(), int64_t{0});
+    std::sort(experts.begin(), experts.end(),
+              [&](int64_t a, int64_t b) { return size(a) > size(b); });
+    return experts;
+  }
   // What moves to a GPU can take from it, or bring to it.
   void add_gpus() {
-    std::vector<int64_t> largest(weight_.size());
-    for (size_t e = 0; e < largest.size(); ++e) largest[e] = static_cast<int64_t>(e);
-    std::sort(largest.begin(), largest.end(),
-              [&](int64_t a, int64_t b) { return size(a) > size(b); });
+    const std::vector<int64_t> experts = largest_first();
     for (int g = 0; g < gpus_; ++g) {
-      const std::vector<double> sizes = sizes_on(g);
-      double left = std::abs(load_[static_cast<size_t>(g)] - target_);
-      if (load_[static_cast<size_t>(g)] > target_) {
-        for (auto own = sizes.rbegin(); own != sizes.rend() && left > 0; ++own) {
-          drops_.add(std::min(left, *own));
-          left -= *own;
-        }
-        continue;
-      }
-      auto own = sizes.begin();
-      for (const int64_t e : largest) {
-        if (own == sizes.end() || left <= 0 || size(e) <= *own) break;
-        if (holds(g, e)) continue;
-        rises_.add(std::min(left, size(e) - *own));
-        left -= size(e) - *own++;
-      }
+      const double above = load_[static_cast<size_t>(g)] - target_;
+      above > 0 ? add_drops(g, above) : add_rises(g, -above, experts);
+    }
+  }
+  void add_drops(int g, double left) {
+    const std::vector<double> sizes = sizes_on(g);
+    for (auto own = sizes.rbegin(); own != sizes.rend() && left > 0; left -= *own++)
+      drops_.add(std::min(left, *own));
+  }
+  void add_rises(int g, double left, const std::vector<int64_t>& experts) {
+    const std::vector<double> sizes = sizes_on(g);
+    auto own = sizes.begin();
+    for (const int64_t e : experts) {
+      if (own == sizes.end() || left <= 0 || size(e) <= *own) return;
+      if (holds(g, e)) continue;
+      rises_.add(std::min(left, size(e) - *own));
+      left -= size(e) - *own++;
     }
   }
   // What one copy more can take from the hosts of an expert that are above the target, and one less

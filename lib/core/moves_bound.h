@@ -6,8 +6,8 @@
 
 namespace eplb {
 
-// Of a layer, from the problem's current placement; at least the forced ones. A proof for more needs
-// equal GPUs, full slots and no copies on one GPU.
+// Of a layer, from the problem's current placement; at least the forced ones. A proof for
+// more needs equal GPUs, full slots and no copies on one GPU.
 int64_t moves_bound(const Problem& problem, const Weights& weights, int64_t layer);
 
 }  // namespace eplb

@@ -176,8 +176,7 @@ void Session::bring_plan() {
          "captured and never launched, or a graph of another problem replayed?");
   if (solved_on_stream_) microseconds_ = streams_->microseconds();
   plan_.keep_spare(kOnBoth);
-  evaluation_.known = 0;
-  transfers_.known = false;
+  forget_figures();
 }
 
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
@@ -196,6 +195,18 @@ Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options&
   return problem;
 }
 
+void Session::forget_figures() {
+  evaluation_.known = 0;
+  transfers_.known = false;
+}
+
+std::vector<int32_t> Session::share_moves(const Weights& weights, const Problem& problem) {
+  MovePaths paths;
+  paths.resize(problem);
+  machine_->find_paths(weights, weights_.on_machine(), problem, paths);
+  return eplb::share_moves(paths, problem);
+}
+
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
   const Weights& weights = need_weights();
   bring_current();
@@ -207,10 +218,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   const bool rebalances = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
   std::vector<int32_t> shares;
   if (rebalances && problem.moves.most_total >= 0) {
-    MovePaths paths;
-    paths.resize(problem);
-    machine_->find_paths(weights, weights_.on_machine(), problem, paths);
-    shares = share_moves(paths, problem);
+    shares = share_moves(weights, problem);
     plan.problem.moves.layer_most = shares.data();
   }
   plan_.prepare_keep();  // before the machine gives up the plan that it has
@@ -224,8 +232,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
     weights_.place = on_machine ? kOnBoth : kOnHost;
     if (current_.exists()) current_.place = weights_.place;
   }
-  evaluation_.known = 0;
-  transfers_.known = false;
+  forget_figures();
   solved_on_stream_ = false;
   microseconds_ = now_microseconds() - start;
 }

@@ -75,6 +75,8 @@ class Session {
   const Evaluation& evaluation_with(EvaluationParts parts);
   const Transfers& transfers();
   void send_current();
+  std::vector<int32_t> share_moves(const Weights& weights, const Problem& problem);
+  void forget_figures();
   void report_limits(eplb_report& report) const;
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;

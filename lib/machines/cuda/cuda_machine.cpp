@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/move_limits.h"
 
 namespace eplb::cuda {
 namespace {
@@ -166,11 +167,14 @@ void CudaMachine::send(const Weights& weights) {
 }
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
+  // Shares of moves are found on the host, and so is what follows from them.
+  if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
   const DeviceScope scope(device_);
   // The session looks at the cap, not the kernels, and may refuse a plan that exceeds it. The plan
   // in the reserved memory must survive that.
   Problem problem = plan.problem;
-  const bool may_be_refused = std::exchange(problem.limits.refused_above, 0) > 0;
+  const bool may_be_refused =
+      std::exchange(problem.limits.refused_above, 0) > 0 || has_limits(problem);
   const Spread spread = spread_of(problem, limits_);
   DeviceMemory& memory = memory_for(MemorySizes::of(problem, spread), may_be_refused);
   const bool is_reserved = &memory == &reserved_;

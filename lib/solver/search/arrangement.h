@@ -5,8 +5,8 @@
 // row of several GPUs. stride is the number of GPUs rounded up to whole vectors. A place that is no
 // slot holds the *wall*, an empty slot the *void*: numbers that follow those of the experts.
 //
-// A *pair* is a GPU and an expert on it. It is *new* if the current placement lacks it: then it is a
-// move.
+// A *pair* is a GPU and an expert on it. It is *new* if the current placement lacks it: then it is
+// a move.
 #pragma once
 
 #include "solver/layer/cluster.h"
@@ -89,7 +89,8 @@ struct Arrangement {
   EPLB_FN int moves() const { return totals[0].moves; }
 };
 
-// ------------------------------------------------------------------------------ questions, one lane
+// ------------------------------------------------------------------------------ questions, one
+// lane
 
 EPLB_FN bool holds(const Arrangement& state, int g, int e) {
   int row = 0;

@@ -6,51 +6,72 @@
 
 EPLB_STAGE_BEGIN
 
+// Calls visit(e, g) for every pair of the current placement once. By one lane.
+EPLB_FN void for_each_pair(const Arrangement& state, auto visit) {
+  const View<int> last_gpu = state.position;
+  for (int e = 0; e < state.experts; ++e) last_gpu[e] = -1;
+  for (int slot = 0; slot < state.rows * state.gpus; ++slot) {
+    const int e = state.was[slot], g = slot / state.rows;
+    if (e < 0 || last_gpu[e] == g) continue;
+    last_gpu[e] = g;
+    visit(e, g);
+  }
+}
 // Sets what the current placement is: `was`, of which `current` is a layer, and who held what.
-// Two slots of a GPU with one expert are one pair. By one lane, but for the copying.
 EPLB_FN void remember_current(Team auto& team, const Arrangement& state, const int* current) {
-  const int slots = state.rows * state.gpus;
-  team.for_each(slots, [&](int slot) { state.was[slot] = current[slot]; });
+  team.for_each(state.rows * state.gpus, [&](int slot) { state.was[slot] = current[slot]; });
+  const View<int> first = state.first_was;
   team.single([&] {
-    const View<int> last_gpu = state.position, first = state.first_was;
     for (int e = 0; e <= state.experts; ++e) first[e] = 0;
-    auto each_pair = [&](auto visit) {
-      for (int e = 0; e < state.experts; ++e) last_gpu[e] = -1;
-      for (int slot = 0; slot < slots; ++slot) {
-        const int e = state.was[slot], g = slot / state.rows;
-        if (e < 0 || last_gpu[e] == g) continue;
-        last_gpu[e] = g;
-        visit(e, g);
-      }
-    };
-    each_pair([&](int e, int) { ++first[e + 1]; });
+    for_each_pair(state, [&](int e, int) { ++first[e + 1]; });
     for (int e = 0; e < state.experts; ++e) first[e + 1] += first[e];
-    each_pair([&](int e, int g) { state.held[first[e]++] = g; });
+    for_each_pair(state, [&](int e, int g) { state.held[first[e]++] = g; });
     for (int e = state.experts; e > 0; --e) first[e] = first[e - 1];
     first[0] = 0;
   });
 }
 
-// The node of each group of experts, equally many on each: in order of groups, the one that has most
-// of it and room for it; ties: lowest. By one lane.
-EPLB_FN void assign_homes(const ExcessSearch& search, const Partition& partition) {
-  const Arrangement& state = search.state;
-  const auto& [nodes, groups] = partition;
-  const View<int> held = search.workspace.over, used = search.workspace.mark;
-  const int group_size = state.experts / groups;
-  for (int node = 0; node < nodes; ++node) used[node] = 0;
-  for (int group = 0; group < groups; ++group) {
-    const int first = group * group_size, end = first + group_size;
-    for (int node = 0; node < nodes; ++node) held[node] = 0;
-    for (int i = state.first_was[first]; i < state.first_was[end]; ++i)
-      ++held[node_of(search.cluster, state.held[i])];
-    int home = -1;
-    for (int node = 0; node < nodes; ++node)
-      if (used[node] < groups / nodes && (home < 0 || held[node] > held[home])) home = node;
-    ++used[home];
-    for (int e = first; e < end; ++e) state.home[e] = home;
+// The nodes of groups under the hierarchical policy, equally many groups on each: in order of
+// groups, the node that has most of it and room for it; ties: lowest. By one lane.
+class Homes {
+ public:
+  EPLB_FN Homes(const ExcessSearch& search, const Partition& partition)
+      : search_(search),
+        state_(search.state),
+        partition_(partition),
+        held_(search.workspace.over),
+        used_(search.workspace.mark) {}
+
+  EPLB_FN void assign() const {
+    const int group_size = state_.experts / partition_.groups;
+    for (int node = 0; node < partition_.nodes; ++node) used_[node] = 0;
+    for (int first = 0; first < state_.experts; first += group_size) {
+      count_holders(first, first + group_size);
+      const int home = best_node();
+      ++used_[home];
+      for (int e = first; e < first + group_size; ++e) state_.home[e] = home;
+    }
   }
-}
+
+ private:
+  EPLB_FN void count_holders(int from, int to) const {
+    for (int node = 0; node < partition_.nodes; ++node) held_[node] = 0;
+    for (int i = state_.first_was[from]; i < state_.first_was[to]; ++i)
+      ++held_[node_of(search_.cluster, state_.held[i])];
+  }
+  EPLB_FN int best_node() const {
+    const int most = partition_.groups / partition_.nodes;
+    int best = -1;
+    for (int node = 0; node < partition_.nodes; ++node)
+      if (used_[node] < most && (best < 0 || held_[node] > held_[best])) best = node;
+    return best;
+  }
+
+  const ExcessSearch& search_;
+  const Arrangement& state_;
+  Partition partition_;
+  View<int> held_, used_;  // by node
+};
 
 // What a GPU keeps of what it had. An expert keeps its slot if that is still one.
 class KeptExperts {

@@ -128,7 +128,8 @@ EPLB_FN bool descend(Team auto& team, ExcessSearch& search, uint32_t salt, int h
   return first_head(team, search.state).excess <= 0;
 }
 
-// -------------------------------------------------------------------------------------------- ruins
+// --------------------------------------------------------------------------------------------
+// ruins
 
 EPLB_FN bool may_swap(const ExcessSearch& search, int one, int other) {
   const Arrangement& state = search.state;
@@ -154,8 +155,8 @@ EPLB_FN int place_of_draw(const Arrangement& state, uint32_t random) {
   return slot / state.gpus * state.stride + slot % state.gpus;
 }
 
-// An expert of the busiest GPU gets one copy more somewhere, or changes places with another: both are
-// drawn.
+// An expert of the busiest GPU gets one copy more somewhere, or changes places with another: both
+// are drawn.
 EPLB_FN bool shake_head(Team auto& team, ExcessSearch& search) {
   constexpr int kTries = 8;
   const Arrangement& state = search.state;
@@ -203,6 +204,25 @@ EPLB_FN int lost_by(Team auto& team, const ExcessSearch& search, int g, uint32_t
   return lost > 0 ? was[search.missing[below(random, lost)]] : state.void_expert();
 }
 
+// The first place with a move, of `moves` in `picked`, to which the last copy of an expert, in
+// `place`, can go back: its GPU had it; the expert there goes to `place` if it is `lost`, else it
+// has other copies. -1 if there is none.
+EPLB_FN int way_back(Team auto& team, const ExcessSearch& search, int moves, int place, int lost) {
+  const Arrangement& state = search.state;
+  const int e = state.expert[place];
+  const int found = team.find_of(moves, [&](int i) {
+    const int other = search.picked[i], g = state.gpu[other];
+    if (g == state.gpu[place] || !held_before(state, g, e)) return false;
+    return state.expert[other] == lost ? may_swap(search, place, other)
+                                       : may_retarget(search, other, e);
+  });
+  return found < moves ? search.picked[found] : -1;
+}
+
+EPLB_FN void retarget_if_allowed(Team auto& team, ExcessSearch& search, int place, int e) {
+  if (may_retarget(search, place, e)) apply(team, search, {Change::kRetarget, place, e});
+}
+
 // One move is taken back, drawn from all of them: the slot gets what its GPU has lost. If that
 // would lose an expert its last copy, this one first goes back to a GPU that had it.
 EPLB_FN void take_back(Team auto& team, ExcessSearch& search) {
@@ -210,24 +230,14 @@ EPLB_FN void take_back(Team auto& team, ExcessSearch& search) {
   const int moves =
       team.pick(state.places, search.picked, [&](int place) { return state.is_new[place] != 0; });
   if (moves == 0) return;
-  const int place = search.picked[below(search.draw(team), moves)];
-  const int e = state.expert[place], g = state.gpu[place];
-  const int lost = lost_by(team, search, g, search.draw(team));
-  if (state.copies[e] > 1) {
-    if (may_retarget(search, place, lost)) apply(team, search, {Change::kRetarget, place, lost});
-    return;
-  }
-  const int found = team.find_of(moves, [&](int i) {
-    const int other = search.picked[i], h = state.gpu[other];
-    if (h == g || !held_before(state, h, e)) return false;
-    return state.expert[other] == lost ? may_swap(search, place, other)
-                                       : may_retarget(search, other, e);
-  });
-  if (found == moves) return;
-  const int other = search.picked[found];
+  const int place = search.picked[below(search.draw(team), moves)], e = state.expert[place];
+  const int lost = lost_by(team, search, state.gpu[place], search.draw(team));
+  if (state.copies[e] > 1) return retarget_if_allowed(team, search, place, lost);
+  const int other = way_back(team, search, moves, place, lost);
+  if (other < 0) return;
   if (state.expert[other] == lost) return apply(team, search, {Change::kSwap, place, other});
   apply(team, search, {Change::kRetarget, other, e});
-  if (may_retarget(search, place, lost)) apply(team, search, {Change::kRetarget, place, lost});
+  retarget_if_allowed(team, search, place, lost);
 }
 
 EPLB_STAGE_END

@@ -1,5 +1,5 @@
-// The best change for a GPU that is above its limit, by one measure: the *excess*, the sum over GPUs
-// of what their load is above their limit. See docs/algorithms.md, section 12.
+// The best change for a GPU that is above its limit, by one measure: the *excess*, the sum over
+// GPUs of what their load is above their limit. See docs/algorithms.md, section 12.
 #pragma once
 
 #include "solver/search/arrangement.h"
@@ -103,25 +103,29 @@ EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
   });
 }
 
+// Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
+EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& workspace, int i,
+                            int place) {
+  const RetargetList& list = workspace.candidates;
+  const int g = state.gpu[place], excess = state.excess[g], own_growth = state.growth[place];
+  const int growth = copies_together(state, place) * own_growth;
+  const int burden = larger(excess + growth, 0) - workspace.over[g];
+  list.place[i] = place;
+  list.gpu[i] = g;
+  list.is_new[i] = state.is_new[place];
+  list.rest[i] = excess - state.size[place] + growth - own_growth;
+  list.saved[i] = workspace.over[g] + burden;
+  list.noise[i] = workspace.noise[place];
+  return is_lowest(state, place) ? burden : 0;
+}
 // The candidates of an expert, from number `first` on.
 EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& workspace, int e,
                              int first) {
   const RetargetList& list = workspace.candidates;
   list.first[e] = first;
   int sum = 0, i = first;
-  for_each_place(state, e, [&](int place) {
-    const int g = state.gpu[place], excess = state.excess[g], over = workspace.over[g];
-    const int own_growth = state.growth[place];
-    const int growth = copies_together(state, place) * own_growth;
-    const int burden = larger(excess + growth, 0) - over;
-    sum += is_lowest(state, place) ? burden : 0;
-    list.place[i] = place;
-    list.gpu[i] = g;
-    list.is_new[i] = state.is_new[place];
-    list.rest[i] = excess - state.size[place] + growth - own_growth;
-    list.saved[i] = over + burden;
-    list.noise[i++] = workspace.noise[place];
-  });
+  for_each_place(state, e,
+                 [&](int place) { sum += write_candidate(state, workspace, i++, place); });
   for (int j = first; j < i; ++j) {
     state.burden[list.place[j]] = sum - (list.saved[j] - workspace.over[list.gpu[j]]);
     list.saved[j] -= sum;
@@ -146,6 +150,16 @@ EPLB_FN int weigh_copies(Team auto& team, const Arrangement& state,
   return count;
 }
 
+// What each place would change at the head if its expert came there.
+EPLB_FN void mark_arrivals(Team auto& team, const Arrangement& state,
+                           const ExcessWorkspace& workspace, int head) {
+  const View<int> mark = workspace.head_mark, arrival = workspace.arrival;
+  const View<int> expert = state.expert, is_new = state.is_new;
+  team.sweep(state.places,
+             [=](auto place) { arrival.set(place, mark[expert[place]] - is_new[place]); });
+  team.for_each(state.rows, [&](int row) { arrival[row * state.stride + head] = kForbidden; });
+}
+
 // What experts would change at the head.
 EPLB_FN void mark_head(Team auto& team, const Arrangement& state, const Cluster& cluster,
                        const ExcessWorkspace& workspace, int head) {
@@ -163,10 +177,7 @@ EPLB_FN void mark_head(Team auto& team, const Arrangement& state, const Cluster&
     mark[state.void_expert()] = 0;
     mark[state.wall()] = kForbidden;
   });
-  const View<int> arrival = workspace.arrival, expert = state.expert, is_new = state.is_new;
-  team.sweep(state.places,
-             [=](auto place) { arrival.set(place, mark[expert[place]] - is_new[place]); });
-  team.for_each(state.rows, [&](int row) { arrival[row * state.stride + head] = kForbidden; });
+  mark_arrivals(team, state, workspace, head);
 }
 
 EPLB_FN void block_experts(Team auto& team, const Arrangement& state,
@@ -346,23 +357,39 @@ template <bool kCapped> class ExcessStep {
             full && !was_new ? kForbidden : 0};
   }
 
+  // What all swaps of a row of the head have in common.
+  struct SwapRow {
+    View<int> size, arrival, noise;
+    int stride, own_excess, own_over, own_size, own_new, byte;
+    Score score;
+    Caps caps;
+  };
+  EPLB_INLINE EPLB_FN SwapRow swap_row(int row) const {
+    const int place = row * state_.stride + head_;
+    return {.size = state_.size,
+            .arrival = workspace_.arrival,
+            .noise = workspace_.noise,
+            .stride = state_.stride,
+            .own_excess = state_.excess[head_],
+            .own_over = workspace_.over[head_],
+            .own_size = state_.size[place],
+            .own_new = state_.is_new[place],
+            .byte = own_byte(rules_.salt, row, 0),
+            .score = score(),
+            .caps = caps_of(row)};
+  }
   // What a row of the head gives for one of another GPU: f(auto gpu)(int row).
   EPLB_INLINE EPLB_FN auto swaps(int row) const {
-    const int place = row * state_.stride + head_;
-    return [=, score = score(), excess = state_.excess, over = workspace_.over,
-            mark = workspace_.mark, sizes = state_.size, arrival = workspace_.arrival,
-            noise = workspace_.noise, stride = state_.stride, own_excess = state_.excess[head_],
-            own_over = workspace_.over[head_], own_size = state_.size[place],
-            own_new = state_.is_new[place], byte = own_byte(rules_.salt, row, 0),
-            caps = caps_of(row)](auto g) EPLB_INLINE {
-      const auto there = excess[g], before = over[g] + own_over, pair = mark[g];
+    return [common = swap_row(row), excess = state_.excess, over = workspace_.over,
+            mark = workspace_.mark](auto g) EPLB_INLINE {
+      const auto there = excess[g], before = over[g] + common.own_over, pair = mark[g];
       return [=](int other_row) EPLB_INLINE {
-        const int at = other_row * stride;
-        const auto less = own_size - sizes.from(at)[g];
-        const auto after = larger(own_excess - less, 0) + larger(there + less, 0);
-        auto change = pair - own_new + arrival.from(at)[g];
-        if constexpr (kCapped) change = change + caps.forbidden(at, g, pair);
-        return score(before - after, change, noise.from(at)[g] ^ byte);
+        const int at = other_row * common.stride;
+        const auto less = common.own_size - common.size.from(at)[g];
+        const auto after = larger(common.own_excess - less, 0) + larger(there + less, 0);
+        auto change = pair - common.own_new + common.arrival.from(at)[g];
+        if constexpr (kCapped) change = change + common.caps.forbidden(at, g, pair);
+        return common.score(before - after, change, common.noise.from(at)[g] ^ common.byte);
       };
     };
   }

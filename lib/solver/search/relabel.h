@@ -17,8 +17,8 @@ struct RelabelWorkspace {
 };
 
 // Labels `units` by overlap: the pair with the largest first; ties: lowest unit, then lowest label.
-// visit(unit, f) calls f(label) once for each thing that the unit has and the label had. A unit that
-// overlaps nothing takes the first free label from first_label(unit) on.
+// visit(unit, f) calls f(label) once for each thing that the unit has and the label had. A unit
+// that overlaps nothing takes the first free label from first_label(unit) on.
 class Labelling {
  public:
   EPLB_FN Labelling(const RelabelWorkspace& memory, View<int> label, int units)
@@ -74,31 +74,37 @@ class Labelling {
   int units_;
 };
 
-// fresh[slot]: a placement of nodes with consecutive GPUs. Leaves gpu_label[gpu]: which GPU it
-// becomes. By one lane.
-EPLB_FN void relabel(const Arrangement& state, const RelabelWorkspace& memory, View<int> fresh,
-                     int nodes) {
-  const int gpus = state.gpus, each = gpus / nodes;
-  auto visit_holders = [&](int from, int to, auto f) {
+// A fresh placement, fresh[slot], of equal nodes with consecutive GPUs.
+struct FreshNodes {
+  const Arrangement& state;
+  View<int> fresh;
+  int nodes;
+
+  EPLB_FN int gpus_each() const { return state.gpus / nodes; }
+  // Calls f(g) for every slot of GPUs and every GPU that had its expert.
+  EPLB_FN void visit_holders(int from, int to, auto f) const {
     for (int slot = from * state.rows; slot < to * state.rows; ++slot)
       for (int i = state.first_was[fresh[slot]]; i < state.first_was[fresh[slot] + 1]; ++i)
         f(state.held[i]);
+  }
+};
+
+// Leaves gpu_label[gpu]: which GPU it becomes. By one lane.
+EPLB_FN void relabel(const FreshNodes& of, const RelabelWorkspace& memory) {
+  const int each = of.gpus_each();
+  auto holders_of_node = [&](int node, auto f) {
+    of.visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
   };
-  Labelling(memory, memory.node_label, nodes)
-      .run(
-          [&](int node, auto f) {
-            visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
-          },
-          [](int) { return 0; });
+  Labelling(memory, memory.node_label, of.nodes).run(holders_of_node, [](int) { return 0; });
   auto node_of = [&](int gpu) { return memory.node_label[gpu / each]; };
-  Labelling(memory, memory.gpu_label, gpus)
-      .run(
-          [&](int gpu, auto f) {
-            visit_holders(gpu, gpu + 1, [&](int g) {
-              if (g / each == node_of(gpu)) f(g);
-            });
-          },
-          [&](int gpu) { return node_of(gpu) * each; });
+  auto holders_of_gpu = [&](int gpu, auto f) {
+    of.visit_holders(gpu, gpu + 1, [&](int g) {
+      if (g / each == node_of(gpu)) f(g);
+    });
+  };
+  Labelling(memory, memory.gpu_label, of.state.gpus).run(holders_of_gpu, [&](int gpu) {
+    return node_of(gpu) * each;
+  });
 }
 
 EPLB_STAGE_END

@@ -1,6 +1,6 @@
-// What a search by excess is asked for: a target with as few moves as possible, or the best balance,
-// with a number of moves. Both descend from the start that they are given, and then in rounds ruin a
-// little of what they have and descend again.
+// What a search by excess is asked for: a target with as few moves as possible, or the best
+// balance, with a number of moves. Both descend from the start that they are given, and then in
+// rounds ruin a little of what they have and descend again.
 #pragma once
 
 #include "solver/search/current_start.h"
@@ -71,24 +71,29 @@ struct Reached {
   }
 };
 
+// A descent after the ruins of a round; round 0 has none.
+EPLB_FN Reached reach(Team auto& team, ExcessSearch& search, int round, int heads) {
+  const bool all = descend(team, search, static_cast<uint32_t>(round), heads);
+  return {all, search.state.moves(), total_excess(team, search.state)};
+}
+EPLB_FN Reached reach_again(Team auto& team, ExcessSearch& search, const Reached& best, int round) {
+  const int budget = search.budget;
+  best.all ? take_some_back(team, search) : shake_some(team, search);
+  if (best.all) search.budget = smaller(budget, best.moves);
+  const Reached now = reach(team, search, round, best.all ? kOneHead : kAllHeads);
+  search.budget = budget;
+  return now;
+}
+
 // The fewest moves with which every load keeps its limit; if that cannot be found, little excess.
 // Returns whether the limits are kept.
 EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const ExcessEffort& effort) {
-  const Arrangement& state = search.state;
-  const int budget = search.budget;
-  auto reach = [&](int round, int heads) {
-    const bool all = descend(team, search, static_cast<uint32_t>(round), heads);
-    return Reached{all, state.moves(), total_excess(team, state)};
-  };
-  Reached best = reach(0, kOneHead);
+  Reached best = reach(team, search, 0, kOneHead);
   keep(search);
   int last_round = effort.rounds;
   for (int round = 1; best.moves > 0 || !best.all; ++round) {
     if (round > (best.all ? last_round : effort.missed_rounds)) break;
-    best.all ? take_some_back(team, search) : shake_some(team, search);
-    search.budget = best.all ? smaller(budget, best.moves) : budget;
-    const Reached now = reach(round, best.all ? kOneHead : kAllHeads);
-    search.budget = budget;
+    const Reached now = reach_again(team, search, best, round);
     if (!now.replaces(best) || !is_within(team, search)) {
       undo(team, search);
       continue;
@@ -136,24 +141,29 @@ EPLB_FN void bisect_targets(Team auto& team, ExcessSearch& search, int least,
   }
 }
 
-// The smallest largest time within the limits, but not below `least`. While moves count, targets are
-// a little below the best; else half way to `least`.
+// While moves count, targets are a little below the best; else half way to `least`. Returns the
+// excess.
+EPLB_FN int aim_below(Team auto& team, const ExcessSearch& search, int least, int time) {
+  const int step = search.counts_moves ? time / 1024 * 3 : (time - least) / 2;
+  aim(team, search.state, search.cluster, larger(least, time - step));
+  return total_excess(team, search.state);
+}
+EPLB_FN void change_some(Team auto& team, ExcessSearch& search, int round) {
+  const bool counts = search.counts_moves;
+  counts ? take_some_back(team, search) : shake_some(team, search);
+  descend(team, search, static_cast<uint32_t>(round), counts ? kOneHead : kAllHeads);
+}
+
+// The smallest largest time within the limits, but not below `least`.
 EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEffort& effort,
                            int least, BestArrangement& best) {
   const Arrangement& state = search.state;
-  const bool counts = search.counts_moves;
   store(team, state, best, largest_time(team, state, search.cluster));
   bisect_targets(team, search, least, best);
   restore(team, state, best);
-  auto aim_below_best = [&] {
-    const int step = counts ? best.time / 1024 * 3 : (best.time - least) / 2;
-    aim(team, state, search.cluster, larger(least, best.time - step));
-    return total_excess(team, state);
-  };
-  int excess = aim_below_best();
+  int excess = aim_below(team, search, least, best.time);
   for (int round = 1; round <= effort.rounds && best.time > least; ++round) {
-    counts ? take_some_back(team, search) : shake_some(team, search);
-    descend(team, search, static_cast<uint32_t>(round), counts ? kOneHead : kAllHeads);
+    change_some(team, search, round);
     const int time = largest_time(team, state, search.cluster);
     const int left = total_excess(team, state);
     if (!is_within(team, search) || (time >= best.time && left > excess)) {
@@ -164,20 +174,16 @@ EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEf
     excess = left;
     if (time >= best.time) continue;
     store(team, state, best, time);
-    excess = aim_below_best();
+    excess = aim_below(team, search, least, time);
   }
   restore(team, state, best);
 }
 
-// path[m]: the least time with at most m moves, m <= most, on one descent whose target falls with
-// the largest time. The state stays as it was.
-EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int most,
-                         View<int> path) {
+// Notes on one descent, whose target falls with the largest time, the least time that was there
+// with each number of moves.
+EPLB_FN void note_times(Team auto& team, ExcessSearch& search, int least, View<int> path) {
   const Arrangement& state = search.state;
-  const int budget = search.budget, from = state.moves();
-  search.budget = smaller(budget, most);
   int time = largest_time(team, state, search.cluster), target = kNever;
-  team.for_each(most + 1, [&](int m) { path[m] = m < from ? kNever : time; });
   while (search.logged < search.most_steps()) {
     target = smaller(target, least + larger(0, time - least) / 4);
     aim(team, state, search.cluster, target);
@@ -186,6 +192,16 @@ EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int m
     const int moves = state.moves();
     team.single([&] { path[moves] = smaller(path[moves], time); });
   }
+}
+// path[m]: the least time with at most m moves, m <= most, on such a descent. The state stays as it
+// was, which takes no more moves than that.
+EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int most,
+                         View<int> path) {
+  const int budget = search.budget, from = search.state.moves();
+  const int time = largest_time(team, search.state, search.cluster);
+  search.budget = smaller(budget, most);
+  team.for_each(most + 1, [&](int m) { path[m] = m < from ? kNever : time; });
+  note_times(team, search, least, path);
   undo(team, search);
   search.budget = budget;
   team.single([&] {

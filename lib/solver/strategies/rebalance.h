@@ -48,7 +48,7 @@ struct FreshPlacement {
     team.for_each(state.experts, [&](int e) { method.weight[e] = state.weight[e]; });
     solve_weights(team, method, answer, maps);
     team.single([&] {
-      relabel(state, labels, maps.physical_to_logical, method.problem.partition.nodes);
+      relabel({state, maps.physical_to_logical, method.problem.partition.nodes}, labels);
       for (int slot = 0; slot < state.rows * state.gpus; ++slot) {
         const int gpu = labels.gpu_label[slot / state.rows], row = slot % state.rows;
         state.expert[row * state.stride + gpu] = maps.physical_to_logical[slot];
@@ -145,11 +145,11 @@ struct RebalanceMethod : NodesOfBest {
     const MoveLimits& limits = problem.moves;
     search.state.most_arrivals = limits.most_arrivals;
     search.budget = most_moves();
-    search.counts_moves = is_limited() || limits.target > 0 || limits.price > 0 ||
-                          limits.most_total >= 0;
+    search.counts_moves =
+        is_limited() || limits.target > 0 || limits.price > 0 || limits.most_total >= 0;
     team.for_each(problem.experts, [&](int e) { state.weight[e] = weight[e]; });
     remember_current(team, state, problem.current.expert + layer * problem.cluster.slots);
-    if (partition.nodes > 1) team.single([&] { assign_homes(search, partition); });
+    if (partition.nodes > 1) team.single([&] { Homes(search, partition).assign(); });
   }
   // From the current placement; experts that are nowhere get their places. False if they cannot.
   EPLB_FN bool start(Team auto& team, const Aims& aims) {
@@ -197,28 +197,38 @@ struct RebalanceMethod : NodesOfBest {
     team.for_each(search.state.gpus,
                   [&](int g) { write_gpu(g, answer.from(g * search.state.rows)); });
   }
+  // What has found its slot leaves its place to the void.
   EPLB_FN void write_gpu(int g, View<int> slots) const {
     const Arrangement& state = search.state;
     const int open = open_slots(problem.cluster, g);
     const View<int> was = state.was_on(g);
-    auto at = [&](int row) -> int& { return state.expert[row * state.stride + g]; };
     for (int row = 0; row < state.rows; ++row) slots[row] = -1;
-    // What has found its slot leaves its row to the void.
     for (int slot = 0; slot < open; ++slot)
-      for (int row = 0; row < open && slots[slot] < 0; ++row)
-        if (was[slot] >= 0 && at(row) == was[slot]) {
-          slots[slot] = at(row);
-          at(row) = state.void_expert();
-        }
-    for (int slot = 0; slot < open; ++slot) {
-      if (slots[slot] >= 0) continue;
-      int least = -1;
-      for (int row = 0; row < open; ++row)
-        if (state.is_expert(at(row)) && (least < 0 || at(row) < at(least))) least = row;
-      if (least < 0) return;
-      slots[slot] = at(least);
-      at(least) = state.void_expert();
+      if (was[slot] >= 0) take(slots, slot, place_of(g, was[slot]));
+    for (int slot = 0; slot < open; ++slot)
+      if (slots[slot] < 0) take(slots, slot, least_place(g));
+  }
+  EPLB_FN void take(View<int> slots, int slot, int place) const {
+    if (place < 0) return;
+    slots[slot] = search.state.expert[place];
+    search.state.expert[place] = search.state.void_expert();
+  }
+  // -1 if there is none.
+  EPLB_FN int place_of(int g, int e) const {
+    const Arrangement& state = search.state;
+    for (int place = g; place < state.places; place += state.stride)
+      if (state.expert[place] == e) return place;
+    return -1;
+  }
+  // That of the lowest expert.
+  EPLB_FN int least_place(int g) const {
+    const Arrangement& state = search.state;
+    int least = -1;
+    for (int place = g; place < state.places; place += state.stride) {
+      const int e = state.expert[place];
+      if (state.is_expert(e) && (least < 0 || e < state.expert[least])) least = place;
     }
+    return least;
   }
 };
 

@@ -38,6 +38,13 @@ __device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, i
   return {{static_cast<const double*>(weights.sums) + first, nullptr}};
 }
 
+template <class Method>
+__device__ __forceinline__ void read_layer(WarpTeam& team, Method& method,
+                                           const DeviceWeights& weights, int64_t layer) {
+  method.at_layer(layer);
+  method.read(team, weights_of<Method>(team, weights, layer));
+}
+
 // A block's memory: the method's and the team's.
 template <class Method>
 EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
@@ -91,8 +98,7 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
   const int chain = static_cast<int>(piece % chains);
   const View<int> scores{scratch.group_scores + layer * chains},
       place{scratch.group_place + layer * groups};
-  method.at_layer(layer);
-  method.read(team, weights_of<Method>(team, task.weights, layer));
+  read_layer(team, method, task.weights, layer);
   const int score =
       method.pack_groups(team, range_of(chain, chains), {scratch.group_answers + piece * groups});
   team.single([&] { scores[chain] = score; });
@@ -161,8 +167,7 @@ __device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, cons
   const solver::LayerAnswer answer{
       {task.scratch.group_place + layer * partition.groups},
       {task.scratch.answers + piece * solver::node_problem(task.problem).cluster.slots}};
-  method.at_layer(layer);
-  method.read(team, weights_of<Method>(team, task.weights, layer));
+  read_layer(team, method, task.weights, layer);
   method.list_members(team, answer.place, method.group_chains() > 0);
   const int score = method.solve_node(team, node, range_of(chain, chains), answer.node);
   team.single([&] { task.scratch.scores[piece] = score; });

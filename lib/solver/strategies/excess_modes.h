@@ -170,7 +170,7 @@ EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEf
 }
 
 // path[m]: the least time with at most m moves, m <= most, on one descent whose target falls with
-// the largest time. The state stays as it was.
+// the largest time. The state stays as it was, aiming at `least`.
 EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int most,
                          View<int> path) {
   const Arrangement& state = search.state;
@@ -187,6 +187,7 @@ EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int m
     team.single([&] { path[moves] = smaller(path[moves], time); });
   }
   undo(team, search);
+  aim(team, state, search.cluster, least);
   search.budget = budget;
   team.single([&] {
     for (int m = 1; m <= most; ++m) path[m] = smaller(path[m], path[m - 1]);

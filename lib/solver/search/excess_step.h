@@ -79,6 +79,7 @@ EPLB_FN void make_noise(Team auto& team, const Arrangement& state, const ExcessW
                         uint32_t salt) {
   if (workspace.salt[0] == salt) return;
   team.barrier();
+  if (salt == 0) return begin_steps(team, state, workspace);
   const View<int> noise = workspace.noise;
   const int seed = scrambled(static_cast<int>(salt), 0);
   team.sweep(state.places + state.kinds(), [=](auto i) { noise.set(i, noise_byte(i, seed)); });

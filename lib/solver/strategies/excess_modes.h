@@ -194,7 +194,7 @@ EPLB_FN void note_times(Team auto& team, ExcessSearch& search, int least, View<i
   }
 }
 // path[m]: the least time with at most m moves, m <= most, on such a descent. The state stays as it
-// was, which takes no more moves than that.
+// was, which takes no more moves than that, and aims at `least`.
 EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int most,
                          View<int> path) {
   const int budget = search.budget, from = search.state.moves();
@@ -203,6 +203,7 @@ EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int m
   team.for_each(most + 1, [&](int m) { path[m] = m < from ? kNever : time; });
   note_times(team, search, least, path);
   undo(team, search);
+  aim(team, search.state, search.cluster, least);
   search.budget = budget;
   team.single([&] {
     for (int m = 1; m <= most; ++m) path[m] = smaller(path[m], path[m - 1]);

@@ -111,6 +111,8 @@ struct RebalanceMethod : NodesOfBest {
     if (!start(team, aims) || search.state.moves() > most) return aims.mean;
     if (!has_load) most = search.state.moves();  // none gains anything
     follow_path(team, search, aims.least(), most, to);
+    // Less than its start needs would not do: the search need not go where the path went.
+    team.for_each(search.state.moves(), [&](int m) { to[m] = kNever; });
     return aims.mean;
   }
 

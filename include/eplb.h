@@ -288,8 +288,8 @@ typedef struct eplb_solve_options {
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them. Each is kept exactly.
-   * Moves of experts that no slot of the current placement holds are forced: they come first, count
-   * like all others, and limits below their number are refused. */
+   * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
+   * they come first, count like all others, and limits below their number are refused. */
   int32_t allow_empty;     /* 0; 1: a replica may be dropped and its slot become -1, which relieves
                               a GPU without a move */
   int64_t max_moves;       /* -1: any; of a layer, see EPLB_MAP_MOVE_COUNT */
@@ -334,8 +334,8 @@ typedef struct eplb_report {
   int64_t rounds;                   /* over all layers: layers follow each other */
   int64_t most_sent;                /* by one GPU in one layer */
   int64_t most_received;            /* by one GPU in one layer */
-  int64_t moves_forced;             /* over all layers: moves of experts that no slot of the current
-                                       placement holds. No plan has fewer moves */
+  int64_t moves_forced;             /* over all layers: moves of experts that can stay on no GPU. No
+                                       plan has fewer moves */
   int64_t moves_bound;              /* the same, and where the plan is one of
                                        EPLB_STRATEGY_REBALANCE with a target, what reaching it takes
                                        at least */

@@ -156,8 +156,8 @@ enum {
   EPLB_STRATEGY_NOISE_SPECTRUM = 4,  /* 64 orders, from no noise to strong noise */
   EPLB_STRATEGY_HYBRID_INIT = 5,     /* 128 starts: noisy, shuffled, folded */
   EPLB_STRATEGY_BEST = 6,            /* tabu search with changing replica counts */
-  EPLB_STRATEGY_REBALANCE = 7        /* changes the current placement by few moves, within the limits
-                                        in eplb_solve_options. Since ABI 1.1 */
+  EPLB_STRATEGY_REBALANCE = 7        /* changes the current placement by few moves, within the
+                                        limits in eplb_solve_options. Since ABI 1.1 */
 };
 
 /* How much work EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE may do: a number of rounds, never a
@@ -288,19 +288,19 @@ typedef struct eplb_solve_options {
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them. Each is kept exactly.
-   * Moves of experts that no slot of the current placement holds are forced: they come first, count
-   * like all others, and limits below their number are refused. */
-  int32_t allow_empty;       /* 0; 1: a replica may be dropped and its slot become -1, which relieves
-                                a GPU without a move */
-  int64_t max_moves;         /* -1: any; of a layer, see EPLB_MAP_MOVE_COUNT */
-  int64_t max_moves_total;   /* -1: any; over all layers, which get shares by what they gain: the
-                                one option by which a layer's answer depends on others */
-  int64_t max_arrivals;      /* 0: any; experts that a GPU receives in a layer */
-  double target;             /* -1: 1.02, or none if max_moves, max_moves_total or move_price is
-                                given; the imbalance at which a layer is good enough: it is reached
-                                with as few moves as possible. 0: none */
-  double move_price;         /* 0; the imbalance that a move must gain: a layer makes as many moves
-                                as pay */
+   * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
+   * they come first, count like all others, and limits below their number are refused. */
+  int32_t allow_empty;     /* 0; 1: a replica may be dropped and its slot become -1, which relieves
+                              a GPU without a move */
+  int64_t max_moves;       /* -1: any; of a layer, see EPLB_MAP_MOVE_COUNT */
+  int64_t max_moves_total; /* -1: any; over all layers, which get shares by what they gain: the
+                              one option by which a layer's answer depends on others */
+  int64_t max_arrivals;    /* 0: any; experts that a GPU receives in a layer */
+  double target;           /* -1: 1.02, or none if max_moves, max_moves_total or move_price is
+                              given; the imbalance at which a layer is good enough: it is reached
+                              with as few moves as possible. 0: none */
+  double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
+                              as pay */
 } eplb_solve_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers. */
@@ -334,8 +334,8 @@ typedef struct eplb_report {
   int64_t rounds;                   /* over all layers: layers follow each other */
   int64_t most_sent;                /* by one GPU in one layer */
   int64_t most_received;            /* by one GPU in one layer */
-  int64_t moves_forced;             /* over all layers: moves of experts that no slot of the current
-                                       placement holds. No plan has fewer moves */
+  int64_t moves_forced;             /* over all layers: moves of experts that can stay on no GPU. No
+                                       plan has fewer moves */
   int64_t moves_bound;              /* the same, and where the plan is one of
                                        EPLB_STRATEGY_REBALANCE with a target, what reaching it takes
                                        at least */

@@ -206,8 +206,8 @@ func (c *Context) Solve(weights Weights, problem Problem, options SolveOptions) 
 // Rebalance uploads weights and the current placement [layers, slots], changes the placement by few moves, and fetches
 // the new plan with its report. A move is a GPU and an expert that it gets. Without limits, layers whose imbalance is
 // above 1.02 are brought to that with as few moves as possible, and the others stay as they are; the options have limits,
-// each of which is kept exactly. Moves of experts that no slot holds, on dead GPUs for example, are forced: they come
-// first and count like all others. options.Strategy is not looked at.
+// each of which is kept exactly. Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are
+// forced: they come first and count like all others. options.Strategy is not looked at.
 //
 // Errors: those of Upload, UploadPlacement and SolveUploaded; ErrInvalidArgument, with both numbers, for a limit below the
 // moves that are forced.

@@ -128,8 +128,7 @@ type Report struct {
 	MostSent int
 	// By one GPU in one layer.
 	MostReceived int
-	// Over all layers: moves of experts that no slot of the current placement holds. No plan has
-	// fewer moves.
+	// Over all layers: moves of experts that can stay on no GPU. No plan has fewer moves.
 	MovesForced int
 	// The same, and where the plan is one of StrategyRebalance with a target, what reaching it
 	// takes at least.

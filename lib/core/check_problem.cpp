@@ -1,7 +1,6 @@
 #include "core/check_problem.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "core/strategy.h"
@@ -78,13 +77,19 @@ void check_bound_kind(eplb_bound_kind kind) {
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
 }
 
+// To the nearest one. The library needs no libm, so there is no std::llround.
+int64_t thousandths(double value) {
+  const double scaled = std::clamp(value * 1000, -1e15, 1e15);
+  return static_cast<int64_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+}
+
 // Imbalances are named in thousandths: the caller's locale decides what a decimal point is.
 void check_imbalance(const char* name, double value, double least, const char* or_none) {
   if (value >= least && value <= kMostImbalance) return;
-  const double thousandths = std::clamp(value * 1000, -1e15, 1e15);
+  const bool is_nan = value != value;
   fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
-       value == value ? "" : "NaN, ", value == value ? std::llround(thousandths) : 0, or_none,
-       ll(least), ll(kMostImbalance));
+       is_nan ? "NaN, " : "", is_nan ? 0 : ll(thousandths(value)), or_none, ll(least),
+       ll(kMostImbalance));
 }
 
 void check_move_limits(const eplb_solve_options& options) {

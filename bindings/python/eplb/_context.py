@@ -272,8 +272,8 @@ class Context(Uncopyable):
         """Changes a placement by few moves: a move is a GPU and an expert that it gets.
 
         Without limits, layers whose imbalance is above 1.02 are brought to that with as few moves as possible, and the
-        others stay as they are. Each limit is kept exactly, and all can be combined. Moves of experts that no slot
-        holds, on dead GPUs for example, are forced: they come first and count like all others.
+        others stay as they are. Each limit is kept exactly, and all can be combined. Moves of experts that can stay on
+        no GPU, because theirs are dead or lose slots, are forced: they come first and count like all others.
 
         Args:
             weights: as for solve.

@@ -37,7 +37,7 @@ class Report:
         most_sent, most_received: by one GPU in one layer.
         experts_on_one_gpu: experts all of whose replicas are on one GPU, and lost with it: of the layer and GPU where
             they are most.
-        moves_forced: moves of experts that no slot of the current placement holds. No plan has fewer moves.
+        moves_forced: moves of experts that can stay on no GPU. No plan has fewer moves.
         moves_bound: the same, and for a rebalance with a target what reaching it takes at least.
         layers_missed: layers above the target of a rebalance.
         strategy: what solved it; None for a placement that was evaluated.

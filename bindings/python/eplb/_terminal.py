@@ -152,7 +152,7 @@ def _work_sentence(work: Work) -> str:
     if not report.layers_changed:
         return "Nothing moves: no layer needs a change, or the limits allow none."
     forced = f", {report.moves_forced} of them forced" if report.moves_forced else ""
-    lost = " without the experts that are lost" if report.moves_forced else ""
+    lost = " without the experts that are lost" if report.reloads else ""
     needed = f", where {report.moves_bound} are needed at least" if report.moves_bound > report.moves_forced else ""
     missed = f" {_count(report.layers_missed, 'layer')} did not reach the target." if report.layers_missed else ""
     return (

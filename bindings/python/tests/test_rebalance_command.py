@@ -123,7 +123,8 @@ def test_gpus_die_join_and_leave(json_of, plan, later, tmp_path):
     grown = json_of("rebalance", later, "--current", new[1], "--gpus", 18, "--target", "1.0", "-o", new[2])
     assert (grown["num_gpus"], grown["num_slots"]) == (18, 108)
     assert grown["gpu_slots"] == lost["gpu_slots"] + [6, 6]
-    assert (placement_of(new[2])[:, 96:] >= 0).all()
+    # Some of their slots may stay empty: a layer may be good with less.
+    assert (placement_of(new[2])[:, 96:].reshape(3, 2, 6) >= 0).any(axis=2).all()
     drained = json_of("rebalance", later, "--current", new[2], "--drain", "0", "-o", new[3])
     assert (placement_of(new[3])[:, :6] == -1).all()
     assert drained["reloads"] == 0

@@ -52,17 +52,17 @@ class Bindings(unittest.TestCase):
             self.assertEqual(offset, fields[f"field {name}.{field}"].rpartition(" ")[2], field)
 
     def test_a_new_constant_reaches_both_languages(self):
-        line = "  EPLB_STRATEGY_LEAST_MOVES = 7 /* starts from what is there */"
-        files = self.generated_from(with_line(self.text, "EPLB_STRATEGY_BEST = 6", line))
+        line = "  EPLB_STRATEGY_FEWEST_ROUNDS = 8 /* starts from what is there */"
+        files = self.generated_from(with_line(self.text, "EPLB_STRATEGY_REBALANCE = 7", line))
         go, rust = (
             files["bindings/go/constants_generated.go"],
             files["bindings/rust/eplb/src/constants_generated.rs"],
         )
-        self.assertIn('// Starts from what is there.\n\tStrategyLeastMoves Strategy = "least_moves"\n', go)
-        self.assertRegex(go, r'var strategyNames = names\{[^}]*"best",\s*"least_moves",?\s*\}')
-        self.assertIn('LeastMoves = EPLB_STRATEGY_LEAST_MOVES "least_moves",', rust)
+        self.assertIn('// Starts from what is there.\n\tStrategyFewestRounds Strategy = "fewest_rounds"\n', go)
+        self.assertRegex(go, r'var strategyNames = names\{[^}]*"rebalance",\s*"fewest_rounds",?\s*\}')
+        self.assertIn('FewestRounds = EPLB_STRATEGY_FEWEST_ROUNDS "fewest_rounds",', rust)
         raw = files["bindings/rust/eplb-sys/src/bindings.rs"]
-        self.assertIn("pub const EPLB_STRATEGY_LEAST_MOVES: eplb_strategy = 7;", raw)
+        self.assertIn("pub const EPLB_STRATEGY_FEWEST_ROUNDS: eplb_strategy = 8;", raw)
 
     def test_a_new_map_is_of_the_type_that_its_comment_names(self):
         line = "  EPLB_MAP_QUOTA = 12 /* float64 [L,S]: tokens of each slot */"
@@ -74,17 +74,17 @@ class Bindings(unittest.TestCase):
     def test_a_new_field_and_a_new_function_reach_their_structs(self):
         text = self.text.replace(
             "\n} eplb_solve_options;",
-            "\n  double move_price;     /* 0; what a move must gain */\n} eplb_solve_options;",
+            "\n  double round_price; /* 0; what a round must gain */\n} eplb_solve_options;",
         )
         text += "\neplb_status eplb_split(eplb_context *context, const void *placement);\n"
         files = self.generated_from(text)
         layout, go = files["bindings/go/layout_generated.go"], files["bindings/go/structs_generated.go"]
-        self.assertIn("\t// 0; what a move must gain.\n\tMovePrice float64\n", layout)
-        self.assertIn("\t// What a move must gain. Default 0.\n\tMovePrice float64\n", go)
-        self.assertIn("setUnlessZero(&to.MovePrice, from.MovePrice)\n", go)
+        self.assertIn("\t// 0; what a round must gain.\n\tRoundPrice float64\n", layout)
+        self.assertIn("\t// What a round must gain. Default 0.\n\tRoundPrice float64\n", go)
+        self.assertIn("setUnlessZero(&to.RoundPrice, from.RoundPrice)\n", go)
         rust = files["bindings/rust/eplb/src/structs_generated.rs"]
-        self.assertIn("pub const fn move_price(self, move_price: f64) -> Self {\n", rust)
-        self.assertIn("move_price: self.move_price.unwrap_or(defaults.move_price),\n", rust)
+        self.assertIn("pub const fn round_price(self, round_price: f64) -> Self {\n", rust)
+        self.assertIn("round_price: self.round_price.unwrap_or(defaults.round_price),\n", rust)
         self.assertIn("Split func(context cHandle, placement unsafe.Pointer) int32 `c:", layout)
 
     def test_a_comment_that_changes_makes_its_files_stale(self):

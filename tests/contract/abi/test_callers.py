@@ -36,7 +36,7 @@ EDITS = {
     "lib/api/defaults.h": [
         ("EPLB_DEVICE_CPU, 0, 1}", "EPLB_DEVICE_CPU, 0, 1, 7}"),
         ("EPLB_BOUND_SIMPLE}", "EPLB_BOUND_SIMPLE, 7}"),
-        ("EPLB_TRANSFER_BUFFERED, 0}};", "EPLB_TRANSFER_BUFFERED, 0, 7}};"),
+        (".move_price = 0}};", ".move_price = 0, .later = 7}};"),
         ("inline eplb_problem read_problem", f"{CHECK}inline eplb_problem read_problem"),
         (READ_PROBLEM, f"only_seven({READ_PROBLEM})"),
         (READ_OPTIONS, f"only_seven({READ_OPTIONS})"),
@@ -126,7 +126,7 @@ class Callers(library.LibraryTest):
 
     def test_an_old_library_refuses_what_it_does_not_know(self):
         refused = self.run_client(self.new_client, self.now, "8", status=3)[1]
-        self.assertRegex(refused, "EPLB_INVALID_ARGUMENT: options has a non-zero byte at 40: .* the caller is newer")
+        self.assertRegex(refused, "EPLB_INVALID_ARGUMENT: options has a non-zero byte at 80: .* the caller is newer")
 
 
 if __name__ == "__main__":

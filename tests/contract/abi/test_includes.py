@@ -48,14 +48,17 @@ RULES = {
     "lib/machines/no_cuda": [SEAM, CORE, CONTRACT, CXX],
     "lib/api": [r'"api/\w+\.h"', r'"session/session\.h"', SEAM, CORE, CONTRACT, CXX, POSIX, INTRINSICS],
     "include": [r"<std(def|int)\.h>"],
-    "tests/contract/c": [CONTRACT, r"<[\w/]+\.h>"],  # and files of their own folder, see below
+    "tests/contract/c": [CONTRACT, r"<[\w/]+\.h>"],  # and headers of their own folder, like the next
+    "examples/c": [CONTRACT, r"<[\w/]+\.h>"],
     "bindings": [CONTRACT, r"<[\w/]+\.h>"],
-    "examples": [CONTRACT, r"<[\w/]+\.h>"],
 }
 for height, floor in enumerate(FLOORS):
     below = [f"solver/{name}" for lower in FLOORS[:height] for name in lower]
     for name in floor:
         RULES[f"lib/solver/{name}"] = [room(f"solver/{name}", *below), PROBLEM, CXX, DEVICE_CXX]
+
+# Programs, whose files include each other by name.
+FLAT = ("tests/contract/c", "examples/c")
 
 # Thrust's exceptions become this library's where it is called.
 CATCHES = "lib/machines/cuda/kernels/whole_arrays.cuh"
@@ -113,12 +116,9 @@ class Includes(unittest.TestCase):
                     broken.append(f"{path} lies in a folder that has no rule")
                     continue
                 allowed = list(RULES[rule])
-                if rule == "tests/contract/c":
-                    allowed += [
-                        re.escape(f'"{name}"')
-                        for name in os.listdir(os.path.join(ROOT, "tests/contract/c"))
-                        if name.endswith(".h")
-                    ]
+                if rule in FLAT:
+                    names = os.listdir(os.path.join(ROOT, rule))
+                    allowed += [re.escape(f'"{name}"') for name in names if name.endswith(".h")]
                 for include in includes(path):
                     looked_at += 1
                     if not any(re.fullmatch(pattern, include) for pattern in allowed):

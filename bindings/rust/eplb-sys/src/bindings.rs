@@ -323,8 +323,7 @@ pub struct eplb_report {
     pub most_sent: i64,
     /// by one GPU in one layer
     pub most_received: i64,
-    /// over all layers: moves of experts that no slot of the current placement holds. No plan has
-    /// fewer moves
+    /// over all layers: moves of experts that can stay on no GPU. No plan has fewer moves
     pub moves_forced: i64,
     /// the same, and where the plan is one of EPLB_STRATEGY_REBALANCE with a target, what reaching
     /// it takes at least

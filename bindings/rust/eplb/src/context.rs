@@ -260,8 +260,8 @@ impl Context {
 
     /// Changes the placement `current` by few moves, for the uploaded weights. A move is a GPU and an expert that it
     /// gets. Without limits, layers whose imbalance is above 1.02 are brought to that with as few moves as possible, and
-    /// the others stay as they are; `options` has limits, each of which is kept exactly. Moves of experts that no slot
-    /// holds, on dead GPUs for example, are forced: they come first and count like all others.
+    /// the others stay as they are; `options` has limits, each of which is kept exactly. Moves of experts that
+    /// can stay on no GPU, because theirs are dead or lose slots, are forced: they come first and count like all others.
     ///
     /// `current` is `[L,S]`, as [`upload_placement`](Self::upload_placement) takes it, and stays uploaded. The strategy of
     /// `options` is not looked at.

@@ -242,8 +242,7 @@ pub struct Report {
     pub most_sent: u64,
     /// By one GPU in one layer.
     pub most_received: u64,
-    /// Over all layers: moves of experts that no slot of the current placement holds. No plan has
-    /// fewer moves.
+    /// Over all layers: moves of experts that can stay on no GPU. No plan has fewer moves.
     pub moves_forced: u64,
     /// The same, and where the plan is one of [`Strategy::Rebalance`](crate::Strategy::Rebalance)
     /// with a target, what reaching it takes at least.

@@ -38,13 +38,6 @@ __device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, i
   return {{static_cast<const double*>(weights.sums) + first, nullptr}};
 }
 
-template <class Method>
-__device__ __forceinline__ void read_layer(WarpTeam& team, Method& method,
-                                           const DeviceWeights& weights, int64_t layer) {
-  method.at_layer(layer);
-  method.read(team, weights_of<Method>(team, weights, layer));
-}
-
 // A block's memory: the method's and the team's.
 template <class Method>
 EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
@@ -88,6 +81,13 @@ EPLB_FN solver::Chains range_of(int chain, int chains) {
   return chains == 1 ? solver::all_chains() : solver::Chains{chain, chain + 1};
 }
 
+template <class Method>
+__device__ __forceinline__ void begin_layer(WarpTeam& team, Method& method, const SolveTask& task,
+                                            int64_t layer) {
+  method.at_layer(layer);
+  method.read(team, weights_of<Method>(team, task.weights, layer));
+}
+
 // One chain of one layer; the last chain of a layer takes the best answer.
 template <class Method>
 __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const SolveTask& task,
@@ -98,7 +98,7 @@ __device__ __forceinline__ void pack_piece(WarpTeam& team, Method& method, const
   const int chain = static_cast<int>(piece % chains);
   const View<int> scores{scratch.group_scores + layer * chains},
       place{scratch.group_place + layer * groups};
-  read_layer(team, method, task.weights, layer);
+  begin_layer(team, method, task, layer);
   const int score =
       method.pack_groups(team, range_of(chain, chains), {scratch.group_answers + piece * groups});
   team.single([&] { scores[chain] = score; });
@@ -167,7 +167,7 @@ __device__ __forceinline__ void solve_piece(WarpTeam& team, Method& method, cons
   const solver::LayerAnswer answer{
       {task.scratch.group_place + layer * partition.groups},
       {task.scratch.answers + piece * solver::node_problem(task.problem).cluster.slots}};
-  read_layer(team, method, task.weights, layer);
+  begin_layer(team, method, task, layer);
   method.list_members(team, answer.place, method.group_chains() > 0);
   const int score = method.solve_node(team, node, range_of(chain, chains), answer.node);
   team.single([&] { task.scratch.scores[piece] = score; });

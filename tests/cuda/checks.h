@@ -53,6 +53,7 @@ void broken();
 void evaluation();
 void moves();
 void clusters();
+void rebalances();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

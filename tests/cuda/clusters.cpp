@@ -1,24 +1,16 @@
 // GPUs that are not all equal: the same bits from the device as from the CPU.
-#include <random>
-#include <vector>
+#include "clusters.h"
 
-#include "problems.h"
+#include <random>
 
 namespace eplb::tests {
-namespace {
 
-struct Arrays {
-  std::vector<int64_t> slots, nodes;
-  std::vector<double> speeds;
+bool Arrays::upload(eplb_context* context) const {
+  return EXPECT(EPLB_OK, CALL(upload_cluster)(
+                             context, slots.data(), speeds.empty() ? nullptr : speeds.data(),
+                             nodes.data(), static_cast<int64_t>(slots.size()), ERR)) != 0;
+}
 
-  bool upload(eplb_context* context) const {
-    return EXPECT(EPLB_OK, CALL(upload_cluster)(
-                               context, slots.data(), speeds.empty() ? nullptr : speeds.data(),
-                               nodes.data(), static_cast<int64_t>(slots.size()), ERR)) != 0;
-  }
-};
-
-// Room for all experts on `nodes` equal ones.
 Arrays random_arrays(const Input& in, uint64_t seed, bool with_speeds) {
   std::mt19937_64 random(seed);
   const int64_t gpus = in->problem.num_gpus, nodes = in->problem.num_nodes, each = gpus / nodes;
@@ -43,6 +35,19 @@ Arrays random_arrays(const Input& in, uint64_t seed, bool with_speeds) {
   return arrays;
 }
 
+Input unequal_input(uint64_t seed) {
+  Input in = random_input(seed);
+  const bool apart = in->problem.num_groups % in->problem.num_nodes == 0 &&
+                     in->problem.num_gpus % in->problem.num_nodes == 0 &&
+                     in->experts % in->problem.num_groups == 0 && seed % 2;
+  if (!apart) in->problem.num_nodes = in->problem.num_groups = 1;
+  in->problem.policy = apart ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+  in->options.max_replicas = 0;
+  return in;
+}
+
+namespace {
+
 // What the CPU answers.
 bool solve_on_host(const Input& in, const Arrays& arrays, Plan& want) {
   const Context host(EPLB_DEVICE_CPU);
@@ -62,17 +67,6 @@ void same_on_both(const Input& in, const Arrays& arrays) {
   EXPECT(EPLB_OK, CALL(context_synchronize)(context, ERR));
   Plan brought;
   if (brought.fetch(context, in)) same_plan(want, brought);
-}
-
-Input unequal_input(uint64_t seed) {
-  Input in = random_input(seed);
-  const bool apart = in->problem.num_groups % in->problem.num_nodes == 0 &&
-                     in->problem.num_gpus % in->problem.num_nodes == 0 &&
-                     in->experts % in->problem.num_groups == 0 && seed % 2;
-  if (!apart) in->problem.num_nodes = in->problem.num_groups = 1;
-  in->problem.policy = apart ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-  in->options.max_replicas = 0;
-  return in;
 }
 
 void random_clusters() {

@@ -1,5 +1,7 @@
 // How a current placement becomes a plan that a device solved: worked out on the host from what the
 // device left, or on the device, from a current placement that the host or the device has uploaded.
+#include "moves.h"
+
 #include <algorithm>
 
 #include "problems.h"
@@ -9,6 +11,44 @@ namespace {
 
 constexpr eplb_map kMoveMaps[] = {EPLB_MAP_MOVE_SOURCE, EPLB_MAP_MOVE_ROUND, EPLB_MAP_MOVE_GROUP,
                                   EPLB_MAP_MOVE_COUNT};
+
+int64_t length_of(const Input& in, eplb_map map) {
+  return in->layers * (map == EPLB_MAP_MOVE_COUNT ? 1 : in->problem.num_slots);
+}
+
+}  // namespace
+
+Moves moves_of(eplb_context* context, const Input& in) {
+  Moves moves;
+  for (const eplb_map map : kMoveMaps) {
+    std::vector<int64_t> values(static_cast<size_t>(length_of(in, map)), -7);
+    EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_INT64, values.data(),
+                                    static_cast<int64_t>(values.size()), ERR));
+    moves.push_back(std::move(values));
+  }
+  return moves;
+}
+
+bool device_maps_are(const Moves& want, eplb_context* context, const Input& in,
+                     cudaStream_t stream) {
+  bool same = true;
+  for (size_t i = 0; i < want.size(); i++) {
+    const int64_t length = length_of(in, kMoveMaps[i]);
+    const Buffer buffer(8 * length);
+    auto fetch = [&](eplb_dtype dtype) {
+      return EXPECT(EPLB_OK, CALL(fetch_map_device)(context, kMoveMaps[i], dtype, buffer.data(),
+                                                    length, stream, ERR));
+    };
+    same &= fetch(EPLB_INT64) && CHECK(buffer.read<int64_t>(length, stream) == want[i]);
+    if (!fetch(EPLB_INT32)) return false;
+    const std::vector<int32_t> narrow = buffer.read<int32_t>(length, stream);
+    same &= CHECK(std::vector<int64_t>(narrow.begin(), narrow.end()) == want[i]) != 0;
+  }
+  return same;
+}
+
+namespace {
+
 constexpr eplb_transfer_order kOrders[] = {EPLB_TRANSFER_BUFFERED, EPLB_TRANSFER_IN_PLACE,
                                            EPLB_TRANSFER_EXCLUSIVE};
 
@@ -61,45 +101,11 @@ class DevicePlacement {
   Buffer buffer_;
 };
 
-int64_t length_of(const Input& in, eplb_map map) {
-  return in->layers * (map == EPLB_MAP_MOVE_COUNT ? 1 : in->problem.num_slots);
-}
-
-// What the CPU says of the same problem from a current placement, by map.
-using Moves = std::vector<std::vector<int64_t>>;
-Moves moves_of(eplb_context* context, const Input& in) {
-  Moves moves;
-  for (const eplb_map map : kMoveMaps) {
-    std::vector<int64_t> values(static_cast<size_t>(length_of(in, map)), -7);
-    EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_INT64, values.data(),
-                                    static_cast<int64_t>(values.size()), ERR));
-    moves.push_back(std::move(values));
-  }
-  return moves;
-}
+// What the CPU says of the same problem from a current placement.
 Moves moves_on_cpu(const Input& in, const Placement& current) {
   const Context context(EPLB_DEVICE_CPU);
   if (!upload(context, in, current) || !CHECK(input_upload_and_solve(context, in))) return {};
   return moves_of(context, in);
-}
-
-// The maps that a context fetches into device memory, in both types.
-bool device_maps_are(const Moves& want, eplb_context* context, const Input& in,
-                     cudaStream_t stream) {
-  bool same = true;
-  for (size_t i = 0; i < want.size(); i++) {
-    const int64_t length = length_of(in, kMoveMaps[i]);
-    const Buffer buffer(8 * length);
-    auto fetch = [&](eplb_dtype dtype) {
-      return EXPECT(EPLB_OK, CALL(fetch_map_device)(context, kMoveMaps[i], dtype, buffer.data(),
-                                                    length, stream, ERR));
-    };
-    same &= fetch(EPLB_INT64) && CHECK(buffer.read<int64_t>(length, stream) == want[i]);
-    if (!fetch(EPLB_INT32)) return false;
-    const std::vector<int32_t> narrow = buffer.read<int32_t>(length, stream);
-    same &= CHECK(std::vector<int64_t>(narrow.begin(), narrow.end()) == want[i]) != 0;
-  }
-  return same;
 }
 
 // A small problem on both machines, reserved on the device.

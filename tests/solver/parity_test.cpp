@@ -3,6 +3,7 @@
 // depend on what was there.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -38,10 +39,21 @@ struct Layer {
   std::vector<int64_t> whole;
   std::string name;
   ClusterArrays cluster{};
+  std::vector<int32_t> current{};  // for a rebalance, like its limits
+  eplb_solve_options limits{};
 
   Problem problem(eplb_strategy strategy, eplb_effort effort) const {
-    return problem_of(sizes, options_of(strategy, effort, seed, max_replicas), 1, EPLB_BOUND_SIMPLE,
-                      cluster);
+    eplb_solve_options options = limits;
+    options.strategy = strategy;
+    options.effort = effort;
+    options.seed = seed;
+    options.max_replicas = max_replicas;
+    Problem checked = problem_of(sizes, options, 1, EPLB_BOUND_SIMPLE, cluster);
+    if (!current.empty()) checked.current.expert = current.data();
+    return checked;
+  }
+  LayerWeights weights() const {
+    return {real.empty() ? nullptr : real.data(), whole.empty() ? nullptr : whole.data()};
   }
 };
 
@@ -59,12 +71,8 @@ Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer,
   const Problem problem = layer.problem(strategy, effort);
   Memory memory(instruction_set.workspace_bytes(problem), rubbish);
   Answer answer(problem);
-  const cpu::LayerTask task{0,
-                            {layer.real.empty() ? nullptr : layer.real.data(),
-                             layer.whole.empty() ? nullptr : layer.whole.data()},
-                            answer.physical_to_logical.data(),
-                            answer.replica_count.data(),
-                            answer.replica_slots.data()};
+  const cpu::LayerTask task{0, layer.weights(), answer.physical_to_logical.data(),
+                            answer.replica_count.data(), answer.replica_slots.data()};
   instruction_set.solve(problem, task, memory.data);
   return answer;
 }
@@ -256,6 +264,88 @@ TEST(Parity, UnequalGpus) {
          ++strategy)
       expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
     expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL);
+  }
+}
+
+// Where experts were before the weights and the cluster became what they are, with holes.
+std::vector<int32_t> random_current(std::mt19937& random, Layer layer) {
+  std::shuffle(layer.real.begin(), layer.real.end(), random);
+  std::shuffle(layer.whole.begin(), layer.whole.end(), random);
+  layer.cluster = {};
+  const cpu::InstructionSet& plain = **(cpu::instruction_sets().end() - 1);
+  std::vector<int32_t> current =
+      solve_on(plain, layer, EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_FAST, 0).physical_to_logical;
+  const auto per_gpu = static_cast<size_t>(layer.sizes.slots / layer.sizes.gpus);
+  if (random() % 4 == 0) std::fill_n(current.begin(), per_gpu, -1);
+  const unsigned holes = random() % 3 == 0 ? 8 : 0;  // in 64
+  for (int32_t& expert : current)
+    if (random() % 64 < holes) expert = -1;
+  return current;
+}
+
+eplb_solve_options random_limits(std::mt19937& random, int64_t slots) {
+  auto one_of = [&](auto... values) {
+    const double all[] = {static_cast<double>(values)...};
+    return all[random() % (sizeof all / sizeof *all)];
+  };
+  eplb_solve_options limits{};
+  limits.max_moves =
+      random() % 2 ? -1 : static_cast<int64_t>(random()) % std::min<int64_t>(slots, 40);
+  limits.max_moves_total = -1;
+  limits.max_arrivals = static_cast<int64_t>(one_of(0, 0, 1, 2));
+  limits.target = one_of(-1, 0, 1, 1.01, 1.2);
+  limits.move_price = one_of(0, 0, 0, 1e-4, 0.01);
+  limits.allow_empty = random() % 2 ? 1 : 0;
+  return limits;
+}
+
+Layer random_rebalance(uint32_t seed) {
+  std::mt19937 random(seed);
+  Layer layer = random_layer(seed);
+  layer.current = random_current(random, layer);
+  layer.limits = random_limits(random, layer.sizes.slots);
+  if (seed % 3 > 0) layer.cluster = random_cluster(seed, layer.sizes, seed % 3 > 1);
+  layer.name += " from a current placement";
+  return layer;
+}
+
+void expect_one_path(const Layer& layer, uint32_t seed) {
+  constexpr int kMost = 12;
+  const Problem problem = layer.problem(EPLB_STRATEGY_REBALANCE, EPLB_EFFORT_FAST);
+  solver::RebalanceMethod method(problem);
+  solver::Arena count(nullptr);
+  method.lay_out(count);
+  Memory room(count.used(), 0x7f);
+  solver::Arena arena(room.data);
+  method.lay_out(arena);
+  ShuffledTeam team(seed);
+  if (layer.whole.empty())
+    method.read(team, solver::RealWeights{layer.real.data()});
+  else
+    method.read(team, solver::WholeWeights{layer.whole.data()});
+  std::vector<int32_t> want(kMost + 1);
+  const int mean = method.find_path(team, kMost, {want.data()});
+  for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) {
+    if (!instruction_set->supported()) continue;
+    Memory memory(instruction_set->workspace_bytes(problem), 0x81);
+    std::vector<int32_t> path(kMost + 1);
+    int32_t own_mean = 0;
+    instruction_set->find_path(problem, {0, layer.weights(), kMost, path.data(), &own_mean},
+                               memory.data);
+    EXPECT_EQ(path, want) << layer.name << ", " << instruction_set->name;
+    EXPECT_EQ(own_mean, mean);
+  }
+}
+
+TEST(Parity, Rebalance) {
+  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 120 : 30); ++seed) {
+    const Layer layer = random_rebalance(seed);
+    expect_one_answer(layer, seed, EPLB_STRATEGY_REBALANCE, EPLB_EFFORT_FAST);
+    if (layer.sizes.slots <= 60 || seed % 16 == 0)
+      expect_one_answer(layer, seed, EPLB_STRATEGY_REBALANCE, EPLB_EFFORT_NORMAL);
+    if (layer.sizes.slots <= 30)
+      expect_one_answer(layer, seed, EPLB_STRATEGY_REBALANCE, EPLB_EFFORT_MAX);
+    expect_one_path(layer, seed);
   }
 }
 

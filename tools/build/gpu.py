@@ -31,6 +31,7 @@ GROUPS = (
     "broken",
     "moves",
     "clusters",
+    "rebalances",
 )
 # Under a sanitizer every launch is synchronous, so tests of asynchrony and of free memory are left out.
 SANITIZED = {

@@ -136,9 +136,10 @@ ClusterArrays read_cluster(const int64_t* slots, const double* speeds, const int
   check_least("num_gpus", gpus, 0);
   check_most("num_gpus", gpus, kMaxSlots, "2^18, the most slots there can be");
   if (gpus == 0) return {};
-  ClusterArrays arrays{.gpus = gpus,
-                       .slots = read_whole("slots", slots, gpus, kMaxSlots),
-                       .node = read_whole("nodes", nodes, gpus, kMaxSlots - 1)};
+  ClusterArrays arrays;
+  arrays.gpus = gpus;
+  arrays.slots = read_whole("slots", slots, gpus, kMaxSlots);
+  arrays.node = read_whole("nodes", nodes, gpus, kMaxSlots - 1);
   if (slots && std::all_of(arrays.slots.begin(), arrays.slots.end(), [](int n) { return n == 0; }))
     fail(EPLB_INVALID_ARGUMENT, "slots are 0 on all %lld GPUs, must be at least 1 on one",
          ll(gpus));

@@ -67,6 +67,49 @@ def answers(context, counts):
                 yield f"{group} {strategy}" + (f" {effort}" if strategy == "best" else ""), digest.hexdigest()[:16]
 
 
+# Limits of rebalances from a placement for flatter loads.
+REBALANCES = {
+    "target": {"effort": "normal"},
+    "moves": {"max_moves": 8, "max_arrivals": 2},
+    "price": {"move_price": 0.002, "allow_empty": True},
+    "all layers": {"max_moves_total": 40, "effort": "fast"},
+}
+
+
+def arrivals(current, placement, gpus):
+    """[L,G]: experts that a GPU holds and did not hold."""
+    held, holds = (each.reshape(len(each), gpus, -1) for each in (current, placement))
+    counts = [len(set(holds[at]) - set(held[at]) - {-1}) for at in np.ndindex(holds.shape[:2])]
+    return np.reshape(counts, holds.shape[:2])
+
+
+def check_rebalance(current, plan, gpus, limits):
+    placement, moves = plan.physical_to_logical, arrivals(current, plan.physical_to_logical, gpus)
+    assert moves.sum(axis=1).max() <= limits.get("max_moves", np.inf)
+    assert moves.sum() <= limits.get("max_moves_total", np.inf)
+    assert moves.max() <= limits.get("max_arrivals", np.inf)
+    assert plan.replica_count.min() >= 1
+    if "allow_empty" not in limits:
+        assert placement.min() >= 0
+    assert plan.report.layers_missed == ((plan.imbalance > 1.02).sum() if limits == REBALANCES["target"] else 0)
+
+
+def rebalances(context, counts):
+    """Hashes as those of answers()."""
+    for group, shapes in SHAPES[counts.shape[2]].items():
+        digests = {name: hashlib.sha256() for name in REBALANCES}
+        for slots, gpus, nodes, groups, cap in shapes:
+            cluster = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "seed": SEED}
+            flatter = np.sqrt(counts.astype(np.float64))
+            current = context.solve(flatter, slots, **cluster, strategy="lpt_swap").physical_to_logical
+            for name, limits in REBALANCES.items():
+                plan = context.rebalance(counts, current, **cluster, **limits, max_replicas=cap or None)
+                check_rebalance(current, plan, gpus, limits)
+                digests[name].update(np.asarray(plan.physical_to_logical, dtype="<i4").tobytes())
+        for name, digest in digests.items():
+            yield f"{group} rebalance {name}", digest.hexdigest()[:16]
+
+
 @pytest.mark.parametrize("path", traces() or [None], ids=lambda path: path.name if path else "no traces")
 def test_answers_are_what_they_were(path):
     eplb = pytest.importorskip("eplb")
@@ -74,7 +117,8 @@ def test_answers_are_what_they_were(path):
         pytest.skip("no measured loads: ../shared/data is not there")
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
-        found = dict(answers(context, counts_of(path)))
+        counts = counts_of(path)
+        found = dict(answers(context, counts)) | dict(rebalances(context, counts))
     if os.environ.get("EPLB_WRITE_HASHES"):
         known[path.name] = found
         FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")

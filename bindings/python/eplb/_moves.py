@@ -57,8 +57,10 @@ class Change:
         return gpu, source_gpu, kind
 
     def moves(self) -> Moves:
-        wide = (each.astype(np.int64) for each in (self.count, self.source, self.round, self.group))
-        return Moves(*wide, self)
+        count, source, in_round, group = (
+            each.astype(np.int64) for each in (self.count, self.source, self.round, self.group)
+        )
+        return Moves(count, source, in_round, group, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +168,8 @@ def plan_moves(
 def _change(current: Array, placement: Array, maps: Iterable[Array], count: Array, node: Array) -> Change:
     small: Any = np.int16 if placement.shape[1] < 2**15 and placement.max(initial=0) < 2**15 else np.int32
     changed = (placement != current).any(axis=1)
-    compact = (each.astype(small) for each in (*maps, placement))
-    return Change(changed, count, *compact, len(node), node)
+    source, in_round, group, compact = (each.astype(small) for each in (*maps, placement))
+    return Change(changed, count, source, in_round, group, compact, len(node), node)
 
 
 def _count_moves(change: Change) -> Array:

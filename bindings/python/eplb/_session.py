@@ -151,6 +151,11 @@ class Session(Request):
         check(lib.eplb_upload_cluster(self.context, slots, speeds, nodes, num_gpus, self.error), self.error)
         self.cluster = cluster
 
+    def num_open_gpus(self) -> int:
+        """GPUs of the problem that have slots."""
+        num_gpus: int = self.problem.num_gpus
+        return num_gpus if self.cluster is None else self.cluster.num_open_gpus
+
     def set_current(self, placement: Array | None) -> None:
         """Takes the current placement as placement_to_host returns it; None forgets it. Discards the plan."""
         if placement is not None:

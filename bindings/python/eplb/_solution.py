@@ -128,8 +128,7 @@ class Solution:
 
     def _own_change(self) -> Change:
         """From the library as long as it has the plan; otherwise it works the same out again from both placements."""
-        if self._current is None:
-            raise no_moves()
+        current = self._known_current()
         found: list[Change] = []
         shared = self._shared
         if shared is not None:
@@ -137,14 +136,19 @@ class Solution:
             shared.read(
                 self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
             )
-        return found[0] if found else self._plan_change()[0]
+        return found[0] if found else self._plan_change(current)[0]
 
-    def _plan_change(self) -> tuple[Change, Any]:
+    def _known_current(self) -> Array:
+        if self._current is None:
+            raise no_moves()
+        return self._current
+
+    def _plan_change(self, current: Array) -> tuple[Change, Any]:
         slots, count = self._own_replicas()
         session = self._take_session()
         try:
             session.options.transfer_order = self._order
-            return plan_change(session, self._current, place_replicas(slots, count).astype(np.int32))
+            return plan_change(session, current, place_replicas(slots, count).astype(np.int32))
         finally:
             keep_session(session)
 
@@ -152,10 +156,9 @@ class Solution:
         return self._own_change().moves()
 
     def _changed(self) -> Array:
-        if self._current is None:
-            raise no_moves()
+        current = self._known_current()
         slots, count = self._own_replicas()
-        changed: Array = (place_replicas(slots, count) != self._current).any(axis=1)
+        changed: Array = (place_replicas(slots, count) != current).any(axis=1)
         return changed
 
     def _replica_slots(self) -> Ints:
@@ -213,7 +216,7 @@ class Solution:
         c_report.strategy = self._strategy
         c_report.microseconds = self._microseconds
         if self._current is not None:
-            moves_report = self._plan_change()[1]
+            moves_report = self._plan_change(self._current)[1]
             for figure in MOVE_FIGURES:
                 setattr(c_report, figure, getattr(moves_report, figure))
         self._set_report(c_report)

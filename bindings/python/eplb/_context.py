@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 
 from ._arrays import (
     Array,
-    Floats,
     check_dimensions,
     current_to_host,
     dtype_name,
@@ -21,22 +19,19 @@ from ._arrays import (
     wider_dtype,
 )
 from ._cluster import Cluster, sizes_with
-from ._device_arrays import DeviceWeights, Maker, cuda_index, device_weights
+from ._device_arrays import DeviceWeights, read_weights
 from ._device_session import DeviceSession
-from ._library import DEVICE_KINDS, DTYPES, integer, invalid_argument, invalid_state
+from ._device_solution import DeviceSolution
+from ._last_problem import LastProblem
+from ._library import DEVICE_KINDS, DTYPES, integer
 from ._move_limits import move_limits
-from ._moves import Moves, fetch_change, plan_moves
-from ._plan import DevicePlan, Plan
+from ._moves import Moves, plan_moves
+from ._plan import Plan
 from ._report import Report, make_report
 from ._session import Session
 from ._session_lock import SharedSession
-from ._solution import Solution, copy_weights, no_moves
+from ._solution import Solution, copy_weights
 from ._uncopyable import Uncopyable
-
-# What a DevicePlan has from the start.
-_DEVICE_MAPS = ("physical_to_logical", "logical_to_physical", "replica_count")
-# What Session.set_problem takes.
-_PROBLEM = ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy", "bound")
 
 
 class Context(Uncopyable):
@@ -73,9 +68,7 @@ class Context(Uncopyable):
         self._shared = SharedSession(session)
         self._cuda_index = session.device[1] if session.device[0] == DEVICE_KINDS["cuda"] else None
         self._device = DeviceSession(session)
-        # In the order of _PROBLEM; empty before the first solve.
-        self._last_problem: tuple[Any, ...] = ()
-        self._last_cluster: Cluster | None = None
+        self._last_problem = LastProblem()
         # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
         self._weights: Array | None = None
 
@@ -113,7 +106,7 @@ class Context(Uncopyable):
             InvalidArgument: a type or number of dimensions that cannot be; on another device than the context's.
             InvalidWeight: naming layer and expert.
         """
-        given = self._read(weights)
+        given = read_weights(weights, self._cuda_index)
         with self._shared as session:
             self._shared.change()
             if isinstance(given, DeviceWeights):
@@ -161,30 +154,8 @@ class Context(Uncopyable):
             session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound)
             session.set_options(strategy, effort, 0, max_replicas)
             self._shared.change()
-            self._set_cluster(session, cluster)
+            self._device.set_cluster(cluster)
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
-
-    def _read(self, weights: Any) -> Array | DeviceWeights:
-        index = cuda_index(weights)
-        if index is None:
-            return weights_to_host(weights)[0]
-        if self._cuda_index is None:
-            raise invalid_argument(
-                f"weights is on cuda:{index}, but the context is on the CPU: make it with "
-                f"Context(device='cuda:{index}'), or give weights on the host (torch: weights.cpu())"
-            )
-        if self._cuda_index != index:
-            raise invalid_argument(
-                f"weights is on cuda:{index}, but the context is on cuda:{self._cuda_index}: make it with "
-                f"Context(device='cuda:{index}'), or move the weights"
-            )
-        found = device_weights(weights, index)
-        if found is None:
-            raise invalid_argument(
-                f"weights is a {type(weights).__name__} on cuda:{index}, whose maps need torch or CuPy, and neither is "
-                "loaded: import one of them, or give weights on the host"
-            )
-        return found
 
     def _upload(self, session: Session, weights: Array) -> None:
         session.upload(weights)
@@ -242,7 +213,7 @@ class Context(Uncopyable):
             InvalidState: no weights yet, or the context is closed or in use by another thread.
             Unavailable: this version does not have the strategy, effort, bound kind or transfer order.
         """
-        given = None if weights is None else self._read(weights)
+        given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
         problem = num_slots, *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
         return self._solve(given, now, cluster, problem, strategy, effort, seed, max_replicas, transfer_order)
@@ -303,19 +274,15 @@ class Context(Uncopyable):
             InvalidWeight, InvalidState, Unavailable: as solve.
         """
         limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price, allow_empty)
-        given = None if weights is None else self._read(weights)
-        now = current_to_host(current, self._num_layers(given))
+        given = None if weights is None else read_weights(weights, self._cuda_index)
+        known = self._weights if given is None else given
+        now = current_to_host(current, 1 if known is None else known.shape[-2])
         if num_gpus is None and cluster is None and isinstance(current, Plan):
             num_gpus = current.num_gpus
         problem = now.shape[1], *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
         return self._solve(
             given, now, cluster, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits
         )
-
-    def _num_layers(self, given: Array | DeviceWeights | None) -> int:
-        """Of the weights of a solve; 1 if only a device knows."""
-        weights = self._weights if given is None else given
-        return 1 if weights is None else weights.shape[-2]
 
     def _solve(
         self,
@@ -330,70 +297,20 @@ class Context(Uncopyable):
             session.set_problem(*problem)
             session.set_options(*options)
             shared.change()
-            self._set_cluster(session, cluster)
+            self._device.set_cluster(cluster)
             session.set_current(current)
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
                 maker = self._device.solve(given)
-                self._last_problem, self._last_cluster = problem, cluster
-                return self._fetch_device_plan(session, maker)
+                self._last_problem, self._weights = LastProblem(problem, cluster), None
+                return DeviceSolution(shared, self._device, maker).plan()
             if given is not None:
                 self._upload(session, given)
             start = perf_counter()
             session.solve()
             microseconds = (perf_counter() - start) * 1e6
-            self._last_problem, self._last_cluster = problem, cluster
+            self._last_problem = LastProblem(problem, cluster)
             assert self._weights is not None, "the library has solved weights of the host"
             return Plan(Solution(session, shared, self._weights, microseconds))
-
-    def _set_cluster(self, session: Session, cluster: Cluster | None) -> None:
-        if self._device.captured and cluster != session.cluster:
-            raise invalid_state(
-                "the context has been captured in a graph, which holds its cluster: take another context for another "
-                "cluster, or close this one"
-            )
-        session.set_cluster(cluster)
-
-    def _fetch_device_plan(self, session: Session, maker: Maker) -> DevicePlan:
-        self._weights = None
-        maps = {name: self._device.fetch(name, maker) for name in _DEVICE_MAPS}
-        width = maps["logical_to_physical"].shape[-1]
-        return DevicePlan(
-            maps,
-            width,
-            session.problem.num_gpus,
-            partial(self._fetch_later, self._shared.changes, maker),
-            self._device.captured,
-        )
-
-    def _fetch_later(self, changes: int, maker: Maker, name: str) -> Any:
-        with self._shared as session:
-            if changes != self._shared.changes:
-                raise invalid_state(
-                    f"{name} of a placement on a device is there until the context takes other weights or solves "
-                    "again: read it before that"
-                )
-            if name == "report":
-                return self._fetch_report(session)
-            if name == "fingerprint":
-                return session.fingerprint()
-            if name in ("moves", "changed"):
-                return self._fetch_moves(session, name)
-            return self._device.fetch(name, maker)
-
-    def _fetch_moves(self, session: Session, name: str) -> Any:
-        if session.current is None:
-            raise no_moves()
-        num_gpus, num_nodes = self._last_problem[1:3]
-        change = fetch_change(session, num_gpus, num_nodes, self._last_cluster)
-        return change.moves() if name == "moves" else change.changed
-
-    def _fetch_report(self, session: Session) -> Report:
-        self._shared.raise_late_error()
-        # The report comes last, because it raises errors that only the device could find.
-        loads, imbalance, bound = (session.floats(name) for name in ("gpu_load", "imbalance", "bound"))
-        duplicates = session.ints("duplicates")
-        mean_load = loads.sum(axis=1) / _open_gpus(session)
-        return make_report(session.report(), imbalance, bound, duplicates, mean_load)
 
     def evaluate(
         self,
@@ -428,33 +345,20 @@ class Context(Uncopyable):
         """
         placement = placement_to_host(physical_to_logical)
         array = None if weights is None else weights_to_host(weights)[0]
-        given = {
-            "num_gpus": num_gpus,
-            "num_nodes": num_nodes,
-            "num_groups": num_groups,
-            "policy": policy,
-            "bound": bound,
-        }
-        defaults = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "bound": "simple"}
         with self._shared as session:
-            problem = {**defaults, **dict(zip(_PROBLEM, self._last_problem, strict=False))}
-            last = self._last_cluster
-            if cluster is not None:
-                given["num_gpus"], given["num_nodes"] = sizes_with(cluster, num_gpus, num_nodes)
-            elif last is not None and num_gpus in (None, last.num_gpus):
-                cluster = last
-            problem.update({name: value for name, value in given.items() if value is not None})
-            if "num_gpus" not in problem:
-                raise invalid_argument("num_gpus is missing: nothing was solved yet that it could be taken from")
-            session.set_problem(**{**problem, "num_slots": placement.shape[1]})
-            if cluster != session.cluster:
+            problem, cluster = self._last_problem.with_given(
+                cluster, placement.shape[1], num_gpus, num_nodes, num_groups, policy, bound
+            )
+            session.set_problem(*problem)
+            if array is not None or cluster != session.cluster:
                 self._shared.change()
-                self._set_cluster(session, cluster)
+            self._device.set_cluster(cluster)
             if array is not None:
-                self._shared.change()
                 self._upload(session, array)
             c_report, imbalance, bounds, duplicates = session.evaluate(placement)
-            mean_load = self._sums_of_layers(session) / _open_gpus(session)
+            # If only the device has the weights, a graph may have changed them since the last call.
+            parts = session.floats("gpu_load") if self._weights is None else self._weights
+            mean_load = parts.sum(axis=1, dtype=np.float64) / session.num_open_gpus()
             return make_report(c_report, imbalance, bounds, duplicates, mean_load)
 
     def plan_transfers(
@@ -486,20 +390,8 @@ class Context(Uncopyable):
         with self._shared:
             return plan_moves(*pair, *sizes, cluster, transfer_order)
 
-    def _sums_of_layers(self, session: Session) -> Floats:
-        if self._weights is not None:
-            return np.asarray(self._weights.sum(axis=1, dtype=np.float64))
-        # Only the device has the weights, and a graph may have changed them since the last call.
-        return np.asarray(session.floats("gpu_load").sum(axis=1))
-
     def synchronize(self) -> None:
         """Waits until all work of the context is done, and raises errors that only the device could find, once."""
         with self._shared as session:
             self._shared.raise_late_error()
             session.synchronize()
-
-
-def _open_gpus(session: Session) -> int:
-    cluster = session.cluster
-    num_gpus: int = session.problem.num_gpus
-    return num_gpus if cluster is None else cluster.num_open_gpus

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import check_dimensions, namespace_of, wider_dtype
+from ._arrays import Array, check_dimensions, namespace_of, weights_to_host, wider_dtype
 from ._errors import Error
 from ._library import DTYPES, invalid_argument
 
@@ -163,6 +163,30 @@ def cuda_index(value: Any) -> int | None:
     except _FAULTS:
         return None
     return int(index) if kind in _DLPACK_CUDA else None
+
+
+def read_weights(weights: Any, context_index: int | None) -> Array | DeviceWeights:
+    """Weights for a context on that CUDA device, None: on the CPU; from the host, or where they are on that device."""
+    index = cuda_index(weights)
+    if index is None:
+        return weights_to_host(weights)[0]
+    if context_index is None:
+        raise invalid_argument(
+            f"weights is on cuda:{index}, but the context is on the CPU: make it with "
+            f"Context(device='cuda:{index}'), or give weights on the host (torch: weights.cpu())"
+        )
+    if context_index != index:
+        raise invalid_argument(
+            f"weights is on cuda:{index}, but the context is on cuda:{context_index}: make it with "
+            f"Context(device='cuda:{index}'), or move the weights"
+        )
+    found = device_weights(weights, index)
+    if found is None:
+        raise invalid_argument(
+            f"weights is a {type(weights).__name__} on cuda:{index}, whose maps need torch or CuPy, and neither is "
+            "loaded: import one of them, or give weights on the host"
+        )
+    return found
 
 
 def device_weights(value: Any, index: int) -> DeviceWeights | None:

@@ -57,8 +57,10 @@ class Change:
         return gpu, source_gpu, kind
 
     def moves(self) -> Moves:
-        wide = (each.astype(np.int64) for each in (self.count, self.source, self.round, self.group))
-        return Moves(*wide, self)
+        count, source, in_round, group = (
+            each.astype(np.int64) for each in (self.count, self.source, self.round, self.group)
+        )
+        return Moves(count, source, in_round, group, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +108,6 @@ class Moves:
         return rows
 
 
-# Figures of a report that say how much moves.
-MOVE_FIGURES = (
-    "layers_changed",
-    "moves",
-    "moves_between_nodes",
-    "reloads",
-    "rounds",
-    "most_sent",
-    "most_received",
-    "moves_forced",
-    "moves_bound",
-)
-
-
 def _nodes(num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Array:
     if cluster is not None and cluster.node is not None:
         return np.array(cluster.node)
@@ -137,12 +125,12 @@ def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Clust
     return _change(current, placement, (source, round_of, group), count, _nodes(num_gpus, num_nodes, cluster))
 
 
-def plan_change(session: Session, current: Array, placement: Array) -> tuple[Change, Any]:
-    """The way between two placements for the session's problem, cluster and transfer order, and the C report of it."""
-    maps, c_report = session.plan_transfers(current, placement)
+def plan_change(session: Session, current: Array, placement: Array) -> Change:
+    """The way between two placements for the session's problem, cluster and transfer order."""
+    maps = session.plan_transfers(current, placement)
     node = _nodes(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
     change = _change(current, placement, maps, np.empty(0, np.int32), node)
-    return dataclasses.replace(change, count=_count_moves(change)), c_report
+    return dataclasses.replace(change, count=_count_moves(change))
 
 
 def plan_moves(
@@ -158,7 +146,7 @@ def plan_moves(
         session.set_problem(placement.shape[1], num_gpus, num_nodes, 1, "global", "simple")
         session.set_cluster(cluster)
         session.options.transfer_order = order
-        return plan_change(session, current, placement)[0].moves()
+        return plan_change(session, current, placement).moves()
     finally:
         keep_session(session)
 
@@ -166,8 +154,8 @@ def plan_moves(
 def _change(current: Array, placement: Array, maps: Iterable[Array], count: Array, node: Array) -> Change:
     small: Any = np.int16 if placement.shape[1] < 2**15 and placement.max(initial=0) < 2**15 else np.int32
     changed = (placement != current).any(axis=1)
-    compact = (each.astype(small) for each in (*maps, placement))
-    return Change(changed, count, *compact, len(node), node)
+    source, in_round, group, compact = (each.astype(small) for each in (*maps, placement))
+    return Change(changed, count, source, in_round, group, compact, len(node), node)
 
 
 def _count_moves(change: Change) -> Array:

@@ -151,6 +151,11 @@ class Session(Request):
         check(lib.eplb_upload_cluster(self.context, slots, speeds, nodes, num_gpus, self.error), self.error)
         self.cluster = cluster
 
+    def num_open_gpus(self) -> int:
+        """GPUs of the problem that have slots."""
+        num_gpus: int = self.problem.num_gpus
+        return num_gpus if self.cluster is None else self.cluster.num_open_gpus
+
     def set_current(self, placement: Array | None) -> None:
         """Takes the current placement as placement_to_host returns it; None forgets it. Discards the plan."""
         if placement is not None:
@@ -221,19 +226,21 @@ class Session(Request):
         check(status, self.error)
         return report, imbalance, bound, duplicates
 
-    def plan_transfers(self, current: Array, placement: Array) -> tuple[list[Array], Any]:
-        """Source, round and group [L,S] of the way between two placements of one integer type, and the C report of it.
+    def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
+        """Source, round and group [L,S] of the way between two placements of one integer type.
 
         The problem and the transfer order are the session's.
         """
         maps = [np.empty(placement.shape, placement.dtype) for _ in range(3)]
-        report, size = _init("report", self.error), (placement.size, DTYPE_CODES[placement.dtype])
         arrays = (ffi.from_buffer(each) for each in (current, placement, *maps))
-        order = self.options.transfer_order
+        order, code = self.options.transfer_order, DTYPE_CODES[placement.dtype]
         check(
-            lib.eplb_plan_transfers(self.context, self.problem, order, *arrays, *size, report, self.error), self.error
+            lib.eplb_plan_transfers(
+                self.context, self.problem, order, *arrays, placement.size, code, ffi.NULL, self.error
+            ),
+            self.error,
         )
-        return maps, report
+        return maps
 
     def synchronize(self) -> None:
         check(lib.eplb_context_synchronize(self.context, self.error), self.error)

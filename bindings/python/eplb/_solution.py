@@ -2,7 +2,8 @@
 
 A plan has a copy of the weights. While the context still holds the solve, everything else is fetched from it when it is
 read. Before the context goes on, it lets the plan take a compact copy of its replicas: from these and the weights all
-answers follow, by an evaluation in the session of the reading thread, with the same bits.
+answers follow, by an evaluation in the session of the reading thread, with the same bits. Only what the report says of
+moves does not: a plan with a current placement takes its report, too.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
-from ._library import STRATEGIES, ffi, invalid_state
-from ._moves import MOVE_FIGURES, Change, Moves, fetch_change, plan_change
+from ._library import ffi, invalid_state
+from ._moves import Change, Moves, fetch_change, plan_change
 from ._report import make_report
 from ._session import Session
 from ._session_lock import SharedSession
@@ -87,8 +88,8 @@ class Solution:
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
-        if self._strategy == STRATEGIES["rebalance"]:
-            # Its bound on moves comes from the search.
+        if self._current is not None:
+            # What its report says of moves cannot be worked out later.
             self._fetch(session, "report")
         else:
             self._take_integers(session)
@@ -128,8 +129,7 @@ class Solution:
 
     def _own_change(self) -> Change:
         """From the library as long as it has the plan; otherwise it works the same out again from both placements."""
-        if self._current is None:
-            raise no_moves()
+        current = self._known_current()
         found: list[Change] = []
         shared = self._shared
         if shared is not None:
@@ -137,14 +137,19 @@ class Solution:
             shared.read(
                 self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
             )
-        return found[0] if found else self._plan_change()[0]
+        return found[0] if found else self._plan_change(current)
 
-    def _plan_change(self) -> tuple[Change, Any]:
+    def _known_current(self) -> Array:
+        if self._current is None:
+            raise no_moves()
+        return self._current
+
+    def _plan_change(self, current: Array) -> Change:
         slots, count = self._own_replicas()
         session = self._take_session()
         try:
             session.options.transfer_order = self._order
-            return plan_change(session, self._current, place_replicas(slots, count).astype(np.int32))
+            return plan_change(session, current, place_replicas(slots, count).astype(np.int32))
         finally:
             keep_session(session)
 
@@ -152,10 +157,9 @@ class Solution:
         return self._own_change().moves()
 
     def _changed(self) -> Array:
-        if self._current is None:
-            raise no_moves()
+        current = self._known_current()
         slots, count = self._own_replicas()
-        changed: Array = (place_replicas(slots, count) != self._current).any(axis=1)
+        changed: Array = (place_replicas(slots, count) != current).any(axis=1)
         return changed
 
     def _replica_slots(self) -> Ints:
@@ -206,16 +210,14 @@ class Solution:
             answers.setdefault("gpu_load", gpu_loads(weights, count, placement, num_gpus))
         if name == "gpu_load":
             return
+        if self._current is not None:
+            raise _lost()
         c_report, imbalance, bound, duplicates = self._evaluate(weights, placement)
         answers.setdefault("imbalance", imbalance)
         answers.setdefault("bound", bound)
         answers.setdefault("duplicates", duplicates)
         c_report.strategy = self._strategy
         c_report.microseconds = self._microseconds
-        if self._current is not None:
-            moves_report = self._plan_change()[1]
-            for figure in MOVE_FIGURES:
-                setattr(c_report, figure, getattr(moves_report, figure))
         self._set_report(c_report)
 
     def _evaluate(self, weights: Array, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:

@@ -13,7 +13,17 @@ from eplb.sample import sample_weights
 
 SIZES = {"num_slots": 80, "num_gpus": 16, "num_nodes": 2, "policy": "global", "effort": "fast"}
 ORDERS = ("buffered", "in_place", "exclusive")
-FIGURES = ("layers_changed", "moves", "moves_between_nodes", "reloads", "rounds", "most_sent", "most_received")
+FIGURES = (
+    "layers_changed",
+    "moves",
+    "moves_between_nodes",
+    "reloads",
+    "rounds",
+    "most_sent",
+    "most_received",
+    "moves_forced",
+    "moves_bound",
+)
 FIELDS = ("layer", "expert", "gpu", "slot", "source_gpu", "source_slot", "kind", "round", "group")
 WEIGHTS = sample_weights(4, 64)
 

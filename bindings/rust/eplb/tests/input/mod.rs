@@ -18,6 +18,17 @@ pub fn context() -> Context {
     Context::new(&library(), &ContextOptions::new()).expect("a CPU context can always be had")
 }
 
+/// The problem of the program in the header.
+pub const WEIGHTS: [f32; 8] = [600.0, 560.0, 120.0, 120.0, 20.0, 10.0, 10.0, 10.0];
+pub const SHAPE: WeightShape = WeightShape::new(1, 8);
+pub const PROBLEM: Problem = Problem::new(16, 8);
+
+pub fn uploaded() -> Context {
+    let mut context = context();
+    context.upload(&WEIGHTS, SHAPE).expect("these are weights");
+    context
+}
+
 #[derive(Clone, Debug)]
 pub enum Weights {
     F32(Vec<f32>),

@@ -290,8 +290,9 @@ typedef struct eplb_solve_options {
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them. Each is kept exactly.
    * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
    * they come first, count like all others, and limits below their number are refused. */
-  int32_t allow_empty;     /* 0; 1: a replica may be dropped and its slot become -1, which relieves
-                              a GPU without a move */
+  int32_t allow_empty;     /* 0: slots that are empty stay so unless filling them helps, and no
+                              others become empty; 1: a replica may be dropped and its slot become
+                              -1, which relieves a GPU without a move */
   int64_t max_moves;       /* -1: any; of a layer, see EPLB_MAP_MOVE_COUNT */
   int64_t max_moves_total; /* -1: any; over all layers, which get shares by what they gain: the
                               one option by which a layer's answer depends on others */
@@ -515,6 +516,12 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * version; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a
  * layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert that the
  * weights lack, naming layer and slot.
+ * EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
+ * EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay in
+ * their slots; a layer that need not change, or has no load, keeps all of them, and copies of an
+ * expert on one GPU stay unless something better comes. Under a hierarchical policy a group's home
+ * is the node that has most of it. Where a fresh placement is better and within the limits, it is
+ * taken, its GPUs numbered so that it needs few moves.
  * After an error the plan of the last successful solve is still there.
  * Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in order
  * of creation. */
@@ -524,8 +531,9 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
 /* The same in the order of `stream`; never synchronises, never allocates, can be captured and
  * replayed with new weights in the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot represent
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
- * of zeros, and reported like an invalid weight. Errors: as eplb_upload_weights_device;
- * EPLB_INVALID_PLACEMENT for the current placement. */
+ * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
+ * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
+ * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 

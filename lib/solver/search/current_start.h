@@ -174,13 +174,12 @@ EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> 
 
 // The place where an expert that is nowhere costs least excess: an empty slot, or that of a replica
 // whose expert has others; ties: lowest place. -1 if no GPU may receive more.
-EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e) {
+EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, int most) {
   const Arrangement& state = search.state;
   const int candidates = weigh_copies(team, state, search.workspace);
   mark_gpus(team, state, search.cluster, search.workspace, e);
   auto saved = [=, list = search.workspace.candidates, mark = search.workspace.mark,
-                arrivals = state.arrivals, most = state.most_arrivals,
-                weight = state.weight[e]](auto i) {
+                arrivals = state.arrivals, weight = state.weight[e]](auto i) {
     const auto forbidden = (mark[list.gpu[i]] >= kForbidden) | (arrivals[list.gpu[i]] >= most);
     return choose(forbidden, -kNever, list.saved[i] - larger(list.rest[i] + weight, 0));
   };
@@ -192,17 +191,18 @@ EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e) {
 }
 
 // Gives a place to every expert that is nowhere, the heaviest first; ties: lowest expert. False if
-// the limit on arrivals leaves no place.
+// the limit on arrivals had to be exceeded.
 EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
+  auto lost_weight = [&](int e) { return state.copies[e] == 0 ? state.weight[e] : -1; };
+  bool fits = true;
   for (;;) {
-    const int heaviest = team.max_of(
-        state.experts, [&](int e) { return state.copies[e] == 0 ? state.weight[e] : -1; });
-    if (heaviest < 0) return true;
-    const int e = team.find_of(
-        state.experts, [&](int i) { return state.copies[i] == 0 && state.weight[i] == heaviest; });
-    const int place = cheapest_place(team, search, e);
-    if (place < 0) return false;
+    const int heaviest = team.max_of(state.experts, lost_weight);
+    if (heaviest < 0) return fits;
+    const int e = team.find_of(state.experts, [&](int i) { return lost_weight(i) == heaviest; });
+    int place = cheapest_place(team, search, e, state.most_arrivals);
+    fits = fits && place >= 0;
+    if (place < 0) place = cheapest_place(team, search, e, kNever);
     apply(team, search, {Change::kRetarget, place, e});
     keep(search);
   }

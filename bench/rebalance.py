@@ -386,8 +386,8 @@ def document(tables, commit, command):
 - library: libeplb {eplb.__version__}, commit {commit}, Release (-O3)
 - command: {command}
 - the current placement is that of BEST, NORMAL, for the loads before; policy global; seed 0
-- in brackets: the study that these figures have to reach, on AVX2. **Bold**: worse than the study by more than 3 % (moves, or
-  what an imbalance or a gap is above 1 or 0; time as a multiple of the heap greedy)
+- in brackets: the study that these figures have to reach, on AVX2. **Bold**: worse than the study by more than 3 %
+  (moves, or what an imbalance or a gap is above 1 or 0; time as a multiple of the heap greedy)
 - moves, imbalance, missed layers and gaps are computed from the maps, by code of the benchmark alone
 - time: processor time of the thread per layer, from arrays in to a plan in Python; x: over the heap greedy of
   eplb_bench on the same loads, by turns, median of the ratios. The study's multiples are its ms over what its heap

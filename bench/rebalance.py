@@ -366,7 +366,8 @@ def marks(first, gaps):
         what += ", slots may stay empty" if empty else ""
         met = "yes" if own <= most and ratio <= times else "**no**"
         took = f"{ratio:.1f}x | {times}x" if times else " | "
-        yield f"| {what} | {effort.upper()} | {own:.5g} | {most:g} | {took} | {met} |"
+        reached = f"{own:.5g}" if own > 1 else f"{own:.5f}"
+        yield f"| {what} | {effort.upper()} | {reached} | {most:g} | {took} | {met} |"
 
 
 def one_budget(traces):
@@ -385,8 +386,8 @@ def document(tables, commit, command):
 - library: libeplb {eplb.__version__}, commit {commit}, Release (-O3)
 - command: {command}
 - the current placement is that of BEST, NORMAL, for the loads before; policy global; seed 0
-- in brackets: the study that these figures have to reach. **Bold**: worse than the study by more than 3 % (moves, or
-  what an imbalance or a gap is above 1 or 0; time as a multiple of the heap greedy)
+- in brackets: the study that these figures have to reach, on AVX2. **Bold**: worse than the study by more than 3 %
+  (moves, or what an imbalance or a gap is above 1 or 0; time as a multiple of the heap greedy)
 - moves, imbalance, missed layers and gaps are computed from the maps, by code of the benchmark alone
 - time: processor time of the thread per layer, from arrays in to a plan in Python; x: over the heap greedy of
   eplb_bench on the same loads, by turns, median of the ratios. The study's multiples are its ms over what its heap

@@ -270,7 +270,7 @@ class Rebalance {
     int rounds, missed, later;
   };
   Effort effort() const {
-    const Effort efforts[] = {{0, 240, 24}, {120, 480, 60}, {440, 1760, 220}};
+    const Effort efforts[] = {{0, 240, 24}, {140, 560, 70}, {480, 1920, 240}};
     return efforts[ask_.effort];
   }
   void search() {

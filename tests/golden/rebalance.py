@@ -103,7 +103,7 @@ class Rebalance:
         for row in rows:
             if row >= slots:
                 at[at.index(None)] = was[row]
-        return at
+        return [was[row] if expert is None and was[row] in at else expert for row, expert in enumerate(at)]
 
     def worth_keeping(self, expert, keepers):
         return keepers[expert] == 1, self.old.weights[expert] // keepers[expert]

@@ -105,6 +105,8 @@ class Rebalance {
       if (row < layer_.open[g]) at[row] = expert(row);
     for (const int row : rows)
       if (row >= layer_.open[g]) *std::find(at.begin(), at.end(), layer_.none()) = expert(row);
+    for (int row = 0; row < layer_.open[g]; ++row)
+      if (at[row] == layer_.none() && now_.holds(g, expert(row))) at[row] = expert(row);
   }
   bool create_lost() {
     for (;;) {

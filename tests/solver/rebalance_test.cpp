@@ -101,12 +101,14 @@ struct AnyState {
     }
     std::shuffle(free.begin(), free.end(), random_);
     const int favourite = below(layer.experts()), empty = chance(50) ? below(30) : 0;
+    const bool together = chance(30);
     for (size_t i = 0; i < free.size(); ++i) {
       const auto [g, row] = free[i];
       const int e = static_cast<int>(i) < layer.experts() ? static_cast<int>(i)
                     : chance(20)                          ? favourite
                                                           : below(layer.experts());
-      if (static_cast<int>(i) < layer.experts() || (!now.holds(g, e) && !chance(empty)))
+      if (static_cast<int>(i) < layer.experts() ||
+          ((together || !now.holds(g, e)) && !chance(empty)))
         now.at[g][row] = e;
     }
     if (chance(30))
@@ -320,6 +322,10 @@ class PlainCase {
         moves += arrivals;
       }
       const std::set<int> all(first, first + c_.sizes.slots);
+      for (const int e : all)
+        if (e >= 0 && c_.options.max_replicas > 0 &&
+            std::count(first, first + c_.sizes.slots, e) > c_.options.max_replicas)
+          return false;
       if (std::ssize(all) - (all.count(-1) ? 1 : 0) < c_.sizes.experts) return false;
       if (moves > (share.empty() ? ask().budget : share[static_cast<size_t>(l)])) return false;
       total += moves;

@@ -1,4 +1,4 @@
-"""REBALANCE in plain Python: docs/algorithms.md, section 12. One layer, and how layers share a budget."""
+"""REBALANCE in plain Python: docs/algorithms.md, section 12, for one layer."""
 
 import itertools
 from dataclasses import dataclass
@@ -390,20 +390,3 @@ def numbered(overlaps):
         if u not in number:
             number[u] = min(set(units) - set(number.values()))
     return [number[u] for u in units]
-
-
-def shares(paths, means, total):
-    """What each layer may move of max_moves_total."""
-    share = [next((m for m, time in enumerate(path[:-1]) if time < ANY), len(path) - 1) for path in paths]
-    left = total - sum(share)
-    while True:
-        best, most, moves = 0, 0, 1
-        for layer, path in enumerate(paths):
-            for m in range(1, min(left, len(path) - 1 - share[layer]) + 1):
-                gain = (path[share[layer]] - path[share[layer] + m]) * UNIT // means[layer]
-                if gain * moves > most * m:
-                    best, most, moves = layer, gain, m
-        if not most:
-            return share
-        share[best] += moves
-        left -= moves

@@ -6,7 +6,8 @@ import eplb
 import numpy as np
 import pytest
 from arithmetic import quantise
-from rebalance import ANY, UNIT, Asked, Rebalance, homes, shares
+from move_shares import shares
+from rebalance import ANY, UNIT, Asked, Rebalance, homes
 from rebalance_state import FASTEST, Old
 from reference import Options, Problem, solve
 from test_real_traces import counts_of, traces

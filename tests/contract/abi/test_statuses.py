@@ -177,6 +177,11 @@ def unfit(caller):
     caller.problem.num_slots = 7
 
 
+def limit_in_total(caller):
+    caller.options.strategy = NUMBERS["EPLB_STRATEGY_REBALANCE"]
+    caller.options.max_moves_total = 1000
+
+
 def many_layers(caller):
     return caller.reserve(layers=1 << 40)
 
@@ -244,6 +249,17 @@ for count in (device_count, device_name):
 CALLS["eplb_solve_device", "EPLB_INVALID_PLACEMENT"] = (
     ON_EMULATED,
     after(on_cuda, Caller.reserve, on_stream("upload"), stale_current, on_stream("solve")),
+)
+CALLS["eplb_solve_device", "EPLB_UNAVAILABLE"] = (
+    ON_EMULATED,
+    after(
+        on_cuda,
+        partial(stale_current, expert=1),
+        limit_in_total,
+        Caller.reserve,
+        on_stream("upload"),
+        on_stream("solve"),
+    ),
 )
 CALLS["eplb_upload_placement_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, stale_current_device))
 CALLS["eplb_upload_placement_device", "EPLB_INVALID_STATE"] = (ON_EMULATED, after(on_cuda, stale_current_device))

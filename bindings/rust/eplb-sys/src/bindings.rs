@@ -243,7 +243,8 @@ pub struct eplb_solve_options {
     /// EPLB_TRANSFER_BUFFERED; how the engine will carry out the transfers. Since ABI 1.1, like
     /// what follows
     pub transfer_order: eplb_transfer_order,
-    /// 0; 1: a replica may be dropped and its slot become -1, which relieves a GPU without a move
+    /// 0: slots that are empty stay so unless filling them helps, and no others become empty; 1: a
+    /// replica may be dropped and its slot become -1, which relieves a GPU without a move
     pub allow_empty: i32,
     /// -1: any; of a layer, see EPLB_MAP_MOVE_COUNT
     pub max_moves: i64,
@@ -612,9 +613,15 @@ library! {
     /// strategy, effort, policy, bound kind or transfer order above those of this version;
     /// EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a
     /// layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert that
-    /// the weights lack, naming layer and slot. After an error the plan of the last successful
-    /// solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas
-    /// of equal weight in order of creation.
+    /// the weights lack, naming layer and slot. EPLB_STRATEGY_REBALANCE begins with the current
+    /// placement: EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that forced
+    /// moves exceed. Experts that stay on a GPU stay in their slots; a layer that need not change,
+    /// or has no load, keeps all of them, and copies of an expert on one GPU stay unless something
+    /// better comes. Under a hierarchical policy a group's home is the node that has most of it.
+    /// Where a fresh placement is better and within the limits, it is taken, its GPUs numbered so
+    /// that it needs few moves. After an error the plan of the last successful solve is still
+    /// there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal
+    /// weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -625,8 +632,10 @@ library! {
     /// The same in the order of `stream`; never synchronises, never allocates, can be captured and
     /// replayed with new weights in the same buffer. A layer that EPLB_STRATEGY_GREEDY cannot
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
-    /// solved as a layer of zeros, and reported like an invalid weight. Errors: as
-    /// eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current placement.
+    /// solved as a layer of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE
+    /// exceeds limits that forced moves exceed. Errors: as eplb_upload_weights_device;
+    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total,
+    /// which needs the host.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -601,12 +601,13 @@ eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, co
 /* ------------------------------------------------------------------------------------ transfers */
 
 /* Works out how one placement becomes another, for any two: what the EPLB_MAP_MOVE_ maps say of a
- * plan. Needs no weights. Weights, plan and current placement of the context are left unchanged. On
- * a CUDA context too it works on the host, and waits for nothing.
+ * plan. Needs no weights. The context's cluster is used; its weights, plan and current placement
+ * are not, and stay unchanged. On a CUDA context too it works on the host, and waits for nothing.
  * current and placement [L,S] hold the expert in each slot now and afterwards, from 0 to 2^18 - 1,
- * or -1 for nothing; experts may be missing. All arrays have the type dtype (EPLB_INT32 or
- * EPLB_INT64) and placement_length elements, a multiple of num_slots. The problem's num_slots,
- * num_gpus and num_nodes are used, and of the context's cluster the nodes; the rest is ignored.
+ * or -1 for nothing; experts may be missing. Slots that are closed may hold some now, not
+ * afterwards. All arrays have the type dtype (EPLB_INT32 or EPLB_INT64) and placement_length
+ * elements, a multiple of num_slots. The problem's num_slots, num_gpus and num_nodes are used, the
+ * rest is ignored.
  * Outputs, each of which may be NULL: move_source, move_round and move_group [L,S]; *report: the
  * figures of moves, microseconds and context_bytes; strategy is -1, policy EPLB_POLICY_GLOBAL, and
  * the rest 0.

@@ -221,9 +221,7 @@ Problem check_transfers(const eplb_problem& asked, const ClusterArrays& cluster,
   check_multiple("placement_length", length, "num_slots", asked.num_slots);
   check_order(order);
   Problem problem{.layers = length / asked.num_slots,
-                  .cluster = {.slots = whole(asked.num_slots),
-                              .gpus = whole(asked.num_gpus),
-                              .nodes = whole(asked.num_nodes)},
+                  .cluster = equal_gpus(asked),
                   .options = {.transfer_order = order}};
   set_cluster(cluster, problem);
   return problem;

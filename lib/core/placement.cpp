@@ -61,7 +61,7 @@ std::vector<int64_t> count_groups_on_nodes(const int32_t* row, int64_t layer,
   return groups_on;
 }
 
-void check_closed(const int32_t* row, int64_t layer, const Cluster& cluster) {
+void check_closed_of_layer(const int32_t* row, int64_t layer, const Cluster& cluster) {
   const int per_gpu = cluster.slots / cluster.gpus;
   for (int gpu = 0; cluster.gpu_slots && gpu < cluster.gpus; ++gpu)
     for (int slot = gpu * per_gpu + cluster.gpu_slots[gpu]; slot < (gpu + 1) * per_gpu; ++slot)
@@ -75,7 +75,7 @@ void check_closed(const int32_t* row, int64_t layer, const Cluster& cluster) {
 // group stays on one node, and all nodes have the same number of groups.
 void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
   const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
-  check_closed(row, layer, problem.cluster);
+  check_closed_of_layer(row, layer, problem.cluster);
   std::vector<bool> placed(problem.experts, false);
   for (int64_t slot = 0; slot < problem.cluster.slots; ++slot)
     if (row[slot] >= 0) placed[row[slot]] = true;
@@ -104,6 +104,11 @@ std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_
   read_ids(source, {"placement", problem.experts - 1}, ids);
   for (int64_t l = 0; l < problem.layers; ++l) check_layer(&ids[l * slots], l, problem);
   return ids;
+}
+
+void check_closed(const std::vector<int32_t>& placement, const Problem& problem) {
+  for (int64_t l = 0; l < problem.layers; ++l)
+    check_closed_of_layer(&placement[l * problem.cluster.slots], l, problem.cluster);
 }
 
 bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem) {
@@ -144,6 +149,12 @@ void check_current(const CurrentPlacement& current, bool on_host, const Problem&
       fail(EPLB_INVALID_PLACEMENT,
            "the current placement has expert %d in layer %lld, slot %lld, but there are %d experts",
            current.expert[i], ll(i) / current.slots, ll(i) % current.slots, problem.experts);
+}
+
+void check_has_current(const Problem& problem) {
+  if (problem.current.expert == nullptr)
+    fail(EPLB_INVALID_STATE,
+         "there is no current placement: call eplb_upload_placement before eplb_solve");
 }
 
 }  // namespace eplb

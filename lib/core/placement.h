@@ -30,6 +30,9 @@ void check_source(const PlacementSource& source);
 // what cannot be an expert. name: of the argument.
 void read_any_placement(const char* name, const PlacementSource& source, std::vector<int32_t>& ids);
 
+// Throws InvalidPlacement if a closed slot holds an expert.
+void check_closed(const std::vector<int32_t>& placement, const Problem& problem);
+
 // Does an open slot hold nothing?
 bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem);
 
@@ -52,5 +55,8 @@ struct CurrentPlacement {
 // Throws InvalidArgument or InvalidPlacement unless it is one of such a problem. Where its experts
 // are not on the host, their machine looks at them.
 void check_current(const CurrentPlacement& current, bool on_host, const Problem& problem);
+
+// Throws InvalidState if a problem has none: MOVE_ maps are from there to the plan.
+void check_has_current(const Problem& problem);
 
 }  // namespace eplb

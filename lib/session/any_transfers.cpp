@@ -36,6 +36,7 @@ void Session::plan_transfers(const eplb_problem& asked, eplb_transfer_order orde
   read_any_placement("current", source, current);
   source.data = pair.placement;
   read_any_placement("placement", source, placement);
+  check_closed(placement, problem);
   problem.experts = std::max({1, experts_of(current), experts_of(placement)});
   problem.current.expert = current.data();
   Transfers transfers;

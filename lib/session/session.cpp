@@ -6,7 +6,6 @@
 #include "core/error.h"
 #include "core/fault.h"
 #include "core/move_limits.h"
-#include "core/moves_bound.h"
 #include "core/strategy.h"
 #include "session/clock.h"
 
@@ -41,13 +40,6 @@ void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& 
     if (outputs.bound) outputs.bound[l] = layers[l].bound;
     if (outputs.duplicates) outputs.duplicates[l] = layers[l].duplicates;
   }
-}
-
-// MOVE_ maps are from there to the plan.
-void check_has_current(const Problem& problem) {
-  if (problem.current.expert == nullptr)
-    fail(EPLB_INVALID_STATE,
-         "there is no current placement: call eplb_upload_placement before eplb_solve");
 }
 
 }  // namespace
@@ -200,13 +192,6 @@ void Session::forget_figures() {
   transfers_.known = false;
 }
 
-std::vector<int32_t> Session::share_moves(const Weights& weights, const Problem& problem) {
-  MovePaths paths;
-  paths.resize(problem);
-  machine_->find_paths(weights, weights_.on_machine(), problem, paths);
-  return eplb::share_moves(paths, problem);
-}
-
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
   const Weights& weights = need_weights();
   bring_current();
@@ -264,17 +249,6 @@ void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length
   write_map(entry, answer, dtype, buffer);
 }
 
-const Transfers& Session::transfers() {
-  Problem problem = plan_.value.problem;
-  check_has_current(problem);
-  if (transfers_.known) return transfers_;
-  bring_current();
-  problem.current.expert = current_.value.expert.data();
-  transfers_.resize(problem);
-  machine_->plan_transfers(problem, plan_.value.physical_to_logical.data(), transfers_);
-  return transfers_;
-}
-
 uint64_t Session::fingerprint() {
   bring_plan();
   need_plan();
@@ -284,20 +258,6 @@ uint64_t Session::fingerprint() {
 int64_t Session::bytes() const {
   return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + cluster_.bytes() +
          current_.bytes() + evaluation_.bytes() + transfers_.bytes() + machine_->bytes();
-}
-
-void Session::report_limits(eplb_report& report) const {
-  Problem problem = plan_.value.problem;
-  problem.current.expert = current_.value.expert.data();
-  const bool rebalanced = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
-  const double target = (problem.moves.target + 1.0) / kImbalanceUnits;
-  for (int64_t layer = 0; layer < problem.layers; ++layer) {
-    const int64_t forced = forced_moves(problem, layer);
-    report.moves_forced += forced;
-    report.moves_bound += rebalanced ? moves_bound(problem, weights_.value, layer) : forced;
-    if (rebalanced && problem.moves.target > 0 && evaluation_.layers[layer].imbalance > target)
-      ++report.layers_missed;
-  }
 }
 
 void Session::report(eplb_report& report) {

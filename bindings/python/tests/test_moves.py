@@ -253,6 +253,26 @@ def test_any_two_placements(context, order):
     assert plan.report.moves == plan.moves.count.sum()
 
 
+def test_between_the_gpus_of_a_cluster(context):
+    cluster = eplb.Cluster(slots=[5] * 15 + [2], node=[0, 1] * 7 + [1, 0])
+    current = current_of(context)
+    options = {"num_slots": 80, "effort": "fast", "cluster": cluster}
+    plan = context.solve(WEIGHTS, **options, current=current)
+    known = arrays(plan)
+    assert (plan.physical_to_logical[:, 77:] == -1).all()
+    table = plan.moves.table()
+    node, source_node = (np.array(cluster.node)[table[name]] for name in ("gpu", "source_gpu"))
+    assert np.array_equal(table["kind"] == 2, (table["kind"] < 3) & (node != source_node))
+    assert plan.report.moves_between_nodes == (table["kind"] == 2).sum() > 0
+    # Of equal GPUs, meanwhile.
+    context.solve(WEIGHTS, **SIZES)
+    assert same(plan, known)
+    moves = context.plan_transfers(current, plan.physical_to_logical, cluster=cluster)
+    assert np.array_equal(moves.table(), table)
+    with pytest.raises(eplb.InvalidPlacement, match=r"slot 77\] is 0, must be -1: GPU 15 has 2 of 5 slots"):
+        context.plan_transfers(current, np.zeros_like(current), cluster=cluster)
+
+
 def test_experts_of_any_number_and_slots_that_hold_nothing(context):
     largest = 2**18 - 1
     current = [[0, 1, largest, -1, 7, 7]]

@@ -183,6 +183,34 @@ static void arguments_are_checked(void) {
   CALL(context_destroy)(context);
 }
 
+/* One GPU leaves, and all are on one node. */
+static void the_cluster_counts(void) {
+  static const int64_t slots[GPUS] = {2, 0, 2}, nodes[GPUS] = {0, 1, 0};
+  static const int64_t gathered[LENGTH] = {2, 1, -1, -1, 3, -1, 0, 1, -1, -1, 2, 3};
+  static const int64_t source[LENGTH] = {2, 1, -1, -1, 3, -1, 0, 1, -1, -1, 2, 3};
+  eplb_context *context = context_make(1);
+  eplb_problem before = problem;
+  outputs out = fresh();
+  int64_t i;
+  if (context == NULL) return;
+  problem.num_nodes = 2;
+  EXPECT(EPLB_OK, call(context, 0, current, gathered, &out, ERR));
+  EQUAL(3, out.report.moves_between_nodes);
+  EXPECT(EPLB_OK, CALL(upload_cluster)(context, slots, NULL, nodes, GPUS, ERR));
+  EXPECT(EPLB_OK, call(context, 0, current, gathered, &out, ERR));
+  for (i = 0; i < LENGTH; i++) EQUAL(source[i], out.source[i]);
+  EQUAL(4, out.report.moves);
+  EQUAL(4, out.report.moves_between_nodes);
+  REFUSED(EPLB_INVALID_PLACEMENT, call(context, 0, current, placement, &out, ERR),
+          "placement[layer 0, slot 2] is 0", "-1", "GPU 1 has 0 of 2");
+  problem.num_nodes = 1;
+  INVALID(call(context, 0, current, gathered, &out, ERR), "nodes[GPU 1] is 1", "0");
+  problem.num_gpus = 2;
+  INVALID(call(context, 0, current, gathered, &out, ERR), "num_gpus is 2", "3 GPUs");
+  problem = before;
+  CALL(context_destroy)(context);
+}
+
 /* Weights, plan and current placement are those of before. */
 static void the_context_stays_as_it_is(void) {
   input in = input_make(EPLB_FLOAT32, LAYERS, 4, SLOTS, GPUS, 5);
@@ -218,5 +246,6 @@ void rules_transfers(void) {
   RUN(only_sizes_matter);
   RUN(ids_are_checked);
   RUN(arguments_are_checked);
+  RUN(the_cluster_counts);
   RUN(the_context_stays_as_it_is);
 }

@@ -1,0 +1,41 @@
+// What of a session is about moves: from the current placement to the plan.
+#include "core/error.h"
+#include "core/move_limits.h"
+#include "core/moves_bound.h"
+#include "session/session.h"
+
+namespace eplb {
+
+const Transfers& Session::transfers() {
+  Problem problem = plan_.value.problem;
+  check_has_current(problem);
+  if (transfers_.known) return transfers_;
+  bring_current();
+  problem.current.expert = current_.value.expert.data();
+  transfers_.resize(problem);
+  machine_->plan_transfers(problem, plan_.value.physical_to_logical.data(), transfers_);
+  return transfers_;
+}
+
+std::vector<int32_t> Session::share_moves(const Weights& weights, const Problem& problem) {
+  MovePaths paths;
+  paths.resize(problem);
+  machine_->find_paths(weights, weights_.on_machine(), problem, paths);
+  return eplb::share_moves(paths, problem);
+}
+
+void Session::report_limits(eplb_report& report) const {
+  Problem problem = plan_.value.problem;
+  problem.current.expert = current_.value.expert.data();
+  const bool rebalanced = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
+  const double target = (problem.moves.target + 1.0) / kImbalanceUnits;
+  for (int64_t layer = 0; layer < problem.layers; ++layer) {
+    const int64_t forced = forced_moves(problem, layer);
+    report.moves_forced += forced;
+    report.moves_bound += rebalanced ? moves_bound(problem, weights_.value, layer) : forced;
+    if (rebalanced && problem.moves.target > 0 && evaluation_.layers[layer].imbalance > target)
+      ++report.layers_missed;
+  }
+}
+
+}  // namespace eplb

@@ -1,0 +1,288 @@
+// What the candidates of a step are compared by: for each GPU, place and expert, what a change there
+// is worth and what it does to the number of moves. See docs/algorithms.md, section 12.3.
+#pragma once
+
+#include "solver/search/arrangement.h"
+
+EPLB_STAGE_BEGIN
+
+// Changes of the number of moves are added up with bits above them that forbid: a pair that exists
+// already, or may not. Sums of them stay above every budget.
+inline constexpr int kNewPair = 1, kForbidden = 256;
+inline constexpr int kMostValue = 1 << 27;  // shifted by 3 and with noise, a score fits 31 bits
+
+// How candidates are compared.
+struct StepRules {
+  int budget;         // new pairs
+  bool counts_moves;  // are changes without a move worth more?
+  uint32_t salt;      // of the noise on scores; 0: none
+};
+
+// What may become another expert: replicas whose expert has others, and empty slots. Those of an
+// expert are neighbours.
+struct RetargetList {
+  View<int> place, gpu;
+  View<int> is_new;
+  View<int> rest;   // what the GPU is above its limit once the replica is gone; negative below it
+  View<int> saved;  // excess there now, less the burden
+  View<int> noise;
+  View<int> first;  // by expert: its first one
+
+  EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
+    arena.take(state.rows * state.gpus + kRow, place, gpu, is_new, rest, saved, noise);
+    first = arena.take<int>(state.kinds());
+  }
+};
+
+// Candidates at which more is saved than their list says.
+struct Correction {
+  int from, to, saving;
+};
+
+struct ExcessWorkspace {
+  View<int> over;       // by GPU: what is above the limit
+  View<int> mark;       // by GPU: what an expert of the head would change there
+  View<int> head_mark;  // by expert: what it would change at the head
+  View<int> relief;     // by expert: how much excess one more copy takes away
+  View<int> blocked;    // by expert: kForbidden if it can have no more copies
+  View<int> arrival;    // by place: change of moves if the expert comes to the head instead
+  View<int> noise;      // by place, then by expert
+  View<uint32_t> salt;  // that `noise` was made with
+  RetargetList candidates;
+  View<Correction> corrections;
+
+  EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
+    arena.take(state.stride, over, mark);
+    arena.take(state.kinds(), head_mark, relief, blocked);
+    arrival = arena.take<int>(state.places);
+    noise = arena.take<int>(state.places + state.kinds());
+    salt = arena.take<uint32_t>(1);
+    candidates.lay_out(arena, state);
+    corrections = arena.take<Correction>(state.rows * state.gpus + 1);
+  }
+};
+
+// A hash of eight bits for each place or expert.
+EPLB_FN auto noise_byte(auto index, int salt) {
+  return (scrambled(value_of(index), salt) >> 24) & 255;
+}
+EPLB_FN int own_byte(uint32_t salt, int row, int kind) {
+  return salt == 0 ? 0 : noise_byte(3 * row + kind, static_cast<int>(~salt));
+}
+
+EPLB_FN void begin_steps(Team auto& team, const Arrangement& state,
+                         const ExcessWorkspace& workspace) {
+  team.sweep(state.places + state.kinds(), [=](auto i) { workspace.noise.set(i, 0); });
+  team.single([&] { workspace.salt[0] = 0; });
+}
+EPLB_FN void make_noise(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace,
+                        uint32_t salt) {
+  if (workspace.salt[0] == salt) return;
+  team.barrier();
+  if (salt == 0) return begin_steps(team, state, workspace);
+  const View<int> noise = workspace.noise;
+  const int seed = scrambled(static_cast<int>(salt), 0);
+  team.sweep(state.places + state.kinds(), [=](auto i) { noise.set(i, noise_byte(i, seed)); });
+  team.single([&] { workspace.salt[0] = salt; });
+}
+
+EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
+                          const ExcessWorkspace& workspace) {
+  const View<int> over = workspace.over, excess = state.excess, relief = workspace.relief;
+  team.sweep(state.stride, [=](auto g) { over.set(g, larger(excess[g], 0)); });
+  team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
+  team.single([&] {
+    for (int g = 0; g < state.gpus; ++g) {
+      if (over[g] == 0) continue;
+      for (int place = g; place < state.places; place += state.stride) {
+        const int e = state.expert[place];
+        const int less = copies_together(state, place) * (state.share[e] - state.share_more[e]);
+        if (is_lowest(state, place)) relief[e] += smaller(over[g], less);
+      }
+    }
+    relief[state.void_expert()] = 0;
+  });
+}
+
+// Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
+EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& workspace, int i,
+                            int place) {
+  const RetargetList& list = workspace.candidates;
+  const int g = state.gpu[place], excess = state.excess[g], own_growth = state.growth[place];
+  const int growth = copies_together(state, place) * own_growth;
+  const int burden = larger(excess + growth, 0) - workspace.over[g];
+  list.place[i] = place;
+  list.gpu[i] = g;
+  list.is_new[i] = state.is_new[place];
+  list.rest[i] = excess - state.size[place] + growth - own_growth;
+  list.saved[i] = workspace.over[g] + burden;
+  list.noise[i] = workspace.noise[place];
+  return is_lowest(state, place) ? burden : 0;
+}
+// The candidates of an expert, from number `first` on.
+EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& workspace, int e,
+                             int first) {
+  const RetargetList& list = workspace.candidates;
+  list.first[e] = first;
+  int sum = 0, i = first;
+  for_each_place(state, e,
+                 [&](int place) { sum += write_candidate(state, workspace, i++, place); });
+  for (int j = first; j < i; ++j) {
+    state.burden[list.place[j]] = sum - (list.saved[j] - workspace.over[list.gpu[j]]);
+    list.saved[j] -= sum;
+  }
+}
+
+// Relief and burden count GPU by GPU, as if none held both the expert that gains a copy and the one
+// that loses it. What that is too little is added by JointHosts. Returns the number of candidates.
+EPLB_FN int weigh_copies(Team auto& team, const Arrangement& state,
+                         const ExcessWorkspace& workspace) {
+  weigh_relief(team, state, workspace);
+  const int replicated = state.totals[0].replicated, empty = state.totals[0].empty;
+  auto expert_of = [&](int i) {
+    return i < replicated ? state.replicated[i] : state.void_expert();
+  };
+  const int count = team.scan(
+      replicated + 1, [&](int i) { return i < replicated ? state.copies[expert_of(i)] : empty; },
+      [&](int i, int before) { list_candidates(state, workspace, expert_of(i), before); });
+  // The last vector of candidates asks for the GPUs of these, too.
+  const View<int> gpu = workspace.candidates.gpu.from(count);
+  team.for_each(kRow, [&](int i) { gpu[i] = 0; });
+  return count;
+}
+
+// What each place would change at the head if its expert came there.
+EPLB_FN void mark_arrivals(Team auto& team, const Arrangement& state,
+                           const ExcessWorkspace& workspace, int head) {
+  const View<int> mark = workspace.head_mark, arrival = workspace.arrival;
+  const View<int> expert = state.expert, is_new = state.is_new;
+  team.sweep(state.places,
+             [=](auto place) { arrival.set(place, mark[expert[place]] - is_new[place]); });
+  team.for_each(state.rows, [&](int row) { arrival[row * state.stride + head] = kForbidden; });
+}
+
+// What experts would change at the head.
+EPLB_FN void mark_head(Team auto& team, const Arrangement& state, const Cluster& cluster,
+                       const ExcessWorkspace& workspace, int head) {
+  const View<int> mark = workspace.head_mark, home = state.home;
+  const int node = node_of(cluster, head);
+  team.sweep(state.kinds(), [=](auto e) {
+    mark.set(e, choose((home[e] < 0) | (home[e] == node), kNewPair, kNewPair + kForbidden));
+  });
+  team.single([&] {
+    const View<int> was = state.was_on(head);
+    for (int row = 0; row < state.rows; ++row)
+      if (was[row] >= 0) mark[was[row]] &= ~kNewPair;
+    for (int place = head; place < state.places; place += state.stride)
+      mark[state.expert[place]] |= kForbidden;
+    mark[state.void_expert()] = 0;
+    mark[state.wall()] = kForbidden;
+  });
+  mark_arrivals(team, state, workspace, head);
+}
+
+EPLB_FN void block_experts(Team auto& team, const Arrangement& state,
+                           const ExcessWorkspace& workspace, bool may_empty) {
+  const View<int> blocked = workspace.blocked, copies = state.copies;
+  const int most = state.most_copies;
+  team.sweep(state.kinds(),
+             [=](auto e) { blocked.set(e, choose(copies[e] < most, 0, kForbidden)); });
+  team.single([&] {
+    for (int e = state.wall(); e < state.kinds(); ++e) blocked[e] = kForbidden;
+    blocked[state.void_expert()] = may_empty ? 0 : kForbidden;
+  });
+}
+
+// What expert e would change on each GPU.
+EPLB_FN void mark_gpus(Team auto& team, const Arrangement& state, const Cluster& cluster,
+                       const ExcessWorkspace& workspace, int e) {
+  const View<int> mark = workspace.mark;
+  const int home = state.home[e];
+  if (home < 0)
+    team.sweep(state.stride, [=](auto g) { mark.set(g, kNewPair); });
+  else
+    team.for_each(state.stride, [&](int g) {
+      mark[g] = g < state.gpus && node_of(cluster, g) == home ? kNewPair : kNewPair + kForbidden;
+    });
+  team.single([&] {
+    for (int i = state.first_was[e]; i < state.first_was[e + 1]; ++i)
+      mark[state.held[i]] &= ~kNewPair;
+    for_each_place(state, e, [&](int place) { mark[state.gpu[place]] |= kForbidden; });
+  });
+}
+
+// A GPU that holds both, the expert that gains a copy and the one that loses it: by how much less
+// its excess grows than relief and burden say.
+EPLB_FN int joint_saving(int excess, int less, int more) {
+  return larger(excess - less, 0) + larger(excess + more, 0) - larger(excess, 0) -
+         larger(excess - less + more, 0);
+}
+
+// Corrects burden and relief for one expert while its candidates are looked at, and puts them back.
+class JointHosts {
+ public:
+  EPLB_FN JointHosts(const Arrangement& state, const ExcessWorkspace& workspace)
+      : state_(state), workspace_(workspace) {}
+
+  // Expert e gains a copy: what is saved at candidates whose expert is on its GPUs too.
+  EPLB_FN void correct_burdens(Team auto& team, int e) const {
+    const View<Correction> list = workspace_.corrections;
+    team.single([&] {
+      int listed = 0;
+      for_each_neighbor(e, -1, [&](int host, int place) {
+        const int saving = saving_of(host, place);
+        if (saving == 0) return;
+        const int f = state_.expert[place], first = workspace_.candidates.first[f];
+        list[listed++] = {first, first + state_.copies[f], saving};
+      });
+      list[listed] = {0, 0, 0};
+      add_corrections(1);
+    });
+  }
+  EPLB_FN void restore_burdens(Team auto& team) const {
+    team.single([&] { add_corrections(-1); });
+  }
+  // The replica in a place goes: the relief of experts on its expert's other GPUs. sign: 1, or -1
+  // to put it back.
+  EPLB_FN void correct_reliefs(Team auto& team, int place, int sign) const {
+    if (!state_.is_expert(state_.expert[place])) return;
+    team.single([&] {
+      for_each_neighbor(state_.expert[place], state_.gpu[place], [&](int host, int other) {
+        workspace_.relief[state_.expert[other]] += sign * saving_of(other, host);
+      });
+    });
+  }
+
+ private:
+  // Calls f(host, place) for the places of an expert, but on one GPU, and what is next to each.
+  EPLB_FN void for_each_neighbor(int e, int but_on, auto f) const {
+    for_each_place(state_, e, [&](int host) {
+      const int g = state_.gpu[host];
+      if (g == but_on || !is_lowest(state_, host)) return;
+      for (int place = g; place < state_.places; place += state_.stride)
+        if (place != host) f(host, place);
+    });
+  }
+  // On the GPU of both places the first's expert gains a copy and the second's loses one.
+  EPLB_FN int saving_of(int gains, int loses) const {
+    const int excess = state_.excess[state_.gpu[loses]];
+    const int more = copies_together(state_, loses) * state_.growth[loses];
+    if (more == 0 || excess + more <= 0) return 0;
+    if (!is_lowest(state_, gains) || !is_lowest(state_, loses)) return 0;
+    const int e = state_.expert[gains];
+    const int less = copies_together(state_, gains) * (state_.share[e] - state_.share_more[e]);
+    return joint_saving(excess, less, more);
+  }
+  EPLB_FN void add_corrections(int sign) const {
+    const View<int> saved = workspace_.candidates.saved;
+    for (int k = 0; workspace_.corrections[k].saving > 0; ++k) {
+      const Correction& correction = workspace_.corrections[k];
+      for (int i = correction.from; i < correction.to; ++i) saved[i] += sign * correction.saving;
+    }
+  }
+
+  const Arrangement& state_;
+  const ExcessWorkspace& workspace_;
+};
+
+EPLB_STAGE_END

@@ -1,6 +1,7 @@
 """A rebalance to be measured, and its figures, which are taken from the maps alone."""
 
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial

@@ -109,17 +109,19 @@ class Rebalance:
         return keepers[expert] == 1, self.old.weights[expert] // keepers[expert]
 
     def create_lost(self):
+        fits = True
         for expert in sorted(range(len(self.old.weights)), key=lambda e: (-self.old.weights[e], e)):
-            if not self.now.copies(expert) and not self.create(expert):
-                return False
-        return True
+            if not self.now.copies(expert) and not self.create(expert, self.old.most_arrivals):
+                fits = False
+                self.create(expert, ANY)
+        return fits
 
-    def create(self, lost):
+    def create(self, lost, most_arrivals):
         arrivals, found = self.now.arrivals(), []
         for order, (row, gpu) in enumerate(self.old.places):
             before = self.now.at[gpu][row]
             may_go = before is None or self.now.copies(before) > 1
-            if may_go and arrivals[gpu] < self.old.most_arrivals and self.old.may_be_on(gpu, lost):
+            if may_go and arrivals[gpu] < most_arrivals and self.old.may_be_on(gpu, lost):
                 then = self.now.copy()
                 then.become((row, gpu), lost)
                 found.append((then.excess(), order, then))

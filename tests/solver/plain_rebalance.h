@@ -34,7 +34,7 @@ class Rebalance {
     choose_times();
   }
 
-  // By slot; -1: nothing. Experts are missing if max_arrivals leaves them no place.
+  // By slot; -1: nothing. Above max_arrivals if an expert that is nowhere has no other place.
   std::vector<int> solve(bool has_load) {
     if (start() && has_load) {
       if (ask_.price > 0) budget_ = paying_moves();
@@ -109,16 +109,18 @@ class Rebalance {
       if (at[row] == layer_.none() && now_.holds(g, expert(row))) at[row] = expert(row);
   }
   bool create_lost() {
-    for (;;) {
+    for (bool fits = true;;) {
       const std::vector<int> copies = now_.copies();
       int lost = -1;
       for (int e = 0; e < layer_.experts(); ++e)
         if (copies[e] == 0 && (lost < 0 || layer_.q[e] > layer_.q[lost])) lost = e;
-      if (lost < 0) return true;
-      if (!create(lost, copies)) return false;
+      if (lost < 0) return fits;
+      if (create(lost, copies, layer_.most_arrivals)) continue;
+      fits = false;
+      create(lost, copies, kAny);
     }
   }
-  bool create(int lost, const std::vector<int>& copies) {
+  bool create(int lost, const std::vector<int>& copies, int64_t most_arrivals) {
     Arranged best = now_;
     int64_t least = kAny;
     for (int row = 0; row < layer_.rows; ++row)
@@ -126,7 +128,7 @@ class Rebalance {
         if (row >= layer_.open[g] || !layer_.may_be_on(g, lost)) continue;
         const int before = now_.at[g][row];
         if (before != layer_.none() && copies[before] < 2) continue;
-        if (now_.arrivals(g) >= layer_.most_arrivals) continue;
+        if (now_.arrivals(g) >= most_arrivals) continue;
         Arranged then = now_;
         then.at[g][row] = lost;
         if (then.excess() >= least) continue;

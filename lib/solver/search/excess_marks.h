@@ -1,5 +1,5 @@
-// What the candidates of a step are compared by: for each GPU, place and expert, what a change there
-// is worth and what it does to the number of moves. See docs/algorithms.md, section 12.3.
+// What the candidates of a step are compared by: for each GPU, place and expert, what a change is
+// worth there and what it does to the number of moves. See docs/algorithms.md, section 12.3.
 #pragma once
 
 #include "solver/search/arrangement.h"

@@ -1,5 +1,5 @@
-// The best change for a GPU that is above its limit, by one measure: the *excess*, the sum over GPUs
-// of what their load is above their limit. See docs/algorithms.md, section 12.3.
+// The best change for a GPU that is above its limit, by one measure: the *excess*, the sum over
+// GPUs of what their load is above their limit. See docs/algorithms.md, section 12.3.
 #pragma once
 
 #include "solver/search/excess_marks.h"

@@ -1,0 +1,135 @@
+// Where a rebalance begins and how it ends, as sections 12.1, 12.2 and 12.10 of docs/algorithms.md
+// define it.
+#pragma once
+
+#include <numeric>
+
+#include "tests/solver/plain_step.h"
+
+namespace eplb::tests::plain {
+
+struct RebalanceAsk {
+  int64_t budget = kAny;        // max_moves, or what the layer has of max_moves_total
+  int target = 0, price = 0;    // in parts of 2^-20; 0: none
+  bool shares_a_total = false;  // is there a limit on all moves?
+  bool allow_empty = false;
+  int effort = 0;  // 0 FAST, 1 NORMAL, 2 MAX
+  uint64_t seed = 0;
+};
+
+class RebalanceStart {
+ protected:
+  RebalanceStart(const OldLayer& layer, const RebalanceAsk& ask)
+      : layer_(layer), ask_(ask), now_(layer), budget_(ask.budget) {
+    choose_times();
+  }
+
+  bool is_limited() const { return budget_ < int64_t{layer_.gpus()} * layer_.rows; }
+  void choose_times() {
+    const int64_t sum = std::accumulate(layer_.q.begin(), layer_.q.end(), int64_t{0});
+    int64_t paces = 0;
+    for (int g = 0; g < layer_.gpus(); ++g)
+      if (layer_.open[g] > 0) paces += layer_.pace[g];
+    const int64_t mean_time = (sum << 24) / paces, largest = (1 << 29) - 1;
+    mean_ = least_ = (mean_time + 255) / 256;
+    if (ask_.target == 0) return;
+    const int64_t t = std::min(mean_time * ask_.target >> 28, largest);
+    least_ = ask_.target >= 32 << 20
+                 ? largest
+                 : std::max(mean_, t - std::min<int64_t>(2 * layer_.rows, t / 1024));
+  }
+  bool is_kept(int g, int row) const {
+    const auto& was = layer_.was[g];
+    return was[row] >= 0 && layer_.may_be_on(g, was[row]) &&
+           std::find(was.begin(), was.begin() + row, was[row]) == was.begin() + row;
+  }
+  bool start() {
+    std::vector<int> keepers(layer_.q.size());
+    for (int g = 0; g < layer_.gpus(); ++g)
+      for (int row = 0; row < layer_.rows; ++row)
+        if (is_kept(g, row)) ++keepers[layer_.was[g][row]];
+    now_.at.assign(layer_.open.size(), {});
+    for (int g = 0; g < layer_.gpus(); ++g) keep_on(g, keepers);
+    now_.aim(least_);
+    now_.most_empty = ask_.allow_empty ? kAny : now_.empty();
+    return create_lost();
+  }
+  void keep_on(int g, std::vector<int>& keepers) {
+    std::vector<int> rows;
+    for (int row = 0; row < layer_.rows; ++row)
+      if (is_kept(g, row)) rows.push_back(row);
+    auto expert = [&](int row) { return layer_.was[g][row]; };
+    while (static_cast<int>(rows.size()) > layer_.open[g]) {
+      auto order = [&](int row) {
+        const int e = expert(row);
+        return std::pair(keepers[e] == 1, layer_.q[e] / keepers[e]);
+      };
+      const auto first = std::min_element(
+          rows.begin(), rows.end(), [&](int one, int other) { return order(one) < order(other); });
+      --keepers[expert(*first)];
+      rows.erase(first);
+    }
+    auto& at = now_.at[g];
+    at.assign(layer_.open[g], layer_.none());
+    for (const int row : rows)
+      if (row < layer_.open[g]) at[row] = expert(row);
+    for (const int row : rows)
+      if (row >= layer_.open[g]) *std::find(at.begin(), at.end(), layer_.none()) = expert(row);
+    for (int row = 0; row < layer_.open[g]; ++row)
+      if (at[row] == layer_.none() && now_.holds(g, expert(row))) at[row] = expert(row);
+  }
+  bool create_lost() {
+    for (bool fits = true;;) {
+      const std::vector<int> copies = now_.copies();
+      int lost = -1;
+      for (int e = 0; e < layer_.experts(); ++e)
+        if (copies[e] == 0 && (lost < 0 || layer_.q[e] > layer_.q[lost])) lost = e;
+      if (lost < 0) return fits;
+      if (create(lost, copies, layer_.most_arrivals)) continue;
+      fits = false;
+      create(lost, copies, kAny);
+    }
+  }
+  bool create(int lost, const std::vector<int>& copies, int64_t most_arrivals) {
+    Arranged best = now_;
+    int64_t least = kAny;
+    for (int row = 0; row < layer_.rows; ++row)
+      for (int g = 0; g < layer_.gpus(); ++g) {
+        if (row >= layer_.open[g] || !layer_.may_be_on(g, lost)) continue;
+        const int before = now_.at[g][row];
+        if (before != layer_.none() && copies[before] < 2) continue;
+        if (now_.arrivals(g) >= most_arrivals) continue;
+        Arranged then = now_;
+        then.at[g][row] = lost;
+        if (then.excess() >= least) continue;
+        least = then.excess();
+        best = then;
+      }
+    now_ = best;
+    return least < kAny;
+  }
+  std::vector<int> slots() const {
+    std::vector<int> all;
+    for (int g = 0; g < layer_.gpus(); ++g) {
+      std::vector<int> left = now_.at[g], slots(layer_.rows, -1);
+      left.erase(std::remove(left.begin(), left.end(), layer_.none()), left.end());
+      for (int row = 0; row < layer_.open[g]; ++row) {
+        const auto stays = std::find(left.begin(), left.end(), layer_.was[g][row]);
+        if (stays == left.end()) continue;
+        slots[row] = *stays;
+        left.erase(stays);
+      }
+      std::sort(left.begin(), left.end());
+      for (const int e : left) *std::find(slots.begin(), slots.end(), -1) = e;
+      all.insert(all.end(), slots.begin(), slots.end());
+    }
+    return all;
+  }
+
+  const OldLayer& layer_;
+  RebalanceAsk ask_;
+  Arranged now_;
+  int64_t budget_, mean_ = 0, least_ = 0;  // least_: the target, or the mean
+};
+
+}  // namespace eplb::tests::plain

@@ -95,15 +95,17 @@ def check_rebalance(current, plan, gpus, limits):
 
 
 def rebalances(context, counts):
-    """Hashes as those of answers()."""
+    """Hashes as those of answers(), of a few layers."""
+    counts = counts[:, :8]
     for group, shapes in SHAPES[counts.shape[2]].items():
         digests = {name: hashlib.sha256() for name in REBALANCES}
         for slots, gpus, nodes, groups, cap in shapes:
-            cluster = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "seed": SEED}
+            cluster = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups}
+            options = {"seed": SEED, "max_replicas": cap or None}
             flatter = np.sqrt(counts.astype(np.float64))
-            current = context.solve(flatter, slots, **cluster, strategy="lpt_swap").physical_to_logical
+            current = context.solve(flatter, slots, **cluster, **options, strategy="lpt_swap").physical_to_logical
             for name, limits in REBALANCES.items():
-                plan = context.rebalance(counts, current, **cluster, **limits, max_replicas=cap or None)
+                plan = context.rebalance(counts, current, **cluster, **options, **limits)
                 check_rebalance(current, plan, gpus, limits)
                 digests[name].update(np.asarray(plan.physical_to_logical, dtype="<i4").tobytes())
         for name, digest in digests.items():

@@ -39,7 +39,7 @@ def homes(old, nodes, groups):
 
 
 class Rebalance:
-    """fresh: BEST's placement, where GPUs are equal, else None; nodes: of the hierarchical policy."""
+    """fresh: BEST's placement; nodes: of the hierarchical policy."""
 
     def __init__(self, old, asked, fresh, nodes):
         self.old, self.asked, self.fresh, self.nodes = old, asked, fresh, nodes
@@ -327,18 +327,24 @@ class Rebalance:
         return sum(expert in self.old.was[gpu] for expert in fresh for gpu in gpus)
 
     def try_fresh(self):
-        if self.fresh is None:
-            return
-        before, each, rows = self.now.copy(), len(self.old.slots) // self.nodes, self.old.rows
+        before = self.now.copy()
+        if all(slots == self.old.rows for slots in self.old.slots) and len(set(self.old.pace)) == 1:
+            self.place_renumbered()
+        else:
+            for gpu, slots in enumerate(self.old.slots):
+                self.now.at[gpu] = self.fresh[gpu * self.old.rows :][:slots]
+        is_better = max(self.now.time(), self.least) < max(before.time(), self.least)
+        if not is_better or not self.is_within():
+            self.now = before
+
+    def place_renumbered(self):
+        each, rows = len(self.old.slots) // self.nodes, self.old.rows
         gpus = [range(node * each, (node + 1) * each) for node in range(self.nodes)]
         nodes = numbered([[sum(self.overlap(g, there) for g in own) for there in gpus] for own in gpus])
         for own, node in zip(gpus, nodes, strict=True):
             numbers = numbered([[self.overlap(g, [there]) for there in gpus[node]] for g in own])
             for fresh, number in zip(own, numbers, strict=True):
                 self.now.at[gpus[node][number]] = self.fresh[fresh * rows : (fresh + 1) * rows]
-        is_better = max(self.now.time(), self.least) < max(before.time(), self.least)
-        if not is_better or not self.is_within():
-            self.now = before
 
     # -------------------------------------------------------------------------------------------------- paths
 

@@ -80,6 +80,20 @@ def old_layer(weights, current, problem, slots, speeds, limits):
     return old
 
 
+def best(weights, problem, options):
+    return [layer.physical_to_logical for layer in solve("best", weights, problem, options)]
+
+
+def best_of_library(weights, problem, slots, speeds, options):
+    """GPUs differ, and BEST has no plain program for such."""
+    cluster = eplb.Cluster(problem.num_gpus, problem.num_nodes, slots=slots, speed=speeds)
+    with eplb.Context() as context:
+        return context.solve(
+            np.array(weights), num_slots=problem.num_slots, cluster=cluster, num_groups=problem.num_groups,
+            policy=problem.policy, effort=options.effort, seed=options.seed,
+        ).physical_to_logical.tolist()  # fmt: skip
+
+
 def plain(weights, current, problem, slots, speeds, limits, options):
     """[L][S]."""
     total = limits.get("max_moves_total")
@@ -88,11 +102,10 @@ def plain(weights, current, problem, slots, speeds, limits, options):
         total is not None, limits.get("allow_empty", False), options.effort, options.seed,
     )  # fmt: skip
     layers = [old_layer(row, now, problem, slots, speeds, limits) for row, now in zip(weights, current, strict=True)]
-    fresh = [None] * len(layers)
-    if all(count == layers[0].rows for count in slots) and set(layers[0].pace) == {FASTEST}:
-        fresh = [layer.physical_to_logical for layer in solve("best", weights, problem, options)]
+    equal = all(count == layers[0].rows for count in slots) and set(layers[0].pace) == {FASTEST}
+    fresh = best(weights, problem, options) if equal else best_of_library(weights, problem, slots, speeds, options)
     nodes = problem.num_nodes if problem.policy == "hierarchical" else 1
-    programs = [Rebalance(old, asked, best, nodes) for old, best in zip(layers, fresh, strict=True)]
+    programs = [Rebalance(old, asked, own, nodes) for old, own in zip(layers, fresh, strict=True)]
     if total is not None:
         most = min(problem.num_slots, asked.budget, total)
         paths = [program.path(most, any(row)) for program, row in zip(programs, weights, strict=True)]

@@ -17,7 +17,7 @@ struct Path {
 
 class Rebalance : RebalanceStart {
  public:
-  // fresh: BEST's placement by slot, where all GPUs are equal; nodes: of the hierarchical policy.
+  // fresh: BEST's placement by slot; nodes: of the hierarchical policy.
   Rebalance(const OldLayer& layer, const RebalanceAsk& ask, std::vector<int> fresh, int nodes)
       : RebalanceStart(layer, ask), fresh_(std::move(fresh)), nodes_(nodes) {
     moves_cost_ = is_limited() || ask.target > 0 || ask.price > 0 || ask.shares_a_total;
@@ -276,7 +276,22 @@ class Rebalance : RebalanceStart {
       for (int g = from; g < to; ++g) count += layer_.had(g, fresh_[fresh_gpu * layer_.rows + row]);
     return count;
   }
+  bool are_equal() const {
+    const auto differs = [&](int g) {
+      return layer_.open[g] != layer_.rows || layer_.pace[g] != layer_.pace[0];
+    };
+    for (int g = 0; g < layer_.gpus(); ++g)
+      if (differs(g)) return false;
+    return true;
+  }
   void place_fresh() {
+    if (are_equal()) return place_renumbered();
+    for (int g = 0; g < layer_.gpus(); ++g) {
+      const auto from = fresh_.begin() + g * layer_.rows;
+      now_.at[g].assign(from, from + layer_.open[g]);
+    }
+  }
+  void place_renumbered() {
     const int each = layer_.gpus() / nodes_;
     Overlaps of_nodes(nodes_, std::vector<int>(nodes_));
     for (int unit = 0; unit < nodes_; ++unit)
@@ -298,7 +313,6 @@ class Rebalance : RebalanceStart {
     }
   }
   void try_fresh() {
-    if (fresh_.empty()) return;
     const Arranged before = now_;
     place_fresh();
     const bool is_better = std::max(now_.time(), least_) < std::max(before.time(), least_);

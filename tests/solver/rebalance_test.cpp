@@ -158,12 +158,9 @@ class PlainCase {
  public:
   PlainCase(const MoveCase& c, MoveLibrary& library)
       : c_(c), cluster_(c.cluster()), problem_(problem_of(c.sizes, c.options, 1, {}, cluster_)) {
-    if (!problem_.cluster.gpu_slots && !problem_.cluster.gpu_pace) {
-      MoveCase fresh = c;
-      if (c.current.empty())
-        fresh.current.assign(static_cast<size_t>(c.layers * c.sizes.slots), -1);
-      fresh_ = library.solve(fresh, EPLB_STRATEGY_BEST);
-    }
+    MoveCase fresh = c;
+    if (c.current.empty()) fresh.current.assign(static_cast<size_t>(c.layers * c.sizes.slots), -1);
+    fresh_ = library.solve(fresh, EPLB_STRATEGY_BEST);
     for (int64_t l = 0; l < c.layers; ++l) layers_.push_back(layer(l));
   }
 
@@ -245,9 +242,8 @@ class PlainCase {
     return layer;
   }
   plain::Rebalance on(int64_t l, const plain::RebalanceAsk& ask) const {
-    std::vector<int> fresh;
-    if (!fresh_.empty())
-      fresh.assign(fresh_.begin() + l * c_.sizes.slots, fresh_.begin() + (l + 1) * c_.sizes.slots);
+    const auto first = fresh_.begin() + l * c_.sizes.slots;
+    const std::vector<int> fresh(first, first + c_.sizes.slots);
     return {layers_[static_cast<size_t>(l)], ask, fresh, nodes()};
   }
   std::vector<int64_t> shares() const {

@@ -5,6 +5,7 @@
 #include "solver/search/relabel.h"
 #include "solver/strategies/best.h"
 #include "solver/strategies/excess_modes.h"
+#include "solver/strategies/unequal_best.h"
 
 EPLB_STAGE_BEGIN
 
@@ -22,39 +23,47 @@ EPLB_FN Problem as_parts(Problem problem) {
   return problem;
 }
 
-// A fresh placement by BEST, where nodes and GPUs are equal.
+// A fresh placement by BEST. Equal GPUs are numbered as the current placement needs fewest moves.
 struct FreshPlacement {
-  BestMethod method;
+  BestMethod equal;
+  UnequalBestMethod unequal;
   LayerAnswer answer{};
   Maps maps{};
   RelabelWorkspace labels{};
 
-  EPLB_FN explicit FreshPlacement(const Problem& problem) : method(problem) {}
-  EPLB_FN bool is_possible() const {
-    const Cluster& cluster = method.problem.cluster;
-    return !cluster.gpu_slots && !cluster.gpu_pace;
-  }
+  EPLB_FN explicit FreshPlacement(const Problem& problem) : equal(problem), unequal(problem) {}
+  EPLB_FN bool is_equal() const { return !is_unequal(equal.problem.cluster); }
   EPLB_FN void lay_out(Arena& arena) {
-    if (!is_possible()) return;
-    const Problem& problem = method.problem;
-    method.lay_out(arena);
+    const Problem& problem = equal.problem;
     answer.lay_out(arena, problem);
     arena.take(problem.cluster.slots, maps.physical_to_logical, maps.replica_slots, maps.rank);
     maps.replica_count = arena.take<int>(problem.experts);
     labels.lay_out(arena, problem.cluster.gpus, problem.partition.nodes);
+    is_equal() ? equal.lay_out(arena) : unequal.lay_out(arena);
   }
   // Replaces what a state holds.
   EPLB_FN void place(Team auto& team, const Arrangement& state) {
-    team.for_each(state.experts, [&](int e) { method.weight[e] = state.weight[e]; });
-    solve_weights(team, method, answer, maps);
+    is_equal() ? solve(team, equal, state.weight) : solve(team, unequal, state.weight);
     team.single([&] {
-      relabel({state, maps.physical_to_logical, method.problem.partition.nodes}, labels);
+      number_gpus(state);
       for (int slot = 0; slot < state.rows * state.gpus; ++slot) {
         const int gpu = labels.gpu_label[slot / state.rows], row = slot % state.rows;
-        state.expert[row * state.stride + gpu] = maps.physical_to_logical[slot];
+        const int e = maps.physical_to_logical[slot];
+        state.expert[row * state.stride + gpu] = e >= 0 ? e : state.wall();
       }
       derive_all(state);
     });
+  }
+
+ private:
+  EPLB_FN void solve(Team auto& team, auto& method, View<int> weight) {
+    team.for_each(method.problem.experts, [&](int e) { method.weight[e] = weight[e]; });
+    solve_weights(team, method, answer, maps);
+  }
+  EPLB_FN void number_gpus(const Arrangement& state) const {
+    if (is_equal())
+      return relabel({state, maps.physical_to_logical, equal.problem.partition.nodes}, labels);
+    for (int gpu = 0; gpu < state.gpus; ++gpu) labels.gpu_label[gpu] = gpu;
   }
 };
 
@@ -81,7 +90,7 @@ struct RebalanceMethod : NodesOfBest {
   }
   EPLB_FN void at_layer(int64_t number) { layer = number; }
   EPLB_FN int most_keys() const {
-    return larger(NodesOfBest::most_keys(), fresh.method.most_keys());
+    return larger(NodesOfBest::most_keys(), fresh.equal.most_keys());
   }
   EPLB_FN void read(Team auto& team, const auto& source) {
     NodesOfBest::read(team, source);
@@ -186,7 +195,6 @@ struct RebalanceMethod : NodesOfBest {
   // Takes a fresh placement if it is better than what there is, and within the limits.
   EPLB_FN void try_fresh(Team auto& team, const Aims& aims) {
     const Arrangement& state = search.state;
-    if (!fresh.is_possible()) return;
     store(team, state, best, largest_time(team, state, problem.cluster));
     fresh.place(team, state);
     const int time = largest_time(team, state, problem.cluster);

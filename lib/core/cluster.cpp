@@ -52,7 +52,8 @@ void read_speeds(const double* speeds, ClusterArrays& arrays) {
     if (!is_open(arrays, g)) continue;
     const double share = std::max(speeds[g] / fastest, 1.0 / kFastest);
     arrays.speed[g] = share;
-    arrays.pace[g] = static_cast<int32_t>(share * kFastest + 0.5);
+    const auto halves = static_cast<int32_t>(share * (2 * kFastest));
+    arrays.pace[g] = (halves + 1) / 2;  // rounded without libm
     sum += share;
     ++open;
   }

@@ -74,8 +74,9 @@ class LayerNow {
   }
   // In ascending order.
   std::vector<double> sizes_on(int g) const {
-    std::vector<double> sizes;
-    for (int k = 0; k < per_gpu_; ++k) sizes.push_back(size(row_[g * per_gpu_ + k]));
+    const int32_t* const experts = row_ + g * per_gpu_;
+    std::vector<double> sizes(static_cast<size_t>(per_gpu_));
+    std::transform(experts, experts + per_gpu_, sizes.begin(), [&](int32_t e) { return size(e); });
     std::sort(sizes.begin(), sizes.end());
     return sizes;
   }

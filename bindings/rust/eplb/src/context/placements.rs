@@ -9,9 +9,9 @@ use crate::{Error, Evaluation, Problem, Report, Result, TransferOrder, TransferP
 
 impl Context {
     /// Copies the current placement into the context, so that later plans say how it becomes them:
-    /// [`Plan::transfers`], the maps before it, and their reports. It does not change what is solved. It stays
-    /// until the next one, or until [`forget_placement`](Self::forget_placement); plans must have its layers and slots.
-    /// The plan solved before is discarded.
+    /// [`Plan::transfers`](crate::Plan::transfers), the maps before it, and their reports. Only a rebalance begins with
+    /// it. It stays until the next one, or until [`forget_placement`](Self::forget_placement); plans must have its
+    /// layers and slots. The plan solved before is discarded.
     ///
     /// `physical_to_logical` is `[L,S]`, the expert that each slot holds; -1 where it is empty or cannot be read. Experts
     /// may be missing.
@@ -50,7 +50,7 @@ impl Context {
     /// The same from device memory, in the order of `stream`; see [`device`](crate::device).
     ///
     /// A layer with a number that is neither an expert of the weights nor -1 is found on the device: its current
-    /// placement counts as empty, and [`synchronize`](Self::synchronize) or [`Plan::report`] reports
+    /// placement counts as empty, and [`synchronize`](Self::synchronize) or [`Plan::report`](crate::Plan::report) reports
     /// [`InvalidPlacement`](crate::Error::InvalidPlacement).
     ///
     /// # Errors

@@ -47,6 +47,7 @@ struct ExcessSearch {
       state.home[e] = -1;
     });
     begin_steps(team, state, workspace);
+    team.for_each(state.stride, [&](int g) { state.load[g] = 0; });
     aim(team, state, cluster, 0);
   }
 };

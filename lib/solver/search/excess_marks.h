@@ -214,8 +214,9 @@ EPLB_FN void mark_gpus(Team auto& team, const Arrangement& state, const Cluster&
 // A GPU that holds both, the expert that gains a copy and the one that loses it: by how much less
 // its excess grows than relief and burden say.
 EPLB_FN int joint_saving(int excess, int less, int more) {
-  return larger(excess - less, 0) + larger(excess + more, 0) - larger(excess, 0) -
-         larger(excess - less + more, 0);
+  const int without = larger(excess, 0) - larger(excess - less, 0);
+  const int with = larger(excess + more, 0) - larger(excess - less + more, 0);
+  return with - without;
 }
 
 // Corrects burden and relief for one expert while its candidates are looked at, and puts them back.

@@ -76,7 +76,8 @@ class Arranged:
         return sum(self.excess_by_gpu())
 
     def time(self):
-        return max(-(-load * FASTEST // pace) for load, pace in zip(self.loads(), self.old.pace, strict=True))
+        times = (-(-load * FASTEST // pace) for load, pace in zip(self.loads(), self.old.pace, strict=True))
+        return min(max(times), 2**30)
 
     def heads(self):
         """GPUs that have excess, by (excess, largest first; GPU)."""

@@ -105,7 +105,7 @@ class Arranged {
     int64_t largest = 0;
     for (size_t g = 0; g < load.size(); ++g)
       largest = std::max(largest, (load[g] * kFastestPace + layer_->pace[g] - 1) / layer_->pace[g]);
-    return largest;
+    return std::min(largest, int64_t{1} << 30);
   }
   // GPUs that have excess, by (excess, largest first; GPU).
   std::vector<int> heads() const {

@@ -274,13 +274,16 @@ EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& clust
 EPLB_FN int total_excess(Team auto& team, const Arrangement& state) {
   return team.sum(0, state.stride, [=](auto g) { return larger(state.excess[g], 0); });
 }
-// The largest load, as it would be on a GPU of the highest pace, rounded up.
+// The largest load, as it would be on a GPU of the highest pace, rounded up; at most kLongest, for
+// a GPU may be very slow.
+inline constexpr int64_t kLongest = int64_t{1} << 30;
 EPLB_FN int largest_time(Team auto& team, const Arrangement& state, const Cluster& cluster) {
   if (!cluster.gpu_pace) return team.max(0, state.gpus, [=](auto g) { return state.load[g]; });
-  return static_cast<int>(team.max_of(state.gpus, [&](int g) {
+  const int64_t longest = team.max_of(state.gpus, [&](int g) {
     const int64_t share = pace(cluster, g);
     return (int64_t{state.load[g]} * kFastest + share - 1) / share;
-  }));
+  });
+  return static_cast<int>(longest < kLongest ? longest : kLongest);
 }
 
 EPLB_STAGE_END

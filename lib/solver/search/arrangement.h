@@ -248,8 +248,7 @@ EPLB_FN void count_copies(const Arrangement& state) {
 // Derives all that follows from where the experts are: by one lane.
 EPLB_FN void derive_all(const Arrangement& state) {
   state.totals[0] = {};
-  for (int g = 0; g < state.stride; ++g)
-    state.load[g] = state.excess[g] = state.arrivals[g] = 0;
+  for (int g = 0; g < state.stride; ++g) state.load[g] = state.excess[g] = state.arrivals[g] = 0;
   count_copies(state);
   for (int place = 0; place < state.places; ++place) enter(state, place, state.expert[place]);
   for (int g = 0; g < state.stride; ++g) state.excess[g] = state.load[g] - state.limit[g];

@@ -246,7 +246,7 @@ EPLB_FN void count_copies(const Arrangement& state) {
   state.copies[state.void_expert()] = kNever;
 }
 // Derives all that follows from where the experts are: by one lane.
-EPLB_FN void derive_all(const Arrangement& state) {
+EPLB_ONCE void derive_all(const Arrangement& state) {
   state.totals[0] = {};
   for (int g = 0; g < state.stride; ++g) state.load[g] = state.excess[g] = state.arrivals[g] = 0;
   count_copies(state);

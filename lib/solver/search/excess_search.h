@@ -66,7 +66,7 @@ EPLB_FN void apply(Team auto& team, ExcessSearch& search, Change change) {
   search.logged = end + 1;
 }
 EPLB_FN void keep(ExcessSearch& search) { search.logged = 0; }
-EPLB_FN void undo(Team auto& team, ExcessSearch& search) {
+EPLB_ONCE void undo(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
   const int end = search.logged;
   team.barrier();
@@ -104,7 +104,7 @@ EPLB_FN Head next_head(Team auto& team, const Arrangement& state, Head before) {
 
 // One change at the head or, if it has none, at the next of `heads` GPUs. False if none of them
 // has one, or no GPU has excess.
-EPLB_FN bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
+EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
   const Arrangement& state = search.state;
   Head head = first_head(team, state);
   const StepRules rules{search.budget, search.counts_moves, salt};
@@ -226,7 +226,7 @@ EPLB_FN void retarget_if_allowed(Team auto& team, ExcessSearch& search, int plac
 
 // One move is taken back, drawn from all of them: the slot gets what its GPU has lost. If that
 // would lose an expert its last copy, this one first goes back to a GPU that had it.
-EPLB_FN void take_back(Team auto& team, ExcessSearch& search) {
+EPLB_ONCE void take_back(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
   const int moves =
       team.pick(state.places, search.picked, [&](int place) { return state.is_new[place] != 0; });

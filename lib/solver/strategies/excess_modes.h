@@ -155,7 +155,7 @@ EPLB_FN void change_some(Team auto& team, ExcessSearch& search, int round) {
 }
 
 // The smallest largest time within the limits, but not below `least`.
-EPLB_FN void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEffort& effort,
+EPLB_ONCE void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEffort& effort,
                            int least, BestArrangement& best) {
   const Arrangement& state = search.state;
   store(team, state, best, largest_time(team, state, search.cluster));

@@ -163,7 +163,7 @@ struct RebalanceMethod : NodesOfBest {
     if (partition.nodes > 1) team.single([&] { Homes(search, partition).assign(); });
   }
   // From the current placement; experts that are nowhere get their places. False if they cannot.
-  EPLB_FN bool start(Team auto& team, const Aims& aims) {
+  EPLB_ONCE bool start(Team auto& team, const Aims& aims) {
     Arrangement& state = search.state;
     aim(team, state, problem.cluster, aims.least());
     place_current(team, search);
@@ -193,7 +193,7 @@ struct RebalanceMethod : NodesOfBest {
     if (best.time > aims.least() + aims.least() / 4096) try_fresh(team, aims);
   }
   // Takes a fresh placement if it is better than what there is, and within the limits.
-  EPLB_FN void try_fresh(Team auto& team, const Aims& aims) {
+  EPLB_ONCE void try_fresh(Team auto& team, const Aims& aims) {
     const Arrangement& state = search.state;
     store(team, state, best, largest_time(team, state, problem.cluster));
     fresh.place(team, state);

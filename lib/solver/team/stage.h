@@ -22,11 +22,15 @@
 // sees which memory is shared memory.
 #define EPLB_FN __host__ __device__ __forceinline__
 #define EPLB_APART EPLB_FN
+// For what is long and called from several places: a function of its own on the device too. Inlined
+// everywhere, it would take the compiler longer than anyone waits.
+#define EPLB_ONCE __host__ __device__ __noinline__
 #include <cuda/std/cstdint>
 #else
 #define EPLB_FN inline
 // For what a hot loop rarely needs: out of line it takes no registers from the loop.
 #define EPLB_APART __attribute__((noinline)) inline
+#define EPLB_ONCE inline
 #include <cstdint>
 #endif
 

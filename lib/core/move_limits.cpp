@@ -77,9 +77,7 @@ void check_layer(const Plan& plan, int64_t layer) {
   const Problem& problem = plan.problem;
   const MoveLimits& limits = problem.moves;
   const auto [moves, most] = arrivals_of(plan, layer);
-  const int32_t* const counts = &plan.replica_count[layer * problem.experts];
-  const int32_t* const end = counts + problem.experts;
-  if (std::find(counts, end, 0) != end || most > limits.most_arrivals)
+  if (most > limits.most_arrivals)
     fail(EPLB_INVALID_ARGUMENT,
          "max_arrivals is %d, too few for the forced moves of layer %lld: no placement within it "
          "was found",
@@ -90,7 +88,8 @@ void check_layer(const Plan& plan, int64_t layer) {
          "max_moves leaves %d to layer %lld, too few for its forced moves: no placement with less "
          "than %lld was found",
          limit, ll(layer), ll(moves));
-  const auto largest = std::max_element(counts, end);
+  const int32_t* const counts = &plan.replica_count[layer * problem.experts];
+  const int32_t* const largest = std::max_element(counts, counts + problem.experts);
   if (*largest > problem.limits.most_replicas)
     fail(EPLB_INVALID_ARGUMENT,
          "max_replicas is %d, but layer %lld of the current placement has expert %lld in %d slots, "
@@ -133,10 +132,15 @@ void check_forced_moves(const Problem& problem) {
         ll(limits.most_total), ll(total));
 }
 
+bool shares_moves(const Problem& problem) {
+  return problem.options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.most_total >= 0;
+}
+
 bool has_limits(const Problem& problem) {
   const MoveLimits& limits = problem.moves;
   return problem.options.strategy == EPLB_STRATEGY_REBALANCE &&
-         (limits.most < problem.cluster.slots || limits.most_arrivals < problem.cluster.slots ||
+         (limits.most < problem.cluster.slots || limits.most_total >= 0 ||
+          limits.most_arrivals < problem.cluster.slots ||
           problem.limits.most_replicas < problem.cluster.slots);
 }
 

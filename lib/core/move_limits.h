@@ -12,11 +12,13 @@ int64_t forced_moves(const Problem& problem, int64_t layer);
 // Throws InvalidArgument if forced moves alone exceed a limit.
 void check_forced_moves(const Problem& problem);
 
-// Could a rebalance exceed a limit? Where moves are forced.
+// Is it a rebalance whose layers share a limit of moves?
+bool shares_moves(const Problem& problem);
+
+// Is it a rebalance with limits, which forced moves could exceed?
 bool has_limits(const Problem& problem);
 
-// Throws InvalidArgument if a plan exceeds a limit, or lacks an expert because of one: what is
-// forced could not be placed otherwise.
+// Throws InvalidArgument if a plan exceeds a limit: what is forced could not be placed otherwise.
 void check_move_limits(const Plan& plan);
 
 }  // namespace eplb

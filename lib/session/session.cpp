@@ -200,16 +200,15 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
   check_float32(weights, problem.options.strategy);
   Plan& plan = plan_.spare;
   plan.resize(problem);
-  const bool rebalances = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
   std::vector<int32_t> shares;
-  if (rebalances && problem.moves.most_total >= 0) {
+  if (shares_moves(problem)) {
     shares = share_moves(weights, problem);
     plan.problem.moves.layer_most = shares.data();
   }
   plan_.prepare_keep();  // before the machine gives up the plan that it has
   const bool on_machine = machine_->solve(weights, weights_.on_machine(), plan);
   check_cap(plan);
-  if (rebalances) check_move_limits(plan);
+  if (has_limits(problem)) check_move_limits(plan);
   plan.problem.moves.layer_most = nullptr;
   plan_.keep_spare(on_machine ? kOnBoth : kOnHost);
   // What replays left on the machine is older than this plan, unless it was solved from that there.
@@ -338,7 +337,7 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device first");
   Problem problem = problem_of(asked, options);
-  if (problem.options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.most_total >= 0)
+  if (shares_moves(problem))
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
          "max_moves");

@@ -355,23 +355,6 @@ class Rebalance : RebalanceStart {
   int changes_ = 0;  // since what was kept last
 };
 
-// Section 12.1: homes of groups on nodes.
-inline void choose_homes(OldLayer& layer, int nodes, int groups) {
-  const int each = layer.experts() / groups;
-  std::vector<int> used(nodes);
-  for (int group = 0; group < groups; ++group) {
-    std::vector<int> pairs(nodes);
-    for (int g = 0; g < layer.gpus(); ++g)
-      for (int e = group * each; e < (group + 1) * each; ++e)
-        pairs[layer.node[g]] += layer.had(g, e);
-    int home = -1;
-    for (int node = 0; node < nodes; ++node)
-      if (used[node] < groups / nodes && (home < 0 || pairs[node] > pairs[home])) home = node;
-    ++used[home];
-    std::fill_n(layer.home.begin() + group * each, each, home);
-  }
-}
-
 // Section 12.9: what each layer may move of a budget for all.
 inline std::vector<int64_t> shares_of(const std::vector<Path>& paths, int64_t left) {
   std::vector<int64_t> share;

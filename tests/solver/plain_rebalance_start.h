@@ -8,6 +8,23 @@
 
 namespace eplb::tests::plain {
 
+// Section 12.1: homes of groups on nodes.
+inline void choose_homes(OldLayer& layer, int nodes, int groups) {
+  const int each = layer.experts() / groups;
+  std::vector<int> used(nodes);
+  for (int group = 0; group < groups; ++group) {
+    std::vector<int> pairs(nodes);
+    for (int g = 0; g < layer.gpus(); ++g)
+      for (int e = group * each; e < (group + 1) * each; ++e)
+        pairs[layer.node[g]] += layer.had(g, e);
+    int home = -1;
+    for (int node = 0; node < nodes; ++node)
+      if (used[node] < groups / nodes && (home < 0 || pairs[node] > pairs[home])) home = node;
+    ++used[home];
+    std::fill_n(layer.home.begin() + group * each, each, home);
+  }
+}
+
 struct RebalanceAsk {
   int64_t budget = kAny;        // max_moves, or what the layer has of max_moves_total
   int target = 0, price = 0;    // in parts of 2^-20; 0: none

@@ -75,3 +75,16 @@ def available_strategies():
 @pytest.fixture
 def python():
     return sys.executable
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process: exit status, output, errors."""
+    from eplb import _command
+
+    def call(*arguments):
+        code = _command.run([str(argument) for argument in arguments])
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return call

@@ -14,20 +14,9 @@ from conftest import FROM_WEIGHTS, ROOT, child_environment
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from eplb import _command
 
 OLMOE = str(ROOT / "examples" / "data" / "olmoe-1b-7b_allenai_L3xE64.csv")
 CLUSTER = ["--slots", "80", "--gpus", "16"]
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        code = _command.run([str(argument) for argument in arguments])
-        written = capsys.readouterr()
-        return code, written.out, written.err
-
-    return call
 
 
 def refused(answer):

@@ -11,23 +11,12 @@ from conftest import ROOT, TRACES
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from eplb import _command
 from test_command import OLMOE, refused
 
 sys.path.append(str(ROOT / "tests" / "golden"))
 from transfer_simulator import simulate
 
 CLUSTER = ["--slots", "96", "--gpus", "16"]
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        code = _command.run([str(argument) for argument in arguments])
-        written = capsys.readouterr()
-        return code, written.out, written.err
-
-    return call
 
 
 @pytest.fixture

@@ -162,7 +162,8 @@ struct RebalanceMethod : NodesOfBest {
     remember_current(team, state, problem.current.expert + layer * problem.cluster.slots);
     if (partition.nodes > 1) team.single([&] { Homes(search, partition).assign(); });
   }
-  // From the current placement; experts that are nowhere get their places. False if they cannot.
+  // From the current placement; experts that are nowhere get their places. False if that exceeds
+  // the limit on arrivals.
   EPLB_ONCE bool start(Team auto& team, const Aims& aims) {
     Arrangement& state = search.state;
     aim(team, state, problem.cluster, aims.least());

@@ -23,7 +23,7 @@
 #define EPLB_FN __host__ __device__ __forceinline__
 #define EPLB_APART EPLB_FN
 // For what is long and called from several places: a function of its own on the device too. Inlined
-// everywhere, it would take the compiler longer than anyone waits.
+// at every call, it would keep nvcc busy for tens of minutes.
 #define EPLB_ONCE __host__ __device__ __noinline__
 #include <cuda/std/cstdint>
 #else

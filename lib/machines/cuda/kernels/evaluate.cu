@@ -70,18 +70,12 @@ Workspace evaluation_workspace(const Problem& problem, EvaluationParts wanted, b
   return {0, true, problem.layers};
 }
 
-// Once with nothing to do, as the kernels of a solve.
 void prepare_evaluation(int shared_bytes, cudaStream_t stream) {
-  prepare(evaluate_layers, shared_bytes);
-  EvaluationTask nothing{};
-  nothing.workspace = {0, true, 1};
-  launch_evaluation(nothing, stream);
+  prepare_for_layers(evaluate_layers, shared_bytes, stream);
 }
 
 void launch_evaluation(const EvaluationTask& task, cudaStream_t stream) {
-  const Workspace& workspace = task.workspace;
-  launch(evaluate_layers, grid_of(task.problem.layers, workspace.most_blocks),
-         workspace.shared ? workspace.bytes : 0, stream, task);
+  launch_for_layers(evaluate_layers, stream, task);
 }
 
 }  // namespace eplb::cuda

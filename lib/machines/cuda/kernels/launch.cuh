@@ -55,6 +55,22 @@ template <class... Parameters> void prepare(void (*kernel)(Parameters...), int s
           "cudaFuncSetAttribute");
 }
 
+// A kernel whose task has a workspace, with a piece of work for each layer.
+template <class Task>
+void launch_for_layers(void (*kernel)(Task), cudaStream_t stream, const Task& task) {
+  const Workspace& workspace = task.workspace;
+  launch(kernel, grid_of(task.problem.layers, workspace.most_blocks),
+         workspace.shared ? workspace.bytes : 0, stream, task);
+}
+// Launches it once with nothing to do: the first launch may take memory for stacks.
+template <class Task>
+void prepare_for_layers(void (*kernel)(Task), int shared_bytes, cudaStream_t stream) {
+  prepare(kernel, shared_bytes);
+  Task nothing{};
+  nothing.workspace = {0, true, 1};
+  launch_for_layers(kernel, stream, nothing);
+}
+
 // Each file prepares its own kernels.
 void prepare_sum();
 void prepare_take_placement();

@@ -61,18 +61,12 @@ Workspace transfer_workspace(const Problem& problem, const DeviceLimits& limits)
   return workspace_of(TransferMemory().lay_out(nullptr, problem), problem.layers, limits);
 }
 
-// Once with nothing to do, as the kernels of a solve.
 void prepare_transfers(int shared_bytes, cudaStream_t stream) {
-  prepare(plan_transfers, shared_bytes);
-  TransferTask nothing{};
-  nothing.workspace = {0, true, 1};
-  launch_transfers(nothing, stream);
+  prepare_for_layers(plan_transfers, shared_bytes, stream);
 }
 
 void launch_transfers(const TransferTask& task, cudaStream_t stream) {
-  const Workspace& workspace = task.workspace;
-  launch(plan_transfers, grid_of(task.problem.layers, workspace.most_blocks),
-         workspace.shared ? workspace.bytes : 0, stream, task);
+  launch_for_layers(plan_transfers, stream, task);
 }
 
 }  // namespace eplb::cuda

@@ -7,7 +7,7 @@
 EPLB_STAGE_BEGIN
 
 // Changes of the number of moves are added up with bits above them that forbid: a pair that exists
-// already, or may not. Sums of them stay above every budget.
+// already, or may not. What has one is more than any change may add.
 inline constexpr int kNewPair = 1, kForbidden = 256;
 inline constexpr int kMostValue = 1 << 27;  // shifted by 3 and with noise, a score fits 31 bits
 

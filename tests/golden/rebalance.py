@@ -9,7 +9,7 @@ from rebalance_state import ANY, Arranged, best_step
 STAGE = 10
 UNIT = 1 << 20
 LARGEST = (1 << 29) - 1
-ROUNDS = {"fast": (0, 240, 24), "normal": (140, 560, 70), "max": (480, 1920, 240)}  # done, while missed, after late
+ROUNDS = {"fast": (0, 240, 24), "normal": (200, 800, 100), "max": (720, 2880, 360)}  # done, while missed, after late
 
 
 @dataclass

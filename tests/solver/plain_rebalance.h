@@ -159,7 +159,7 @@ class Rebalance : RebalanceStart {
     int rounds, missed, later;
   };
   Effort effort() const {
-    const Effort efforts[] = {{0, 240, 24}, {140, 560, 70}, {480, 1920, 240}};
+    const Effort efforts[] = {{0, 240, 24}, {200, 800, 100}, {720, 2880, 360}};
     return efforts[ask_.effort];
   }
   void search() {

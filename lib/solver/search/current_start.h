@@ -208,4 +208,16 @@ EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
   }
 }
 
+// From the current placement; experts that are nowhere get their places, where they cost least of
+// what is above times of `least`. False if that exceeds the limit on arrivals.
+EPLB_ONCE bool start_from_current(Team auto& team, ExcessSearch& search, int least,
+                                  bool allow_empty) {
+  Arrangement& state = search.state;
+  aim(team, state, search.cluster, least);
+  place_current(team, search);
+  state.most_empty = allow_empty ? kNever : state.totals[0].empty;
+  keep(search);
+  return create_lost(team, search);
+}
+
 EPLB_STAGE_END

@@ -14,8 +14,8 @@ struct ExcessEffort {
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
   if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24};
-  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 140, .missed_rounds = 560, .later_rounds = 70};
-  return {.rounds = 480, .missed_rounds = 1920, .later_rounds = 240};
+  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 200, .missed_rounds = 800, .later_rounds = 100};
+  return {.rounds = 720, .missed_rounds = 2880, .later_rounds = 360};
 }
 
 // Changes that a round undoes or makes at random before it descends.

@@ -12,21 +12,26 @@ struct UnequalBestMethod : NodesOfBest {
   static constexpr int kLeastBlocks = 4;
 
   UnequalStart start{};
-  ExcessSearch search{};
-  BestArrangement best{};
+  View<char> search_memory{};
+  View<int> best_expert{};  // by place
 
   using NodesOfBest::NodesOfBest;
   EPLB_FN void lay_out(Arena& arena) {
     NodesOfBest::lay_out(arena);
     start.lay_out(arena, node);
-    search.cluster = node.cluster;
-    search.lay_out(arena, node);
-    best.expert = arena.take<int>(search.state.places);
+    ExcessSearch search;
+    search_memory = arena.reserve([&](Arena& room) { search.lay_out(room, node); });
+    best_expert = arena.take<int>(search.state.places);
   }
   EPLB_FN int node_chains() const { return 1; }
   EPLB_FN int solve_node(Team auto& team, int index, Chains, View<int> answer) {
     const View<int> members = members_of(index);
     const Limits& limits = node.limits;
+    ExcessSearch search;
+    BestArrangement best{best_expert, 0};
+    Arena arena(search_memory.data);
+    search.cluster = node.cluster;
+    search.lay_out(arena, node);
     search.begin(team, limits.most_replicas, {node.options.seed, kRebalance, 0, 0});
     search.counts_moves = false;
     Arrangement& state = search.state;

@@ -45,6 +45,12 @@ class Arena {
   template <class... Elements> EPLB_FN void take(int64_t n, View<Elements>&... arrays) {
     ((arrays = take<Elements>(n)), ...);
   }
+  // A piece for what lay_out(Arena&) takes, to be laid out in an arena of its own when it is used.
+  EPLB_FN View<char> reserve(auto lay_out) {
+    Arena counting(nullptr);
+    lay_out(counting);
+    return take<char>(counting.used());
+  }
   // For arrays read through Mirrored: a vector may also read before the beginning.
   template <class T> EPLB_FN View<T> take_padded_in_front(int64_t n) {
     used_ += kPadding;

@@ -13,9 +13,11 @@ struct ExcessEffort {
   int later_rounds;   // at least, once it is reached after all
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
-  if (level == EPLB_EFFORT_FAST) return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24};
-  if (level == EPLB_EFFORT_NORMAL) return {.rounds = 200, .missed_rounds = 800, .later_rounds = 100};
-  return {.rounds = 720, .missed_rounds = 2880, .later_rounds = 360};
+  switch (level) {
+    case EPLB_EFFORT_FAST: return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24};
+    case EPLB_EFFORT_NORMAL: return {.rounds = 200, .missed_rounds = 800, .later_rounds = 100};
+    default: return {.rounds = 720, .missed_rounds = 2880, .later_rounds = 360};
+  }
 }
 
 // Changes that a round undoes or makes at random before it descends.
@@ -156,7 +158,7 @@ EPLB_FN void change_some(Team auto& team, ExcessSearch& search, int round) {
 
 // The smallest largest time within the limits, but not below `least`.
 EPLB_ONCE void reach_balance(Team auto& team, ExcessSearch& search, const ExcessEffort& effort,
-                           int least, BestArrangement& best) {
+                             int least, BestArrangement& best) {
   const Arrangement& state = search.state;
   store(team, state, best, largest_time(team, state, search.cluster));
   bisect_targets(team, search, least, best);

@@ -64,8 +64,8 @@ EPLB_FN void with_fresh_placement(const Problem& parts, auto use) {
   else
     use(FreshPlacement<BestMethod>(parts));
 }
-EPLB_ONCE void place_anew(Team auto& team, const Problem& parts, View<char> memory,
-                          const Arrangement& state) {
+EPLB_ONCE void place_fresh_over(Team auto& team, const Problem& parts, View<char> memory,
+                                const Arrangement& state) {
   with_fresh_placement(parts, [&](auto fresh) EPLB_INLINE {
     Arena arena(memory.data);
     fresh.lay_out(arena);
@@ -220,7 +220,7 @@ struct RebalanceMethod : NodesOfBest {
     BestArrangement& best = search.best;
     const Problem fresh = parts();
     store(team, state, best, largest_time(team, state, problem.cluster));
-    place_anew(team, fresh, fresh_memory, state);
+    place_fresh_over(team, fresh, fresh_memory, state);
     const int time = largest_time(team, state, problem.cluster);
     if (larger(time, aims.least()) >= larger(best.time, aims.least()) || !is_within(team, search))
       restore(team, state, best);

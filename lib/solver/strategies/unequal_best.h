@@ -25,17 +25,9 @@ struct UnequalBestMethod : NodesOfBest {
   }
   EPLB_FN int node_chains() const { return 1; }
   EPLB_FN int solve_node(Team auto& team, int index, Chains, View<int> answer) {
-    const View<int> members = members_of(index);
-    const Limits& limits = node.limits;
-    ExcessSearch search;
+    ExcessSearch search = begin(team, members_of(index));
     BestArrangement best{best_expert, 0};
-    Arena arena(search_memory.data);
-    search.cluster = node.cluster;
-    search.lay_out(arena, node);
-    search.begin(team, limits.most_replicas, {node.options.seed, kRebalance, 0, 0});
-    search.counts_moves = false;
-    Arrangement& state = search.state;
-    team.for_each(node.experts, [&](int e) { state.weight[e] = weight[members[e]]; });
+    const Arrangement& state = search.state;
     start_unequal(team, start, node, state.weight, answer);
     place_fresh(team, search, answer);
     const int least = rounded_up(mean_time(team, node.cluster, state));
@@ -45,6 +37,18 @@ struct UnequalBestMethod : NodesOfBest {
       answer[slot] = state.is_expert(e) ? e : -1;
     });
     return 0;
+  }
+
+ private:
+  EPLB_FN ExcessSearch begin(Team auto& team, View<int> members) const {
+    ExcessSearch search;
+    Arena arena(search_memory.data);
+    search.cluster = node.cluster;
+    search.lay_out(arena, node);
+    search.begin(team, node.limits.most_replicas, {node.options.seed, kRebalance, 0, 0});
+    search.counts_moves = false;
+    team.for_each(node.experts, [&](int e) { search.state.weight[e] = weight[members[e]]; });
+    return search;
   }
 };
 

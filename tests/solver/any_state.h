@@ -34,6 +34,7 @@ struct AnyState {
   Problem problem() const {
     Problem problem;
     problem.experts = layer.experts();
+    problem.windows = static_cast<int>(layer.q.size());
     problem.cluster = cluster;
     return problem;
   }
@@ -68,15 +69,21 @@ struct AnyState {
   void choose_experts() {
     const int slots = cluster.slots - cluster.closed;
     const int experts = 1 + (chance(30) ? below(slots) : slots * (50 + below(51)) / 101);
+    const int windows = chance(50) ? 1 : 2 + below(5);
+    for (int t = 0; t < windows; ++t) layer.q.push_back(any_weights(experts, windows));
+    layer.home.assign(experts, -1);
+  }
+  plain::Weights any_weights(int experts, int windows) {
     const int kind = below(4);
     std::lognormal_distribution<double> lognormal(8, 1.2);
+    plain::Weights q;
     for (int e = 0; e < experts; ++e)
-      layer.q.push_back(kind == 0   ? 1 + below(4)
-                        : kind == 1 ? 1 + below(1 << 20)
-                        : kind == 2 ? static_cast<int64_t>(lognormal(random_)) + 1
-                        : e < 2     ? (1 << 27) + below(1 << 26)
-                                    : 1 + below(1000));
-    layer.home.assign(layer.q.size(), -1);
+      q.push_back(kind == 0   ? 1 + below(4)
+                  : kind == 1 ? 1 + below((1 << 20) / windows)
+                  : kind == 2 ? static_cast<int64_t>(lognormal(random_)) + 1
+                  : e < 2     ? ((1 << 27) + below(1 << 26)) / windows
+                              : 1 + below(1000));
+    return q;
   }
   // Each expert once, then copies and voids.
   void fill() {
@@ -123,7 +130,7 @@ struct AnyState {
       }
   }
   void choose_limits() {
-    const std::vector<int64_t> load = now.loads();
+    const std::vector<int64_t> load = now.loads()[0];
     const int64_t most = now.time(), sum = std::accumulate(load.begin(), load.end(), int64_t{0});
     const int64_t mean = sum / layer.gpus();
     aim = static_cast<int>(chance(15) ? below(static_cast<int>(mean) + 1)

@@ -43,7 +43,9 @@ class RebalanceStart {
 
   bool is_limited() const { return budget_ < int64_t{layer_.gpus()} * layer_.rows; }
   void choose_times() {
-    const int64_t sum = std::accumulate(layer_.q.begin(), layer_.q.end(), int64_t{0});
+    int64_t sum = 0;  // of the heaviest window
+    for (const Weights& q : layer_.q)
+      sum = std::max(sum, std::accumulate(q.begin(), q.end(), int64_t{0}));
     int64_t paces = 0;
     for (int g = 0; g < layer_.gpus(); ++g)
       if (layer_.open[g] > 0) paces += layer_.pace[g];
@@ -61,7 +63,7 @@ class RebalanceStart {
            std::find(was.begin(), was.begin() + row, was[row]) == was.begin() + row;
   }
   bool start() {
-    std::vector<int> keepers(layer_.q.size());
+    std::vector<int> keepers(layer_.experts());
     for (int g = 0; g < layer_.gpus(); ++g)
       for (int row = 0; row < layer_.rows; ++row)
         if (is_kept(g, row)) ++keepers[layer_.was[g][row]];
@@ -79,7 +81,7 @@ class RebalanceStart {
     while (static_cast<int>(rows.size()) > layer_.open[g]) {
       auto order = [&](int row) {
         const int e = expert(row);
-        return std::pair(keepers[e] == 1, layer_.q[e] / keepers[e]);
+        return std::pair(keepers[e] == 1, layer_.weight(e) / keepers[e]);
       };
       const auto first = std::min_element(
           rows.begin(), rows.end(), [&](int one, int other) { return order(one) < order(other); });
@@ -100,7 +102,7 @@ class RebalanceStart {
       const std::vector<int> copies = now_.copies();
       int lost = -1;
       for (int e = 0; e < layer_.experts(); ++e)
-        if (copies[e] == 0 && (lost < 0 || layer_.q[e] > layer_.q[lost])) lost = e;
+        if (copies[e] == 0 && (lost < 0 || layer_.weight(e) > layer_.weight(lost))) lost = e;
       if (lost < 0) return fits;
       if (create(lost, copies, layer_.most_arrivals)) continue;
       fits = false;

@@ -18,7 +18,7 @@ using Rows = std::vector<std::vector<int>>;  // by GPU and row
 
 // A layer that has a current placement. The void is the number of experts.
 struct OldLayer {
-  Weights q;
+  std::vector<Weights> q;             // by window
   int rows = 0;                       // of a GPU
   std::vector<int> open, pace, node;  // by GPU
   std::vector<int> home;              // by expert: the only node; -1: any
@@ -26,7 +26,12 @@ struct OldLayer {
   int64_t most_copies = kAny, most_arrivals = kAny;
 
   int gpus() const { return static_cast<int>(open.size()); }
-  int experts() const { return static_cast<int>(q.size()); }
+  int experts() const { return static_cast<int>(q[0].size()); }
+  int64_t weight(int e) const {  // of all windows
+    int64_t sum = 0;
+    for (const Weights& window : q) sum += window[e];
+    return sum;
+  }
   int none() const { return experts(); }
   int stride() const { return (gpus() + 15) / 16 * 16; }
   int place(int g, int row) const { return row * stride() + g; }
@@ -60,7 +65,7 @@ class Arranged {
 
   bool holds(int g, int e) const { return std::find(at[g].begin(), at[g].end(), e) != at[g].end(); }
   std::vector<int> copies() const {
-    std::vector<int> count(layer_->q.size() + 1);
+    std::vector<int> count(layer_->experts() + 1);
     for (const auto& row : at)
       for (const int e : row) ++count[e];
     return count;
@@ -82,12 +87,14 @@ class Arranged {
     for (int g = 0; g < layer_->gpus(); ++g) most = std::max(most, arrivals(g));
     return most;
   }
-  std::vector<int64_t> loads() const {
+  // By window and GPU.
+  std::vector<std::vector<int64_t>> loads() const {
     const std::vector<int> count = copies();
-    std::vector<int64_t> load(at.size());
-    for (int g = 0; g < layer_->gpus(); ++g)
-      for (const int e : at[g])
-        if (e != layer_->none()) load[g] += layer_->q[e] / count[e];
+    std::vector<std::vector<int64_t>> load(layer_->q.size(), std::vector<int64_t>(at.size()));
+    for (size_t t = 0; t < load.size(); ++t)
+      for (int g = 0; g < layer_->gpus(); ++g)
+        for (const int e : at[g])
+          if (e != layer_->none()) load[t][g] += layer_->q[t][e] / count[e];
     return load;
   }
   void aim(int64_t time) {
@@ -95,26 +102,28 @@ class Arranged {
     for (const int pace : layer_->pace) limit.push_back(time * pace / kFastestPace);
   }
   int64_t excess() const {
-    const std::vector<int64_t> load = loads();
     int64_t sum = 0;
-    for (size_t g = 0; g < load.size(); ++g) sum += std::max<int64_t>(0, load[g] - limit[g]);
+    for (const auto& load : loads())
+      for (size_t g = 0; g < load.size(); ++g) sum += std::max<int64_t>(0, load[g] - limit[g]);
     return sum;
   }
   int64_t time() const {
-    const std::vector<int64_t> load = loads();
     int64_t largest = 0;
-    for (size_t g = 0; g < load.size(); ++g)
-      largest = std::max(largest, (load[g] * kFastestPace + layer_->pace[g] - 1) / layer_->pace[g]);
+    for (const auto& load : loads())
+      for (size_t g = 0; g < load.size(); ++g)
+        largest =
+            std::max(largest, (load[g] * kFastestPace + layer_->pace[g] - 1) / layer_->pace[g]);
     return std::min(largest, int64_t{1} << 30);
   }
-  // GPUs that have excess, by (excess, largest first; GPU).
+  // GPUs that have excess, by (the most that they have in a window, largest first; GPU).
   std::vector<int> heads() const {
-    const std::vector<int64_t> load = loads();
+    std::vector<int64_t> peak(at.size(), -kAny);
+    for (const auto& load : loads())
+      for (size_t g = 0; g < load.size(); ++g) peak[g] = std::max(peak[g], load[g] - limit[g]);
     std::vector<int> found;
     for (int g = 0; g < layer_->gpus(); ++g)
-      if (load[g] > limit[g]) found.push_back(g);
-    std::stable_sort(found.begin(), found.end(),
-                     [&](int g, int h) { return load[g] - limit[g] > load[h] - limit[h]; });
+      if (peak[g] > 0) found.push_back(g);
+    std::stable_sort(found.begin(), found.end(), [&](int g, int h) { return peak[g] > peak[h]; });
     return found;
   }
 

@@ -43,13 +43,7 @@ class Searched {
   // The best change at a head, in the words of the plain definition.
   plain::Step best(int head) {
     const solver::StepRules rules{narrow(any_.ask.budget), any_.ask.moves_cost, any_.ask.round};
-    const bool capped = search.state.most_arrivals < search.state.rows;
-    const Change change =
-        capped
-            ? solver::ExcessStep<true>(search.state, search.cluster, search.workspace, rules, head)
-                  .best(team_)
-            : solver::ExcessStep<false>(search.state, search.cluster, search.workspace, rules, head)
-                  .best(team_);
+    const Change change = solver::best_change(team_, search, rules, head);
     if (change.kind != Change::kNone) solver::apply(team_, search, change);
     return step_of(change, head);
   }
@@ -77,7 +71,8 @@ class Searched {
     for (const auto& row : layer.was) was.insert(was.end(), row.begin(), row.end());
     solver::remember_current(team_, state, was.data());
     for (int e = 0; e < layer.experts(); ++e) {
-      state.weight[e] = static_cast<int>(layer.q[e]);
+      for (int t = 0; t < state.windows; ++t)
+        state.weight[t * state.kinds() + e] = static_cast<int>(layer.q[t][e]);
       state.home[e] = layer.home[e];
     }
     solver::clear_places(team_, state);
@@ -133,8 +128,11 @@ void expect_same_steps(AnyState& any, int steps, std::vector<int>& kinds) {
     any.now.make(want);
     ASSERT_EQ(any.now.at, searched.arranged());
     ASSERT_EQ(any.now.moves(), searched.search.state.moves());
-    const std::vector<int64_t> load = any.now.loads();
-    for (int g = 0; g < any.layer.gpus(); ++g) ASSERT_EQ(load[g], searched.search.state.load[g]);
+    const auto load = any.now.loads();
+    const solver::Arrangement& state = searched.search.state;
+    for (size_t t = 0; t < load.size(); ++t)
+      for (int g = 0; g < any.layer.gpus(); ++g)
+        ASSERT_EQ(load[t][g], state.load[static_cast<int>(t) * state.stride + g]);
   }
   searched.undo();
   ASSERT_EQ(first, searched.arranged());
@@ -223,7 +221,7 @@ class PlainCase {
     const Cluster& cluster = problem_.cluster;
     const int gpus = cluster.gpus;
     plain::OldLayer layer;
-    layer.q = plain::quantised({first, first + c_.sizes.experts});
+    layer.q = {plain::quantised({first, first + c_.sizes.experts})};
     layer.rows = cluster.slots / gpus;
     for (int g = 0; g < gpus; ++g) {
       layer.open.push_back(cluster.gpu_slots ? cluster.gpu_slots[g] : layer.rows);
@@ -232,7 +230,7 @@ class PlainCase {
       const auto slot = c_.current.begin() + l * cluster.slots + g * layer.rows;
       layer.was.emplace_back(slot, slot + layer.rows);
     }
-    layer.home.assign(layer.q.size(), -1);
+    layer.home.assign(layer.experts(), -1);
     if (nodes() > 1) plain::choose_homes(layer, nodes(), problem_.limits.groups);
     const auto open_gpus =
         std::count_if(layer.open.begin(), layer.open.end(), [](int open) { return open > 0; });

@@ -5,6 +5,9 @@
 // row of several GPUs. stride is the number of GPUs rounded up to whole vectors. A place that is no
 // slot holds the *wall*, an empty slot the *void*: numbers that follow those of the experts.
 //
+// Loads may be those of several windows. What depends on a window is window by window: array[window *
+// places + place], and the same with kinds() and stride.
+//
 // A *pair* is a GPU and an expert on it. It is *new* if the current placement lacks it: then it is
 // a move.
 #pragma once
@@ -26,6 +29,7 @@ struct Change {
 inline constexpr int kLastCopy = 1 << 30;
 
 struct Arrangement {
+  int windows;
   int experts, gpus, rows, stride, places;
   int most_copies;    // of an expert
   int most_arrivals;  // new pairs of a GPU
@@ -33,24 +37,26 @@ struct Arrangement {
 
   // By place. What is on the void and the walls: size 0.
   View<int> expert, gpu;
-  View<int> size;            // the load that the replica brings
-  View<int> growth;          // by how much that grows if one of its expert's others goes
+  View<int> size;            // by window: the load that the replica brings
+  View<int> growth;          // by window: by how much that grows if one of its expert's others goes
   View<int> is_new;          // is its pair new?
   View<int> burden;          // how much excess comes if it goes: set by a step if it has others
   View<int> next, previous;  // places of the same expert, a ring
 
   // By expert, the void and the wall included, in whole vectors.
-  View<int> weight, copies;
-  View<int> share, share_more;  // weight / copies, and with one copy more
-  View<int> any_place;          // one of the ring
-  View<int> home;               // the only node that may hold it, -1: any
-  View<int> position;           // in `replicated`
-  View<int> replicated;         // the experts with more than one copy, in any order
+  View<int> weight;             // by window
+  View<int> share, share_more;  // by window: weight / copies, and with one copy more
+  View<int> copies;
+  View<int> any_place;   // one of the ring
+  View<int> home;        // the only node that may hold it, -1: any
+  View<int> position;    // in `replicated`
+  View<int> replicated;  // the experts with more than one copy, in any order
 
   // By GPU, in whole vectors.
-  View<int> load;
-  View<int> limit;     // of the load
-  View<int> excess;    // load - limit
+  View<int> load;      // by window
+  View<int> limit;     // by window: of the load
+  View<int> excess;    // by window: load - limit
+  View<int> peak;      // the largest excess of all windows, where there are several
   View<int> arrivals;  // new pairs
 
   // The current placement.
@@ -77,9 +83,13 @@ struct Arrangement {
     rows = slots / gpus;
     stride = padded(gpus);
     places = rows * stride;
-    arena.take(places, expert, gpu, size, growth, is_new, burden, next, previous);
-    arena.take(kinds(), weight, copies, share, share_more, any_place, home, position, replicated);
-    arena.take(stride, load, limit, excess, arrivals);
+    windows = problem.windows;
+    arena.take(windows * places, size, growth);
+    arena.take(windows * kinds(), weight, share, share_more);
+    arena.take(windows * stride, load, limit, excess);
+    arena.take(places, expert, gpu, is_new, burden, next, previous);
+    arena.take(kinds(), copies, any_place, home, position, replicated);
+    arena.take(stride, peak, arrivals);
     arena.take(slots, was, held);
     first_was = arena.take<int>(experts + 1);
     totals = arena.take<Totals>(1);
@@ -118,6 +128,12 @@ EPLB_FN int copies_together(const Arrangement& state, int place) {
     copies += state.expert[other] == state.expert[place];
   return copies;
 }
+// Over all windows.
+EPLB_FN int total_weight(const Arrangement& state, int e) {
+  int sum = 0;
+  for (int t = 0; t < state.windows; ++t) sum += state.weight[t * state.kinds() + e];
+  return sum;
+}
 // May expert e be on GPU g, which has nothing of it?
 EPLB_FN bool may_hold(const Arrangement& state, const Cluster& cluster, int g, int e) {
   return state.home[e] < 0 || state.home[e] == node_of(cluster, g);
@@ -125,22 +141,34 @@ EPLB_FN bool may_hold(const Arrangement& state, const Cluster& cluster, int g, i
 
 // ------------------------------------------------------------------------------ changes, one lane
 
-EPLB_FN void add_load(const Arrangement& state, int g, int amount) {
-  state.load[g] += amount;
-  state.excess[g] += amount;
+EPLB_FN void add_load(const Arrangement& state, int at, int amount) {
+  state.load[at] += amount;
+  state.excess[at] += amount;
+}
+// Of what the place has in each window.
+EPLB_FN void add_sizes(const Arrangement& state, int place, int sign) {
+  for (int t = 0; t < state.windows; ++t)
+    add_load(state, t * state.stride + state.gpu[place],
+             sign * state.size[t * state.places + place]);
 }
 EPLB_FN void show_size(const Arrangement& state, int place) {
   const int e = state.expert[place], copies = state.copies[e];
   const bool has_others = state.is_expert(e) && copies > 1;
-  state.size[place] = state.share[e];
-  state.growth[place] = has_others ? state.weight[e] / (copies - 1) - state.share[e] : 0;
+  for (int t = 0; t < state.windows; ++t) {
+    const int at = t * state.places + place, kind = t * state.kinds() + e;
+    state.size[at] = state.share[kind];
+    state.growth[at] = has_others ? state.weight[kind] / (copies - 1) - state.share[kind] : 0;
+  }
   state.burden[place] = has_others || e == state.void_expert() ? 0 : kLastCopy;
 }
 EPLB_FN void set_copies(const Arrangement& state, int e, int copies) {
   const int before = state.copies[e];
   state.copies[e] = copies;
-  state.share[e] = copies > 0 ? state.weight[e] / copies : 0;
-  state.share_more[e] = state.weight[e] / (copies + 1);
+  for (int t = 0; t < state.windows; ++t) {
+    const int kind = t * state.kinds() + e;
+    state.share[kind] = copies > 0 ? state.weight[kind] / copies : 0;
+    state.share_more[kind] = state.weight[kind] / (copies + 1);
+  }
   int& listed = state.totals[0].replicated;
   if (before <= 1 && copies > 1) {
     state.position[e] = listed;
@@ -176,7 +204,7 @@ EPLB_FN void leave(const Arrangement& state, int place) {
   state.totals[0].empty -= !state.is_expert(e);
   state.totals[0].moves -= state.is_new[place];
   state.arrivals[g] -= state.is_new[place];
-  add_load(state, g, -state.size[place]);
+  add_sizes(state, place, -1);
 }
 EPLB_FN void enter(const Arrangement& state, int place, int e) {
   const int g = state.gpu[place];
@@ -188,7 +216,7 @@ EPLB_FN void enter(const Arrangement& state, int place, int e) {
   state.totals[0].empty += !state.is_expert(e);
   state.totals[0].moves += state.is_new[place];
   state.arrivals[g] += state.is_new[place];
-  add_load(state, g, state.size[place]);
+  add_sizes(state, place, 1);
 }
 // Calls f(place) for the places of an expert.
 EPLB_FN void for_each_place(const Arrangement& state, int e, auto f) {
@@ -205,9 +233,9 @@ EPLB_FN void recount(const Arrangement& state, int e, int change) {
   if (!state.is_expert(e)) return;
   set_copies(state, e, state.copies[e] + change);
   for_each_place(state, e, [&](int place) {
-    const int before = state.size[place];
+    add_sizes(state, place, -1);
     show_size(state, place);
-    add_load(state, state.gpu[place], state.size[place] - before);
+    add_sizes(state, place, 1);
   });
 }
 EPLB_FN void swap_places(const Arrangement& state, int one, int other) {
@@ -248,10 +276,12 @@ EPLB_FN void count_copies(const Arrangement& state) {
 // Derives all that follows from where the experts are: by one lane.
 EPLB_ONCE void derive_all(const Arrangement& state) {
   state.totals[0] = {};
-  for (int g = 0; g < state.stride; ++g) state.load[g] = state.excess[g] = state.arrivals[g] = 0;
+  const int loads = state.windows * state.stride;
+  for (int i = 0; i < loads; ++i) state.load[i] = state.excess[i] = 0;
+  for (int g = 0; g < state.stride; ++g) state.arrivals[g] = 0;
   count_copies(state);
   for (int place = 0; place < state.places; ++place) enter(state, place, state.expert[place]);
-  for (int g = 0; g < state.stride; ++g) state.excess[g] = state.load[g] - state.limit[g];
+  for (int i = 0; i < loads; ++i) state.excess[i] = state.load[i] - state.limit[i];
   bool apart = true;
   state.totals[0].together = true;
   for (int place = state.stride; place < state.places && apart; ++place) {
@@ -263,24 +293,38 @@ EPLB_ONCE void derive_all(const Arrangement& state) {
 
 // Loads should be at most `most` on a GPU of the highest pace, and less in proportion on others.
 EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& cluster, int most) {
-  team.for_each(state.stride, [&](int g) {
-    const int share = g < state.gpus ? pace(cluster, g) : kFastest;
-    state.limit[g] = static_cast<int>(int64_t{most} * share / kFastest);
-    state.excess[g] = state.load[g] - state.limit[g];
+  team.for_each(state.windows * state.stride, [&](int i) {
+    const int g = i % state.stride, share = g < state.gpus ? pace(cluster, g) : kFastest;
+    state.limit[i] = static_cast<int>(int64_t{most} * share / kFastest);
+    state.excess[i] = state.load[i] - state.limit[i];
   });
 }
 
 EPLB_FN int total_excess(Team auto& team, const Arrangement& state) {
-  return team.sum(0, state.stride, [=](auto g) { return larger(state.excess[g], 0); });
+  return team.sum(0, state.windows * state.stride,
+                  [=](auto i) { return larger(state.excess[i], 0); });
 }
-// The largest load, as it would be on a GPU of the highest pace, rounded up; at most kLongest, for
-// a GPU may be very slow.
+// What is above the limits of GPUs, in the window in which it is most.
+EPLB_FN View<int> peaks(Team auto& team, const Arrangement& state) {
+  if (state.windows == 1) return state.excess;
+  const View<int> excess = state.excess, peak = state.peak;
+  team.sweep(state.stride, [=](auto g) {
+    auto most = excess[g];
+    for (int t = 1; t < state.windows; ++t) most = larger(most, excess.from(t * state.stride)[g]);
+    peak.set(g, most);
+  });
+  return peak;
+}
+// The largest load of all windows, as it would be on a GPU of the highest pace, rounded up; at most
+// kLongest, for a GPU may be very slow.
 inline constexpr int64_t kLongest = int64_t{1} << 30;
 EPLB_FN int largest_time(Team auto& team, const Arrangement& state, const Cluster& cluster) {
-  if (!cluster.gpu_pace) return team.max(0, state.gpus, [=](auto g) { return state.load[g]; });
-  const int64_t longest = team.max_of(state.gpus, [&](int g) {
-    const int64_t share = pace(cluster, g);
-    return (int64_t{state.load[g]} * kFastest + share - 1) / share;
+  const int loads = state.windows * state.stride;
+  if (!cluster.gpu_pace) return team.max(0, loads, [=](auto i) { return state.load[i]; });
+  const int64_t longest = team.max_of(loads, [&](int i) {
+    const int g = i % state.stride;
+    const int64_t share = g < state.gpus ? pace(cluster, g) : kFastest;
+    return (int64_t{state.load[i]} * kFastest + share - 1) / share;
   });
   return static_cast<int>(longest < kLongest ? longest : kLongest);
 }

@@ -101,7 +101,7 @@ class KeptExperts {
   EPLB_FN bool goes_before(int e, int f) const {
     const bool has_others = pairs_[e] > 1, other_has = pairs_[f] > 1;
     if (has_others != other_has) return has_others;
-    return state_.weight[e] / pairs_[e] < state_.weight[f] / pairs_[f];
+    return total_weight(state_, e) / pairs_[e] < total_weight(state_, f) / pairs_[f];
   }
   EPLB_FN void drop_one() const {
     int dropped = -1;
@@ -179,9 +179,13 @@ EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, i
   const int candidates = weigh_copies(team, state, search.workspace);
   mark_gpus(team, state, search.cluster, search.workspace, e);
   auto saved = [=, list = search.workspace.candidates, mark = search.workspace.mark,
-                arrivals = state.arrivals, weight = state.weight[e]](auto i) {
+                arrivals = state.arrivals, weight = state.weight.from(e), kinds = state.kinds(),
+                windows = state.windows](auto i) {
     const auto forbidden = (mark[list.gpu[i]] >= kForbidden) | (arrivals[list.gpu[i]] >= most);
-    return choose(forbidden, -kNever, list.saved[i] - larger(list.rest[i] + weight, 0));
+    auto value = list.saved[i] - larger(list.rest[i] + weight[0], 0);
+    for (int t = 1; t < windows; ++t)
+      value = value - larger(list.rest.from(t * list.most)[i] + weight[t * kinds], 0);
+    return choose(forbidden, -kNever, value);
   };
   const int best = team.max(0, candidates, saved);
   if (best == -kNever) return -1;
@@ -194,7 +198,7 @@ EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, i
 // the limit on arrivals had to be exceeded.
 EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
-  auto lost_weight = [&](int e) { return state.copies[e] == 0 ? state.weight[e] : -1; };
+  auto lost_weight = [&](int e) { return state.copies[e] == 0 ? total_weight(state, e) : -1; };
   bool fits = true;
   for (;;) {
     const int heaviest = team.max_of(state.experts, lost_weight);

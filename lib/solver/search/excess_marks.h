@@ -23,13 +23,17 @@ struct StepRules {
 struct RetargetList {
   View<int> place, gpu;
   View<int> is_new;
-  View<int> rest;   // what the GPU is above its limit once the replica is gone; negative below it
+  View<int> rest;   // by window: what the GPU is above its limit once the replica is gone;
+                    // negative below it
   View<int> saved;  // excess there now, less the burden
   View<int> noise;
   View<int> first;  // by expert: its first one
+  int most;         // of them
 
   EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
-    arena.take(state.rows * state.gpus + kRow, place, gpu, is_new, rest, saved, noise);
+    most = Arrangement::padded(state.rows * state.gpus) + kRow;
+    arena.take(most, place, gpu, is_new, saved, noise);
+    rest = arena.take<int>(state.windows * most);
     first = arena.take<int>(state.kinds());
   }
 };
@@ -40,10 +44,11 @@ struct Correction {
 };
 
 struct ExcessWorkspace {
-  View<int> over;       // by GPU: what is above the limit
+  View<int> over;       // by window and GPU: what is above the limit
   View<int> mark;       // by GPU: what an expert of the head would change there
   View<int> head_mark;  // by expert: what it would change at the head
   View<int> relief;     // by expert: how much excess one more copy takes away
+  View<int> rest;       // by window: what the head is above its limit without one of its rows
   View<int> blocked;    // by expert: kForbidden if it can have no more copies
   View<int> arrival;    // by place: change of moves if the expert comes to the head instead
   View<int> noise;      // by place, then by expert
@@ -52,7 +57,9 @@ struct ExcessWorkspace {
   View<Correction> corrections;
 
   EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
-    arena.take(state.stride, over, mark);
+    over = arena.take<int>(state.windows * state.stride);
+    mark = arena.take<int>(state.stride);
+    rest = arena.take<int>(state.windows);
     arena.take(state.kinds(), head_mark, relief, blocked);
     arrival = arena.take<int>(state.places);
     noise = arena.take<int>(state.places + state.kinds());
@@ -86,36 +93,58 @@ EPLB_FN void make_noise(Team auto& team, const Arrangement& state, const ExcessW
   team.single([&] { workspace.salt[0] = salt; });
 }
 
+// By how much a GPU's load falls in a window if the expert of a place gets one more copy elsewhere.
+EPLB_FN int relieved(const Arrangement& state, int t, int place) {
+  const int kind = t * state.kinds() + state.expert[place];
+  return copies_together(state, place) * (state.share[kind] - state.share_more[kind]);
+}
+// By how much it grows if one of its expert's others goes.
+EPLB_FN int grown(const Arrangement& state, int t, int place) {
+  return copies_together(state, place) * state.growth[t * state.places + place];
+}
+
 EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
                           const ExcessWorkspace& workspace) {
   const View<int> over = workspace.over, excess = state.excess, relief = workspace.relief;
-  team.sweep(state.stride, [=](auto g) { over.set(g, larger(excess[g], 0)); });
+  team.sweep(state.windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
   team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
   team.single([&] {
-    for (int g = 0; g < state.gpus; ++g) {
-      if (over[g] == 0) continue;
-      for (int place = g; place < state.places; place += state.stride) {
-        const int e = state.expert[place];
-        const int less = copies_together(state, place) * (state.share[e] - state.share_more[e]);
-        if (is_lowest(state, place)) relief[e] += smaller(over[g], less);
+    for (int t = 0; t < state.windows; ++t) {
+      for (int g = 0; g < state.gpus; ++g) {
+        const int most = over[t * state.stride + g];
+        if (most == 0) continue;
+        for (int place = g; place < state.places; place += state.stride) {
+          const int less = smaller(most, relieved(state, t, place));
+          if (is_lowest(state, place)) relief[state.expert[place]] += less;
+        }
       }
     }
     relief[state.void_expert()] = 0;
   });
 }
 
+// What is above a GPU's limits, over all windows.
+EPLB_FN int over_of(const Arrangement& state, const ExcessWorkspace& workspace, int g) {
+  int sum = 0;
+  for (int t = 0; t < state.windows; ++t) sum += workspace.over[t * state.stride + g];
+  return sum;
+}
 // Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
 EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& workspace, int i,
                             int place) {
   const RetargetList& list = workspace.candidates;
-  const int g = state.gpu[place], excess = state.excess[g], own_growth = state.growth[place];
-  const int growth = copies_together(state, place) * own_growth;
-  const int burden = larger(excess + growth, 0) - workspace.over[g];
+  const int g = state.gpu[place], over = over_of(state, workspace, g);
+  int burden = -over;
+  for (int t = 0; t < state.windows; ++t) {
+    const int at = t * state.places + place, excess = state.excess[t * state.stride + g];
+    const int growth = grown(state, t, place);
+    burden += larger(excess + growth, 0);
+    list.rest[t * list.most + i] = excess - state.size[at] + growth - state.growth[at];
+  }
   list.place[i] = place;
   list.gpu[i] = g;
   list.is_new[i] = state.is_new[place];
-  list.rest[i] = excess - state.size[place] + growth - own_growth;
-  list.saved[i] = workspace.over[g] + burden;
+  list.saved[i] = over + burden;
   list.noise[i] = workspace.noise[place];
   return is_lowest(state, place) ? burden : 0;
 }
@@ -128,7 +157,7 @@ EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& wo
   for_each_place(state, e,
                  [&](int place) { sum += write_candidate(state, workspace, i++, place); });
   for (int j = first; j < i; ++j) {
-    state.burden[list.place[j]] = sum - (list.saved[j] - workspace.over[list.gpu[j]]);
+    state.burden[list.place[j]] = sum - (list.saved[j] - over_of(state, workspace, list.gpu[j]));
     list.saved[j] -= sum;
   }
 }
@@ -266,13 +295,16 @@ class JointHosts {
   }
   // On the GPU of both places the first's expert gains a copy and the second's loses one.
   EPLB_FN int saving_of(int gains, int loses) const {
-    const int excess = state_.excess[state_.gpu[loses]];
-    const int more = copies_together(state_, loses) * state_.growth[loses];
+    int saving = 0;
+    for (int t = 0; t < state_.windows; ++t) saving += saving_in(t, gains, loses);
+    return saving;
+  }
+  EPLB_FN int saving_in(int t, int gains, int loses) const {
+    const int excess = state_.excess[t * state_.stride + state_.gpu[loses]];
+    const int more = grown(state_, t, loses);
     if (more == 0 || excess + more <= 0) return 0;
     if (!is_lowest(state_, gains) || !is_lowest(state_, loses)) return 0;
-    const int e = state_.expert[gains];
-    const int less = copies_together(state_, gains) * (state_.share[e] - state_.share_more[e]);
-    return joint_saving(excess, less, more);
+    return joint_saving(excess, relieved(state_, t, gains), more);
   }
   EPLB_FN void add_corrections(int sign) const {
     const View<int> saved = workspace_.candidates.saved;

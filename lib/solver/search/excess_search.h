@@ -42,12 +42,10 @@ struct ExcessSearch {
     state.most_empty = 0;
     drawn = 0;
     chance.begin(team, of);
-    team.for_each(state.kinds(), [&](int e) {
-      state.weight[e] = 0;
-      state.home[e] = -1;
-    });
+    team.for_each(state.windows * state.kinds(), [&](int i) { state.weight[i] = 0; });
+    team.for_each(state.kinds(), [&](int e) { state.home[e] = -1; });
     begin_steps(team, state, workspace);
-    team.for_each(state.stride, [&](int g) { state.load[g] = 0; });
+    team.for_each(state.windows * state.stride, [&](int i) { state.load[i] = 0; });
     aim(team, state, cluster, 0);
   }
 };
@@ -82,38 +80,53 @@ EPLB_ONCE void undo(Team auto& team, ExcessSearch& search) {
   search.logged = 0;
 }
 
-// The GPU with the most excess after `before`, if any has some: by (excess descending, GPU).
+// The GPU with the most excess after `before`, if any has some: by (peak descending, GPU).
 struct Head {
   int gpu, excess;
 };
-EPLB_FN Head first_head(Team auto& team, const Arrangement& state) {
-  const MinMax range = team.min_max(state.stride, [=](auto g) { return state.excess[g]; });
+EPLB_FN Head first_head(Team auto& team, const Arrangement& state, View<int> peak) {
+  const MinMax range = team.min_max(state.stride, [=](auto g) { return peak[g]; });
   return {range.first_max, range.max};
 }
-EPLB_FN Head next_head(Team auto& team, const Arrangement& state, Head before) {
-  const View<int> excess = state.excess;
+EPLB_FN Head first_head(Team auto& team, const Arrangement& state) {
+  return first_head(team, state, peaks(team, state));
+}
+EPLB_FN Head next_head(Team auto& team, const Arrangement& state, View<int> peak, Head before) {
   const int same = before.gpu + 1 + team.find(0, state.gpus - before.gpu - 1, [=](auto g) {
-    return excess.from(before.gpu + 1)[g] == before.excess;
+    return peak.from(before.gpu + 1)[g] == before.excess;
   });
   if (same < state.gpus) return {same, before.excess};
-  const int less = team.max(0, state.stride, [=](auto g) {
-    return choose(excess[g] < before.excess, excess[g], -kNever);
-  });
-  return {team.find(0, state.stride, [=](auto g) { return excess[g] == less; }), less};
+  const int less = team.max(
+      0, state.stride, [=](auto g) { return choose(peak[g] < before.excess, peak[g], -kNever); });
+  return {team.find(0, state.stride, [=](auto g) { return peak[g] == less; }), less};
+}
+
+template <bool kCapped, bool kMany>
+EPLB_FN Change best_step(Team auto& team, const ExcessSearch& search, const StepRules& rules,
+                         int head) {
+  return ExcessStep<kCapped, kMany>(search.state, search.cluster, search.workspace, rules, head)
+      .best(team);
+}
+EPLB_FN Change best_change(Team auto& team, const ExcessSearch& search, const StepRules& rules,
+                           int head) {
+  const Arrangement& state = search.state;
+  const bool capped = state.most_arrivals < state.rows;
+  if (state.windows > 1)
+    return capped ? best_step<true, true>(team, search, rules, head)
+                  : best_step<false, true>(team, search, rules, head);
+  return capped ? best_step<true, false>(team, search, rules, head)
+                : best_step<false, false>(team, search, rules, head);
 }
 
 // One change at the head or, if it has none, at the next of `heads` GPUs. False if none of them
 // has one, or no GPU has excess.
 EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
   const Arrangement& state = search.state;
-  Head head = first_head(team, state);
+  const View<int> peak = peaks(team, state);
+  Head head = first_head(team, state, peak);
   const StepRules rules{search.budget, search.counts_moves, salt};
-  for (; head.excess > 0 && heads > 0; head = next_head(team, state, head), --heads) {
-    const Change change =
-        state.most_arrivals < state.rows
-            ? ExcessStep<true>(state, search.cluster, search.workspace, rules, head.gpu).best(team)
-            : ExcessStep<false>(state, search.cluster, search.workspace, rules, head.gpu)
-                  .best(team);
+  for (; head.excess > 0 && heads > 0; head = next_head(team, state, peak, head), --heads) {
+    const Change change = best_change(team, search, rules, head.gpu);
     if (change.kind == Change::kNone) continue;
     apply(team, search, change);
     return true;

@@ -7,8 +7,8 @@
 EPLB_STAGE_BEGIN
 
 // A search for the best change that relieves one GPU, the head. kCapped: is the number of arrivals
-// limited?
-template <bool kCapped> class ExcessStep {
+// limited? kMany: are there several windows?
+template <bool kCapped, bool kMany> class ExcessStep {
  public:
   EPLB_FN ExcessStep(const Arrangement& state, const Cluster& cluster,
                      const ExcessWorkspace& workspace, const StepRules& rules, int head)
@@ -79,56 +79,97 @@ template <bool kCapped> class ExcessStep {
             full && !was_new ? kForbidden : 0};
   }
 
+  EPLB_INLINE EPLB_FN int head_excess(int t) const {
+    return state_.excess[t * state_.stride + head_];
+  }
+  EPLB_INLINE EPLB_FN int head_size(int t, int row) const {
+    return state_.size[t * state_.places + row * state_.stride + head_];
+  }
+  EPLB_FN int head_over() const { return over_of(state_, workspace_, head_); }
+
   // What all swaps of a row of the head have in common.
   struct SwapRow {
-    View<int> size, arrival, noise;
-    int stride, own_excess, own_over, own_size, own_new, byte;
+    View<int> arrival, noise;
+    int own_over, own_new, byte;
     Score score;
     Caps caps;
   };
   EPLB_INLINE EPLB_FN SwapRow swap_row(int row) const {
-    const int place = row * state_.stride + head_;
-    return {.size = state_.size,
-            .arrival = workspace_.arrival,
+    return {.arrival = workspace_.arrival,
             .noise = workspace_.noise,
-            .stride = state_.stride,
-            .own_excess = state_.excess[head_],
-            .own_over = workspace_.over[head_],
-            .own_size = state_.size[place],
-            .own_new = state_.is_new[place],
+            .own_over = head_over(),
+            .own_new = state_.is_new[row * state_.stride + head_],
             .byte = own_byte(rules_.salt, row, 0),
             .score = score(),
             .caps = caps_of(row)};
   }
-  // What a row of the head gives for one of another GPU: f(auto gpu)(int row).
-  EPLB_INLINE EPLB_FN auto swaps(int row) const {
-    return [common = swap_row(row), excess = state_.excess, over = workspace_.over,
-            mark = workspace_.mark](auto g) EPLB_INLINE {
-      const auto there = excess[g], before = over[g] + common.own_over, pair = mark[g];
-      return [=](int other_row) EPLB_INLINE {
-        const int at = other_row * common.stride;
-        const auto less = common.own_size - common.size.from(at)[g];
-        const auto after = larger(common.own_excess - less, 0) + larger(there + less, 0);
+  // What a row of the head gives for one of another GPU: f(auto gpu)(int row). left(gpu)(int at) is
+  // what is above the limits of both after a swap with that row, from place `at` on.
+  EPLB_INLINE EPLB_FN auto scored_swaps(int row, auto left) const {
+    return [common = swap_row(row), left, stride = state_.stride, windows = state_.windows,
+            over = workspace_.over, mark = workspace_.mark](auto g) EPLB_INLINE {
+      const auto pair = mark[g];
+      auto before = over[g] + common.own_over;
+      if constexpr (kMany)
+        for (int t = 1; t < windows; ++t) before = before + over.from(t * stride)[g];
+      return [=, left_there = left(g)](int other_row) EPLB_INLINE {
+        const int at = other_row * stride;
         auto change = pair - common.own_new + common.arrival.from(at)[g];
         if constexpr (kCapped) change = change + common.caps.forbidden(at, g, pair);
-        return common.score(before - after, change, common.noise.from(at)[g] ^ common.byte);
+        const auto noise = common.noise.from(at)[g] ^ common.byte;
+        return common.score(before - left_there(at), change, noise);
+      };
+    };
+  }
+  EPLB_INLINE EPLB_FN auto swaps(int row) const {
+    if constexpr (kMany)
+      return scored_swaps(row, left_in_all(row));
+    else
+      return scored_swaps(row, left_in_one(row));
+  }
+  EPLB_INLINE EPLB_FN auto left_in_one(int row) const {
+    return [size = state_.size, excess = state_.excess, own_excess = head_excess(0),
+            own_size = head_size(0, row)](auto g) EPLB_INLINE {
+      return [=, there = excess[g]](int at) EPLB_INLINE {
+        const auto less = own_size - size.from(at)[g];
+        return larger(own_excess - less, 0) + larger(there + less, 0);
+      };
+    };
+  }
+  EPLB_INLINE EPLB_FN auto left_in_all(int row) const {
+    return [size = state_.size, excess = state_.excess, stride = state_.stride,
+            places = state_.places, windows = state_.windows, head = head_,
+            own_place = row * state_.stride + head_](auto g) EPLB_INLINE {
+      return [=](int at) EPLB_INLINE {
+        auto left_in = [=](int t) EPLB_INLINE {
+          const View<int> sizes = size.from(t * places), excesses = excess.from(t * stride);
+          const auto less = sizes[own_place] - sizes.from(at)[g];
+          return larger(excesses[head] - less, 0) + larger(excesses[g] + less, 0);
+        };
+        auto left = left_in(0);
+        for (int t = 1; t < windows; ++t) left = left + left_in(t);
+        return left;
       };
     };
   }
   // Candidates elsewhere that become the expert of a row of the head: f(auto candidate).
   EPLB_INLINE EPLB_FN auto retargets(int row) const {
     const int e = state_.expert[row * state_.stride + head_];
-    return [=, score = score(), list = workspace_.candidates, mark = workspace_.mark,
-            share_more = state_.share_more[e], relief = workspace_.relief[e],
-            blocked = workspace_.blocked[e], byte = own_byte(rules_.salt, row, 1),
-            caps = caps_of(row)](auto i) EPLB_INLINE {
-      const auto gain = list.saved[i] + relief - larger(list.rest[i] + share_more, 0);
-      const auto pair = mark[list.gpu[i]];
-      auto change = pair + blocked - list.is_new[i];
-      if constexpr (kCapped)
-        change = change + caps.forbidden_there(list.gpu[i], pair, list.is_new[i]);
-      return score(gain, change, list.noise[i] ^ byte);
-    };
+    return
+        [=, score = score(), list = workspace_.candidates, mark = workspace_.mark,
+         share_more = state_.share_more.from(e), kinds = state_.kinds(), windows = state_.windows,
+         relief = workspace_.relief[e], blocked = workspace_.blocked[e],
+         byte = own_byte(rules_.salt, row, 1), caps = caps_of(row)](auto i) EPLB_INLINE {
+          auto left = larger(list.rest[i] + share_more[0], 0);
+          if constexpr (kMany)
+            for (int t = 1; t < windows; ++t)
+              left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
+          const auto pair = mark[list.gpu[i]];
+          auto change = pair + blocked - list.is_new[i];
+          if constexpr (kCapped)
+            change = change + caps.forbidden_there(list.gpu[i], pair, list.is_new[i]);
+          return score(list.saved[i] + relief - left, change, list.noise[i] ^ byte);
+        };
   }
   EPLB_FN int best_elsewhere(Team auto& team, int row) const {
     const int e = state_.expert[row * state_.stride + head_];
@@ -162,20 +203,36 @@ template <bool kCapped> class ExcessStep {
     return state_.places;
   }
 
+  // What the head is above its limits without a row, in every window.
+  EPLB_FN void weigh_rest(Team auto& team, int row) const {
+    const int place = row * state_.stride + head_;
+    team.for_each(state_.windows, [&](int t) {
+      workspace_.rest[t] = head_excess(t) - head_size(t, row) + grown(state_, t, place) -
+                           state_.growth[t * state_.places + place];
+    });
+  }
+  // What is above the head's limits once that row has become another expert: f(auto expert).
+  EPLB_INLINE EPLB_FN auto left_at_head() const {
+    return [rest = workspace_.rest, share_more = state_.share_more, kinds = state_.kinds(),
+            windows = state_.windows](auto e) EPLB_INLINE {
+      auto left = larger(share_more[e] + rest[0], 0);
+      if constexpr (kMany)
+        for (int t = 1; t < windows; ++t)
+          left = left + larger(share_more.from(t * kinds)[e] + rest[t], 0);
+      return left;
+    };
+  }
   // The row of the head becomes another expert: f(auto expert).
   EPLB_INLINE EPLB_FN auto own(int row) const {
     const int place = row * state_.stride + head_;
     return [=, score = score(), mark = workspace_.head_mark, relief = workspace_.relief,
-            blocked = workspace_.blocked, share_more = state_.share_more,
-            noise = workspace_.noise.from(state_.places),
-            rest = state_.excess[head_] - state_.size[place] +
-                   (copies_together(state_, place) - 1) * state_.growth[place],
-            gain = workspace_.over[head_] - state_.burden[place], own_new = state_.is_new[place],
-            byte = own_byte(rules_.salt, row, 2), caps = caps_of(row)](auto e) EPLB_INLINE {
-      const auto value = gain + relief[e] - larger(rest + share_more[e], 0);
+            blocked = workspace_.blocked, noise = workspace_.noise.from(state_.places),
+            left = left_at_head(), gain = head_over() - state_.burden[place],
+            own_new = state_.is_new[place], byte = own_byte(rules_.salt, row, 2),
+            caps = caps_of(row)](auto e) EPLB_INLINE {
       auto change = mark[e] + blocked[e] - own_new;
       if constexpr (kCapped) change = change + caps.forbidden_here(mark[e]);
-      return score(value, change, noise[e] ^ byte);
+      return score(gain + relief[e] - left(e), change, noise[e] ^ byte);
     };
   }
   EPLB_FN bool may_change(int row) const {
@@ -185,6 +242,7 @@ template <bool kCapped> class ExcessStep {
   EPLB_FN int best_own(Team auto& team, int row) const {
     if (!may_change(row)) return 0;
     const int place = row * state_.stride + head_;
+    weigh_rest(team, row);
     joint_.correct_reliefs(team, place, 1);
     const int best = team.max(0, state_.kinds(), own(row));
     joint_.correct_reliefs(team, place, -1);
@@ -192,6 +250,7 @@ template <bool kCapped> class ExcessStep {
   }
   EPLB_FN Change find_own(Team auto& team, int row, int score) const {
     const int place = row * state_.stride + head_;
+    weigh_rest(team, row);
     joint_.correct_reliefs(team, place, 1);
     const auto candidates = own(row);
     const int e =

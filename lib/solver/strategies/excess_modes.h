@@ -28,7 +28,12 @@ inline constexpr int kOneHead = 1, kAllHeads = kNever;
 // The mean time, in parts of 2^-kTimeBits of a weight's unit. Weights sum to less than 2^29.
 inline constexpr int kTimeBits = 8;
 EPLB_FN int64_t mean_time(Team auto& team, const Cluster& cluster, const Arrangement& state) {
-  const int64_t total = team.sum_of(state.experts, [&](int e) { return int64_t{state.weight[e]}; });
+  int64_t total = 0;
+  for (int t = 0; t < state.windows; ++t) {
+    const View<int> weight = state.weight.from(t * state.kinds());
+    const int64_t sum = team.sum_of(state.experts, [&](int e) { return int64_t{weight[e]}; });
+    total = total < sum ? sum : total;
+  }
   const int64_t total_pace = team.sum_of(cluster.gpus, [&](int g) {
     return open_slots(cluster, g) > 0 ? int64_t{pace(cluster, g)} : int64_t{0};
   });

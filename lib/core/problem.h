@@ -82,10 +82,13 @@ struct Problem {
   Options options{};
 };
 
-// Weights of one layer, windows summed: one of the two.
+// Weights of one layer: one of each two. Those of a window begin `stride` after the one before.
 struct LayerWeights {
-  const double* real;    // [E]
-  const int64_t* whole;  // [E]
+  const double* real;                      // [E], summed over windows
+  const int64_t* whole;                    // [E]
+  const double* real_windows = nullptr;    // [T,E], if windows are kept
+  const int64_t* whole_windows = nullptr;  // [T,E]
+  int64_t stride = 0;
 };
 
 // What of an evaluation is wanted, or known, as bits: each part costs time of its own.

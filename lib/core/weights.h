@@ -36,7 +36,11 @@ struct Weights {
 
   LayerWeights of_layer(int64_t layer) const {
     const int64_t first = layer * experts;
-    return {integer ? nullptr : &real[first], integer ? &whole[first] : nullptr};
+    return {.real = integer ? nullptr : &real[first],
+            .whole = integer ? &whole[first] : nullptr,
+            .real_windows = real_windows.empty() ? nullptr : &real_windows[first],
+            .whole_windows = whole_windows.empty() ? nullptr : &whole_windows[first],
+            .stride = layers * experts};
   }
   double at(int64_t layer, int64_t expert) const {
     const int64_t i = layer * experts + expert;

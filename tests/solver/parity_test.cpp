@@ -41,6 +41,9 @@ struct Layer {
   ClusterArrays cluster{};
   std::vector<int32_t> current{};  // for a rebalance, like its limits
   eplb_solve_options limits{};
+  int windows = 1;  // that are kept apart, [T,E]
+  std::vector<double> real_windows{};
+  std::vector<int64_t> whole_windows{};
 
   Problem problem(eplb_strategy strategy, eplb_effort effort) const {
     eplb_solve_options options = limits;
@@ -50,10 +53,18 @@ struct Layer {
     options.max_replicas = max_replicas;
     Problem checked = problem_of(sizes, options, 1, EPLB_BOUND_SIMPLE, cluster);
     if (!current.empty()) checked.current.expert = current.data();
+    checked.windows = windows;
     return checked;
   }
   LayerWeights weights() const {
-    return {real.empty() ? nullptr : real.data(), whole.empty() ? nullptr : whole.data()};
+    return {real.empty() ? nullptr : real.data(), whole.empty() ? nullptr : whole.data(),
+            real_windows.data(), whole_windows.data(), sizes.experts};
+  }
+  void with_source(auto use) const {
+    if (whole.empty())
+      use(solver::RealWeights{real.data(), real_windows.data(), sizes.experts});
+    else
+      use(solver::WholeWeights{whole.data(), whole_windows.data(), sizes.experts});
   }
 };
 
@@ -93,10 +104,7 @@ template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Metho
                           {answer.replica_slots.data()},
                           {rank.data()}};
   ShuffledTeam team(seed);
-  if (layer.whole.empty())
-    solver::solve_layer(team, method, solver::RealWeights{layer.real.data()}, room, maps);
-  else
-    solver::solve_layer(team, method, solver::WholeWeights{layer.whole.data()}, room, maps);
+  layer.with_source([&](auto source) { solver::solve_layer(team, method, source, room, maps); });
   return answer;
 }
 
@@ -319,10 +327,7 @@ void expect_one_path(const Layer& layer, uint32_t seed) {
   solver::Arena arena(room.data);
   method.lay_out(arena);
   ShuffledTeam team(seed);
-  if (layer.whole.empty())
-    method.read(team, solver::RealWeights{layer.real.data()});
-  else
-    method.read(team, solver::WholeWeights{layer.whole.data()});
+  layer.with_source([&](auto source) { method.read(team, source); });
   std::vector<int32_t> want(kMost + 1);
   const int mean = method.find_path(team, kMost, {want.data()});
   for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) {
@@ -346,6 +351,36 @@ TEST(Parity, Rebalance) {
     if (layer.sizes.slots <= 30)
       expect_one_answer(layer, seed, EPLB_STRATEGY_REBALANCE, EPLB_EFFORT_MAX);
     expect_one_path(layer, seed);
+  }
+}
+
+// A few windows whose sum is the layer's, or near it; some have no weight.
+void split_into_windows(Layer& layer, std::mt19937& random) {
+  layer.windows = 2 + static_cast<int>(random() % 4);
+  const size_t experts = layer.sizes.experts;
+  layer.real_windows.assign(layer.real.empty() ? 0 : layer.windows * experts, 0);
+  layer.whole_windows.assign(layer.whole.empty() ? 0 : layer.windows * experts, 0);
+  for (int t = 0; t < layer.windows; ++t)
+    for (size_t e = 0; e < experts && (t == 0 || random() % 64); ++e) {
+      const auto part = static_cast<int>(random() % 8);
+      if (!layer.real.empty()) layer.real_windows[t * experts + e] = layer.real[e] / 8 * part;
+      if (!layer.whole.empty()) layer.whole_windows[t * experts + e] = layer.whole[e] / 8 * part;
+    }
+}
+
+TEST(Parity, Windows) {
+  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 60 : 20); ++seed) {
+    std::mt19937 random(seed);
+    Layer layer = seed % 2 ? random_layer(seed) : random_rebalance(seed);
+    if (layer.sizes.slots > 150) continue;
+    const eplb_strategy strategy =
+        layer.current.empty() ? EPLB_STRATEGY_BEST : EPLB_STRATEGY_REBALANCE;
+    if (seed % 4 == 1) layer.cluster = random_cluster(seed, layer.sizes, seed % 8 == 1);
+    if (!layer.cluster.slots.empty()) layer.max_replicas = 0;
+    split_into_windows(layer, random);
+    layer.name += " in " + std::to_string(layer.windows) + " windows";
+    expect_one_answer(layer, seed, strategy, EPLB_EFFORT_FAST);
+    if (layer.sizes.slots <= 60) expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
   }
 }
 

@@ -41,9 +41,9 @@ template <class Method> struct SolveWorkspace {
 // Calls use(weights) with one of the two kinds.
 void with_weights(const LayerWeights& weights, auto use) {
   if (weights.real)
-    use(target::RealWeights{weights.real});
+    use(target::RealWeights{weights.real, weights.real_windows, weights.stride});
   else
-    use(target::WholeWeights{weights.whole});
+    use(target::WholeWeights{weights.whole, weights.whole_windows, weights.stride});
 }
 
 template <class Method> void solve_by(Method method, const LayerTask& task, void* memory) {

@@ -16,9 +16,13 @@ struct Decoded {
   int exponent;
 };
 
+// Weights of a layer, which add up those of windows: in_window(t) are those of one of them.
 struct RealWeights {
   const double* data;
+  const double* windows = nullptr;
+  int64_t stride = 0;
 
+  EPLB_FN RealWeights in_window(int t) const { return {windows + t * stride}; }
   EPLB_FN Decoded operator()(int expert) const {
     constexpr int kFractionBits = 52, kBias = 1075;
     const uint64_t bits = static_cast<uint64_t>(bits_of(data[expert]));
@@ -31,7 +35,10 @@ struct RealWeights {
 
 struct WholeWeights {
   const int64_t* data;
+  const int64_t* windows = nullptr;
+  int64_t stride = 0;
 
+  EPLB_FN WholeWeights in_window(int t) const { return {windows + t * stride}; }
   EPLB_FN Decoded operator()(int expert) const { return {static_cast<uint64_t>(data[expert]), 0}; }
   EPLB_FN float as_float(int expert) const { return static_cast<float>(data[expert]); }
 };
@@ -103,6 +110,31 @@ EPLB_FN void quantise(Team auto& team, const Source& source, int experts, View<i
   if (!finer_is_too_large)
     while (write_quanta(team, weights, experts, shift + 1, quanta)) ++shift;
   while (!write_quanta(team, weights, experts, shift, quanta)) --shift;
+}
+
+EPLB_FN bool has_weight(Team auto& team, const auto& source, int experts) {
+  return team.max_of(experts, [&](int e) { return source(e).mantissa == 0 ? 0 : 1; }) > 0;
+}
+
+// Windows are equally important: the quanta of each that has weight sum up to about the same, all
+// of them together to less than 2^30. Writes them one window after the other, and returns how many
+// there are.
+EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, int experts,
+                             View<int> quanta) {
+  int used = 0;
+  for (int t = 0; t < windows; ++t) used += has_weight(team, source.in_window(t), experts);
+  int written = 0;
+  for (int t = 0; t < windows; ++t) {
+    const auto window = source.in_window(t);
+    if (!has_weight(team, window, experts)) continue;
+    const View<int> here = quanta.from(written++ * experts);
+    quantise(team, window, experts, here);
+    const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{here[e]}; });
+    team.for_each(experts, [&](int e) {
+      here[e] = larger(1, static_cast<int>(here[e] * (kQuantaLimit / used) / sum));
+    });
+  }
+  return used;
 }
 
 // Reads the weights of a layer in one of the two kinds of arithmetic.

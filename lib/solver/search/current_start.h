@@ -17,9 +17,10 @@ EPLB_FN void for_each_pair(const Arrangement& state, auto visit) {
     visit(e, g);
   }
 }
-// Sets what the current placement is: `was`, of which `current` is a layer, and who held what.
+// Sets what the current placement is, current[slot], and who held what; null: there is none.
 EPLB_FN void remember_current(Team auto& team, const Arrangement& state, const int* current) {
-  team.for_each(state.rows * state.gpus, [&](int slot) { state.was[slot] = current[slot]; });
+  team.for_each(state.rows * state.gpus,
+                [&](int slot) { state.was[slot] = current ? current[slot] : -1; });
   const View<int> first = state.first_was;
   team.single([&] {
     for (int e = 0; e <= state.experts; ++e) first[e] = 0;
@@ -163,8 +164,7 @@ EPLB_FN void place_current(Team auto& team, const ExcessSearch& search) {
 EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> expert) {
   const Arrangement& state = search.state;
   const int slots = state.rows * state.gpus;
-  team.for_each(slots, [&](int slot) { state.was[slot] = -1; });
-  team.for_each(state.experts + 1, [&](int e) { state.first_was[e] = 0; });
+  remember_current(team, state, nullptr);
   clear_places(team, state);
   team.for_each(slots, [&](int slot) {
     if (expert[slot] >= 0) state.expert[place_of_slot(state, slot)] = expert[slot];

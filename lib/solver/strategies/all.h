@@ -6,12 +6,15 @@
 #include "solver/strategies/rebalance.h"
 #include "solver/strategies/unequal_best.h"
 #include "solver/strategies/unequal_presets.h"
+#include "solver/strategies/windows.h"
 
 EPLB_STAGE_BEGIN
 
-// Is the problem one of equal GPUs and a strategy that begins without a placement? Most are.
+// Is the problem one of equal GPUs, one window and a strategy that begins without a placement? Most
+// are.
 EPLB_FN bool is_common(const Problem& problem) {
-  return problem.options.strategy != EPLB_STRATEGY_REBALANCE && !is_unequal(problem.cluster);
+  return problem.options.strategy != EPLB_STRATEGY_REBALANCE && problem.windows == 1 &&
+         !is_unequal(problem.cluster);
 }
 
 // Calls use(method) with the strategy's method, whose memory is not laid out yet.
@@ -25,7 +28,8 @@ template <class Use> auto with_common_method(const Problem& problem, Use use) {
 template <class Use> auto with_other_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
     case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
-    case EPLB_STRATEGY_BEST: return use(UnequalBestMethod(problem));
+    case EPLB_STRATEGY_BEST:
+      return problem.windows > 1 ? use(WindowsMethod(problem)) : use(UnequalBestMethod(problem));
     case EPLB_STRATEGY_GREEDY: return use(UnequalPresetMethod<Float32>(problem));
     default: return use(UnequalPresetMethod<Integer>(problem));
   }

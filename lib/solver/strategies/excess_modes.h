@@ -11,12 +11,16 @@ struct ExcessEffort {
   int rounds;         // of ruin and descent
   int missed_rounds;  // at most, while a target is missed
   int later_rounds;   // at least, once it is reached after all
+  int window_rounds;  // for the best balance of several windows
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
   switch (level) {
-    case EPLB_EFFORT_FAST: return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24};
-    case EPLB_EFFORT_NORMAL: return {.rounds = 200, .missed_rounds = 800, .later_rounds = 100};
-    default: return {.rounds = 720, .missed_rounds = 2880, .later_rounds = 360};
+    case EPLB_EFFORT_FAST:
+      return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24, .window_rounds = 0};
+    case EPLB_EFFORT_NORMAL:
+      return {.rounds = 200, .missed_rounds = 800, .later_rounds = 100, .window_rounds = 100};
+    default:
+      return {.rounds = 720, .missed_rounds = 2880, .later_rounds = 360, .window_rounds = 300};
   }
 }
 
@@ -24,6 +28,8 @@ EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
 inline constexpr int kMostRuins = 3;
 // With one head, a descent ends as soon as the busiest GPU cannot be relieved.
 inline constexpr int kOneHead = 1, kAllHeads = kNever;
+// Of several windows, others may be relieved.
+EPLB_FN int heads_of(const Arrangement& state) { return state.windows > 1 ? kAllHeads : kOneHead; }
 
 // The mean time, in parts of 2^-kTimeBits of a weight's unit. Weights sum to less than 2^29.
 inline constexpr int kTimeBits = 8;
@@ -87,7 +93,7 @@ EPLB_FN Reached reach_again(Team auto& team, ExcessSearch& search, const Reached
   const int budget = search.budget;
   best.all ? take_some_back(team, search) : shake_some(team, search);
   if (best.all) search.budget = smaller(budget, best.moves);
-  const Reached now = reach(team, search, round, best.all ? kOneHead : kAllHeads);
+  const Reached now = reach(team, search, round, best.all ? heads_of(search.state) : kAllHeads);
   search.budget = budget;
   return now;
 }
@@ -95,7 +101,7 @@ EPLB_FN Reached reach_again(Team auto& team, ExcessSearch& search, const Reached
 // The fewest moves with which every load keeps its limit; if that cannot be found, little excess.
 // Returns whether the limits are kept.
 EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const ExcessEffort& effort) {
-  Reached best = reach(team, search, 0, kOneHead);
+  Reached best = reach(team, search, 0, heads_of(search.state));
   keep(search);
   int last_round = effort.rounds;
   for (int round = 1; best.moves > 0 || !best.all; ++round) {
@@ -186,19 +192,19 @@ EPLB_ONCE void reach_balance(Team auto& team, ExcessSearch& search, const Excess
   restore(team, state, best);
 }
 
-// Notes on one descent, whose target falls with the largest time, the least time that was there
-// with each number of moves.
-EPLB_FN void note_times(Team auto& team, ExcessSearch& search, int least, View<int> path) {
+// One descent, whose target falls with the largest time: what is left of the way to `least` is
+// divided by `part`. note(time) comes after each step. Returns the last target.
+EPLB_FN int fall(Team auto& team, ExcessSearch& search, int least, int part, auto note) {
   const Arrangement& state = search.state;
   int time = largest_time(team, state, search.cluster), target = kNever;
-  while (search.logged < search.most_steps()) {
-    target = smaller(target, least + larger(0, time - least) / 4);
+  for (;;) {
+    target = smaller(target, least + larger(0, time - least) / part);
     aim(team, state, search.cluster, target);
-    if (!step(team, search, 0, kOneHead)) break;
+    if (search.logged == search.most_steps() || !step(team, search, 0, heads_of(state))) break;
     time = largest_time(team, state, search.cluster);
-    const int moves = state.moves();
-    team.single([&] { path[moves] = smaller(path[moves], time); });
+    note(time);
   }
+  return target;
 }
 // path[m]: the least time with at most m moves, m <= most, on such a descent. The state stays as it
 // was, which takes no more moves than that, and aims at `least`.
@@ -208,13 +214,45 @@ EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int m
   const int time = largest_time(team, search.state, search.cluster);
   search.budget = smaller(budget, most);
   team.for_each(most + 1, [&](int m) { path[m] = m < from ? kNever : time; });
-  note_times(team, search, least, path);
+  fall(team, search, least, 4, [&](int now) {
+    const int moves = search.state.moves();
+    team.single([&] { path[moves] = smaller(path[moves], now); });
+  });
   undo(team, search);
   aim(team, search.state, search.cluster, least);
   search.budget = budget;
   team.single([&] {
     for (int m = 1; m <= most; ++m) path[m] = smaller(path[m], path[m - 1]);
   });
+}
+
+// Several windows: their largest time becomes small, and so does what the others are above the
+// targets on the way there. Within the limits.
+EPLB_ONCE void level_windows(Team auto& team, ExcessSearch& search, int rounds, int least) {
+  constexpr int kMostSteps = 30;  // of a round
+  const Arrangement& state = search.state;
+  int target = kNever;
+  for (int part = 4; part >= 2; part /= 2) {
+    target = fall(team, search, least, part, [](int) {});
+    keep(search);
+  }
+  int excess = total_excess(team, state);
+  for (int round = 1; round <= rounds; ++round) {
+    for (int left = draw_ruins(team, search); left > 0; --left)
+      search.counts_moves ? take_back(team, search) : shake(team, search);
+    for (int i = 0; i < kMostSteps; ++i)
+      if (!step(team, search, static_cast<uint32_t>(round), kAllHeads)) break;
+    const int left = total_excess(team, state);
+    if (left > excess || !is_within(team, search)) {
+      undo(team, search);
+      continue;
+    }
+    keep(search);
+    const int time = largest_time(team, state, search.cluster);
+    target = smaller(target, least + larger(0, time - least) / 2);
+    aim(team, state, search.cluster, target);
+    excess = total_excess(team, state);
+  }
 }
 
 EPLB_STAGE_END

@@ -17,6 +17,7 @@ struct AnyWeights : LayerWeights {
     if (whole) return solver::WholeWeights{whole}(e);
     return real ? solver::RealWeights{real}(e) : solver::Decoded{0, 0};
   }
+  __device__ const AnyWeights& in_window(int) const { return *this; }  // they are summed here
   __device__ float as_float(int e) const {
     if (whole) return solver::WholeWeights{whole}.as_float(e);
     return real ? solver::RealWeights{real}.as_float(e) : 0;

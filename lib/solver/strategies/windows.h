@@ -1,0 +1,46 @@
+// EPLB_STRATEGY_BEST for several windows that are kept apart, as the steps of a layer: see
+// solve_layer.h. A search by excess from the placement for their sum.
+#pragma once
+
+#include "solver/strategies/excess_method.h"
+
+EPLB_STAGE_BEGIN
+
+struct WindowsMethod : ExcessMethod {
+  using ExcessMethod::ExcessMethod;
+
+  // answer[slot]: its expert, or -1.
+  EPLB_FN int solve_node(Team auto& team, int, Chains, View<int> answer) {
+    LayerSearch search = begin(team, nullptr);
+    clear_places(team, search.state);
+    place_fresh(team, search);
+    start_there(team, search, answer);
+    if (has_load && windows > 1) {
+      const int least = rounded_up(mean_time(team, problem.cluster, search.state));
+      level_windows(team, search, excess_effort(problem.options.effort).window_rounds, least);
+    }
+    write(team, search.state, answer);
+    return 0;
+  }
+
+ private:
+  // What is there counts as the current placement: what stays, stays in its slot. scratch: by slot.
+  EPLB_FN void start_there(Team auto& team, LayerSearch& search, View<int> scratch) const {
+    const Arrangement& state = search.state;
+    team.for_each(problem.cluster.slots, [&](int slot) {
+      const int e = state.expert[place_of_slot(state, slot)];
+      scratch[slot] = state.is_expert(e) ? e : -1;
+    });
+    remember_current(team, state, scratch.data);
+    team.single([&] {
+      derive_all(state);
+      if (partition.nodes == 1) return;
+      for (int e = 0; e < state.experts; ++e)
+        state.home[e] = node_of(problem.cluster, state.gpu[state.any_place[e]]);
+    });
+    search.counts_moves = false;
+    keep(search);
+  }
+};
+
+EPLB_STAGE_END

@@ -72,7 +72,7 @@ struct Options {
 // The same for every layer of a model. Weights are passed separately.
 struct Problem {
   int64_t layers = 0;
-  int windows = 1;  // that are kept apart; 1: weights are summed over windows
+  int windows_apart = 1;  // that a solve balances each; 1: their sum
   int experts = 1;
   Cluster cluster{};
   Limits limits{};

@@ -34,7 +34,7 @@ struct AnyState {
   Problem problem() const {
     Problem problem;
     problem.experts = layer.experts();
-    problem.windows = static_cast<int>(layer.q.size());
+    problem.windows_apart = static_cast<int>(layer.q.size());
     problem.cluster = cluster;
     return problem;
   }

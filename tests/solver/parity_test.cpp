@@ -53,7 +53,7 @@ struct Layer {
     options.max_replicas = max_replicas;
     Problem checked = problem_of(sizes, options, 1, EPLB_BOUND_SIMPLE, cluster);
     if (!current.empty()) checked.current.expert = current.data();
-    checked.windows = windows;
+    checked.windows_apart = windows;
     return checked;
   }
   LayerWeights weights() const {

@@ -83,7 +83,7 @@ struct Arrangement {
     rows = slots / gpus;
     stride = padded(gpus);
     places = rows * stride;
-    windows = problem.windows;
+    windows = problem.windows_apart;
     arena.take(windows * places, size, growth);
     arena.take(windows * kinds(), weight, share, share_more);
     arena.take(windows * stride, load, limit, excess);

@@ -13,7 +13,7 @@ EPLB_STAGE_BEGIN
 // Is the problem one of equal GPUs, one window and a strategy that begins without a placement? Most
 // are.
 EPLB_FN bool is_common(const Problem& problem) {
-  return problem.options.strategy != EPLB_STRATEGY_REBALANCE && problem.windows == 1 &&
+  return problem.options.strategy != EPLB_STRATEGY_REBALANCE && problem.windows_apart == 1 &&
          !is_unequal(problem.cluster);
 }
 
@@ -29,7 +29,7 @@ template <class Use> auto with_other_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
     case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
     case EPLB_STRATEGY_BEST:
-      return problem.windows > 1 ? use(WindowsMethod(problem)) : use(UnequalBestMethod(problem));
+      return problem.windows_apart > 1 ? use(WindowsMethod(problem)) : use(UnequalBestMethod(problem));
     case EPLB_STRATEGY_GREEDY: return use(UnequalPresetMethod<Float32>(problem));
     default: return use(UnequalPresetMethod<Integer>(problem));
   }

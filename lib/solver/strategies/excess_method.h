@@ -45,7 +45,7 @@ struct ExcessMethod : NodesOfBest {
       : NodesOfBest(as_one_part(of)), partition(homes_of(of)) {}
   EPLB_FN void lay_out(Arena& arena) {
     NodesOfBest::lay_out(arena);
-    window_weight = arena.take<int>(problem.windows * problem.experts);
+    window_weight = arena.take<int>(problem.windows_apart * problem.experts);
     search_memory = arena.reserve([&](Arena& room) { LayerSearch().lay_out(room, problem); });
     fresh_memory = arena.reserve([&](Arena& room) {
       with_fresh_placement(parts(), [&](auto fresh) { fresh.lay_out(room); });
@@ -60,8 +60,8 @@ struct ExcessMethod : NodesOfBest {
     NodesOfBest::read(team, source);
     has_load = has_weight(team, source, experts);
     windows = 1;
-    if (problem.windows > 1)
-      windows = quantise_windows(team, source, problem.windows, experts, window_weight);
+    if (problem.windows_apart > 1)
+      windows = quantise_windows(team, source, problem.windows_apart, experts, window_weight);
     if (windows > 1) return;
     windows = 1;  // the sum, then
     team.for_each(experts, [&](int e) { window_weight[e] = weight[e]; });

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <tuple>
 
-#include "tests/solver/plain_rebalance_start.h"
+#include "tests/solver/plain_ruins.h"
 
 namespace eplb::tests::plain {
 
@@ -15,11 +15,11 @@ struct Path {
   int64_t mean;
 };
 
-class Rebalance : RebalanceStart {
+class Rebalance : RebalanceRuins {
  public:
   // fresh: BEST's placement by slot; nodes: of the hierarchical policy.
   Rebalance(const OldLayer& layer, const RebalanceAsk& ask, std::vector<int> fresh, int nodes)
-      : RebalanceStart(layer, ask), fresh_(std::move(fresh)), nodes_(nodes) {
+      : RebalanceRuins(layer, ask), fresh_(std::move(fresh)), nodes_(nodes) {
     moves_cost_ = is_limited() || ask.target > 0 || ask.price > 0 || ask.shares_a_total;
   }
 
@@ -29,6 +29,13 @@ class Rebalance : RebalanceStart {
       if (ask_.price > 0) budget_ = paying_moves();
       search();
     }
+    return slots();
+  }
+  // BEST for several windows: `was` is its placement for their sum.
+  std::vector<int> solve_windows(bool has_load) {
+    start();
+    moves_cost_ = false;
+    if (has_load && layer_.q.size() > 1) level();
     return slots();
   }
   Path path(int most, bool has_load) {
@@ -54,112 +61,25 @@ class Rebalance : RebalanceStart {
         ++changes_;
         return true;
       }
-      if (!all_heads) break;
+      if (!all_heads && layer_.q.size() == 1) break;
     }
     return false;
   }
+  int most_changes() const { return 1024 + 4 * layer_.gpus() * layer_.rows; }
   // Returns whether no excess is left.
   bool descend(uint32_t round, bool all_heads) {
-    while (changes_ < 1024 + 4 * layer_.gpus() * layer_.rows && step(round, all_heads)) {
+    while (changes_ < most_changes() && step(round, all_heads)) {
     }
     return now_.excess() == 0;
-  }
-
-  struct Spot {
-    int gpu, row;
-  };
-  uint32_t draw() { return solver::Chance{ask_.seed, solver::kRebalance, 0, 0}(drawn_++); }
-  Spot spot_of(uint32_t word) const {
-    const int slot = plain::below(word, int64_t{layer_.gpus()} * layer_.rows);
-    return {slot % layer_.gpus(), slot / layer_.gpus()};
-  }
-  bool is_open(Spot spot) const { return spot.row < layer_.open[spot.gpu]; }
-  int at(Spot spot) const { return now_.at[spot.gpu][spot.row]; }
-  bool may_swap(Spot one, Spot other) const {
-    return is_open(one) && is_open(other) && now_.may_swap(one.gpu, one.row, other.gpu, other.row);
-  }
-  bool may_become(Spot spot, int e) const {
-    return is_open(spot) && now_.may_become(spot.gpu, spot.row, e);
-  }
-  void swap(Spot one, Spot other) {
-    std::swap(now_.at[one.gpu][one.row], now_.at[other.gpu][other.row]);
-    ++changes_;
-  }
-  void become(Spot spot, int e) {
-    now_.at[spot.gpu][spot.row] = e;
-    ++changes_;
-  }
-  void become_if_allowed(Spot spot, int e) {
-    if (may_become(spot, e)) become(spot, e);
-  }
-
-  void take_one_back() {
-    std::vector<Spot> moved;
-    for (int row = 0; row < layer_.rows; ++row)
-      for (int g = 0; g < layer_.gpus(); ++g)
-        if (row < layer_.open[g] && now_.is_new(g, now_.at[g][row])) moved.push_back({g, row});
-    if (moved.empty()) return;
-    const Spot s = moved[plain::below(draw(), static_cast<int64_t>(moved.size()))];
-    std::vector<int> lost;
-    for (const int f : layer_.was[s.gpu])
-      if (f >= 0 && !now_.holds(s.gpu, f)) lost.push_back(f);
-    const int place = plain::below(draw(), static_cast<int64_t>(lost.size()));
-    const int f = lost.empty() ? layer_.none() : lost[place], e = at(s);
-    if (now_.copies_of(e) > 1) return become_if_allowed(s, f);
-    for (const Spot& other : moved) {
-      if (other.gpu == s.gpu || !layer_.had(other.gpu, e)) continue;
-      if (at(other) == f && may_swap(s, other)) return swap(s, other);
-      if (at(other) == f || !may_become(other, e)) continue;
-      become(other, e);
-      return become_if_allowed(s, f);
-    }
-  }
-  // Is one of the two changes made?
-  bool shaken(Spot one, uint32_t word) {
-    const Spot other = spot_of(draw());
-    if (!is_open(one)) return false;
-    if (word & 1) {
-      if (at(one) == layer_.none() || !may_become(other, at(one))) return false;
-      become(other, at(one));
-      return true;
-    }
-    if (!may_swap(one, other)) return false;
-    swap(one, other);
-    return true;
-  }
-  bool shake_head() {
-    const std::vector<int> heads = now_.heads();
-    if (heads.empty()) return false;
-    for (int i = 0; i < 8; ++i) {
-      const uint32_t word = draw();
-      if (shaken({heads[0], plain::below(word, layer_.rows)}, word)) return true;
-    }
-    return false;
-  }
-  void shake() {
-    for (int i = 0; i < 16; ++i) {
-      const uint32_t word = draw();
-      if (shaken(spot_of(word), word)) return;
-    }
-  }
-  int ruins() { return 1 + plain::below(draw(), 3); }
-  void take_some_back() {
-    for (int left = ruins(); left > 0; --left) take_one_back();
-  }
-  void shake_some() {
-    for (int left = ruins(); left > 0; --left) {
-      if (draw() % 2 == 1 && shake_head()) continue;
-      moves_cost_ ? take_one_back() : shake();
-    }
   }
 
   // ------------------------------------------------------------------------------ 12.5, 12.6, 12.7
 
   struct Effort {
-    int rounds, missed, later;
+    int rounds, missed, later, of_windows;
   };
   Effort effort() const {
-    const Effort efforts[] = {{0, 240, 24}, {200, 800, 100}, {720, 2880, 360}};
+    const Effort efforts[] = {{0, 240, 24, 0}, {200, 800, 100, 100}, {720, 2880, 360, 300}};
     return efforts[ask_.effort];
   }
   void search() {
@@ -168,7 +88,7 @@ class Rebalance : RebalanceStart {
       if (!is_limited()) return try_fresh();
       start();
     }
-    reach_balance();
+    layer_.q.size() > 1 ? level() : reach_balance();
     if (now_.time() > least_ + least_ / 4096) try_fresh();
   }
   bool reach_target() {
@@ -315,24 +235,51 @@ class Rebalance : RebalanceStart {
   void try_fresh() {
     const Arranged before = now_;
     place_fresh();
+    if (layer_.q.size() > 1) {
+      moves_cost_ = false;
+      level();
+    }
     const bool is_better = std::max(now_.time(), least_) < std::max(before.time(), least_);
     if (!is_better || !is_within()) now_ = before;
+  }
+  // One descent to targets that fall with the largest time. note(time) comes after each step.
+  int64_t fall(int part, auto note) {
+    int64_t aim = kAny;
+    changes_ = 0;
+    for (int64_t time = now_.time();; note(time = now_.time())) {
+      aim = std::min(aim, least_ + std::max<int64_t>(0, time - least_) / part);
+      now_.aim(aim);
+      if (changes_ == most_changes() || !step(0, false)) return aim;
+    }
+  }
+  // Section 14.3.
+  void level() {
+    int64_t aim = 0;
+    for (const int part : {4, 2}) aim = fall(part, [](int64_t) {});
+    for (int round = 1; round <= effort().of_windows; ++round) {
+      const Arranged before = now_;
+      for (int left = ruins(); left > 0; --left) moves_cost_ ? take_one_back() : shake();
+      for (int i = 0; i < 30; ++i)
+        if (!step(static_cast<uint32_t>(round), true)) break;
+      if (!is_within() || now_.excess() > before.excess()) {
+        now_ = before;
+        continue;
+      }
+      aim = std::min(aim, least_ + std::max<int64_t>(0, now_.time() - least_) / 2);
+      now_.aim(aim);
+    }
   }
   // By number of moves; the arrangement stays.
   std::vector<int64_t> follow(int most) {
     const Arranged before = now_;
     const int64_t budget = budget_;
     budget_ = std::min<int64_t>(budget, most);
-    changes_ = 0;
     std::vector<int64_t> path(static_cast<size_t>(most) + 1, kAny);
-    int64_t aim = kAny;
-    for (;;) {
-      const int64_t time = now_.time();
+    auto note = [&](int64_t time) {
       if (now_.moves() <= most) path[now_.moves()] = std::min(path[now_.moves()], time);
-      aim = std::min(aim, least_ + std::max<int64_t>(0, time - least_) / 4);
-      now_.aim(aim);
-      if (!step(0, false)) break;
-    }
+    };
+    note(now_.time());
+    fall(4, note);
     for (size_t m = 1; m < path.size(); ++m) path[m] = std::min(path[m], path[m - 1]);
     now_ = before;
     budget_ = budget;
@@ -350,9 +297,6 @@ class Rebalance : RebalanceStart {
 
   std::vector<int> fresh_;
   int nodes_;
-  bool moves_cost_;
-  uint32_t drawn_ = 0;
-  int changes_ = 0;  // since what was kept last
 };
 
 // Section 12.9: what each layer may move of a budget for all.

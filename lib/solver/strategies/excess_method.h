@@ -73,7 +73,7 @@ struct ExcessMethod : NodesOfBest {
   // What is solved fresh: the sum of windows, part by part.
   EPLB_FN Problem parts() const {
     Problem same = problem;
-    same.windows = 1;
+    same.windows_apart = 1;
     same.partition = partition;
     return same;
   }

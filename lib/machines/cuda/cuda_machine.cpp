@@ -167,8 +167,9 @@ void CudaMachine::send(const Weights& weights) {
 }
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
-  // Shares of moves are found on the host, and so is what follows from them.
-  if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
+  // Shares of moves are found on the host, and so is what follows from them. Windows are there.
+  if (plan.problem.moves.layer_most || plan.problem.windows_apart > 1)
+    return host_->solve(weights, false, plan);
   const DeviceScope scope(device_);
   // The session looks at the cap, not the kernels, and may refuse a plan that exceeds it. The plan
   // in the reserved memory must survive that.

@@ -10,6 +10,8 @@ EPLB_STAGE_BEGIN
 // What does not depend on how a node is solved. answer[slot] is its expert, counted on the node.
 struct NodesOfBest : LayerMethod {
   static constexpr bool kHoldsAll = true;
+  static constexpr int kLeastBlocks = 4;
+  using Groups = NodesOfBest;
 
   Packing packing{};  // of groups
   GroupWorkspace groups{};

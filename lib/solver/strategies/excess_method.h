@@ -30,8 +30,6 @@ struct LayerSearch : ExcessSearch {
 };
 
 struct ExcessMethod : NodesOfBest {
-  static constexpr int kLeastBlocks = 4;
-
   Partition partition;  // of groups on nodes: whose experts have homes
   // Laid out when a layer is searched. What is a member has its address known to functions that the
   // device does not inline, so that all of the method would be in local memory.

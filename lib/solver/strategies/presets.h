@@ -10,6 +10,7 @@ EPLB_STAGE_BEGIN
 template <class Number> struct PresetMethod : LayerMethod {
   static constexpr bool kHoldsAll = Number::kHoldsAll;
   static constexpr int kLeastBlocks = 8;
+  using Groups = PresetMethod;
 
   Preset preset = preset_of(problem.options.strategy);
   View<int> node_weight{};  // of the experts of a node

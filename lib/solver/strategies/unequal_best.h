@@ -9,8 +9,6 @@
 EPLB_STAGE_BEGIN
 
 struct UnequalBestMethod : NodesOfBest {
-  static constexpr int kLeastBlocks = 4;
-
   UnequalStart start{};
   View<char> search_memory{};
   View<int> best_expert{};  // by place

@@ -19,7 +19,7 @@ MOST_BYTES = 12 << 20
 MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 768, 1280
 # REBALANCE calls functions, which read its state there. A driver keeps local memory for all threads that a device can
 # hold: 2 KiB are 528 MiB on an H100.
-MOST_STACK_OF_CALLS, CALLS = 1664, "RebalanceMethod"
+MOST_STACK_OF_CALLS, CALLS = 1792, "RebalanceMethod"
 
 
 def cuobjdump(*options):

@@ -190,8 +190,8 @@ void launch_method(const SolveTask& task, cudaStream_t stream) {
   const int64_t bytes = kShared ? workspace.bytes : 0, layers = task.problem.layers;
   const int64_t nodes = layers * task.problem.partition.nodes;
   if (group_chains > 0)
-    launch(pack_groups<Method, kShared>, grid_of(layers * group_chains, workspace.most_blocks),
-           bytes, stream, task);
+    launch(pack_groups<typename Method::Groups, kShared>,
+           grid_of(layers * group_chains, workspace.most_blocks), bytes, stream, task);
   launch(solve_nodes<Method, kShared>, grid_of(nodes * node_chains, workspace.most_blocks), bytes,
          stream, task);
 }
@@ -199,7 +199,7 @@ void launch_method(const SolveTask& task, cudaStream_t stream) {
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for
 // stacks.
 template <class Method, bool kShared> void prepare_method(int shared_bytes, cudaStream_t stream) {
-  prepare(pack_groups<Method, kShared>, kShared ? shared_bytes : 0);
+  prepare(pack_groups<typename Method::Groups, kShared>, kShared ? shared_bytes : 0);
   prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
   SolveTask nothing{};
   nothing.spread = {1, 1, {0, kShared, 1}, {}, {}};

@@ -117,7 +117,7 @@ EPLB_FN bool has_weight(Team auto& team, const auto& source, int experts) {
 }
 
 // Windows are equally important: the quanta of each that has weight sum up to about the same, all
-// of them together to less than 2^30. Writes them one window after the other, and returns how many
+// of them together to less than the limit. Writes them one window after the other, and returns how many
 // there are.
 EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, int experts,
                              View<int> quanta) {
@@ -131,7 +131,7 @@ EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, i
     quantise(team, window, experts, here);
     const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{here[e]}; });
     team.for_each(experts, [&](int e) {
-      here[e] = larger(1, static_cast<int>(here[e] * (kQuantaLimit / used) / sum));
+      here[e] = larger(1, static_cast<int>(here[e] * (kQuantaLimit / 2 / used) / sum));
     });
   }
   return used;

@@ -60,7 +60,7 @@ struct ExcessMethod : NodesOfBest {
     windows = 1;
     if (problem.windows_apart > 1)
       windows = quantise_windows(team, source, problem.windows_apart, experts, window_weight);
-    if (windows > 1) return;
+    if (windows > 1) return add_windows(team);
     windows = 1;  // the sum, then
     team.for_each(experts, [&](int e) { window_weight[e] = weight[e]; });
   }
@@ -68,6 +68,13 @@ struct ExcessMethod : NodesOfBest {
   EPLB_FN int node_chains() const { return 1; }
 
  protected:
+  // A fresh placement begins with the sum of windows that are equally important.
+  EPLB_FN void add_windows(Team auto& team) const {
+    team.for_each(problem.experts, [&](int e) {
+      weight[e] = 0;
+      for (int t = 0; t < windows; ++t) weight[e] += window_weight[t * problem.experts + e];
+    });
+  }
   // What is solved fresh: the sum of windows, part by part.
   EPLB_FN Problem parts() const {
     Problem same = problem;

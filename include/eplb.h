@@ -214,6 +214,13 @@ enum {
                                  peer: at most half as many rounds again as one GPU has transfers */
 };
 
+/* What a solve balances where weights have several windows. Since ABI 1.1. */
+typedef int32_t eplb_objective;
+enum {
+  EPLB_OBJECTIVE_SUM = 0,    /* the sum of all windows */
+  EPLB_OBJECTIVE_WINDOWS = 1 /* every window, of up to 64; this version does not have it */
+};
+
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
  * EPLB_FLOAT64. */
 typedef int32_t eplb_map;
@@ -248,7 +255,14 @@ enum {
   EPLB_MAP_MOVE_GROUP = 10, /* int [L,S]: with EPLB_TRANSFER_IN_PLACE the number of the cycle, else
                                -1. What its first slot to be written held must be saved before: the
                                last one of the cycle is written with it */
-  EPLB_MAP_MOVE_COUNT = 11  /* int [L]: moves, pairs of a GPU and an expert that it gets */
+  EPLB_MAP_MOVE_COUNT = 11, /* int [L]: moves, pairs of a GPU and an expert that it gets */
+  EPLB_MAP_WINDOW_IMBALANCE = 12, /* float64 [L,T]: EPLB_MAP_IMBALANCE in each of the T windows that
+                                     were uploaded, in their order; 1 where a layer has no load.
+                                     Windows of device memory are summed and not kept, unless there
+                                     is one, nor are more than 64, nor any once a device call was
+                                     captured. Since ABI 1.1, like the next one */
+  EPLB_MAP_WINDOW_BOUND = 13      /* float64 [L,T]: EPLB_MAP_BOUND for the weights of each window
+                                     alone; costs as much as T times that map */
 };
 
 /* Options of a context. */
@@ -273,6 +287,9 @@ typedef struct eplb_problem {
   eplb_policy policy;         /* EPLB_POLICY_AUTO */
   eplb_bound_kind bound_kind; /* EPLB_BOUND_SIMPLE; the bound that reports use. It costs time there,
                                  never in a solve */
+  eplb_objective objective;   /* EPLB_OBJECTIVE_SUM; what is balanced where weights have several
+                                 windows. Evaluations ignore it. Since ABI 1.1 */
+  int32_t reserved;           /* 0, and nothing else */
 } eplb_problem;
 
 /* Options of a solve. */
@@ -327,8 +344,9 @@ typedef struct eplb_report {
   eplb_policy_reason policy_reason; /* why that policy was used */
   eplb_bound_kind bound_kind;       /* the bound that the gaps are relative to */
   int64_t layers_changed;           /* layers of the plan that differ from the current placement;
-                                       this and what follows is 0 without one, and for a placement
-                                       that was evaluated. Since ABI 1.1, like what follows */
+                                       this and what follows up to layers_missed is 0 without one,
+                                       and for a placement that was evaluated. Since ABI 1.1, like
+                                       what follows */
   int64_t moves;                    /* over all layers, see EPLB_MAP_MOVE_COUNT */
   int64_t moves_between_nodes;      /* slots that get their contents from another node */
   int64_t reloads;                  /* slots whose expert no slot holds */
@@ -343,6 +361,14 @@ typedef struct eplb_report {
   int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE */
   int64_t experts_on_one_gpu;       /* of the layer and GPU where it is most: experts that have all
                                        their replicas there, and are lost with it */
+  int64_t num_windows;              /* windows of the weights; 0 if they were not kept, see
+                                       EPLB_MAP_WINDOW_IMBALANCE: what follows is then 0, too */
+  int64_t num_empty_windows;        /* windows in which no layer has load */
+  double windows_mean;              /* mean of EPLB_MAP_WINDOW_IMBALANCE where a layer has load; 1
+                                       if none has */
+  double windows_worst;             /* the largest of EPLB_MAP_WINDOW_IMBALANCE */
+  int64_t worst_window;             /* the lowest window that has windows_worst */
+  int64_t worst_window_layer;       /* the lowest layer that has it in that window */
 } eplb_report;
 
 /* What a backend is and what it can do on this machine. */
@@ -435,9 +461,10 @@ eplb_status eplb_context_reserve(eplb_context *context, eplb_dtype dtype, int64_
 
 /* -------------------------------------------------------------------------------------- weights */
 
-/* Copies weights [T,L,E] (T = 1: [L,E]) into the context; windows are summed in order, floats in
- * double, integers exactly. One upload serves many solves. An earlier plan is discarded; after a
- * failed call weights and plan are unchanged.
+/* Copies weights [T,L,E] (T = 1: [L,E]) into the context: T windows, the loads of one period each.
+ * They are summed in order, floats in double, integers exactly; up to 64 are also kept, to report
+ * on each. One upload serves many solves. An earlier plan is discarded; after a failed call weights
+ * and plan are unchanged.
  * weights_length must be num_windows * num_layers * num_experts. dtype: any.
  * Errors: EPLB_INVALID_WEIGHT naming layer and expert for NaN, infinite and negative weights, for a
  * sum of windows or of a layer that is not finite, and for integer sums of windows above 2^63 - 1.
@@ -512,10 +539,11 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * when it returns. options NULL means defaults.
  * Errors: EPLB_INVALID_ARGUMENT with the numbers and the nearest legal value for sizes that do not
  * fit each other, and for a max_replicas that cannot be met; EPLB_INVALID_STATE before an upload;
- * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind or transfer order above those of this
- * version; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a
- * layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert that the
- * weights lack, naming layer and slot.
+ * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind, objective or transfer order above
+ * those of this version, and for EPLB_OBJECTIVE_WINDOWS; EPLB_INVALID_WEIGHT if
+ * EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
+ * EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming layer
+ * and slot.
  * EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
  * EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay in
  * their slots; a layer that need not change, or has no load, keeps all of them, and copies of an
@@ -543,7 +571,7 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
  * least 4 (unused ones become 1). While there is no plan, the shape for the arguments of the last
  * eplb_context_reserve.
  * Errors: EPLB_INVALID_STATE without a plan if nothing was reserved; EPLB_UNAVAILABLE for a map
- * above those of this version. */
+ * above those of this version, and for EPLB_MAP_WINDOW_ maps if windows were not kept. */
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
                            int64_t dims_length, eplb_error *err);
 
@@ -560,7 +588,7 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
  * overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory of the
  * context: on different streams, a fetch must not overlap an upload or a solve, nor two fetches of
  * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps
- * without a current placement. */
+ * without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ maps, which need the host. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 
@@ -597,6 +625,17 @@ eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, co
                           int64_t placement_length, eplb_dtype dtype, eplb_report *report,
                           double *imbalance, double *bound, int64_t *duplicates,
                           int64_t layers_length, eplb_error *err);
+
+/* Writes how good a placement from any source is in each window of the uploaded weights: what
+ * EPLB_MAP_WINDOW_IMBALANCE and EPLB_MAP_WINDOW_BOUND are of a plan. The arguments up to dtype are
+ * those of eplb_evaluate, whose report has the mean and the worst. The plan is left unchanged.
+ * Outputs [L,T], each of which may be NULL: window_imbalance and window_bound; windows_length,
+ * which applies to both, must be L * T.
+ * Errors: as eplb_evaluate; EPLB_UNAVAILABLE if windows were not kept. Since ABI 1.1. */
+eplb_status eplb_evaluate_windows(eplb_context *context, const eplb_problem *problem,
+                                  const void *placement, int64_t placement_length, eplb_dtype dtype,
+                                  double *window_imbalance, double *window_bound,
+                                  int64_t windows_length, eplb_error *err);
 
 /* ------------------------------------------------------------------------------------ transfers */
 

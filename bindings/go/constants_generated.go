@@ -150,6 +150,18 @@ const (
 	TransferExclusive TransferOrder = "exclusive"
 )
 
+// Objective is what a solve balances where weights have several windows. Since ABI 1.1. The zero
+// value means the library's default, which is ObjectiveSum.
+type Objective string
+
+// Values of Objective.
+const (
+	// The sum of all windows.
+	ObjectiveSum Objective = "sum"
+	// Every window, of up to 64; this version does not have it.
+	ObjectiveWindows Objective = "windows"
+)
+
 // IntMap names a map of the solved plan that holds integers.
 type IntMap int32
 
@@ -195,6 +207,12 @@ const (
 	// [L]: no placement under the policy has a largest GPU load (time, if speeds differ) below
 	// this, in the weights' unit; if all open slots are filled here, of placements that fill them.
 	MapBound FloatMap = 6
+	// [L,T]: MapImbalance in each of the T windows that were uploaded, in their order; 1 where a
+	// layer has no load. Windows of device memory are summed and not kept, unless there is one, nor
+	// are more than 64, nor any once a device call was captured. Since ABI 1.1, like the next one.
+	MapWindowImbalance FloatMap = 12
+	// [L,T]: MapBound for the weights of each window alone; costs as much as T times that map.
+	MapWindowBound FloatMap = 13
 )
 
 // Names of constants by their value.
@@ -213,6 +231,7 @@ var policyNames = names{"auto", "hierarchical", "global"}
 var reasonNames = names{"asked", "groups_divide", "groups_do_not"}
 var boundNames = names{"simple", "threshold", "node"}
 var transferNames = names{"buffered", "in_place", "exclusive"}
+var objectiveNames = names{"sum", "windows"}
 var deviceNames = names{"cpu", "cuda"}
 
 // Names of statuses in C, so that one has its name before, and without, a library.

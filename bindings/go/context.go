@@ -31,6 +31,7 @@ type Context struct {
 	dims    [4]int64
 	rank    int32
 	layers  int // of the uploaded weights
+	windows int // of the uploaded weights
 
 	hasCurrent bool  // a current placement was uploaded
 	hasCluster bool  // a cluster was uploaded
@@ -144,7 +145,7 @@ func (c *Context) upload(weights Weights) error {
 	status := c.library.call.UploadWeights(c.handle, weights.data, int64(weights.length), int32(weights.dtype),
 		int64(weights.windows), int64(weights.layers), int64(weights.experts), &c.err)
 	if status == 0 {
-		c.layers = weights.layers
+		c.layers, c.windows = weights.layers, weights.windows
 		c.changes++
 	}
 	return c.err.check(status)
@@ -249,7 +250,7 @@ func (c *Context) uploadAndSolve(weights Weights, problem Problem) (*Plan, error
 		return nil, err
 	}
 	strategy := Strategy(strategyNames.of(c.options.Strategy))
-	plan.source = &source{c.library, weak.Make(c), c.changes, weights.summed(), problem, strategy, elapsed}
+	plan.source = &source{c.library, weak.Make(c), c.changes, weights.copied(), weights.windows, problem, strategy, elapsed}
 	return plan, nil
 }
 
@@ -266,8 +267,8 @@ func (c *Context) solve() error {
 // FetchInts and FetchFloats. After an error the plan of the last good solve is still there.
 //
 // Errors: ErrInvalidArgument with the numbers and the nearest legal value for sizes that do not fit each other;
-// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort, bound or transfer order that the library does
-// not have; ErrInvalidPlacement for a current placement with an expert that the weights lack; ErrInvalidWeight if
+// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort, bound, objective or transfer order that the
+// library does not have; ErrInvalidPlacement for a current placement with an expert that the weights lack; ErrInvalidWeight if
 // StrategyGreedy cannot hold a weight in its float32.
 func (c *Context) SolveUploaded(problem Problem, options SolveOptions) error {
 	if err := c.acquire(); err != nil {

@@ -73,7 +73,7 @@ func (c *Context) UploadWeightsDevice(weights DeviceArray, shape WeightShape, st
 	status := c.library.call.UploadWeightsDevice(c.handle, weights.Pointer, int64(weights.Length), int32(weights.DType),
 		shape.windows(), int64(shape.Layers), int64(shape.Experts), stream, &c.err)
 	if status == 0 {
-		c.layers = shape.Layers
+		c.layers, c.windows = shape.Layers, int(shape.windows())
 		c.changes, c.onDevice = c.changes+1, true
 	}
 	return c.err.check(status)

@@ -11,7 +11,8 @@ type source struct {
 	library  *Library
 	context  weak.Pointer[Context] // a plan does not keep its context's memory
 	changes  int                   // of the context, when it had solved
-	weights  Weights               // a copy, windows summed
+	weights  Weights               // a copy, see Weights.copied
+	windows  int                   // of the weights that were given
 	problem  Problem
 	strategy Strategy
 	elapsed  time.Duration // of the solve by Go's clock
@@ -50,7 +51,7 @@ func (p *Plan) readLoads() {
 	if p.gpuLoad != nil {
 		return
 	}
-	shares := p.source.weights.doubles()
+	shares := p.source.weights.summed().doubles()
 	for expert, count := range p.ReplicaCount {
 		shares[expert] /= float64(count)
 	}
@@ -83,5 +84,10 @@ func (s *source) evaluate(p *Plan) (Report, error) {
 	}
 	report, err := context.Evaluate(s.problem, p.PhysicalToLogical)
 	report.Strategy, report.Elapsed = s.strategy, s.elapsed
+	if s.windows > mostWindows {
+		// The copy is their sum, which is one window.
+		report.NumWindows, report.NumEmptyWindows, report.WindowsMean, report.WindowsWorst = 0, 0, 0, 0
+		report.WorstWindow, report.WorstWindowLayer = 0, 0
+	}
 	return report, err
 }

@@ -39,6 +39,11 @@ type cProblem struct {
 	Policy int32
 	// BoundSimple; the bound that reports use. It costs time there, never in a solve.
 	BoundKind int32
+	// ObjectiveSum; what is balanced where weights have several windows. Evaluations ignore it.
+	// Since ABI 1.1.
+	Objective int32
+	// 0, and nothing else.
+	Reserved int32
 }
 
 // cSolveOptions is eplb_solve_options. Options of a solve.
@@ -104,8 +109,9 @@ type cReport struct {
 	PolicyReason int32
 	// The bound that the gaps are relative to.
 	BoundKind int32
-	// Layers of the plan that differ from the current placement; this and what follows is 0 without
-	// one, and for a placement that was evaluated. Since ABI 1.1, like what follows.
+	// Layers of the plan that differ from the current placement; this and what follows up to
+	// LayersMissed is 0 without one, and for a placement that was evaluated. Since ABI 1.1, like
+	// what follows.
 	LayersChanged int64
 	// Over all layers, see MapMoveCount.
 	Moves int64
@@ -129,6 +135,19 @@ type cReport struct {
 	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
 	// lost with it.
 	ExpertsOnOneGpu int64
+	// Windows of the weights; 0 if they were not kept, see MapWindowImbalance: what follows is then
+	// 0, too.
+	NumWindows int64
+	// Windows in which no layer has load.
+	NumEmptyWindows int64
+	// Mean of MapWindowImbalance where a layer has load; 1 if none has.
+	WindowsMean float64
+	// The largest of MapWindowImbalance.
+	WindowsWorst float64
+	// The lowest window that has WindowsWorst.
+	WorstWindow int64
+	// The lowest layer that has it in that window.
+	WorstWindowLayer int64
 }
 
 // cBackend is eplb_backend. What a backend is and what it can do on this machine.
@@ -322,6 +341,17 @@ type functions struct {
 		layersLength int64,
 		err *cError,
 	) int32 `c:"eplb_evaluate"`
+
+	EvaluateWindows func(
+		context cHandle,
+		problem *cProblem,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		windowImbalance, windowBound *float64,
+		windowsLength int64,
+		err *cError,
+	) int32 `c:"eplb_evaluate_windows"`
 
 	PlanTransfers func(
 		context cHandle,

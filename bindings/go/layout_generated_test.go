@@ -22,6 +22,8 @@ var numbersInGo = map[string]int32{
 	"EPLB_MAP_MOVE_ROUND":          int32(MapMoveRound),
 	"EPLB_MAP_MOVE_GROUP":          int32(MapMoveGroup),
 	"EPLB_MAP_MOVE_COUNT":          int32(MapMoveCount),
+	"EPLB_MAP_WINDOW_IMBALANCE":    int32(MapWindowImbalance),
+	"EPLB_MAP_WINDOW_BOUND":        int32(MapWindowBound),
 	"EPLB_OK":                      int32(0),
 	"EPLB_INVALID_ARGUMENT":        int32(ErrInvalidArgument),
 	"EPLB_INVALID_STATE":           int32(ErrInvalidState),

@@ -26,7 +26,7 @@ func constants() map[string]int32 {
 	}
 	for prefix, list := range map[string]names{
 		"STRATEGY": strategyNames, "EFFORT": effortNames, "POLICY": policyNames, "POLICY_REASON": reasonNames,
-		"BOUND": boundNames, "DEVICE": deviceNames, "TRANSFER": transferNames,
+		"BOUND": boundNames, "DEVICE": deviceNames, "TRANSFER": transferNames, "OBJECTIVE": objectiveNames,
 	} {
 		for value, name := range list {
 			all[prefix+"_"+strings.ToUpper(name)] = int32(value)

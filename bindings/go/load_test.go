@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // loadFails loads and returns what was said.
@@ -149,12 +150,13 @@ func TestLoadRefusesStructsOfAnotherSize(t *testing.T) {
 		switch {
 		case name == "eplb_problem_init":
 			source += "eplb_status eplb_problem_init(eplb_problem *p, int64_t size, eplb_error *err) {\n" +
-				"(void)p; err->code = 1; strcpy(err->text, size == 48 ? \"no 48\" : \"?\"); return 1; }\n"
+				"err->code = 1; strcpy(err->text, size == (int64_t)sizeof *p ? \"not these\" : \"?\"); return 1; }\n"
 		case name != "eplb_abi_version":
 			source = "#define " + name + " declared_" + name + "\n" + source + "#undef " + name + "\nint " + name + "(void) { return 0; }\n"
 		}
 	}
-	contains(t, loadFails(t, compileC(t, source, "-shared", "-fPIC")), "it does not take eplb_problem of 48 bytes: no 48")
+	contains(t, loadFails(t, compileC(t, source, "-shared", "-fPIC")),
+		fmt.Sprintf("it does not take eplb_problem of %d bytes: not these", unsafe.Sizeof(cProblem{})))
 }
 
 func TestLoadTakesACopy(t *testing.T) {

@@ -72,3 +72,37 @@ func (c *Context) Evaluate(problem Problem, physicalToLogical []int32) (Report, 
 	report.LayerDuplicates = duplicates[:c.layers]
 	return report, nil
 }
+
+// EvaluateWindows tells how good a placement [L,S], anyone's, is in each window of the uploaded weights. It returns [L,T],
+// what MapWindowImbalance is of a plan; Report has its mean and its worst. The solved plan is left alone.
+//
+// Errors: as Evaluate; ErrUnavailable if windows were not kept, see MapWindowImbalance.
+func (c *Context) EvaluateWindows(problem Problem, physicalToLogical []int32) ([]float64, error) {
+	return c.evaluateWindows(problem, physicalToLogical, false)
+}
+
+// BoundWindows is EvaluateWindows for the bound, what MapWindowBound is of a plan.
+func (c *Context) BoundWindows(problem Problem, physicalToLogical []int32) ([]float64, error) {
+	return c.evaluateWindows(problem, physicalToLogical, true)
+}
+
+func (c *Context) evaluateWindows(problem Problem, physicalToLogical []int32, isBound bool) ([]float64, error) {
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	defer c.release()
+	if err := c.setProblem(problem); err != nil {
+		return nil, err
+	}
+	length := c.layers * c.windows
+	// One to spare, as in Evaluate.
+	figures := make([]float64, length+1)
+	imbalance, bound := &figures[0], (*float64)(nil)
+	if isBound {
+		imbalance, bound = bound, imbalance
+	}
+	placement := unsafe.Pointer(unsafe.SliceData(physicalToLogical))
+	status := c.library.call.EvaluateWindows(c.handle, &c.problem, placement, int64(len(physicalToLogical)), int32(Int32),
+		imbalance, bound, int64(length), &c.err)
+	return figures[:length], c.err.check(status)
+}

@@ -21,6 +21,9 @@ type Problem struct {
 	Policy Policy
 	// The bound that reports use. It costs time there, never in a solve. Default BoundSimple.
 	Bound BoundKind
+	// What is balanced where weights have several windows. Evaluations ignore it. Since ABI 1.1.
+	// Default ObjectiveSum.
+	Objective Objective
 }
 
 // in writes to a struct of C; zero fields leave the default there.
@@ -32,6 +35,7 @@ func (from Problem) in(to *cProblem) error {
 	return firstRefusal(
 		policyNames.set(&to.Policy, "policy", string(from.Policy)),
 		boundNames.set(&to.BoundKind, "bound", string(from.Bound)),
+		objectiveNames.set(&to.Objective, "objective", string(from.Objective)),
 	)
 }
 
@@ -113,8 +117,9 @@ type Report struct {
 	PolicyReason PolicyReason
 	// The bound that the gaps are relative to.
 	Bound BoundKind
-	// Layers of the plan that differ from the current placement; this and what follows is 0 without
-	// one, and for a placement that was evaluated. Since ABI 1.1, like what follows.
+	// Layers of the plan that differ from the current placement; this and what follows up to
+	// LayersMissed is 0 without one, and for a placement that was evaluated. Since ABI 1.1, like
+	// what follows.
 	LayersChanged int
 	// Over all layers, see MapMoveCount.
 	Moves int
@@ -138,6 +143,19 @@ type Report struct {
 	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
 	// lost with it.
 	ExpertsOnOneGPU int
+	// Windows of the weights; 0 if they were not kept, see MapWindowImbalance: what follows is then
+	// 0, too.
+	NumWindows int
+	// Windows in which no layer has load.
+	NumEmptyWindows int
+	// Mean of MapWindowImbalance where a layer has load; 1 if none has.
+	WindowsMean float64
+	// The largest of MapWindowImbalance.
+	WindowsWorst float64
+	// The lowest window that has WindowsWorst.
+	WorstWindow int
+	// The lowest layer that has it in that window.
+	WorstWindowLayer int
 	// [L]: largest over mean GPU load; of GPUs of different speeds, time.
 	LayerImbalance []float64
 	// [L]: no placement under the policy has a largest GPU load (time, if speeds differ) below
@@ -175,5 +193,11 @@ func (from *cReport) inGo() Report {
 		MovesBound:            int(from.MovesBound),
 		LayersMissed:          int(from.LayersMissed),
 		ExpertsOnOneGPU:       int(from.ExpertsOnOneGpu),
+		NumWindows:            int(from.NumWindows),
+		NumEmptyWindows:       int(from.NumEmptyWindows),
+		WindowsMean:           from.WindowsMean,
+		WindowsWorst:          from.WindowsWorst,
+		WorstWindow:           int(from.WorstWindow),
+		WorstWindowLayer:      int(from.WorstWindowLayer),
 	}
 }

@@ -77,7 +77,8 @@ func inputOf[T Number](values []T, shape [3]int, problem Problem, options SolveO
 }
 
 func (v vector) input() input {
-	problem := Problem{v.Problem.NumSlots, v.Problem.NumGPUs, v.Problem.NumNodes, v.Problem.NumGroups, v.Problem.Policy, ""}
+	asked := v.Problem
+	problem := Problem{NumSlots: asked.NumSlots, NumGPUs: asked.NumGPUs, NumNodes: asked.NumNodes, NumGroups: asked.NumGroups, Policy: asked.Policy}
 	options := SolveOptions{Seed: v.Options.Seed.unsigned(), MaxReplicas: v.Options.MaxReplicas}
 	switch v.Dtype {
 	case "float32":

@@ -26,9 +26,26 @@ func NewWeights[T Number](values []T, layers, experts int) Weights {
 }
 
 // NewWindows refers to weights [windows, layers, experts], for instance one window for each minute. Windows are summed in
-// order, floats in float64, integers exactly.
+// order, floats in float64, integers exactly; reports tell how good a plan is in each of up to 64.
 func NewWindows[T Number](values []T, windows, layers, experts int) Weights {
 	return Weights{unsafe.Pointer(unsafe.SliceData(values)), len(values), dtypeOf[T](), windows, layers, experts}
+}
+
+// The library sums more windows than these and does not keep them.
+const mostWindows = 64
+
+// copied copies weights as the library keeps them: all windows, or the sum of more than mostWindows. The shape must fit the
+// values.
+func (w Weights) copied() Weights {
+	if w.windows > mostWindows {
+		return w.summed()
+	}
+	bytes := w.length * w.dtype.size()
+	words := make([]uint64, (bytes+7)/8) // aligned for every type
+	to := unsafe.Pointer(unsafe.SliceData(words))
+	copy(unsafe.Slice((*byte)(to), bytes), unsafe.Slice((*byte)(w.data), bytes))
+	w.data = to
+	return w
 }
 
 // summed copies weights, windows summed as the library sums them: in order, floats in float64, integers exactly. The shape
@@ -79,6 +96,14 @@ func convert[T Number](w Weights) []float64 {
 		all[i] = float64(value)
 	}
 	return all
+}
+
+// size is that of an element in bytes.
+func (d DType) size() int {
+	if d == Float32 || d == Int32 {
+		return 4
+	}
+	return 8
 }
 
 func dtypeOf[T Number]() DType {

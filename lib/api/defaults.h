@@ -8,8 +8,17 @@ namespace eplb::api {
 
 inline constexpr GrowingStruct<eplb_context_options> kContextOptions{
     "options", 24, {sizeof(eplb_context_options), EPLB_DEVICE_CPU, 0, 1}};
-inline constexpr GrowingStruct<eplb_problem> kProblem{
-    "problem", 48, {sizeof(eplb_problem), 0, 0, 1, 1, EPLB_POLICY_AUTO, EPLB_BOUND_SIMPLE}};
+inline constexpr GrowingStruct<eplb_problem> kProblem{"problem",
+                                                      48,
+                                                      {.struct_size = sizeof(eplb_problem),
+                                                       .num_slots = 0,
+                                                       .num_gpus = 0,
+                                                       .num_nodes = 1,
+                                                       .num_groups = 1,
+                                                       .policy = EPLB_POLICY_AUTO,
+                                                       .bound_kind = EPLB_BOUND_SIMPLE,
+                                                       .objective = EPLB_OBJECTIVE_SUM,
+                                                       .reserved = 0}};
 inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
     "options",
     32,

@@ -32,6 +32,16 @@ eplb_status eplb_evaluate(eplb_context* context, const eplb_problem* problem, co
   });
 }
 
+eplb_status eplb_evaluate_windows(eplb_context* context, const eplb_problem* problem,
+                                  const void* placement, int64_t placement_length, eplb_dtype dtype,
+                                  double* window_imbalance, double* window_bound,
+                                  int64_t windows_length, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.evaluate_windows(read_problem(problem), placement, placement_length, dtype,
+                             {window_imbalance, window_bound}, windows_length);
+  });
+}
+
 eplb_status eplb_plan_transfers(eplb_context* context, const eplb_problem* problem,
                                 eplb_transfer_order transfer_order, const void* current,
                                 const void* placement, void* move_source, void* move_round,

@@ -51,6 +51,17 @@ void check_ranges(const eplb_problem& asked) {
   check_sizes(asked);
   check_least("num_groups", asked.num_groups, 0);
   check_constant("policy", asked.policy, EPLB_POLICY_GLOBAL);
+  check_constant("objective", asked.objective, EPLB_OBJECTIVE_WINDOWS);
+  if (asked.reserved != 0)
+    fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
+}
+
+// No strategy keeps windows apart yet.
+void check_objective(eplb_objective objective) {
+  if (objective == EPLB_OBJECTIVE_WINDOWS)
+    fail(EPLB_UNAVAILABLE,
+         "objective is EPLB_OBJECTIVE_WINDOWS, which this version does not have: "
+         "EPLB_OBJECTIVE_SUM balances the sum of all windows");
 }
 
 void check_hierarchy(const eplb_problem& asked, int64_t experts, int64_t groups) {
@@ -193,6 +204,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                       const ClusterArrays& cluster, int64_t layers, int64_t experts) {
   Problem problem = check_problem(asked, cluster, layers, experts);
   const int slots = problem.cluster.slots - problem.cluster.closed;
+  check_objective(asked.objective);
   check_options(options);
   check_speeds(problem.cluster, options.strategy);
   const int cap = whole(options.max_replicas);
@@ -202,7 +214,8 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .seed = options.seed,
                      .max_replicas = cap,
                      .bound_kind = asked.bound_kind,
-                     .transfer_order = options.transfer_order};
+                     .transfer_order = options.transfer_order,
+                     .objective = asked.objective};
   problem.moves = move_limits(options);
   problem.limits.some_empty =
       options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.allow_empty;

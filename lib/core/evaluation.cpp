@@ -48,4 +48,29 @@ void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_repo
   report.bound_kind = bound_kind_of(problem, nodes_proven);
 }
 
+void fill_report(const WindowFigures& figures, eplb_report& report) {
+  const int64_t windows = figures.windows;
+  if (windows == 0) return;
+  const auto layers = static_cast<int64_t>(figures.layers.size()) / windows;
+  double sum = 0;
+  int64_t loaded = 0;
+  report.num_windows = windows;
+  report.windows_worst = 1;
+  for (int64_t window = 0; window < windows; ++window) {
+    const int64_t loaded_before = loaded;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      const LayerFigures& figure = figures.at(window, layer);
+      if (figure.largest_load == 0) continue;
+      ++loaded;
+      sum += figure.imbalance;
+      if (figure.imbalance <= report.windows_worst) continue;
+      report.windows_worst = figure.imbalance;
+      report.worst_window = window;
+      report.worst_window_layer = layer;
+    }
+    if (loaded == loaded_before) ++report.num_empty_windows;
+  }
+  report.windows_mean = loaded > 0 ? sum / static_cast<double>(loaded) : 1;
+}
+
 }  // namespace eplb

@@ -26,8 +26,35 @@ struct Evaluation {
   }
 };
 
+// Parts kLoads and kBounds of the same in every window of the weights.
+struct WindowFigures {
+  EvaluationParts known = 0;
+  int64_t windows = 0;
+  std::vector<LayerFigures> layers;  // [L,T]
+
+  void resize(int64_t num_layers, int64_t num_windows) {
+    known = 0;
+    windows = num_windows;
+    layers.assign(static_cast<size_t>(num_layers * num_windows), {});
+  }
+  // One window is the sum, which was evaluated.
+  void take_sum(const Evaluation& sum) {
+    known = sum.known;
+    windows = 1;
+    layers = sum.layers;
+  }
+  LayerFigures& at(int64_t window, int64_t layer) { return layers[layer * windows + window]; }
+  const LayerFigures& at(int64_t window, int64_t layer) const {
+    return layers[layer * windows + window];
+  }
+  int64_t bytes() const { return static_cast<int64_t>(layers.capacity() * sizeof(LayerFigures)); }
+};
+
 // Fills the figures of `report` that follow from an evaluation all of whose parts are known. The
 // others are the caller's.
 void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_report& report);
+
+// Those that follow from windows whose loads are known; none if windows were not kept.
+void fill_report(const WindowFigures& figures, eplb_report& report);
 
 }  // namespace eplb

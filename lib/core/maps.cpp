@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/weights.h"
 
 namespace eplb {
 namespace {
@@ -24,6 +25,10 @@ MapShape by_gpu(const Problem& problem) {
   return {2, {problem.layers, problem.cluster.gpus, 1, 1}};
 }
 MapShape by_layer(const Problem& problem) { return {1, {problem.layers, 1, 1, 1}}; }
+MapShape by_window(const Problem& problem) {
+  check_windows_are_kept(problem.windows);
+  return {2, {problem.layers, problem.windows, 1, 1}};
+}
 
 template <class T, auto kPart, auto kArray> void array_of(const Answer& answer, T* out) {
   const auto& array = (answer.*kPart)->*kArray;
@@ -48,7 +53,7 @@ template <class T> void logical_to_physical(const Answer& answer, T* out) {
   .write_int64 = writer<int64_t __VA_OPT__(, ) __VA_ARGS__>
 #define EPLB_PLAN_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::plan, &Plan::name)
 #define EPLB_TRANSFERS_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::transfers, &Transfers::name)
-#define EPLB_REALS(writer, name) .write_real = writer<double, &Answer::evaluation, &name>
+#define EPLB_REALS(writer, part, name) .write_real = writer<double, &Answer::part, &name>
 
 // By the value of its EPLB_MAP_ constant.
 constexpr MapEntry kMaps[] = {
@@ -59,15 +64,15 @@ constexpr MapEntry kMaps[] = {
     {.name = "GPU_LOAD",
      .shape = by_gpu,
      .needs = kLoads,
-     EPLB_REALS(array_of, Evaluation::gpu_load)},
+     EPLB_REALS(array_of, evaluation, Evaluation::gpu_load)},
     {.name = "IMBALANCE",
      .shape = by_layer,
      .needs = kLoads,
-     EPLB_REALS(figure_of, LayerFigures::imbalance)},
+     EPLB_REALS(figure_of, evaluation, LayerFigures::imbalance)},
     {.name = "BOUND",
      .shape = by_layer,
      .needs = kBounds,
-     EPLB_REALS(figure_of, LayerFigures::bound)},
+     EPLB_REALS(figure_of, evaluation, LayerFigures::bound)},
     {.name = "DUPLICATES",
      .shape = by_layer,
      .needs = kDuplicates,
@@ -82,13 +87,21 @@ constexpr MapEntry kMaps[] = {
      .shape = by_layer,
      .needs_transfers = true,
      EPLB_INTEGERS(figure_of, &Answer::transfers, &LayerMoves::moves)},
+    {.name = "WINDOW_IMBALANCE",
+     .shape = by_window,
+     .needs_of_windows = kLoads,
+     EPLB_REALS(figure_of, windows, LayerFigures::imbalance)},
+    {.name = "WINDOW_BOUND",
+     .shape = by_window,
+     .needs_of_windows = kBounds,
+     EPLB_REALS(figure_of, windows, LayerFigures::bound)},
 };
 #undef EPLB_INTEGERS
 #undef EPLB_PLAN_ARRAY
 #undef EPLB_TRANSFERS_ARRAY
 #undef EPLB_REALS
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
-static_assert(kLastMap == EPLB_MAP_MOVE_COUNT);
+static_assert(kLastMap == EPLB_MAP_WINDOW_BOUND);
 
 }  // namespace
 

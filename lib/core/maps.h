@@ -21,14 +21,16 @@ struct MapShape {
 struct Answer {
   const Plan* plan;
   const Evaluation* evaluation;
+  const WindowFigures* windows;
   const Transfers* transfers;
 };
 
 struct MapEntry {
-  const char* name;  // after EPLB_MAP_
-  MapShape (*shape)(const Problem& problem);
-  EvaluationParts needs = 0;     // what the writer reads of an evaluation
-  bool needs_transfers = false;  // does it read them?
+  const char* name;                           // after EPLB_MAP_
+  MapShape (*shape)(const Problem& problem);  // throws Unavailable if the problem has no such map
+  EvaluationParts needs = 0;                  // what the writer reads of an evaluation
+  EvaluationParts needs_of_windows = 0;       // what it reads of the figures of windows
+  bool needs_transfers = false;               // does it read them?
   // Either the first two, for maps of integers, or the last.
   void (*write_int32)(const Answer& answer, int32_t* out) = nullptr;
   void (*write_int64)(const Answer& answer, int64_t* out) = nullptr;

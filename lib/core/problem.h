@@ -67,10 +67,12 @@ struct Options {
   int max_replicas = 0;  // as the caller gave it; 0: no cap
   eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE;
   eplb_transfer_order transfer_order = EPLB_TRANSFER_BUFFERED;
+  eplb_objective objective = EPLB_OBJECTIVE_SUM;
 };
 
 // The same for every layer of a model. Weights are passed separately.
 struct Problem {
+  int64_t windows = 1;  // of the weights; 0: they were not kept
   int64_t layers = 0;
   int windows_apart = 1;  // that a solve balances each; 1: their sum
   int experts = 1;
@@ -82,7 +84,8 @@ struct Problem {
   Options options{};
 };
 
-// Weights of one layer: one of each two. Those of a window begin `stride` after the one before.
+// Weights of one layer, of a window or of all of them: one of each two. Those of a window begin
+// `stride` after the one before.
 struct LayerWeights {
   const double* real;                      // [E], summed over windows
   const int64_t* whole;                    // [E]

@@ -118,12 +118,23 @@ BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer) {
   return {Fault::kFloat32Sum, weights.experts - 1};
 }
 
-void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts, int64_t windows) {
+void check_windows_are_kept(int64_t windows) {
+  if (windows == 0)
+    fail(
+        EPLB_UNAVAILABLE,
+        "the windows of these weights were not kept: only their sum is known of more than %lld, of "
+        "those that lie in device memory, and once a device call was captured",
+        ll(kMostWindows));
+}
+
+void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts,
+                     int64_t new_windows) {
   integer = new_integer;
   layers = new_layers;
   experts = new_experts;
+  windows = new_windows <= kMostWindows ? new_windows : 0;
   const int64_t sums = layers * experts;
-  const int64_t kept = windows > 1 && windows <= kMostWindows ? windows * sums : 0;
+  const int64_t kept = windows > 1 ? windows * sums : 0;
   real.resize(integer ? 0 : sums);
   whole.resize(integer ? sums : 0);
   real_windows.resize(integer ? 0 : kept);

@@ -25,12 +25,12 @@ inline constexpr int64_t kMostWindows = 64;
 // pair of arrays one is empty.
 struct Weights {
   bool integer = false;
-  int64_t layers = 0, experts = 0;
+  int64_t windows = 1, layers = 0, experts = 0;  // windows that are known apart; 0: only their sum
   bool fits_float32 = false;   // true: all and every sum of a layer do; false: not known
   std::vector<double> real;    // [L,E], summed over windows
   std::vector<int64_t> whole;  // [L,E]
-  // [T,L,E] as uploaded, oldest first; empty for one window, which is the sum, for more than
-  // kMostWindows, and for weights that come from a device, which sums them.
+  // [T,L,E] as uploaded, oldest first; empty for one window, which is the sum, and where windows
+  // are not known: more than kMostWindows, or several that a device has summed.
   std::vector<double> real_windows;
   std::vector<int64_t> whole_windows;
 
@@ -41,6 +41,11 @@ struct Weights {
             .real_windows = real_windows.empty() ? nullptr : &real_windows[first],
             .whole_windows = whole_windows.empty() ? nullptr : &whole_windows[first],
             .stride = layers * experts};
+  }
+  LayerWeights of_window(int64_t window, int64_t layer) const {
+    if (windows == 1) return of_layer(layer);
+    const int64_t first = (window * layers + layer) * experts;
+    return {integer ? nullptr : &real_windows[first], integer ? &whole_windows[first] : nullptr};
   }
   double at(int64_t layer, int64_t expert) const {
     const int64_t i = layer * experts + expert;
@@ -63,6 +68,12 @@ struct BeyondFloat32 {
   int64_t expert;
 };
 BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer);
+
+// How many windows are known apart once they were summed on a device.
+inline int64_t windows_after_device(int64_t windows) { return windows == 1 ? 1 : 0; }
+
+// Throws Unavailable for a number of windows that says that they were not kept.
+void check_windows_are_kept(int64_t windows);
 
 // Throws InvalidArgument for a shape that cannot be.
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);

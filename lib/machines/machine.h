@@ -43,6 +43,12 @@ class Machine {
                         const int32_t* placement, EvaluationParts parts,
                         Evaluation& evaluation) = 0;
 
+  // Works out parts of the figures of every window, kLoads and kBounds, of a placement [L,S];
+  // `figures` has the size, the parts become known.
+  virtual void evaluate_windows(const Weights& weights, const Problem& problem,
+                                const int32_t* placement, EvaluationParts parts,
+                                WindowFigures& figures) = 0;
+
   // Works out what moves are worth to each layer; `paths` has the size. `resident`: as of solve.
   virtual void find_paths(const Weights& weights, bool resident, const Problem& problem,
                           MovePaths& paths) = 0;

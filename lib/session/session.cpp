@@ -34,14 +34,6 @@ void check_cap(const Plan& plan) {
            counts[i]);
 }
 
-void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& outputs) {
-  for (size_t l = 0; l < layers.size(); ++l) {
-    if (outputs.imbalance) outputs.imbalance[l] = layers[l].imbalance;
-    if (outputs.bound) outputs.bound[l] = layers[l].bound;
-    if (outputs.duplicates) outputs.duplicates[l] = layers[l].duplicates;
-  }
-}
-
 }  // namespace
 
 // -------------------------------------------------------------------------------------- host calls
@@ -49,16 +41,19 @@ void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& 
 void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
                       const eplb_problem& problem, const eplb_solve_options& options) {
   check_shape(dtype, windows, layers, experts);
-  const Problem checked = check_problem(problem, options, cluster_, layers, experts);
+  Problem checked = check_problem(problem, options, cluster_, layers, experts);
   // All new first: what was uploaded and solved is given up only when there is memory for what
   // comes.
   Resident<Weights> weights;
   Resident<Plan> plan;
   Evaluation evaluation;
+  WindowFigures window_figures;
   auto take_memory = [&] {
     weights.resize(is_integer(dtype), layers, experts, windows);
+    checked.windows = weights.value.windows;
     plan.resize(checked);
     evaluation.resize(layers, checked.cluster.gpus);
+    window_figures.resize(layers, checked.windows);
   };
   catch_up();
   bring_current();
@@ -66,6 +61,7 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
   weights_ = std::move(weights);
   plan_ = std::move(plan);
   evaluation_ = std::move(evaluation);
+  windows_ = std::move(window_figures);
   reserved_ = checked;
   send_current();
 }
@@ -142,11 +138,13 @@ void Session::bring_weights() {
   catch_up();
   if (weights_.on_host() || !weights_.on_machine()) return;
   Weights& brought = weights_.spare;
-  brought.resize(weights_.value.integer, weights_.value.layers, weights_.value.experts);
+  brought.resize(weights_.value.integer, weights_.value.layers, weights_.value.experts,
+                 windows_after_device(weights_.value.windows));
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
   weights_.keep_spare(kOnBoth);
   evaluation_.known = 0;
+  windows_.known = 0;
 }
 
 void Session::bring_current() {
@@ -162,6 +160,7 @@ void Session::bring_plan() {
   if (plan_.on_host() || !plan_.on_machine()) return;
   Plan& brought = plan_.spare;
   brought.resize(plan_.value.problem);
+  brought.problem.windows = weights_.value.windows;  // their sum may have come back without them
   if (!streams_->bring(brought))
     fail(EPLB_INVALID_STATE,
          "the reserved device memory does not hold the plan of the last solve: was that one "
@@ -174,6 +173,7 @@ void Session::bring_plan() {
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
   Problem problem =
       check_problem(asked, options, cluster_, weights_.value.layers, weights_.value.experts);
+  problem.windows = weights_.value.windows;
   if (current_.exists()) {
     check_current(current_.value, current_.on_host(), problem);
     problem.current.expert =
@@ -185,11 +185,6 @@ Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options&
          "there is no current placement to rebalance: call eplb_upload_placement first");
   if (current_.on_host()) check_forced_moves(problem);
   return problem;
-}
-
-void Session::forget_figures() {
-  evaluation_.known = 0;
-  transfers_.known = false;
 }
 
 void Session::solve(const eplb_problem& asked, const eplb_solve_options& options) {
@@ -228,22 +223,13 @@ MapShape Session::shape(eplb_map map) const {
   fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
 }
 
-const Evaluation& Session::evaluation_with(EvaluationParts parts) {
-  const EvaluationParts missing = parts & ~evaluation_.known;
-  if (missing == 0) return evaluation_;
-  const Plan& plan = plan_.value;
-  if (evaluation_.known == 0) evaluation_.resize(plan.problem.layers, plan.problem.cluster.gpus);
-  machine_->evaluate(weights_.value, weights_.on_machine(), plan.problem,
-                     plan.physical_to_logical.data(), missing, evaluation_);
-  return evaluation_;
-}
-
 void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
   bring_plan();
   need_plan();
   const MapEntry& entry = map_entry(map);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
   const Answer answer{&plan_.value, &evaluation_with(entry.needs),
+                      entry.needs_of_windows ? &windows_with(entry.needs_of_windows) : nullptr,
                       entry.needs_transfers ? &transfers() : nullptr};
   write_map(entry, answer, dtype, buffer);
 }
@@ -256,43 +242,8 @@ uint64_t Session::fingerprint() {
 
 int64_t Session::bytes() const {
   return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + cluster_.bytes() +
-         current_.bytes() + evaluation_.bytes() + transfers_.bytes() + machine_->bytes();
-}
-
-void Session::report(eplb_report& report) {
-  bring_plan();
-  if (streams_) streams_->throw_fault();
-  need_plan();
-  fill_report(evaluation_with(kAllParts), plan_.value.problem, report);
-  if (current_.exists()) {
-    fill_report(transfers(), report);
-    report_limits(report);
-  }
-  report.microseconds = microseconds_;
-  report.strategy = plan_.value.problem.options.strategy;
-  report.context_bytes = bytes();
-}
-
-void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t length,
-                       eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
-                       int64_t outputs_length) {
-  const Weights& weights = need_weights();
-  const double start = now_microseconds();
-  Problem problem = check_problem(asked, cluster_, weights.layers, weights.experts);
-  const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
-  if (wanted && outputs_length != weights.layers)
-    fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
-         ll(outputs_length), ll(weights.layers));
-  const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
-  problem.limits.some_empty = has_empty_slots(ids, problem);
-  Evaluation evaluation;
-  evaluation.resize(weights.layers, problem.cluster.gpus);
-  machine_->evaluate(weights, weights_.on_machine(), problem, ids.data(), kAllParts, evaluation);
-  fill_report(evaluation, problem, report);
-  write_figures(evaluation.layers, outputs);
-  report.microseconds = now_microseconds() - start;
-  report.strategy = -1;
-  report.context_bytes = bytes();
+         current_.bytes() + evaluation_.bytes() + windows_.bytes() + transfers_.bytes() +
+         machine_->bytes();
 }
 
 // ------------------------------------------------------------------------------------ device calls
@@ -309,6 +260,7 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   check_source(source);
   machine.upload_on(source, stream);
   weights_.value.integer = is_integer(source.dtype);
+  weights_.value.windows = windows_after_device(source.windows);
   weights_.value.layers = source.layers;
   weights_.value.experts = source.experts;
   weights_.place = kOnMachine;
@@ -359,6 +311,9 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
+  if (entry.needs_of_windows)
+    fail(EPLB_UNAVAILABLE, "EPLB_MAP_%s is worked out on the host only: call eplb_fetch_map",
+         entry.name);
   Problem problem = plan_.value.problem;
   if (entry.needs_transfers) {
     check_has_current(problem);

@@ -14,7 +14,8 @@
 
 namespace eplb {
 
-// Where the figures of an evaluation go, layer by layer; each may be null.
+// Where the figures of an evaluation go, layer by layer, or window by window of each layer; each
+// may be null.
 struct LayerOutputs {
   double *imbalance = nullptr, *bound = nullptr;
   int64_t* duplicates = nullptr;
@@ -52,6 +53,8 @@ class Session {
   void evaluate(const eplb_problem& problem, const void* placement, int64_t length,
                 eplb_dtype dtype, eplb_report& report, const LayerOutputs& outputs,
                 int64_t outputs_length);
+  void evaluate_windows(const eplb_problem& problem, const void* placement, int64_t length,
+                        eplb_dtype dtype, const LayerOutputs& outputs, int64_t outputs_length);
   void plan_transfers(const eplb_problem& problem, eplb_transfer_order order,
                       const PlacementPair& pair, const TransferOutputs& outputs,
                       eplb_report& report);
@@ -73,6 +76,11 @@ class Session {
   const Weights& need_weights();
   void need_plan() const;
   const Evaluation& evaluation_with(EvaluationParts parts);
+  const WindowFigures& windows_with(EvaluationParts parts);
+  void add_windows(const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                   WindowFigures& figures);
+  void report_windows(const Problem& problem, const int32_t* placement, const Evaluation& sum,
+                      eplb_report& report);
   const Transfers& transfers();
   void send_current();
   std::vector<int32_t> share_moves(const Weights& weights, const Problem& problem);
@@ -89,6 +97,7 @@ class Session {
   ClusterArrays cluster_;
   Resident<CurrentPlacement> current_;
   Evaluation evaluation_;          // of the plan
+  WindowFigures windows_;          // of the plan
   Transfers transfers_;            // from the current placement to the plan
   bool solved_on_stream_ = false;  // the machine knows how long it took
   double microseconds_ = 0;

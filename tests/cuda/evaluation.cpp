@@ -145,6 +145,73 @@ void an_evaluation_leaves_the_plan(int64_t slots) {
   if (device.solve()) device.maps_are(want);
 }
 
+// [T,L,E] lies in memory like [T*L,E].
+Input windows_input(int64_t windows) {
+  Input in = small_input(3 * windows, 12);
+  in->windows = windows;
+  in->layers = 3;
+  return in;
+}
+
+std::vector<double> windows_of(eplb_context* context, const Input& in, eplb_map map) {
+  std::vector<double> figures(static_cast<size_t>(in->layers * in->windows), -1);
+  EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_FLOAT64, figures.data(),
+                                  static_cast<int64_t>(figures.size()), ERR));
+  return figures;
+}
+
+// Host calls keep them on the host and have the same figures as on the CPU, with or without a reserve.
+void windows_from_the_host(bool reserved) {
+  const Context context(EPLB_DEVICE_CUDA), host(EPLB_DEVICE_CPU);
+  const Input in = windows_input(5);
+  const Stream stream;
+  if (reserved && !DeviceCalls(context, in, stream).reserve()) return;
+  if (!input_upload_and_solve(host, in) || !input_upload_and_solve(context, in)) return;
+  for (const eplb_map map : {EPLB_MAP_WINDOW_BOUND, EPLB_MAP_WINDOW_IMBALANCE})
+    CHECK(same_bits(windows_of(host, in, map), windows_of(context, in, map)));
+  Plan want, got;
+  if (!want.fetch(host, in) || !got.fetch(context, in)) return;
+  EQUAL(5, got->report.num_windows);
+  CHECK(want->report.windows_mean == got->report.windows_mean &&
+        want->report.windows_worst == got->report.windows_worst);
+}
+
+// Several are summed there, so that nothing is known of each; one is the sum.
+void windows_from_the_device(int64_t windows) {
+  const Context context(EPLB_DEVICE_CUDA);
+  const Input in = windows_input(windows);
+  const Stream stream;
+  DeviceCalls device(context, in, stream);
+  Plan got;
+  if (!device.reserve() || !device.upload_and_solve()) return;
+  std::vector<double> figures(static_cast<size_t>(in.length()));
+  const Buffer buffer(8 * in.length());
+  int64_t dims[4];
+  int32_t rank = 0;
+  for (const eplb_map map : {EPLB_MAP_WINDOW_BOUND, EPLB_MAP_WINDOW_IMBALANCE})
+    REFUSED(EPLB_UNAVAILABLE,
+            CALL(fetch_map_device)(context, map, EPLB_FLOAT64, buffer.data(), in->layers * windows,
+                                   stream, ERR),
+            "EPLB_MAP_WINDOW_", "eplb_fetch_map");
+  if (!got.fetch(context, in)) return;
+  EQUAL(windows == 1 ? 1 : 0, got->report.num_windows);
+  const eplb_map map = EPLB_MAP_WINDOW_IMBALANCE;
+  if (windows == 1) {
+    const std::vector<double> one = windows_of(context, in, map);
+    CHECK(std::memcmp(one.data(), got->doubles[EPLB_MAP_IMBALANCE], 8 * one.size()) == 0);
+    return;
+  }
+  REFUSED(EPLB_UNAVAILABLE, CALL(map_shape)(context, map, &rank, dims, 4, ERR), "device memory");
+  REFUSED(EPLB_UNAVAILABLE,
+          CALL(fetch_map)(context, map, EPLB_FLOAT64, figures.data(), in->layers * windows, ERR),
+          "device memory");
+  REFUSED(EPLB_UNAVAILABLE,
+          CALL(evaluate_windows)(context, &in->problem, placement_of(got).data(),
+                                 got->lengths[EPLB_MAP_PHYSICAL_TO_LOGICAL], EPLB_INT64,
+                                 figures.data(), nullptr, in->layers * windows, ERR),
+          "device memory");
+}
+
 }  // namespace
 
 void evaluation() {
@@ -159,6 +226,12 @@ void evaluation() {
              (by_device_calls ? "device calls" : "host calls"),
          [&] { a_reserved_context_allocates_nothing(by_device_calls); });
   RUN(a_reserve_holds_what_figures_need);
+  for (const bool reserved : {false, true})
+    test(std::string("windows from the host") + (reserved ? ", reserved" : ""),
+         [&] { windows_from_the_host(reserved); });
+  for (const int64_t windows : {1, 4})
+    test(std::to_string(windows) + " windows from the device",
+         [&] { windows_from_the_device(windows); });
   for (const int64_t slots : {20, 20000})
     test("an evaluation of " + std::to_string(slots) + " slots leaves the plan",
          [&] { an_evaluation_leaves_the_plan(slots); });

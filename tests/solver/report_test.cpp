@@ -72,6 +72,34 @@ TEST(Report, DenormalWeights) {
     }
 }
 
+TEST(Report, WindowsByHand) {
+  const Problem problem = problem_of({4, 4, 2}, {}, 2);
+  // [3,2,4]: the first window is busy on one GPU of layer 0, the second has no load at all, and
+  // layer 1 only the last.
+  const float data[] = {3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 0, 1, 5, 0};
+  const int32_t placement[] = {0, 1, 2, 3, 0, 1, 2, 3};
+  Weights weights;
+  read_weights({data, 24, EPLB_FLOAT32, 3, 2, 4}, weights);
+  WindowFigures figures;
+  figures.resize(2, weights.windows);
+  cpu::CpuMachine(1).evaluate_windows(weights, problem, placement, kLoads | kBounds, figures);
+  EXPECT_EQ(figures.known, kLoads | kBounds);
+  EXPECT_DOUBLE_EQ(figures.at(0, 0).imbalance, 2);
+  EXPECT_NEAR(figures.at(0, 0).bound, 3, 1e-9);
+  EXPECT_EQ(figures.at(1, 0).imbalance, 1);
+  EXPECT_DOUBLE_EQ(figures.at(2, 0).imbalance, 1.5);
+  EXPECT_EQ(figures.at(0, 1).imbalance, 1);
+  EXPECT_DOUBLE_EQ(figures.at(2, 1).imbalance, 5.0 / 3);
+  eplb_report report{};
+  fill_report(figures, report);
+  EXPECT_EQ(report.num_windows, 3);
+  EXPECT_EQ(report.num_empty_windows, 1);
+  EXPECT_DOUBLE_EQ(report.windows_mean, (2 + 1.5 + 5.0 / 3) / 3);
+  EXPECT_DOUBLE_EQ(report.windows_worst, 2);
+  EXPECT_EQ(report.worst_window, 0);
+  EXPECT_EQ(report.worst_window_layer, 0);
+}
+
 TEST(Report, DuplicatesThatCannotBeAvoided) {
   // Four slots per GPU, two experts: two duplicates each.
   const Problem problem = problem_of({2, 8, 2});
@@ -111,12 +139,17 @@ TEST(Weights, KeepWindowsAndTheirSum) {
   read_weights({data, 8, EPLB_FLOAT32, 2, 2, 2}, weights);
   EXPECT_EQ(weights.real_windows, (std::vector<double>{1, 2, 3, 4, 10, 20, 30, 40}));
   EXPECT_EQ(weights.real, (std::vector<double>{11, 22, 33, 44}));
+  EXPECT_EQ(weights.windows, 2);
+  EXPECT_EQ(weights.of_window(1, 1).real[0], 30);
   read_weights({data, 8, EPLB_FLOAT32, 1, 2, 4}, weights);
   EXPECT_TRUE(weights.real_windows.empty());
+  EXPECT_EQ(weights.windows, 1);
+  EXPECT_EQ(weights.of_window(0, 1).real[3], 40);
   EXPECT_EQ(weights.real, (std::vector<double>{1, 2, 3, 4, 10, 20, 30, 40}));
   const std::vector<int32_t> many(kMostWindows + 1, 3);
   read_weights({many.data(), kMostWindows + 1, EPLB_INT32, kMostWindows + 1, 1, 1}, weights);
   EXPECT_TRUE(weights.whole_windows.empty());
+  EXPECT_EQ(weights.windows, 0);
   EXPECT_EQ(weights.whole, (std::vector<int64_t>{3 * (kMostWindows + 1)}));
 }
 

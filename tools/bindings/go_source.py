@@ -48,6 +48,7 @@ ENUMS = {
     "eplb_policy_reason": Enum("PolicyReason", "Reason", names="reasonNames"),
     "eplb_bound_kind": Enum("BoundKind", "Bound", names="boundNames"),
     "eplb_transfer_order": Enum("TransferOrder", "Transfer", names="transferNames"),
+    "eplb_objective": Enum("Objective", "Objective", names="objectiveNames"),
     "eplb_device_kind": Enum("", "", names="deviceNames"),  # ContextOptions.Device has "cuda:1", too
 }
 # Maps are of two types in Go; which one is the first word of the header's comment.

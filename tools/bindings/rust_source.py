@@ -18,6 +18,7 @@ ENUMS = {
     "eplb_policy_reason": ("PolicyReason", "policy reason"),
     "eplb_bound_kind": ("BoundKind", "bound"),
     "eplb_transfer_order": ("TransferOrder", "transfer order"),
+    "eplb_objective": ("Objective", "objective"),
     "eplb_map": ("Map", "map"),
     "eplb_device_kind": ("DeviceKind", "device"),
 }

@@ -12,10 +12,10 @@ use eplb_sys as sys;
 
 use crate::problem::to_c;
 use crate::report::count;
-use crate::{BoundKind, Effort, Policy, PolicyReason, Strategy, TransferOrder};
+use crate::{BoundKind, Effort, Objective, Policy, PolicyReason, Strategy, TransferOrder};
 """
-# Counts that index something.
-INDICES = {"worst_layer": "usize"}
+# Counts that index something, or are a dimension.
+INDICES = dict.fromkeys(("worst_layer", "num_windows", "worst_window", "worst_window_layer"), "usize")
 OTHER_WORDS = {
     "eplb_report.strategy": "what solved it; `None` for a placement that was evaluated",
     "eplb_solve_options.allow_empty": (

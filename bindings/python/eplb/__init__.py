@@ -26,6 +26,7 @@ from ._errors import (
     OutOfMemory,
     Unavailable,
 )
+from ._evaluation import Evaluation
 from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
@@ -41,6 +42,7 @@ __all__ = [
     "DeviceError",
     "DevicePlan",
     "Error",
+    "Evaluation",
     "InternalError",
     "InvalidArgument",
     "InvalidPlacement",

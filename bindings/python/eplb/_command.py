@@ -164,6 +164,7 @@ def _show_plan(file: Path, weights: Array, nodes: int, plan: Plan, before: Repor
     layers, experts = weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
+    _terminal.show_windows(weights, report)
     _terminal.say(f"{file.name}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
     _terminal.show_reports({"before": before, str(report.strategy): report})
     worst = before.worst_layer
@@ -229,6 +230,10 @@ def compare(
         rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
         print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
         return
+    solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
+    if solved:
+        best = min(solved, key=lambda name: solved[name].imbalance_mean)
+        _terminal.show_windows(weights, solved[best], f" of {best}")
     _terminal.show_reports({"before": before, **reports})
 
 
@@ -262,6 +267,7 @@ def evaluate(
     if json_output:
         print_json({"file": str(file), "plan": str(plan), **report.to_dict()})
         return
+    _terminal.show_windows(weights, report)
     _terminal.show_reports({plan.name: report})
 
 

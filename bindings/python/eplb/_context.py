@@ -7,8 +7,6 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from ._arrays import (
     Array,
     check_dimensions,
@@ -22,16 +20,17 @@ from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, read_weights
 from ._device_session import DeviceSession
 from ._device_solution import DeviceSolution
+from ._evaluation import Evaluation, evaluate
 from ._last_problem import LastProblem
 from ._library import DEVICE_KINDS, DTYPES, integer
 from ._move_limits import move_limits
 from ._moves import Moves, plan_moves
 from ._plan import Plan
-from ._report import Report, make_report
 from ._session import Session
 from ._session_lock import SharedSession
-from ._solution import Solution, copy_weights
+from ._solution import Solution
 from ._uncopyable import Uncopyable
+from ._windows import KeptWeights
 
 
 class Context(Uncopyable):
@@ -70,7 +69,7 @@ class Context(Uncopyable):
         self._device = DeviceSession(session)
         self._last_problem = LastProblem()
         # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
-        self._weights: Array | None = None
+        self._weights: KeptWeights | None = None
 
     def __enter__(self) -> Context:
         return self
@@ -126,6 +125,7 @@ class Context(Uncopyable):
         dtype: Any = "float32",
         strategy: str | None = None,
         policy: str = "auto",
+        objective: str = "sum",
         effort: str = "normal",
         max_replicas: int | None = None,
         bound: str = "simple",
@@ -138,8 +138,8 @@ class Context(Uncopyable):
         Args:
             shape: of the weights: [L,E] or [T,L,E].
             dtype: of the weights, as a name or as a type of torch or numpy.
-            num_slots, num_gpus, num_nodes, num_groups, strategy, policy, effort, max_replicas, bound, cluster: as for
-                solve.
+            num_slots, num_gpus, num_nodes, num_groups, strategy, policy, objective, effort, max_replicas, bound,
+                cluster: as for solve.
 
         Raises:
             InvalidArgument, Unavailable: as solve.
@@ -151,7 +151,7 @@ class Context(Uncopyable):
         code = DTYPES[wider_dtype(dtype_name(dtype))]
         gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
         with self._shared as session:
-            session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound)
+            session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound, objective)
             session.set_options(strategy, effort, 0, max_replicas)
             self._shared.change()
             self._device.set_cluster(cluster)
@@ -160,7 +160,7 @@ class Context(Uncopyable):
     def _upload(self, session: Session, weights: Array) -> None:
         session.upload(weights)
         self._device.forget_weights()
-        self._weights = copy_weights(weights)
+        self._weights = KeptWeights(weights)
 
     def solve(
         self,
@@ -172,6 +172,7 @@ class Context(Uncopyable):
         *,
         strategy: str | None = None,
         policy: str = "auto",
+        objective: str = "sum",
         effort: str = "normal",
         seed: int = 0,
         max_replicas: int | None = None,
@@ -183,7 +184,7 @@ class Context(Uncopyable):
         """Computes a placement.
 
         Args:
-            weights: [L,E], the tokens routed to each expert, or [T,L,E], windows that are summed. torch, numpy, any
+            weights: [L,E], the tokens routed to each expert, or [T,L,E], the same in several windows. torch, numpy, any
                 DLPack array or nested lists; float32, float64, int32, int64, and what these can hold: float16,
                 bfloat16, smaller and unsigned integers, but no bool. None takes what was uploaded last. What is on a
                 CUDA device needs a context on the same.
@@ -193,6 +194,8 @@ class Context(Uncopyable):
             num_groups: equal groups of consecutive experts.
             strategy: one of eplb.strategies(); None takes the library's default.
             policy: "auto" (hierarchical if num_groups is a multiple of num_nodes), "hierarchical" or "global".
+            objective: what is balanced where there are several windows: "sum", that of all. "windows", each of them, is
+                not in this version.
             effort: "fast", "normal" or "max", for the strategies that know it. A number of rounds, never a time.
             seed: 0 to 2^64 - 1. The same seed gives the same answer.
             max_replicas: the most replicas of any expert; None for no limit.
@@ -211,11 +214,11 @@ class Context(Uncopyable):
             InvalidWeight: naming layer and expert.
             InvalidPlacement: an id in current that is no expert, naming layer and slot.
             InvalidState: no weights yet, or the context is closed or in use by another thread.
-            Unavailable: this version does not have the strategy, effort, bound kind or transfer order.
+            Unavailable: this version does not have the strategy, effort, bound kind, objective or transfer order.
         """
         given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
-        problem = num_slots, *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
+        problem = num_slots, *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound, objective
         return self._solve(given, now, cluster, problem, strategy, effort, seed, max_replicas, transfer_order)
 
     def rebalance(
@@ -228,6 +231,7 @@ class Context(Uncopyable):
         *,
         cluster: Cluster | None = None,
         policy: str = "auto",
+        objective: str = "sum",
         effort: str = "normal",
         seed: int = 0,
         max_replicas: int | None = None,
@@ -253,7 +257,7 @@ class Context(Uncopyable):
             num_gpus: GPUs that the slots are on: None takes those of the cluster, or else of a plan.
             cluster: GPUs as they are from now on. A dead one has no slots there, and -1 in current; one that is to be
                 emptied has no slots, and its experts in current; a new one has slots, and -1 in current.
-            num_nodes, num_groups, policy, effort, seed, max_replicas, bound, transfer_order: as for solve.
+            num_nodes, num_groups, policy, objective, effort, seed, max_replicas, bound, transfer_order: as for solve.
             max_moves: the most moves of a layer; None for any number.
             max_moves_total: the most moves of all layers together, which get their shares by what they gain. Not with
                 weights on a device.
@@ -279,7 +283,7 @@ class Context(Uncopyable):
         now = current_to_host(current, 1 if known is None else known.shape[-2])
         if num_gpus is None and cluster is None and isinstance(current, Plan):
             num_gpus = current.num_gpus
-        problem = now.shape[1], *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound
+        problem = now.shape[1], *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound, objective
         return self._solve(
             given, now, cluster, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits
         )
@@ -323,7 +327,7 @@ class Context(Uncopyable):
         policy: str | None = None,
         bound: str | None = None,
         cluster: Cluster | None = None,
-    ) -> Report:
+    ) -> Evaluation:
         """Checks that a placement from any source is valid, and evaluates it.
 
         Two replicas of an expert on one GPU are valid and counted. Arrays on a device are brought to the host by their
@@ -347,7 +351,7 @@ class Context(Uncopyable):
         array = None if weights is None else weights_to_host(weights)[0]
         with self._shared as session:
             problem, cluster = self._last_problem.with_given(
-                cluster, placement.shape[1], num_gpus, num_nodes, num_groups, policy, bound
+                cluster, placement.shape[1], num_gpus, num_nodes, num_groups, policy, bound, "sum"
             )
             session.set_problem(*problem)
             if array is not None or cluster != session.cluster:
@@ -355,11 +359,7 @@ class Context(Uncopyable):
             self._device.set_cluster(cluster)
             if array is not None:
                 self._upload(session, array)
-            c_report, imbalance, bounds, duplicates = session.evaluate(placement)
-            # If only the device has the weights, a graph may have changed them since the last call.
-            parts = session.floats("gpu_load") if self._weights is None else self._weights
-            mean_load = parts.sum(axis=1, dtype=np.float64) / session.num_open_gpus()
-            return make_report(c_report, imbalance, bounds, duplicates, mean_load)
+            return evaluate(session, placement, self._weights)
 
     def plan_transfers(
         self,

@@ -51,6 +51,8 @@ class DeviceSolution:
                 return session.fingerprint()
             if name in ("moves", "changed"):
                 return self._way(session, name)
+            if name in ("window_imbalance", "window_bound"):
+                return session.floats(name)
             return self._device.fetch(name, self._maker)
 
     def _way(self, session: Session, name: str) -> Any:

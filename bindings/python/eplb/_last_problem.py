@@ -11,7 +11,7 @@ from ._library import invalid_argument
 class LastProblem(NamedTuple):
     """Its values are in the order of Session.set_problem: those of the last solve, or defaults before any."""
 
-    values: tuple[Any, ...] = (None, None, 1, 1, "auto", "simple")
+    values: tuple[Any, ...] = (None, None, 1, 1, "auto", "simple", "sum")
     cluster: Cluster | None = None
 
     def with_given(

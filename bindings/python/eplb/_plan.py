@@ -23,8 +23,9 @@ class Plan:
     or is closed, it gives the plan a compact copy of the replicas. Later answers are computed from that and from a copy
     of the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
-    is that of the context which evaluated. Read the report at once where this matters. A plan that was solved from a
-    current placement keeps a copy of it, from which its moves follow; one of a rebalance takes its report along.
+    is that of the context which evaluated. Read the report at once where this matters. A plan of several windows keeps
+    them all until window_imbalance and window_bound were read, too. A plan that was solved from a current placement
+    keeps a copy of that, from which its moves follow; one of a rebalance takes its report along.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 
@@ -115,6 +116,19 @@ class Plan:
         return self._ints("duplicates")
 
     @property
+    def window_imbalance(self) -> Floats:
+        """float64 [L,T]: the imbalance in each window of the weights; 1 where a layer has no load.
+
+        This and window_bound raise Unavailable where report.num_windows is 0.
+        """
+        return self._floats("window_imbalance")
+
+    @property
+    def window_bound(self) -> Floats:
+        """float64 [L,T]: the bound for the weights of each window alone. Costs as much as T times bound."""
+        return self._floats("window_bound")
+
+    @property
     def changed(self) -> npt.NDArray[np.bool_]:
         """bool [L]: layers that differ from the current placement. Raises InvalidState if the solve was given none."""
         changed: npt.NDArray[np.bool_] = self._answer("changed")
@@ -139,10 +153,10 @@ class DevicePlan(Uncopyable, Plan):
 
     replica_slots, gpu_load, imbalance, bound and duplicates, on the device too, are fetched when they are first read,
     on the stream that is then current. So is report, which comes to the host and waits for the device: it raises
-    InvalidWeight if the device found a bad weight, whose layer was placed as a layer of zeros. So do changed and moves,
-    which are worked out on the host. These need the context
-    as the solve left it: when that is closed, has taken other weights or has solved again, they raise InvalidState. For
-    a graph they describe the last replay.
+    InvalidWeight if the device found a bad weight, whose layer was placed as a layer of zeros. So do changed, moves,
+    window_imbalance and window_bound, which are worked out on the host. These need the context as the solve left it:
+    when that is closed, has taken other weights or has solved again, they raise InvalidState. For a graph they describe
+    the last replay.
     """
 
     instead = "its context fetches what was not read yet; copy the maps that you need with the library of the arrays"

@@ -22,6 +22,7 @@ def rebalance_experts(
     *,
     strategy: str | None = None,
     policy: str = "auto",
+    objective: str = "sum",
     effort: str = "normal",
     seed: int = 0,
     max_replicas: int | None = None,
@@ -35,7 +36,7 @@ def rebalance_experts(
     """Places the experts of every layer. Replaces the function of this name in the published program.
 
     Args:
-        weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts], which are summed.
+        weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts].
             float32, float64, int32, int64, and what these can hold: float16, bfloat16, smaller and unsigned integers,
             but no bool.
         num_replicas: replicas of all experts together, which is the number of slots: a multiple of num_gpus.
@@ -44,6 +45,7 @@ def rebalance_experts(
         num_gpus: GPUs, a multiple of num_nodes where whole groups go to nodes.
         strategy: one of eplb.strategies(); None takes the library's default.
         policy: "auto" (whole groups go to nodes if num_groups is a multiple of num_nodes), "hierarchical" or "global".
+        objective: "sum", which balances the sum of all windows; "windows", each of them, is not in this version.
         effort: "fast", "normal" or "max", for the strategies that know it.
         seed: 0 to 2^64 - 1. The same seed gives the same answer.
         max_replicas: the most replicas of any expert; None for no limit.
@@ -63,7 +65,7 @@ def rebalance_experts(
     Raises:
         InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
         InvalidWeight: a weight that is NaN, infinite or negative, naming layer and expert.
-        Unavailable: this version does not have the strategy or the effort.
+        Unavailable: this version does not have the strategy, the effort or the objective.
 
     What differs from the published program (https://github.com/deepseek-ai/EPLB):
         - The default strategy is the library's, which balances better. strategy="greedy" is the published one.
@@ -83,7 +85,7 @@ def rebalance_experts(
     call, for good. Where this library cannot use the device (not built, driver too old), and with current, the weights
     go to the host and the maps back, which waits.
     """
-    sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple")
+    sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple", objective)
     limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
     if current is not None:
         _refuse_other(strategy)

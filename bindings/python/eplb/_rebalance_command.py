@@ -113,6 +113,7 @@ def rebalance(
     if json_output:
         print_json({"file": str(file), "current": str(current), **start.settings(), **work.to_dict()})
         return
+    _terminal.show_windows(weights, work.report)
     _terminal.show_work(file.name, work)
 
 

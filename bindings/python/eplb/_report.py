@@ -29,8 +29,8 @@ class Report:
         duplicates_unavoidable: those that every placement with the same replica counts has.
         microseconds: time of the solve, or of the evaluation, inside the library; Plan says what it is when read late.
         context_bytes: memory that the context holds, weights and plan included; the same applies.
-        layers_changed: layers that differ from the current placement of the solve; this and what follows is over all
-            layers, and 0 without one.
+        layers_changed: layers that differ from the current placement of the solve; this and what follows up to
+            layers_missed is over all layers, and 0 without one.
         moves: GPUs and experts that they get.
         moves_between_nodes, reloads: slots that get their contents from another node; whose expert no slot holds.
         rounds: of transfers; layers follow each other.
@@ -40,6 +40,11 @@ class Report:
         moves_forced: moves of experts that can stay on no GPU. No plan has fewer moves.
         moves_bound: the same, and for a rebalance with a target what reaching it takes at least.
         layers_missed: layers above the target of a rebalance.
+        num_windows: windows of the weights; 0 if they were not kept, as of more than 64, and of weights on a device
+            unless there is one: what follows is then 0, too.
+        num_empty_windows: windows in which no layer has load.
+        windows_mean, windows_worst: of the imbalance in each window, over layers and windows where there is load.
+        worst_window, worst_window_layer: the lowest window that has windows_worst, and the lowest layer there.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -68,6 +73,12 @@ class Report:
     moves_forced: int
     moves_bound: int
     layers_missed: int
+    num_windows: int
+    num_empty_windows: int
+    windows_mean: float
+    windows_worst: float
+    worst_window: int
+    worst_window_layer: int
     strategy: str | None
     policy: str
     policy_reason: str
@@ -83,7 +94,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python numbers, strings and lists, ready for JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Report)}
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 

@@ -16,6 +16,7 @@ from ._library import (
     DTYPES,
     EFFORTS,
     MAPS,
+    OBJECTIVES,
     POLICIES,
     STRATEGIES,
     TRANSFER_ORDERS,
@@ -63,7 +64,14 @@ class Request(Uncopyable):
         self._limits = _NO_LIMITS
 
     def set_problem(
-        self, num_slots: Any, num_gpus: Any, num_nodes: Any, num_groups: Any, policy: Any, bound: Any
+        self,
+        num_slots: Any,
+        num_gpus: Any,
+        num_nodes: Any,
+        num_groups: Any,
+        policy: Any,
+        bound: Any,
+        objective: Any = "sum",
     ) -> None:
         problem = self.problem
         problem.num_slots = integer("num_slots", num_slots)
@@ -72,6 +80,7 @@ class Request(Uncopyable):
         problem.num_groups = integer("num_groups", num_groups)
         problem.policy = value_of(POLICIES, "policy", policy)
         problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
+        problem.objective = value_of(OBJECTIVES, "objective", objective)
 
     def set_options(
         self,
@@ -225,6 +234,16 @@ class Session(Request):
         )
         check(status, self.error)
         return report, imbalance, bound, duplicates
+
+    def evaluate_windows(self, name: str, placement: Array, num_windows: int) -> Floats:
+        """window_imbalance or window_bound [L,T] of a placement [L,S] in int64, for the uploaded weights."""
+        figures = np.empty((len(placement), num_windows))
+        out = ffi.from_buffer("double[]", figures)
+        outputs = (out, ffi.NULL) if name == "window_imbalance" else (ffi.NULL, out)
+        data, sizes = ffi.from_buffer(placement), (placement.size, _INT64)
+        status = lib.eplb_evaluate_windows(self.context, self.problem, data, *sizes, *outputs, figures.size, self.error)
+        check(status, self.error)
+        return figures
 
     def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.

@@ -19,21 +19,13 @@ from ._moves import Change, Moves, fetch_change, plan_change
 from ._report import make_report
 from ._session import Session
 from ._session_lock import SharedSession
-from ._thread_session import keep_session, take_session
+from ._thread_session import session_for
+from ._windows import KeptWeights, forget_windows, not_kept, one_window, window_figure
 
 _UINT8, _UINT16, _INT32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32)
 # What a report needs besides the C struct.
 _LAYER_MAPS = ("gpu_load", "imbalance", "bound", "duplicates")
-
-
-def copy_weights(weights: Array) -> Array:
-    """Weights [L,E] that no caller can change, with windows summed as the library sums them."""
-    if weights.ndim == 2:
-        copy: Array = weights.copy()
-        return copy
-    # In the order of the windows, floats in double and integers exactly.
-    total: Array = np.add.reduce(weights, axis=0, dtype=np.float64 if weights.dtype.kind == "f" else np.int64)
-    return total
+_WINDOW_MAPS = ("window_imbalance", "window_bound")
 
 
 class Solution:
@@ -41,13 +33,13 @@ class Solution:
 
     Args:
         session, shared: of the context, which has just solved.
-        weights: [L,E], what it solved; nobody changes them.
+        weights: what it solved.
         microseconds: that the solve took.
     """
 
-    def __init__(self, session: Session, shared: SharedSession, weights: Array, microseconds: float) -> None:
+    def __init__(self, session: Session, shared: SharedSession, weights: KeptWeights, microseconds: float) -> None:
         problem, options = session.problem, session.options
-        layers, experts = weights.shape
+        layers, experts = weights.shape[-2:]
         num_slots: int = problem.num_slots
         self._answers: dict[str, Any] = {
             "physical_to_logical": session.ints("physical_to_logical", (layers, num_slots))
@@ -63,7 +55,10 @@ class Solution:
         self._order: int = options.transfer_order
         self._microseconds = microseconds
         self._problem: bytes = ffi.buffer(problem)[:]
-        self._weights: Array | None = weights
+        self._weights: KeptWeights | None = weights
+        self._num_windows = weights.num_windows
+        # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
+        self._bounds_at_once = self._current is not None and options.allow_empty != 0 and self._num_windows > 1
         # replica_slots and replica_count, once the library need not be asked for them.
         self._replicas: tuple[Array, Array] | None = None
         self._fingerprint: int | None = None
@@ -81,16 +76,21 @@ class Solution:
         return answers[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and deepcopy: complete, and without the context."""
+        """For pickle and deepcopy: without the context, and complete but for figures of windows."""
         self["report"]
+        if self._bounds_at_once:
+            self["window_bound"]
         self._own_replicas()
-        return {**vars(self), "_shared": None, "_weights": None, "_answers": dict(self._answers)}
+        return {**vars(self), "_shared": None, "_answers": dict(self._answers)}
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
         if self._current is not None:
             # What its report says of moves cannot be worked out later.
             self._fetch(session, "report")
+            if self._bounds_at_once:
+                self._fetch(session, "window_bound")
+            self._release()
         else:
             self._take_integers(session)
         self._shared = None
@@ -146,12 +146,9 @@ class Solution:
 
     def _plan_change(self, current: Array) -> Change:
         slots, count = self._own_replicas()
-        session = self._take_session()
-        try:
+        with session_for(self._problem, self._cluster) as session:
             session.options.transfer_order = self._order
             return plan_change(session, current, place_replicas(slots, count).astype(np.int32))
-        finally:
-            keep_session(session)
 
     def _moves(self) -> Moves:
         return self._own_change().moves()
@@ -171,10 +168,32 @@ class Solution:
     def _logical_to_physical(self) -> Ints:
         return expand_replica_slots(*self._own_replicas(), self.width)
 
+    def _window_imbalance(self) -> Floats:
+        return self._of_windows("window_imbalance", "imbalance")
+
+    def _window_bound(self) -> Floats:
+        return self._of_windows("window_bound", "bound")
+
+    def _of_windows(self, name: str, of_sum: str) -> Floats:
+        if self._num_windows == 0:
+            raise not_kept()
+        if self._num_windows == 1:
+            return one_window(self[of_sum])
+        self._find(name)
+        figures: Floats = self._answers[name]
+        return figures
+
     def _find(self, name: str) -> None:
         shared = self._shared
         if shared is None or not shared.read(self._changes, lambda session: self._fetch(session, name)):
             self._compute(name)
+        self._release()
+
+    def _release(self) -> None:
+        """Lets the context and the weights go once nothing is left to be fetched or computed."""
+        left = ("report", *_WINDOW_MAPS) if self._num_windows > 1 else ("report",)
+        if all(name in self._answers for name in left):
+            self._shared = self._weights = None
 
     def _fetch(self, session: Session, name: str) -> None:
         # Another thread may have been faster.
@@ -194,7 +213,8 @@ class Solution:
     def _fetch_figures(self, session: Session, name: str) -> None:
         answers, (layers, _, _, num_gpus) = self._answers, self._sizes
         if name not in answers:
-            shape = (layers, num_gpus) if name == "gpu_load" else (layers,)
+            widths = {"gpu_load": (num_gpus,), **dict.fromkeys(_WINDOW_MAPS, (self._num_windows,))}
+            shape = (layers, *widths.get(name, ()))
             fetch = session.ints if name == "duplicates" else session.floats
             answers.setdefault(name, fetch(name, shape))
 
@@ -206,8 +226,11 @@ class Solution:
             return
         slots, count = self._own_replicas()
         placement = place_replicas(slots, count)
+        if name in _WINDOW_MAPS:
+            answers.setdefault(name, window_figure(name, weights, placement, self._problem, self._cluster))
+            return
         if "gpu_load" not in answers:
-            answers.setdefault("gpu_load", gpu_loads(weights, count, placement, num_gpus))
+            answers.setdefault("gpu_load", gpu_loads(weights.sums, count, placement, num_gpus))
         if name == "gpu_load":
             return
         if self._current is not None:
@@ -220,20 +243,13 @@ class Solution:
         c_report.microseconds = self._microseconds
         self._set_report(c_report)
 
-    def _evaluate(self, weights: Array, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
-        session = self._take_session()
-        try:
-            session.upload(weights)
-            return session.evaluate(placement)
-        finally:
-            keep_session(session)
-
-    def _take_session(self) -> Session:
-        """This thread's, with the problem."""
-        session = take_session()
-        ffi.memmove(session.problem, self._problem, len(self._problem))
-        session.set_cluster(self._cluster)
-        return session
+    def _evaluate(self, weights: KeptWeights, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
+        with session_for(self._problem, self._cluster) as session:
+            session.upload(weights.windows)
+            figures = session.evaluate(placement)
+        if weights.num_windows == 0:
+            forget_windows(figures[0])
+        return figures
 
     def _set_report(self, c_report: Any) -> None:
         answers = self._answers
@@ -242,8 +258,6 @@ class Solution:
         open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
         mean_load = np.add.reduce(loads, axis=1) / open_gpus
         answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
-        # Nothing is fetched or computed any more.
-        self._shared = self._weights = None
 
 
 _MADE_HERE = {
@@ -252,6 +266,8 @@ _MADE_HERE = {
     "logical_to_physical": Solution._logical_to_physical,
     "moves": Solution._moves,
     "changed": Solution._changed,
+    "window_imbalance": Solution._window_imbalance,
+    "window_bound": Solution._window_bound,
     "fingerprint": Solution._own_fingerprint,
 }
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from ._arrays import Floats
+from ._arrays import Array, Floats
 from ._report import Report
 
 if TYPE_CHECKING:
@@ -84,6 +84,19 @@ def _report_row(name: str, report: Report) -> tuple[str, ...]:
         str(report.duplicates),
     )
     return (name, *numbers, time)
+
+
+def show_windows(weights: Array, report: Report, whose: str = "") -> None:
+    """One line where there are several windows: how good a placement for their sum is in each of them."""
+    windows = len(weights) if weights.ndim == 3 else 1
+    if windows == 1:
+        return
+    empty = f", {report.num_empty_windows} of them empty" if report.num_empty_windows else ""
+    figures = (
+        f": in a single one the imbalance{whose} is {report.windows_mean:.2f} on average, {report.windows_worst:.2f} "
+        f"at worst (window {report.worst_window}, layer {report.worst_window_layer})"
+    )
+    say(f"{windows} windows, summed{empty}{figures if report.num_windows else ''}")
 
 
 def show_bars(layer: int, before: Floats, after: Floats) -> None:

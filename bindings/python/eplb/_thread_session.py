@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from ._cluster import Cluster
+from ._library import ffi
 from ._session import Session
 
 _local = threading.local()
@@ -20,3 +24,15 @@ def take_session() -> Session:
 def keep_session(session: Session) -> None:
     """Gives it back, for the next call."""
     _local.kept = (os.getpid(), session)
+
+
+@contextmanager
+def session_for(problem: bytes, cluster: Cluster | None) -> Iterator[Session]:
+    """It, with the C struct of a problem and a cluster."""
+    session = take_session()
+    try:
+        ffi.memmove(session.problem, problem, len(problem))
+        session.set_cluster(cluster)
+        yield session
+    finally:
+        keep_session(session)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def find_package():
 
 find_package()
 import eplb  # noqa: E402
+from eplb._session import Session  # noqa: E402
 
 # The other strategy starts from a placement.
 FROM_WEIGHTS = [strategy for strategy in eplb.strategies() if strategy != "rebalance"]
@@ -88,3 +90,22 @@ def run(capsys):
         return code, written.out, written.err
 
     return call
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts what is asked of the library."""
+    counted = Counter()
+
+    def count(name):
+        method = getattr(Session, name)
+
+        def counting(session, *arguments):
+            counted[arguments[0] if name in ("ints", "ints32", "floats") else name] += 1
+            return method(session, *arguments)
+
+        monkeypatch.setattr(Session, name, counting)
+
+    for name in ("ints", "ints32", "floats", "report", "evaluate", "evaluate_windows", "upload", "solve"):
+        count(name)
+    return counted

@@ -48,6 +48,23 @@ def test_nothing_waits(put, context, lazy):
     np.testing.assert_allclose(loads.array, on_cpu(sample_weights(3, 64), **LARGE, seed=2).gpu_load, rtol=1e-12)
 
 
+def test_windows_are_summed_on_the_device(put, context):
+    weights = np.stack([sample_weights(3, 64, seed) for seed in (1, 2)])
+    plan = context.solve(put(weights), **LARGE)
+    check_plan(plan, on_cpu(weights, **LARGE))
+    assert plan.report.num_windows == 0
+    for judged in (plan, context.evaluate(on_cpu(weights, **LARGE))):
+        with pytest.raises(eplb.Unavailable, match="windows of these weights were not kept"):
+            judged.window_imbalance  # noqa: B018
+    for one in (weights[0], weights[:1]):
+        plan, expected = context.solve(put(one), **LARGE), on_cpu(one, **LARGE)
+        assert plan.report.num_windows == 1
+        assert np.array_equal(plan.window_imbalance, expected.window_imbalance)
+        assert np.array_equal(plan.window_bound, expected.window_bound)
+    plan = context.solve(weights, **LARGE)
+    assert np.array_equal(plan.window_imbalance, on_cpu(weights, **LARGE).window_imbalance)
+
+
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 
 

@@ -75,6 +75,44 @@ def test_windows(run, tmp_path):
     np.testing.assert_allclose(placed[0], placed[1], rtol=1e-12)
 
 
+def several_windows(path, count):
+    """Each busy elsewhere, one without load."""
+    table = np.loadtxt(OLMOE, delimiter=",")
+    windows = np.array([np.roll(table, 9 * window, axis=1) for window in range(count)])
+    windows[1] = 0
+    np.save(path, windows)
+    return path
+
+
+@pytest.mark.parametrize("command", ["solve", "compare", "evaluate", "rebalance"])
+def test_the_first_line_says_what_one_sum_hides(run, tmp_path, command):
+    file, plan = several_windows(tmp_path / "counts.npy", 4), tmp_path / "plan.npz"
+    assert run("solve", file, *CLUSTER, "-o", plan)[0] == 0
+    arguments = {"evaluate": [plan], "rebalance": ["--current", plan]}.get(command, CLUSTER)
+    code, out, err = run(command, file, *arguments)
+    assert (code, err) == (0, "")
+    content = json.loads(run(command, file, *arguments, "--json")[1])
+    best = ""
+    if command == "compare":
+        rows = content["strategies"]
+        best = min(rows, key=lambda name: rows[name].get("imbalance_mean", np.inf))
+        content, best = rows[best], f" of {best}"
+    assert (content["num_windows"], content["num_empty_windows"]) == (4, 1)
+    assert content["windows_worst"] > content["windows_mean"] > content["imbalance_mean"]
+    assert out.splitlines()[0] == (
+        f"4 windows, summed, 1 of them empty: in a single one the imbalance{best} is {content['windows_mean']:.2f} on "
+        f"average, {content['windows_worst']:.2f} at worst (window {content['worst_window']}, layer "
+        f"{content['worst_window_layer']})"
+    )
+    assert out.count("windows") == 1
+    assert "windows" not in run(command, OLMOE, *arguments)[1]
+
+
+def test_more_windows_than_are_kept(run, tmp_path):
+    out = run("solve", several_windows(tmp_path / "windows.npy", 65), *CLUSTER)[1]
+    assert out.splitlines()[0] == "65 windows, summed"
+
+
 def test_compare(run, available_strategies):
     code, out, err = run("compare", OLMOE, *CLUSTER)
     assert (code, err) == (0, "")

@@ -8,13 +8,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections import Counter
 
 import eplb
 import numpy as np
 import pytest
 from conftest import PAIRS, child_environment
-from eplb._session import Session
 from eplb.sample import sample_weights
 from invariants import check_plan
 
@@ -22,32 +20,14 @@ SIZES = {"num_slots": 16, "num_gpus": 8}
 LARGE = {"num_slots": 80, "num_gpus": 16}
 MAPS = ("physical_to_logical", "logical_to_physical", "replica_count", "replica_slots")
 FIGURES = ("gpu_load", "imbalance", "bound", "duplicates")
-ANSWERS = (*MAPS, *FIGURES, "report")
+WINDOWS = ("window_imbalance", "window_bound")
+ANSWERS = (*MAPS, *FIGURES, *WINDOWS, "report")
 # In two solves of the same.
 NOT_THE_SAME = ("microseconds", "context_bytes")
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """Counts what is asked of the library."""
-    counted = Counter()
-
-    def count(name):
-        method = getattr(Session, name)
-
-        def counting(session, *arguments):
-            counted[arguments[0] if name in ("ints", "ints32", "floats") else name] += 1
-            return method(session, *arguments)
-
-        monkeypatch.setattr(Session, name, counting)
-
-    for name in ("ints", "ints32", "floats", "report", "evaluate", "upload", "solve"):
-        count(name)
-    return counted
-
-
 def check_same(plan, known):
-    for name in (*MAPS, *FIGURES):
+    for name in (*MAPS, *FIGURES, *WINDOWS):
         given, expected = getattr(plan, name), getattr(known, name)
         assert given.dtype == expected.dtype
         assert np.array_equal(given, expected), name
@@ -159,10 +139,11 @@ def test_same_bits_later(context, kind):
     check_same(plan, known)
 
 
+@pytest.mark.parametrize("kind", ["integers", "windows"])
 @pytest.mark.parametrize("way", WAYS_ON)
 @pytest.mark.parametrize("first", ANSWERS)
-def test_same_answers_whatever_the_context_does(context, way, first):
-    weights, problem = PROBLEMS["integers"]
+def test_same_answers_whatever_the_context_does(context, way, first, kind):
+    weights, problem = PROBLEMS[kind]
     known = read_at_once(weights, problem)
     plan = context.solve(weights, **problem)
     getattr(plan, first)
@@ -179,9 +160,10 @@ def test_what_is_read_at_once_is_the_librarys(context):
     assert plan.report.microseconds > 0
 
 
+@pytest.mark.parametrize("kind", ["integers", "windows"])
 @pytest.mark.parametrize("read", ANSWERS)
-def test_context_that_is_forgotten(read):
-    weights, problem = PROBLEMS["integers"]
+def test_context_that_is_forgotten(read, kind):
+    weights, problem = PROBLEMS[kind]
     context = eplb.Context()
     plan = context.solve(weights, **problem)
     shared = weakref.ref(context._shared)
@@ -295,8 +277,9 @@ import random, threading
 import eplb, numpy as np
 from eplb.sample import sample_weights
 ANSWERS = ("logical_to_physical", "replica_count", "replica_slots", "gpu_load", "imbalance", "bound", "duplicates",
-           "report")
-tables = [sample_weights(8, 64, seed) for seed in range(4)]
+           "window_imbalance", "window_bound", "report")
+tables = [sample_weights(8, 64, seed) for seed in range(3)]
+tables.append(np.stack(tables[:2]))
 def solve(context, index):
     return context.solve(tables[index % 4], num_slots=80, num_gpus=16, strategy="greedy")
 def values(plan, name):

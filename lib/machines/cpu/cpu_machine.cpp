@@ -108,6 +108,24 @@ void CpuMachine::evaluate(const Weights& weights, bool, const Problem& problem,
   evaluation.known |= parts;
 }
 
+void CpuMachine::evaluate_windows(const Weights& weights, const Problem& problem,
+                                  const int32_t* placement, EvaluationParts parts,
+                                  WindowFigures& figures) {
+  auto evaluate_layer = [&](int64_t layer, int worker) {
+    for (int64_t window = 0; window < weights.windows; ++window) {
+      const EvaluationTask task{.wanted = parts,
+                                .weights = weights.of_window(window, layer),
+                                .placement = placement + layer * problem.cluster.slots,
+                                .gpu_load = nullptr,
+                                .figures = &figures.at(window, layer)};
+      instruction_set_.evaluate(problem, task, workspaces_[worker].data());
+    }
+  };
+  const int64_t bytes = instruction_set_.evaluate_workspace_bytes(problem, parts);
+  share_layers(prepare_workers(weights.layers, bytes), weights.layers, std::ref(evaluate_layer));
+  figures.known |= parts;
+}
+
 void CpuMachine::find_paths(const Weights& weights, bool, const Problem& problem,
                             MovePaths& paths) {
   auto find_path = [&](int64_t layer, int worker) {

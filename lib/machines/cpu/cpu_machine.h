@@ -20,6 +20,8 @@ class CpuMachine final : public Machine {
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, bool resident, const Problem& problem,
                 const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
+  void evaluate_windows(const Weights& weights, const Problem& problem, const int32_t* placement,
+                        EvaluationParts parts, WindowFigures& figures) override;
   void find_paths(const Weights& weights, bool resident, const Problem& problem,
                   MovePaths& paths) override;
   void plan_transfers(const Problem& problem, const int32_t* placement,

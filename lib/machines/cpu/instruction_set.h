@@ -17,7 +17,8 @@ struct LayerTask {
   int32_t *physical_to_logical, *replica_count, *replica_slots;
 };
 
-// A layer to be evaluated: its weights, its placement, and where figures and GPU loads go.
+// A layer to be evaluated: its weights, its placement, and where figures and GPU loads go; the
+// latter may be null.
 struct EvaluationTask {
   EvaluationParts wanted;
   LayerWeights weights;

@@ -23,7 +23,11 @@ class CudaMachine final : public StreamMachine {
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, bool resident, const Problem& problem,
                 const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
-  // On the host: one lane does it, and what it needs is there.
+  // On the host: one lane does it, or windows are only there.
+  void evaluate_windows(const Weights& weights, const Problem& problem, const int32_t* placement,
+                        EvaluationParts parts, WindowFigures& figures) override {
+    host_->evaluate_windows(weights, problem, placement, parts, figures);
+  }
   void find_paths(const Weights& weights, bool, const Problem& problem, MovePaths& paths) override {
     host_->find_paths(weights, false, problem, paths);
   }

@@ -65,9 +65,9 @@ class Bindings(unittest.TestCase):
         self.assertIn("pub const EPLB_STRATEGY_FEWEST_ROUNDS: eplb_strategy = 8;", raw)
 
     def test_a_new_map_is_of_the_type_that_its_comment_names(self):
-        line = "  EPLB_MAP_QUOTA = 12 /* float64 [L,S]: tokens of each slot */"
-        files = self.generated_from(with_line(self.text, "EPLB_MAP_MOVE_COUNT = 11", line))
-        self.assertIn("\tMapQuota FloatMap = 12\n", files["bindings/go/constants_generated.go"])
+        line = "  EPLB_MAP_QUOTA = 14 /* float64 [L,S]: tokens of each slot */"
+        files = self.generated_from(with_line(self.text, "EPLB_MAP_WINDOW_BOUND = 13", line))
+        self.assertIn("\tMapQuota FloatMap = 14\n", files["bindings/go/constants_generated.go"])
         self.assertIn('"EPLB_MAP_QUOTA":', files["bindings/go/layout_generated_test.go"])
         self.assertIn('Quota = EPLB_MAP_QUOTA "quota",', files["bindings/rust/eplb/src/constants_generated.rs"])
 

@@ -113,12 +113,13 @@ class Caller:
         function = "eplb_fetch_map_device" if device else "eplb_fetch_map"
         return self.call(function, self.context, which, NUMBERS["EPLB_INT64"], self.buffer, ctypes.c_int64(12), *stream)
 
-    def evaluate(self, expert=0):
+    def evaluate(self, expert=0, windows=False):
         placement = (ctypes.c_int64 * 12)(*([0, 1, 2, 3, 0, 1] * 2))
         placement[0] = expert
-        outputs = [self.report, NULL, NULL, NULL, ctypes.c_int64(0)]
-        kind = NUMBERS["EPLB_INT64"]
-        return self.call("eplb_evaluate", self.context, self.problem, placement, ctypes.c_int64(12), kind, *outputs)
+        outputs = [NULL, NULL] if windows else [self.report, NULL, NULL, NULL]
+        function, kind = f"eplb_evaluate{'_windows' * windows}", NUMBERS["EPLB_INT64"]
+        given = [placement, ctypes.c_int64(12), kind, *outputs, ctypes.c_int64(0)]
+        return self.call(function, self.context, self.problem, *given)
 
 
 def stale_current(caller, expert=9):
@@ -175,6 +176,14 @@ def after(*steps):
 
 def unfit(caller):
     caller.problem.num_slots = 7
+
+
+def upload_many_windows(caller):
+    """One more than are kept."""
+    weights = (ctypes.c_double * 520)(*[1.0] * 520)
+    length, kind = ctypes.c_int64(520), NUMBERS["EPLB_FLOAT64"]
+    sizes = caller.sizes(windows=65)
+    return caller.call("eplb_upload_weights", caller.context, weights, length, kind, *sizes)
 
 
 def limit_in_total(caller):
@@ -237,6 +246,15 @@ CALLS = {
     ),
     ("eplb_plan_transfers", "EPLB_INVALID_PLACEMENT"): (ON_CPU, after(create, partial(transfers, expert=-2))),
     ("eplb_plan_transfers", "EPLB_UNAVAILABLE"): (ON_CPU, after(create, partial(transfers, order=1000))),
+    ("eplb_evaluate_windows", "EPLB_INVALID_STATE"): (ON_CPU, after(create, partial(Caller.evaluate, windows=True))),
+    ("eplb_evaluate_windows", "EPLB_INVALID_PLACEMENT"): (
+        ON_CPU,
+        after(create, upload, partial(Caller.evaluate, expert=9, windows=True)),
+    ),
+    ("eplb_evaluate_windows", "EPLB_UNAVAILABLE"): (
+        ON_CPU,
+        after(create, upload_many_windows, partial(Caller.evaluate, windows=True)),
+    ),
     ("eplb_evaluate", "EPLB_INVALID_STATE"): (ON_CPU, after(create, Caller.evaluate)),
     ("eplb_evaluate", "EPLB_INVALID_PLACEMENT"): (
         ON_CPU,
@@ -264,6 +282,16 @@ CALLS["eplb_solve_device", "EPLB_UNAVAILABLE"] = (
 CALLS["eplb_upload_placement_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, stale_current_device))
 CALLS["eplb_upload_placement_device", "EPLB_INVALID_STATE"] = (ON_EMULATED, after(on_cuda, stale_current_device))
 CALLS["eplb_device_name", "EPLB_NO_DEVICE"] = (ON_EMULATED, device_name)
+CALLS["eplb_fetch_map_device", "EPLB_UNAVAILABLE"] = (
+    ON_EMULATED,
+    after(
+        on_cuda,
+        Caller.reserve,
+        on_stream("upload"),
+        on_stream("solve"),
+        lambda caller: caller.fetch(NUMBERS["EPLB_MAP_WINDOW_BOUND"], device=True),
+    ),
+)
 for name, function in (("upload", "upload_weights"), ("solve", "solve"), ("fetch", "fetch_map")):
     CALLS[f"eplb_{function}_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, on_stream(name)))
     CALLS[f"eplb_{function}_device", "EPLB_INVALID_STATE"] = (ON_EMULATED, after(on_cuda, on_stream(name)))

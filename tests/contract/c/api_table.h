@@ -35,6 +35,7 @@
   F(report_init)             \
   F(fetch_report)            \
   F(evaluate)                \
+  F(evaluate_windows)        \
   F(plan_transfers)
 
 /* The types are the header's own declarations, so a changed signature cannot go unnoticed. */

@@ -26,6 +26,7 @@ static void run_everything(const char *vectors) {
   rules_transfers();
   rules_order();
   rules_evaluation();
+  rules_windows();
   rules_answers();
   rules_cluster();
   rules_devices();

@@ -88,5 +88,6 @@ void rules_structs(void);
 void rules_threads(void);
 void rules_transfers(void);
 void rules_weights(void);
+void rules_windows(void);
 
 #endif

@@ -174,6 +174,12 @@ static eplb_status try_evaluate(eplb_error *err) {
                         state.before.lengths[0], EPLB_INT64, &state.report, NULL, NULL,
                         state.duplicates, state.small.layers, err);
 }
+static eplb_status try_windows(eplb_error *err) {
+  static double figures[2][2];
+  return CALL(evaluate_windows)(state.context, &state.small.problem, state.before.ints[0],
+                                state.before.lengths[0], EPLB_INT64, figures[0], figures[1], 2,
+                                err);
+}
 static eplb_status try_current(eplb_error *err) {
   return CALL(upload_placement)(state.context, state.before.ints[0], state.before.lengths[0],
                                 EPLB_INT64, state.small.layers, state.small.problem.num_slots, err);
@@ -222,8 +228,9 @@ static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
 
 static void run_out_of_memory_anywhere(void) {
   static eplb_status (*const steps[])(eplb_error *) = {
-      try_create,    try_fetch,       try_report,  try_current, try_moves,  try_evaluate,
-      try_transfers, try_information, try_refusal, try_solve,   try_upload, try_reserve};
+      try_create,   try_fetch,   try_report,    try_current,     try_moves,
+      try_evaluate, try_windows, try_transfers, try_information, try_refusal,
+      try_solve,    try_upload,  try_reserve};
   size_t i;
   int from_then_on;
   for (i = 0; i < sizeof steps / sizeof *steps; i++)

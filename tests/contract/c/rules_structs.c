@@ -187,6 +187,8 @@ static void defaults_are_the_ones_in_the_header(void) {
   EQUAL(1, s.problem.num_groups);
   EQUAL(EPLB_POLICY_AUTO, s.problem.policy);
   EQUAL(EPLB_BOUND_SIMPLE, s.problem.bound_kind);
+  EQUAL(EPLB_OBJECTIVE_SUM, s.problem.objective);
+  EQUAL(0, s.problem.reserved);
   EXPECT(EPLB_OK, init_solve(&s, sizeof s.solve_options, ERR));
   EQUAL(EPLB_EFFORT_NORMAL, s.solve_options.effort);
   EQUAL(0, s.solve_options.seed);

@@ -120,6 +120,13 @@ pub const EPLB_TRANSFER_IN_PLACE: eplb_transfer_order = 1;
 /// rounds again as one GPU has transfers
 pub const EPLB_TRANSFER_EXCLUSIVE: eplb_transfer_order = 2;
 
+/// What a solve balances where weights have several windows. Since ABI 1.1.
+pub type eplb_objective = i32;
+/// the sum of all windows
+pub const EPLB_OBJECTIVE_SUM: eplb_objective = 0;
+/// every window, of up to 64; this version does not have it
+pub const EPLB_OBJECTIVE_WINDOWS: eplb_objective = 1;
+
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
 /// EPLB_FLOAT64.
 pub type eplb_map = i32;
@@ -157,6 +164,14 @@ pub const EPLB_MAP_MOVE_ROUND: eplb_map = 9;
 pub const EPLB_MAP_MOVE_GROUP: eplb_map = 10;
 /// int `[L]`: moves, pairs of a GPU and an expert that it gets
 pub const EPLB_MAP_MOVE_COUNT: eplb_map = 11;
+/// float64 `[L,T]`: EPLB_MAP_IMBALANCE in each of the T windows that were uploaded, in their order;
+/// 1 where a layer has no load. Windows of device memory are summed and not kept, unless there is
+/// one, nor are more than 64, nor any once a device call was captured. Since ABI 1.1, like the next
+/// one
+pub const EPLB_MAP_WINDOW_IMBALANCE: eplb_map = 12;
+/// float64 `[L,T]`: EPLB_MAP_BOUND for the weights of each window alone; costs as much as T times
+/// that map
+pub const EPLB_MAP_WINDOW_BOUND: eplb_map = 13;
 
 /// 256 bytes, frozen. `text` is always terminated; it is empty after success.
 #[repr(C)]
@@ -213,9 +228,14 @@ pub struct eplb_problem {
     pub policy: eplb_policy,
     /// EPLB_BOUND_SIMPLE; the bound that reports use. It costs time there, never in a solve
     pub bound_kind: eplb_bound_kind,
+    /// EPLB_OBJECTIVE_SUM; what is balanced where weights have several windows. Evaluations ignore
+    /// it. Since ABI 1.1
+    pub objective: eplb_objective,
+    /// 0, and nothing else
+    pub reserved: i32,
 }
 const _: () = {
-    assert!(size_of::<eplb_problem>() == 48);
+    assert!(size_of::<eplb_problem>() == 56);
     assert!(align_of::<eplb_problem>() == 8);
     assert!(offset_of!(eplb_problem, struct_size) == 0);
     assert!(offset_of!(eplb_problem, num_slots) == 8);
@@ -224,6 +244,8 @@ const _: () = {
     assert!(offset_of!(eplb_problem, num_groups) == 32);
     assert!(offset_of!(eplb_problem, policy) == 40);
     assert!(offset_of!(eplb_problem, bound_kind) == 44);
+    assert!(offset_of!(eplb_problem, objective) == 48);
+    assert!(offset_of!(eplb_problem, reserved) == 52);
 };
 
 /// Options of a solve.
@@ -309,8 +331,9 @@ pub struct eplb_report {
     pub policy_reason: eplb_policy_reason,
     /// the bound that the gaps are relative to
     pub bound_kind: eplb_bound_kind,
-    /// layers of the plan that differ from the current placement; this and what follows is 0
-    /// without one, and for a placement that was evaluated. Since ABI 1.1, like what follows
+    /// layers of the plan that differ from the current placement; this and what follows up to
+    /// layers_missed is 0 without one, and for a placement that was evaluated. Since ABI 1.1, like
+    /// what follows
     pub layers_changed: i64,
     /// over all layers, see EPLB_MAP_MOVE_COUNT
     pub moves: i64,
@@ -334,9 +357,22 @@ pub struct eplb_report {
     /// of the layer and GPU where it is most: experts that have all their replicas there, and are
     /// lost with it
     pub experts_on_one_gpu: i64,
+    /// windows of the weights; 0 if they were not kept, see EPLB_MAP_WINDOW_IMBALANCE: what follows
+    /// is then 0, too
+    pub num_windows: i64,
+    /// windows in which no layer has load
+    pub num_empty_windows: i64,
+    /// mean of EPLB_MAP_WINDOW_IMBALANCE where a layer has load; 1 if none has
+    pub windows_mean: f64,
+    /// the largest of EPLB_MAP_WINDOW_IMBALANCE
+    pub windows_worst: f64,
+    /// the lowest window that has windows_worst
+    pub worst_window: i64,
+    /// the lowest layer that has it in that window
+    pub worst_window_layer: i64,
 }
 const _: () = {
-    assert!(size_of::<eplb_report>() == 192);
+    assert!(size_of::<eplb_report>() == 240);
     assert!(align_of::<eplb_report>() == 8);
     assert!(offset_of!(eplb_report, struct_size) == 0);
     assert!(offset_of!(eplb_report, imbalance_mean) == 8);
@@ -364,6 +400,12 @@ const _: () = {
     assert!(offset_of!(eplb_report, moves_bound) == 168);
     assert!(offset_of!(eplb_report, layers_missed) == 176);
     assert!(offset_of!(eplb_report, experts_on_one_gpu) == 184);
+    assert!(offset_of!(eplb_report, num_windows) == 192);
+    assert!(offset_of!(eplb_report, num_empty_windows) == 200);
+    assert!(offset_of!(eplb_report, windows_mean) == 208);
+    assert!(offset_of!(eplb_report, windows_worst) == 216);
+    assert!(offset_of!(eplb_report, worst_window) == 224);
+    assert!(offset_of!(eplb_report, worst_window_layer) == 232);
 };
 
 /// What a backend is and what it can do on this machine.
@@ -501,13 +543,14 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Copies weights `[T,L,E]` (T = 1: `[L,E]`) into the context; windows are summed in order,
-    /// floats in double, integers exactly. One upload serves many solves. An earlier plan is
-    /// discarded; after a failed call weights and plan are unchanged. weights_length must be
-    /// num_windows * num_layers * num_experts. dtype: any. Errors: EPLB_INVALID_WEIGHT naming layer
-    /// and expert for NaN, infinite and negative weights, for a sum of windows or of a layer that
-    /// is not finite, and for integer sums of windows above 2^63 - 1. Zero is a valid weight; a
-    /// layer of zeros is solved as if all its experts had the same weight.
+    /// Copies weights `[T,L,E]` (T = 1: `[L,E]`) into the context: T windows, the loads of one
+    /// period each. They are summed in order, floats in double, integers exactly; up to 64 are also
+    /// kept, to report on each. One upload serves many solves. An earlier plan is discarded; after
+    /// a failed call weights and plan are unchanged. weights_length must be num_windows *
+    /// num_layers * num_experts. dtype: any. Errors: EPLB_INVALID_WEIGHT naming layer and expert
+    /// for NaN, infinite and negative weights, for a sum of windows or of a layer that is not
+    /// finite, and for integer sums of windows above 2^63 - 1. Zero is a valid weight; a layer of
+    /// zeros is solved as if all its experts had the same weight.
     fn eplb_upload_weights(
         context: *mut eplb_context,
         weights: *const c_void,
@@ -610,18 +653,18 @@ library! {
     /// finished when it returns. options NULL means defaults. Errors: EPLB_INVALID_ARGUMENT with
     /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
-    /// strategy, effort, policy, bound kind or transfer order above those of this version;
-    /// EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a
-    /// layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert that
-    /// the weights lack, naming layer and slot. EPLB_STRATEGY_REBALANCE begins with the current
-    /// placement: EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that forced
-    /// moves exceed. Experts that stay on a GPU stay in their slots; a layer that need not change,
-    /// or has no load, keeps all of them, and copies of an expert on one GPU stay unless something
-    /// better comes. Under a hierarchical policy a group's home is the node that has most of it.
-    /// Where a fresh placement is better and within the limits, it is taken, its GPUs numbered so
-    /// that it needs few moves. After an error the plan of the last successful solve is still
-    /// there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal
-    /// weight in order of creation.
+    /// strategy, effort, policy, bound kind, objective or transfer order above those of this
+    /// version, and for EPLB_OBJECTIVE_WINDOWS; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot
+    /// represent a weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the
+    /// current placement has an expert that the weights lack, naming layer and slot.
+    /// EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
+    /// EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay
+    /// in their slots; a layer that need not change, or has no load, keeps all of them, and copies
+    /// of an expert on one GPU stay unless something better comes. Under a hierarchical policy a
+    /// group's home is the node that has most of it. Where a fresh placement is better and within
+    /// the limits, it is taken, its GPUs numbered so that it needs few moves. After an error the
+    /// plan of the last successful solve is still there. Source: GREEDY is deepseek-ai/EPLB
+    /// (hierarchical and global), replicas of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -647,7 +690,8 @@ library! {
     /// Writes the shape of a map of the plan: *rank dimensions into dims, whose dims_length must be
     /// at least 4 (unused ones become 1). While there is no plan, the shape for the arguments of
     /// the last eplb_context_reserve. Errors: EPLB_INVALID_STATE without a plan if nothing was
-    /// reserved; EPLB_UNAVAILABLE for a map above those of this version.
+    /// reserved; EPLB_UNAVAILABLE for a map above those of this version, and for EPLB_MAP_WINDOW_
+    /// maps if windows were not kept.
     fn eplb_map_shape(
         context: *mut eplb_context,
         map: eplb_map,
@@ -675,7 +719,8 @@ library! {
     /// context overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory
     /// of the context: on different streams, a fetch must not overlap an upload or a solve, nor two
     /// fetches of these maps each other. Errors: as eplb_upload_weights_device, also for
-    /// EPLB_MAP_MOVE_ maps without a current placement.
+    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ maps,
+    /// which need the host.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,
@@ -735,6 +780,24 @@ library! {
         bound: *mut f64,
         duplicates: *mut i64,
         layers_length: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Writes how good a placement from any source is in each window of the uploaded weights: what
+    /// EPLB_MAP_WINDOW_IMBALANCE and EPLB_MAP_WINDOW_BOUND are of a plan. The arguments up to dtype
+    /// are those of eplb_evaluate, whose report has the mean and the worst. The plan is left
+    /// unchanged. Outputs `[L,T]`, each of which may be NULL: window_imbalance and window_bound;
+    /// windows_length, which applies to both, must be L * T. Errors: as eplb_evaluate;
+    /// EPLB_UNAVAILABLE if windows were not kept. Since ABI 1.1.
+    fn eplb_evaluate_windows(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        window_imbalance: *mut f64,
+        window_bound: *mut f64,
+        windows_length: i64,
         err: *mut eplb_error,
     ) -> eplb_status;
 

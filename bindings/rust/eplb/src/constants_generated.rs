@@ -128,6 +128,16 @@ open_enum! {
 }
 
 open_enum! {
+    /// What a solve balances where weights have several windows. Since ABI 1.1.
+    Objective, "objective", {
+        /// The sum of all windows. The default.
+        Sum = EPLB_OBJECTIVE_SUM "sum",
+        /// Every window, of up to 64; this version does not have it.
+        Windows = EPLB_OBJECTIVE_WINDOWS "windows",
+    }
+}
+
+open_enum! {
     /// What can be fetched. Int maps are fetched as `i32` or `i64`, the others as `f64`.
     Map, "map", {
         /// Int `[L,S]`: the expert in each slot, -1 in those that are closed or empty.
@@ -167,6 +177,14 @@ open_enum! {
         MoveGroup = EPLB_MAP_MOVE_GROUP "move_group",
         /// Int `[L]`: moves, pairs of a GPU and an expert that it gets.
         MoveCount = EPLB_MAP_MOVE_COUNT "move_count",
+        /// Float64 `[L,T]`: [`Map::Imbalance`](crate::Map::Imbalance) in each of the T windows that
+        /// were uploaded, in their order; 1 where a layer has no load. Windows of device memory are
+        /// summed and not kept, unless there is one, nor are more than 64, nor any once a device
+        /// call was captured. Since ABI 1.1, like the next one.
+        WindowImbalance = EPLB_MAP_WINDOW_IMBALANCE "window_imbalance",
+        /// Float64 `[L,T]`: [`Map::Bound`](crate::Map::Bound) for the weights of each window alone;
+        /// costs as much as T times that map.
+        WindowBound = EPLB_MAP_WINDOW_BOUND "window_bound",
     }
 }
 

@@ -21,7 +21,9 @@ mod structs_generated;
 mod transfers;
 
 pub use cluster::Cluster;
-pub use constants_generated::{BoundKind, DeviceKind, Effort, Map, Policy, PolicyReason, Strategy, TransferOrder};
+pub use constants_generated::{
+    BoundKind, DeviceKind, Effort, Map, Objective, Policy, PolicyReason, Strategy, TransferOrder,
+};
 pub use context::Context;
 pub use device::{ContextOptions, Device, DeviceSlice, DeviceSliceMut, Stream};
 pub use element::{ExpertElement, MapElement, WeightElement};

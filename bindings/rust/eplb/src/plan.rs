@@ -267,7 +267,26 @@ impl<'a> Plan<'a> {
         self.fetch(Map::MoveCount)
     }
 
-    /// How the current placement becomes this plan: the maps above as a list, by layer, round and slot.
+    /// `[L,T]`: the imbalance in each window of the weights; 1 where a layer has no load.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::Error::Unavailable) if windows were not kept, see
+    /// [`Map::WindowImbalance`](crate::Map::WindowImbalance).
+    pub fn window_imbalance(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::WindowImbalance)
+    }
+
+    /// `[L,T]`: the bound for the weights of each window alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`window_imbalance`](Self::window_imbalance).
+    pub fn window_bound(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::WindowBound)
+    }
+
+    /// How the current placement becomes this plan: the move maps above as a list, by layer, round and slot.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use eplb_sys as sys;
 
 use crate::problem::to_c;
 use crate::report::count;
-use crate::{BoundKind, Effort, Policy, PolicyReason, Strategy, TransferOrder};
+use crate::{BoundKind, Effort, Objective, Policy, PolicyReason, Strategy, TransferOrder};
 
 /// The cluster and the policy. What is not set is the library's default.
 ///
@@ -23,6 +23,7 @@ pub struct Problem {
     num_groups: Option<usize>,
     policy: Option<Policy>,
     bound_kind: Option<BoundKind>,
+    objective: Option<Objective>,
 }
 
 impl Problem {
@@ -30,7 +31,7 @@ impl Problem {
     /// number of experts, a multiple of `num_gpus`, at most 2^18. `num_gpus` must be set.
     #[must_use]
     pub const fn new(num_slots: usize, num_gpus: usize) -> Self {
-        Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None }
+        Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None, objective: None }
     }
 
     /// Hierarchical: must divide `num_gpus`. Default 1.
@@ -59,6 +60,13 @@ impl Problem {
         Self { bound_kind: Some(bound_kind), ..self }
     }
 
+    /// What is balanced where weights have several windows. Evaluations ignore it. Since ABI 1.1.
+    /// Default [`Objective::Sum`](crate::Objective::Sum).
+    #[must_use]
+    pub const fn objective(self, objective: Objective) -> Self {
+        Self { objective: Some(objective), ..self }
+    }
+
     pub(crate) fn over(&self, defaults: &sys::eplb_problem) -> sys::eplb_problem {
         sys::eplb_problem {
             num_slots: to_c(self.num_slots),
@@ -67,6 +75,7 @@ impl Problem {
             num_groups: self.num_groups.map_or(defaults.num_groups, to_c),
             policy: self.policy.map_or(defaults.policy, Policy::as_raw),
             bound_kind: self.bound_kind.map_or(defaults.bound_kind, BoundKind::as_raw),
+            objective: self.objective.map_or(defaults.objective, Objective::as_raw),
             ..*defaults
         }
     }
@@ -227,8 +236,9 @@ pub struct Report {
     pub policy_reason: PolicyReason,
     /// The bound that the gaps are relative to.
     pub bound_kind: BoundKind,
-    /// Layers of the plan that differ from the current placement; this and what follows is 0
-    /// without one, and for a placement that was evaluated. Since ABI 1.1, like what follows.
+    /// Layers of the plan that differ from the current placement; this and what follows up to
+    /// `layers_missed` is 0 without one, and for a placement that was evaluated. Since ABI 1.1,
+    /// like what follows.
     pub layers_changed: u64,
     /// Over all layers, see [`Map::MoveCount`](crate::Map::MoveCount).
     pub moves: u64,
@@ -252,6 +262,20 @@ pub struct Report {
     /// Of the layer and GPU where it is most: experts that have all their replicas there, and are
     /// lost with it.
     pub experts_on_one_gpu: u64,
+    /// Windows of the weights; 0 if they were not kept, see
+    /// [`Map::WindowImbalance`](crate::Map::WindowImbalance): what follows is then 0, too.
+    pub num_windows: usize,
+    /// Windows in which no layer has load.
+    pub num_empty_windows: u64,
+    /// Mean of [`Map::WindowImbalance`](crate::Map::WindowImbalance) where a layer has load; 1 if
+    /// none has.
+    pub windows_mean: f64,
+    /// The largest of [`Map::WindowImbalance`](crate::Map::WindowImbalance).
+    pub windows_worst: f64,
+    /// The lowest window that has `windows_worst`.
+    pub worst_window: usize,
+    /// The lowest layer that has it in that window.
+    pub worst_window_layer: usize,
 }
 
 impl Report {
@@ -282,6 +306,12 @@ impl Report {
             moves_bound: count(from.moves_bound),
             layers_missed: count(from.layers_missed),
             experts_on_one_gpu: count(from.experts_on_one_gpu),
+            num_windows: count(from.num_windows),
+            num_empty_windows: count(from.num_empty_windows),
+            windows_mean: from.windows_mean,
+            windows_worst: from.windows_worst,
+            worst_window: count(from.worst_window),
+            worst_window_layer: count(from.worst_window_layer),
         }
     }
 }

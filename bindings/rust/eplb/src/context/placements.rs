@@ -3,7 +3,7 @@
 use super::Context;
 use crate::device::{DeviceSlice, Stream};
 use crate::element::ExpertElement;
-use crate::raw::LayerOutputs;
+use crate::raw::{LayerOutputs, WindowFigure};
 use crate::transfers::MoveMaps;
 use crate::{Error, Evaluation, Problem, Report, Result, TransferOrder, TransferPlan};
 
@@ -124,6 +124,50 @@ impl Context {
         let outputs = LayerOutputs { imbalance: &mut imbalance, bound: &mut bound, duplicates: &mut duplicates };
         let report = Report::from_c(&self.raw.evaluate(&problem, physical_to_logical, Some(outputs))?);
         Ok(Evaluation { report, imbalance, bound, duplicates })
+    }
+
+    /// How good a placement, anyone's, is in each window of the uploaded weights: `[L,T]`, what
+    /// [`Map::WindowImbalance`](crate::Map::WindowImbalance) is of a plan. The report has its mean and its worst. The solved
+    /// plan is left alone.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use eplb::{Context, ContextOptions, Library, Problem, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// // In each of 2 windows one of 2 GPUs has all the work; their sum is even.
+    /// context.upload(&[10, 10, 0, 0, 0, 0, 10, 10], WeightShape::new(1, 4).windows(2))?;
+    /// assert_eq!(context.evaluate_windows(&Problem::new(4, 2), &[0, 1, 2, 3])?, [2.0, 2.0]);
+    /// assert_eq!(context.evaluate(&Problem::new(4, 2), &[0, 1, 2, 3])?.imbalance_mean, 1.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate); [`Unavailable`](crate::Error::Unavailable) if windows were not kept.
+    pub fn evaluate_windows<T: ExpertElement>(&self, problem: &Problem, physical_to_logical: &[T]) -> Result<Vec<f64>> {
+        self.window_figure(problem, physical_to_logical, WindowFigure::Imbalance)
+    }
+
+    /// The same for the bound: what [`Map::WindowBound`](crate::Map::WindowBound) is of a plan.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate_windows`](Self::evaluate_windows).
+    pub fn bound_windows<T: ExpertElement>(&self, problem: &Problem, physical_to_logical: &[T]) -> Result<Vec<f64>> {
+        self.window_figure(problem, physical_to_logical, WindowFigure::Bound)
+    }
+
+    fn window_figure<T: ExpertElement>(
+        &self,
+        problem: &Problem,
+        physical_to_logical: &[T],
+        which: WindowFigure,
+    ) -> Result<Vec<f64>> {
+        let problem = problem.over(&self.raw.api().problem);
+        let mut figures = vec![0.0; self.uploaded.map_or(0, |shape| shape.layers * shape.windows)];
+        self.raw.evaluate_windows(&problem, physical_to_logical, which, &mut figures)?;
+        Ok(figures)
     }
 
     /// Works out how one placement becomes another, for any two; needs no weights. What was uploaded and solved stays as

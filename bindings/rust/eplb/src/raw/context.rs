@@ -22,6 +22,13 @@ pub(crate) struct LayerOutputs<'a> {
     pub(crate) duplicates: &'a mut [i64],
 }
 
+/// What `eplb_evaluate_windows` is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WindowFigure {
+    Imbalance,
+    Bound,
+}
+
 pub(crate) struct RawContext {
     handle: NonNull<sys::eplb_context>,
     // Dropped last: the library stays loaded until its context is destroyed.
@@ -262,6 +269,37 @@ impl RawContext {
             )
         })?;
         Ok(report)
+    }
+
+    /// Writes one figure of each window; `figures` has room for all of them.
+    pub(crate) fn evaluate_windows<T: ExpertElement>(
+        &self,
+        problem: &sys::eplb_problem,
+        placement: &[T],
+        which: WindowFigure,
+        figures: &mut [f64],
+    ) -> Result<()> {
+        let (pointer, length) = (placement.as_ptr().cast(), to_c(placement.len()));
+        let (out, windows_length) = (figures.as_mut_ptr(), to_c(figures.len()));
+        let (imbalance, bound) = match which {
+            WindowFigure::Imbalance => (out, ptr::null_mut()),
+            WindowFigure::Bound => (ptr::null_mut(), out),
+        };
+        // SAFETY: reads the placement, of the given length; the problem has been through its init; the output that is
+        // not null has room for windows_length elements.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_evaluate_windows(
+                context,
+                problem,
+                pointer,
+                length,
+                T::DTYPE,
+                imbalance,
+                bound,
+                windows_length,
+                error,
+            )
+        })
     }
 
     /// The way between two placements of one length: source, round and group of each slot, and the report of it.

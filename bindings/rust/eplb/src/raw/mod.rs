@@ -6,7 +6,7 @@ mod api;
 mod context;
 
 pub(crate) use api::Api;
-pub(crate) use context::{LayerOutputs, RawContext};
+pub(crate) use context::{LayerOutputs, RawContext, WindowFigure};
 
 use std::ffi::{CStr, c_char};
 

@@ -218,7 +218,8 @@ enum {
 typedef int32_t eplb_objective;
 enum {
   EPLB_OBJECTIVE_SUM = 0,    /* the sum of all windows */
-  EPLB_OBJECTIVE_WINDOWS = 1 /* every window, of up to 64; this version does not have it */
+  EPLB_OBJECTIVE_WINDOWS = 1 /* every window, of up to 64, whatever its load:
+                                EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
 };
 
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -288,7 +289,8 @@ typedef struct eplb_problem {
   eplb_bound_kind bound_kind; /* EPLB_BOUND_SIMPLE; the bound that reports use. It costs time there,
                                  never in a solve */
   eplb_objective objective;   /* EPLB_OBJECTIVE_SUM; what is balanced where weights have several
-                                 windows. Evaluations ignore it. Since ABI 1.1 */
+                                 windows. One window: no difference. Evaluations ignore it. Since
+                                 ABI 1.1 */
   int32_t reserved;           /* 0, and nothing else */
 } eplb_problem;
 
@@ -315,8 +317,9 @@ typedef struct eplb_solve_options {
                               one option by which a layer's answer depends on others */
   int64_t max_arrivals;    /* 0: any; experts that a GPU receives in a layer */
   double target;           /* -1: 1.02, or none if max_moves, max_moves_total or move_price is
-                              given; the imbalance at which a layer is good enough: it is reached
-                              with as few moves as possible. 0: none */
+                              given; the imbalance at which a layer is good enough, with
+                              EPLB_OBJECTIVE_WINDOWS in each window: it is reached with as few moves
+                              as possible. 0: none */
   double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
                               as pay */
 } eplb_solve_options;
@@ -540,10 +543,10 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * Errors: EPLB_INVALID_ARGUMENT with the numbers and the nearest legal value for sizes that do not
  * fit each other, and for a max_replicas that cannot be met; EPLB_INVALID_STATE before an upload;
  * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind, objective or transfer order above
- * those of this version, and for EPLB_OBJECTIVE_WINDOWS; EPLB_INVALID_WEIGHT if
- * EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
- * EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming layer
- * and slot.
+ * those of this version, and for EPLB_OBJECTIVE_WINDOWS with other strategies than its own or
+ * without windows that were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a
+ * weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has
+ * an expert that the weights lack, naming layer and slot.
  * EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
  * EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay in
  * their slots; a layer that need not change, or has no load, keeps all of them, and copies of an
@@ -561,7 +564,7 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
- * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host. */
+ * placement; EPLB_UNAVAILABLE for max_moves_total and EPLB_OBJECTIVE_WINDOWS, which need the host. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 

@@ -158,7 +158,7 @@ type Objective string
 const (
 	// The sum of all windows.
 	ObjectiveSum Objective = "sum"
-	// Every window, of up to 64; this version does not have it.
+	// Every window, of up to 64, whatever its load: StrategyBest and StrategyRebalance only.
 	ObjectiveWindows Objective = "windows"
 )
 

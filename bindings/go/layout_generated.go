@@ -39,8 +39,8 @@ type cProblem struct {
 	Policy int32
 	// BoundSimple; the bound that reports use. It costs time there, never in a solve.
 	BoundKind int32
-	// ObjectiveSum; what is balanced where weights have several windows. Evaluations ignore it.
-	// Since ABI 1.1.
+	// ObjectiveSum; what is balanced where weights have several windows. One window: no difference.
+	// Evaluations ignore it. Since ABI 1.1.
 	Objective int32
 	// 0, and nothing else.
 	Reserved int32
@@ -72,7 +72,8 @@ type cSolveOptions struct {
 	// 0: any; experts that a GPU receives in a layer.
 	MaxArrivals int64
 	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
-	// layer is good enough: it is reached with as few moves as possible. 0: none.
+	// layer is good enough, with ObjectiveWindows in each window: it is reached with as few moves
+	// as possible. 0: none.
 	Target float64
 	// 0; the imbalance that a move must gain: a layer makes as many moves as pay.
 	MovePrice float64

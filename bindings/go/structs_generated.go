@@ -21,8 +21,8 @@ type Problem struct {
 	Policy Policy
 	// The bound that reports use. It costs time there, never in a solve. Default BoundSimple.
 	Bound BoundKind
-	// What is balanced where weights have several windows. Evaluations ignore it. Since ABI 1.1.
-	// Default ObjectiveSum.
+	// What is balanced where weights have several windows. One window: no difference. Evaluations
+	// ignore it. Since ABI 1.1. Default ObjectiveSum.
 	Objective Objective
 }
 

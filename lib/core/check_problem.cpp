@@ -56,12 +56,12 @@ void check_ranges(const eplb_problem& asked) {
     fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
 }
 
-// No strategy keeps windows apart yet.
-void check_objective(eplb_objective objective) {
-  if (objective == EPLB_OBJECTIVE_WINDOWS)
+void check_objective(eplb_objective objective, eplb_strategy strategy) {
+  if (objective == EPLB_OBJECTIVE_WINDOWS && !traits_of(strategy).knows_windows)
     fail(EPLB_UNAVAILABLE,
-         "objective is EPLB_OBJECTIVE_WINDOWS, which this version does not have: "
-         "EPLB_OBJECTIVE_SUM balances the sum of all windows");
+         "objective is EPLB_OBJECTIVE_WINDOWS, which strategy %s does not have: EPLB_STRATEGY_BEST "
+         "and EPLB_STRATEGY_REBALANCE balance every window",
+         traits_of(strategy).name);
 }
 
 void check_hierarchy(const eplb_problem& asked, int64_t experts, int64_t groups) {
@@ -204,8 +204,8 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                       const ClusterArrays& cluster, int64_t layers, int64_t experts) {
   Problem problem = check_problem(asked, cluster, layers, experts);
   const int slots = problem.cluster.slots - problem.cluster.closed;
-  check_objective(asked.objective);
   check_options(options);
+  check_objective(asked.objective, options.strategy);
   check_speeds(problem.cluster, options.strategy);
   const int cap = whole(options.max_replicas);
   check_cap(cap, slots, experts);

@@ -7,22 +7,55 @@ namespace eplb {
 
 struct StrategyTraits {
   const char* name;
-  bool float32;       // computes in float32: weights beyond its range are refused
-  bool knows_caps;    // keeps max_replicas by itself; else its counts are checked when it is done
-  bool knows_speeds;  // balances times; else it takes equally fast GPUs only
+  bool float32;        // computes in float32: weights beyond its range are refused
+  bool knows_caps;     // keeps max_replicas by itself; else its counts are checked when it is done
+  bool knows_speeds;   // balances times; else it takes equally fast GPUs only
+  bool knows_windows;  // balances every window; else their sum only
 };
 
 // By the value of its EPLB_STRATEGY_ constant. GREEDY is the published program: float32, no cap, no
 // speeds.
 inline constexpr StrategyTraits kStrategies[] = {
-    {.name = "greedy", .float32 = true, .knows_caps = false, .knows_speeds = false},
-    {.name = "lpt_swap", .float32 = false, .knows_caps = true, .knows_speeds = true},
-    {.name = "l2_swap", .float32 = false, .knows_caps = true, .knows_speeds = true},
-    {.name = "random_restarts", .float32 = false, .knows_caps = true, .knows_speeds = true},
-    {.name = "noise_spectrum", .float32 = false, .knows_caps = true, .knows_speeds = true},
-    {.name = "hybrid_init", .float32 = false, .knows_caps = true, .knows_speeds = true},
-    {.name = "best", .float32 = false, .knows_caps = true, .knows_speeds = true},
-    {.name = "rebalance", .float32 = false, .knows_caps = true, .knows_speeds = true},
+    {.name = "greedy",
+     .float32 = true,
+     .knows_caps = false,
+     .knows_speeds = false,
+     .knows_windows = false},
+    {.name = "lpt_swap",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = false},
+    {.name = "l2_swap",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = false},
+    {.name = "random_restarts",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = false},
+    {.name = "noise_spectrum",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = false},
+    {.name = "hybrid_init",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = false},
+    {.name = "best",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = true},
+    {.name = "rebalance",
+     .float32 = false,
+     .knows_caps = true,
+     .knows_speeds = true,
+     .knows_windows = true},
 };
 static_assert(sizeof kStrategies / sizeof *kStrategies == EPLB_STRATEGY_REBALANCE + 1);
 

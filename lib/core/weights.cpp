@@ -127,12 +127,19 @@ void check_windows_are_kept(int64_t windows) {
         ll(kMostWindows));
 }
 
+void set_windows(int64_t windows, Problem& problem) {
+  problem.windows = windows;
+  if (problem.options.objective != EPLB_OBJECTIVE_WINDOWS) return;
+  check_windows_are_kept(windows);
+  problem.windows_apart = static_cast<int>(windows);
+}
+
 void Weights::resize(bool new_integer, int64_t new_layers, int64_t new_experts,
                      int64_t new_windows) {
   integer = new_integer;
   layers = new_layers;
   experts = new_experts;
-  windows = new_windows <= kMostWindows ? new_windows : 0;
+  windows = windows_kept(new_windows);
   const int64_t sums = layers * experts;
   const int64_t kept = windows > 1 ? windows * sums : 0;
   real.resize(integer ? 0 : sums);

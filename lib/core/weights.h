@@ -69,11 +69,17 @@ struct BeyondFloat32 {
 };
 BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer);
 
+// How many of these windows are kept.
+inline int64_t windows_kept(int64_t windows) { return windows <= kMostWindows ? windows : 0; }
+
 // How many windows are known apart once they were summed on a device.
 inline int64_t windows_after_device(int64_t windows) { return windows == 1 ? 1 : 0; }
 
 // Throws Unavailable for a number of windows that says that they were not kept.
 void check_windows_are_kept(int64_t windows);
+
+// Sets how many windows the weights of a problem have, and how many its objective balances apart.
+void set_windows(int64_t windows, Problem& problem);
 
 // Throws InvalidArgument for a shape that cannot be.
 void check_shape(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts);

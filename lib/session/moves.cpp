@@ -1,4 +1,6 @@
 // What of a session is about moves: from the current placement to the plan.
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/move_limits.h"
 #include "core/moves_bound.h"
@@ -24,6 +26,15 @@ std::vector<int32_t> Session::share_moves(const Weights& weights, const Problem&
   return eplb::share_moves(paths, problem);
 }
 
+// Where windows are balanced apart, the target holds for each.
+double Session::imbalance_to_judge(int64_t layer) const {
+  if (plan_.value.problem.windows_apart == 1) return evaluation_.layers[layer].imbalance;
+  double imbalance = 1;
+  for (int64_t t = 0; t < windows_.windows; ++t)
+    imbalance = std::max(imbalance, windows_.at(t, layer).imbalance);
+  return imbalance;
+}
+
 void Session::report_limits(eplb_report& report) const {
   Problem problem = plan_.value.problem;
   problem.current.expert = current_.value.expert.data();
@@ -33,7 +44,7 @@ void Session::report_limits(eplb_report& report) const {
     const int64_t forced = forced_moves(problem, layer);
     report.moves_forced += forced;
     report.moves_bound += rebalanced ? moves_bound(problem, weights_.value, layer) : forced;
-    if (rebalanced && problem.moves.target > 0 && evaluation_.layers[layer].imbalance > target)
+    if (rebalanced && problem.moves.target > 0 && imbalance_to_judge(layer) > target)
       ++report.layers_missed;
   }
 }

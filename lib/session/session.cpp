@@ -42,6 +42,7 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
                       const eplb_problem& problem, const eplb_solve_options& options) {
   check_shape(dtype, windows, layers, experts);
   Problem checked = check_problem(problem, options, cluster_, layers, experts);
+  set_windows(windows_kept(windows), checked);
   // All new first: what was uploaded and solved is given up only when there is memory for what
   // comes.
   Resident<Weights> weights;
@@ -50,7 +51,6 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
   WindowFigures window_figures;
   auto take_memory = [&] {
     weights.resize(is_integer(dtype), layers, experts, windows);
-    checked.windows = weights.value.windows;
     plan.resize(checked);
     evaluation.resize(layers, checked.cluster.gpus);
     window_figures.resize(layers, checked.windows);
@@ -173,7 +173,7 @@ void Session::bring_plan() {
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
   Problem problem =
       check_problem(asked, options, cluster_, weights_.value.layers, weights_.value.experts);
-  problem.windows = weights_.value.windows;
+  set_windows(weights_.value.windows, problem);
   if (current_.exists()) {
     check_current(current_.value, current_.on_host(), problem);
     problem.current.expert =
@@ -289,6 +289,9 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device first");
   Problem problem = problem_of(asked, options);
+  if (problem.windows_apart > 1)
+    fail(EPLB_UNAVAILABLE,
+         "EPLB_OBJECTIVE_WINDOWS is not there on a stream in this version: call eplb_solve");
   if (shares_moves(problem))
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "

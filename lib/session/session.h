@@ -85,6 +85,7 @@ class Session {
   void send_current();
   std::vector<int32_t> share_moves(const Weights& weights, const Problem& problem);
   void forget_figures();
+  double imbalance_to_judge(int64_t layer) const;
   void report_limits(eplb_report& report) const;
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;

@@ -124,7 +124,8 @@ pub const EPLB_TRANSFER_EXCLUSIVE: eplb_transfer_order = 2;
 pub type eplb_objective = i32;
 /// the sum of all windows
 pub const EPLB_OBJECTIVE_SUM: eplb_objective = 0;
-/// every window, of up to 64; this version does not have it
+/// every window, of up to 64, whatever its load: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE
+/// only
 pub const EPLB_OBJECTIVE_WINDOWS: eplb_objective = 1;
 
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -228,8 +229,8 @@ pub struct eplb_problem {
     pub policy: eplb_policy,
     /// EPLB_BOUND_SIMPLE; the bound that reports use. It costs time there, never in a solve
     pub bound_kind: eplb_bound_kind,
-    /// EPLB_OBJECTIVE_SUM; what is balanced where weights have several windows. Evaluations ignore
-    /// it. Since ABI 1.1
+    /// EPLB_OBJECTIVE_SUM; what is balanced where weights have several windows. One window: no
+    /// difference. Evaluations ignore it. Since ABI 1.1
     pub objective: eplb_objective,
     /// 0, and nothing else
     pub reserved: i32,
@@ -276,7 +277,8 @@ pub struct eplb_solve_options {
     /// 0: any; experts that a GPU receives in a layer
     pub max_arrivals: i64,
     /// -1: 1.02, or none if max_moves, max_moves_total or move_price is given; the imbalance at
-    /// which a layer is good enough: it is reached with as few moves as possible. 0: none
+    /// which a layer is good enough, with EPLB_OBJECTIVE_WINDOWS in each window: it is reached with
+    /// as few moves as possible. 0: none
     pub target: f64,
     /// 0; the imbalance that a move must gain: a layer makes as many moves as pay
     pub move_price: f64,
@@ -654,9 +656,10 @@ library! {
     /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
     /// strategy, effort, policy, bound kind, objective or transfer order above those of this
-    /// version, and for EPLB_OBJECTIVE_WINDOWS; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot
-    /// represent a weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the
-    /// current placement has an expert that the weights lack, naming layer and slot.
+    /// version, and for EPLB_OBJECTIVE_WINDOWS with other strategies than its own or without
+    /// windows that were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a
+    /// weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current
+    /// placement has an expert that the weights lack, naming layer and slot.
     /// EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
     /// EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay
     /// in their slots; a layer that need not change, or has no load, keeps all of them, and copies
@@ -677,8 +680,8 @@ library! {
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
     /// solved as a layer of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE
     /// exceeds limits that forced moves exceed. Errors: as eplb_upload_weights_device;
-    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total,
-    /// which needs the host.
+    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total and
+    /// EPLB_OBJECTIVE_WINDOWS, which need the host.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -132,7 +132,8 @@ open_enum! {
     Objective, "objective", {
         /// The sum of all windows. The default.
         Sum = EPLB_OBJECTIVE_SUM "sum",
-        /// Every window, of up to 64; this version does not have it.
+        /// Every window, of up to 64, whatever its load: [`Strategy::Best`](crate::Strategy::Best)
+        /// and [`Strategy::Rebalance`](crate::Strategy::Rebalance) only.
         Windows = EPLB_OBJECTIVE_WINDOWS "windows",
     }
 }

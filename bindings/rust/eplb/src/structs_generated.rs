@@ -60,8 +60,8 @@ impl Problem {
         Self { bound_kind: Some(bound_kind), ..self }
     }
 
-    /// What is balanced where weights have several windows. Evaluations ignore it. Since ABI 1.1.
-    /// Default [`Objective::Sum`](crate::Objective::Sum).
+    /// What is balanced where weights have several windows. One window: no difference. Evaluations
+    /// ignore it. Since ABI 1.1. Default [`Objective::Sum`](crate::Objective::Sum).
     #[must_use]
     pub const fn objective(self, objective: Objective) -> Self {
         Self { objective: Some(objective), ..self }

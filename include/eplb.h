@@ -545,8 +545,8 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind, objective or transfer order above
  * those of this version, and for EPLB_OBJECTIVE_WINDOWS with other strategies than its own or
  * without windows that were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a
- * weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has
- * an expert that the weights lack, naming layer and slot.
+ * weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement
+ * has an expert that the weights lack, naming layer and slot.
  * EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
  * EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay in
  * their slots; a layer that need not change, or has no load, keeps all of them, and copies of an
@@ -564,7 +564,8 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
- * placement; EPLB_UNAVAILABLE for max_moves_total and EPLB_OBJECTIVE_WINDOWS, which need the host. */
+ * placement; EPLB_UNAVAILABLE for max_moves_total and EPLB_OBJECTIVE_WINDOWS, which need the host.
+ */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 

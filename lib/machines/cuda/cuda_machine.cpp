@@ -1,19 +1,14 @@
 #include "machines/cuda/cuda_machine.h"
 
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "core/error.h"
 #include "core/move_limits.h"
+#include "machines/cuda/copies.h"
 
 namespace eplb::cuda {
 namespace {
-
-// Sums, faults, and how many windows are known.
-int64_t weight_bytes(int64_t layers, int64_t experts) {
-  return layers * experts * 8 + layers * int64_t{sizeof(FaultCode)} + int64_t{sizeof(int64_t)};
-}
 
 // By way of which weights are sent and plans are brought.
 int64_t staging_bytes(const Problem& problem) {
@@ -22,33 +17,8 @@ int64_t staging_bytes(const Problem& problem) {
 
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
-template <class T>
-void copy(T* to, const T* from, int64_t n, cudaMemcpyKind kind, cudaStream_t stream) {
-  check(cudaMemcpyAsync(to, from, static_cast<size_t>(n) * sizeof(T), kind, stream),
-        "cudaMemcpyAsync");
-}
-template <class T> void to_device(T* to, const T* from, int64_t n, cudaStream_t stream) {
-  copy(to, from, n, cudaMemcpyHostToDevice, stream);
-}
-template <class T> void to_host(T* to, const T* from, int64_t n, cudaStream_t stream) {
-  copy(to, from, n, cudaMemcpyDeviceToHost, stream);
-}
-
 void finish(cudaStream_t stream, const char* what = "cudaStreamSynchronize") {
   check(cudaStreamSynchronize(stream), what);
-}
-
-// `known`: one, in staging memory.
-void send_windows(const Weights& from, const DeviceWeights& to, int64_t* known,
-                  cudaStream_t stream) {
-  *known = from.windows == 1 || to.windows ? from.windows : 0;
-  to_device(to.windows_known, known, 1, stream);
-  if (to.windows == nullptr) return;
-  const auto send = [&](const auto& windows) {
-    using T = typename std::remove_cvref_t<decltype(windows)>::value_type;
-    to_device(static_cast<T*>(to.windows), windows.data(), ssize(windows), stream);
-  };
-  return from.integer ? send(from.whole_windows) : send(from.real_windows);
 }
 
 void check_reserved(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
@@ -138,24 +108,13 @@ Problem CudaMachine::on_device(Problem problem) const {
   return problem;
 }
 
-// In the order of our stream, by way of the staging memory's first weight_bytes(). Windows, which
-// take up to 64 times as much, go straight from where they are, to where there is room for them.
+// In the order of our stream, by way of the staging memory's first weight_bytes().
 void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory, bool with_windows) {
   staging_.at_least(weight_bytes(from.layers, from.experts));
-  const DeviceWeights to =
-      memory.weights(from.layers, from.experts, from.integer, with_windows ? from.windows : 1);
-  const int64_t bytes = from.layers * from.experts * 8;
-  std::memcpy(staging_.data(),
-              from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
-              static_cast<size_t>(bytes));
-  to_device(static_cast<char*>(to.sums), staging_.data(), bytes, stream_);
-  FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
-  for (int64_t l = 0; l < from.layers; ++l) {
-    const auto [fault, expert] = beyond_float32(from, l);
-    faults[l] = expert < 0 ? kNoFault : fault_code(l, static_cast<int>(expert), fault);
-  }
-  to_device(to.float32_fault, faults, from.layers, stream_);
-  send_windows(from, to, reinterpret_cast<int64_t*>(faults + from.layers), stream_);
+  copy_weights(
+      from,
+      memory.weights(from.layers, from.experts, from.integer, with_windows ? from.windows : 1),
+      staging_.data(), stream_);
 }
 
 // The maps of a plan lie one behind the other.
@@ -268,15 +227,7 @@ void CudaMachine::bring(Weights& weights) {
   weights.resize(weights.integer, weights.layers, weights.experts, weights.windows);
   const DeviceWeights from =
       reserved_.weights(weights.layers, weights.experts, weights.integer, weights.windows);
-  const auto bring = [&](auto& sums, auto& windows) {
-    using T = typename std::remove_cvref_t<decltype(sums)>::value_type;
-    to_host(sums.data(), static_cast<const T*>(from.sums), ssize(sums), stream_);
-    to_host(windows.data(), static_cast<const T*>(from.windows), ssize(windows), stream_);
-  };
-  if (weights.integer)
-    bring(weights.whole, weights.whole_windows);
-  else
-    bring(weights.real, weights.real_windows);
+  copy_weights(from, weights, stream_);
   finish(stream_);
 }
 

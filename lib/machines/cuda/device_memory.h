@@ -83,9 +83,9 @@ class DeviceMemory {
   DeviceMemory(const MemorySizes& sizes, cudaStream_t stream);  // ready when it returns
 
   const MemorySizes& sizes() const { return sizes_; }
-  // With so many windows, if there is room for them.
+  // With that number of windows if there is room for them.
   DeviceWeights weights(int64_t layers, int64_t experts, bool whole, int64_t windows = 1) const;
-  // Can so many be known apart here?
+  // Can they be known apart here?
   bool keeps(int64_t windows, int64_t layers, int64_t experts) const;
   int32_t* current() const;  // [L,S]
   DevicePlan plan(const Problem& problem) const;

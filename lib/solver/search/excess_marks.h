@@ -103,22 +103,22 @@ EPLB_FN int grown(const Arrangement& state, int t, int place) {
   return copies_together(state, place) * state.growth[t * state.places + place];
 }
 
+EPLB_FN void add_relief(const Arrangement& state, const ExcessWorkspace& workspace, int t, int g) {
+  const int most = workspace.over[t * state.stride + g];
+  if (most == 0) return;
+  for (int place = g; place < state.places; place += state.stride) {
+    const int less = smaller(most, relieved(state, t, place));
+    if (is_lowest(state, place)) workspace.relief[state.expert[place]] += less;
+  }
+}
 EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
                           const ExcessWorkspace& workspace) {
   const View<int> over = workspace.over, excess = state.excess, relief = workspace.relief;
   team.sweep(state.windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
   team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
   team.single([&] {
-    for (int t = 0; t < state.windows; ++t) {
-      for (int g = 0; g < state.gpus; ++g) {
-        const int most = over[t * state.stride + g];
-        if (most == 0) continue;
-        for (int place = g; place < state.places; place += state.stride) {
-          const int less = smaller(most, relieved(state, t, place));
-          if (is_lowest(state, place)) relief[state.expert[place]] += less;
-        }
-      }
-    }
+    for (int t = 0; t < state.windows; ++t)
+      for (int g = 0; g < state.gpus; ++g) add_relief(state, workspace, t, g);
     relief[state.void_expert()] = 0;
   });
 }

@@ -152,23 +152,29 @@ template <bool kCapped, bool kMany> class ExcessStep {
       };
     };
   }
+  // What is above the limits of a candidate's GPU once it has become expert e: f(auto candidate).
+  EPLB_INLINE EPLB_FN auto left_elsewhere(int e) const {
+    return [list = workspace_.candidates, share_more = state_.share_more.from(e),
+            kinds = state_.kinds(), windows = state_.windows](auto i) EPLB_INLINE {
+      auto left = larger(list.rest[i] + share_more[0], 0);
+      if constexpr (kMany)
+        for (int t = 1; t < windows; ++t)
+          left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
+      return left;
+    };
+  }
   // Candidates elsewhere that become the expert of a row of the head: f(auto candidate).
   EPLB_INLINE EPLB_FN auto retargets(int row) const {
     const int e = state_.expert[row * state_.stride + head_];
     return
         [=, score = score(), list = workspace_.candidates, mark = workspace_.mark,
-         share_more = state_.share_more.from(e), kinds = state_.kinds(), windows = state_.windows,
-         relief = workspace_.relief[e], blocked = workspace_.blocked[e],
+         left = left_elsewhere(e), relief = workspace_.relief[e], blocked = workspace_.blocked[e],
          byte = own_byte(rules_.salt, row, 1), caps = caps_of(row)](auto i) EPLB_INLINE {
-          auto left = larger(list.rest[i] + share_more[0], 0);
-          if constexpr (kMany)
-            for (int t = 1; t < windows; ++t)
-              left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
           const auto pair = mark[list.gpu[i]];
           auto change = pair + blocked - list.is_new[i];
           if constexpr (kCapped)
             change = change + caps.forbidden_there(list.gpu[i], pair, list.is_new[i]);
-          return score(list.saved[i] + relief - left, change, list.noise[i] ^ byte);
+          return score(list.saved[i] + relief - left(i), change, list.noise[i] ^ byte);
         };
   }
   EPLB_FN int best_elsewhere(Team auto& team, int row) const {

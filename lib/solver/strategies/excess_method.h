@@ -1,5 +1,5 @@
-// What the methods that search by excess have in common: see solve_layer.h. They have no parts to be
-// solved apart: under a hierarchical policy experts have homes instead.
+// What the methods that search by excess have in common: see solve_layer.h. They have no parts to
+// be solved apart: under a hierarchical policy experts have homes instead.
 #pragma once
 
 #include "solver/strategies/excess_modes.h"

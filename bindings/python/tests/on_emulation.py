@@ -51,6 +51,8 @@ def test_nothing_waits(put, context, lazy):
 def test_windows_are_summed_on_the_device(put, context):
     weights = np.stack([sample_weights(3, 64, seed) for seed in (1, 2)])
     plan = context.solve(put(weights), **LARGE)
+    plan.replica_slots  # noqa: B018
+    context.synchronize()
     check_plan(plan, on_cpu(weights, **LARGE))
     assert plan.report.num_windows == 0
     for judged in (plan, context.evaluate(on_cpu(weights, **LARGE))):

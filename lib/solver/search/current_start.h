@@ -189,7 +189,7 @@ EPLB_FN auto saved_for(const ExcessSearch& search, int e, int most) {
 // expert has others; ties: lowest place. -1 if no GPU may receive more.
 EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, int most) {
   const Arrangement& state = search.state;
-  const int candidates = weigh_copies(team, state, search.workspace);
+  const int candidates = weigh_copies<true>(team, state, search.workspace);
   mark_gpus(team, state, search.cluster, search.workspace, e);
   const auto saved = saved_for(search, e, most);
   const int best = team.max(0, candidates, saved);

@@ -103,6 +103,11 @@ EPLB_FN int grown(const Arrangement& state, int t, int place) {
   return copies_together(state, place) * state.growth[t * state.places + place];
 }
 
+// kMany: are there several windows? One has no loops over them.
+template <bool kMany> EPLB_FN int windows_of(const Arrangement& state) {
+  return kMany ? state.windows : 1;
+}
+
 EPLB_FN void add_relief(const Arrangement& state, const ExcessWorkspace& workspace, int t, int g) {
   const int most = workspace.over[t * state.stride + g];
   if (most == 0) return;
@@ -111,31 +116,35 @@ EPLB_FN void add_relief(const Arrangement& state, const ExcessWorkspace& workspa
     if (is_lowest(state, place)) workspace.relief[state.expert[place]] += less;
   }
 }
+template <bool kMany>
 EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
                           const ExcessWorkspace& workspace) {
   const View<int> over = workspace.over, excess = state.excess, relief = workspace.relief;
-  team.sweep(state.windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
+  const int windows = windows_of<kMany>(state);
+  team.sweep(windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
   team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
   team.single([&] {
-    for (int t = 0; t < state.windows; ++t)
+    for (int t = 0; t < windows; ++t)
       for (int g = 0; g < state.gpus; ++g) add_relief(state, workspace, t, g);
     relief[state.void_expert()] = 0;
   });
 }
 
 // What is above a GPU's limits, over all windows.
+template <bool kMany>
 EPLB_FN int over_of(const Arrangement& state, const ExcessWorkspace& workspace, int g) {
   int sum = 0;
-  for (int t = 0; t < state.windows; ++t) sum += workspace.over[t * state.stride + g];
+  for (int t = 0; t < windows_of<kMany>(state); ++t) sum += workspace.over[t * state.stride + g];
   return sum;
 }
 // Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
+template <bool kMany>
 EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& workspace, int i,
                             int place) {
   const RetargetList& list = workspace.candidates;
-  const int g = state.gpu[place], over = over_of(state, workspace, g);
+  const int g = state.gpu[place], over = over_of<kMany>(state, workspace, g);
   int burden = -over;
-  for (int t = 0; t < state.windows; ++t) {
+  for (int t = 0; t < windows_of<kMany>(state); ++t) {
     const int at = t * state.places + place, excess = state.excess[t * state.stride + g];
     const int growth = grown(state, t, place);
     burden += larger(excess + growth, 0);
@@ -149,31 +158,34 @@ EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& wor
   return is_lowest(state, place) ? burden : 0;
 }
 // The candidates of an expert, from number `first` on.
+template <bool kMany>
 EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& workspace, int e,
                              int first) {
   const RetargetList& list = workspace.candidates;
   list.first[e] = first;
   int sum = 0, i = first;
   for_each_place(state, e,
-                 [&](int place) { sum += write_candidate(state, workspace, i++, place); });
+                 [&](int place) { sum += write_candidate<kMany>(state, workspace, i++, place); });
   for (int j = first; j < i; ++j) {
-    state.burden[list.place[j]] = sum - (list.saved[j] - over_of(state, workspace, list.gpu[j]));
+    state.burden[list.place[j]] =
+        sum - (list.saved[j] - over_of<kMany>(state, workspace, list.gpu[j]));
     list.saved[j] -= sum;
   }
 }
 
 // Relief and burden count GPU by GPU, as if none held both the expert that gains a copy and the one
 // that loses it. What that is too little is added by JointHosts. Returns the number of candidates.
+template <bool kMany>
 EPLB_FN int weigh_copies(Team auto& team, const Arrangement& state,
                          const ExcessWorkspace& workspace) {
-  weigh_relief(team, state, workspace);
+  weigh_relief<kMany>(team, state, workspace);
   const int replicated = state.totals[0].replicated, empty = state.totals[0].empty;
   auto expert_of = [&](int i) {
     return i < replicated ? state.replicated[i] : state.void_expert();
   };
   const int count = team.scan(
       replicated + 1, [&](int i) { return i < replicated ? state.copies[expert_of(i)] : empty; },
-      [&](int i, int before) { list_candidates(state, workspace, expert_of(i), before); });
+      [&](int i, int before) { list_candidates<kMany>(state, workspace, expert_of(i), before); });
   // The last vector of candidates asks for the GPUs of these, too.
   const View<int> gpu = workspace.candidates.gpu.from(count);
   team.for_each(kRow, [&](int i) { gpu[i] = 0; });
@@ -249,7 +261,7 @@ EPLB_FN int joint_saving(int excess, int less, int more) {
 }
 
 // Corrects burden and relief for one expert while its candidates are looked at, and puts them back.
-class JointHosts {
+template <bool kMany> class JointHosts {
  public:
   EPLB_FN JointHosts(const Arrangement& state, const ExcessWorkspace& workspace)
       : state_(state), workspace_(workspace) {}
@@ -296,7 +308,7 @@ class JointHosts {
   // On the GPU of both places the first's expert gains a copy and the second's loses one.
   EPLB_FN int saving_of(int gains, int loses) const {
     int saving = 0;
-    for (int t = 0; t < state_.windows; ++t) saving += saving_in(t, gains, loses);
+    for (int t = 0; t < windows_of<kMany>(state_); ++t) saving += saving_in(t, gains, loses);
     return saving;
   }
   EPLB_FN int saving_in(int t, int gains, int loses) const {

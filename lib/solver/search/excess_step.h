@@ -23,7 +23,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   // the lowest place; then re-targets of the row itself, to the lowest expert.
   EPLB_FN Change best(Team auto& team) {
     make_noise(team, state_, workspace_, rules_.salt);
-    candidates_ = weigh_copies(team, state_, workspace_);
+    candidates_ = weigh_copies<kMany>(team, state_, workspace_);
     mark_head(team, state_, cluster_, workspace_, head_);
     block_experts(team, state_, workspace_, state_.totals[0].empty < state_.most_empty);
     int best_score = 0, best_row = 0;
@@ -85,7 +85,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   EPLB_INLINE EPLB_FN int head_size(int t, int row) const {
     return state_.size[t * state_.places + row * state_.stride + head_];
   }
-  EPLB_FN int head_over() const { return over_of(state_, workspace_, head_); }
+  EPLB_FN int head_over() const { return over_of<kMany>(state_, workspace_, head_); }
 
   // What all swaps of a row of the head have in common.
   struct SwapRow {
@@ -271,7 +271,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   const StepRules& rules_;
   int head_;
   int candidates_ = 0;
-  JointHosts joint_;
+  JointHosts<kMany> joint_;
 };
 
 EPLB_STAGE_END

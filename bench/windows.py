@@ -200,12 +200,14 @@ def series_rows(series, found, memory):
     head = "{}{}, {}/{}, T = {}".format("held-out: " if series.held_out else "", series.name, *series.shape, memory)
     head += f" ({cases})" if cases == series.cases else f" ({cases}, the study {series.cases})"
     for method, judged in found.items():
-        study, ms = series.study(method)
-        above = "" if method == SUM else "{:+.4f} ± {:.4f}".format(*judged.above(found[SUM]))
-        yield (
-            f"| {head} | {name_of(method)} | {figure(judged.mean, study, method)} | {above} "
-            f"| {statistics.mean(judged.inside):.4f} | {time_cell(judged, yardstick_of(series.shape), ms)} |"
-        )
+        study, study_inside, ms = series.study(method)
+        cells = [
+            figure(judged.mean, study, method),
+            "" if method == SUM else "{:+.4f} ± {:.4f}".format(*judged.above(found[SUM])),
+            figure(statistics.mean(judged.inside), study_inside, method),
+            time_cell(judged, yardstick_of(series.shape), ms),
+        ]
+        yield f"| {head} | {name_of(method)} | {' | '.join(cells)} |"
 
 
 def yardstick_of(shape):
@@ -264,8 +266,8 @@ def document(tables, missing, commit, command):
 - BEST, policy global, seed 0; sum: of the windows, as without an objective; windows: objective="windows"
 - each window of each layer is scaled to the same load first, for every method: windows count the same, however many
   tokens they have
-- in brackets: the study that these figures have to reach, on AVX2. **Bold**: worse than the study by more than 3 % (of
-  what an imbalance is above 1; of time as a multiple of the heap greedy)
+- in brackets: the study, on AVX2, which windows have to reach. **Bold**: worse than the study by more than 3 % (of what
+  an imbalance is above 1; of time as a multiple of the heap greedy). Its sums are of another search, so they differ
 - imbalance is computed from the maps, by code of the benchmark alone; the mean over layers, and cases of a series
 - time: processor time of the thread per layer, from arrays in to a plan in Python, the sum as the start included; x:
   over the heap greedy of eplb_bench on the sum of the same windows, by turns, median of the ratios. The study's ms are

@@ -212,9 +212,9 @@ template <bool kCapped, bool kMany> class ExcessStep {
   // What the head is above its limits without a row, in every window.
   EPLB_FN void weigh_rest(Team auto& team, int row) const {
     const int place = row * state_.stride + head_;
+    const int others = copies_together(state_, place) - 1;
     team.for_each(state_.windows, [&](int t) {
-      workspace_.rest[t] = head_excess(t) - head_size(t, row) + grown(state_, t, place) -
-                           state_.growth[t * state_.places + place];
+      workspace_.rest[t] = head_excess(t) - head_size(t, row) + grown(state_, t, place, others);
     });
   }
   // What is above the head's limits once that row has become another expert: f(auto expert).
@@ -249,19 +249,19 @@ template <bool kCapped, bool kMany> class ExcessStep {
     if (!may_change(row)) return 0;
     const int place = row * state_.stride + head_;
     weigh_rest(team, row);
-    joint_.correct_reliefs(team, place, 1);
+    joint_.correct_reliefs(team, place);
     const int best = team.max(0, state_.kinds(), own(row));
-    joint_.correct_reliefs(team, place, -1);
+    joint_.restore_reliefs(team);
     return best;
   }
   EPLB_FN Change find_own(Team auto& team, int row, int score) const {
     const int place = row * state_.stride + head_;
     weigh_rest(team, row);
-    joint_.correct_reliefs(team, place, 1);
+    joint_.correct_reliefs(team, place);
     const auto candidates = own(row);
     const int e =
         team.find(0, state_.kinds(), [=](auto expert) { return candidates(expert) == score; });
-    joint_.correct_reliefs(team, place, -1);
+    joint_.restore_reliefs(team);
     return {Change::kRetarget, place, e};
   }
 

@@ -259,9 +259,9 @@ enum {
   EPLB_MAP_MOVE_COUNT = 11, /* int [L]: moves, pairs of a GPU and an expert that it gets */
   EPLB_MAP_WINDOW_IMBALANCE = 12, /* float64 [L,T]: EPLB_MAP_IMBALANCE in each of the T windows that
                                      were uploaded, in their order; 1 where a layer has no load.
-                                     Windows of device memory are summed and not kept, unless there
-                                     is one, nor are more than 64, nor any once a device call was
-                                     captured. Since ABI 1.1, like the next one */
+                                     Only their sum is known of more than 64, and of those of device
+                                     calls for which less was reserved. Since ABI 1.1, like the next
+                                     one */
   EPLB_MAP_WINDOW_BOUND = 13      /* float64 [L,T]: EPLB_MAP_BOUND for the weights of each window
                                      alone; costs as much as T times that map */
 };
@@ -455,7 +455,7 @@ eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
  * Buffers stay in place until the next reserve or destroy; graphs that were captured before must
  * not be replayed after either. On a CPU context it is a hint: memory grows on demand there, as it
  * does for host calls on a CUDA context. Weights and plan are discarded, a current placement stays.
- * options NULL means defaults.
+ * Each of up to 64 windows takes as much device memory as their sum. options NULL means defaults.
  * Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY. */
 eplb_status eplb_context_reserve(eplb_context *context, eplb_dtype dtype, int64_t num_windows,
                                  int64_t num_layers, int64_t num_experts,
@@ -477,9 +477,10 @@ eplb_status eplb_upload_weights(eplb_context *context, const void *weights, int6
                                 int64_t num_experts, eplb_error *err);
 
 /* The same from device memory, in the order of `stream` (a cudaStream_t; NULL: the default stream).
- * Copies the weights, never synchronises, never allocates, can be captured in a CUDA graph. An
- * invalid weight is found on the device: its layer becomes a layer of zeros, which
- * eplb_context_synchronize or eplb_fetch_report reports.
+ * Copies the weights, never synchronises, never allocates, can be captured in a CUDA graph. Windows
+ * that exceed what was reserved for them are summed and not kept. An invalid weight is found on the
+ * device: its layer becomes a layer of zeros in all windows, which eplb_context_synchronize or
+ * eplb_fetch_report reports.
  * Errors: EPLB_INVALID_ARGUMENT on a CPU context; EPLB_INVALID_STATE beyond what was reserved. */
 eplb_status eplb_upload_weights_device(eplb_context *context, const void *weights,
                                        int64_t weights_length, eplb_dtype dtype,
@@ -564,7 +565,8 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
- * placement; EPLB_UNAVAILABLE for max_moves_total and EPLB_OBJECTIVE_WINDOWS, which need the host.
+ * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host, and for
+ * EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
  */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);

@@ -208,8 +208,8 @@ const (
 	// this, in the weights' unit; if all open slots are filled here, of placements that fill them.
 	MapBound FloatMap = 6
 	// [L,T]: MapImbalance in each of the T windows that were uploaded, in their order; 1 where a
-	// layer has no load. Windows of device memory are summed and not kept, unless there is one, nor
-	// are more than 64, nor any once a device call was captured. Since ABI 1.1, like the next one.
+	// layer has no load. Only their sum is known of more than 64, and of those of device calls for
+	// which less was reserved. Since ABI 1.1, like the next one.
 	MapWindowImbalance FloatMap = 12
 	// [L,T]: MapBound for the weights of each window alone; costs as much as T times that map.
 	MapWindowBound FloatMap = 13

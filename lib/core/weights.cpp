@@ -120,11 +120,11 @@ BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer) {
 
 void check_windows_are_kept(int64_t windows) {
   if (windows == 0)
-    fail(
-        EPLB_UNAVAILABLE,
-        "the windows of these weights were not kept: only their sum is known of more than %lld, of "
-        "those that lie in device memory, and once a device call was captured",
-        ll(kMostWindows));
+    fail(EPLB_UNAVAILABLE,
+         "the windows of these weights were not kept: only their sum is known of more than %lld, "
+         "and "
+         "of those in device memory of which eplb_context_reserve was not given as many",
+         ll(kMostWindows));
 }
 
 void set_windows(int64_t windows, Problem& problem) {

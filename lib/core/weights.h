@@ -30,7 +30,7 @@ struct Weights {
   std::vector<double> real;    // [L,E], summed over windows
   std::vector<int64_t> whole;  // [L,E]
   // [T,L,E] as uploaded, oldest first; empty for one window, which is the sum, and where windows
-  // are not known: more than kMostWindows, or several that a device has summed.
+  // are not known: more than kMostWindows, or more than a device had room for.
   std::vector<double> real_windows;
   std::vector<int64_t> whole_windows;
 
@@ -71,9 +71,6 @@ BeyondFloat32 beyond_float32(const Weights& weights, int64_t layer);
 
 // How many of these windows are kept.
 inline int64_t windows_kept(int64_t windows) { return windows <= kMostWindows ? windows : 0; }
-
-// How many windows are known apart once they were summed on a device.
-inline int64_t windows_after_device(int64_t windows) { return windows == 1 ? 1 : 0; }
 
 // Throws Unavailable for a number of windows that says that they were not kept.
 void check_windows_are_kept(int64_t windows);

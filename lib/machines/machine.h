@@ -88,7 +88,10 @@ class StreamMachine : public Machine {
   // fail for want of memory.
   virtual bool prepare_send(int64_t layers, int64_t experts) = 0;
   virtual void send(const Weights& weights) = 0;
-  virtual void bring(Weights& weights) = 0;  // of the size and type that they have
+  // Of the size and type that they have. How many windows are known apart is found there.
+  virtual void bring(Weights& weights) = 0;
+  // Does reserved memory have room for the windows of such weights?
+  virtual bool keeps_windows(const Weights& weights) const = 0;
   // The same for the current placement.
   virtual bool send(const CurrentPlacement& current) = 0;
   virtual void bring(CurrentPlacement& current) = 0;

@@ -139,7 +139,7 @@ void Session::bring_weights() {
   if (weights_.on_host() || !weights_.on_machine()) return;
   Weights& brought = weights_.spare;
   brought.resize(weights_.value.integer, weights_.value.layers, weights_.value.experts,
-                 windows_after_device(weights_.value.windows));
+                 weights_.value.windows);
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
   weights_.keep_spare(kOnBoth);
@@ -260,7 +260,7 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   check_source(source);
   machine.upload_on(source, stream);
   weights_.value.integer = is_integer(source.dtype);
-  weights_.value.windows = windows_after_device(source.windows);
+  weights_.value.windows = windows_kept(source.windows);
   weights_.value.layers = source.layers;
   weights_.value.experts = source.experts;
   weights_.place = kOnMachine;
@@ -289,9 +289,6 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
          "there are no weights in the reserved device memory: call eplb_context_reserve and "
          "eplb_upload_weights_device first");
   Problem problem = problem_of(asked, options);
-  if (problem.windows_apart > 1)
-    fail(EPLB_UNAVAILABLE,
-         "EPLB_OBJECTIVE_WINDOWS is not there on a stream in this version: call eplb_solve");
   if (shares_moves(problem))
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
@@ -300,6 +297,7 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_INVALID_STATE,
          "the current placement is not in the reserved device memory any more: upload it again");
   if (current_.exists()) problem.current.expert = machine.current();
+  if (!weights_.on_host() && !machine.keeps_windows(weights_.value)) problem.windows = 0;
   machine.solve_on(problem, weights_.value.integer, stream);
   plan_.value.problem = problem;
   plan_.place = kOnMachine;

@@ -26,9 +26,16 @@ void all_calls_once(DeviceCalls& device, const Buffer& buffer, const HeldStream&
   }
 }
 
-void they_neither_wait_nor_allocate(const Method& method) {
+Input windows_apart() {
+  Input in = input_for({EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL});  // read as three windows
+  in->windows = 3;
+  in->layers /= 3;
+  in->problem.objective = EPLB_OBJECTIVE_WINDOWS;
+  return in;
+}
+
+void they_neither_wait_nor_allocate(const Input& in) {
   const Context context(EPLB_DEVICE_CUDA);
-  const Input in = input_for(method);
   const Stream stream;
   DeviceCalls device(context, in, stream);
   const Buffer buffer(device.largest_map_bytes());
@@ -231,7 +238,9 @@ void order_between_streams_is_the_callers() {
 void calls() {
   for (const Method& method : all_methods())
     test("device calls neither wait nor allocate, " + method.name(),
-         [&] { they_neither_wait_nor_allocate(method); });
+         [&] { they_neither_wait_nor_allocate(input_for(method)); });
+  test("device calls neither wait nor allocate, windows apart",
+       [] { they_neither_wait_nor_allocate(windows_apart()); });
   RUN(nothing_works_before_its_turn);
   RUN(the_reserve_is_the_limit);
   RUN(less_than_the_reserve_is_fine);

@@ -54,6 +54,7 @@ void evaluation();
 void moves();
 void clusters();
 void rebalances();
+void windows();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

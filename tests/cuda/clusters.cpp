@@ -35,8 +35,8 @@ Arrays random_arrays(const Input& in, uint64_t seed, bool with_speeds) {
   return arrays;
 }
 
-Input unequal_input(uint64_t seed) {
-  Input in = random_input(seed);
+Input unequal_input(uint64_t seed, int64_t least_windows) {
+  Input in = random_input(seed, least_windows);
   const bool apart = in->problem.num_groups % in->problem.num_nodes == 0 &&
                      in->problem.num_gpus % in->problem.num_nodes == 0 &&
                      in->experts % in->problem.num_groups == 0 && seed % 2;

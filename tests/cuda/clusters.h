@@ -15,7 +15,7 @@ struct Arrays {
 };
 
 // random_input, with nodes that can be unequal GPUs' too.
-Input unequal_input(uint64_t seed);
+Input unequal_input(uint64_t seed, int64_t least_windows = 1);
 // Room for all experts of such an input, on equal nodes.
 Arrays random_arrays(const Input& in, uint64_t seed, bool with_speeds);
 

@@ -176,14 +176,15 @@ void windows_from_the_host(bool reserved) {
         want->report.windows_worst == got->report.windows_worst);
 }
 
-// Several are summed there, so that nothing is known of each; one is the sum.
+// Without a reserve for several they are summed there, so that nothing is known of each; one is the
+// sum.
 void windows_from_the_device(int64_t windows) {
   const Context context(EPLB_DEVICE_CUDA);
-  const Input in = windows_input(windows);
+  const Input in = windows_input(windows), smaller = windows_input(1);
   const Stream stream;
   DeviceCalls device(context, in, stream);
   Plan got;
-  if (!device.reserve() || !device.upload_and_solve()) return;
+  if (!DeviceCalls(context, smaller, stream).reserve() || !device.upload_and_solve()) return;
   std::vector<double> figures(static_cast<size_t>(in.length()));
   const Buffer buffer(8 * in.length());
   int64_t dims[4];
@@ -193,23 +194,25 @@ void windows_from_the_device(int64_t windows) {
             CALL(fetch_map_device)(context, map, EPLB_FLOAT64, buffer.data(), in->layers * windows,
                                    stream, ERR),
             "EPLB_MAP_WINDOW_", "eplb_fetch_map");
+  const eplb_map map = EPLB_MAP_WINDOW_IMBALANCE;
+  if (windows > 1)
+    REFUSED(EPLB_UNAVAILABLE, CALL(map_shape)(context, map, &rank, dims, 4, ERR),
+            "eplb_context_reserve");
   if (!got.fetch(context, in)) return;
   EQUAL(windows == 1 ? 1 : 0, got->report.num_windows);
-  const eplb_map map = EPLB_MAP_WINDOW_IMBALANCE;
   if (windows == 1) {
     const std::vector<double> one = windows_of(context, in, map);
     CHECK(std::memcmp(one.data(), got->doubles[EPLB_MAP_IMBALANCE], 8 * one.size()) == 0);
     return;
   }
-  REFUSED(EPLB_UNAVAILABLE, CALL(map_shape)(context, map, &rank, dims, 4, ERR), "device memory");
   REFUSED(EPLB_UNAVAILABLE,
           CALL(fetch_map)(context, map, EPLB_FLOAT64, figures.data(), in->layers * windows, ERR),
-          "device memory");
+          "eplb_context_reserve");
   REFUSED(EPLB_UNAVAILABLE,
           CALL(evaluate_windows)(context, &in->problem, placement_of(got).data(),
                                  got->lengths[EPLB_MAP_PHYSICAL_TO_LOGICAL], EPLB_INT64,
                                  figures.data(), nullptr, in->layers * windows, ERR),
-          "device memory");
+          "eplb_context_reserve");
 }
 
 }  // namespace

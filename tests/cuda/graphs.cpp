@@ -7,8 +7,11 @@
 namespace eplb::tests {
 namespace {
 
-Input input_for(const Method& method, uint64_t seed) {
-  Input in = small_input(5, seed);
+Input input_for(const Method& method, uint64_t seed, int64_t windows = 1) {
+  Input in = small_input(5 * windows, seed);
+  in->windows = windows;
+  in->layers = 5;
+  if (windows > 1) in->problem.objective = EPLB_OBJECTIVE_WINDOWS;
   in->options.strategy = method.strategy;
   in->options.effort = method.effort;
   return in;
@@ -51,18 +54,23 @@ struct Captured {
   std::unique_ptr<Graph> graph;
 };
 
-void replays_follow_the_weights(const Method& method, cudaStreamCaptureMode mode) {
-  const Input first = input_for(method, 100);
+void replays_follow_the_weights(const Method& method, cudaStreamCaptureMode mode,
+                                int64_t windows = 1) {
+  const Input first = input_for(method, 100, windows);
   Captured captured(first, mode);
   Plan want, got;
   for (int round = 0; round < settings().rounds && !test_has_failed(); round++) {
-    const Input in = input_for(method, 100 + static_cast<uint64_t>(round));
+    const Input in = input_for(method, 100 + static_cast<uint64_t>(round), windows);
     if (!captured.replay(in) || !solve_on_cpu(in, want)) return;
     captured.wrote(want);
     // A host call sees the last replay.
     if (round % 3 == 2 && got.fetch(captured.context, in)) same_plan(want, got);
   }
-  if (!test_has_failed() && got.fetch(captured.context, first)) same_plan(want, got);
+  if (!test_has_failed() && got.fetch(captured.context, first)) {
+    same_plan(want, got);
+    EQUAL(want->report.num_windows, got->report.num_windows);
+    CHECK(want->report.windows_mean == got->report.windows_mean);
+  }
   captured.device.maps_are(want);
   EXPECT(EPLB_OK, CALL(context_synchronize)(captured.context, ERR));
 }
@@ -160,6 +168,10 @@ void graphs() {
       test("a graph, " + method.name() + ", captured " + name,
            [&, mode = mode] { replays_follow_the_weights(method, mode); });
     }
+  test("a graph, windows apart", [] {
+    replays_follow_the_weights({EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL},
+                               cudaStreamCaptureModeRelaxed, 3);
+  });
   RUN(a_replay_tells_bad_weights_too);
   RUN(calls_between_replays);
   RUN(a_plan_that_never_came_is_refused);

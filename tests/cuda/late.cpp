@@ -67,6 +67,7 @@ Input good_input(eplb_dtype dtype, int64_t windows, const Method& method) {
   in->layers = kLayers;
   in->options.strategy = method.strategy;
   in->options.effort = method.effort;
+  if (method.strategy == EPLB_STRATEGY_BEST) in->problem.objective = EPLB_OBJECTIVE_WINDOWS;
   return in;
 }
 

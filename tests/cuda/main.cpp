@@ -28,15 +28,15 @@ struct Group {
   void (*run)();
 };
 
-constexpr Group kGroups[] = {{"facts", facts},          {"golden", golden},
-                             {"parity", parity},        {"traces", traces},
-                             {"large", large},          {"tiny", tiny},
-                             {"calls", calls},          {"late", late},
-                             {"graphs", graphs},        {"worlds", worlds},
-                             {"threads", threads},      {"memory", memory},
-                             {"broken", broken},        {"evaluation", evaluation},
-                             {"moves", moves},          {"clusters", clusters},
-                             {"rebalances", rebalances}};
+constexpr Group kGroups[] = {{"facts", facts},           {"golden", golden},
+                             {"parity", parity},         {"traces", traces},
+                             {"large", large},           {"tiny", tiny},
+                             {"calls", calls},           {"late", late},
+                             {"graphs", graphs},         {"worlds", worlds},
+                             {"threads", threads},       {"memory", memory},
+                             {"broken", broken},         {"evaluation", evaluation},
+                             {"moves", moves},           {"clusters", clusters},
+                             {"rebalances", rebalances}, {"windows", windows}};
 
 struct Arguments {
   std::string library, only;

@@ -1,5 +1,6 @@
 #include "problems.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <random>
@@ -85,13 +86,13 @@ const std::vector<Method>& all_methods() {
   return methods;
 }
 
-Input random_input(uint64_t seed) {
+Input random_input(uint64_t seed, int64_t least_windows) {
   Random random(seed);
   input in{};
   do set_problem(in, random, seed);
   while (in.problem.num_slots > settings().most_slots);
   in.dtype = kDtypes[below(random, 4)];
-  in.windows = below(random, 3) == 0 ? 2 + below(random, 3) : 1;
+  in.windows = std::max<int64_t>(below(random, 3) == 0 ? 2 + below(random, 3) : 1, least_windows);
   in.layers = 1 + below(random, 5);
   in.weights = std::calloc(static_cast<size_t>(input_length(&in)), input_element_size(in.dtype));
   Input owner(in);

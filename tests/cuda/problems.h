@@ -15,7 +15,7 @@ const std::vector<Method>& all_methods();
 
 // Sizes, policy, dtype, windows, layers, cap, chance and weights follow from the seed alone (and
 // --most-slots).
-Input random_input(uint64_t seed);
+Input random_input(uint64_t seed, int64_t least_windows = 1);
 std::string describe(const Input& in);
 
 // Small, float32, LPT_SWAP by default: `layers` layers of 16 experts in 24 slots of 4 GPUs.

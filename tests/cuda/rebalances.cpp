@@ -58,11 +58,12 @@ struct Rebalance {
   }
 };
 
-Rebalance random_rebalance(uint64_t seed) {
+Rebalance random_rebalance(uint64_t seed, eplb_objective objective) {
   Random random(seed);
-  Rebalance asked{unequal_input(seed), {}, {}};
+  Rebalance asked{unequal_input(seed, objective == EPLB_OBJECTIVE_WINDOWS ? 2 : 1), {}, {}};
   asked.current = random_current(random, asked.in);
   set_limits(random, asked.in.operator->());
+  asked.in->problem.objective = objective;
   if (seed % 3 == 0) return asked;
   asked.arrays = random_arrays(asked.in, seed, seed % 3 > 1);
   if (asked.in->problem.policy == EPLB_POLICY_HIERARCHICAL) return asked;
@@ -111,12 +112,15 @@ void same_on_both(const Rebalance& asked) {
 }  // namespace
 
 void rebalances() {
-  for (int i = 0; i < 3 * settings().problems; i++) {
-    const uint64_t seed = settings().seed + static_cast<uint64_t>(i);
-    const Rebalance asked = random_rebalance(seed);
-    test("rebalance " + std::to_string(seed) + ", " + describe(asked.in),
-         [&] { same_on_both(asked); });
-  }
+  for (int i = 0; i < 3 * settings().problems; i++)
+    for (const eplb_objective objective : {EPLB_OBJECTIVE_SUM, EPLB_OBJECTIVE_WINDOWS}) {
+      if (objective == EPLB_OBJECTIVE_WINDOWS && i % 3 > 0) continue;
+      const uint64_t seed = settings().seed + static_cast<uint64_t>(i);
+      const Rebalance asked = random_rebalance(seed, objective);
+      const char* const what = objective == EPLB_OBJECTIVE_SUM ? "" : "windows apart, ";
+      test("rebalance " + std::to_string(seed) + ", " + what + describe(asked.in),
+           [&] { same_on_both(asked); });
+    }
 }
 
 }  // namespace eplb::tests

@@ -20,11 +20,11 @@ from ._windows import KeptWeights, not_kept, one_window, window_figure
 class Evaluation(Report):
     """The report of a placement that was evaluated, and its figures in every window.
 
-    These are computed when they are first read, on any thread, from copies of the placement and the weights. They raise
-    Unavailable where report.num_windows is 0.
+    These are computed when they are first read, on any thread, from copies of the placement and the weights; of weights
+    that lie on a device, at once. They raise Unavailable where report.num_windows is 0.
     """
 
-    # What they are computed from; None if there is only one window, or none is kept.
+    # What they are computed from; None if there is only one window, none is kept, or they are known.
     _placed: tuple[KeptWeights, Ints, bytes, Cluster | None] | None = dataclasses.field(repr=False)
 
     @cached_property
@@ -55,4 +55,8 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
     placed = None
     if weights is not None and report.num_windows > 1:
         placed = weights, placement.copy(), ffi.buffer(session.problem)[:], session.cluster
-    return Evaluation(**vars(report), _placed=placed)
+    evaluation = Evaluation(**vars(report), _placed=placed)
+    if weights is None and report.num_windows > 1:  # only the device has them, and may soon have others
+        for name in ("window_imbalance", "window_bound"):
+            vars(evaluation)[name] = session.evaluate_windows(name, placement, report.num_windows)
+    return evaluation

@@ -40,8 +40,8 @@ class Report:
         moves_forced: moves of experts that can stay on no GPU. No plan has fewer moves.
         moves_bound: the same, and for a rebalance with a target what reaching it takes at least.
         layers_missed: layers above the target of a rebalance.
-        num_windows: windows of the weights; 0 if they were not kept, as of more than 64, and of weights on a device
-            unless there is one: what follows is then 0, too.
+        num_windows: windows of the weights; 0 if they were not kept, as of more than 64, and of weights on a device for
+            which less was reserved: what follows is then 0, too.
         num_empty_windows: windows in which no layer has load.
         windows_mean, windows_worst: of the imbalance in each window, over layers and windows where there is load.
         worst_window, worst_window_layer: the lowest window that has windows_worst, and the lowest layer there.

@@ -63,7 +63,7 @@ def one_window(of_sum: Floats) -> Floats:
 
 
 def not_kept() -> Unavailable:
-    why = f"only their sum is known of more than {MOST_WINDOWS}, and of those on a device"
+    why = f"only their sum is known of more than {MOST_WINDOWS}, and of those on a device without a reserve for as many"
     text = f"the windows of these weights were not kept: {why}"
     return Unavailable(text, STATUSES["unavailable"], "EPLB_UNAVAILABLE")
 

@@ -48,16 +48,32 @@ def test_nothing_waits(put, context, lazy):
     np.testing.assert_allclose(loads.array, on_cpu(sample_weights(3, 64), **LARGE, seed=2).gpu_load, rtol=1e-12)
 
 
-def test_windows_are_summed_on_the_device(put, context):
+def same_windows(judged, expected):
+    for name in ("window_imbalance", "window_bound"):
+        assert np.array_equal(getattr(judged, name), getattr(expected, name))
+
+
+def test_windows_on_the_device(put, context):
     weights = np.stack([sample_weights(3, 64, seed) for seed in (1, 2)])
-    plan = context.solve(put(weights), **LARGE)
+    expected = on_cpu(weights, **LARGE)
+    context.reserve(weights[0].shape, dtype=weights.dtype, **LARGE)
+    plan = context.solve(put(weights), **LARGE)  # the sum needs no more than that
     plan.replica_slots  # noqa: B018
-    context.synchronize()
-    check_plan(plan, on_cpu(weights, **LARGE))
     assert plan.report.num_windows == 0
-    for judged in (plan, context.evaluate(on_cpu(weights, **LARGE))):
+    check_plan(plan, expected)
+    for judged in (plan, context.evaluate(expected)):
         with pytest.raises(eplb.Unavailable, match="windows of these weights were not kept"):
             judged.window_imbalance  # noqa: B018
+    apart, expected_apart = (
+        where(each, **LARGE, objective="windows") for where, each in ((context.solve, put(weights)), (on_cpu, weights))
+    )
+    apart.replica_slots  # noqa: B018
+    same_windows(apart, expected_apart)
+    check_plan(apart, expected_apart)
+    plan = context.solve(put(weights), **LARGE)
+    assert plan.report.num_windows == 2
+    same_windows(plan, expected)
+    same_windows(context.evaluate(expected), expected)
     for one in (weights[0], weights[:1]):
         plan, expected = context.solve(put(one), **LARGE), on_cpu(one, **LARGE)
         assert plan.report.num_windows == 1

@@ -5,13 +5,10 @@
 
 #include "core/error.h"
 #include "core/move_limits.h"
+#include "machines/cuda/copies.h"
 
 namespace eplb::cuda {
 namespace {
-
-int64_t weight_bytes(int64_t layers, int64_t experts) {
-  return layers * experts * 8 + layers * int64_t{sizeof(FaultCode)};
-}
 
 // By way of which weights are sent and plans are brought.
 int64_t staging_bytes(const Problem& problem) {
@@ -19,18 +16,6 @@ int64_t staging_bytes(const Problem& problem) {
 }
 
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
-
-template <class T>
-void copy(T* to, const T* from, int64_t n, cudaMemcpyKind kind, cudaStream_t stream) {
-  check(cudaMemcpyAsync(to, from, static_cast<size_t>(n) * sizeof(T), kind, stream),
-        "cudaMemcpyAsync");
-}
-template <class T> void to_device(T* to, const T* from, int64_t n, cudaStream_t stream) {
-  copy(to, from, n, cudaMemcpyHostToDevice, stream);
-}
-template <class T> void to_host(T* to, const T* from, int64_t n, cudaStream_t stream) {
-  copy(to, from, n, cudaMemcpyDeviceToHost, stream);
-}
 
 void finish(cudaStream_t stream, const char* what = "cudaStreamSynchronize") {
   check(cudaStreamSynchronize(stream), what);
@@ -41,8 +26,8 @@ void check_reserved(const char* what, const MemorySizes& needed, const MemorySiz
     fail(EPLB_INVALID_STATE,
          "%s needs %lld bytes for weights, %lld for placements and %lld to work in, but %lld, %lld "
          "and %lld are reserved: call eplb_context_reserve for it",
-         what, ll(needed.weights), ll(needed.current + needed.plan),
-         ll(needed.counters + needed.scratch), ll(reserved.weights),
+         what, ll(needed.weights + needed.windows), ll(needed.current + needed.plan),
+         ll(needed.counters + needed.scratch), ll(reserved.weights + reserved.windows),
          ll(reserved.current + reserved.plan), ll(reserved.counters + reserved.scratch));
 }
 
@@ -94,7 +79,9 @@ int64_t CudaMachine::bytes() const {
 void CudaMachine::reserve(const Problem& problem, const std::function<void()>& then) {
   const DeviceScope scope(device_);
   pending_.wait(stream_);
-  DeviceMemory memory(MemorySizes::of(problem, spread_of(problem, limits_)), stream_);
+  MemorySizes sizes = MemorySizes::of(problem, spread_of(problem, limits_));
+  sizes.windows = MemorySizes::of_windows(problem.windows, problem.layers, problem.experts);
+  DeviceMemory memory(sizes, stream_);
   if (reserved_.bytes() > 0)  // a fault that was found there and not yet reported
     copy(memory.fault(), reserved_.fault(), 1, cudaMemcpyDeviceToDevice, stream_);
   staging_.at_least(staging_bytes(problem));
@@ -122,20 +109,12 @@ Problem CudaMachine::on_device(Problem problem) const {
 }
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
-void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory) {
+void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory, bool with_windows) {
   staging_.at_least(weight_bytes(from.layers, from.experts));
-  const DeviceWeights to = memory.weights(from.layers, from.experts, from.integer);
-  const int64_t bytes = from.layers * from.experts * 8;
-  std::memcpy(staging_.data(),
-              from.integer ? static_cast<const void*>(from.whole.data()) : from.real.data(),
-              static_cast<size_t>(bytes));
-  to_device(static_cast<char*>(to.sums), staging_.data(), bytes, stream_);
-  FaultCode* const faults = reinterpret_cast<FaultCode*>(staging_.data() + bytes);
-  for (int64_t l = 0; l < from.layers; ++l) {
-    const auto [fault, expert] = beyond_float32(from, l);
-    faults[l] = expert < 0 ? kNoFault : fault_code(l, static_cast<int>(expert), fault);
-  }
-  to_device(to.float32_fault, faults, from.layers, stream_);
+  copy_weights(
+      from,
+      memory.weights(from.layers, from.experts, from.integer, with_windows ? from.windows : 1),
+      staging_.data(), stream_);
 }
 
 // The maps of a plan lie one behind the other.
@@ -162,14 +141,13 @@ bool CudaMachine::prepare_send(int64_t layers, int64_t experts) {
 
 void CudaMachine::send(const Weights& weights) {
   const DeviceScope scope(device_);
-  send_weights(weights, reserved_);
+  send_weights(weights, reserved_, true);
   finish(stream_);
 }
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
-  // Shares of moves are found on the host, and so is what follows from them. Windows are there.
-  if (plan.problem.moves.layer_most || plan.problem.windows_apart > 1)
-    return host_->solve(weights, false, plan);
+  // Shares of moves are found on the host, and so is what follows from them.
+  if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
   const DeviceScope scope(device_);
   // The session looks at the cap, not the kernels, and may refuse a plan that exceeds it. The plan
   // in the reserved memory must survive that.
@@ -180,7 +158,8 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   DeviceMemory& memory = memory_for(MemorySizes::of(problem, spread), may_be_refused);
   const bool is_reserved = &memory == &reserved_;
   staging_.at_least(staging_bytes(problem));
-  if (!is_reserved || !resident || replays()) send_weights(weights, memory);
+  if (!is_reserved || !resident || replays())
+    send_weights(weights, memory, is_reserved || problem.windows_apart > 1);
   SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
   if (problem.current.expert) {
     to_device(memory.current(), problem.current.expert, problem.layers * problem.cluster.slots,
@@ -200,7 +179,7 @@ DeviceMemory& CudaMachine::evaluation_memory(const Weights& weights, bool reside
   if (resident) return memory_for(needed, false);
   needed.weights = MemorySizes::of_weights(weights.layers, weights.experts);
   DeviceMemory& memory = memory_for(needed, true);
-  send_weights(weights, memory);
+  send_weights(weights, memory, false);
   return memory;
 }
 
@@ -240,10 +219,15 @@ void CudaMachine::wait() {
 
 void CudaMachine::bring(Weights& weights) {
   const DeviceScope scope(device_);
-  const DeviceWeights from = reserved_.weights(weights.layers, weights.experts, weights.integer);
-  char* const to = weights.integer ? reinterpret_cast<char*>(weights.whole.data())
-                                   : reinterpret_cast<char*>(weights.real.data());
-  to_host(to, static_cast<const char*>(from.sums), weights.layers * weights.experts * 8, stream_);
+  int64_t known = 0;
+  to_host(&known, reserved_.windows_known(), 1, stream_);
+  finish(stream_);
+  if (known >= 0) weights.windows = known;  // a replay may have left others
+  if (!keeps_windows(weights)) weights.windows = 0;
+  weights.resize(weights.integer, weights.layers, weights.experts, weights.windows);
+  const DeviceWeights from =
+      reserved_.weights(weights.layers, weights.experts, weights.integer, weights.windows);
+  copy_weights(from, weights, stream_);
   finish(stream_);
 }
 
@@ -304,7 +288,7 @@ void CudaMachine::upload_on(const WeightSource& source, void* stream) {
                  reserved_.sizes());
   const DeviceScope scope(device_);
   const DeviceWeights to =
-      reserved_.weights(source.layers, source.experts, is_integer(source.dtype));
+      reserved_.weights(source.layers, source.experts, is_integer(source.dtype), source.windows);
   launch_sum(source, to, stream_of(stream));
   pending_.note(stream_of(stream), stream_);
 }

@@ -23,7 +23,7 @@ class CudaMachine final : public StreamMachine {
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
   void evaluate(const Weights& weights, bool resident, const Problem& problem,
                 const int32_t* placement, EvaluationParts parts, Evaluation& evaluation) override;
-  // On the host: one lane does it, or windows are only there.
+  // On the host, one lane of it.
   void evaluate_windows(const Weights& weights, const Problem& problem, const int32_t* placement,
                         EvaluationParts parts, WindowFigures& figures) override {
     host_->evaluate_windows(weights, problem, placement, parts, figures);
@@ -47,6 +47,9 @@ class CudaMachine final : public StreamMachine {
   void throw_fault() override;
   double microseconds() override;
   void send(const ClusterArrays& cluster) override;
+  bool keeps_windows(const Weights& weights) const override {
+    return reserved_.keeps(weights.windows, weights.layers, weights.experts);
+  }
   bool prepare_send(int64_t layers, int64_t experts) override;
   void send(const Weights& weights) override;
   void bring(Weights& weights) override;
@@ -63,7 +66,7 @@ class CudaMachine final : public StreamMachine {
   Problem on_device(Problem problem) const;
   DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
   DeviceMemory& evaluation_memory(const Weights& weights, bool resident, int64_t scratch);
-  void send_weights(const Weights& weights, const DeviceMemory& memory);
+  void send_weights(const Weights& weights, const DeviceMemory& memory, bool with_windows);
   void fetch_figures(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                      void* buffer, cudaStream_t stream);
   void fetch_transfers(const Problem& problem, eplb_map map, eplb_dtype dtype, void* buffer,

@@ -26,12 +26,19 @@ inline FaultPlace place_of(FaultCode code) {
 // Weights [L,E], windows summed: doubles or int64. A layer with a bad weight is all zeros.
 struct DeviceWeights {
   void* sums;
+  void* windows;             // [T,L,E] as uploaded, of the same type; null: not kept
+  int64_t* windows_known;    // one: how many are known apart there; 0: only their sum
   FaultCode* float32_fault;  // [L]: what GREEDY's float32 cannot hold
   FaultCode* fault;          // one, the lowest
   int64_t layers;
   int experts;
   bool whole;
 
+  // A layer of one of the arrays, or null as that is.
+  template <class T> EPLB_FN T* of_layer(void* array, int64_t layer) const {
+    return array ? static_cast<T*>(array) + layer * experts : nullptr;
+  }
+  EPLB_FN int64_t stride() const { return layers * experts; }  // from a window to the next
   EPLB_FN double at(int64_t layer, int e) const {
     const int64_t i = layer * experts + e;
     return whole ? static_cast<double>(static_cast<const int64_t*>(sums)[i])

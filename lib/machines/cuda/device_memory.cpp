@@ -5,7 +5,7 @@
 namespace eplb::cuda {
 namespace {
 
-constexpr int64_t kFaultBytes = 256;
+constexpr int64_t kHeaderBytes = 256;  // the fault, and how many windows are known
 
 int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -60,6 +60,11 @@ int64_t MemorySizes::of_weights(int64_t layers, int64_t experts) {
   return aligned(arena.used());
 }
 
+int64_t MemorySizes::of_windows(int64_t windows, int64_t layers, int64_t experts) {
+  if (windows_kept(windows) < 2) return 0;
+  return aligned(windows * layers * experts * 8 + solver::Arena::kPadding);
+}
+
 int64_t MemorySizes::of_current(int64_t layers, int64_t slots) {
   return aligned(layers * slots * int64_t{sizeof(int32_t)} + solver::Arena::kPadding);
 }
@@ -69,7 +74,9 @@ MemorySizes MemorySizes::of(const Problem& problem, const Spread& spread) {
   lay_out_plan(plan, problem);
   SolveScratch().lay_out(counters, scratch, problem, spread);
   return {of_weights(problem.layers, problem.experts),
-          of_current(problem.layers, problem.cluster.slots), aligned(plan.used()),
+          of_windows(problem.windows_apart, problem.layers, problem.experts),
+          of_current(problem.layers, problem.cluster.slots),
+          aligned(plan.used()),
           aligned(counters.used()),
           std::max({aligned(scratch.used()), of_evaluation(problem, spread.evaluation),
                     aligned(spread.transfers.in_global_memory())})};
@@ -82,42 +89,57 @@ int64_t MemorySizes::of_evaluation(const Problem& problem, const Workspace& work
 }
 
 MemorySizes MemorySizes::at_least(const MemorySizes& other) const {
-  return {std::max(weights, other.weights), std::max(current, other.current),
-          std::max(plan, other.plan), std::max(counters, other.counters),
-          std::max(scratch, other.scratch)};
+  return {std::max(weights, other.weights),   std::max(windows, other.windows),
+          std::max(current, other.current),   std::max(plan, other.plan),
+          std::max(counters, other.counters), std::max(scratch, other.scratch)};
 }
 
 DeviceMemory::DeviceMemory(const MemorySizes& sizes, cudaStream_t stream) : sizes_(sizes) {
-  block_.at_least(kFaultBytes + sizes.total());
-  check(cudaMemsetAsync(block_.data(), 0xff, kFaultBytes, stream), "cudaMemsetAsync");  // kNoFault
+  block_.at_least(kHeaderBytes + sizes.total());
+  // kNoFault and -1.
+  check(cudaMemsetAsync(block_.data(), 0xff, kHeaderBytes, stream), "cudaMemsetAsync");
   // All but scratch: a map that is fetched before its solve, on streams without an order, is
   // nonsense but harmless.
-  check(cudaMemsetAsync(at(kFaultBytes), 0, static_cast<size_t>(sizes.total() - sizes.scratch),
+  check(cudaMemsetAsync(at(kHeaderBytes), 0, static_cast<size_t>(sizes.total() - sizes.scratch),
                         stream),
         "cudaMemsetAsync");
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
-DeviceWeights DeviceMemory::weights(int64_t layers, int64_t experts, bool whole) const {
-  solver::Arena arena(at(kFaultBytes + sizes_.counters));
+DeviceWeights DeviceMemory::weights(int64_t layers, int64_t experts, bool whole,
+                                    int64_t windows) const {
+  solver::Arena arena(at(kHeaderBytes + sizes_.counters));
   DeviceWeights weights = lay_out_weights(arena, layers, experts, whole);
+  if (windows > 1 && keeps(windows, layers, experts))
+    weights.windows = at(kHeaderBytes + sizes_.counters + sizes_.weights);
+  weights.windows_known = windows_known();
   weights.fault = fault();
   return weights;
 }
 
+bool DeviceMemory::keeps(int64_t windows, int64_t layers, int64_t experts) const {
+  return windows_kept(windows) > 0 &&
+         MemorySizes::of_windows(windows, layers, experts) <= sizes_.windows;
+}
+
 int32_t* DeviceMemory::current() const {
-  return reinterpret_cast<int32_t*>(at(kFaultBytes + sizes_.counters + sizes_.weights));
+  return reinterpret_cast<int32_t*>(
+      at(kHeaderBytes + sizes_.counters + sizes_.weights + sizes_.windows));
 }
 
 DevicePlan DeviceMemory::plan(const Problem& problem) const {
-  solver::Arena arena(at(kFaultBytes + sizes_.counters + sizes_.weights + sizes_.current));
+  solver::Arena arena(
+      at(kHeaderBytes + sizes_.counters + sizes_.weights + sizes_.windows + sizes_.current));
   return lay_out_plan(arena, problem);
 }
 
 SolveTask DeviceMemory::solve_task(const Problem& problem, const Spread& spread, bool whole) const {
-  solver::Arena counters(at(kFaultBytes)), arena(scratch());
-  SolveTask task{
-      problem, spread, weights(problem.layers, problem.experts, whole), {}, plan(problem)};
+  solver::Arena counters(at(kHeaderBytes)), arena(scratch());
+  SolveTask task{problem,
+                 spread,
+                 weights(problem.layers, problem.experts, whole, problem.windows_apart),
+                 {},
+                 plan(problem)};
   task.scratch.lay_out(counters, arena, problem, spread);
   return task;
 }
@@ -170,6 +192,6 @@ Cluster DeviceCluster::of(Cluster cluster) const {
   return cluster;
 }
 
-char* DeviceMemory::scratch() const { return at(kFaultBytes + sizes_.total() - sizes_.scratch); }
+char* DeviceMemory::scratch() const { return at(kHeaderBytes + sizes_.total() - sizes_.scratch); }
 
 }  // namespace eplb::cuda

@@ -61,13 +61,15 @@ using PinnedBlock = Block<take_pinned, cudaFreeHost>;
 
 // What a solve needs of each kind of memory, in bytes.
 struct MemorySizes {
-  int64_t weights = 0, current = 0, plan = 0, counters = 0, scratch = 0;
+  int64_t weights = 0, windows = 0, current = 0, plan = 0, counters = 0, scratch = 0;
 
   static int64_t of_weights(int64_t layers, int64_t experts);
+  static int64_t of_windows(int64_t windows, int64_t layers, int64_t experts);  // 0: not kept
   static int64_t of_current(int64_t layers, int64_t slots);
-  static MemorySizes of(const Problem& problem, const Spread& spread);  // evaluations included
+  // Evaluations included; windows only if they are balanced apart.
+  static MemorySizes of(const Problem& problem, const Spread& spread);
   static int64_t of_evaluation(const Problem& problem, const Workspace& workspace);  // scratch
-  int64_t total() const { return weights + current + plan + counters + scratch; }
+  int64_t total() const { return weights + windows + current + plan + counters + scratch; }
   MemorySizes at_least(const MemorySizes& other) const;
   bool operator==(const MemorySizes&) const = default;
   bool hold(const MemorySizes& other) const { return at_least(other) == *this; }
@@ -81,7 +83,10 @@ class DeviceMemory {
   DeviceMemory(const MemorySizes& sizes, cudaStream_t stream);  // ready when it returns
 
   const MemorySizes& sizes() const { return sizes_; }
-  DeviceWeights weights(int64_t layers, int64_t experts, bool whole) const;
+  // With that number of windows if there is room for them.
+  DeviceWeights weights(int64_t layers, int64_t experts, bool whole, int64_t windows = 1) const;
+  // Can they be known apart here?
+  bool keeps(int64_t windows, int64_t layers, int64_t experts) const;
   int32_t* current() const;  // [L,S]
   DevicePlan plan(const Problem& problem) const;
   SolveTask solve_task(const Problem& problem, const Spread& spread, bool whole) const;
@@ -91,6 +96,8 @@ class DeviceMemory {
   // Of the plan there; the map is the caller's to set.
   TransferTask transfer_task(const Problem& problem, const Workspace& workspace) const;
   FaultCode* fault() const { return reinterpret_cast<FaultCode*>(block_.data()); }
+  // DeviceWeights::windows_known, wherever weights of some shape end; -1: there are none yet.
+  int64_t* windows_known() const { return reinterpret_cast<int64_t*>(block_.data()) + 1; }
   int64_t bytes() const { return block_.bytes(); }
   void abandon() { block_.abandon(); }
 

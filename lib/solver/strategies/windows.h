@@ -6,6 +6,24 @@
 
 EPLB_STAGE_BEGIN
 
+// What is there counts as the current placement: what stays, stays in its slot. scratch: by slot.
+EPLB_ONCE void take_as_current(Team auto& team, ExcessSearch& search, bool keeps_nodes,
+                               View<int> scratch) {
+  const Arrangement& state = search.state;
+  team.for_each(search.cluster.slots, [&](int slot) {
+    const int e = state.expert[place_of_slot(state, slot)];
+    scratch[slot] = state.is_expert(e) ? e : -1;
+  });
+  remember_current(team, state, scratch.data);
+  team.single([&] {
+    derive_all(state);
+    for (int e = 0; keeps_nodes && e < state.experts; ++e)
+      state.home[e] = node_of(search.cluster, state.gpu[state.any_place[e]]);
+  });
+  search.counts_moves = false;
+  keep(search);
+}
+
 struct WindowsMethod : ExcessMethod {
   using ExcessMethod::ExcessMethod;
 
@@ -14,32 +32,13 @@ struct WindowsMethod : ExcessMethod {
     LayerSearch search = begin(team, nullptr);
     clear_places(team, search.state);
     place_fresh(team, search);
-    start_there(team, search, answer);
+    take_as_current(team, search, partition.nodes > 1, answer);
     if (has_load && windows > 1) {
       const int least = rounded_up(mean_time(team, problem.cluster, search.state));
       level_windows(team, search, excess_effort(problem.options.effort).window_rounds, least);
     }
     write(team, search.state, answer);
     return 0;
-  }
-
- private:
-  // What is there counts as the current placement: what stays, stays in its slot. scratch: by slot.
-  EPLB_FN void start_there(Team auto& team, LayerSearch& search, View<int> scratch) const {
-    const Arrangement& state = search.state;
-    team.for_each(problem.cluster.slots, [&](int slot) {
-      const int e = state.expert[place_of_slot(state, slot)];
-      scratch[slot] = state.is_expert(e) ? e : -1;
-    });
-    remember_current(team, state, scratch.data);
-    team.single([&] {
-      derive_all(state);
-      if (partition.nodes == 1) return;
-      for (int e = 0; e < state.experts; ++e)
-        state.home[e] = node_of(problem.cluster, state.gpu[state.any_place[e]]);
-    });
-    search.counts_moves = false;
-    keep(search);
   }
 };
 

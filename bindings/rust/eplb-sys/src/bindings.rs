@@ -166,9 +166,8 @@ pub const EPLB_MAP_MOVE_GROUP: eplb_map = 10;
 /// int `[L]`: moves, pairs of a GPU and an expert that it gets
 pub const EPLB_MAP_MOVE_COUNT: eplb_map = 11;
 /// float64 `[L,T]`: EPLB_MAP_IMBALANCE in each of the T windows that were uploaded, in their order;
-/// 1 where a layer has no load. Windows of device memory are summed and not kept, unless there is
-/// one, nor are more than 64, nor any once a device call was captured. Since ABI 1.1, like the next
-/// one
+/// 1 where a layer has no load. Only their sum is known of more than 64, and of those of device
+/// calls for which less was reserved. Since ABI 1.1, like the next one
 pub const EPLB_MAP_WINDOW_IMBALANCE: eplb_map = 12;
 /// float64 `[L,T]`: EPLB_MAP_BOUND for the weights of each window alone; costs as much as T times
 /// that map
@@ -532,8 +531,9 @@ library! {
     /// EPLB_INVALID_STATE. Buffers stay in place until the next reserve or destroy; graphs that
     /// were captured before must not be replayed after either. On a CPU context it is a hint:
     /// memory grows on demand there, as it does for host calls on a CUDA context. Weights and plan
-    /// are discarded, a current placement stays. options NULL means defaults. Errors:
-    /// EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
+    /// are discarded, a current placement stays. Each of up to 64 windows takes as much device
+    /// memory as their sum. options NULL means defaults. Errors: EPLB_UNAVAILABLE as eplb_solve;
+    /// EPLB_DEVICE_OUT_OF_MEMORY.
     fn eplb_context_reserve(
         context: *mut eplb_context,
         dtype: eplb_dtype,
@@ -566,7 +566,8 @@ library! {
 
     /// The same from device memory, in the order of `stream` (a cudaStream_t; NULL: the default
     /// stream). Copies the weights, never synchronises, never allocates, can be captured in a CUDA
-    /// graph. An invalid weight is found on the device: its layer becomes a layer of zeros, which
+    /// graph. Windows that exceed what was reserved for them are summed and not kept. An invalid
+    /// weight is found on the device: its layer becomes a layer of zeros in all windows, which
     /// eplb_context_synchronize or eplb_fetch_report reports. Errors: EPLB_INVALID_ARGUMENT on a
     /// CPU context; EPLB_INVALID_STATE beyond what was reserved.
     fn eplb_upload_weights_device(
@@ -680,8 +681,8 @@ library! {
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
     /// solved as a layer of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE
     /// exceeds limits that forced moves exceed. Errors: as eplb_upload_weights_device;
-    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total and
-    /// EPLB_OBJECTIVE_WINDOWS, which need the host.
+    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total,
+    /// which needs the host, and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,

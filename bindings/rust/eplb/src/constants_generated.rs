@@ -179,9 +179,9 @@ open_enum! {
         /// Int `[L]`: moves, pairs of a GPU and an expert that it gets.
         MoveCount = EPLB_MAP_MOVE_COUNT "move_count",
         /// Float64 `[L,T]`: [`Map::Imbalance`](crate::Map::Imbalance) in each of the T windows that
-        /// were uploaded, in their order; 1 where a layer has no load. Windows of device memory are
-        /// summed and not kept, unless there is one, nor are more than 64, nor any once a device
-        /// call was captured. Since ABI 1.1, like the next one.
+        /// were uploaded, in their order; 1 where a layer has no load. Only their sum is known of
+        /// more than 64, and of those of device calls for which less was reserved. Since ABI 1.1,
+        /// like the next one.
         WindowImbalance = EPLB_MAP_WINDOW_IMBALANCE "window_imbalance",
         /// Float64 `[L,T]`: [`Map::Bound`](crate::Map::Bound) for the weights of each window alone;
         /// costs as much as T times that map.

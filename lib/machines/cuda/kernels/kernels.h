@@ -20,7 +20,7 @@ struct DeviceLimits {
 // launch: none of that may happen while a stream is captured. Waits for the stream.
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream);
 
-// Checks caller's weights [T,L,E] and sums their windows.
+// Checks caller's weights [T,L,E], sums their windows, and keeps these where there is memory.
 void launch_sum(const WeightSource& source, const DeviceWeights& out, cudaStream_t stream);
 
 // Copies a placement [L,S] to `out`, where it may lie already. A layer with an id that is neither

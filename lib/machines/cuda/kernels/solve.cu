@@ -17,7 +17,10 @@ struct AnyWeights : LayerWeights {
     if (whole) return solver::WholeWeights{whole}(e);
     return real ? solver::RealWeights{real}(e) : solver::Decoded{0, 0};
   }
-  __device__ const AnyWeights& in_window(int) const { return *this; }  // they are summed here
+  __device__ AnyWeights in_window(int t) const {
+    if (whole_windows) return {{nullptr, whole_windows + t * stride}};
+    return {{real_windows ? real_windows + t * stride : nullptr, nullptr}};
+  }
   __device__ float as_float(int e) const {
     if (whole) return solver::WholeWeights{whole}.as_float(e);
     return real ? solver::RealWeights{real}.as_float(e) : 0;
@@ -34,9 +37,15 @@ __device__ AnyWeights weights_of(WarpTeam& team, const DeviceWeights& weights, i
       return {};
     }
   }
-  const int64_t first = layer * weights.experts;
-  if (weights.whole) return {{nullptr, static_cast<const int64_t*>(weights.sums) + first}};
-  return {{static_cast<const double*>(weights.sums) + first, nullptr}};
+  if (weights.whole)
+    return {{.real = nullptr,
+             .whole = weights.of_layer<int64_t>(weights.sums, layer),
+             .whole_windows = weights.of_layer<int64_t>(weights.windows, layer),
+             .stride = weights.stride()}};
+  return {{.real = weights.of_layer<double>(weights.sums, layer),
+           .whole = nullptr,
+           .real_windows = weights.of_layer<double>(weights.windows, layer),
+           .stride = weights.stride()}};
 }
 
 // A block's memory: the method's and the team's.
@@ -210,14 +219,17 @@ template <class Method, bool kShared> void prepare_method(int shared_bytes, cuda
 
 void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   static constexpr int32_t kOneSlot = 1;
+  const auto prepare_for = [&](const Problem& problem) {
+    solver::with_method(problem, [&](auto method) {
+      prepare_method<decltype(method), true>(limits.shared_bytes, stream);
+      prepare_method<decltype(method), false>(limits.shared_bytes, stream);
+    });
+  };
   for (const eplb_strategy strategy :
        {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST, EPLB_STRATEGY_REBALANCE})
     for (const int32_t* const gpu_slots : {static_cast<const int32_t*>(nullptr), &kOneSlot})
-      solver::with_method({.cluster = {.gpu_slots = gpu_slots}, .options = {.strategy = strategy}},
-                          [&](auto method) {
-                            prepare_method<decltype(method), true>(limits.shared_bytes, stream);
-                            prepare_method<decltype(method), false>(limits.shared_bytes, stream);
-                          });
+      prepare_for({.cluster = {.gpu_slots = gpu_slots}, .options = {.strategy = strategy}});
+  prepare_for({.windows_apart = 2, .options = {.strategy = EPLB_STRATEGY_BEST}});
   prepare_sum();
   prepare_take_placement();
   prepare_maps(stream);

@@ -24,13 +24,16 @@ __device__ bool add(int64_t& sum, int64_t x) {
 
 template <class T> using SumOf = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 
-// One expert's windows, in order: -1 and the sum, or the first fault.
+// One expert's windows, in order: -1 and the sum, or the first fault. `kept`: where they go, too,
+// unless null.
 template <class T>
-__device__ int sum_windows(const T* weights, int64_t stride, int64_t windows, SumOf<T>& sum) {
+__device__ int sum_windows(const T* weights, int64_t stride, int64_t windows, SumOf<T>& sum,
+                           SumOf<T>* kept) {
   sum = 0;
   for (int64_t t = 0; t < windows; ++t) {
     const SumOf<T> x = weights[t * stride];
     if (is_bad(x)) return static_cast<int>(fault_of(x));
+    if (kept) kept[t * stride] = x;
   }
   for (int64_t t = 0; t < windows; ++t)
     if (!add(sum, SumOf<T>{weights[t * stride]}))
@@ -67,13 +70,14 @@ __device__ __forceinline__ FaultCode sum_layer(WarpTeam& team, const T* weights,
                                                int64_t layer, SumOf<T>* sums,
                                                const DeviceWeights& out, View<FaultCode> found) {
   const T* const first = weights + layer * out.experts;
-  const int64_t stride = out.layers * out.experts;
+  SumOf<T>* const kept = out.of_layer<SumOf<T>>(out.windows, layer);
   team.single([&] {
     found[0] = kNoFault;
     out.float32_fault[layer] = kNoFault;
   });
   team.for_each(out.experts, [&](int e) {
-    const int fault = sum_windows(first + e, stride, windows, sums[e]);
+    const int fault =
+        sum_windows(first + e, out.stride(), windows, sums[e], kept ? kept + e : nullptr);
     if (fault >= 0) atomicMin(&found[0], fault_code(layer, e, static_cast<Fault>(fault)));
   });
   if constexpr (!std::is_integral_v<T>)
@@ -83,6 +87,16 @@ __device__ __forceinline__ FaultCode sum_layer(WarpTeam& team, const T* weights,
   return fault;
 }
 
+template <class Sum>
+__device__ void clear_layer(WarpTeam& team, int64_t windows, int64_t layer, Sum* sums,
+                            const DeviceWeights& out) {
+  Sum* const kept = out.of_layer<Sum>(out.windows, layer);
+  team.for_each(out.experts, [&](int e) {
+    sums[e] = 0;
+    for (int64_t t = 0; kept && t < windows; ++t) kept[t * out.stride() + e] = 0;
+  });
+}
+
 template <class T>
 __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out) {
   __shared__ FaultCode found[1];
@@ -90,8 +104,10 @@ __global__ void sum_weights(const T* weights, int64_t windows, DeviceWeights out
   for_each_piece(out.layers, [&](int64_t layer) {
     SumOf<T>* const sums = static_cast<SumOf<T>*>(out.sums) + layer * out.experts;
     const FaultCode fault = sum_layer(team, weights, windows, layer, sums, out, {found});
+    if (layer == 0)
+      team.single([&] { *out.windows_known = windows == 1 || out.windows ? windows : 0; });
     if (fault == kNoFault) return;
-    team.for_each(out.experts, [&](int e) { sums[e] = 0; });
+    clear_layer(team, windows, layer, sums, out);
     team.single([&] {
       out.float32_fault[layer] = kNoFault;
       atomicMin(out.fault, fault);

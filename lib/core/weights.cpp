@@ -122,8 +122,7 @@ void check_windows_are_kept(int64_t windows) {
   if (windows == 0)
     fail(EPLB_UNAVAILABLE,
          "the windows of these weights were not kept: only their sum is known of more than %lld, "
-         "and "
-         "of those in device memory of which eplb_context_reserve was not given as many",
+         "and of those in device memory for which eplb_context_reserve was given fewer",
          ll(kMostWindows));
 }
 

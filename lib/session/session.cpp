@@ -138,8 +138,9 @@ void Session::bring_weights() {
   catch_up();
   if (weights_.on_host() || !weights_.on_machine()) return;
   Weights& brought = weights_.spare;
+  const bool has_windows = streams_->keeps_windows(weights_.value);
   brought.resize(weights_.value.integer, weights_.value.layers, weights_.value.experts,
-                 weights_.value.windows);
+                 has_windows ? weights_.value.windows : 0);
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
   weights_.keep_spare(kOnBoth);
@@ -297,6 +298,7 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_INVALID_STATE,
          "the current placement is not in the reserved device memory any more: upload it again");
   if (current_.exists()) problem.current.expert = machine.current();
+  // Shapes of maps promise nothing that cannot be fetched.
   if (!weights_.on_host() && !machine.keeps_windows(weights_.value)) problem.windows = 0;
   machine.solve_on(problem, weights_.value.integer, stream);
   plan_.value.problem = problem;

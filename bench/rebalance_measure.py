@@ -131,20 +131,25 @@ def seconds(work):
     return time.thread_time() - start
 
 
-def measure(problem, solve, **limits):
+def by_turns(heap, solve, repetitions):
+    """The last plan; the median of its seconds; the median of its times over the heap greedy's."""
     own, ratios = [], []
-    end = time.perf_counter() + 0.02 * problem.repetitions
-    while len(own) < problem.repetitions or time.perf_counter() < end:
-        heap = seconds(lambda: [problem.heap() for _ in range(4)]) / 4
+    end = time.perf_counter() + 0.02 * repetitions
+    while len(own) < repetitions or time.perf_counter() < end:
+        yardstick = seconds(lambda: [heap() for _ in range(4)]) / 4
         # A plan that is still held has to fetch its maps before the context goes on.
         plan = None
         start = time.thread_time()
-        plan = solve(**limits)
+        plan = solve()
         own.append(time.thread_time() - start)
-        ratios.append(own[-1] / heap)
+        ratios.append(own[-1] / yardstick)
+    return plan, statistics.median(own), statistics.median(ratios)
+
+
+def measure(problem, solve, **limits):
+    plan, own, ratio = by_turns(problem.heap, partial(solve, **limits), problem.repetitions)
     moves, imbalance = figures_of(problem, plan.physical_to_logical, limits)
-    ms = statistics.median(own) / len(problem.weights) * 1e3
-    return Measured(moves, imbalance, ms, statistics.median(ratios))
+    return Measured(moves, imbalance, own / len(problem.weights) * 1e3, ratio)
 
 
 def at_target(problem, effort, target, **limits):

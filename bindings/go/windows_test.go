@@ -86,10 +86,10 @@ func TestMoreWindowsThanAreKept(t *testing.T) {
 	}
 }
 
-func TestWindowsApartAreRefused(t *testing.T) {
+func TestWindowsApartAreRefusedByStrategiesWithoutThem(t *testing.T) {
 	problem := pairsProblem
 	problem.Objective = ObjectiveWindows
-	_, err := newContext(t).Solve(pairsWeights(), problem, SolveOptions{})
+	_, err := newContext(t).Solve(pairsWeights(), problem, SolveOptions{Strategy: StrategyGreedy})
 	refused(t, err, ErrUnavailable, "EPLB_OBJECTIVE_WINDOWS")
 	problem.Objective = "peak"
 	_, err = newContext(t).Solve(pairsWeights(), problem, SolveOptions{})

@@ -83,14 +83,18 @@ def arrivals(current, placement, gpus):
     return np.reshape(counts, holds.shape[:2])
 
 
-def check_rebalance(current, plan, gpus, limits):
-    placement, moves = plan.physical_to_logical, arrivals(current, plan.physical_to_logical, gpus)
+def check_moves(current, plan, gpus, limits):
+    moves = arrivals(current, plan.physical_to_logical, gpus)
     assert moves.sum(axis=1).max() <= limits.get("max_moves", np.inf)
     assert moves.sum() <= limits.get("max_moves_total", np.inf)
     assert moves.max() <= limits.get("max_arrivals", np.inf)
     assert plan.replica_count.min() >= 1
     if "allow_empty" not in limits:
-        assert placement.min() >= 0
+        assert plan.physical_to_logical.min() >= 0
+
+
+def check_rebalance(current, plan, gpus, limits):
+    check_moves(current, plan, gpus, limits)
     assert plan.report.layers_missed == ((plan.imbalance > 1.02).sum() if limits == REBALANCES["target"] else 0)
 
 
@@ -112,16 +116,62 @@ def rebalances(context, counts):
             yield f"{group} rebalance {name}", digest.hexdigest()[:16]
 
 
+# Windows apart, by number of experts: how many of them, then slots, GPUs, nodes, groups.
+WINDOWS = {
+    32: {"flat": (16, 40, 8, 1, 1)},
+    64: {"flat": (7, 72, 8, 1, 1), "nodes": (7, 80, 16, 2, 8)},
+    256: {"flat": (4, 288, 32, 1, 1)},
+}
+# Two prompt lengths, a long one, and decoding: what one placement may have to serve.
+PHASES = ["prefill-in512", "prefill-in1024", "prefill-in2048", "decode-in500out1500"]
+OF_PHASES = "deepseek-v3 phases"
+
+
+def by_windows(context, counts):
+    """Hashes of solves that keep windows apart, of a few layers."""
+    counts = counts[:, :8]
+    for group, (windows, slots, gpus, nodes, groups) in WINDOWS.get(counts.shape[2], {}).items():
+        if len(counts) < windows:
+            continue
+        weights = counts[:windows]
+        options = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "objective": "windows", "seed": SEED}
+        plans = {
+            f"best {effort}": context.solve(weights, slots, effort=effort, **options)
+            for effort in ("fast", "normal", "max")
+        }
+        current = context.solve(weights[0], slots, **options, strategy="best").physical_to_logical
+        for name, limits in REBALANCES.items():
+            plan = plans[f"rebalance {name}"] = context.rebalance(weights, current, **options, **limits)
+            check_moves(current, plan, gpus, limits)
+        for name, plan in plans.items():
+            placement = np.asarray(plan.physical_to_logical, dtype="<i4")
+            yield f"{group} windows {name}", hashlib.sha256(placement.tobytes()).hexdigest()[:16]
+
+
+def check_or_write(name, found):
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if os.environ.get("EPLB_WRITE_HASHES"):
+        known[name] = found
+        FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    assert found == known.get(name)
+
+
 @pytest.mark.parametrize("path", traces() or [None], ids=lambda path: path.name if path else "no traces")
 def test_answers_are_what_they_were(path):
     eplb = pytest.importorskip("eplb")
     if path is None:
         pytest.skip("no measured loads: ../shared/data is not there")
-    known = json.loads(FILE.read_text()) if FILE.exists() else {}
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
         counts = counts_of(path)
-        found = dict(answers(context, counts)) | dict(rebalances(context, counts))
-    if os.environ.get("EPLB_WRITE_HASHES"):
-        known[path.name] = found
-        FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    assert found == known.get(path.name)
+        found = dict(answers(context, counts)) | dict(rebalances(context, counts)) | dict(by_windows(context, counts))
+    check_or_write(path.name, found)
+
+
+def test_answers_for_phases_are_what_they_were():
+    eplb = pytest.importorskip("eplb")
+    paths = [DATA / f"deepseek-v3_{phase}_L58xE256.csv" for phase in PHASES]
+    if not all(path.exists() for path in paths):
+        pytest.skip("no measured loads: ../shared/data is not there")
+    with eplb.Context(num_threads=os.cpu_count() or 1) as context:
+        found = dict(by_windows(context, np.concatenate([counts_of(path) for path in paths])))
+    check_or_write(OF_PHASES, found)

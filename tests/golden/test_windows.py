@@ -160,7 +160,7 @@ def test_windows_do_not_change_the_answer():
 
 
 @pytest.mark.parametrize("call", ["solve", "rebalance", "rebalance_experts"])
-def test_windows_apart_are_refused_by_name(call):
+def test_objectives_are_named(call):
     weights = np.ones((2, 1, 8))
     with eplb.Context() as context:
         calls = {
@@ -169,7 +169,13 @@ def test_windows_apart_are_refused_by_name(call):
             "rebalance_experts": lambda objective: eplb.rebalance_experts(weights, 16, 1, 1, 4, objective=objective),
         }
         calls[call]("sum")
-        with pytest.raises(eplb.Unavailable, match="EPLB_OBJECTIVE_WINDOWS"):
-            calls[call]("windows")
         with pytest.raises(eplb.InvalidArgument, match="objective is 'peak', must be one of sum, windows"):
             calls[call]("peak")
+
+
+def test_windows_apart_are_refused_by_name_where_no_strategy_keeps_them():
+    weights, greedy = np.ones((2, 1, 8)), {"strategy": "greedy", "objective": "windows"}
+    with eplb.Context() as context, pytest.raises(eplb.Unavailable, match="EPLB_OBJECTIVE_WINDOWS.* greedy"):
+        context.solve(weights, 16, 4, **greedy)
+    with pytest.raises(eplb.Unavailable, match="EPLB_OBJECTIVE_WINDOWS.* greedy"):
+        eplb.rebalance_experts(weights, 16, 1, 1, 4, **greedy)

@@ -257,6 +257,7 @@ class Rebalance : RebalanceRuins {
     int64_t aim = 0;
     for (const int part : {4, 2}) aim = fall(part, [](int64_t) {});
     for (int round = 1; round <= effort().of_windows; ++round) {
+      if (now_.excess() == 0 && aim == least_) break;
       const Arranged before = now_;
       for (int left = ruins(); left > 0; --left) moves_cost_ ? take_one_back() : shake();
       for (int i = 0; i < 30; ++i)

@@ -8,6 +8,32 @@
 
 namespace eplb::tests::plain {
 
+// Section 14.1: windows with weight; fewer than two are not balanced apart.
+inline std::vector<Weights> windows_of(const std::vector<std::vector<double>>& windows) {
+  std::vector<Weights> q;
+  for (const auto& window : windows)
+    if (std::any_of(window.begin(), window.end(), [](double w) { return w > 0; }))
+      q.push_back(quantised(window));
+  for (Weights& window : q) {
+    const int64_t sum = std::accumulate(window.begin(), window.end(), int64_t{0});
+    const int64_t all = (int64_t{1} << 28) / std::ssize(q);
+    for (int64_t& w : window) w = std::max<int64_t>(1, w * all / sum);
+  }
+  return q;
+}
+// What a fresh placement is made for: the sum of windows that are balanced apart, or of all.
+inline std::vector<double> sums_of(const std::vector<std::vector<double>>& windows,
+                                   const std::vector<Weights>& apart) {
+  std::vector<double> sums(windows[0].size());
+  for (size_t e = 0; e < sums.size(); ++e) {
+    if (apart.size() < 2)
+      for (const auto& window : windows) sums[e] += window[e];
+    else
+      for (const Weights& window : apart) sums[e] += static_cast<double>(window[e]);
+  }
+  return sums;
+}
+
 // Section 12.1: homes of groups on nodes.
 inline void choose_homes(OldLayer& layer, int nodes, int groups) {
   const int each = layer.experts() / groups;

@@ -20,7 +20,8 @@ namespace eplb::tests {
 struct MoveCase {
   Sizes sizes;
   int64_t layers;
-  std::vector<double> weights;   // [L,E]
+  int64_t windows = 1;           // balanced apart if there are several
+  std::vector<double> weights;   // [T,L,E]
   std::vector<int64_t> current;  // [L,S]
   std::vector<int64_t> slots;    // by GPU; empty: all
   std::vector<double> speeds;    // empty: equal
@@ -51,6 +52,7 @@ class MoveLibrary {
     problem.num_gpus = c.sizes.gpus;
     problem.num_nodes = c.sizes.nodes;
     problem.num_groups = c.sizes.groups;
+    problem.objective = c.windows > 1 ? EPLB_OBJECTIVE_WINDOWS : EPLB_OBJECTIVE_SUM;
     problem.policy = c.sizes.groups > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     eplb_solve_options options = c.options;
     options.strategy = strategy;
@@ -71,8 +73,8 @@ class MoveLibrary {
  private:
   void upload(const MoveCase& c) {
     const auto length = static_cast<int64_t>(c.weights.size());
-    ASSERT_EQ(EPLB_OK, eplb_upload_weights(context_, c.weights.data(), length, EPLB_FLOAT64, 1,
-                                           c.layers, c.sizes.experts, &error));
+    ASSERT_EQ(EPLB_OK, eplb_upload_weights(context_, c.weights.data(), length, EPLB_FLOAT64,
+                                           c.windows, c.layers, c.sizes.experts, &error));
     const int64_t gpus = c.slots.empty() && c.speeds.empty() ? 0 : c.sizes.gpus;
     ASSERT_EQ(EPLB_OK, eplb_upload_cluster(context_, c.slots.empty() ? nullptr : c.slots.data(),
                                            c.speeds.empty() ? nullptr : c.speeds.data(), nullptr,
@@ -89,7 +91,9 @@ class MoveLibrary {
 // Random problems of few GPUs, layers that were good for other loads, with holes.
 class AnyMoveCase {
  public:
-  explicit AnyMoveCase(uint32_t seed) : random_(seed) {}
+  explicit AnyMoveCase(uint32_t seed, int most_windows = 1) : random_(seed) {
+    if (most_windows > 1) c_.windows = 2 + below(most_windows - 1);
+  }
 
   MoveCase make(MoveLibrary& library) {
     choose_sizes();
@@ -98,7 +102,8 @@ class AnyMoveCase {
     if (c_.sizes.groups == 1 && chance(30))
       for (int64_t g = 0; g < c_.sizes.gpus; ++g)
         c_.speeds.push_back(1.0 / static_cast<double>(1 + below(4)));
-    for (int64_t i = 0; i < c_.layers * c_.sizes.experts; ++i) c_.weights.push_back(weight());
+    for (int64_t i = 0; i < c_.windows * c_.layers * c_.sizes.experts; ++i)
+      c_.weights.push_back(weight());
     if (chance(10)) std::fill_n(c_.weights.begin(), c_.sizes.experts, 0);
     choose_current(library);
     return c_;
@@ -181,12 +186,13 @@ class AnyMoveCase {
 inline std::string text_of(const MoveCase& c) {
   std::ostringstream text;
   const eplb_solve_options& o = c.options;
-  text << c.layers << " layers, " << c.sizes.experts << " experts, " << c.sizes.slots << " slots, "
-       << c.sizes.gpus << " GPUs, " << c.sizes.nodes << " nodes, " << c.sizes.groups
-       << " groups, effort " << o.effort << ", max_moves " << o.max_moves << ", total "
-       << o.max_moves_total << ", arrivals " << o.max_arrivals << ", target " << o.target
-       << ", price " << o.move_price << ", empty " << o.allow_empty << ", cap " << o.max_replicas
-       << (c.slots.empty() ? "" : ", closed slots") << (c.speeds.empty() ? "" : ", speeds");
+  text << c.windows << " windows, " << c.layers << " layers, " << c.sizes.experts << " experts, "
+       << c.sizes.slots << " slots, " << c.sizes.gpus << " GPUs, " << c.sizes.nodes << " nodes, "
+       << c.sizes.groups << " groups, effort " << o.effort << ", max_moves " << o.max_moves
+       << ", total " << o.max_moves_total << ", arrivals " << o.max_arrivals << ", target "
+       << o.target << ", price " << o.move_price << ", empty " << o.allow_empty << ", cap "
+       << o.max_replicas << (c.slots.empty() ? "" : ", closed slots")
+       << (c.speeds.empty() ? "" : ", speeds");
   return text.str();
 }
 

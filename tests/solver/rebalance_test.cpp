@@ -157,7 +157,13 @@ class PlainCase {
   PlainCase(const MoveCase& c, MoveLibrary& library)
       : c_(c), cluster_(c.cluster()), problem_(problem_of(c.sizes, c.options, 1, {}, cluster_)) {
     MoveCase fresh = c;
-    if (c.current.empty()) fresh.current.assign(static_cast<size_t>(c.layers * c.sizes.slots), -1);
+    fresh.windows = 1;
+    fresh.weights.clear();
+    for (int64_t l = 0; l < c.layers; ++l) {
+      windows_.push_back(plain::windows_of(weights_of(l)));
+      const std::vector<double> sums = plain::sums_of(weights_of(l), windows_.back());
+      fresh.weights.insert(fresh.weights.end(), sums.begin(), sums.end());
+    }
     fresh_ = library.solve(fresh, EPLB_STRATEGY_BEST);
     for (int64_t l = 0; l < c.layers; ++l) layers_.push_back(layer(l));
   }
@@ -169,6 +175,24 @@ class PlainCase {
       plain::RebalanceAsk ask = this->ask();
       if (!share.empty()) ask.budget = share[static_cast<size_t>(l)];
       const std::vector<int> slots = on(l, ask).solve(has_load(l));
+      all.insert(all.end(), slots.begin(), slots.end());
+    }
+    return all;
+  }
+  // The same for BEST, whose windows are balanced apart.
+  std::vector<int> solve_windows() const {
+    std::vector<int> all;
+    for (int64_t l = 0; l < c_.layers; ++l) {
+      plain::OldLayer layer = layers_[static_cast<size_t>(l)];
+      const std::vector<int> fresh = fresh_of(l);
+      for (int g = 0; g < layer.gpus(); ++g)
+        layer.was[g].assign(fresh.begin() + g * layer.rows, fresh.begin() + (g + 1) * layer.rows);
+      layer.most_arrivals = plain::kAny;
+      if (nodes() > 1) plain::choose_homes(layer, nodes(), problem_.limits.groups);
+      const plain::RebalanceAsk ask{.effort = c_.options.effort - EPLB_EFFORT_FAST,
+                                    .seed = c_.options.seed};
+      const std::vector<int> slots =
+          plain::Rebalance(layer, ask, fresh, nodes()).solve_windows(has_load(l));
       all.insert(all.end(), slots.begin(), slots.end());
     }
     return all;
@@ -212,16 +236,28 @@ class PlainCase {
             c_.options.seed};
   }
   bool has_load(int64_t l) const {
-    const auto first = c_.weights.begin() + l * c_.sizes.experts;
-    return std::any_of(first, first + c_.sizes.experts, [](double w) { return w > 0; });
+    const std::vector<double> sums = plain::sums_of(weights_of(l), {});
+    return std::any_of(sums.begin(), sums.end(), [](double w) { return w > 0; });
+  }
+  std::vector<std::vector<double>> weights_of(int64_t l) const {
+    std::vector<std::vector<double>> windows;
+    for (int64_t t = 0; t < c_.windows; ++t) {
+      const auto first = c_.weights.begin() + (t * c_.layers + l) * c_.sizes.experts;
+      windows.emplace_back(first, first + c_.sizes.experts);
+    }
+    return windows;
+  }
+  std::vector<int> fresh_of(int64_t l) const {
+    const auto first = fresh_.begin() + l * c_.sizes.slots;
+    return {first, first + c_.sizes.slots};
   }
   int nodes() const { return problem_.partition.nodes; }
   plain::OldLayer layer(int64_t l) const {
-    const auto first = c_.weights.begin() + l * c_.sizes.experts;
     const Cluster& cluster = problem_.cluster;
     const int gpus = cluster.gpus;
     plain::OldLayer layer;
-    layer.q = {plain::quantised({first, first + c_.sizes.experts})};
+    layer.q = windows_[static_cast<size_t>(l)];
+    if (layer.q.size() < 2) layer.q = {plain::quantised(plain::sums_of(weights_of(l), {}))};
     layer.rows = cluster.slots / gpus;
     for (int g = 0; g < gpus; ++g) {
       layer.open.push_back(cluster.gpu_slots ? cluster.gpu_slots[g] : layer.rows);
@@ -240,9 +276,7 @@ class PlainCase {
     return layer;
   }
   plain::Rebalance on(int64_t l, const plain::RebalanceAsk& ask) const {
-    const auto first = fresh_.begin() + l * c_.sizes.slots;
-    const std::vector<int> fresh(first, first + c_.sizes.slots);
-    return {layers_[static_cast<size_t>(l)], ask, fresh, nodes()};
+    return {layers_[static_cast<size_t>(l)], ask, fresh_of(l), nodes()};
   }
   std::vector<int64_t> shares() const {
     if (c_.options.max_moves_total < 0) return {};
@@ -256,6 +290,7 @@ class PlainCase {
   const MoveCase& c_;
   ClusterArrays cluster_;
   Problem problem_;
+  std::vector<std::vector<plain::Weights>> windows_;  // by layer
   std::vector<int> fresh_;
   std::vector<plain::OldLayer> layers_;
 };
@@ -276,6 +311,25 @@ TEST(Rebalance, AnswersAreThoseOfTheDefinition) {
     EXPECT_EQ(want, got);
   }
   EXPECT_GT(answered, 700);
+}
+
+TEST(Rebalance, WindowsAreThoseOfTheDefinition) {
+  MoveLibrary library;
+  int answered = 0;
+  for (uint32_t seed = 1; seed <= 100; ++seed) {
+    const MoveCase c = AnyMoveCase(seed, 6).make(library);
+    SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
+    const PlainCase plain(c, library);
+    EXPECT_EQ(plain.solve_windows(), library.solve(c, EPLB_STRATEGY_BEST));
+    const std::vector<int> want = plain.solve(), got = library.solve(c, EPLB_STRATEGY_REBALANCE);
+    if (got.empty()) {
+      EXPECT_FALSE(plain.is_kept(want)) << library.error.text;
+      continue;
+    }
+    ++answered;
+    EXPECT_EQ(want, got);
+  }
+  EXPECT_GT(answered, 60);
 }
 
 }  // namespace

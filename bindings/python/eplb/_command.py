@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from . import _terminal
@@ -16,8 +17,9 @@ from ._arrays import Array, Floats
 from ._backends import describe_library
 from ._context import Context
 from ._errors import Error, Unavailable
+from ._evaluation import Evaluation
 from ._library import EFFORTS, STRATEGIES
-from ._loads import gpu_loads, placement_before, relative_loads, sum_windows
+from ._loads import count_windows, gpu_loads, placement_before, relative_loads, sum_windows
 from ._options import (
     Bound,
     Device,
@@ -28,6 +30,7 @@ from ._options import (
     Json,
     MaxReplicas,
     Nodes,
+    Objective,
     Policy,
     Seed,
     Slots,
@@ -42,6 +45,7 @@ from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
 from ._rebalance_command import rebalance
 from ._report import Report
 from ._weight_file import FileError, os_error_text, read_weights
+from ._windows import MOST_WINDOWS
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -91,18 +95,23 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Report, Floats]:
+def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Evaluation, Floats]:
     """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
     placement = placement_before(weights.shape[-2], weights.shape[-1], slots)
     report = context.evaluate(placement, num_gpus=gpus, num_nodes=1, num_groups=1, policy="global")
     return report, gpu_loads(sum_windows(weights), placement, gpus)
 
 
-def _draw(path: Path, before_loads: Floats, plan: Plan, title: str) -> None:
-    from .picture import draw_comparison
+def _draw(path: Path, weights: Array, before: Evaluation, before_loads: Floats, plan: Plan, title: str) -> None:
+    from .picture import Windows, draw_comparison
 
+    windows = None
+    if plan.report.num_windows > 1:
+        mean = weights.sum(axis=2, dtype=np.float64).T / plan.gpu_load.shape[1]
+        lowest = np.divide(plan.window_bound, mean, out=np.ones_like(mean), where=mean > 0)
+        windows = Windows(before.window_imbalance, plan.window_imbalance, lowest)
     try:
-        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title)
+        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows)
     except OSError as error:
         raise FileError(os_error_text(path, error)) from None
 
@@ -125,6 +134,7 @@ def solve(
     groups: Groups = 1,
     strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(_FROM_NOTHING)}.")] = None,
     policy: Policy = "auto",
+    objective: Objective = "sum",
     effort: Effort = "normal",
     seed: Seed = 0,
     max_replicas: MaxReplicas = None,
@@ -145,26 +155,34 @@ def solve(
     refuse_inputs([output, picture], [file])
     weights = read_weights(file)
     problem = _problem(slots, gpus, nodes, groups, policy)
-    options: dict[str, Any] = {"strategy": strategy, "effort": effort, "seed": seed, "max_replicas": max_replicas}
+    options: dict[str, Any] = {
+        "strategy": strategy,
+        "objective": objective,
+        "effort": effort,
+        "seed": seed,
+        "max_replicas": max_replicas,
+    }
     with naming(file), Context(device, threads) as context, _terminal.progress("solving"):
         plan = context.solve(weights, **problem, **options, bound=bound)
         before, before_loads = _before(context, weights, slots, gpus)
     if output is not None:
         write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
     if picture is not None:
-        _draw(picture, before_loads, plan, file.stem)
+        _draw(picture, weights, before, before_loads, plan, file.stem)
     if json_output:
         print_json({**_sizes(file, weights, problem), **plan.report.to_dict(), "before": before.to_dict()})
         return
-    _show_plan(file, weights, nodes, plan, before, before_loads)
+    _show_plan(file, weights, nodes, objective, plan, before, before_loads)
 
 
-def _show_plan(file: Path, weights: Array, nodes: int, plan: Plan, before: Report, before_loads: Floats) -> None:
+def _show_plan(
+    file: Path, weights: Array, nodes: int, objective: str, plan: Plan, before: Report, before_loads: Floats
+) -> None:
     report = plan.report
     layers, experts = weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
-    _terminal.show_windows(weights, report)
+    _terminal.show_windows(weights, report, objective=objective)
     _terminal.say(f"{file.name}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
     _terminal.show_reports({"before": before, str(report.strategy): report})
     worst = before.worst_layer
@@ -202,7 +220,7 @@ def compare(
     threads: Threads = 1,
     json_output: Json = False,
 ) -> None:
-    """Solves FILE with every strategy, the best one at every effort, and shows them side by side."""
+    """Solves FILE with every strategy, the best one at every effort and for windows, and shows them side by side."""
     weights = read_weights(file)
     problem = _problem(slots, gpus, nodes, groups, policy)
     options: dict[str, Any] = {"seed": seed, "max_replicas": max_replicas, "bound": bound}
@@ -211,6 +229,8 @@ def compare(
     # Only best knows efforts.
     rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in _FROM_NOTHING if name != "best"}
     rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    if 1 < count_windows(weights) <= MOST_WINDOWS:
+        rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
     with naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
         for name, choice in rows_of.items():
             move(name)
@@ -234,7 +254,7 @@ def compare(
     if solved:
         best = min(solved, key=lambda name: solved[name].imbalance_mean)
         _terminal.show_windows(weights, solved[best], f" of {best}")
-    _terminal.show_reports({"before": before, **reports})
+    _terminal.show_reports({"before": before, **reports}, windows="best windows" in reports)
 
 
 @app.command()

@@ -194,8 +194,8 @@ class Context(Uncopyable):
             num_groups: equal groups of consecutive experts.
             strategy: one of eplb.strategies(); None takes the library's default.
             policy: "auto" (hierarchical if num_groups is a multiple of num_nodes), "hierarchical" or "global".
-            objective: what is balanced where there are several windows: "sum", that of all. "windows", each of them, is
-                not in this version.
+            objective: what is balanced where there are several windows: "sum", that of all, or "windows", each of them,
+                of up to 64 from the host; the strategies best and rebalance only.
             effort: "fast", "normal" or "max", for the strategies that know it. A number of rounds, never a time.
             seed: 0 to 2^64 - 1. The same seed gives the same answer.
             max_replicas: the most replicas of any expert; None for no limit.

@@ -12,6 +12,11 @@ def placement_before(num_layers: int, num_experts: int, num_slots: int) -> Ints:
     return np.tile(np.arange(num_slots) % num_experts, (num_layers, 1))
 
 
+def count_windows(weights: Array) -> int:
+    """Of weights [L,E] or [T,L,E]."""
+    return len(weights) if weights.ndim == 3 else 1
+
+
 def sum_windows(weights: Array) -> Floats:
     """Weights [L,E] in float64, from [L,E] or [T,L,E]."""
     table: Floats = weights.astype(np.float64)

@@ -22,6 +22,10 @@ Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
 Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
 Policy = Annotated[str, typer.Option("--policy", help="auto, hierarchical or global.")]
+Objective = Annotated[
+    str,
+    typer.Option("--objective", help="What is balanced of several windows: sum, or windows, which is each of them."),
+]
 Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed, another answer, for strategies with chance.")]
 MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="Most replicas of an expert; 0: any.")]

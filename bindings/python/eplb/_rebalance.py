@@ -45,7 +45,7 @@ def rebalance_experts(
         num_gpus: GPUs, a multiple of num_nodes where whole groups go to nodes.
         strategy: one of eplb.strategies(); None takes the library's default.
         policy: "auto" (whole groups go to nodes if num_groups is a multiple of num_nodes), "hierarchical" or "global".
-        objective: "sum", which balances the sum of all windows; "windows", each of them, is not in this version.
+        objective: "sum", which balances the sum of all windows, or "windows", each of them, as in Context.solve.
         effort: "fast", "normal" or "max", for the strategies that know it.
         seed: 0 to 2^64 - 1. The same seed gives the same answer.
         max_replicas: the most replicas of any expert; None for no limit.

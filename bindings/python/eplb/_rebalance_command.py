@@ -9,7 +9,20 @@ import typer
 
 from . import _terminal
 from ._context import Context
-from ._options import Bound, Device, Effort, File, Json, MaxReplicas, Seed, Threads, check_picture, naming, print_json
+from ._options import (
+    Bound,
+    Device,
+    Effort,
+    File,
+    Json,
+    MaxReplicas,
+    Objective,
+    Seed,
+    Threads,
+    check_picture,
+    naming,
+    print_json,
+)
 from ._output_file import check_output, refuse_inputs, replacing
 from ._plan_file import check_plan_path, write_plan
 from ._start import read_start
@@ -67,6 +80,7 @@ def rebalance(
     move_price: MovePrice = 0.0,
     allow_empty: AllowEmpty = False,
     transfer_order: TransferOrder = "buffered",
+    objective: Objective = "sum",
     effort: Effort = "normal",
     seed: Seed = 0,
     max_replicas: MaxReplicas = None,
@@ -94,6 +108,7 @@ def rebalance(
         "allow_empty": allow_empty,
     }
     options: dict[str, Any] = {
+        "objective": objective,
         "effort": effort,
         "seed": seed,
         "max_replicas": max_replicas,
@@ -113,7 +128,7 @@ def rebalance(
     if json_output:
         print_json({"file": str(file), "current": str(current), **start.settings(), **work.to_dict()})
         return
-    _terminal.show_windows(weights, work.report)
+    _terminal.show_windows(weights, work.report, objective=objective)
     _terminal.show_work(file.name, work)
 
 

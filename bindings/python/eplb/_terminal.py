@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ._arrays import Array, Floats
+from ._loads import count_windows
 from ._report import Report
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ MOST_BARS = 32
 _WORST_LAYERS = 5
 _WORK_COLUMNS = ("", "imbalance before", "after", "moves", "between nodes", "reloads", "rounds")
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
+# Of single windows, after the imbalance of their sum.
+_WINDOW_COLUMNS, _BEFORE_WINDOWS = ("in a window: mean", "worst"), 3
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
 _out = Console(highlight=False, markup=False, emoji=False)
@@ -65,10 +68,17 @@ def _show_plain(rows: Sequence[Sequence[str]]) -> None:
         say("  ".join(cells).rstrip())
 
 
-def show_reports(rows: dict[str, Report | str]) -> None:
-    """A row for each placement: its report, or the reason why there is none."""
-    reports = [_report_row(name, report) for name, report in rows.items() if isinstance(report, Report)]
-    show_table(_COLUMNS, reports)
+def show_reports(rows: dict[str, Report | str], windows: bool = False) -> None:
+    """A row for each placement: its report, or the reason why there is none. windows: figures of single ones, too."""
+    reports = {name: report for name, report in rows.items() if isinstance(report, Report)}
+    table = [_COLUMNS, *(_report_row(name, report) for name, report in reports.items())]
+    if windows:
+        figures = [(f"{each.windows_mean:.4f}", f"{each.windows_worst:.4f}") for each in reports.values()]
+        more = [_WINDOW_COLUMNS, *figures]
+        table = [
+            (*row[:_BEFORE_WINDOWS], *added, *row[_BEFORE_WINDOWS:]) for row, added in zip(table, more, strict=True)
+        ]
+    show_table(table[0], table[1:])
     for name, report in rows.items():
         if isinstance(report, str):
             say(f"{name}: {report}")
@@ -86,17 +96,18 @@ def _report_row(name: str, report: Report) -> tuple[str, ...]:
     return (name, *numbers, time)
 
 
-def show_windows(weights: Array, report: Report, whose: str = "") -> None:
-    """One line where there are several windows: how good a placement for their sum is in each of them."""
-    windows = len(weights) if weights.ndim == 3 else 1
+def show_windows(weights: Array, report: Report, whose: str = "", objective: str = "sum") -> None:
+    """One line where there are several windows: how good a placement for them is in each."""
+    windows = count_windows(weights)
     if windows == 1:
         return
+    balanced = "summed" if objective == "sum" else "each balanced"
     empty = f", {report.num_empty_windows} of them empty" if report.num_empty_windows else ""
     figures = (
-        f": in a single one the imbalance{whose} is {report.windows_mean:.2f} on average, {report.windows_worst:.2f} "
+        f": in a single one the imbalance{whose} is {report.windows_mean:.3f} on average, {report.windows_worst:.3f} "
         f"at worst (window {report.worst_window}, layer {report.worst_window_layer})"
     )
-    say(f"{windows} windows, summed{empty}{figures if report.num_windows else ''}")
+    say(f"{windows} windows, {balanced}{empty}{figures if report.num_windows else ''}")
 
 
 def show_bars(layer: int, before: Floats, after: Floats) -> None:

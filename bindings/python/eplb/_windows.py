@@ -54,7 +54,8 @@ def window_figure(name: str, weights: KeptWeights, placement: Ints, problem: byt
     """window_imbalance or window_bound [L,T] of a placement, worked out in a session of this thread."""
     with session_for(problem, cluster) as session:
         session.upload(weights.windows)
-        return session.evaluate_windows(name, placement, weights.num_windows)
+        figures: Floats = session.evaluate_windows(name, placement, weights.num_windows)
+        return figures
 
 
 def one_window(of_sum: Floats) -> Floats:

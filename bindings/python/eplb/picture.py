@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
@@ -21,7 +22,23 @@ _FEW = 12
 _BEFORE, _AFTER, _BOUND = "#b40426", "#3b4cc0", "#222222"
 
 
-def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bound: Floats, *, title: str) -> None:
+class Windows(NamedTuple):
+    """Imbalance of each layer in each window [L,T], and the lowest that is possible."""
+
+    before: Floats
+    after: Floats
+    lowest: Floats
+
+
+def draw_comparison(
+    path: str | PathLike[str],
+    before: Floats,
+    after: Floats,
+    bound: Floats,
+    *,
+    title: str,
+    windows: Windows | None = None,
+) -> None:
     """Draws two heat maps, layers by GPUs, on one scale, and next to them the imbalance of every layer.
 
     Args:
@@ -29,19 +46,24 @@ def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bo
         before, after: loads [L,G].
         bound: [L], proven lower bounds on the largest load, in the same unit.
         title: a caption, such as the name of the file.
+        windows: of several windows, what is below: two more heat maps, windows by layers, and the mean of every window.
     """
     mean = after.mean(axis=1)
     lowest = np.divide(bound, mean, out=np.ones_like(mean), where=mean > 0)
     before, after = relative_loads(before), relative_loads(after)
-    figure, (left, right, side, scale, key) = _make_axes(len(before))
-    largest = max(2.0, float(before.max()), float(after.max()))
+    figure, (left, right, side, scale, key), below = _make_axes(len(before), windows)
+    largest = max(2.0, *(float(each.max()) for each in (before, after, *(windows or ()))))
     norm = TwoSlopeNorm(1, 0, largest)
     draw_heat(left, before, norm, "Before")
     image = draw_heat(right, after, norm, "After")
     left.set_ylabel("layer")
     draw_scale(figure, image, scale, largest)
     _draw_imbalance(side, before.max(axis=1), after.max(axis=1), lowest)
-    for axes in (right, side):
+    side.set_title("Imbalance: the busiest GPU", fontsize=11)
+    if windows is not None:
+        _draw_windows(below, windows, norm)
+        title = f"{title}; in a single window {windows.after.mean():.3f}x, was {windows.before.mean():.2f}x"
+    for axes in (right, side, *below[1:]):
         axes.tick_params(labelleft=False)
     handles = dict(zip(*reversed(side.get_legend_handles_labels()), strict=True))
     names = ("before", "after", "proven limit")
@@ -52,20 +74,50 @@ def draw_comparison(path: str | PathLike[str], before: Floats, after: Floats, bo
     figure.savefig(path)
 
 
-def _make_axes(layers: int) -> tuple[Figure, list[Any]]:
-    """Two heat maps, the imbalance, the colour scale and the key: laid out in inches, so that text always fits."""
-    # One row is a strip; many rows fill a page.
-    rows = float(np.clip(1.0 + 0.09 * layers, 1.3, 5.6))
-    width, height = 12.5, rows + 2.5
+def _make_axes(layers: int, windows: Windows | None) -> tuple[Figure, list[Any], list[Any]]:
+    """Two heat maps, the imbalance, the colour scale and the key, what windows add: in inches, so that text fits."""
+    rows, of_windows = _height(layers), 0.0 if windows is None else _height(windows.after.shape[1])
+    # Between both are the labels of one and the titles of the other.
+    lift = 0.0 if windows is None else of_windows + 0.95
+    width, height = 12.5, rows + lift + 2.5
     figure = Figure(figsize=(width, height), dpi=120)
-    heights = {"top": (1.42, rows), "bottom": (0.62, 0.16)}
-    places = [("top", 0.75, 4.1), ("top", 5.1, 4.1), ("top", 9.6, 2.65), ("bottom", 0.75, 8.45), ("bottom", 9.6, 2.65)]
-    axes: list[Any] = []
-    for row, x, wide in places:
-        y, high = heights[row]
-        axes.append(figure.add_axes((x / width, y / height, wide / width, high / height)))
+    three = [(0.75, 4.1), (5.1, 4.1), (9.6, 2.65)]
+
+    def add(places: Sequence[tuple[float, float]], y: float, high: float) -> list[Any]:
+        return [figure.add_axes((x / width, y / height, wide / width, high / height)) for x, wide in places]
+
+    axes = [*add(three, 1.42 + lift, rows), *add([(0.75, 8.45), (9.6, 2.65)], 0.62, 0.16)]
     axes[4].axis("off")
-    return figure, axes
+    return figure, axes, [] if windows is None else add(three, 1.42, of_windows)
+
+
+def _height(rows: int) -> float:
+    """One row is a strip; many rows fill a page."""
+    return float(np.clip(1.0 + 0.09 * rows, 1.3, 5.6))
+
+
+def _draw_windows(places: list[Any], windows: Windows, norm: TwoSlopeNorm) -> None:
+    left, right, side = places
+    draw_window_heat(left, windows.before, norm, "Before")
+    draw_window_heat(right, windows.after, norm, "After")
+    left.set_ylabel("window")
+    _draw_imbalance(side, *(each.mean(axis=0) for each in windows))
+    side.set_title("Imbalance, mean over layers", fontsize=11)
+
+
+def draw_window_heat(axes: Any, imbalance: Floats, norm: TwoSlopeNorm, name: str) -> Any:
+    """Windows by layers, from [L,T]."""
+    image = axes.imshow(imbalance.T, norm=norm, cmap=_COLOURS, aspect="auto", interpolation="nearest")
+    axes.set_title(f"{name}: imbalance {_range(imbalance)} in single windows", fontsize=11)
+    axes.set_xlabel("layer")
+    axes.xaxis.set_major_locator(whole_numbers(len(imbalance)))
+    axes.yaxis.set_major_locator(whole_numbers(imbalance.shape[1]))
+    return image
+
+
+def _range(values: Floats) -> str:
+    least, most = f"{values.min():.2f}x", f"{values.max():.2f}x"
+    return f"{least} to {most}" if least != most else most
 
 
 def _headline(before: Floats, after: Floats) -> str:
@@ -75,9 +127,9 @@ def _headline(before: Floats, after: Floats) -> str:
 
 def draw_heat(axes: Any, loads: Floats, norm: TwoSlopeNorm, name: str) -> Any:
     image = axes.imshow(loads, norm=norm, cmap=_COLOURS, aspect="auto", interpolation="nearest")
-    least, most = f"{loads.min():.2f}x", f"{loads.max():.2f}x"
-    carried = f"GPUs carry {least} to {most}" if least != most else f"every GPU carries {most}"
-    axes.set_title(f"{name}: {carried} the mean", fontsize=11)
+    carried = _range(loads)
+    who = "GPUs carry" if " to " in carried else "every GPU carries"
+    axes.set_title(f"{name}: {who} {carried} the mean", fontsize=11)
     axes.set_xlabel("GPU")
     axes.xaxis.set_major_locator(whole_numbers(loads.shape[1]))
     axes.yaxis.set_major_locator(whole_numbers(len(loads)))
@@ -102,6 +154,7 @@ def _ticks_from_mean(largest: float) -> list[float]:
 
 
 def _draw_imbalance(axes: Any, before: Floats, after: Floats, lowest: Floats) -> None:
+    """Of layers or of windows, one below the other."""
     layers = np.arange(len(before))
     if len(layers) <= _FEW:
         axes.barh(layers - 0.2, before - 1, 0.36, left=1, color=_BEFORE, label="before")
@@ -114,7 +167,6 @@ def _draw_imbalance(axes: Any, before: Floats, after: Floats, lowest: Floats) ->
         axes.fill_betweenx(layers, after, before, color=_BEFORE, alpha=0.12, lw=0)
     axes.set_ylim(len(layers) - 0.5, -0.5)
     axes.yaxis.set_major_locator(whole_numbers(len(layers)))
-    axes.set_title("Imbalance: the busiest GPU", fontsize=11)
     axes.set_xlabel("its load over the mean")
     span = max(float(before.max()), float(after.max()), 1.1) - 1
     axes.set_xlim(1 - 0.05 * span, 1 + 1.08 * span)

@@ -100,12 +100,57 @@ def test_the_first_line_says_what_one_sum_hides(run, tmp_path, command):
     assert (content["num_windows"], content["num_empty_windows"]) == (4, 1)
     assert content["windows_worst"] > content["windows_mean"] > content["imbalance_mean"]
     assert out.splitlines()[0] == (
-        f"4 windows, summed, 1 of them empty: in a single one the imbalance{best} is {content['windows_mean']:.2f} on "
-        f"average, {content['windows_worst']:.2f} at worst (window {content['worst_window']}, layer "
+        f"4 windows, summed, 1 of them empty: in a single one the imbalance{best} is {content['windows_mean']:.3f} on "
+        f"average, {content['windows_worst']:.3f} at worst (window {content['worst_window']}, layer "
         f"{content['worst_window_layer']})"
     )
-    assert out.count("windows") == 1
+    # The table of compare has a row for windows.
+    assert out.count("windows") == (2 if command == "compare" else 1)
     assert "windows" not in run(command, OLMOE, *arguments)[1]
+
+
+def test_windows_are_balanced_on_request(run, tmp_path):
+    file, plan = several_windows(tmp_path / "counts.npy", 4), tmp_path / "plan.npz"
+    windows = ["--objective", "windows"]
+    of_sum, report = (json.loads(run("solve", file, *CLUSTER, *each, "--json")[1]) for each in ([], windows))
+    assert report["windows_mean"] < of_sum["windows_mean"]
+    assert report["windows_worst"] < of_sum["windows_worst"]
+    out = run("solve", file, *CLUSTER, *windows, "-o", plan)[1]
+    where = f"(window {report['worst_window']}, layer {report['worst_window_layer']})"
+    assert out.splitlines()[0] == (
+        f"4 windows, each balanced, 1 of them empty: in a single one the imbalance is {report['windows_mean']:.3f} on "
+        f"average, {report['windows_worst']:.3f} at worst {where}"
+    )
+    with np.load(plan, allow_pickle=False) as arrays:
+        assert str(arrays["objective"]) == "windows"
+    code, evaluated, _ = run("evaluate", file, plan, "--json")
+    assert code == 0
+    assert json.loads(evaluated)["windows_worst"] == report["windows_worst"]
+    # One window has nothing to say.
+    assert "windows" not in run("solve", OLMOE, *CLUSTER, *windows)[1]
+
+
+def test_windows_that_cannot_be_balanced(run, tmp_path):
+    file, windows = several_windows(tmp_path / "windows.npy", 65), ["--objective", "windows"]
+    assert "more than 64" in refused(run("solve", file, *CLUSTER, *windows))
+    assert "strategy greedy" in refused(run("solve", OLMOE, *CLUSTER, *windows, "--strategy", "greedy"))
+    assert "objective is 'peak', must be one of sum, windows" in refused(
+        run("solve", OLMOE, *CLUSTER, "--objective", "peak")
+    )
+
+
+def test_compare_with_windows(run, tmp_path):
+    file = several_windows(tmp_path / "windows.npy", 4)
+    rows = json.loads(run("compare", file, *CLUSTER, "--json")[1])["strategies"]
+    best = rows.pop("best windows")
+    assert all(best["windows_mean"] < row["windows_mean"] for row in rows.values())
+    lines = run("compare", file, *CLUSTER)[1].splitlines()
+    assert "worst layer  in a window: mean  " in lines[1]
+    assert f"{best['windows_mean']:.4f}  {best['windows_worst']:.4f}" in lines[-1]
+    for other in (OLMOE, several_windows(tmp_path / "many.npy", 65)):
+        out = run("compare", other, *CLUSTER)[1]
+        assert "in a window" not in out
+        assert "best windows" not in out
 
 
 def test_more_windows_than_are_kept(run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from eplb import _command
-from eplb.picture import FORMATS, draw_comparison
+from eplb.picture import FORMATS, Windows, draw_comparison
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 8), (1, 144), (3, 16), (13, 2), (58, 32), (58, 144), (300, 8)])
@@ -16,6 +16,30 @@ def test_sizes(tmp_path, sizes):
     path = tmp_path / "picture.png"
     draw_comparison(path, before, after, after.mean(axis=1), title="of no model")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("windows", [2, 13, 64])
+@pytest.mark.parametrize("layers", [1, 58])
+def test_windows(tmp_path, layers, windows):
+    random = np.random.default_rng(0)
+    loads = random.lognormal(0, 1, (layers, 8))
+    before, after = (1 + random.lognormal(-1, 1, (layers, windows)) for _ in range(2))
+    title = "of no model"
+    draw_comparison(tmp_path / "sum.png", loads, loads, loads.mean(axis=1), title=title)
+    of_windows = Windows(before, after, np.ones_like(after))
+    draw_comparison(tmp_path / "all.png", loads, loads, loads.mean(axis=1), title=title, windows=of_windows)
+    heights = [int.from_bytes((tmp_path / name).read_bytes()[20:24], "big") for name in ("sum.png", "all.png")]
+    assert heights[1] > heights[0] + 200
+
+
+def test_command_with_windows(tmp_path):
+    # A window and a layer in another one have no load.
+    weights = np.array([[[600, 560, 120, 120], [1, 2, 3, 4]], [[0] * 4] * 2, [[4, 3, 2, 1], [0] * 4]])
+    for count in (2, 3, 65):
+        np.save(tmp_path / "windows.npy", weights[np.arange(count) % 3])
+        arguments = ["solve", str(tmp_path / "windows.npy"), "--slots", "8", "--gpus", "4"]
+        assert _command.run([*arguments, "--picture", str(tmp_path / f"{count}.png")]) == 0
+        assert (tmp_path / f"{count}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -11,7 +11,7 @@ from conftest import ROOT, TRACES
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from test_command import OLMOE, refused
+from test_command import OLMOE, refused, several_windows
 
 sys.path.append(str(ROOT / "tests" / "golden"))
 from transfer_simulator import simulate
@@ -192,6 +192,19 @@ def test_files_that_do_not_fit(run, plan, later, tmp_path):
     (tmp_path / "speeds.csv").write_text("1,2,3\n")
     said = refused(run("rebalance", later, "--current", plan, "--speeds", tmp_path / "speeds.csv"))
     assert "3 values, must have one for each of 16 GPUs" in said
+
+
+def test_windows_are_balanced_on_request(run, json_of, tmp_path):
+    file, plan = several_windows(tmp_path / "counts.npy", 4), tmp_path / "plan.npz"
+    assert run("solve", OLMOE, *CLUSTER, "-o", plan)[0] == 0
+    options = ["--current", plan, "--max-moves", "9"]
+    windows = json_of("rebalance", file, *options, "--objective", "windows")
+    assert windows["windows_worst"] < json_of("rebalance", file, *options)["windows_worst"]
+    assert max(windows["layer_moves"]) <= 9
+    out = run("rebalance", file, *options, "--objective", "windows", "-o", tmp_path / "next.npz")[1]
+    assert out.startswith("4 windows, each balanced, 1 of them empty: ")
+    with np.load(tmp_path / "next.npz", allow_pickle=False) as arrays:
+        assert str(arrays["objective"]) == "windows"
 
 
 @pytest.mark.skipif(not TRACES.exists(), reason="no traces next to the checkout")

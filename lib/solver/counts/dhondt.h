@@ -133,7 +133,7 @@ EPLB_FN void list_extras(Team auto& team, View<int> weight, int experts, int ext
 // Inlined into the flow of a layer it would be slower.
 template <class Number>
 EPLB_APART void count_replicas(Team auto& team, View<int> weight, int experts, int slots, int most,
-                            const Pricing<Number>& pricing, const Items& items) {
+                               const Pricing<Number>& pricing, const Items& items) {
   const View<int> candidate = pricing.candidates.expert;
   const int candidates = pick_candidates<Number>(team, weight, experts, slots - experts, most,
                                                  pricing.estimate, candidate);

@@ -117,8 +117,8 @@ EPLB_FN bool has_weight(Team auto& team, const auto& source, int experts) {
 }
 
 // Windows are equally important: the quanta of each that has weight sum up to about the same, all
-// of them together to less than the limit. Writes them one window after the other, and returns how many
-// there are.
+// of them together to less than the limit. Writes them one window after the other, and returns how
+// many there are.
 EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, int experts,
                              View<int> quanta) {
   int used = 0;

@@ -5,8 +5,8 @@
 // row of several GPUs. stride is the number of GPUs rounded up to whole vectors. A place that is no
 // slot holds the *wall*, an empty slot the *void*: numbers that follow those of the experts.
 //
-// Loads may be those of several windows. What depends on a window is window by window: array[window *
-// places + place], and the same with kinds() and stride.
+// Loads may be those of several windows. What depends on a window is window by window:
+// array[window * places + place], and the same with kinds() and stride.
 //
 // A *pair* is a GPU and an expert on it. It is *new* if the current placement lacks it: then it is
 // a move.

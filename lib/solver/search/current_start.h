@@ -172,21 +172,26 @@ EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> 
   team.single([&] { derive_all(state); });
 }
 
-// The place where an expert that is nowhere costs least excess: an empty slot, or that of a replica
-// whose expert has others; ties: lowest place. -1 if no GPU may receive more.
+// What a place is worth to an expert that is nowhere: f(auto candidate).
+EPLB_FN auto saved_for(const ExcessSearch& search, int e, int most) {
+  const Arrangement& state = search.state;
+  return [=, list = search.workspace.candidates, mark = search.workspace.mark,
+          arrivals = state.arrivals, weight = state.weight.from(e), kinds = state.kinds(),
+          windows = state.windows](auto i) {
+    auto saved = list.saved[i];
+    for (int t = 0; t < windows; ++t)
+      saved = saved - larger(list.rest.from(t * list.most)[i] + weight[t * kinds], 0);
+    const auto forbidden = (mark[list.gpu[i]] >= kForbidden) | (arrivals[list.gpu[i]] >= most);
+    return choose(forbidden, -kNever, saved);
+  };
+}
+// The place where such an expert costs least excess: an empty slot, or that of a replica whose
+// expert has others; ties: lowest place. -1 if no GPU may receive more.
 EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, int most) {
   const Arrangement& state = search.state;
-  const int candidates = weigh_copies(team, state, search.workspace);
+  const int candidates = weigh_copies<true>(team, state, search.workspace);
   mark_gpus(team, state, search.cluster, search.workspace, e);
-  auto saved = [=, list = search.workspace.candidates, mark = search.workspace.mark,
-                arrivals = state.arrivals, weight = state.weight.from(e), kinds = state.kinds(),
-                windows = state.windows](auto i) {
-    const auto forbidden = (mark[list.gpu[i]] >= kForbidden) | (arrivals[list.gpu[i]] >= most);
-    auto value = list.saved[i] - larger(list.rest[i] + weight[0], 0);
-    for (int t = 1; t < windows; ++t)
-      value = value - larger(list.rest.from(t * list.most)[i] + weight[t * kinds], 0);
-    return choose(forbidden, -kNever, value);
-  };
+  const auto saved = saved_for(search, e, most);
   const int best = team.max(0, candidates, saved);
   if (best == -kNever) return -1;
   return team.min(0, candidates, [=, place = search.workspace.candidates.place](auto i) {

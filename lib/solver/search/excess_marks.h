@@ -38,7 +38,7 @@ struct RetargetList {
   }
 };
 
-// Candidates at which more is saved than their list says.
+// Candidates at which more is saved than their list says; or experts whose copies relieve more.
 struct Correction {
   int from, to, saving;
 };
@@ -93,51 +93,63 @@ EPLB_FN void make_noise(Team auto& team, const Arrangement& state, const ExcessW
   team.single([&] { workspace.salt[0] = salt; });
 }
 
-// By how much a GPU's load falls in a window if the expert of a place gets one more copy elsewhere.
-EPLB_FN int relieved(const Arrangement& state, int t, int place) {
+// By how much a GPU's load falls in a window if the expert of a place, of which it has `together`
+// copies, gets one more elsewhere.
+EPLB_FN int relieved(const Arrangement& state, int t, int place, int together) {
   const int kind = t * state.kinds() + state.expert[place];
-  return copies_together(state, place) * (state.share[kind] - state.share_more[kind]);
+  return together * (state.share[kind] - state.share_more[kind]);
 }
 // By how much it grows if one of its expert's others goes.
-EPLB_FN int grown(const Arrangement& state, int t, int place) {
-  return copies_together(state, place) * state.growth[t * state.places + place];
+EPLB_FN int grown(const Arrangement& state, int t, int place, int together) {
+  return together * state.growth[t * state.places + place];
 }
 
+// kMany: are there several windows? One has no loops over them.
+template <bool kMany> EPLB_FN int windows_of(const Arrangement& state) {
+  return kMany ? state.windows : 1;
+}
+
+EPLB_FN void add_relief(const Arrangement& state, const ExcessWorkspace& workspace, int t, int g) {
+  const int most = workspace.over[t * state.stride + g];
+  if (most == 0) return;
+  for (int place = g; place < state.places; place += state.stride) {
+    const int together = copies_together(state, place);
+    const int less = smaller(most, relieved(state, t, place, together));
+    if (is_lowest(state, place)) workspace.relief[state.expert[place]] += less;
+  }
+}
+template <bool kMany>
 EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
                           const ExcessWorkspace& workspace) {
   const View<int> over = workspace.over, excess = state.excess, relief = workspace.relief;
-  team.sweep(state.windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
+  const int windows = windows_of<kMany>(state);
+  team.sweep(windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
   team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
   team.single([&] {
-    for (int t = 0; t < state.windows; ++t) {
-      for (int g = 0; g < state.gpus; ++g) {
-        const int most = over[t * state.stride + g];
-        if (most == 0) continue;
-        for (int place = g; place < state.places; place += state.stride) {
-          const int less = smaller(most, relieved(state, t, place));
-          if (is_lowest(state, place)) relief[state.expert[place]] += less;
-        }
-      }
-    }
+    for (int t = 0; t < windows; ++t)
+      for (int g = 0; g < state.gpus; ++g) add_relief(state, workspace, t, g);
     relief[state.void_expert()] = 0;
   });
 }
 
 // What is above a GPU's limits, over all windows.
+template <bool kMany>
 EPLB_FN int over_of(const Arrangement& state, const ExcessWorkspace& workspace, int g) {
   int sum = 0;
-  for (int t = 0; t < state.windows; ++t) sum += workspace.over[t * state.stride + g];
+  for (int t = 0; t < windows_of<kMany>(state); ++t) sum += workspace.over[t * state.stride + g];
   return sum;
 }
 // Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
+template <bool kMany>
 EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& workspace, int i,
                             int place) {
   const RetargetList& list = workspace.candidates;
-  const int g = state.gpu[place], over = over_of(state, workspace, g);
+  const int g = state.gpu[place], over = over_of<kMany>(state, workspace, g);
+  const int together = copies_together(state, place);
   int burden = -over;
-  for (int t = 0; t < state.windows; ++t) {
+  for (int t = 0; t < windows_of<kMany>(state); ++t) {
     const int at = t * state.places + place, excess = state.excess[t * state.stride + g];
-    const int growth = grown(state, t, place);
+    const int growth = grown(state, t, place, together);
     burden += larger(excess + growth, 0);
     list.rest[t * list.most + i] = excess - state.size[at] + growth - state.growth[at];
   }
@@ -149,31 +161,34 @@ EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& wor
   return is_lowest(state, place) ? burden : 0;
 }
 // The candidates of an expert, from number `first` on.
+template <bool kMany>
 EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& workspace, int e,
                              int first) {
   const RetargetList& list = workspace.candidates;
   list.first[e] = first;
   int sum = 0, i = first;
   for_each_place(state, e,
-                 [&](int place) { sum += write_candidate(state, workspace, i++, place); });
+                 [&](int place) { sum += write_candidate<kMany>(state, workspace, i++, place); });
   for (int j = first; j < i; ++j) {
-    state.burden[list.place[j]] = sum - (list.saved[j] - over_of(state, workspace, list.gpu[j]));
+    state.burden[list.place[j]] =
+        sum - (list.saved[j] - over_of<kMany>(state, workspace, list.gpu[j]));
     list.saved[j] -= sum;
   }
 }
 
 // Relief and burden count GPU by GPU, as if none held both the expert that gains a copy and the one
 // that loses it. What that is too little is added by JointHosts. Returns the number of candidates.
+template <bool kMany>
 EPLB_FN int weigh_copies(Team auto& team, const Arrangement& state,
                          const ExcessWorkspace& workspace) {
-  weigh_relief(team, state, workspace);
+  weigh_relief<kMany>(team, state, workspace);
   const int replicated = state.totals[0].replicated, empty = state.totals[0].empty;
   auto expert_of = [&](int i) {
     return i < replicated ? state.replicated[i] : state.void_expert();
   };
   const int count = team.scan(
       replicated + 1, [&](int i) { return i < replicated ? state.copies[expert_of(i)] : empty; },
-      [&](int i, int before) { list_candidates(state, workspace, expert_of(i), before); });
+      [&](int i, int before) { list_candidates<kMany>(state, workspace, expert_of(i), before); });
   // The last vector of candidates asks for the GPUs of these, too.
   const View<int> gpu = workspace.candidates.gpu.from(count);
   team.for_each(kRow, [&](int i) { gpu[i] = 0; });
@@ -249,38 +264,41 @@ EPLB_FN int joint_saving(int excess, int less, int more) {
 }
 
 // Corrects burden and relief for one expert while its candidates are looked at, and puts them back.
-class JointHosts {
+template <bool kMany> class JointHosts {
  public:
   EPLB_FN JointHosts(const Arrangement& state, const ExcessWorkspace& workspace)
       : state_(state), workspace_(workspace) {}
 
   // Expert e gains a copy: what is saved at candidates whose expert is on its GPUs too.
   EPLB_FN void correct_burdens(Team auto& team, int e) const {
-    const View<Correction> list = workspace_.corrections;
     team.single([&] {
       int listed = 0;
       for_each_neighbor(e, -1, [&](int host, int place) {
-        const int saving = saving_of(host, place);
-        if (saving == 0) return;
         const int f = state_.expert[place], first = workspace_.candidates.first[f];
-        list[listed++] = {first, first + state_.copies[f], saving};
+        listed = note({first, first + state_.copies[f], saving_of(host, place)}, listed);
       });
-      list[listed] = {0, 0, 0};
-      add_corrections(1);
+      workspace_.corrections[listed] = {0, 0, 0};
+      add_corrections(workspace_.candidates.saved, 1);
     });
   }
   EPLB_FN void restore_burdens(Team auto& team) const {
-    team.single([&] { add_corrections(-1); });
+    team.single([&] { add_corrections(workspace_.candidates.saved, -1); });
   }
-  // The replica in a place goes: the relief of experts on its expert's other GPUs. sign: 1, or -1
-  // to put it back.
-  EPLB_FN void correct_reliefs(Team auto& team, int place, int sign) const {
-    if (!state_.is_expert(state_.expert[place])) return;
+  // The replica in a place goes: the relief of experts on its expert's other GPUs.
+  EPLB_FN void correct_reliefs(Team auto& team, int place) const {
     team.single([&] {
-      for_each_neighbor(state_.expert[place], state_.gpu[place], [&](int host, int other) {
-        workspace_.relief[state_.expert[other]] += sign * saving_of(other, host);
-      });
+      int listed = 0;
+      if (state_.is_expert(state_.expert[place]))
+        for_each_neighbor(state_.expert[place], state_.gpu[place], [&](int host, int other) {
+          const int f = state_.expert[other];
+          listed = note({f, f + 1, saving_of(other, host)}, listed);
+        });
+      workspace_.corrections[listed] = {0, 0, 0};
+      add_corrections(workspace_.relief, 1);
     });
+  }
+  EPLB_FN void restore_reliefs(Team auto& team) const {
+    team.single([&] { add_corrections(workspace_.relief, -1); });
   }
 
  private:
@@ -295,22 +313,30 @@ class JointHosts {
   }
   // On the GPU of both places the first's expert gains a copy and the second's loses one.
   EPLB_FN int saving_of(int gains, int loses) const {
+    const int f = state_.expert[loses];
+    if (!state_.is_expert(f) || state_.copies[f] <= 1) return 0;
+    if (!is_lowest(state_, gains) || !is_lowest(state_, loses)) return 0;
+    const int g = state_.gpu[loses];
+    const int gaining = copies_together(state_, gains), losing = copies_together(state_, loses);
     int saving = 0;
-    for (int t = 0; t < state_.windows; ++t) saving += saving_in(t, gains, loses);
+    for (int t = 0; t < windows_of<kMany>(state_); ++t) {
+      const int excess = state_.excess[t * state_.stride + g];
+      const int more = grown(state_, t, loses, losing);
+      if (excess + more > 0)
+        saving += joint_saving(excess, relieved(state_, t, gains, gaining), more);
+    }
     return saving;
   }
-  EPLB_FN int saving_in(int t, int gains, int loses) const {
-    const int excess = state_.excess[t * state_.stride + state_.gpu[loses]];
-    const int more = grown(state_, t, loses);
-    if (more == 0 || excess + more <= 0) return 0;
-    if (!is_lowest(state_, gains) || !is_lowest(state_, loses)) return 0;
-    return joint_saving(excess, relieved(state_, t, gains), more);
+  // Returns how many are listed.
+  EPLB_FN int note(const Correction& correction, int listed) const {
+    if (correction.saving == 0) return listed;
+    workspace_.corrections[listed] = correction;
+    return listed + 1;
   }
-  EPLB_FN void add_corrections(int sign) const {
-    const View<int> saved = workspace_.candidates.saved;
+  EPLB_FN void add_corrections(View<int> to, int sign) const {
     for (int k = 0; workspace_.corrections[k].saving > 0; ++k) {
       const Correction& correction = workspace_.corrections[k];
-      for (int i = correction.from; i < correction.to; ++i) saved[i] += sign * correction.saving;
+      for (int i = correction.from; i < correction.to; ++i) to[i] += sign * correction.saving;
     }
   }
 

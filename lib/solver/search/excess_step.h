@@ -23,7 +23,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   // the lowest place; then re-targets of the row itself, to the lowest expert.
   EPLB_FN Change best(Team auto& team) {
     make_noise(team, state_, workspace_, rules_.salt);
-    candidates_ = weigh_copies(team, state_, workspace_);
+    candidates_ = weigh_copies<kMany>(team, state_, workspace_);
     mark_head(team, state_, cluster_, workspace_, head_);
     block_experts(team, state_, workspace_, state_.totals[0].empty < state_.most_empty);
     int best_score = 0, best_row = 0;
@@ -85,7 +85,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   EPLB_INLINE EPLB_FN int head_size(int t, int row) const {
     return state_.size[t * state_.places + row * state_.stride + head_];
   }
-  EPLB_FN int head_over() const { return over_of(state_, workspace_, head_); }
+  EPLB_FN int head_over() const { return over_of<kMany>(state_, workspace_, head_); }
 
   // What all swaps of a row of the head have in common.
   struct SwapRow {
@@ -152,23 +152,29 @@ template <bool kCapped, bool kMany> class ExcessStep {
       };
     };
   }
+  // What is above the limits of a candidate's GPU once it has become expert e: f(auto candidate).
+  EPLB_INLINE EPLB_FN auto left_elsewhere(int e) const {
+    return [list = workspace_.candidates, share_more = state_.share_more.from(e),
+            kinds = state_.kinds(), windows = state_.windows](auto i) EPLB_INLINE {
+      auto left = larger(list.rest[i] + share_more[0], 0);
+      if constexpr (kMany)
+        for (int t = 1; t < windows; ++t)
+          left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
+      return left;
+    };
+  }
   // Candidates elsewhere that become the expert of a row of the head: f(auto candidate).
   EPLB_INLINE EPLB_FN auto retargets(int row) const {
     const int e = state_.expert[row * state_.stride + head_];
     return
         [=, score = score(), list = workspace_.candidates, mark = workspace_.mark,
-         share_more = state_.share_more.from(e), kinds = state_.kinds(), windows = state_.windows,
-         relief = workspace_.relief[e], blocked = workspace_.blocked[e],
+         left = left_elsewhere(e), relief = workspace_.relief[e], blocked = workspace_.blocked[e],
          byte = own_byte(rules_.salt, row, 1), caps = caps_of(row)](auto i) EPLB_INLINE {
-          auto left = larger(list.rest[i] + share_more[0], 0);
-          if constexpr (kMany)
-            for (int t = 1; t < windows; ++t)
-              left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
           const auto pair = mark[list.gpu[i]];
           auto change = pair + blocked - list.is_new[i];
           if constexpr (kCapped)
             change = change + caps.forbidden_there(list.gpu[i], pair, list.is_new[i]);
-          return score(list.saved[i] + relief - left, change, list.noise[i] ^ byte);
+          return score(list.saved[i] + relief - left(i), change, list.noise[i] ^ byte);
         };
   }
   EPLB_FN int best_elsewhere(Team auto& team, int row) const {
@@ -206,9 +212,9 @@ template <bool kCapped, bool kMany> class ExcessStep {
   // What the head is above its limits without a row, in every window.
   EPLB_FN void weigh_rest(Team auto& team, int row) const {
     const int place = row * state_.stride + head_;
+    const int others = copies_together(state_, place) - 1;
     team.for_each(state_.windows, [&](int t) {
-      workspace_.rest[t] = head_excess(t) - head_size(t, row) + grown(state_, t, place) -
-                           state_.growth[t * state_.places + place];
+      workspace_.rest[t] = head_excess(t) - head_size(t, row) + grown(state_, t, place, others);
     });
   }
   // What is above the head's limits once that row has become another expert: f(auto expert).
@@ -243,19 +249,19 @@ template <bool kCapped, bool kMany> class ExcessStep {
     if (!may_change(row)) return 0;
     const int place = row * state_.stride + head_;
     weigh_rest(team, row);
-    joint_.correct_reliefs(team, place, 1);
+    joint_.correct_reliefs(team, place);
     const int best = team.max(0, state_.kinds(), own(row));
-    joint_.correct_reliefs(team, place, -1);
+    joint_.restore_reliefs(team);
     return best;
   }
   EPLB_FN Change find_own(Team auto& team, int row, int score) const {
     const int place = row * state_.stride + head_;
     weigh_rest(team, row);
-    joint_.correct_reliefs(team, place, 1);
+    joint_.correct_reliefs(team, place);
     const auto candidates = own(row);
     const int e =
         team.find(0, state_.kinds(), [=](auto expert) { return candidates(expert) == score; });
-    joint_.correct_reliefs(team, place, -1);
+    joint_.restore_reliefs(team);
     return {Change::kRetarget, place, e};
   }
 
@@ -265,7 +271,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   const StepRules& rules_;
   int head_;
   int candidates_ = 0;
-  JointHosts joint_;
+  JointHosts<kMany> joint_;
 };
 
 EPLB_STAGE_END

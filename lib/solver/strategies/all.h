@@ -29,7 +29,8 @@ template <class Use> auto with_other_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
     case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
     case EPLB_STRATEGY_BEST:
-      return problem.windows_apart > 1 ? use(WindowsMethod(problem)) : use(UnequalBestMethod(problem));
+      if (problem.windows_apart > 1) return use(WindowsMethod(problem));
+      return use(UnequalBestMethod(problem));
     case EPLB_STRATEGY_GREEDY: return use(UnequalPresetMethod<Float32>(problem));
     default: return use(UnequalPresetMethod<Integer>(problem));
   }

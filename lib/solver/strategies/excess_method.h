@@ -1,5 +1,5 @@
-// What the methods that search by excess have in common: see solve_layer.h. They have no parts to be
-// solved apart: under a hierarchical policy experts have homes instead.
+// What the methods that search by excess have in common: see solve_layer.h. They have no parts to
+// be solved apart: under a hierarchical policy experts have homes instead.
 #pragma once
 
 #include "solver/strategies/excess_modes.h"
@@ -26,6 +26,18 @@ struct LayerSearch : ExcessSearch {
     ExcessSearch::lay_out(arena, problem);
     best.expert = arena.take<int>(state.places);
     path = arena.take<int>(problem.cluster.slots + 1);
+  }
+};
+
+// The weights of windows, added up.
+struct WindowSums {
+  View<int> weight;  // window by window
+  int windows, experts;
+
+  EPLB_FN Decoded operator()(int e) const {
+    uint64_t sum = 0;
+    for (int t = 0; t < windows; ++t) sum += static_cast<uint64_t>(weight[t * experts + e]);
+    return {sum, 0};
   }
 };
 
@@ -60,21 +72,16 @@ struct ExcessMethod : NodesOfBest {
     windows = 1;
     if (problem.windows_apart > 1)
       windows = quantise_windows(team, source, problem.windows_apart, experts, window_weight);
-    if (windows > 1) return add_windows(team);
-    windows = 1;  // the sum, then
+    // A fresh placement begins with the sum of windows that are equally important.
+    if (windows > 1)
+      return quantise(team, WindowSums{window_weight, windows, experts}, experts, weight);
+    windows = 1;
     team.for_each(experts, [&](int e) { window_weight[e] = weight[e]; });
   }
   EPLB_FN int group_chains() const { return 0; }
   EPLB_FN int node_chains() const { return 1; }
 
  protected:
-  // A fresh placement begins with the sum of windows that are equally important.
-  EPLB_FN void add_windows(Team auto& team) const {
-    team.for_each(problem.experts, [&](int e) {
-      weight[e] = 0;
-      for (int t = 0; t < windows; ++t) weight[e] += window_weight[t * problem.experts + e];
-    });
-  }
   // What is solved fresh: the sum of windows, part by part.
   EPLB_FN Problem parts() const {
     Problem same = problem;

@@ -226,10 +226,17 @@ EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int m
   });
 }
 
+// Changes that a round of level_windows makes.
+EPLB_FN void change_windows(Team auto& team, ExcessSearch& search, int round) {
+  constexpr int kMostSteps = 30;
+  for (int left = draw_ruins(team, search); left > 0; --left)
+    search.counts_moves ? take_back(team, search) : shake(team, search);
+  for (int i = 0; i < kMostSteps; ++i)
+    if (!step(team, search, static_cast<uint32_t>(round), kAllHeads)) break;
+}
 // Several windows: their largest time becomes small, and so does what the others are above the
 // targets on the way there. Within the limits.
 EPLB_ONCE void level_windows(Team auto& team, ExcessSearch& search, int rounds, int least) {
-  constexpr int kMostSteps = 30;  // of a round
   const Arrangement& state = search.state;
   int target = kNever;
   for (int part = 4; part >= 2; part /= 2) {
@@ -237,13 +244,9 @@ EPLB_ONCE void level_windows(Team auto& team, ExcessSearch& search, int rounds, 
     keep(search);
   }
   int excess = total_excess(team, state);
-  for (int round = 1; round <= rounds; ++round) {
-    for (int left = draw_ruins(team, search); left > 0; --left)
-      search.counts_moves ? take_back(team, search) : shake(team, search);
-    for (int i = 0; i < kMostSteps; ++i)
-      if (!step(team, search, static_cast<uint32_t>(round), kAllHeads)) break;
-    const int left = total_excess(team, state);
-    if (left > excess || !is_within(team, search)) {
+  for (int round = 1; round <= rounds && excess + target > least; ++round) {
+    change_windows(team, search, round);
+    if (total_excess(team, state) > excess || !is_within(team, search)) {
       undo(team, search);
       continue;
     }

@@ -76,7 +76,9 @@ class Cuda(library.LibraryTest):
             print(f"{names[kernel]:58.58} {architecture:7} {registers:9} {stack:6} {shared:8}")
             with self.subTest(kernel=names[kernel], architecture=architecture):
                 self.assertLessEqual(registers, MOST_REGISTERS)
-                self.assertLessEqual(stack, MOST_STACK_OF_CALLS if any(c in names[kernel] for c in CALLS) else MOST_STACK)
+                self.assertLessEqual(
+                    stack, MOST_STACK_OF_CALLS if any(c in names[kernel] for c in CALLS) else MOST_STACK
+                )
                 self.assertLessEqual(shared, MOST_STATIC_SHARED)
 
 

@@ -24,6 +24,7 @@ static void run_everything(const char *vectors) {
   rules_maps();
   rules_moves();
   rules_transfers();
+  rules_objective();
   rules_order();
   rules_evaluation();
   rules_windows();

@@ -80,6 +80,7 @@ void rules_limits(void);
 void rules_locale(void);
 void rules_maps(void);
 void rules_moves(void);
+void rules_objective(void);
 void rules_order(void);
 void rules_process(void);
 void rules_signals(void);

@@ -297,8 +297,10 @@ static void the_objective_is_checked(void) {
   plan before;
   if (context == NULL || !CHECK(plan_fetch(&before, context, &in))) return;
   in.problem.objective = EPLB_OBJECTIVE_WINDOWS;
+  in.options.strategy = EPLB_STRATEGY_GREEDY;
   REFUSED(EPLB_UNAVAILABLE, CALL(solve)(context, &in.problem, &in.options, ERR), "objective",
-          "EPLB_OBJECTIVE_WINDOWS", "EPLB_OBJECTIVE_SUM");
+          "EPLB_OBJECTIVE_WINDOWS", "greedy");
+  in.options.strategy = EPLB_STRATEGY_BEST;
   EXPECT(EPLB_OK, CALL(evaluate)(context, &in.problem, before.ints[0], LAYERS * SLOTS, EPLB_INT64,
                                  NULL, NULL, NULL, NULL, 0, ERR));
   in.problem.objective = 2;

@@ -49,10 +49,11 @@ fn what_is_not_kept_is_not_known() {
 }
 
 #[test]
-fn windows_apart_are_refused() {
+fn windows_apart_are_refused_by_strategies_without_them() {
     let (mut context, problem) = (context(), Problem::new(4, 2));
     context.upload(&PAIR, WeightShape::new(2, 4).windows(2)).expect("it fits");
     assert!(context.solve(&problem.objective(Objective::Sum), &SolveOptions::new()).is_ok());
-    let refused = context.solve(&problem.objective(Objective::Windows), &SolveOptions::new());
+    let greedy = SolveOptions::new().strategy(Strategy::Greedy);
+    let refused = context.solve(&problem.objective(Objective::Windows), &greedy);
     assert!(matches!(refused, Err(Error::Unavailable(text)) if text.contains("EPLB_OBJECTIVE_WINDOWS")));
 }

@@ -1,4 +1,5 @@
 //! What holds of every placement, whatever made it: recomputed here from the maps alone.
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 use eplb::{Map, Plan, Policy, PolicyReason, Report, Strategy};
 

@@ -6,6 +6,7 @@
 //
 //   Method::kHoldsAll         whether its numbers can hold every weight
 //   Method::kLeastBlocks      blocks that should fit on a multiprocessor
+//   Method::kSmall            whether its memory may fit a multiprocessor's shared memory
 //   Method::Groups            the method, or what of it others have too, that packs groups
 //   Method(problem)           without memory yet
 //   method.lay_out(arena)     takes its memory

@@ -25,6 +25,8 @@ EPLB_ONCE void take_as_current(Team auto& team, ExcessSearch& search, bool keeps
 }
 
 struct WindowsMethod : ExcessMethod {
+  static constexpr bool kSmall = false;
+
   using ExcessMethod::ExcessMethod;
 
   // answer[slot]: its expert, or -1.

@@ -221,8 +221,9 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   static constexpr int32_t kOneSlot = 1;
   const auto prepare_for = [&](const Problem& problem) {
     solver::with_method(problem, [&](auto method) {
-      prepare_method<decltype(method), true>(limits.shared_bytes, stream);
-      prepare_method<decltype(method), false>(limits.shared_bytes, stream);
+      using Method = decltype(method);
+      if constexpr (Method::kSmall) prepare_method<Method, true>(limits.shared_bytes, stream);
+      prepare_method<Method, false>(limits.shared_bytes, stream);
     });
   };
   for (const eplb_strategy strategy :
@@ -241,11 +242,13 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
 Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
   return solver::with_method(problem, [&](auto method) {
     View<uint64_t> words;
+    DeviceLimits own = limits;
+    if (!decltype(method)::kSmall) own.shared_bytes = 0;
     const int group_chains = method.group_chains(), node_chains = method.node_chains();
     const int64_t nodes = method.problem.partition.nodes;
     const int64_t chains = std::max<int64_t>(nodes * node_chains, group_chains);
     return Spread{group_chains, node_chains,
-                  workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
+                  workspace_of(lay_out(nullptr, method, words), problem.layers * chains, own),
                   evaluation_workspace(problem, kAllParts, false, limits),
                   transfer_workspace(problem, limits)};
   });
@@ -256,9 +259,9 @@ void launch_solve(const SolveTask& given, cudaStream_t stream) {
   solver::with_method(task.problem, [&](auto method) {
     using Method = decltype(method);
     task.problem = method.problem;  // as the method divides it
-    const auto launch_it =
-        task.spread.chains.shared ? launch_method<Method, true> : launch_method<Method, false>;
-    launch_it(task, stream);
+    if constexpr (Method::kSmall)
+      if (task.spread.chains.shared) return launch_method<Method, true>(task, stream);
+    launch_method<Method, false>(task, stream);
   });
   launch_first_places(task.problem, task.plan, task.scratch.thrust, stream);
 }

@@ -295,6 +295,16 @@ class PlainCase {
   std::vector<plain::OldLayer> layers_;
 };
 
+// The library's answer is that of the definition; where it refuses, limits are exceeded there.
+bool is_answered(const MoveCase& c, const PlainCase& plain, MoveLibrary& library) {
+  const std::vector<int> want = plain.solve(), got = library.solve(c, EPLB_STRATEGY_REBALANCE);
+  if (got.empty())
+    EXPECT_FALSE(plain.is_kept(want)) << library.error.text;
+  else
+    EXPECT_EQ(want, got);
+  return !got.empty();
+}
+
 TEST(Rebalance, AnswersAreThoseOfTheDefinition) {
   MoveLibrary library;
   int answered = 0;
@@ -302,13 +312,7 @@ TEST(Rebalance, AnswersAreThoseOfTheDefinition) {
     const MoveCase c = AnyMoveCase(seed).make(library);
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
     const PlainCase plain(c, library);
-    const std::vector<int> want = plain.solve(), got = library.solve(c, EPLB_STRATEGY_REBALANCE);
-    if (got.empty()) {
-      EXPECT_FALSE(plain.is_kept(want)) << library.error.text;
-      continue;
-    }
-    ++answered;
-    EXPECT_EQ(want, got);
+    answered += is_answered(c, plain, library);
   }
   EXPECT_GT(answered, 700);
 }
@@ -321,13 +325,7 @@ TEST(Rebalance, WindowsAreThoseOfTheDefinition) {
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
     const PlainCase plain(c, library);
     EXPECT_EQ(plain.solve_windows(), library.solve(c, EPLB_STRATEGY_BEST));
-    const std::vector<int> want = plain.solve(), got = library.solve(c, EPLB_STRATEGY_REBALANCE);
-    if (got.empty()) {
-      EXPECT_FALSE(plain.is_kept(want)) << library.error.text;
-      continue;
-    }
-    ++answered;
-    EXPECT_EQ(want, got);
+    answered += is_answered(c, plain, library);
   }
   EXPECT_GT(answered, 60);
 }

@@ -110,8 +110,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
             over = workspace_.over, mark = workspace_.mark](auto g) EPLB_INLINE {
       const auto pair = mark[g];
       auto before = over[g] + common.own_over;
-      if constexpr (kMany)
-        for (int t = 1; t < windows; ++t) before = before + over.from(t * stride)[g];
+      for (int t = 1; kMany && t < windows; ++t) before = before + over.from(t * stride)[g];
       return [=, left_there = left(g)](int other_row) EPLB_INLINE {
         const int at = other_row * stride;
         auto change = pair - common.own_new + common.arrival.from(at)[g];
@@ -157,9 +156,8 @@ template <bool kCapped, bool kMany> class ExcessStep {
     return [list = workspace_.candidates, share_more = state_.share_more.from(e),
             kinds = state_.kinds(), windows = state_.windows](auto i) EPLB_INLINE {
       auto left = larger(list.rest[i] + share_more[0], 0);
-      if constexpr (kMany)
-        for (int t = 1; t < windows; ++t)
-          left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
+      for (int t = 1; kMany && t < windows; ++t)
+        left = left + larger(list.rest.from(t * list.most)[i] + share_more[t * kinds], 0);
       return left;
     };
   }
@@ -222,9 +220,8 @@ template <bool kCapped, bool kMany> class ExcessStep {
     return [rest = workspace_.rest, share_more = state_.share_more, kinds = state_.kinds(),
             windows = state_.windows](auto e) EPLB_INLINE {
       auto left = larger(share_more[e] + rest[0], 0);
-      if constexpr (kMany)
-        for (int t = 1; t < windows; ++t)
-          left = left + larger(share_more.from(t * kinds)[e] + rest[t], 0);
+      for (int t = 1; kMany && t < windows; ++t)
+        left = left + larger(share_more.from(t * kinds)[e] + rest[t], 0);
       return left;
     };
   }

@@ -274,8 +274,10 @@ template <bool kMany> class JointHosts {
     team.single([&] {
       int listed = 0;
       for_each_neighbor(e, -1, [&](int host, int place) {
+        const int saving = saving_of(host, place);
+        if (saving == 0) return;
         const int f = state_.expert[place], first = workspace_.candidates.first[f];
-        listed = note({first, first + state_.copies[f], saving_of(host, place)}, listed);
+        workspace_.corrections[listed++] = {first, first + state_.copies[f], saving};
       });
       workspace_.corrections[listed] = {0, 0, 0};
       add_corrections(workspace_.candidates.saved, 1);
@@ -290,8 +292,8 @@ template <bool kMany> class JointHosts {
       int listed = 0;
       if (state_.is_expert(state_.expert[place]))
         for_each_neighbor(state_.expert[place], state_.gpu[place], [&](int host, int other) {
-          const int f = state_.expert[other];
-          listed = note({f, f + 1, saving_of(other, host)}, listed);
+          const int f = state_.expert[other], saving = saving_of(other, host);
+          if (saving > 0) workspace_.corrections[listed++] = {f, f + 1, saving};
         });
       workspace_.corrections[listed] = {0, 0, 0};
       add_corrections(workspace_.relief, 1);
@@ -326,12 +328,6 @@ template <bool kMany> class JointHosts {
         saving += joint_saving(excess, relieved(state_, t, gains, gaining), more);
     }
     return saving;
-  }
-  // Returns how many are listed.
-  EPLB_FN int note(const Correction& correction, int listed) const {
-    if (correction.saving == 0) return listed;
-    workspace_.corrections[listed] = correction;
-    return listed + 1;
   }
   EPLB_FN void add_corrections(View<int> to, int sign) const {
     for (int k = 0; workspace_.corrections[k].saving > 0; ++k) {

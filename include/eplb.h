@@ -566,8 +566,7 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
  * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host, and for
- * EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
- */
+ * EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 

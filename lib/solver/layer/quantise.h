@@ -122,13 +122,13 @@ EPLB_FN bool has_weight(Team auto& team, const auto& source, int experts) {
 EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, int experts,
                              View<int> quanta) {
   int used = 0;
-  for (int t = 0; t < windows; ++t) used += has_weight(team, source.in_window(t), experts);
-  int written = 0;
   for (int t = 0; t < windows; ++t) {
     const auto window = source.in_window(t);
-    if (!has_weight(team, window, experts)) continue;
-    const View<int> here = quanta.from(written++ * experts);
-    quantise(team, window, experts, here);
+    if (has_weight(team, window, experts))
+      quantise(team, window, experts, quanta.from(used++ * experts));
+  }
+  for (int t = 0; t < used; ++t) {
+    const View<int> here = quanta.from(t * experts);
     const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{here[e]}; });
     team.for_each(experts, [&](int e) {
       here[e] = larger(1, static_cast<int>(here[e] * (kQuantaLimit / 2 / used) / sum));

@@ -160,6 +160,14 @@ EPLB_FN void place_current(Team auto& team, const ExcessSearch& search) {
   });
 }
 
+// What is in each slot, -1 for nothing.
+EPLB_FN void read_slots(Team auto& team, const Arrangement& state, View<int> slots) {
+  team.for_each(state.rows * state.gpus, [&](int slot) {
+    const int e = state.expert[place_of_slot(state, slot)];
+    slots[slot] = state.is_expert(e) ? e : -1;
+  });
+}
+
 // A placement that knows of no other: nothing was anywhere. expert[slot]: -1 for a closed slot.
 EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> expert) {
   const Arrangement& state = search.state;

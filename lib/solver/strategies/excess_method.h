@@ -43,8 +43,8 @@ struct WindowSums {
 
 struct ExcessMethod : NodesOfBest {
   Partition partition;  // of groups on nodes: whose experts have homes
-  // Laid out when a layer is searched. What is a member has its address known to functions that the
-  // device does not inline, so that all of the method would be in local memory.
+  // A search is laid out there when a layer begins, and is no member: functions that the device
+  // does not inline take its address, and all of the method would be in local memory with it.
   View<char> search_memory{}, fresh_memory{};
   View<int> window_weight{};  // window by window, by expert
   int windows = 1;            // of the layer: those with weight
@@ -69,9 +69,8 @@ struct ExcessMethod : NodesOfBest {
     const int experts = problem.experts;
     NodesOfBest::read(team, source);
     has_load = has_weight(team, source, experts);
-    windows = 1;
-    if (problem.windows_apart > 1)
-      windows = quantise_windows(team, source, problem.windows_apart, experts, window_weight);
+    windows = problem.windows_apart;
+    if (windows > 1) windows = quantise_windows(team, source, windows, experts, window_weight);
     // A fresh placement begins with the sum of windows that are equally important.
     if (windows > 1)
       return quantise(team, WindowSums{window_weight, windows, experts}, experts, weight);
@@ -104,7 +103,7 @@ struct ExcessMethod : NodesOfBest {
     remember_current(team, state, current);
     return search;
   }
-  EPLB_FN void place_fresh(Team auto& team, const LayerSearch& search) const {
+  EPLB_FN void place_best(Team auto& team, const LayerSearch& search) const {
     const Problem fresh = parts();
     place_fresh_over(team, fresh, fresh_memory, weight, search.state);
   }

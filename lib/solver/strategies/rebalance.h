@@ -107,7 +107,7 @@ struct RebalanceMethod : ExcessMethod {
     const Arrangement& state = search.state;
     BestArrangement& best = search.best;
     store(team, state, best, largest_time(team, state, problem.cluster));
-    place_fresh(team, search);
+    place_best(team, search);
     if (windows > 1) {
       keep(search);
       search.counts_moves = false;

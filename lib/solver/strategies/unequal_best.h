@@ -30,10 +30,7 @@ struct UnequalBestMethod : NodesOfBest {
     place_fresh(team, search, answer);
     const int least = rounded_up(mean_time(team, node.cluster, state));
     reach_balance(team, search, excess_effort(node.options.effort), least, best);
-    team.for_each(node.cluster.slots, [&](int slot) {
-      const int e = state.expert[place_of_slot(state, slot)];
-      answer[slot] = state.is_expert(e) ? e : -1;
-    });
+    read_slots(team, state, answer);
     return 0;
   }
 

@@ -10,10 +10,7 @@ EPLB_STAGE_BEGIN
 EPLB_ONCE void take_as_current(Team auto& team, ExcessSearch& search, bool keeps_nodes,
                                View<int> scratch) {
   const Arrangement& state = search.state;
-  team.for_each(search.cluster.slots, [&](int slot) {
-    const int e = state.expert[place_of_slot(state, slot)];
-    scratch[slot] = state.is_expert(e) ? e : -1;
-  });
+  read_slots(team, state, scratch);
   remember_current(team, state, scratch.data);
   team.single([&] {
     derive_all(state);
@@ -33,7 +30,7 @@ struct WindowsMethod : ExcessMethod {
   EPLB_FN int solve_node(Team auto& team, int, Chains, View<int> answer) {
     LayerSearch search = begin(team, nullptr);
     clear_places(team, search.state);
-    place_fresh(team, search);
+    place_best(team, search);
     take_as_current(team, search, partition.nodes > 1, answer);
     if (has_load && windows > 1) {
       const int least = rounded_up(mean_time(team, problem.cluster, search.state));

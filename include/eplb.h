@@ -175,8 +175,12 @@ enum {
   EPLB_POLICY_AUTO = 0,         /* hierarchical if num_groups is a multiple of num_nodes, else
                                    global: the rule of the published program */
   EPLB_POLICY_HIERARCHICAL = 1, /* whole groups on nodes, replicas stay on their group's node */
-  EPLB_POLICY_GLOBAL = 2        /* any replica on any GPU; num_nodes and num_groups must be valid
+  EPLB_POLICY_GLOBAL = 2,       /* any replica on any GPU; num_nodes and num_groups must be valid
                                    counts but need not divide anything */
+  EPLB_POLICY_SOFT = 3          /* every group has a home node, and replicas are elsewhere only as
+                                   far as off_home_target takes: EPLB_STRATEGY_BEST and
+                                   EPLB_STRATEGY_REBALANCE only. Any counts, nodes may differ. Since
+                                   ABI 1.1 */
 };
 
 /* Why the report's policy was used. */
@@ -262,8 +266,14 @@ enum {
                                      Only their sum is known of more than 64, and of those of device
                                      calls for which less was reserved. Since ABI 1.1, like the next
                                      one */
-  EPLB_MAP_WINDOW_BOUND = 13      /* float64 [L,T]: EPLB_MAP_BOUND for the weights of each window
+  EPLB_MAP_WINDOW_BOUND = 13,     /* float64 [L,T]: EPLB_MAP_BOUND for the weights of each window
                                      alone; costs as much as T times that map */
+  EPLB_MAP_OFF_HOME = 14,      /* float64 [L]: the off-home share, the load that is served away from
+                                  home / all load, whatever the policy. A group's home is the node
+                                  that serves most of it. Group q is the experts e with
+                                  floor(e * num_groups / E) = q. Since ABI 1.1, like the next one */
+  EPLB_MAP_OFF_HOME_BOUND = 15 /* float64 [L]: with these homes, no placement whose imbalance is at
+                                  most off_home_target has a smaller off-home share */
 };
 
 /* Options of a context. */
@@ -292,6 +302,9 @@ typedef struct eplb_problem {
                                  windows. One window: no difference. Evaluations ignore it. Since
                                  ABI 1.1 */
   int32_t reserved;           /* 0, and nothing else */
+  double off_home_target;     /* 1.01; EPLB_POLICY_SOFT: the imbalance up to which replicas leave
+                                 home, in each window that is balanced. Otherwise it only says what
+                                 EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1 */
 } eplb_problem;
 
 /* Options of a solve. */
@@ -372,6 +385,9 @@ typedef struct eplb_report {
   double windows_worst;             /* the largest of EPLB_MAP_WINDOW_IMBALANCE */
   int64_t worst_window;             /* the lowest window that has windows_worst */
   int64_t worst_window_layer;       /* the lowest layer that has it in that window */
+  double off_home_mean;             /* mean of EPLB_MAP_OFF_HOME */
+  double off_home_worst;            /* the largest of EPLB_MAP_OFF_HOME */
+  double off_home_bound_mean;       /* mean of EPLB_MAP_OFF_HOME_BOUND */
 } eplb_report;
 
 /* What a backend is and what it can do on this machine. */
@@ -593,7 +609,8 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
  * overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory of the
  * context: on different streams, a fetch must not overlap an upload or a solve, nor two fetches of
  * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps
- * without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ maps, which need the host. */
+ * without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ and EPLB_MAP_OFF_HOME maps,
+ * which need the host. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 

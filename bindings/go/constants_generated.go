@@ -101,6 +101,9 @@ const (
 	// Any replica on any GPU; NumNodes and NumGroups must be valid counts but need not divide
 	// anything.
 	PolicyGlobal Policy = "global"
+	// Every group has a home node, and replicas are elsewhere only as far as OffHomeTarget takes:
+	// StrategyBest and StrategyRebalance only. Any counts, nodes may differ. Since ABI 1.1.
+	PolicySoft Policy = "soft"
 )
 
 // PolicyReason is why the report's policy was used.
@@ -213,6 +216,13 @@ const (
 	MapWindowImbalance FloatMap = 12
 	// [L,T]: MapBound for the weights of each window alone; costs as much as T times that map.
 	MapWindowBound FloatMap = 13
+	// [L]: the off-home share, the load that is served away from home / all load, whatever the
+	// policy. A group's home is the node that serves most of it. Group q is the experts e with
+	// floor(e * NumGroups / E) = q. Since ABI 1.1, like the next one.
+	MapOffHome FloatMap = 14
+	// [L]: with these homes, no placement whose imbalance is at most OffHomeTarget has a smaller
+	// off-home share.
+	MapOffHomeBound FloatMap = 15
 )
 
 // Names of constants by their value.
@@ -227,7 +237,7 @@ var strategyNames = names{
 	"rebalance",
 }
 var effortNames = names{"fast", "normal", "max"}
-var policyNames = names{"auto", "hierarchical", "global"}
+var policyNames = names{"auto", "hierarchical", "global", "soft"}
 var reasonNames = names{"asked", "groups_divide", "groups_do_not"}
 var boundNames = names{"simple", "threshold", "node"}
 var transferNames = names{"buffered", "in_place", "exclusive"}

@@ -44,6 +44,9 @@ type cProblem struct {
 	Objective int32
 	// 0, and nothing else.
 	Reserved int32
+	// 1.01; PolicySoft: the imbalance up to which replicas leave home, in each window that is
+	// balanced. Otherwise it only says what MapOffHomeBound is for. Since ABI 1.1.
+	OffHomeTarget float64
 }
 
 // cSolveOptions is eplb_solve_options. Options of a solve.
@@ -149,6 +152,12 @@ type cReport struct {
 	WorstWindow int64
 	// The lowest layer that has it in that window.
 	WorstWindowLayer int64
+	// Mean of MapOffHome.
+	OffHomeMean float64
+	// The largest of MapOffHome.
+	OffHomeWorst float64
+	// Mean of MapOffHomeBound.
+	OffHomeBoundMean float64
 }
 
 // cBackend is eplb_backend. What a backend is and what it can do on this machine.

@@ -24,6 +24,8 @@ var numbersInGo = map[string]int32{
 	"EPLB_MAP_MOVE_COUNT":          int32(MapMoveCount),
 	"EPLB_MAP_WINDOW_IMBALANCE":    int32(MapWindowImbalance),
 	"EPLB_MAP_WINDOW_BOUND":        int32(MapWindowBound),
+	"EPLB_MAP_OFF_HOME":            int32(MapOffHome),
+	"EPLB_MAP_OFF_HOME_BOUND":      int32(MapOffHomeBound),
 	"EPLB_OK":                      int32(0),
 	"EPLB_INVALID_ARGUMENT":        int32(ErrInvalidArgument),
 	"EPLB_INVALID_STATE":           int32(ErrInvalidState),

@@ -24,6 +24,9 @@ type Problem struct {
 	// What is balanced where weights have several windows. One window: no difference. Evaluations
 	// ignore it. Since ABI 1.1. Default ObjectiveSum.
 	Objective Objective
+	// 1.01; PolicySoft: the imbalance up to which replicas leave home, in each window that is
+	// balanced. Otherwise it only says what MapOffHomeBound is for. Since ABI 1.1.
+	OffHomeTarget float64
 }
 
 // in writes to a struct of C; zero fields leave the default there.
@@ -32,6 +35,7 @@ func (from Problem) in(to *cProblem) error {
 	setUnlessZero(&to.NumGpus, from.NumGPUs)
 	setUnlessZero(&to.NumNodes, from.NumNodes)
 	setUnlessZero(&to.NumGroups, from.NumGroups)
+	setUnlessZero(&to.OffHomeTarget, from.OffHomeTarget)
 	return firstRefusal(
 		policyNames.set(&to.Policy, "policy", string(from.Policy)),
 		boundNames.set(&to.BoundKind, "bound", string(from.Bound)),
@@ -156,6 +160,12 @@ type Report struct {
 	WorstWindow int
 	// The lowest layer that has it in that window.
 	WorstWindowLayer int
+	// Mean of MapOffHome.
+	OffHomeMean float64
+	// The largest of MapOffHome.
+	OffHomeWorst float64
+	// Mean of MapOffHomeBound.
+	OffHomeBoundMean float64
 	// [L]: largest over mean GPU load; of GPUs of different speeds, time.
 	LayerImbalance []float64
 	// [L]: no placement under the policy has a largest GPU load (time, if speeds differ) below
@@ -199,5 +209,8 @@ func (from *cReport) inGo() Report {
 		WindowsWorst:          from.WindowsWorst,
 		WorstWindow:           int(from.WorstWindow),
 		WorstWindowLayer:      int(from.WorstWindowLayer),
+		OffHomeMean:           from.OffHomeMean,
+		OffHomeWorst:          from.OffHomeWorst,
+		OffHomeBoundMean:      from.OffHomeBoundMean,
 	}
 }

@@ -18,7 +18,8 @@ inline constexpr GrowingStruct<eplb_problem> kProblem{"problem",
                                                        .policy = EPLB_POLICY_AUTO,
                                                        .bound_kind = EPLB_BOUND_SIMPLE,
                                                        .objective = EPLB_OBJECTIVE_SUM,
-                                                       .reserved = 0}};
+                                                       .reserved = 0,
+                                                       .off_home_target = 1.01}};
 inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
     "options",
     32,

@@ -30,12 +30,28 @@ void check_multiple(const char* name, int64_t value, const char* of, int64_t div
 eplb_policy resolve_policy(const eplb_problem& asked, int64_t groups, eplb_policy_reason* reason) {
   switch (asked.policy) {
     case EPLB_POLICY_HIERARCHICAL:
-    case EPLB_POLICY_GLOBAL: *reason = EPLB_POLICY_REASON_ASKED; return asked.policy;
+    case EPLB_POLICY_GLOBAL:
+    case EPLB_POLICY_SOFT: *reason = EPLB_POLICY_REASON_ASKED; return asked.policy;
     default:
       *reason = groups % asked.num_nodes == 0 ? EPLB_POLICY_REASON_GROUPS_DIVIDE
                                               : EPLB_POLICY_REASON_GROUPS_DO_NOT;
       return groups % asked.num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
   }
+}
+
+// To the nearest one. The library needs no libm, so there is no std::llround.
+int64_t thousandths(double value) {
+  const double scaled = std::clamp(value * 1000, -1e15, 1e15);
+  return static_cast<int64_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+// Imbalances are named in thousandths: the caller's locale decides what a decimal point is.
+void check_imbalance(const char* name, double value, double least, const char* or_none) {
+  if (value >= least && value <= kMostImbalance) return;
+  const bool is_nan = value != value;
+  fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
+       is_nan ? "NaN, " : "", is_nan ? 0 : ll(thousandths(value)), or_none, ll(least),
+       ll(kMostImbalance));
 }
 
 void check_sizes(const eplb_problem& asked) {
@@ -50,18 +66,23 @@ void check_sizes(const eplb_problem& asked) {
 void check_ranges(const eplb_problem& asked) {
   check_sizes(asked);
   check_least("num_groups", asked.num_groups, 0);
-  check_constant("policy", asked.policy, EPLB_POLICY_GLOBAL);
+  check_constant("policy", asked.policy, EPLB_POLICY_SOFT);
   check_constant("objective", asked.objective, EPLB_OBJECTIVE_WINDOWS);
   if (asked.reserved != 0)
     fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
+  check_imbalance("off_home_target", asked.off_home_target, 1, "");
 }
 
-void check_objective(eplb_objective objective, eplb_strategy strategy) {
-  if (objective == EPLB_OBJECTIVE_WINDOWS && !traits_of(strategy).knows_windows)
-    fail(EPLB_UNAVAILABLE,
-         "objective is EPLB_OBJECTIVE_WINDOWS, which strategy %s does not have: EPLB_STRATEGY_BEST "
-         "and EPLB_STRATEGY_REBALANCE balance every window",
-         traits_of(strategy).name);
+[[noreturn]] void refuse(const char* asked, eplb_strategy strategy) {
+  fail(EPLB_UNAVAILABLE,
+       "%s, which strategy %s does not have: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE do",
+       asked, traits_of(strategy).name);
+}
+void check_wishes(const eplb_problem& asked, eplb_strategy strategy) {
+  if (traits_of(strategy).by_excess) return;
+  if (asked.objective == EPLB_OBJECTIVE_WINDOWS)
+    refuse("objective is EPLB_OBJECTIVE_WINDOWS", strategy);
+  if (asked.policy == EPLB_POLICY_SOFT) refuse("policy is EPLB_POLICY_SOFT", strategy);
 }
 
 void check_hierarchy(const eplb_problem& asked, int64_t experts, int64_t groups) {
@@ -86,21 +107,6 @@ void check_bound_kind(eplb_bound_kind kind) {
   check_constant("bound_kind", kind, EPLB_BOUND_NODE);
   if (kind == EPLB_BOUND_NODE)
     fail(EPLB_INVALID_ARGUMENT, "bound_kind is EPLB_BOUND_NODE, which is reported, not asked for");
-}
-
-// To the nearest one. The library needs no libm, so there is no std::llround.
-int64_t thousandths(double value) {
-  const double scaled = std::clamp(value * 1000, -1e15, 1e15);
-  return static_cast<int64_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-}
-
-// Imbalances are named in thousandths: the caller's locale decides what a decimal point is.
-void check_imbalance(const char* name, double value, double least, const char* or_none) {
-  if (value >= least && value <= kMostImbalance) return;
-  const bool is_nan = value != value;
-  fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
-       is_nan ? "NaN, " : "", is_nan ? 0 : ll(thousandths(value)), or_none, ll(least),
-       ll(kMostImbalance));
 }
 
 void check_move_limits(const eplb_solve_options& options) {
@@ -191,6 +197,7 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
                   .limits = {.policy = policy,
                              .reason = reason,
                              .groups = whole(groups),
+                             .off_home_target = asked.off_home_target,
                              .most_replicas = equal.slots,
                              .refused_above = 0},
                   .partition = {.nodes = hierarchical ? equal.nodes : 1,
@@ -205,7 +212,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   Problem problem = check_problem(asked, cluster, layers, experts);
   const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
-  check_objective(asked.objective, options.strategy);
+  check_wishes(asked, options.strategy);
   check_speeds(problem.cluster, options.strategy);
   const int cap = whole(options.max_replicas);
   check_cap(cap, slots, experts);

@@ -19,6 +19,9 @@ void add_layer(const LayerFigures& layer, int64_t number, eplb_report& report) {
   report.duplicates += layer.duplicates;
   report.duplicates_unavoidable += layer.unavoidable_duplicates;
   report.experts_on_one_gpu = std::max(report.experts_on_one_gpu, layer.most_lost);
+  report.off_home_mean += layer.off_home;
+  report.off_home_worst = std::max(report.off_home_worst, layer.off_home);
+  report.off_home_bound_mean += layer.off_home_bound;
 }
 
 eplb_bound_kind bound_kind_of(const Problem& problem, bool nodes_proven) {
@@ -33,7 +36,7 @@ eplb_bound_kind bound_kind_of(const Problem& problem, bool nodes_proven) {
 
 void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_report& report) {
   report.imbalance_mean = report.imbalance_worst = report.gap_mean = report.gap_worst = 0;
-  report.bound_mean = 0;
+  report.bound_mean = report.off_home_mean = report.off_home_worst = report.off_home_bound_mean = 0;
   report.duplicates = report.duplicates_unavoidable = report.experts_on_one_gpu = 0;
   int64_t number = 0;
   bool nodes_proven = true;
@@ -41,7 +44,8 @@ void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_repo
     add_layer(layer, number++, report);
     nodes_proven &= layer.nodes_proven;
   }
-  for (double* sum : {&report.imbalance_mean, &report.bound_mean, &report.gap_mean})
+  for (double* sum : {&report.imbalance_mean, &report.bound_mean, &report.gap_mean,
+                      &report.off_home_mean, &report.off_home_bound_mean})
     *sum /= static_cast<double>(number);
   report.policy = problem.limits.policy;
   report.policy_reason = problem.limits.reason;

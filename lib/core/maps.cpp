@@ -95,13 +95,21 @@ constexpr MapEntry kMaps[] = {
      .shape = by_window,
      .needs_of_windows = kBounds,
      EPLB_REALS(figure_of, windows, LayerFigures::bound)},
+    {.name = "OFF_HOME",
+     .shape = by_layer,
+     .needs = kHomes,
+     EPLB_REALS(figure_of, evaluation, LayerFigures::off_home)},
+    {.name = "OFF_HOME_BOUND",
+     .shape = by_layer,
+     .needs = kHomes,
+     EPLB_REALS(figure_of, evaluation, LayerFigures::off_home_bound)},
 };
 #undef EPLB_INTEGERS
 #undef EPLB_PLAN_ARRAY
 #undef EPLB_TRANSFERS_ARRAY
 #undef EPLB_REALS
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
-static_assert(kLastMap == EPLB_MAP_WINDOW_BOUND);
+static_assert(kLastMap == EPLB_MAP_OFF_HOME_BOUND);
 
 }  // namespace
 

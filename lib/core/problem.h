@@ -28,9 +28,10 @@ inline constexpr int kFastest = 1 << 16;
 
 // What a placement must keep to.
 struct Limits {
-  eplb_policy policy = EPLB_POLICY_GLOBAL;  // or EPLB_POLICY_HIERARCHICAL
+  eplb_policy policy = EPLB_POLICY_GLOBAL;  // never EPLB_POLICY_AUTO
   eplb_policy_reason reason = EPLB_POLICY_REASON_ASKED;
-  int groups = 1;         // of experts, as the caller gave them, whatever the policy
+  int groups = 1;                 // of experts, as the caller gave them, whatever the policy
+  double off_home_target = 1.01;  // the imbalance up to which groups may leave home
   int most_replicas = 1;  // of an expert, which the strategy keeps to; num_slots: any number
   // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
@@ -97,6 +98,8 @@ struct LayerWeights {
 // What of an evaluation is wanted, or known, as bits: each part costs time of its own.
 using EvaluationParts = unsigned;
 inline constexpr EvaluationParts kLoads = 1, kDuplicates = 2, kBounds = 4, kAllParts = 7;
+// Worked out in core, by no machine.
+inline constexpr EvaluationParts kHomes = 8;
 
 struct LayerFigures {
   // Part kLoads; of GPUs with different speeds the mean and the largest are of times. A layer
@@ -108,6 +111,8 @@ struct LayerFigures {
   // hierarchical policy, was every way to put groups on nodes tried?
   double bound = 0;
   bool nodes_proven = false;
+  // Part kHomes: shares of the load.
+  double off_home = 0, off_home_bound = 0;
 };
 
 // How a layer's placement differs from the current one.

@@ -1,6 +1,7 @@
 // What of a session is about how good placements are: its plan, and anyone's.
 #include "core/check_problem.h"
 #include "core/error.h"
+#include "core/off_home.h"
 #include "session/clock.h"
 #include "session/session.h"
 
@@ -32,13 +33,19 @@ void Session::forget_figures() {
 }
 
 const Evaluation& Session::evaluation_with(EvaluationParts parts) {
-  const EvaluationParts missing = parts & ~evaluation_.known;
-  if (missing == 0) return evaluation_;
   const Plan& plan = plan_.value;
   if (evaluation_.known == 0) evaluation_.resize(plan.problem.layers, plan.problem.cluster.gpus);
-  machine_->evaluate(weights_.value, weights_.on_machine(), plan.problem,
-                     plan.physical_to_logical.data(), missing, evaluation_);
+  add_figures(plan.problem, plan.physical_to_logical.data(), parts, evaluation_);
   return evaluation_;
+}
+
+void Session::add_figures(const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                          Evaluation& evaluation) {
+  const EvaluationParts missing = parts & ~evaluation.known;
+  if (missing & kAllParts)
+    machine_->evaluate(weights_.value, weights_.on_machine(), problem, placement,
+                       missing & kAllParts, evaluation);
+  if (missing & kHomes) find_off_home(weights_.value, problem, placement, evaluation);
 }
 
 void Session::add_windows(const Problem& problem, const int32_t* placement, EvaluationParts parts,
@@ -73,7 +80,7 @@ void Session::report(eplb_report& report) {
   bring_plan();
   if (streams_) streams_->throw_fault();
   need_plan();
-  fill_report(evaluation_with(kAllParts), plan_.value.problem, report);
+  fill_report(evaluation_with(kAllParts | kHomes), plan_.value.problem, report);
   fill_report(windows_with(kLoads), report);
   if (current_.exists()) {
     fill_report(transfers(), report);
@@ -97,7 +104,7 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   const std::vector<int32_t> ids = read_judged(placement, length, dtype, problem);
   Evaluation evaluation;
   evaluation.resize(weights.layers, problem.cluster.gpus);
-  machine_->evaluate(weights, weights_.on_machine(), problem, ids.data(), kAllParts, evaluation);
+  add_figures(problem, ids.data(), kAllParts | kHomes, evaluation);
   fill_report(evaluation, problem, report);
   report_windows(problem, ids.data(), evaluation, report);
   write_figures(evaluation.layers, outputs);

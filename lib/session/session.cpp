@@ -314,7 +314,7 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
   const MapEntry& entry = map_entry(map);
-  if (entry.needs_of_windows)
+  if (entry.needs_of_windows || (entry.needs & kHomes))
     fail(EPLB_UNAVAILABLE, "EPLB_MAP_%s is worked out on the host only: call eplb_fetch_map",
          entry.name);
   Problem problem = plan_.value.problem;

@@ -77,6 +77,8 @@ class Session {
   void need_plan() const;
   const Evaluation& evaluation_with(EvaluationParts parts);
   const WindowFigures& windows_with(EvaluationParts parts);
+  void add_figures(const Problem& problem, const int32_t* placement, EvaluationParts parts,
+                   Evaluation& evaluation);
   void add_windows(const Problem& problem, const int32_t* placement, EvaluationParts parts,
                    WindowFigures& figures);
   void report_windows(const Problem& problem, const int32_t* placement, const Evaluation& sum,

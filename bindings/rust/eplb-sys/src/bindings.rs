@@ -85,6 +85,9 @@ pub const EPLB_POLICY_HIERARCHICAL: eplb_policy = 1;
 /// any replica on any GPU; num_nodes and num_groups must be valid counts but need not divide
 /// anything
 pub const EPLB_POLICY_GLOBAL: eplb_policy = 2;
+/// every group has a home node, and replicas are elsewhere only as far as off_home_target takes:
+/// EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only. Any counts, nodes may differ. Since ABI 1.1
+pub const EPLB_POLICY_SOFT: eplb_policy = 3;
 
 /// Why the report's policy was used.
 pub type eplb_policy_reason = i32;
@@ -172,6 +175,13 @@ pub const EPLB_MAP_WINDOW_IMBALANCE: eplb_map = 12;
 /// float64 `[L,T]`: EPLB_MAP_BOUND for the weights of each window alone; costs as much as T times
 /// that map
 pub const EPLB_MAP_WINDOW_BOUND: eplb_map = 13;
+/// float64 `[L]`: the off-home share, the load that is served away from home / all load, whatever
+/// the policy. A group's home is the node that serves most of it. Group q is the experts e with
+/// floor(e * num_groups / E) = q. Since ABI 1.1, like the next one
+pub const EPLB_MAP_OFF_HOME: eplb_map = 14;
+/// float64 `[L]`: with these homes, no placement whose imbalance is at most off_home_target has a
+/// smaller off-home share
+pub const EPLB_MAP_OFF_HOME_BOUND: eplb_map = 15;
 
 /// 256 bytes, frozen. `text` is always terminated; it is empty after success.
 #[repr(C)]
@@ -233,9 +243,12 @@ pub struct eplb_problem {
     pub objective: eplb_objective,
     /// 0, and nothing else
     pub reserved: i32,
+    /// 1.01; EPLB_POLICY_SOFT: the imbalance up to which replicas leave home, in each window that
+    /// is balanced. Otherwise it only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1
+    pub off_home_target: f64,
 }
 const _: () = {
-    assert!(size_of::<eplb_problem>() == 56);
+    assert!(size_of::<eplb_problem>() == 64);
     assert!(align_of::<eplb_problem>() == 8);
     assert!(offset_of!(eplb_problem, struct_size) == 0);
     assert!(offset_of!(eplb_problem, num_slots) == 8);
@@ -246,6 +259,7 @@ const _: () = {
     assert!(offset_of!(eplb_problem, bound_kind) == 44);
     assert!(offset_of!(eplb_problem, objective) == 48);
     assert!(offset_of!(eplb_problem, reserved) == 52);
+    assert!(offset_of!(eplb_problem, off_home_target) == 56);
 };
 
 /// Options of a solve.
@@ -371,9 +385,15 @@ pub struct eplb_report {
     pub worst_window: i64,
     /// the lowest layer that has it in that window
     pub worst_window_layer: i64,
+    /// mean of EPLB_MAP_OFF_HOME
+    pub off_home_mean: f64,
+    /// the largest of EPLB_MAP_OFF_HOME
+    pub off_home_worst: f64,
+    /// mean of EPLB_MAP_OFF_HOME_BOUND
+    pub off_home_bound_mean: f64,
 }
 const _: () = {
-    assert!(size_of::<eplb_report>() == 240);
+    assert!(size_of::<eplb_report>() == 264);
     assert!(align_of::<eplb_report>() == 8);
     assert!(offset_of!(eplb_report, struct_size) == 0);
     assert!(offset_of!(eplb_report, imbalance_mean) == 8);
@@ -407,6 +427,9 @@ const _: () = {
     assert!(offset_of!(eplb_report, windows_worst) == 216);
     assert!(offset_of!(eplb_report, worst_window) == 224);
     assert!(offset_of!(eplb_report, worst_window_layer) == 232);
+    assert!(offset_of!(eplb_report, off_home_mean) == 240);
+    assert!(offset_of!(eplb_report, off_home_worst) == 248);
+    assert!(offset_of!(eplb_report, off_home_bound_mean) == 256);
 };
 
 /// What a backend is and what it can do on this machine.
@@ -723,8 +746,8 @@ library! {
     /// context overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory
     /// of the context: on different streams, a fetch must not overlap an upload or a solve, nor two
     /// fetches of these maps each other. Errors: as eplb_upload_weights_device, also for
-    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ maps,
-    /// which need the host.
+    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ and
+    /// EPLB_MAP_OFF_HOME maps, which need the host.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,

@@ -79,6 +79,11 @@ open_enum! {
         /// Any replica on any GPU; `num_nodes` and `num_groups` must be valid counts but need not
         /// divide anything.
         Global = EPLB_POLICY_GLOBAL "global",
+        /// Every group has a home node, and replicas are elsewhere only as far as `off_home_target`
+        /// takes: [`Strategy::Best`](crate::Strategy::Best) and
+        /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) only. Any counts, nodes may differ.
+        /// Since ABI 1.1.
+        Soft = EPLB_POLICY_SOFT "soft",
     }
 }
 
@@ -186,6 +191,13 @@ open_enum! {
         /// Float64 `[L,T]`: [`Map::Bound`](crate::Map::Bound) for the weights of each window alone;
         /// costs as much as T times that map.
         WindowBound = EPLB_MAP_WINDOW_BOUND "window_bound",
+        /// Float64 `[L]`: the off-home share, the load that is served away from home / all load,
+        /// whatever the policy. A group's home is the node that serves most of it. Group q is the
+        /// experts e with floor(e * `num_groups` / E) = q. Since ABI 1.1, like the next one.
+        OffHome = EPLB_MAP_OFF_HOME "off_home",
+        /// Float64 `[L]`: with these homes, no placement whose imbalance is at most
+        /// `off_home_target` has a smaller off-home share.
+        OffHomeBound = EPLB_MAP_OFF_HOME_BOUND "off_home_bound",
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{BoundKind, Effort, Objective, Policy, PolicyReason, Strategy, Transf
 /// let problem = Problem::new(288, 32).num_nodes(4).num_groups(8).policy(Policy::Hierarchical);
 /// # let _ = problem;
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Problem {
     pub(crate) num_slots: usize,
     pub(crate) num_gpus: usize,
@@ -24,6 +24,7 @@ pub struct Problem {
     policy: Option<Policy>,
     bound_kind: Option<BoundKind>,
     objective: Option<Objective>,
+    off_home_target: Option<f64>,
 }
 
 impl Problem {
@@ -31,7 +32,7 @@ impl Problem {
     /// number of experts, a multiple of `num_gpus`, at most 2^18. `num_gpus` must be set.
     #[must_use]
     pub const fn new(num_slots: usize, num_gpus: usize) -> Self {
-        Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None, objective: None }
+        Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None, objective: None, off_home_target: None }
     }
 
     /// Hierarchical: must divide `num_gpus`. Default 1.
@@ -67,6 +68,14 @@ impl Problem {
         Self { objective: Some(objective), ..self }
     }
 
+    /// 1.01; [`Policy::Soft`](crate::Policy::Soft): the imbalance up to which replicas leave home,
+    /// in each window that is balanced. Otherwise it only says what
+    /// [`Map::OffHomeBound`](crate::Map::OffHomeBound) is for. Since ABI 1.1.
+    #[must_use]
+    pub const fn off_home_target(self, off_home_target: f64) -> Self {
+        Self { off_home_target: Some(off_home_target), ..self }
+    }
+
     pub(crate) fn over(&self, defaults: &sys::eplb_problem) -> sys::eplb_problem {
         sys::eplb_problem {
             num_slots: to_c(self.num_slots),
@@ -76,6 +85,7 @@ impl Problem {
             policy: self.policy.map_or(defaults.policy, Policy::as_raw),
             bound_kind: self.bound_kind.map_or(defaults.bound_kind, BoundKind::as_raw),
             objective: self.objective.map_or(defaults.objective, Objective::as_raw),
+            off_home_target: self.off_home_target.unwrap_or(defaults.off_home_target),
             ..*defaults
         }
     }
@@ -276,6 +286,12 @@ pub struct Report {
     pub worst_window: usize,
     /// The lowest layer that has it in that window.
     pub worst_window_layer: usize,
+    /// Mean of [`Map::OffHome`](crate::Map::OffHome).
+    pub off_home_mean: f64,
+    /// The largest of [`Map::OffHome`](crate::Map::OffHome).
+    pub off_home_worst: f64,
+    /// Mean of [`Map::OffHomeBound`](crate::Map::OffHomeBound).
+    pub off_home_bound_mean: f64,
 }
 
 impl Report {
@@ -312,6 +328,9 @@ impl Report {
             windows_worst: from.windows_worst,
             worst_window: count(from.worst_window),
             worst_window_layer: count(from.worst_window_layer),
+            off_home_mean: from.off_home_mean,
+            off_home_worst: from.off_home_worst,
+            off_home_bound_mean: from.off_home_bound_mean,
         }
     }
 }

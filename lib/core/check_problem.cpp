@@ -91,6 +91,16 @@ void check_hierarchy(const eplb_problem& asked, int64_t experts, int64_t groups)
   check_multiple("num_gpus", asked.num_gpus, "num_nodes", asked.num_nodes);
 }
 
+void check_soft(const eplb_problem& asked, int64_t experts, int64_t groups) {
+  check_most("num_groups", groups, experts, "the number of experts, under EPLB_POLICY_SOFT");
+  check_most("num_nodes", asked.num_nodes, asked.num_gpus, "num_gpus, under EPLB_POLICY_SOFT");
+}
+
+void check_groups(const eplb_problem& asked, eplb_policy policy, int64_t experts, int64_t groups) {
+  if (policy == EPLB_POLICY_HIERARCHICAL) check_hierarchy(asked, experts, groups);
+  if (policy == EPLB_POLICY_SOFT) check_soft(asked, experts, groups);
+}
+
 void check_slots(const eplb_problem& asked, int64_t layers, int64_t experts) {
   check_multiple("num_slots", asked.num_slots, "num_gpus", asked.num_gpus, experts);
   if (asked.num_slots < experts)
@@ -150,10 +160,17 @@ int most_moves(int64_t most) {
 // Rounded down: what is reached in these units is reached.
 int in_imbalance_units(double imbalance) { return static_cast<int>(imbalance * kImbalanceUnits); }
 
-MoveLimits move_limits(const eplb_solve_options& options) {
+// Groups leave home up to a target, so there always is one.
+double soft_target(const eplb_problem& asked, const eplb_solve_options& options) {
+  const bool own = options.strategy == EPLB_STRATEGY_REBALANCE && options.target > 0;
+  return own ? options.target : asked.off_home_target;
+}
+
+MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& options) {
   const bool limited =
       options.max_moves >= 0 || options.max_moves_total >= 0 || options.move_price > 0;
-  const double target = options.target < 0 ? limited ? 0 : kDefaultTarget : options.target;
+  double target = options.target < 0 ? limited ? 0 : kDefaultTarget : options.target;
+  if (asked.policy == EPLB_POLICY_SOFT) target = soft_target(asked, options);
   return {.most = most_moves(options.max_moves),
           .most_total = options.max_moves_total,
           .most_arrivals = most_moves(options.max_arrivals > 0 ? options.max_arrivals : -1),
@@ -186,11 +203,11 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
   const int64_t groups = std::max<int64_t>(asked.num_groups, 1);
   eplb_policy_reason reason;
   const eplb_policy policy = resolve_policy(asked, groups, &reason);
-  const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
-  if (hierarchical) check_hierarchy(asked, experts, groups);
+  check_groups(asked, policy, experts, groups);
   check_slots(asked, layers, experts);
   check_bound_kind(asked.bound_kind);
   const Cluster equal = equal_gpus(asked);
+  const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
   Problem problem{.layers = layers,
                   .experts = whole(experts),
                   .cluster = equal,
@@ -223,7 +240,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .bound_kind = asked.bound_kind,
                      .transfer_order = options.transfer_order,
                      .objective = asked.objective};
-  problem.moves = move_limits(options);
+  problem.moves = move_limits(asked, options);
   problem.limits.some_empty =
       options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.allow_empty;
   const bool keeps_cap = traits_of(options.strategy).knows_caps;

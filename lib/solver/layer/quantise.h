@@ -116,6 +116,13 @@ EPLB_FN bool has_weight(Team auto& team, const auto& source, int experts) {
   return team.max_of(experts, [&](int e) { return source(e).mantissa == 0 ? 0 : 1; }) > 0;
 }
 
+// Makes the sum of quanta about this.
+EPLB_FN void scale_quanta(Team auto& team, int experts, int64_t to, View<int> quanta) {
+  const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{quanta[e]}; });
+  team.for_each(experts,
+                [&](int e) { quanta[e] = larger(1, static_cast<int>(quanta[e] * to / sum)); });
+}
+
 // Windows are equally important: the quanta of each that has weight sum up to about the same, all
 // of them together to less than the limit. Writes them one window after the other, and returns how
 // many there are.
@@ -127,13 +134,8 @@ EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, i
     if (has_weight(team, window, experts))
       quantise(team, window, experts, quanta.from(used++ * experts));
   }
-  for (int t = 0; t < used; ++t) {
-    const View<int> here = quanta.from(t * experts);
-    const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{here[e]}; });
-    team.for_each(experts, [&](int e) {
-      here[e] = larger(1, static_cast<int>(here[e] * (kQuantaLimit / 2 / used) / sum));
-    });
-  }
+  for (int t = 0; t < used; ++t)
+    scale_quanta(team, experts, kQuantaLimit / 2 / used, quanta.from(t * experts));
   return used;
 }
 

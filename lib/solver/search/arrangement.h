@@ -28,6 +28,28 @@ struct Change {
 // Instead of a burden: the last copy of an expert stays.
 inline constexpr int kLastCopy = 1 << 30;
 
+// The highest price of load, where groups are: that of load away from home.
+inline constexpr int kHighestPrice = 64;
+// What of a replica is above a limit counts as excess, this many times: no GPU can take it well.
+inline constexpr int kOversizeFactor = 4;
+
+EPLB_FN bool has_prices(const Problem& problem) {
+  return problem.limits.policy == EPLB_POLICY_SOFT;
+}
+
+// What load costs by the node that serves it. Nothing of it is laid out where there are no prices.
+struct Prices {
+  View<int> price;   // by node and expert, the void and the wall included: 0 to kHighestPrice
+  View<int> first;   // by GPU, in whole vectors: where the prices of its node begin
+  View<int> here;    // by place: of its expert
+  View<int> away;    // by expert: of all its places, added up
+  View<int> weight;  // by expert: what prices are paid for
+  View<int> share, share_more;  // by expert: weight / copies, and with one copy more
+  // By expert: how much less of it is oversized with one copy more, and how much more with one
+  // less.
+  View<int> split, merged;
+};
+
 struct Arrangement {
   int windows;
   int experts, gpus, rows, stride, places;
@@ -67,9 +89,14 @@ struct Arrangement {
     int moves;       // new pairs
     int replicated;  // experts
     int empty;       // slots
+    int cost;        // prices paid for all load
     bool together;   // did the current placement have copies of an expert on one GPU?
   };
   View<Totals> totals;
+
+  bool priced;
+  int largest_share;  // what of a replica is above it, in a window, is oversized
+  Prices prices;
 
   EPLB_FN static int padded(int n) { return (n + kRow - 1) / kRow * kRow; }
   EPLB_FN int void_expert() const { return experts; }
@@ -93,6 +120,15 @@ struct Arrangement {
     arena.take(slots, was, held);
     first_was = arena.take<int>(experts + 1);
     totals = arena.take<Totals>(1);
+    priced = has_prices(problem);
+    if (priced) lay_out_prices(arena, problem.cluster.nodes);
+  }
+  EPLB_FN void lay_out_prices(Arena& arena, int nodes) {
+    prices.price = arena.take<int>(nodes * kinds());
+    prices.first = arena.take<int>(stride);
+    prices.here = arena.take<int>(places);
+    arena.take(kinds(), prices.away, prices.weight, prices.share, prices.share_more, prices.split,
+               prices.merged);
   }
   EPLB_FN View<int> was_on(int g) const { return was.from(g * rows); }
   EPLB_FN bool is_expert(int e) const { return e < experts; }
@@ -161,8 +197,24 @@ EPLB_FN void show_size(const Arrangement& state, int place) {
   }
   state.burden[place] = has_others || e == state.void_expert() ? 0 : kLastCopy;
 }
+// How much an expert with this number of copies is oversized, over all windows.
+EPLB_FN int oversize(const Arrangement& state, int e, int copies) {
+  int sum = 0;
+  for (int t = 0; copies > 0 && t < state.windows; ++t)
+    sum += copies * larger(0, state.weight[t * state.kinds() + e] / copies - state.largest_share);
+  return kOversizeFactor * sum;
+}
+EPLB_FN void set_priced_copies(const Arrangement& state, int e, int copies) {
+  const Prices& prices = state.prices;
+  prices.share[e] = copies > 0 ? prices.weight[e] / copies : 0;
+  prices.share_more[e] = prices.weight[e] / (copies + 1);
+  const int now = oversize(state, e, copies);
+  prices.split[e] = now - oversize(state, e, copies + 1);
+  prices.merged[e] = copies > 1 ? oversize(state, e, copies - 1) - now : 0;
+}
 EPLB_FN void set_copies(const Arrangement& state, int e, int copies) {
   const int before = state.copies[e];
+  if (state.priced) set_priced_copies(state, e, copies);
   state.copies[e] = copies;
   for (int t = 0; t < state.windows; ++t) {
     const int kind = t * state.kinds() + e;
@@ -197,9 +249,17 @@ EPLB_FN void take_from_ring(const Arrangement& state, int e, int place) {
   state.previous[after] = before;
   if (state.any_place[e] == place) state.any_place[e] = after == place ? -1 : after;
 }
+// Of the load of a place.
+EPLB_FN void pay(const Arrangement& state, int place, int sign) {
+  const Prices& prices = state.prices;
+  const int e = state.expert[place], price = sign * prices.here[place];
+  prices.away[e] += price;
+  state.totals[0].cost += price * prices.share[e];
+}
 EPLB_FN void leave(const Arrangement& state, int place) {
   const int e = state.expert[place], g = state.gpu[place];
   if (e == state.wall()) return;
+  if (state.priced) pay(state, place, -1);
   take_from_ring(state, e, place);
   state.totals[0].empty -= !state.is_expert(e);
   state.totals[0].moves -= state.is_new[place];
@@ -211,7 +271,9 @@ EPLB_FN void enter(const Arrangement& state, int place, int e) {
   state.expert[place] = e;
   show_size(state, place);
   state.is_new[place] = state.is_expert(e) && !held_before(state, g, e);
+  if (state.priced) state.prices.here[place] = state.prices.price[state.prices.first[g] + e];
   if (e == state.wall()) return;
+  if (state.priced) pay(state, place, 1);
   add_to_ring(state, e, place);
   state.totals[0].empty += !state.is_expert(e);
   state.totals[0].moves += state.is_new[place];
@@ -231,7 +293,9 @@ EPLB_FN void for_each_place(const Arrangement& state, int e, auto f) {
 }
 EPLB_FN void recount(const Arrangement& state, int e, int change) {
   if (!state.is_expert(e)) return;
+  if (state.priced) state.totals[0].cost -= state.prices.away[e] * state.prices.share[e];
   set_copies(state, e, state.copies[e] + change);
+  if (state.priced) state.totals[0].cost += state.prices.away[e] * state.prices.share[e];
   for_each_place(state, e, [&](int place) {
     add_sizes(state, place, -1);
     show_size(state, place);
@@ -263,6 +327,7 @@ EPLB_FN void count_copies(const Arrangement& state) {
   for (int e = 0; e < state.kinds(); ++e) {
     state.any_place[e] = -1;
     state.copies[e] = 0;
+    if (state.priced) state.prices.away[e] = 0;
   }
   for (int place = 0; place < state.places; ++place) ++state.copies[state.expert[place]];
   for (int e = 0; e < state.kinds(); ++e) {

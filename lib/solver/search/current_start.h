@@ -32,48 +32,6 @@ EPLB_FN void remember_current(Team auto& team, const Arrangement& state, const i
   });
 }
 
-// The nodes of groups under the hierarchical policy, equally many groups on each: in order of
-// groups, the node that has most of it and room for it; ties: lowest. By one lane.
-class Homes {
- public:
-  EPLB_FN Homes(const ExcessSearch& search, const Partition& partition)
-      : search_(search),
-        state_(search.state),
-        partition_(partition),
-        held_(search.workspace.over),
-        used_(search.workspace.mark) {}
-
-  EPLB_FN void assign() const {
-    const int group_size = state_.experts / partition_.groups;
-    for (int node = 0; node < partition_.nodes; ++node) used_[node] = 0;
-    for (int first = 0; first < state_.experts; first += group_size) {
-      count_holders(first, first + group_size);
-      const int home = best_node();
-      ++used_[home];
-      for (int e = first; e < first + group_size; ++e) state_.home[e] = home;
-    }
-  }
-
- private:
-  EPLB_FN void count_holders(int from, int to) const {
-    for (int node = 0; node < partition_.nodes; ++node) held_[node] = 0;
-    for (int i = state_.first_was[from]; i < state_.first_was[to]; ++i)
-      ++held_[node_of(search_.cluster, state_.held[i])];
-  }
-  EPLB_FN int best_node() const {
-    const int most = partition_.groups / partition_.nodes;
-    int best = -1;
-    for (int node = 0; node < partition_.nodes; ++node)
-      if (used_[node] < most && (best < 0 || held_[node] > held_[best])) best = node;
-    return best;
-  }
-
-  const ExcessSearch& search_;
-  const Arrangement& state_;
-  Partition partition_;
-  View<int> held_, used_;  // by node
-};
-
 // What a GPU keeps of what it had. An expert keeps its slot if that is still one.
 class KeptExperts {
  public:
@@ -180,31 +138,56 @@ EPLB_FN void place_fresh(Team auto& team, const ExcessSearch& search, View<int> 
   team.single([&] { derive_all(state); });
 }
 
+// What saved excess is worth less what the first copy of an expert costs at a candidate.
+template <bool kPriced> struct CopyWorth {
+  View<int> cost, gpu, price, first;
+  int weight;
+
+  EPLB_FN CopyWorth(const ExcessSearch& search, int e)
+      : cost(search.workspace.candidates.cost),
+        gpu(search.workspace.candidates.gpu),
+        price(search.state.prices.price.from(e)),
+        first(search.state.prices.first),
+        weight(kPriced ? search.state.prices.weight[e] : 0) {}
+  EPLB_INLINE EPLB_FN auto operator()(auto saved, auto i) const {
+    if constexpr (kPriced)
+      return larger(saved, -kMostGain) * kMostUrgency - cost[i] - price[first[gpu[i]]] * weight;
+    else
+      return saved;
+  }
+};
 // What a place is worth to an expert that is nowhere: f(auto candidate).
-EPLB_FN auto saved_for(const ExcessSearch& search, int e, int most) {
+template <bool kPriced> EPLB_FN auto saved_for(const ExcessSearch& search, int e, int most) {
   const Arrangement& state = search.state;
   return [=, list = search.workspace.candidates, mark = search.workspace.mark,
           arrivals = state.arrivals, weight = state.weight.from(e), kinds = state.kinds(),
-          windows = state.windows](auto i) {
+          windows = state.windows, worth = CopyWorth<kPriced>(search, e)](auto i) {
     auto saved = list.saved[i];
     for (int t = 0; t < windows; ++t)
       saved = saved - larger(list.rest.from(t * list.most)[i] + weight[t * kinds], 0);
     const auto forbidden = (mark[list.gpu[i]] >= kForbidden) | (arrivals[list.gpu[i]] >= most);
-    return choose(forbidden, -kNever, saved);
+    return choose(forbidden, -kNever, worth(saved, i));
   };
 }
-// The place where such an expert costs least excess: an empty slot, or that of a replica whose
+// The place where such an expert costs least, in excess and prices: an empty slot, or that of a
+// replica whose
 // expert has others; ties: lowest place. -1 if no GPU may receive more.
-EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, int most) {
+template <bool kPriced>
+EPLB_FN int cheapest_place_if(Team auto& team, const ExcessSearch& search, int e, int most) {
   const Arrangement& state = search.state;
-  const int candidates = weigh_copies<true>(team, state, search.workspace);
+  const int candidates = weigh_copies<true, kPriced>(team, state, search.workspace);
   mark_gpus(team, state, search.cluster, search.workspace, e);
-  const auto saved = saved_for(search, e, most);
+  const auto saved = saved_for<kPriced>(search, e, most);
   const int best = team.max(0, candidates, saved);
   if (best == -kNever) return -1;
   return team.min(0, candidates, [=, place = search.workspace.candidates.place](auto i) {
     return choose(saved(i) == best, place[i], kNever);
   });
+}
+
+EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, int most) {
+  return search.state.priced ? cheapest_place_if<true>(team, search, e, most)
+                             : cheapest_place_if<false>(team, search, e, most);
 }
 
 // Gives a place to every expert that is nowhere, the heaviest first; ties: lowest expert. False if

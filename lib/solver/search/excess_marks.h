@@ -10,13 +10,16 @@ EPLB_STAGE_BEGIN
 // already, or may not. What has one is more than any change may add.
 inline constexpr int kNewPair = 1, kForbidden = 256;
 inline constexpr int kMostValue = 1 << 27;  // shifted by 3 and with noise, a score fits 31 bits
+inline constexpr int kMostGain = 1 << 25;   // times the urgency, it fits 31 bits
 
 // How candidates are compared.
 struct StepRules {
   int budget;         // new pairs
   bool counts_moves;  // are changes without a move worth more?
   uint32_t salt;      // of the noise on scores; 0: none
+  int urgency;        // what excess costs where load has a price: at most kMostUrgency
 };
+inline constexpr int kMostUrgency = 20;
 
 // What may become another expert: replicas whose expert has others, and empty slots. Those of an
 // expert are neighbours.
@@ -27,12 +30,14 @@ struct RetargetList {
                     // negative below it
   View<int> saved;  // excess there now, less the burden
   View<int> noise;
+  View<int> cost;   // that comes if the replica goes, where load has a price
   View<int> first;  // by expert: its first one
   int most;         // of them
 
   EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
     most = Arrangement::padded(state.rows * state.gpus) + kRow;
     arena.take(most, place, gpu, is_new, saved, noise);
+    cost = arena.take<int>(state.priced ? most : 0);
     rest = arena.take<int>(state.windows * most);
     first = arena.take<int>(state.kinds());
   }
@@ -41,6 +46,21 @@ struct RetargetList {
 // Candidates at which more is saved than their list says; or experts whose copies relieve more.
 struct Correction {
   int from, to, saving;
+};
+
+// What changes cost where load has a price.
+struct PriceMarks {
+  View<int> swap_to_head;    // by place: if its expert comes to the head, instead of staying
+  View<int> swap_from_head;  // by GPU: if an expert of the head comes there
+  View<int> copy_there;      // by GPU: if that expert gets one more copy there
+  View<int> copy_at_head;    // by expert: if it gets one more copy at the head
+
+  EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
+    if (!state.priced) return;
+    swap_to_head = arena.take<int>(state.places);
+    arena.take(state.stride, swap_from_head, copy_there);
+    copy_at_head = arena.take<int>(state.kinds());
+  }
 };
 
 struct ExcessWorkspace {
@@ -55,6 +75,7 @@ struct ExcessWorkspace {
   View<uint32_t> salt;  // that `noise` was made with
   RetargetList candidates;
   View<Correction> corrections;
+  PriceMarks costs;
 
   EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
     over = arena.take<int>(state.windows * state.stride);
@@ -66,6 +87,7 @@ struct ExcessWorkspace {
     salt = arena.take<uint32_t>(1);
     candidates.lay_out(arena, state);
     corrections = arena.take<Correction>(state.rows * state.gpus + 1);
+    costs.lay_out(arena, state);
   }
 };
 
@@ -118,13 +140,16 @@ EPLB_FN void add_relief(const Arrangement& state, const ExcessWorkspace& workspa
     if (is_lowest(state, place)) workspace.relief[state.expert[place]] += less;
   }
 }
-template <bool kMany>
+template <bool kMany, bool kPriced>
 EPLB_FN void weigh_relief(Team auto& team, const Arrangement& state,
                           const ExcessWorkspace& workspace) {
   const View<int> over = workspace.over, excess = state.excess, relief = workspace.relief;
   const int windows = windows_of<kMany>(state);
   team.sweep(windows * state.stride, [=](auto i) { over.set(i, larger(excess[i], 0)); });
-  team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
+  if constexpr (kPriced)
+    team.sweep(state.kinds(), [=, split = state.prices.split](auto e) { relief.set(e, split[e]); });
+  else
+    team.sweep(state.kinds(), [=](auto e) { relief.set(e, 0); });
   team.single([&] {
     for (int t = 0; t < windows; ++t)
       for (int g = 0; g < state.gpus; ++g) add_relief(state, workspace, t, g);
@@ -138,6 +163,13 @@ EPLB_FN int over_of(const Arrangement& state, const ExcessWorkspace& workspace, 
   int sum = 0;
   for (int t = 0; t < windows_of<kMany>(state); ++t) sum += workspace.over[t * state.stride + g];
   return sum;
+}
+// What it costs if the replica in a place goes, whose expert has others.
+EPLB_FN int cost_of_leaving(const Arrangement& state, int place) {
+  const Prices& prices = state.prices;
+  const int e = state.expert[place], others = state.copies[e] - 1;
+  return (prices.away[e] - prices.here[place]) * (prices.weight[e] / others) -
+         prices.away[e] * prices.share[e];
 }
 // Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
 template <bool kMany>
@@ -161,34 +193,38 @@ EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& wor
   return is_lowest(state, place) ? burden : 0;
 }
 // The candidates of an expert, from number `first` on.
-template <bool kMany>
+template <bool kMany, bool kPriced>
 EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& workspace, int e,
                              int first) {
   const RetargetList& list = workspace.candidates;
   list.first[e] = first;
   int sum = 0, i = first;
+  if constexpr (kPriced) sum = state.prices.merged[e];
   for_each_place(state, e,
                  [&](int place) { sum += write_candidate<kMany>(state, workspace, i++, place); });
   for (int j = first; j < i; ++j) {
     state.burden[list.place[j]] =
         sum - (list.saved[j] - over_of<kMany>(state, workspace, list.gpu[j]));
     list.saved[j] -= sum;
+    if constexpr (kPriced) list.cost[j] = cost_of_leaving(state, list.place[j]);
   }
 }
 
 // Relief and burden count GPU by GPU, as if none held both the expert that gains a copy and the one
 // that loses it. What that is too little is added by JointHosts. Returns the number of candidates.
-template <bool kMany>
+template <bool kMany, bool kPriced>
 EPLB_FN int weigh_copies(Team auto& team, const Arrangement& state,
                          const ExcessWorkspace& workspace) {
-  weigh_relief<kMany>(team, state, workspace);
+  weigh_relief<kMany, kPriced>(team, state, workspace);
   const int replicated = state.totals[0].replicated, empty = state.totals[0].empty;
   auto expert_of = [&](int i) {
     return i < replicated ? state.replicated[i] : state.void_expert();
   };
   const int count = team.scan(
       replicated + 1, [&](int i) { return i < replicated ? state.copies[expert_of(i)] : empty; },
-      [&](int i, int before) { list_candidates<kMany>(state, workspace, expert_of(i), before); });
+      [&](int i, int before) {
+        list_candidates<kMany, kPriced>(state, workspace, expert_of(i), before);
+      });
   // The last vector of candidates asks for the GPUs of these, too.
   const View<int> gpu = workspace.candidates.gpu.from(count);
   team.for_each(kRow, [&](int i) { gpu[i] = 0; });
@@ -203,6 +239,39 @@ EPLB_FN void mark_arrivals(Team auto& team, const Arrangement& state,
   team.sweep(state.places,
              [=](auto place) { arrival.set(place, mark[expert[place]] - is_new[place]); });
   team.for_each(state.rows, [&](int row) { arrival[row * state.stride + head] = kForbidden; });
+}
+
+// What each place and each expert would cost if it came to the head.
+EPLB_FN void price_head(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace,
+                        int head) {
+  const Prices& prices = state.prices;
+  const View<int> expert = state.expert, here = prices.here, share = prices.share,
+                  more = prices.share_more, away = prices.away,
+                  at_head = prices.price.from(prices.first[head]);
+  const View<int> swap_to_head = workspace.costs.swap_to_head,
+                  copy_at_head = workspace.costs.copy_at_head;
+  team.sweep(state.kinds(), [=](auto e) {
+    copy_at_head.set(e, (away[e] + at_head[e]) * more[e] - away[e] * share[e]);
+  });
+  team.sweep(state.places, [=](auto place) {
+    const auto e = expert[place];
+    swap_to_head.set(place, (at_head[e] - here[place]) * share[e]);
+  });
+}
+// What expert e of the head would cost on each GPU.
+EPLB_FN void price_gpus(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace,
+                        int head, int e) {
+  const Prices& prices = state.prices;
+  const View<int> price = prices.price.from(e), first = prices.first;
+  const View<int> swap_from_head = workspace.costs.swap_from_head,
+                  copy_there = workspace.costs.copy_there;
+  const int away = prices.away[e], share = prices.share[e], more = prices.share_more[e];
+  const int at_head = price[first[head]];
+  team.sweep(state.stride, [=](auto g) {
+    const auto there = price[first[g]];
+    swap_from_head.set(g, (there - at_head) * share);
+    copy_there.set(g, (there + away) * more - away * share);
+  });
 }
 
 // What experts would change at the head.

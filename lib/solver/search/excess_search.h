@@ -12,10 +12,12 @@ struct ExcessSearch {
   ExcessWorkspace workspace;
   View<int> picked;   // by place, scratch
   View<int> missing;  // by row, scratch
+  View<int> due;      // by GPU, scratch; where load has a price
   ChanceBuffer chance;
   uint32_t drawn = 0;
-  int budget = 0;            // of moves
-  bool counts_moves = true;  // do moves cost something?
+  int budget = 0;              // of moves
+  bool counts_moves = true;    // do moves cost something?
+  int urgency = kMostUrgency;  // what excess costs where load has a price
 
   struct Entry {
     int kind, place, other, before;
@@ -28,6 +30,7 @@ struct ExcessSearch {
     workspace.lay_out(arena, state);
     picked = arena.take<int>(state.places);
     missing = arena.take<int>(state.rows);
+    due = arena.take<int>(state.priced ? state.stride : 0);
     chance.lay_out(arena);
     log = arena.take<Entry>(most_logged());
   }
@@ -101,21 +104,31 @@ EPLB_FN Head next_head(Team auto& team, const Arrangement& state, View<int> peak
   return {team.find(0, state.stride, [=](auto g) { return peak[g] == less; }), less};
 }
 
-template <bool kCapped, bool kMany>
+template <bool kCapped, bool kMany, bool kPriced>
 EPLB_FN Change best_step(Team auto& team, const ExcessSearch& search, const StepRules& rules,
                          int head) {
-  return ExcessStep<kCapped, kMany>(search.state, search.cluster, search.workspace, rules, head)
+  return ExcessStep<kCapped, kMany, kPriced>(search.state, search.cluster, search.workspace, rules,
+                                             head)
       .best(team);
 }
+// With prices there are two forms only, the plainest and the one that can do everything: each takes
+// the compiler of devices long.
 EPLB_FN Change best_change(Team auto& team, const ExcessSearch& search, const StepRules& rules,
                            int head) {
   const Arrangement& state = search.state;
   const bool capped = state.most_arrivals < state.rows;
+  if (state.priced)
+    return capped || state.windows > 1 ? best_step<true, true, true>(team, search, rules, head)
+                                       : best_step<false, false, true>(team, search, rules, head);
   if (state.windows > 1)
-    return capped ? best_step<true, true>(team, search, rules, head)
-                  : best_step<false, true>(team, search, rules, head);
-  return capped ? best_step<true, false>(team, search, rules, head)
-                : best_step<false, false>(team, search, rules, head);
+    return capped ? best_step<true, true, false>(team, search, rules, head)
+                  : best_step<false, true, false>(team, search, rules, head);
+  return capped ? best_step<true, false, false>(team, search, rules, head)
+                : best_step<false, false, false>(team, search, rules, head);
+}
+
+EPLB_FN StepRules rules_of(const ExcessSearch& search, uint32_t salt) {
+  return {search.budget, search.counts_moves, salt, search.urgency};
 }
 
 // One change at the head or, if it has none, at the next of `heads` GPUs. False if none of them
@@ -124,7 +137,7 @@ EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int he
   const Arrangement& state = search.state;
   const View<int> peak = peaks(team, state);
   Head head = first_head(team, state, peak);
-  const StepRules rules{search.budget, search.counts_moves, salt};
+  const StepRules rules = rules_of(search, salt);
   for (; head.excess > 0 && heads > 0; head = next_head(team, state, peak, head), --heads) {
     const Change change = best_change(team, search, rules, head.gpu);
     if (change.kind == Change::kNone) continue;
@@ -134,11 +147,15 @@ EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int he
   return false;
 }
 
+// At most `most` of them, or as many as the log holds.
+EPLB_FN void make_steps(Team auto& team, ExcessSearch& search, uint32_t salt, int heads, int most) {
+  const int end = smaller(search.most_steps(), search.logged + most);
+  while (search.logged < end && step(team, search, salt, heads)) {
+  }
+}
 // Returns whether no GPU has excess any more.
 EPLB_FN bool descend(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
-  const int most = search.most_steps();
-  while (search.logged < most && step(team, search, salt, heads)) {
-  }
+  make_steps(team, search, salt, heads, search.most_steps());
   return first_head(team, search.state).excess <= 0;
 }
 

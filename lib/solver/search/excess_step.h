@@ -7,8 +7,8 @@
 EPLB_STAGE_BEGIN
 
 // A search for the best change that relieves one GPU, the head. kCapped: is the number of arrivals
-// limited? kMany: are there several windows?
-template <bool kCapped, bool kMany> class ExcessStep {
+// limited? kMany: are there several windows? kPriced: has load a price?
+template <bool kCapped, bool kMany, bool kPriced> class ExcessStep {
  public:
   EPLB_FN ExcessStep(const Arrangement& state, const Cluster& cluster,
                      const ExcessWorkspace& workspace, const StepRules& rules, int head)
@@ -23,8 +23,9 @@ template <bool kCapped, bool kMany> class ExcessStep {
   // the lowest place; then re-targets of the row itself, to the lowest expert.
   EPLB_FN Change best(Team auto& team) {
     make_noise(team, state_, workspace_, rules_.salt);
-    candidates_ = weigh_copies<kMany>(team, state_, workspace_);
+    candidates_ = weigh_copies<kMany, kPriced>(team, state_, workspace_);
     mark_head(team, state_, cluster_, workspace_, head_);
+    if constexpr (kPriced) price_head(team, state_, workspace_, head_);
     block_experts(team, state_, workspace_, state_.totals[0].empty < state_.most_empty);
     int best_score = 0, best_row = 0;
     bool elsewhere = false;
@@ -43,8 +44,15 @@ template <bool kCapped, bool kMany> class ExcessStep {
  private:
   // A score is worth more the fewer moves it takes.
   struct Score {
-    int room, one_move, no_move;
+    int room, one_move, no_move, urgency;
 
+    // What a gain is worth that costs cost().
+    EPLB_INLINE EPLB_FN auto worth(auto gain, auto cost) const {
+      if constexpr (kPriced)
+        return smaller(larger(gain, -kMostGain), kMostGain) * urgency - cost();
+      else
+        return gain;
+    }
     EPLB_INLINE EPLB_FN auto operator()(auto value, auto change, auto noise) const {
       const auto kept = smaller(larger(value, 0), kMostValue);
       const auto shift = choose(change > 0, larger(one_move + 1 - change, 0), no_move);
@@ -54,7 +62,8 @@ template <bool kCapped, bool kMany> class ExcessStep {
   };
   EPLB_FN Score score() const {
     const int room = smaller(rules_.budget - state_.moves(), 2);
-    return rules_.counts_moves ? Score{room, 1, 3} : Score{room, 0, 0};
+    return rules_.counts_moves ? Score{room, 1, 3, rules_.urgency}
+                               : Score{room, 0, 0, rules_.urgency};
   }
 
   // What the limit on arrivals forbids: a new pair on a GPU that has as many as it may, unless it
@@ -93,6 +102,14 @@ template <bool kCapped, bool kMany> class ExcessStep {
     int own_over, own_new, byte;
     Score score;
     Caps caps;
+    PriceMarks costs;
+
+    EPLB_INLINE EPLB_FN auto scored(auto gain, int at, auto g, auto change) const {
+      auto cost = [&]() EPLB_INLINE {
+        return costs.swap_to_head.from(at)[g] + costs.swap_from_head[g];
+      };
+      return score(score.worth(gain, cost), change, noise.from(at)[g] ^ byte);
+    }
   };
   EPLB_INLINE EPLB_FN SwapRow swap_row(int row) const {
     return {.arrival = workspace_.arrival,
@@ -101,7 +118,8 @@ template <bool kCapped, bool kMany> class ExcessStep {
             .own_new = state_.is_new[row * state_.stride + head_],
             .byte = own_byte(rules_.salt, row, 0),
             .score = score(),
-            .caps = caps_of(row)};
+            .caps = caps_of(row),
+            .costs = workspace_.costs};
   }
   // What a row of the head gives for one of another GPU: f(auto gpu)(int row). left(gpu)(int at) is
   // what is above the limits of both after a swap with that row, from place `at` on.
@@ -115,8 +133,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
         const int at = other_row * stride;
         auto change = pair - common.own_new + common.arrival.from(at)[g];
         if constexpr (kCapped) change = change + common.caps.forbidden(at, g, pair);
-        const auto noise = common.noise.from(at)[g] ^ common.byte;
-        return common.score(before - left_there(at), change, noise);
+        return common.scored(before - left_there(at), at, g, change);
       };
     };
   }
@@ -164,21 +181,27 @@ template <bool kCapped, bool kMany> class ExcessStep {
   // Candidates elsewhere that become the expert of a row of the head: f(auto candidate).
   EPLB_INLINE EPLB_FN auto retargets(int row) const {
     const int e = state_.expert[row * state_.stride + head_];
-    return
-        [=, score = score(), list = workspace_.candidates, mark = workspace_.mark,
-         left = left_elsewhere(e), relief = workspace_.relief[e], blocked = workspace_.blocked[e],
-         byte = own_byte(rules_.salt, row, 1), caps = caps_of(row)](auto i) EPLB_INLINE {
-          const auto pair = mark[list.gpu[i]];
-          auto change = pair + blocked - list.is_new[i];
-          if constexpr (kCapped)
-            change = change + caps.forbidden_there(list.gpu[i], pair, list.is_new[i]);
-          return score(list.saved[i] + relief - left(i), change, list.noise[i] ^ byte);
-        };
+    return [=, score = score(), list = workspace_.candidates, mark = workspace_.mark,
+            left = left_elsewhere(e), relief = workspace_.relief[e],
+            blocked = workspace_.blocked[e], byte = own_byte(rules_.salt, row, 1),
+            caps = caps_of(row), copy_there = workspace_.costs.copy_there](auto i) EPLB_INLINE {
+      const auto pair = mark[list.gpu[i]];
+      auto change = pair + blocked - list.is_new[i];
+      if constexpr (kCapped)
+        change = change + caps.forbidden_there(list.gpu[i], pair, list.is_new[i]);
+      auto cost = [&]() EPLB_INLINE { return list.cost[i] + copy_there[list.gpu[i]]; };
+      return score(score.worth(list.saved[i] + relief - left(i), cost), change,
+                   list.noise[i] ^ byte);
+    };
+  }
+  EPLB_FN void mark_elsewhere(Team auto& team, int e) const {
+    mark_gpus(team, state_, cluster_, workspace_, e);
+    if constexpr (kPriced) price_gpus(team, state_, workspace_, head_, e);
   }
   EPLB_FN int best_elsewhere(Team auto& team, int row) const {
     const int e = state_.expert[row * state_.stride + head_];
     if (!state_.is_expert(e)) return 0;
-    mark_gpus(team, state_, cluster_, workspace_, e);
+    mark_elsewhere(team, e);
     joint_.correct_burdens(team, e);
     const int swap = team.max_in_columns(state_.stride, state_.rows, swaps(row));
     const int retarget = team.max(0, candidates_, retargets(row));
@@ -187,7 +210,7 @@ template <bool kCapped, bool kMany> class ExcessStep {
   }
   EPLB_FN Change find_elsewhere(Team auto& team, int row, int score) const {
     const int place = row * state_.stride + head_, e = state_.expert[place];
-    mark_gpus(team, state_, cluster_, workspace_, e);
+    mark_elsewhere(team, e);
     const int other = find_place(team, swaps(row), score);
     if (other < state_.places) return {Change::kSwap, place, other};
     joint_.correct_burdens(team, e);
@@ -232,12 +255,15 @@ template <bool kCapped, bool kMany> class ExcessStep {
             blocked = workspace_.blocked, noise = workspace_.noise.from(state_.places),
             left = left_at_head(), gain = head_over() - state_.burden[place],
             own_new = state_.is_new[place], byte = own_byte(rules_.salt, row, 2),
-            caps = caps_of(row)](auto e) EPLB_INLINE {
+            caps = caps_of(row), copy_at_head = workspace_.costs.copy_at_head,
+            leaving = own_cost(place)](auto e) EPLB_INLINE {
       auto change = mark[e] + blocked[e] - own_new;
       if constexpr (kCapped) change = change + caps.forbidden_here(mark[e]);
-      return score(gain + relief[e] - left(e), change, noise[e] ^ byte);
+      auto cost = [&]() EPLB_INLINE { return copy_at_head[e] + leaving; };
+      return score(score.worth(gain + relief[e] - left(e), cost), change, noise[e] ^ byte);
     };
   }
+  EPLB_FN int own_cost(int place) const { return kPriced ? cost_of_leaving(state_, place) : 0; }
   EPLB_FN bool may_change(int row) const {
     const int e = state_.expert[row * state_.stride + head_];
     return e == state_.void_expert() || (state_.is_expert(e) && state_.copies[e] > 1);

@@ -2,19 +2,19 @@
 #pragma once
 
 #include "solver/strategies/best.h"
+#include "solver/strategies/fresh_by_excess.h"
 #include "solver/strategies/presets.h"
 #include "solver/strategies/rebalance.h"
 #include "solver/strategies/unequal_best.h"
 #include "solver/strategies/unequal_presets.h"
-#include "solver/strategies/windows.h"
 
 EPLB_STAGE_BEGIN
 
-// Is the problem one of equal GPUs, one window and a strategy that begins without a placement? Most
-// are.
+// Is the problem one of equal GPUs, one window, no prices and a strategy that begins without a
+// placement? Most are.
 EPLB_FN bool is_common(const Problem& problem) {
   return problem.options.strategy != EPLB_STRATEGY_REBALANCE && problem.windows_apart == 1 &&
-         !is_unequal(problem.cluster);
+         !has_prices(problem) && !is_unequal(problem.cluster);
 }
 
 // Calls use(method) with the strategy's method, whose memory is not laid out yet.
@@ -29,7 +29,7 @@ template <class Use> auto with_other_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
     case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
     case EPLB_STRATEGY_BEST:
-      if (problem.windows_apart > 1) return use(WindowsMethod(problem));
+      if (problem.windows_apart > 1 || has_prices(problem)) return use(FreshByExcess(problem));
       return use(UnequalBestMethod(problem));
     case EPLB_STRATEGY_GREEDY: return use(UnequalPresetMethod<Float32>(problem));
     default: return use(UnequalPresetMethod<Integer>(problem));

@@ -2,8 +2,8 @@
 // be solved apart: under a hierarchical policy experts have homes instead.
 #pragma once
 
-#include "solver/strategies/excess_modes.h"
 #include "solver/strategies/fresh_placement.h"
+#include "solver/strategies/soft_modes.h"
 
 EPLB_STAGE_BEGIN
 
@@ -21,13 +21,27 @@ EPLB_FN Partition homes_of(const Problem& problem) {
 struct LayerSearch : ExcessSearch {
   BestArrangement best{};
   View<int> path{};  // by number of moves
+  HomesWorkspace homes{};
+  int nodes = 1, groups = 1;  // that homes are about
+  int64_t least_cost = 0;     // that has to be paid with the homes that were chosen
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     ExcessSearch::lay_out(arena, problem);
     best.expert = arena.take<int>(state.places);
     path = arena.take<int>(problem.cluster.slots + 1);
+    if (problem.limits.policy == EPLB_POLICY_GLOBAL) return;
+    nodes = problem.cluster.nodes;
+    groups = problem.limits.groups;
+    homes.lay_out(arena, groups, nodes);
   }
+  EPLB_FN NodesAndGroups nodes_and_groups() const { return {*this, homes, nodes, groups}; }
 };
+
+// Where load has a price, every window sums up to this, all of them together to kPricedLimit: a
+// gain times its urgency then fits 31 bits.
+inline constexpr int kPricedSum = 1 << 23, kPricedLimit = 1 << 26;
+// Price times weight must fit, too: prices are paid for a part of the mean of all windows.
+inline constexpr int kPricedPart = 64;
 
 // The weights of windows, added up.
 struct WindowSums {
@@ -71,11 +85,16 @@ struct ExcessMethod : NodesOfBest {
     has_load = has_weight(team, source, experts);
     windows = problem.windows_apart;
     if (windows > 1) windows = quantise_windows(team, source, windows, experts, window_weight);
-    // A fresh placement begins with the sum of windows that are equally important.
-    if (windows > 1)
-      return quantise(team, WindowSums{window_weight, windows, experts}, experts, weight);
-    windows = 1;
-    team.for_each(experts, [&](int e) { window_weight[e] = weight[e]; });
+    if (windows > 1) {
+      // A fresh placement begins with the sum of windows that are equally important.
+      quantise(team, WindowSums{window_weight, windows, experts}, experts, weight);
+    } else {
+      windows = 1;
+      team.for_each(experts, [&](int e) { window_weight[e] = weight[e]; });
+    }
+    for (int t = 0; has_prices(problem) && t < windows; ++t)
+      scale_quanta(team, experts, smaller(kPricedSum, kPricedLimit / windows),
+                   window_weight.from(t * experts));
   }
   EPLB_FN int group_chains() const { return 0; }
   EPLB_FN int node_chains() const { return 1; }
@@ -86,7 +105,27 @@ struct ExcessMethod : NodesOfBest {
     Problem same = problem;
     same.windows_apart = 1;
     same.partition = partition;
+    if (has_prices(problem)) same.limits.policy = EPLB_POLICY_GLOBAL;
     return same;
+  }
+  // Times.
+  struct Aims {
+    int mean, target;  // target: kNever if there is none
+    EPLB_FN bool has_target() const { return target != kNever; }
+    // Below this, nothing is gained.
+    EPLB_FN int least() const { return has_target() ? target : mean; }
+  };
+  // What rounding takes from replicas could add up to a load above the target, so it is a little
+  // less.
+  EPLB_FN Aims aims_of(Team auto& team, const Arrangement& state) const {
+    constexpr int kMostFactor = 32;
+    const int64_t mean = mean_time(team, problem.cluster, state);
+    const int least = rounded_up(mean), factor = problem.moves.target;
+    if (factor == 0) return {least, kNever};
+    if (factor >= kMostFactor * kImbalanceUnits) return {least, kQuantaLimit - 1};
+    const int64_t exact = (mean * factor) >> (20 + kTimeBits);
+    const int target = static_cast<int>(exact < kQuantaLimit ? exact : kQuantaLimit - 1);
+    return {least, larger(least, target - smaller(2 * state.rows, target / 1024))};
   }
   // current[slot], -1 for none; null: there is none anywhere.
   EPLB_FN LayerSearch begin(Team auto& team, const int* current) const {
@@ -101,7 +140,33 @@ struct ExcessMethod : NodesOfBest {
       state.weight[i / problem.experts * state.kinds() + i % problem.experts] = window_weight[i];
     });
     remember_current(team, state, current);
+    if (state.priced) begin_prices(team, search);
     return search;
+  }
+  EPLB_FN void begin_prices(Team auto& team, LayerSearch& search) const {
+    Arrangement& state = search.state;
+    const View<int> paid_for = state.prices.weight;
+    state.largest_share = rounded_up(mean_time(team, search.cluster, state)) / 5 * 4;
+    team.for_each(state.kinds(), [&](int e) {
+      paid_for[e] =
+          state.is_expert(e) ? larger(1, total_weight(state, e) / windows / kPricedPart) : 0;
+    });
+    team.for_each(state.stride, [&](int g) {
+      state.prices.first[g] = g < state.gpus ? node_of(search.cluster, g) * state.kinds() : 0;
+    });
+    limit_groups(team, search.nodes_and_groups());
+    count_held(team, search.nodes_and_groups());
+    weigh_groups(team, search.nodes_and_groups());
+    weigh_nodes(team, search.nodes_and_groups(), problem.moves.target);
+  }
+  // Sets the prices that follow from the homes that choose(of) sets, of which it returns what nodes
+  // cannot take.
+  EPLB_FN void price_homes(Team auto& team, LayerSearch& search, auto choose) const {
+    const NodesAndGroups of = search.nodes_and_groups();
+    const View<int> least = search.missing;
+    team.single([&] { least[0] = choose(of); });
+    price_groups(team, of);
+    search.least_cost = int64_t{least[0]} * kHighestPrice;
   }
   EPLB_FN void place_best(Team auto& team, const LayerSearch& search) const {
     const Problem fresh = parts();

@@ -12,15 +12,28 @@ struct ExcessEffort {
   int missed_rounds;  // at most, while a target is missed
   int later_rounds;   // at least, once it is reached after all
   int window_rounds;  // for the best balance of several windows
+  int soft_rounds;    // for groups that stay at home as far as asked
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
   switch (level) {
     case EPLB_EFFORT_FAST:
-      return {.rounds = 0, .missed_rounds = 240, .later_rounds = 24, .window_rounds = 0};
+      return {.rounds = 0,
+              .missed_rounds = 240,
+              .later_rounds = 24,
+              .window_rounds = 0,
+              .soft_rounds = 0};
     case EPLB_EFFORT_NORMAL:
-      return {.rounds = 200, .missed_rounds = 800, .later_rounds = 100, .window_rounds = 100};
+      return {.rounds = 200,
+              .missed_rounds = 800,
+              .later_rounds = 100,
+              .window_rounds = 100,
+              .soft_rounds = 100};
     default:
-      return {.rounds = 720, .missed_rounds = 2880, .later_rounds = 360, .window_rounds = 300};
+      return {.rounds = 720,
+              .missed_rounds = 2880,
+              .later_rounds = 360,
+              .window_rounds = 300,
+              .soft_rounds = 300};
   }
 }
 
@@ -231,8 +244,7 @@ EPLB_FN void change_windows(Team auto& team, ExcessSearch& search, int round) {
   constexpr int kMostSteps = 30;
   for (int left = draw_ruins(team, search); left > 0; --left)
     search.counts_moves ? take_back(team, search) : shake(team, search);
-  for (int i = 0; i < kMostSteps; ++i)
-    if (!step(team, search, static_cast<uint32_t>(round), kAllHeads)) break;
+  make_steps(team, search, static_cast<uint32_t>(round), kAllHeads, kMostSteps);
 }
 // Several windows: their largest time becomes small, and so does what the others are above the
 // targets on the way there. Within the limits.

@@ -13,8 +13,10 @@ struct RebalanceMethod : ExcessMethod {
     LayerSearch search = begin(team);
     const Aims aims = aims_of(team, search.state);
     if (start(team, search, aims) && has_load) {
-      if (problem.moves.price > 0) search.budget = paying_moves(team, search, aims);
-      search_for(team, search, aims);
+      if (search.state.priced)
+        search_soft(team, search, aims);
+      else
+        search_for(team, search, aims);
     }
     write(team, search.state, answer);
     return 0;
@@ -34,25 +36,6 @@ struct RebalanceMethod : ExcessMethod {
   }
 
  private:
-  // Times.
-  struct Aims {
-    int mean, target;  // target: kNever if there is none
-    EPLB_FN bool has_target() const { return target != kNever; }
-    // Below this, nothing is gained.
-    EPLB_FN int least() const { return has_target() ? target : mean; }
-  };
-  // What rounding takes from replicas could add up to a load above the target, so it is a little
-  // less.
-  EPLB_FN Aims aims_of(Team auto& team, const Arrangement& state) const {
-    constexpr int kMostFactor = 32;
-    const int64_t mean = mean_time(team, problem.cluster, state);
-    const int least = rounded_up(mean), factor = problem.moves.target;
-    if (factor == 0) return {least, kNever};
-    if (factor >= kMostFactor * kImbalanceUnits) return {least, kQuantaLimit - 1};
-    const int64_t exact = (mean * factor) >> (20 + kTimeBits);
-    const int target = static_cast<int>(exact < kQuantaLimit ? exact : kQuantaLimit - 1);
-    return {least, larger(least, target - smaller(2 * state.rows, target / 1024))};
-  }
   EPLB_FN int most_moves() const {
     return problem.moves.layer_most ? problem.moves.layer_most[layer] : problem.moves.most;
   }
@@ -67,8 +50,21 @@ struct RebalanceMethod : ExcessMethod {
     search.budget = most_moves();
     search.counts_moves =
         is_limited(search) || limits.target > 0 || limits.price > 0 || limits.most_total >= 0;
-    if (partition.nodes > 1) team.single([&] { Homes(search, partition).assign(); });
+    if (partition.nodes > 1) stay_home(team, search);
+    if (search.state.priced)
+      price_homes(team, search, [](const NodesAndGroups& of) { return keep_homes_if_good(of); });
     return search;
+  }
+  // Under the hierarchical policy experts have no other node than their home.
+  EPLB_FN void stay_home(Team auto& team, const LayerSearch& search) const {
+    const NodesAndGroups of = search.nodes_and_groups();
+    const View<int> home = search.state.home;
+    limit_groups(team, of);
+    count_held(team, of);
+    team.single([&] { keep_homes(of); });
+    team.for_each(problem.experts, [&](int e) {
+      home[e] = of.memory.home[group_of(e, problem.experts, of.groups)];
+    });
   }
   EPLB_FN bool start(Team auto& team, LayerSearch& search, const Aims& aims) const {
     return start_from_current(team, search, aims.least(), problem.moves.allow_empty);
@@ -85,7 +81,26 @@ struct RebalanceMethod : ExcessMethod {
       if (path[m - 1] > aims.least() && cost(m) < cost(cheapest)) cheapest = m;
     return cheapest;
   }
+  // A move costs as much as load away from home that is this part of a GPU's, at least.
+  static constexpr int kMoveParts = 80, kParts = 1024;
+  EPLB_FN void search_soft(Team auto& team, LayerSearch& search, const Aims& aims) const {
+    const Arrangement& state = search.state;
+    const int rounds = excess_effort(problem.options.effort).soft_rounds;
+    const int64_t least = int64_t{aims.mean} * kMoveParts / kParts,
+                  asked = int64_t{aims.mean} * problem.moves.price / kImbalanceUnits;
+    const SoftAim aim{search.least_cost, least < asked ? asked : least, kNever};
+    settle_homes(team, search, rounds, aim);
+    const int excess = total_excess(team, state);
+    if (excess == 0 || is_limited(search)) return;
+    store(team, state, search.best, 0);
+    search.counts_moves = false;
+    start_at_home(team, search, search.nodes_and_groups());
+    settle_homes(team, search, rounds, {search.least_cost, 0, 0});
+    if (total_excess(team, state) >= excess || !is_within(team, search))
+      restore(team, state, search.best);
+  }
   EPLB_FN void search_for(Team auto& team, LayerSearch& search, const Aims& aims) const {
+    if (problem.moves.price > 0) search.budget = paying_moves(team, search, aims);
     const ExcessEffort effort = excess_effort(problem.options.effort);
     if (aims.has_target() && reach_target(team, search, effort)) return;
     if (!aims.has_target() || is_limited(search)) {

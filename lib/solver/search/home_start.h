@@ -1,0 +1,135 @@
+// A placement to begin with where groups have homes: every expert once, at home; and what empty
+// slots get that are left at the end.
+#pragma once
+
+#include "solver/search/current_start.h"
+#include "solver/search/homes.h"
+
+EPLB_STAGE_BEGIN
+
+// The heaviest expert first, each to the GPU of its home with the least time, so that all GPUs of a
+// node hold about equally many. By one lane.
+class HomeStart {
+ public:
+  // order: experts, heaviest first.
+  EPLB_FN HomeStart(const NodesAndGroups& of, View<int> order)
+      : of_(of),
+        state_(of.search.state),
+        order_(order),
+        held_(of.search.workspace.mark),
+        load_(of.search.workspace.over) {}
+
+  // Leaves out what has no room at home.
+  EPLB_FN void place_all() const {
+    const Cluster& cluster = of_.search.cluster;
+    for (int node = 0; node < of_.nodes; ++node) of_.memory.slots[node] = of_.memory.used[node] = 0;
+    for (int g = 0; g < state_.gpus; ++g) {
+      held_[g] = load_[g] = 0;
+      of_.memory.slots[node_of(cluster, g)] += open_slots(cluster, g);
+      for (int row = 0; row < open_slots(cluster, g); ++row)
+        state_.expert[row * state_.stride + g] = state_.void_expert();
+    }
+    for (int e = 0; e < state_.experts; ++e) ++of_.memory.used[home_of(e)];
+    for (int i = 0; i < state_.experts; ++i) place(order_[i]);
+  }
+
+ private:
+  EPLB_FN int home_of(int e) const {
+    return of_.memory.home[group_of(e, state_.experts, of_.groups)];
+  }
+  EPLB_FN bool has_room(int g, int node) const {
+    const int64_t open = open_slots(of_.search.cluster, g), slots = of_.memory.slots[node];
+    return held_[g] < open && held_[g] * slots < of_.memory.used[node] * open;
+  }
+  EPLB_FN int64_t time(int g) const {
+    return int64_t{load_[g]} * kFastest / pace(of_.search.cluster, g);
+  }
+  EPLB_FN void place(int e) const {
+    const int node = home_of(e);
+    int best = -1;
+    for (int g = 0; g < state_.gpus; ++g)
+      if (node_of(of_.search.cluster, g) == node && has_room(g, node) &&
+          (best < 0 || time(g) < time(best)))
+        best = g;
+    if (best < 0) return;
+    state_.expert[held_[best]++ * state_.stride + best] = e;
+    load_[best] += total_weight(state_, e);
+  }
+
+  const NodesAndGroups& of_;
+  const Arrangement& state_;
+  View<int> order_;
+  View<int> held_, load_;  // by GPU: experts, and their weight
+};
+
+EPLB_ONCE void start_at_home(Team auto& team, ExcessSearch& search, const NodesAndGroups& of) {
+  Arrangement& state = search.state;
+  clear_places(team, state);
+  team.order(state.experts, search.picked,
+             [&](int e) { return largest_first(total_weight(state, e)); });
+  team.single([&] {
+    HomeStart(of, search.picked).place_all();
+    derive_all(state);
+  });
+  state.most_empty = 0;  // what is filled stays so
+  keep(search);
+  create_lost(team, search);
+}
+
+// What it takes to give an expert one more copy, in an empty slot.
+struct OneMoreCopy {
+  const ExcessSearch& search;
+  int place;
+
+  EPLB_FN bool is_possible(int e) const { return may_retarget(search, place, e); }
+  // Excess, at its most urgent, and prices.
+  EPLB_FN int64_t cost(int e) const {
+    const Arrangement& state = search.state;
+    const Prices& prices = state.prices;
+    int64_t excess = 0;
+    for (int t = 0; t < state.windows; ++t) {
+      const int kind = t * state.kinds() + e, more = state.share_more[kind];
+      const int less = state.share[kind] - more;
+      const View<int> over = state.excess.from(t * state.stride);
+      for_each_place(state, e, [&](int host) {
+        const int there = over[state.gpu[host]];
+        excess += larger(there - less, 0) - larger(there, 0);
+      });
+      const int here = over[state.gpu[place]];
+      excess += larger(here + more, 0) - larger(here, 0);
+    }
+    const int price = prices.price[prices.first[state.gpu[place]] + e];
+    return kMostUrgency * excess + (prices.away[e] + price) * prices.share_more[e] -
+           prices.away[e] * prices.share[e];
+  }
+};
+// The expert that costs least in an empty slot; ties: the one with the largest replicas, then the
+// lowest. -1 if none can be there.
+EPLB_FN int cheapest_copy(Team auto& team, const ExcessSearch& search, int place) {
+  const Arrangement& state = search.state;
+  const OneMoreCopy copy{search, place};
+  const int64_t least = -team.max_of(
+      state.experts, [&](int e) { return copy.is_possible(e) ? -copy.cost(e) : -kNever64; });
+  if (least == kNever64) return -1;
+  auto size_of = [&](int e) {
+    return copy.is_possible(e) && copy.cost(e) == least ? state.prices.share[e] : -1;
+  };
+  const int largest = team.max_of(state.experts, size_of);
+  return team.find_of(state.experts, [&](int e) { return size_of(e) == largest; });
+}
+// While more slots than these are empty, the lowest of them gets the expert that costs least there.
+// Were there any?
+EPLB_ONCE bool fill_empty(Team auto& team, ExcessSearch& search, int most) {
+  const Arrangement& state = search.state;
+  const int before = state.totals[0].empty;
+  for (int place = 0; place < state.places && state.totals[0].empty > most; ++place) {
+    const int e =
+        state.expert[place] == state.void_expert() ? cheapest_copy(team, search, place) : -1;
+    if (e < 0) continue;
+    apply(team, search, {Change::kRetarget, place, e});
+    keep(search);
+  }
+  return state.totals[0].empty < before;
+}
+
+EPLB_STAGE_END

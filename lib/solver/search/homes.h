@@ -1,0 +1,278 @@
+// Home nodes of groups of experts, and the prices of load that follow from them. Nodes may differ,
+// and groups need not divide anything.
+#pragma once
+
+#include "solver/search/excess_search.h"
+
+EPLB_STAGE_BEGIN
+
+// Consecutive experts, as equally many in each group as can be.
+EPLB_FN int group_of(int e, int experts, int groups) {
+  return static_cast<int>(int64_t{e} * groups / experts);
+}
+EPLB_FN int first_expert_of(int group, int experts, int groups) {
+  return static_cast<int>((int64_t{group} * experts + groups - 1) / groups);
+}
+
+struct HomesWorkspace {
+  View<int> load;                   // by group
+  View<int> order;                  // groups, heaviest first
+  View<int> home;                   // by group
+  View<int> held;                   // by group and node: pairs of the current placement
+  View<int> most;                   // by node: groups
+  View<int> room;                   // by node: load that it can take at home
+  View<int> over;                   // by node: what its groups are above that; negative below
+  View<int> used;                   // by node: groups; later experts
+  View<int> slots;                  // by node: open ones
+  View<int> tried;                  // by position in the order: the node it is on, of a search
+  View<int> most_over, total_over;  // by position: what the groups before it lead to
+
+  EPLB_FN void lay_out(Arena& arena, int groups, int nodes) {
+    arena.take(groups, load, order, home);
+    held = arena.take<int>(groups * nodes);
+    arena.take(nodes, most, room, over, used, slots);
+    arena.take(groups + 1, tried, most_over, total_over);
+  }
+};
+
+// Nodes and groups of a layer.
+struct NodesAndGroups {
+  const ExcessSearch& search;
+  HomesWorkspace memory;
+  int nodes, groups;
+
+  EPLB_FN int first_expert(int group) const {
+    return first_expert_of(group, search.state.experts, groups);
+  }
+  EPLB_FN int held(int group, int node) const { return memory.held[group * nodes + node]; }
+};
+
+// How many groups a node takes at most: as many as its share of all slots, rounded up.
+EPLB_FN void limit_groups(Team auto& team, const NodesAndGroups& of) {
+  const Cluster& cluster = of.search.cluster;
+  const View<int> most = of.memory.most;
+  const int64_t slots = open_slots(cluster);
+  team.single([&] {
+    for (int node = 0; node < of.nodes; ++node) most[node] = 0;
+    for (int g = 0; g < cluster.gpus; ++g) most[node_of(cluster, g)] += open_slots(cluster, g);
+    for (int node = 0; node < of.nodes; ++node)
+      most[node] = static_cast<int>((most[node] * int64_t{of.groups} + slots - 1) / slots);
+  });
+}
+EPLB_FN void count_held(Team auto& team, const NodesAndGroups& of) {
+  const Arrangement& state = of.search.state;
+  const View<int> held = of.memory.held;
+  team.for_each(of.groups, [&](int group) {
+    const int from = state.first_was[of.first_expert(group)],
+              to = state.first_was[of.first_expert(group + 1)];
+    for (int node = 0; node < of.nodes; ++node) held[group * of.nodes + node] = 0;
+    for (int i = from; i < to; ++i)
+      ++held[group * of.nodes + node_of(of.search.cluster, state.held[i])];
+  });
+}
+
+// In order of groups, the node that has most of it and room for it; ties: lowest. By one lane.
+EPLB_FN void keep_homes(const NodesAndGroups& of) {
+  const HomesWorkspace& memory = of.memory;
+  for (int node = 0; node < of.nodes; ++node) memory.used[node] = 0;
+  for (int group = 0; group < of.groups; ++group) {
+    int best = -1;
+    for (int node = 0; node < of.nodes; ++node)
+      if (memory.used[node] < memory.most[node] &&
+          (best < 0 || of.held(group, node) > of.held(group, best)))
+        best = node;
+    ++memory.used[best];
+    memory.home[group] = best;
+  }
+}
+
+// What nodes have more than they can take: all of them, and the one that has most.
+struct HomeExcess {
+  int total, most;
+
+  EPLB_FN bool operator<(const HomeExcess& other) const {
+    return total != other.total ? total < other.total : most < other.most;
+  }
+};
+
+// By one lane. It begins with the assignment in which each group, the heaviest first, goes to the
+// node that has most room left: no other is better where equal nodes take two groups at most. Else
+// it goes on depth first. Of nodes in the same situation one is tried: the one that has most of the
+// group now, of those the lowest.
+class HomeSearch {
+ public:
+  static constexpr int kMostSteps = 1 << 12;
+
+  EPLB_FN explicit HomeSearch(const NodesAndGroups& of)
+      : of_(of), memory_(of.memory), groups_(of.groups), nodes_(of.nodes) {}
+
+  // Leaves the best assignment in `home`.
+  EPLB_FN HomeExcess run() {
+    begin();
+    while (position_ < groups_) put(roomiest());
+    keep();
+    if (groups_ > 2 * nodes_ || !are_nodes_equal()) go_through();
+    return best_;
+  }
+
+ private:
+  EPLB_FN int group() const { return memory_.order[position_]; }
+  EPLB_FN HomeExcess standing() const {
+    return {memory_.total_over[position_], memory_.most_over[position_]};
+  }
+  EPLB_FN void begin() {
+    position_ = 0;
+    memory_.tried[0] = -1;
+    memory_.total_over[0] = 0;
+    memory_.most_over[0] = -kNever;
+    for (int node = 0; node < nodes_; ++node) {
+      memory_.used[node] = 0;
+      memory_.over[node] = -memory_.room[node];
+      memory_.most_over[0] = larger(memory_.most_over[0], memory_.over[node]);
+    }
+  }
+  EPLB_FN void go_through() {
+    begin();
+    for (int steps = 0; steps < kMostSteps && position_ >= 0; ++steps) {
+      const int before = memory_.tried[position_];
+      if (before >= 0) take(before);
+      const int node = next_node(before);
+      if (node >= 0) put(node);
+      if (node >= 0 && position_ == groups_ && standing() < best_) keep();
+      if (node < 0 || position_ == groups_ || !(standing() < best_)) --position_;
+    }
+  }
+  EPLB_FN bool are_nodes_equal() const {
+    for (int node = 1; node < nodes_; ++node)
+      if (memory_.most[node] != memory_.most[0] || memory_.room[node] != memory_.room[0])
+        return false;
+    return true;
+  }
+  EPLB_FN bool has_room(int node) const { return memory_.used[node] < memory_.most[node]; }
+  EPLB_FN int roomiest() const {
+    int best = -1;
+    for (int node = 0; node < nodes_; ++node) {
+      if (!has_room(node)) continue;
+      const int left = best < 0 ? 1 : memory_.over[best] - memory_.over[node];
+      if (left > 0 || (left == 0 && has_more(node, best))) best = node;
+    }
+    return best;
+  }
+  // Of the group that comes next, in the current placement.
+  EPLB_FN bool has_more(int node, int other) const {
+    return of_.held(group(), node) > of_.held(group(), other);
+  }
+  EPLB_FN void put(int node) {
+    const int before = memory_.over[node], now = before + memory_.load[group()];
+    memory_.over[node] = now;
+    ++memory_.used[node];
+    memory_.tried[position_] = node;
+    memory_.tried[position_ + 1] = -1;
+    memory_.total_over[position_ + 1] =
+        memory_.total_over[position_] + larger(now, 0) - larger(before, 0);
+    memory_.most_over[position_ + 1] = larger(memory_.most_over[position_], now);
+    ++position_;
+  }
+  // The group leaves the node that it is on.
+  EPLB_FN void take(int node) const {
+    memory_.over[node] -= memory_.load[group()];
+    --memory_.used[node];
+  }
+  EPLB_FN bool is_same(int one, int other) const {
+    return memory_.over[one] == memory_.over[other] && memory_.used[one] == memory_.used[other] &&
+           memory_.most[one] == memory_.most[other] && memory_.room[one] == memory_.room[other];
+  }
+  EPLB_FN bool is_stood_for(int node) const {
+    for (int other = 0; other < nodes_; ++other)
+      if (other != node && is_same(node, other) &&
+          (has_more(other, node) || (!has_more(node, other) && other < node)))
+        return true;
+    return false;
+  }
+  EPLB_FN int next_node(int after) const {
+    for (int node = after + 1; node < nodes_; ++node)
+      if (has_room(node) && !is_stood_for(node)) return node;
+    return -1;
+  }
+  EPLB_FN void keep() {
+    best_ = standing();
+    for (int position = 0; position < groups_; ++position)
+      memory_.home[memory_.order[position]] = memory_.tried[position];
+  }
+
+  const NodesAndGroups& of_;
+  HomesWorkspace memory_;
+  int groups_, nodes_;
+  int position_ = 0;  // of the group that comes next
+  HomeExcess best_{};
+};
+
+// What nodes cannot take of their groups.
+EPLB_FN int excess_of_homes(const NodesAndGroups& of) {
+  const HomesWorkspace& memory = of.memory;
+  int sum = 0;
+  for (int node = 0; node < of.nodes; ++node) memory.over[node] = -memory.room[node];
+  for (int group = 0; group < of.groups; ++group)
+    memory.over[memory.home[group]] += memory.load[group];
+  for (int node = 0; node < of.nodes; ++node) sum += larger(memory.over[node], 0);
+  return sum;
+}
+
+// Homes stay what they are unless others leave less that nodes cannot take, by a hundredth of the
+// load: a group that moves takes all its experts with it. Returns what that is. By one lane.
+EPLB_FN int keep_homes_if_good(const NodesAndGroups& of) {
+  const HomesWorkspace& memory = of.memory;
+  const View<int> others = memory.tried;
+  const int least = HomeSearch(of).run().total;
+  int load = 0;
+  for (int group = 0; group < of.groups; ++group) {
+    others[group] = memory.home[group];
+    load += memory.load[group];
+  }
+  keep_homes(of);
+  const int kept = excess_of_homes(of);
+  if (kept - least <= load / 100) return kept;
+  for (int group = 0; group < of.groups; ++group) memory.home[group] = others[group];
+  return least;
+}
+
+// Sets what groups weigh, and their order.
+EPLB_FN void weigh_groups(Team auto& team, const NodesAndGroups& of) {
+  const View<int> weight = of.search.state.prices.weight, load = of.memory.load;
+  team.for_each(of.groups, [&](int group) {
+    int sum = 0;
+    for (int e = of.first_expert(group); e < of.first_expert(group + 1); ++e) sum += weight[e];
+    load[group] = sum;
+  });
+  team.order(of.groups, of.memory.order, [&](int group) { return largest_first(load[group]); });
+}
+// What nodes can take of it at most: `target`, in kImbalanceUnits, times their share.
+EPLB_FN void weigh_nodes(Team auto& team, const NodesAndGroups& of, int target) {
+  const Cluster& cluster = of.search.cluster;
+  const View<int> load = of.memory.load, room = of.memory.room;
+  auto pace_of = [&](int g) {
+    return open_slots(cluster, g) > 0 ? int64_t{pace(cluster, g)} : int64_t{0};
+  };
+  const int64_t total = team.sum_of(of.groups, [&](int group) { return int64_t{load[group]}; });
+  const int64_t most = total * target / kImbalanceUnits, paces = team.sum_of(cluster.gpus, pace_of);
+  team.for_each(of.nodes, [&](int node) {
+    int64_t own = 0;
+    for (int g = 0; g < cluster.gpus; ++g)
+      if (node_of(cluster, g) == node) own += pace_of(g);
+    room[node] = static_cast<int>(most * own / paces);
+  });
+}
+
+// Load has a price wherever it is away from home.
+EPLB_FN void price_groups(Team auto& team, const NodesAndGroups& of) {
+  const Arrangement& state = of.search.state;
+  const View<int> price = state.prices.price, home = of.memory.home;
+  team.for_each(of.nodes * state.kinds(), [&](int i) {
+    const int node = i / state.kinds(), e = i % state.kinds();
+    price[i] = state.is_expert(e) && home[group_of(e, state.experts, of.groups)] != node
+                   ? kHighestPrice
+                   : 0;
+  });
+}
+
+EPLB_STAGE_END

@@ -1,0 +1,63 @@
+// EPLB_STRATEGY_BEST by excess, as the steps of a layer: see solve_layer.h. For several windows
+// that are kept apart it begins with the placement for their sum, for groups that have homes with
+// all experts at home.
+#pragma once
+
+#include "solver/strategies/excess_method.h"
+
+EPLB_STAGE_BEGIN
+
+// What is there counts as the current placement: what stays, stays in its slot. scratch: by slot.
+EPLB_ONCE void take_as_current(Team auto& team, ExcessSearch& search, bool keeps_nodes,
+                               View<int> scratch) {
+  const Arrangement& state = search.state;
+  read_slots(team, state, scratch);
+  remember_current(team, state, scratch.data);
+  team.single([&] {
+    derive_all(state);
+    for (int e = 0; keeps_nodes && e < state.experts; ++e)
+      state.home[e] = node_of(search.cluster, state.gpu[state.any_place[e]]);
+  });
+  search.counts_moves = false;
+  keep(search);
+}
+
+struct FreshByExcess : ExcessMethod {
+  static constexpr bool kSmall = false;
+
+  using ExcessMethod::ExcessMethod;
+
+  // answer[slot]: its expert, or -1.
+  EPLB_FN int solve_node(Team auto& team, int, Chains, View<int> answer) {
+    LayerSearch search = begin(team, nullptr);
+    if (search.state.priced)
+      solve_soft(team, search);
+    else
+      solve_windows(team, search, answer);
+    write(team, search.state, answer);
+    return 0;
+  }
+
+ private:
+  EPLB_FN void solve_windows(Team auto& team, LayerSearch& search, View<int> scratch) const {
+    clear_places(team, search.state);
+    place_best(team, search);
+    take_as_current(team, search, partition.nodes > 1, scratch);
+    if (!has_load || windows == 1) return;
+    const int least = rounded_up(mean_time(team, problem.cluster, search.state));
+    level_windows(team, search, excess_effort(problem.options.effort).window_rounds, least);
+  }
+  EPLB_FN void solve_soft(Team auto& team, LayerSearch& search) const {
+    price_homes(team, search, [](const NodesAndGroups& of) { return HomeSearch(of).run().total; });
+    search.counts_moves = false;
+    aim_at_target(team, search);
+    start_at_home(team, search, search.nodes_and_groups());
+    settle_homes(team, search, excess_effort(problem.options.effort).soft_rounds,
+                 {search.least_cost, 0, 0});
+  }
+  EPLB_FN void aim_at_target(Team auto& team, const LayerSearch& search) const {
+    aim(team, search.state, problem.cluster, aims_of(team, search.state).least());
+  }
+};
+
+EPLB_STAGE_END

@@ -267,8 +267,8 @@ func (c *Context) solve() error {
 // FetchInts and FetchFloats. After an error the plan of the last good solve is still there.
 //
 // Errors: ErrInvalidArgument with the numbers and the nearest legal value for sizes that do not fit each other;
-// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort, bound, objective or transfer order that the
-// library does not have; ErrInvalidPlacement for a current placement with an expert that the weights lack; ErrInvalidWeight if
+// ErrInvalidState before an upload; ErrUnavailable for a strategy, effort, policy, bound, objective or transfer order that
+// the library does not have; ErrInvalidPlacement for a current placement with an expert that the weights lack; ErrInvalidWeight if
 // StrategyGreedy cannot hold a weight in its float32.
 func (c *Context) SolveUploaded(problem Problem, options SolveOptions) error {
 	if err := c.acquire(); err != nil {

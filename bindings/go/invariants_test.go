@@ -36,6 +36,7 @@ func checkPlan(t *testing.T, context *Context, in input, p *Plan) {
 		}
 	}
 	checkReport(t, in, p)
+	checkHomes(t, context, in, p)
 	checkEvaluation(t, context, in, p)
 }
 

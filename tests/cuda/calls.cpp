@@ -18,10 +18,14 @@ void all_calls_once(DeviceCalls& device, const Buffer& buffer, const HeldStream&
   CHECK(hold.is_held());
   device.solve();
   CHECK(hold.is_held());
-  for (eplb_map map = 0; map < PLAN_MAPS; map++) {
-    const eplb_status status =
-        device.fetch(map, map_is_int(map) ? EPLB_INT64 : EPLB_FLOAT64, buffer);
-    EXPECT(EPLB_OK, status);
+  for (const eplb_map map : plan_maps) {
+    if (is_host_only(map)) {
+      device.is_refused(map, buffer);
+    } else {
+      const eplb_status status =
+          device.fetch(map, map_is_int(map) ? EPLB_INT64 : EPLB_FLOAT64, buffer);
+      EXPECT(EPLB_OK, status);
+    }
     CHECK(hold.is_held());
   }
 }

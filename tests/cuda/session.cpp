@@ -99,7 +99,7 @@ bool Plan::fetch(eplb_context* context, const Input& in) {
 }
 
 bool same_plan(const plan* want, const plan* got, Maps maps) {
-  for (eplb_map map = 0; map < PLAN_MAPS; map++)
+  for (const eplb_map map : plan_maps)
     if (is_compared(map, maps) && !same_map(map, want, got)) return false;
   return true;
 }
@@ -156,7 +156,7 @@ int64_t DeviceCalls::map_length(eplb_map map) const {
 
 int64_t DeviceCalls::largest_map_bytes() const {
   int64_t most = 0;
-  for (eplb_map map = 0; map < PLAN_MAPS; map++) most = std::max(most, map_length(map));
+  for (const eplb_map map : plan_maps) most = std::max(most, map_length(map));
   return 8 * most;
 }
 
@@ -174,12 +174,19 @@ bool DeviceCalls::map_is(const plan* want, eplb_map map, eplb_dtype dtype, const
                        length, row);
 }
 
+bool DeviceCalls::is_refused(eplb_map map, const Buffer& buffer) {
+  return REFUSED(EPLB_UNAVAILABLE, fetch(map, EPLB_FLOAT64, buffer), map_name(map),
+                 "eplb_fetch_map");
+}
+
 bool DeviceCalls::maps_are(const plan* want, Maps maps) {
   const Buffer buffer(largest_map_bytes());
   bool same = true;
-  for (eplb_map map = 0; map < PLAN_MAPS; map++) {
+  for (const eplb_map map : plan_maps) {
     if (!is_compared(map, maps)) continue;
-    if (map_is_int(map))
+    if (is_host_only(map))
+      same = is_refused(map, buffer) && same;
+    else if (map_is_int(map))
       same = map_is(want, map, EPLB_INT32, buffer) && map_is(want, map, EPLB_INT64, buffer) && same;
     else
       same = map_is(want, map, EPLB_FLOAT64, buffer) && same;

@@ -62,6 +62,10 @@ class Plan {
 // those of its weights.
 enum class Maps { kAll, kInts };
 
+inline bool is_host_only(eplb_map map) {
+  return map == EPLB_MAP_OFF_HOME || map == EPLB_MAP_OFF_HOME_BOUND;
+}
+
 // Whether two plans agree bit for bit; the first difference of a map is a failed check with its
 // place and values.
 bool same_plan(const plan* want, const plan* got, Maps maps = Maps::kAll);
@@ -80,9 +84,11 @@ class DeviceCalls {
   bool solve();
   bool upload_and_solve() { return upload() && solve(); }
   eplb_status fetch(eplb_map map, eplb_dtype dtype, const Buffer& buffer);
-  // All maps into device memory, as both int types, and whether they are the plan's.
+  // All maps into device memory, as both int types, and whether they are the plan's; those that
+  // only the host works out are refused.
   bool maps_are(const plan* want, Maps maps = Maps::kAll);
   const void* weights() const { return weights_.data(); }
+  bool is_refused(eplb_map map, const Buffer& buffer);
   int64_t map_length(eplb_map map) const;
   int64_t largest_map_bytes() const;
 

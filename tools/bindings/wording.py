@@ -48,7 +48,7 @@ def sentence(text):
 
 def default_last(text):
     """The comment of a field to be filled, which begins with its default, with that at the end."""
-    match = re.match(r"(\d+|[A-Z]\w+|\[\S+)(?:[;.] |$)", text)
+    match = re.match(r"(\d+(?:\.\d+)?|[A-Z]\w+|\[\S+)(?:[;.] |$)", text)
     if match is None:
         return text
     rest = sentence(text[match.end() :])

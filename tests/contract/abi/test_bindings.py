@@ -65,22 +65,22 @@ class Bindings(unittest.TestCase):
         self.assertIn("pub const EPLB_STRATEGY_FEWEST_ROUNDS: eplb_strategy = 8;", raw)
 
     def test_a_new_map_is_of_the_type_that_its_comment_names(self):
-        line = "  EPLB_MAP_QUOTA = 14 /* float64 [L,S]: tokens of each slot */"
-        files = self.generated_from(with_line(self.text, "EPLB_MAP_WINDOW_BOUND = 13", line))
-        self.assertIn("\tMapQuota FloatMap = 14\n", files["bindings/go/constants_generated.go"])
+        line = "  EPLB_MAP_QUOTA = 16 /* float64 [L,S]: tokens of each slot */"
+        files = self.generated_from(with_line(self.text, "EPLB_MAP_OFF_HOME_BOUND = 15", line))
+        self.assertIn("\tMapQuota FloatMap = 16\n", files["bindings/go/constants_generated.go"])
         self.assertIn('"EPLB_MAP_QUOTA":', files["bindings/go/layout_generated_test.go"])
         self.assertIn('Quota = EPLB_MAP_QUOTA "quota",', files["bindings/rust/eplb/src/constants_generated.rs"])
 
     def test_a_new_field_and_a_new_function_reach_their_structs(self):
         text = self.text.replace(
             "\n} eplb_solve_options;",
-            "\n  double round_price; /* 0; what a round must gain */\n} eplb_solve_options;",
+            "\n  double round_price; /* 0.25; what a round must gain */\n} eplb_solve_options;",
         )
         text += "\neplb_status eplb_split(eplb_context *context, const void *placement);\n"
         files = self.generated_from(text)
         layout, go = files["bindings/go/layout_generated.go"], files["bindings/go/structs_generated.go"]
-        self.assertIn("\t// 0; what a round must gain.\n\tRoundPrice float64\n", layout)
-        self.assertIn("\t// What a round must gain. Default 0.\n\tRoundPrice float64\n", go)
+        self.assertIn("\t// 0.25; what a round must gain.\n\tRoundPrice float64\n", layout)
+        self.assertIn("\t// What a round must gain. Default 0.25.\n\tRoundPrice float64\n", go)
         self.assertIn("setUnlessZero(&to.RoundPrice, from.RoundPrice)\n", go)
         rust = files["bindings/rust/eplb/src/structs_generated.rs"]
         self.assertIn("pub const fn round_price(self, round_price: f64) -> Self {\n", rust)

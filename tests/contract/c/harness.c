@@ -25,6 +25,7 @@ static void run_everything(const char *vectors) {
   rules_moves();
   rules_transfers();
   rules_objective();
+  rules_off_home();
   rules_order();
   rules_evaluation();
   rules_windows();

@@ -81,6 +81,7 @@ void rules_locale(void);
 void rules_maps(void);
 void rules_moves(void);
 void rules_objective(void);
+void rules_off_home(void);
 void rules_order(void);
 void rules_process(void);
 void rules_signals(void);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "off_home.h"
 
 static const double kTolerance = 1e-12;
 
@@ -115,7 +116,7 @@ static int loads_hold(const plan *p, const input *in, int64_t layer, double *imb
   *gap = bound > 0 ? largest / bound - 1 : 0;
   return CLOSE(*imbalance, p->doubles[EPLB_MAP_IMBALANCE][layer], kTolerance) &&
          CHECK(bound <= largest) && CHECK(bound >= mean * (1 - 1e-11) - lost) &&
-         (p->report.policy != EPLB_POLICY_GLOBAL || p->slots > 512 ||
+         (p->report.policy == EPLB_POLICY_HIERARCHICAL || p->slots > 512 ||
           CHECK(bound >= best_largest_replica(p, in, layer) * (1 - 1e-11) - lost));
 }
 
@@ -169,6 +170,27 @@ static int report_holds(const plan *p, const input *in) {
          CHECK(p->report.microseconds >= 0 && p->report.microseconds < 1e9);
 }
 
+/* What off-home shares the placement has, and what it takes to reach the target. */
+static int homes_hold(const plan *p, const input *in) {
+  const double *share = p->doubles[EPLB_MAP_OFF_HOME], *bound = p->doubles[EPLB_MAP_OFF_HOME_BOUND];
+  double sum = 0, worst = 0, bound_sum = 0, count = (double)p->layers;
+  int64_t layer;
+  for (layer = 0; layer < p->layers; layer++) {
+    const int64_t *row = p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL] + layer * p->slots;
+    int level = p->doubles[EPLB_MAP_IMBALANCE][layer] <= in->problem.off_home_target;
+    if (!off_home_agrees(off_home_of(in, NULL, layer, row, NULL), share[layer], bound[layer]) ||
+        !CHECK(!level || bound[layer] <= share[layer]) ||
+        !CHECK(p->report.policy != EPLB_POLICY_HIERARCHICAL || share[layer] == 0))
+      return 0;
+    sum += share[layer];
+    worst = fmax(worst, share[layer]);
+    bound_sum += bound[layer];
+  }
+  return CLOSE(sum / count, p->report.off_home_mean, kTolerance) &
+         CHECK(worst == p->report.off_home_worst) &
+         CLOSE(bound_sum / count, p->report.off_home_bound_mean, kTolerance);
+}
+
 static int report_names_the_rule(const plan *p, const input *in) {
   eplb_policy_reason reason;
   eplb_policy policy = policy_of(&in->problem, &reason);
@@ -214,7 +236,7 @@ int invariants_hold(eplb_context *context, const input *in, plan *out) {
   for (layer = 0; fine && layer < p.layers; layer++)
     fine = maps_agree(&p, in, layer) &&
            (p.report.policy != EPLB_POLICY_HIERARCHICAL || groups_stay_on_nodes(&p, in, layer));
-  fine = fine && report_holds(&p, in) && report_names_the_rule(&p, in) &&
+  fine = fine && report_holds(&p, in) && homes_hold(&p, in) && report_names_the_rule(&p, in) &&
          evaluation_agrees(context, &p, in) && plan_still_there(&p, context, in);
   if (fine && out != NULL)
     *out = p;

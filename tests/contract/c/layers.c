@@ -20,8 +20,9 @@ input layers_of(const input *in, int64_t first, int64_t count) {
 }
 
 static int row_agrees(const plan *whole, int64_t layer, const plan *alone) {
-  int map;
-  for (map = 0; map < PLAN_MAPS; map++) {
+  int i;
+  for (i = 0; i < PLAN_MAPS; i++) {
+    eplb_map map = plan_maps[i];
     const void *a =
         map_is_int(map) ? (const void *)whole->ints[map] : (const void *)whole->doubles[map];
     const void *b =

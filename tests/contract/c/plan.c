@@ -5,20 +5,32 @@
 
 #include "harness.h"
 
-static const char *const map_names[PLAN_MAPS] = {"PHYSICAL_TO_LOGICAL",
-                                                 "LOGICAL_TO_PHYSICAL",
-                                                 "REPLICA_COUNT",
-                                                 "REPLICA_SLOTS",
-                                                 "GPU_LOAD",
-                                                 "IMBALANCE",
-                                                 "BOUND",
-                                                 "DUPLICATES"};
+const eplb_map plan_maps[PLAN_MAPS] = {EPLB_MAP_PHYSICAL_TO_LOGICAL,
+                                       EPLB_MAP_LOGICAL_TO_PHYSICAL,
+                                       EPLB_MAP_REPLICA_COUNT,
+                                       EPLB_MAP_REPLICA_SLOTS,
+                                       EPLB_MAP_GPU_LOAD,
+                                       EPLB_MAP_IMBALANCE,
+                                       EPLB_MAP_BOUND,
+                                       EPLB_MAP_DUPLICATES,
+                                       EPLB_MAP_OFF_HOME,
+                                       EPLB_MAP_OFF_HOME_BOUND};
+
+static const char *const map_names[LAST_MAP + 1] = {
+    [EPLB_MAP_PHYSICAL_TO_LOGICAL] = "PHYSICAL_TO_LOGICAL",
+    [EPLB_MAP_LOGICAL_TO_PHYSICAL] = "LOGICAL_TO_PHYSICAL",
+    [EPLB_MAP_REPLICA_COUNT] = "REPLICA_COUNT",
+    [EPLB_MAP_REPLICA_SLOTS] = "REPLICA_SLOTS",
+    [EPLB_MAP_GPU_LOAD] = "GPU_LOAD",
+    [EPLB_MAP_IMBALANCE] = "IMBALANCE",
+    [EPLB_MAP_BOUND] = "BOUND",
+    [EPLB_MAP_DUPLICATES] = "DUPLICATES",
+    [EPLB_MAP_OFF_HOME] = "OFF_HOME",
+    [EPLB_MAP_OFF_HOME_BOUND] = "OFF_HOME_BOUND"};
 
 const char *map_name(eplb_map map) { return map_names[map]; }
 
-int map_is_int(eplb_map map) {
-  return map != EPLB_MAP_GPU_LOAD && map != EPLB_MAP_IMBALANCE && map != EPLB_MAP_BOUND;
-}
+int map_is_int(eplb_map map) { return map < EPLB_MAP_GPU_LOAD || map == EPLB_MAP_DUPLICATES; }
 
 static void expected_shape(const plan *p, eplb_map map, int32_t *rank, int64_t *dims) {
   dims[0] = p->layers;
@@ -63,8 +75,7 @@ static int fetch_int_map(plan *p, eplb_context *context, eplb_map map) {
 }
 
 int plan_fetch(plan *out, eplb_context *context, const input *in) {
-  eplb_map map;
-  int same = 1;
+  int i, same = 1;
   memset(out, 0, sizeof *out);
   out->layers = in->layers;
   out->experts = in->experts;
@@ -72,7 +83,8 @@ int plan_fetch(plan *out, eplb_context *context, const input *in) {
   out->gpus = in->problem.num_gpus;
   out->width =
       in->options.max_replicas > 0 ? in->options.max_replicas : out->slots - out->experts + 1;
-  for (map = 0; same && map < PLAN_MAPS; map++) {
+  for (i = 0; same && i < PLAN_MAPS; i++) {
+    eplb_map map = plan_maps[i];
     same = check_shape(out, context, map);
     if (same && map_is_int(map)) {
       same = fetch_int_map(out, context, map);
@@ -91,7 +103,7 @@ int plan_fetch(plan *out, eplb_context *context, const input *in) {
 
 void plan_free(plan *p) {
   int map;
-  for (map = 0; map < PLAN_MAPS; map++) {
+  for (map = 0; map <= LAST_MAP; map++) {
     free(p->ints[map]);
     free(p->doubles[map]);
     p->ints[map] = NULL;
@@ -100,8 +112,9 @@ void plan_free(plan *p) {
 }
 
 int plan_same(const plan *a, const plan *b) {
-  int map;
-  for (map = 0; map < PLAN_MAPS; map++) {
+  int i;
+  for (i = 0; i < PLAN_MAPS; i++) {
+    eplb_map map = plan_maps[i];
     const void *x = map_is_int(map) ? (const void *)a->ints[map] : (const void *)a->doubles[map];
     const void *y = map_is_int(map) ? (const void *)b->ints[map] : (const void *)b->doubles[map];
     if (!EQUAL(a->lengths[map], b->lengths[map])) return 0;
@@ -117,8 +130,11 @@ int report_same(const eplb_report *a, const eplb_report *b) {
          CHECK(a->gap_mean == b->gap_mean) & CHECK(a->gap_worst == b->gap_worst) &
          EQUAL(a->worst_layer, b->worst_layer) & EQUAL(a->duplicates, b->duplicates) &
          EQUAL(a->duplicates_unavoidable, b->duplicates_unavoidable) &
-         EQUAL(a->strategy, b->strategy) & EQUAL(a->policy, b->policy) &
-         EQUAL(a->policy_reason, b->policy_reason) & EQUAL(a->bound_kind, b->bound_kind);
+         CHECK(a->off_home_mean == b->off_home_mean) &
+         CHECK(a->off_home_worst == b->off_home_worst) &
+         CHECK(a->off_home_bound_mean == b->off_home_bound_mean) & EQUAL(a->strategy, b->strategy) &
+         EQUAL(a->policy, b->policy) & EQUAL(a->policy_reason, b->policy_reason) &
+         EQUAL(a->bound_kind, b->bound_kind);
 }
 
 int plan_still_there(const plan *p, eplb_context *context, const input *in) {

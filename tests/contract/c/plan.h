@@ -4,14 +4,17 @@
 
 #include "input.h"
 
-/* Those that need no current placement; moves.h has the others. */
-enum { PLAN_MAPS = EPLB_MAP_DUPLICATES + 1 };
+/* Those that need no current placement and have one shape for any number of windows; moves.h and
+ * rules_windows.c have the others. */
+enum { PLAN_MAPS = 10, LAST_MAP = EPLB_MAP_OFF_HOME_BOUND };
+extern const eplb_map plan_maps[PLAN_MAPS];
 
 typedef struct plan {
   int64_t layers, experts, slots, gpus, width; /* width: the X of LOGICAL_TO_PHYSICAL */
-  int64_t lengths[PLAN_MAPS];
-  int64_t *ints[PLAN_MAPS]; /* NULL for the float64 maps */
-  double *doubles[PLAN_MAPS];
+  /* By map; NULL for those of the other type, and those that are not in the list. */
+  int64_t lengths[LAST_MAP + 1];
+  int64_t *ints[LAST_MAP + 1];
+  double *doubles[LAST_MAP + 1];
   eplb_report report;
   uint64_t fingerprint;
 } plan;
@@ -19,8 +22,8 @@ typedef struct plan {
 int map_is_int(eplb_map map);
 const char *map_name(eplb_map map);
 
-/* Fetches every map in every dtype it has, and the report; checks the shapes. False after a failed
- * check. */
+/* Fetches every map of the list in every dtype it has, and the report; checks the shapes. False
+ * after a failed check. */
 int plan_fetch(plan *out, eplb_context *context, const input *in);
 void plan_free(plan *p);
 

@@ -55,7 +55,7 @@ static void second_solve_allocates_nothing(void) {
   if (!is_counted()) return;
   for (strategy = EPLB_STRATEGY_GREEDY; strategy <= EPLB_STRATEGY_BEST; strategy++)
     for (dtype = EPLB_FLOAT32; dtype <= EPLB_INT64; dtype++)
-      for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_GLOBAL; policy++) {
+      for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_SOFT; policy++) {
         input first = input_for(policy, dtype, strategy, 51),
               second = input_for(policy, dtype, strategy, 52);
         second_run_allocates_nothing(&first, &second);
@@ -69,8 +69,10 @@ static void a_reserved_context_allocates_nothing(void) {
   static int32_t slots[6 * 96];
   int policy;
   if (!is_counted()) return;
-  for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_GLOBAL; policy++) {
-    input in = input_for(policy, EPLB_INT64, EPLB_STRATEGY_LPT_SWAP, 53);
+  for (policy = EPLB_POLICY_HIERARCHICAL; policy <= EPLB_POLICY_SOFT; policy++) {
+    eplb_strategy strategy =
+        policy == EPLB_POLICY_SOFT ? EPLB_STRATEGY_BEST : EPLB_STRATEGY_LPT_SWAP;
+    input in = input_for(policy, EPLB_INT64, strategy, 53);
     eplb_context *context = context_make(1);
     EXPECT(EPLB_OK,
            CALL(context_reserve)(context, in.dtype, 1, 6, 64, &in.problem, &in.options, ERR));

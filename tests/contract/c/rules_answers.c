@@ -9,14 +9,19 @@
 
 enum { LAYERS = 13 };
 
-/* A global problem with redundancy, one without, and a hierarchical one: each for every strategy
- * that is there. */
+/* A global problem with redundancy, one without, and a hierarchical one, each for every strategy that
+ * is there; and a soft one for BEST. */
 static input problem_number(int number, eplb_strategy strategy) {
   input in;
   if (number == 0) {
     in = input_make(EPLB_FLOAT32, LAYERS, 64, 80, 16, 23);
   } else if (number == 1) {
     in = input_make(EPLB_INT64, LAYERS, 48, 48, 12, 29);
+  } else if (number == 3) {
+    in = input_make(EPLB_INT32, LAYERS, 64, 84, 14, 37);
+    in.problem.num_nodes = 3;
+    in.problem.num_groups = 7;
+    in.problem.policy = EPLB_POLICY_SOFT;
   } else {
     in = input_make(EPLB_FLOAT64, LAYERS, 64, 96, 16, 31);
     in.problem.num_nodes = 4;
@@ -42,7 +47,7 @@ static void for_every_problem(void (*body)(const input *in, const plan *p)) {
   int number, strategy;
   for (strategy = EPLB_STRATEGY_GREEDY; strategy <= EPLB_STRATEGY_BEST; strategy++) {
     if (!strategy_is_there(strategy)) continue;
-    for (number = 0; number < 3; number++) {
+    for (number = 0; number < (strategy == EPLB_STRATEGY_BEST ? 4 : 3); number++) {
       input in = problem_number(number, strategy);
       eplb_context *context = context_solved(&in);
       plan p;

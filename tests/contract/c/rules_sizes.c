@@ -59,6 +59,8 @@ static void zero_and_negative_sizes(void) {
     INVALID(solve(24, bad[i], 1, 1, EPLB_POLICY_GLOBAL, ERR), "num_gpus");
     INVALID(solve(24, 4, bad[i], 1, EPLB_POLICY_HIERARCHICAL, ERR), "num_nodes");
     INVALID(solve(24, 4, bad[i], 1, EPLB_POLICY_AUTO, ERR), "num_nodes");
+    INVALID(solve(24, 4, bad[i], 1, EPLB_POLICY_SOFT, ERR), "num_nodes");
+    if (bad[i] != 0) INVALID(solve(24, 4, 1, bad[i], EPLB_POLICY_SOFT, ERR), "num_groups");
     if (bad[i] != 0) INVALID(solve(24, 4, 1, bad[i], EPLB_POLICY_HIERARCHICAL, ERR), "num_groups");
     INVALID(CALL(upload_weights)(context, in.weights, 48, in.dtype, bad[i], 2, 24, ERR),
             "num_windows");
@@ -91,13 +93,18 @@ static void hierarchies_that_do_not_fit(void) {
   INVALID(solve(50, 10, 5, 5, EPLB_POLICY_AUTO, ERR), "num_groups", "5", "24");
 }
 
-/* What the policy does not look at cannot be wrong: the published program behaves so. */
-static void a_global_policy_ignores_nodes_and_groups(void) {
+/* What the policy does not look at cannot be wrong: the published program behaves so. A soft policy
+ * takes any nodes and groups. */
+static void other_policies_need_no_divisors(void) {
   EXPECT(EPLB_OK, solve(48, 6, 4, 5, EPLB_POLICY_GLOBAL, ERR));
   EXPECT(EPLB_OK, solve(48, 6, 4, 5, EPLB_POLICY_AUTO, ERR));
   EXPECT(EPLB_OK, solve(48, 8, 8, 4, EPLB_POLICY_AUTO, ERR));
   EXPECT(EPLB_OK, solve(48, 6, 1, 0, EPLB_POLICY_HIERARCHICAL, ERR));
   EXPECT(EPLB_OK, solve(48, 6, 1, 0, EPLB_POLICY_AUTO, ERR));
+  EXPECT(EPLB_OK, solve(48, 6, 4, 5, EPLB_POLICY_SOFT, ERR));
+  EXPECT(EPLB_OK, solve(48, 8, 3, 7, EPLB_POLICY_SOFT, ERR));
+  EXPECT(EPLB_OK, solve(50, 5, 9, 100, EPLB_POLICY_SOFT, ERR));
+  EXPECT(EPLB_OK, solve(48, 6, 1, 0, EPLB_POLICY_SOFT, ERR));
 }
 
 static void policies_as_the_published_rule_has_them(void) {
@@ -106,7 +113,7 @@ static void policies_as_the_published_rule_has_them(void) {
   size_t i;
   int policy;
   for (i = 0; i < sizeof shapes / sizeof *shapes; i++)
-    for (policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL; policy++) {
+    for (policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_SOFT; policy++) {
       input one = in;
       if (policy == EPLB_POLICY_HIERARCHICAL && shapes[i][3] % shapes[i][2] != 0) continue;
       one.problem = problem_of(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], policy);
@@ -178,7 +185,7 @@ void rules_sizes(void) {
   RUN(nearest_values_are_legal_themselves);
   RUN(zero_and_negative_sizes);
   RUN(hierarchies_that_do_not_fit);
-  RUN(a_global_policy_ignores_nodes_and_groups);
+  RUN(other_policies_need_no_divisors);
   RUN(policies_as_the_published_rule_has_them);
   RUN(impossible_sizes);
   RUN(lengths_name_both_numbers);

@@ -172,8 +172,8 @@ impl Context {
     /// [`InvalidArgument`](crate::Error::InvalidArgument), with the numbers and the nearest legal value, for sizes that do
     /// not fit each other and for a cap on replicas that cannot be kept;
     /// [`InvalidState`](crate::Error::InvalidState) before an upload;
-    /// [`Unavailable`](crate::Error::Unavailable) for a strategy, effort, bound kind, objective or transfer order that this
-    /// library does not have;
+    /// [`Unavailable`](crate::Error::Unavailable) for a strategy, effort, policy, bound kind, objective or transfer order
+    /// that this library does not have;
     /// [`InvalidPlacement`](crate::Error::InvalidPlacement) for a current placement with an expert that the weights lack;
     /// [`InvalidWeight`](crate::Error::InvalidWeight) for weights that the float32 of
     /// [`Strategy::Greedy`](crate::Strategy::Greedy) does not hold.

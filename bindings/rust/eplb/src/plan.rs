@@ -286,6 +286,25 @@ impl<'a> Plan<'a> {
         self.fetch(Map::WindowBound)
     }
 
+    /// `[L]`: the off-home share, the load that is served away from the home of its group / all load.
+    ///
+    /// # Errors
+    ///
+    /// See [`Plan`].
+    pub fn off_home(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::OffHome)
+    }
+
+    /// `[L]`: with these homes, no placement that reaches [`Problem::off_home_target`](crate::Problem::off_home_target)
+    /// has a smaller off-home share.
+    ///
+    /// # Errors
+    ///
+    /// See [`Plan`].
+    pub fn off_home_bound(&self) -> Result<Vec<f64>> {
+        self.fetch(Map::OffHomeBound)
+    }
+
     /// How the current placement becomes this plan: the move maps above as a list, by layer, round and slot.
     ///
     /// # Errors

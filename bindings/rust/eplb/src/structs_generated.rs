@@ -68,9 +68,9 @@ impl Problem {
         Self { objective: Some(objective), ..self }
     }
 
-    /// 1.01; [`Policy::Soft`](crate::Policy::Soft): the imbalance up to which replicas leave home,
-    /// in each window that is balanced. Otherwise it only says what
-    /// [`Map::OffHomeBound`](crate::Map::OffHomeBound) is for. Since ABI 1.1.
+    /// [`Policy::Soft`](crate::Policy::Soft): the imbalance up to which replicas leave home, in
+    /// each window that is balanced. Otherwise it only says what
+    /// [`Map::OffHomeBound`](crate::Map::OffHomeBound) is for. Since ABI 1.1. Default 1.01.
     #[must_use]
     pub const fn off_home_target(self, off_home_target: f64) -> Self {
         Self { off_home_target: Some(off_home_target), ..self }

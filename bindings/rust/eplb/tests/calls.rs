@@ -35,7 +35,7 @@ fn map_shapes() {
             Map::LogicalToPhysical => &[1, 8, 5],
             Map::ReplicaCount | Map::GpuLoad => &[1, 8],
             Map::WindowImbalance | Map::WindowBound => &[1, 1],
-            Map::Imbalance | Map::Bound | Map::Duplicates | Map::MoveCount => &[1],
+            Map::Imbalance | Map::Bound | Map::Duplicates | Map::MoveCount | Map::OffHome | Map::OffHomeBound => &[1],
             _ => &[1, 16],
         }
     };

@@ -72,6 +72,8 @@ fn same_maps(found: &Maps, expected: &Maps) -> Done {
     ensure_eq!(found.duplicates, expected.duplicates, "duplicates");
     same_floats("gpu_load", &found.gpu_load, &expected.gpu_load)?;
     same_floats("imbalance", &found.imbalance, &expected.imbalance)?;
+    same_floats("off_home", &found.off_home, &expected.off_home)?;
+    same_floats("off_home_bound", &found.off_home_bound, &expected.off_home_bound)?;
     same_floats("bound", &found.bound, &expected.bound)
 }
 

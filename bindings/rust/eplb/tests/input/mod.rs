@@ -48,6 +48,7 @@ pub struct Input {
     pub num_nodes: usize,
     pub num_groups: usize,
     pub policy: Policy,
+    pub off_home_target: f64,
     pub seed: u64,
     pub max_replicas: usize,
 }
@@ -65,6 +66,7 @@ impl Input {
             num_nodes: 1,
             num_groups: 1,
             policy: Policy::Auto,
+            off_home_target: 1.01,
             seed: 0,
             max_replicas: 0,
         }
@@ -75,6 +77,7 @@ impl Input {
             .num_nodes(self.num_nodes)
             .num_groups(self.num_groups)
             .policy(self.policy)
+            .off_home_target(self.off_home_target)
     }
 
     pub fn options(&self, strategy: Strategy) -> SolveOptions {

@@ -33,6 +33,8 @@ pub struct Maps {
     pub imbalance: Vec<f64>,
     pub bound: Vec<f64>,
     pub duplicates: Vec<i64>,
+    pub off_home: Vec<f64>,
+    pub off_home_bound: Vec<f64>,
     pub report: Report,
 }
 
@@ -47,6 +49,8 @@ impl Maps {
             imbalance: plan.imbalance()?,
             bound: plan.bound()?,
             duplicates: plan.duplicates()?,
+            off_home: plan.off_home()?,
+            off_home_bound: plan.off_home_bound()?,
             report: plan.report()?,
         })
     }
@@ -156,6 +160,57 @@ impl Layer<'_> {
     }
 }
 
+/// Of a row of equal GPUs: the off-home share, and its bound for the target, from their definition.
+fn homes(input: &Input, layer: usize, row: &[i64]) -> (f64, f64) {
+    let (nodes, groups, per_gpu) = (input.num_nodes, input.groups(), input.num_slots / input.num_gpus);
+    let node_of = |gpu: usize| gpu * nodes / input.num_gpus;
+    let total: f64 = (0..input.experts).map(|expert| input.weight(layer, expert)).sum();
+    let mut served = vec![vec![0.0; nodes]; groups];
+    for expert in 0..input.experts {
+        let on: Vec<usize> = (0..row.len()).filter(|&slot| index(row[slot]) == expert).collect();
+        for slot in &on {
+            let share = input.weight(layer, expert) / on.len() as f64;
+            served[expert * groups / input.experts][node_of(slot / per_gpu)] += share;
+        }
+    }
+    if total == 0.0 {
+        return (0.0, 0.0);
+    }
+    let (mut away, mut at_home) = (0.0, vec![0.0; nodes]);
+    for group in served {
+        // The lowest of those that serve most.
+        let home = (0..nodes).rev().max_by(|&one, &other| group[one].total_cmp(&group[other])).unwrap_or(0);
+        for (node, load) in group.iter().enumerate() {
+            at_home[home] += load / total;
+            away += if node == home { 0.0 } else { load / total };
+        }
+    }
+    let target = input.off_home_target / input.num_gpus as f64;
+    let gpus_of = |node| (0..input.num_gpus).filter(|&gpu| node_of(gpu) == node).count() as f64;
+    (away, at_home.iter().enumerate().map(|(node, load)| (load - target * gpus_of(node)).max(0.0)).sum())
+}
+
+/// Whether shares of the load are equal, but for what rounding may add, which a bound gives up.
+pub fn close_shares(left: f64, right: f64) -> bool {
+    (left - right).abs() <= 2e-12
+}
+
+fn check_homes(input: &Input, maps: &Maps) -> Checked {
+    let (report, layers) = (&maps.report, input.layers);
+    for layer in 0..layers {
+        let (share, bound) = homes(input, layer, row(&maps.physical_to_logical, layers, layer));
+        ensure!(close_shares(share, maps.off_home[layer]), "layer {layer}: the off-home share is {share}");
+        ensure!(close_shares(bound, maps.off_home_bound[layer]), "layer {layer}: the bound of that is {bound}");
+    }
+    let mean = |map: &[f64]| map.iter().sum::<f64>() / layers as f64;
+    let worst = maps.off_home.iter().copied().fold(0.0, f64::max);
+    ensure!(close_shares(mean(&maps.off_home), report.off_home_mean), "off_home_mean is wrong");
+    ensure!(close_shares(mean(&maps.off_home_bound), report.off_home_bound_mean), "off_home_bound_mean is wrong");
+    ensure!(worst == report.off_home_worst, "off_home_worst is wrong");
+    ensure!(report.policy != Policy::Hierarchical || worst == 0.0, "groups are off their nodes");
+    Ok(())
+}
+
 fn check_policy(input: &Input, report: &Report) -> Checked {
     let reason = match (input.policy, report.policy) {
         (Policy::Auto, Policy::Hierarchical) => PolicyReason::GroupsDivide,
@@ -206,6 +261,7 @@ pub fn check(input: &Input, strategy: Strategy, maps: &Maps) -> Checked {
     ensure!(index(duplicates) as u64 == report.duplicates, "duplicates is wrong");
     ensure!(index(unavoidable) as u64 == report.duplicates_unavoidable, "duplicates_unavoidable is wrong");
     ensure!(report.strategy == Some(strategy), "the report has another strategy");
+    check_homes(input, maps)?;
     check_policy(input, report)
 }
 

@@ -137,8 +137,9 @@ def _draw_homes(places: list[Any], homes: NodeLoads) -> None:
     axes.xaxis.set_major_locator(whole_numbers(len(nodes)))
     axes.set_xlabel("node")
     axes.set_ylabel("load over the mean")
-    where = ", where it is most" if len(share) > 1 else ""
-    axes.set_title(f"Nodes in layer {layer}{where}: {share[layer]:.1%} of the load away from home", fontsize=11)
+    which = "" if len(share) == 1 else ", where it is most" if share[layer] > 0 else ", with the busiest one"
+    axes.set_title(f"Nodes in layer {layer}{which}: {share[layer]:.1%} of the load away from home", fontsize=11)
+    axes.set_ylim(0, 1.08 * max(1.0, float(of_groups.max()), float((at_home + away).max())))
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
     key.axis("off")

@@ -31,6 +31,7 @@ from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
+from ._sends import ModelledSends, modelled_sends
 
 # The package and the library are built and released as one.
 __version__ = library_version()
@@ -48,6 +49,7 @@ __all__ = [
     "InvalidPlacement",
     "InvalidState",
     "InvalidWeight",
+    "ModelledSends",
     "Moves",
     "OutOfMemory",
     "Plan",
@@ -57,6 +59,7 @@ __all__ = [
     "bounds",
     "efforts",
     "library_version",
+    "modelled_sends",
     "policies",
     "rebalance_experts",
     "strategies",

@@ -104,10 +104,10 @@ def placement_to_host(placement: Any, argument: str = "physical_to_logical") -> 
     return _placement(argument, array)
 
 
-def current_to_host(current: Any, layers: int) -> Array:
+def current_to_host(current: Any, layers: int, argument: str = "current") -> Array:
     """The same for a current placement, which may be [S], the same in every layer."""
-    array, _ = to_host("current", getattr(current, "physical_to_logical", current))
-    return _placement("current", np.tile(array, (layers, 1)) if array.ndim == 1 else array)
+    array, _ = to_host(argument, getattr(current, "physical_to_logical", current))
+    return _placement(argument, np.tile(array, (layers, 1)) if array.ndim == 1 else array)
 
 
 def _placement(argument: str, array: Array) -> Array:

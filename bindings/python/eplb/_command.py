@@ -19,7 +19,7 @@ from ._context import Context
 from ._errors import Error, Unavailable
 from ._evaluation import Evaluation
 from ._library import EFFORTS, STRATEGIES
-from ._loads import count_windows, gpu_loads, placement_before, relative_loads, sum_windows
+from ._loads import count_windows, gpu_loads, node_loads, placement_before, relative_loads, sum_windows
 from ._options import (
     Bound,
     Device,
@@ -31,6 +31,7 @@ from ._options import (
     MaxReplicas,
     Nodes,
     Objective,
+    OffHomeTarget,
     Policy,
     Seed,
     Slots,
@@ -95,29 +96,47 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _before(context: Context, weights: Array, slots: int, gpus: int) -> tuple[Evaluation, Floats]:
+def _before(context: Context, weights: Array, problem: dict[str, Any]) -> tuple[Evaluation, Floats]:
     """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
-    placement = placement_before(weights.shape[-2], weights.shape[-1], slots)
-    report = context.evaluate(placement, num_gpus=gpus, num_nodes=1, num_groups=1, policy="global")
-    return report, gpu_loads(sum_windows(weights), placement, gpus)
+    sizes = {**problem, "policy": "global"}
+    placement = placement_before(weights.shape[-2], weights.shape[-1], sizes.pop("num_slots"))
+    return context.evaluate(placement, **sizes), gpu_loads(sum_windows(weights), placement, sizes["num_gpus"])
 
 
-def _draw(path: Path, weights: Array, before: Evaluation, before_loads: Floats, plan: Plan, title: str) -> None:
+def _draw(
+    path: Path,
+    weights: Array,
+    problem: dict[str, Any],
+    before: Evaluation,
+    before_loads: Floats,
+    plan: Plan,
+    title: str,
+) -> None:
     from .picture import Windows, draw_comparison
 
-    windows = None
+    homes = windows = None
+    if _terminal.has_homes(problem):
+        sizes = (problem[name] for name in ("num_gpus", "num_nodes", "num_groups"))
+        homes = node_loads(sum_windows(weights), plan.physical_to_logical, *sizes)
     if plan.report.num_windows > 1:
         mean = weights.sum(axis=2, dtype=np.float64).T / plan.gpu_load.shape[1]
         lowest = np.divide(plan.window_bound, mean, out=np.ones_like(mean), where=mean > 0)
         windows = Windows(before.window_imbalance, plan.window_imbalance, lowest)
     try:
-        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows)
+        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows, homes=homes)
     except OSError as error:
         raise FileError(os_error_text(path, error)) from None
 
 
-def _problem(slots: int, gpus: int, nodes: int, groups: int, policy: str) -> dict[str, Any]:
-    return {"num_slots": slots, "num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
+def _problem(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_home_target: float) -> dict[str, Any]:
+    return {
+        "num_slots": slots,
+        "num_gpus": gpus,
+        "num_nodes": nodes,
+        "num_groups": groups,
+        "policy": policy,
+        "off_home_target": off_home_target,
+    }
 
 
 def _sizes(file: Path, weights: Array, problem: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +153,7 @@ def solve(
     groups: Groups = 1,
     strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(_FROM_NOTHING)}.")] = None,
     policy: Policy = "auto",
+    off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
     effort: Effort = "normal",
     seed: Seed = 0,
@@ -154,7 +174,7 @@ def solve(
         check_picture(picture)
     refuse_inputs([output, picture], [file])
     weights = read_weights(file)
-    problem = _problem(slots, gpus, nodes, groups, policy)
+    problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
         "objective": objective,
@@ -164,25 +184,40 @@ def solve(
     }
     with naming(file), Context(device, threads) as context, _terminal.progress("solving"):
         plan = context.solve(weights, **problem, **options, bound=bound)
-        before, before_loads = _before(context, weights, slots, gpus)
+        before, before_loads = _before(context, weights, problem)
     if output is not None:
         write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
     if picture is not None:
-        _draw(picture, weights, before, before_loads, plan, file.stem)
+        _draw(picture, weights, problem, before, before_loads, plan, file.stem)
     if json_output:
-        print_json({**_sizes(file, weights, problem), **plan.report.to_dict(), "before": before.to_dict()})
+        content = {**_sizes(file, weights, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
+        print_json({**content, "before": before.to_dict()})
         return
-    _show_plan(file, weights, nodes, objective, plan, before, before_loads)
+    _show_plan(file, weights, problem, objective, plan, before, before_loads)
+
+
+def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
+    """Layer by layer, for JSON."""
+    if not _terminal.has_homes(problem):
+        return {}
+    return {"off_home": figures.off_home.tolist(), "off_home_bound": figures.off_home_bound.tolist()}
 
 
 def _show_plan(
-    file: Path, weights: Array, nodes: int, objective: str, plan: Plan, before: Report, before_loads: Floats
+    file: Path,
+    weights: Array,
+    problem: dict[str, Any],
+    objective: str,
+    plan: Plan,
+    before: Report,
+    before_loads: Floats,
 ) -> None:
-    report = plan.report
+    report, nodes = plan.report, problem["num_nodes"]
     layers, experts = weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
     _terminal.show_windows(weights, report, objective=objective)
+    _terminal.show_homes(report, problem)
     _terminal.say(f"{file.name}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
     _terminal.show_reports({"before": before, str(report.strategy): report})
     worst = before.worst_layer
@@ -213,6 +248,7 @@ def compare(
     nodes: Nodes = 1,
     groups: Groups = 1,
     policy: Policy = "auto",
+    off_home_target: OffHomeTarget = 1.01,
     seed: Seed = 0,
     max_replicas: MaxReplicas = None,
     bound: Bound = "simple",
@@ -220,10 +256,10 @@ def compare(
     threads: Threads = 1,
     json_output: Json = False,
 ) -> None:
-    """Solves FILE with every strategy, the best one at every effort and for windows, and shows them side by side."""
+    """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
     weights = read_weights(file)
-    problem = _problem(slots, gpus, nodes, groups, policy)
-    options: dict[str, Any] = {"seed": seed, "max_replicas": max_replicas, "bound": bound}
+    problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
+    options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
     reports: dict[str, Report | str] = {}
     refusal: Error | None = None
     # Only best knows efforts.
@@ -231,11 +267,13 @@ def compare(
     rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
     if 1 < count_windows(weights) <= MOST_WINDOWS:
         rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
+    if _terminal.has_homes(problem) and policy != "soft":
+        rows_of["best soft"] = {"strategy": "best", "policy": "soft"}
     with naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
         for name, choice in rows_of.items():
             move(name)
             try:
-                reports[name] = _fastest(partial(context.solve, weights, **choice, **problem, **options))
+                reports[name] = _fastest(partial(context.solve, weights, **{**options, **choice}))
             except Unavailable as unavailable:
                 reports[name] = str(unavailable)
             except Error as error:
@@ -245,7 +283,7 @@ def compare(
             move(name, 1)
         if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
             raise refusal
-        before = _before(context, weights, slots, gpus)[0]
+        before = _before(context, weights, problem)[0]
     if json_output:
         rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
         print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
@@ -254,7 +292,8 @@ def compare(
     if solved:
         best = min(solved, key=lambda name: solved[name].imbalance_mean)
         _terminal.show_windows(weights, solved[best], f" of {best}")
-    _terminal.show_reports({"before": before, **reports}, windows="best windows" in reports)
+    more = {"windows": "best windows" in reports, "homes": _terminal.has_homes(problem)}
+    _terminal.show_reports({"before": before, **reports}, [kind for kind, shown in more.items() if shown])
 
 
 @app.command()
@@ -266,14 +305,24 @@ def evaluate(
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
     groups: Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")] = None,
-    policy: Annotated[str | None, typer.Option("--policy", help="auto, hierarchical or global.")] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.")] = None,
+    off_home_target: Annotated[
+        float | None,
+        typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
+    ] = None,
     bound: Bound = "simple",
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     weights = read_weights(file)
     placement, problem = read_plan(plan)
-    asked = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
+    asked = {
+        "num_gpus": gpus,
+        "num_nodes": nodes,
+        "num_groups": groups,
+        "policy": policy,
+        "off_home_target": off_home_target,
+    }
     problem.update({name: value for name, value in asked.items() if value is not None})
     if problem.get("num_slots", placement.shape[1]) != placement.shape[1]:
         raise FileError(f"{plan}: num_slots is {problem['num_slots']}, but a layer has {placement.shape[1]} slots")
@@ -282,12 +331,14 @@ def evaluate(
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     if len(placement) != weights.shape[-2]:
         raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
+    sizes = dict(problem)
     with naming(file, plan), Context() as context:
         report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
     if json_output:
-        print_json({"file": str(file), "plan": str(plan), **report.to_dict()})
+        print_json({"file": str(file), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return
     _terminal.show_windows(weights, report)
+    _terminal.show_homes(report, sizes)
     _terminal.show_reports({plan.name: report})
 
 

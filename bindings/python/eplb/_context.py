@@ -126,6 +126,7 @@ class Context(Uncopyable):
         strategy: str | None = None,
         policy: str = "auto",
         objective: str = "sum",
+        off_home_target: float = 1.01,
         effort: str = "normal",
         max_replicas: int | None = None,
         bound: str = "simple",
@@ -138,8 +139,8 @@ class Context(Uncopyable):
         Args:
             shape: of the weights: [L,E] or [T,L,E].
             dtype: of the weights, as a name or as a type of torch or numpy.
-            num_slots, num_gpus, num_nodes, num_groups, strategy, policy, objective, effort, max_replicas, bound,
-                cluster: as for solve.
+            num_slots, num_gpus, num_nodes, num_groups, strategy, policy, objective, off_home_target, effort,
+                max_replicas, bound, cluster: as for solve.
 
         Raises:
             InvalidArgument, Unavailable: as solve.
@@ -151,7 +152,7 @@ class Context(Uncopyable):
         code = DTYPES[wider_dtype(dtype_name(dtype))]
         gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
         with self._shared as session:
-            session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound, objective)
+            session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound, objective, off_home_target)
             session.set_options(strategy, effort, 0, max_replicas)
             self._shared.change()
             self._device.set_cluster(cluster)
@@ -173,6 +174,7 @@ class Context(Uncopyable):
         strategy: str | None = None,
         policy: str = "auto",
         objective: str = "sum",
+        off_home_target: float = 1.01,
         effort: str = "normal",
         seed: int = 0,
         max_replicas: int | None = None,
@@ -193,9 +195,13 @@ class Context(Uncopyable):
             num_nodes: nodes that the GPUs are on: None is 1, or those of the cluster.
             num_groups: equal groups of consecutive experts.
             strategy: one of eplb.strategies(); None takes the library's default.
-            policy: "auto" (hierarchical if num_groups is a multiple of num_nodes), "hierarchical" or "global".
+            policy: "hierarchical" keeps every group on one node, "global" knows no groups, "soft" keeps groups at home
+                on a node as far as the balance allows (the strategies best and rebalance only, any sizes), "auto" is
+                hierarchical if num_groups is a multiple of num_nodes, else global.
             objective: what is balanced where there are several windows: "sum", that of all, or "windows", each of them,
                 of up to 64 from the host; the strategies best and rebalance only.
+            off_home_target: the imbalance up to which replicas leave home under the soft policy, at least 1; in each
+                window if these are balanced. Otherwise it only says what off_home_bound is for.
             effort: "fast", "normal" or "max", for the strategies that know it. A number of rounds, never a time.
             seed: 0 to 2^64 - 1. The same seed gives the same answer.
             max_replicas: the most replicas of any expert; None for no limit.
@@ -214,11 +220,13 @@ class Context(Uncopyable):
             InvalidWeight: naming layer and expert.
             InvalidPlacement: an id in current that is no expert, naming layer and slot.
             InvalidState: no weights yet, or the context is closed or in use by another thread.
-            Unavailable: this version does not have the strategy, effort, bound kind, objective or transfer order.
+            Unavailable: this version does not have the strategy, effort, bound kind, policy, objective or transfer
+                order; the strategy has no such policy or objective.
         """
         given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
-        problem = num_slots, *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound, objective
+        sizes = sizes_with(cluster, num_gpus, num_nodes)
+        problem = num_slots, *sizes, num_groups, policy, bound, objective, off_home_target
         return self._solve(given, now, cluster, problem, strategy, effort, seed, max_replicas, transfer_order)
 
     def rebalance(
@@ -232,6 +240,7 @@ class Context(Uncopyable):
         cluster: Cluster | None = None,
         policy: str = "auto",
         objective: str = "sum",
+        off_home_target: float = 1.01,
         effort: str = "normal",
         seed: int = 0,
         max_replicas: int | None = None,
@@ -257,7 +266,8 @@ class Context(Uncopyable):
             num_gpus: GPUs that the slots are on: None takes those of the cluster, or else of a plan.
             cluster: GPUs as they are from now on. A dead one has no slots there, and -1 in current; one that is to be
                 emptied has no slots, and its experts in current; a new one has slots, and -1 in current.
-            num_nodes, num_groups, policy, objective, effort, seed, max_replicas, bound, transfer_order: as for solve.
+            num_nodes, num_groups, policy, objective, off_home_target, effort, seed, max_replicas, bound,
+                transfer_order: as for solve.
             max_moves: the most moves of a layer; None for any number.
             max_moves_total: the most moves of all layers together, which get their shares by what they gain. Not with
                 weights on a device.
@@ -283,7 +293,8 @@ class Context(Uncopyable):
         now = current_to_host(current, 1 if known is None else known.shape[-2])
         if num_gpus is None and cluster is None and isinstance(current, Plan):
             num_gpus = current.num_gpus
-        problem = now.shape[1], *sizes_with(cluster, num_gpus, num_nodes), num_groups, policy, bound, objective
+        sizes = sizes_with(cluster, num_gpus, num_nodes)
+        problem = now.shape[1], *sizes, num_groups, policy, bound, objective, off_home_target
         return self._solve(
             given, now, cluster, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits
         )
@@ -325,6 +336,7 @@ class Context(Uncopyable):
         num_nodes: int | None = None,
         num_groups: int | None = None,
         policy: str | None = None,
+        off_home_target: float | None = None,
         bound: str | None = None,
         cluster: Cluster | None = None,
     ) -> Evaluation:
@@ -336,8 +348,8 @@ class Context(Uncopyable):
         Args:
             physical_to_logical: integers [L,S], the expert in each slot; -1 in those that are closed or empty.
             weights: as for solve; None takes those that were uploaded last.
-            num_gpus, num_nodes, num_groups, policy, bound: as for solve; None takes those of the last solve, and
-                its defaults before any.
+            num_gpus, num_nodes, num_groups, policy, off_home_target, bound: as for solve; None takes those of the last
+                solve, and its defaults before any.
             cluster: as for solve; None takes that of the last solve unless num_gpus is another one.
 
         Raises:
@@ -351,7 +363,7 @@ class Context(Uncopyable):
         array = None if weights is None else weights_to_host(weights)[0]
         with self._shared as session:
             problem, cluster = self._last_problem.with_given(
-                cluster, placement.shape[1], num_gpus, num_nodes, num_groups, policy, bound, "sum"
+                cluster, placement.shape[1], num_gpus, num_nodes, num_groups, policy, bound, "sum", off_home_target
             )
             session.set_problem(*problem)
             if array is not None or cluster != session.cluster:

@@ -51,7 +51,7 @@ class DeviceSolution:
                 return session.fingerprint()
             if name in ("moves", "changed"):
                 return self._way(session, name)
-            if name in ("window_imbalance", "window_bound"):
+            if name in ("window_imbalance", "window_bound", "off_home", "off_home_bound"):
                 return session.floats(name)
             return self._device.fetch(name, self._maker)
 

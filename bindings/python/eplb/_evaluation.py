@@ -10,7 +10,9 @@ import numpy as np
 
 from ._arrays import Floats, Ints
 from ._cluster import Cluster
-from ._library import ffi
+from ._errors import Unavailable
+from ._homes import find_homes
+from ._library import STATUSES, ffi
 from ._report import Report, make_report
 from ._session import Session
 from ._windows import KeptWeights, not_kept, one_window, window_figure
@@ -18,13 +20,14 @@ from ._windows import KeptWeights, not_kept, one_window, window_figure
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Report):
-    """The report of a placement that was evaluated, and its figures in every window.
+    """The report of a placement that was evaluated; its figures in every window, and how far its groups are from home.
 
-    These are computed when they are first read, on any thread, from copies of the placement and the weights; of weights
-    that lie on a device, at once. They raise Unavailable where report.num_windows is 0.
+    These are computed when they are first read, on any thread, from copies of the placement and the weights. Of weights
+    that lie on a device, those of windows are computed at once. They raise Unavailable where num_windows is 0, those
+    of groups where the weights are on a device only.
     """
 
-    # What they are computed from; None if there is only one window, none is kept, or they are known.
+    # What they are computed from; None if only a device has the weights, or nothing is left to be computed.
     _placed: tuple[KeptWeights, Ints, bytes, Cluster | None] | None = dataclasses.field(repr=False)
 
     @cached_property
@@ -38,11 +41,30 @@ class Evaluation(Report):
         return self._of_windows("window_bound", self.bound)
 
     def _of_windows(self, name: str, of_sum: Floats) -> Floats:
-        if self._placed is not None:
-            return window_figure(name, *self._placed)
         if self.num_windows == 0:
             raise not_kept()
-        return one_window(of_sum)
+        if self.num_windows == 1:
+            return one_window(of_sum)
+        # Of those that a device has, they are known.
+        assert self._placed is not None
+        return window_figure(name, *self._placed)
+
+    @property
+    def off_home(self) -> Floats:
+        """float64 [L]: the load that is served away from its group's home node over all load; 0 without load."""
+        return self._homes[0]
+
+    @property
+    def off_home_bound(self) -> Floats:
+        """float64 [L]: with these homes, no placement has a smaller off_home and an imbalance of off_home_target."""
+        return self._homes[1]
+
+    @cached_property
+    def _homes(self) -> tuple[Floats, Floats]:
+        if self._placed is None:
+            text = "off_home of every layer needs the weights on the host: give them to evaluate as host arrays"
+            raise Unavailable(text, STATUSES["unavailable"], "EPLB_UNAVAILABLE")
+        return find_homes(*self._placed)
 
 
 def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> Evaluation:
@@ -52,10 +74,12 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
     parts = session.floats("gpu_load") if weights is None else weights.sums
     mean_load = parts.sum(axis=1, dtype=np.float64) / session.num_open_gpus()
     report = make_report(c_report, imbalance, bounds, duplicates, mean_load)
-    placed = None
-    if weights is not None and report.num_windows > 1:
+    num_nodes, placed = session.problem.num_nodes, None
+    if weights is not None and (report.num_windows > 1 or num_nodes > 1):
         placed = weights, placement.copy(), ffi.buffer(session.problem)[:], session.cluster
     evaluation = Evaluation(**vars(report), _placed=placed)
+    if num_nodes == 1:
+        vars(evaluation)["_homes"] = np.zeros(len(placement)), np.zeros(len(placement))
     if weights is None and report.num_windows > 1:  # only the device has them, and may soon have others
         for name in ("window_imbalance", "window_bound"):
             vars(evaluation)[name] = session.evaluate_windows(name, placement, report.num_windows)

@@ -11,7 +11,7 @@ from ._library import invalid_argument
 class LastProblem(NamedTuple):
     """Its values are in the order of Session.set_problem: those of the last solve, or defaults before any."""
 
-    values: tuple[Any, ...] = (None, None, 1, 1, "auto", "simple", "sum")
+    values: tuple[Any, ...] = (None, None, 1, 1, "auto", "simple", "sum", 1.01)
     cluster: Cluster | None = None
 
     def with_given(

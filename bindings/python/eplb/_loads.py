@@ -1,10 +1,13 @@
-"""GPU loads of any placement, and the placement without a balancer, which is called "before"."""
+"""Loads of GPUs and nodes of any placement, and the placement without a balancer, which is called "before"."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ._arrays import Array, Floats, Ints
+from ._cluster import Cluster
 
 
 def placement_before(num_layers: int, num_experts: int, num_slots: int) -> Ints:
@@ -51,3 +54,48 @@ def relative_times(loads: Floats, total: Floats, speed: Floats) -> Floats:
     times = np.divide(loads, speed, out=np.zeros_like(loads), where=speed > 0)
     relative: Floats = np.divide(times, fair, out=np.ones_like(loads), where=fair > 0)
     return relative
+
+
+def nodes_of_gpus(num_gpus: int, num_nodes: int, cluster: Cluster | None = None) -> Ints:
+    """The node of each GPU."""
+    if cluster is not None and cluster.node is not None:
+        return np.array(cluster.node, np.int64)
+    return np.arange(num_gpus) * num_nodes // num_gpus
+
+
+def groups_of_experts(num_experts: int, num_groups: int) -> Ints:
+    """The group of each expert."""
+    return np.arange(num_experts) * num_groups // num_experts
+
+
+def node_shares(placement: Array, num_experts: int, node_of_slot: Ints, num_nodes: int) -> Floats:
+    """Which part of each expert's replicas is on each node [L,E,N], of a placement [L,S]."""
+    layers, _ = placement.shape
+    count = np.zeros((layers, num_experts, num_nodes))
+    layer, slot = np.nonzero(placement >= 0)
+    np.add.at(count, (layer, placement[layer, slot], node_of_slot[slot]), 1)
+    shares: Floats = count / np.maximum(count.sum(axis=2, keepdims=True), 1)
+    return shares
+
+
+class NodeLoads(NamedTuple):
+    """Float64 [L,N]: what a node serves of the groups whose home it is, and of others; and the load of its groups."""
+
+    at_home: Floats
+    away: Floats
+    of_groups: Floats
+
+
+def node_loads(weights: Floats, placement: Array, num_gpus: int, num_nodes: int, num_groups: int) -> NodeLoads:
+    """Of weights [L,E] and a placement [L,S]; a group's home is the node that serves most of it."""
+    layers, experts = weights.shape
+    node_of_slot = np.repeat(nodes_of_gpus(num_gpus, num_nodes), placement.shape[1] // num_gpus)
+    served = weights[..., np.newaxis] * node_shares(placement, experts, node_of_slot, num_nodes)
+    by_group = np.zeros((layers, num_groups, num_nodes))
+    np.add.at(by_group, (np.arange(layers)[:, np.newaxis], groups_of_experts(experts, num_groups)), served)
+    at_its_home = by_group == by_group.max(axis=2, keepdims=True)
+    # Of equal nodes, the lowest one.
+    at_its_home &= np.cumsum(at_its_home, axis=2) == 1
+    at_home, away = (np.where(where, by_group, 0).sum(axis=1) for where in (at_its_home, ~at_its_home))
+    of_groups = (at_its_home * by_group.sum(axis=2, keepdims=True)).sum(axis=1)
+    return NodeLoads(at_home, away, of_groups)

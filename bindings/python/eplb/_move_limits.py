@@ -33,8 +33,8 @@ def move_limits(
         _count("max_moves_total", max_moves_total, "0"),
         # 0 would be any number for C, and none for most readers.
         _count("max_arrivals", max_arrivals, "1 (max_moves=0 forbids moves)"),
-        None if target is None else _imbalance("target", target, 1, "None for the default, 0 for none, or 1"),
-        _imbalance("move_price", move_price, 0, "0") or None,
+        None if target is None else imbalance("target", target, 1, "None for the default, 0 for none, or 1"),
+        imbalance("move_price", move_price, 0, "0") or None,
         int(allow_empty) or None,
     )
 
@@ -48,7 +48,8 @@ def _count(argument: str, value: Any, least: str) -> int | None:
     return number
 
 
-def _imbalance(argument: str, value: Any, least: int, legal: str) -> float:
+def imbalance(argument: str, value: Any, least: int, legal: str) -> float:
+    """Checks an imbalance, or a difference of two: 0 or at least `least`; `legal` says where values begin."""
     try:
         number = math.nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ._arrays import Array, Ints
 from ._cluster import Cluster
 from ._library import TRANSFER_ORDERS, invalid_argument, value_of
+from ._loads import nodes_of_gpus
 from ._session import Session
 from ._thread_session import keep_session, take_session
 
@@ -108,12 +109,6 @@ class Moves:
         return rows
 
 
-def _nodes(num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Array:
-    if cluster is not None and cluster.node is not None:
-        return np.array(cluster.node)
-    return np.arange(num_gpus) * num_nodes // num_gpus
-
-
 def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Change:
     """The way from the session's current placement to its plan, whose sizes the session may have forgotten."""
     current = session.current
@@ -122,13 +117,13 @@ def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Clust
     placement = session.ints32("physical_to_logical", shape)
     source, round_of, group = (session.ints32(f"move_{name}", shape) for name in ("source", "round", "group"))
     count = session.ints32("move_count", shape[:1])
-    return _change(current, placement, (source, round_of, group), count, _nodes(num_gpus, num_nodes, cluster))
+    return _change(current, placement, (source, round_of, group), count, nodes_of_gpus(num_gpus, num_nodes, cluster))
 
 
 def plan_change(session: Session, current: Array, placement: Array) -> Change:
     """The way between two placements for the session's problem, cluster and transfer order."""
     maps = session.plan_transfers(current, placement)
-    node = _nodes(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
+    node = nodes_of_gpus(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
     change = _change(current, placement, maps, np.empty(0, np.int32), node)
     return dataclasses.replace(change, count=_count_moves(change))
 

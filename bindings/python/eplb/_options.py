@@ -21,7 +21,14 @@ Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all G
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
 Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
-Policy = Annotated[str, typer.Option("--policy", help="auto, hierarchical or global.")]
+Policy = Annotated[
+    str,
+    typer.Option("--policy", help="hierarchical (groups on nodes), global (no groups), soft (between both) or auto."),
+]
+OffHomeTarget = Annotated[
+    float,
+    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home under the policy soft."),
+]
 Objective = Annotated[
     str,
     typer.Option("--objective", help="What is balanced of several windows: sum, or windows, which is each of them."),

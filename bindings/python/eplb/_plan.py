@@ -24,8 +24,9 @@ class Plan:
     of the weights, which the plan keeps until its report was read. They have the same bits and take longer. Only two
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
     is that of the context which evaluated. Read the report at once where this matters. A plan of several windows keeps
-    them all until window_imbalance and window_bound were read, too. A plan that was solved from a current placement
-    keeps a copy of that, from which its moves follow; one of a rebalance takes its report along.
+    them all until window_imbalance and window_bound were read, too; one on several nodes whose report is read late,
+    until off_home was read. A plan that was solved from a current placement keeps a copy of that, from which its moves
+    follow; one of a rebalance takes its report along.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 
@@ -129,6 +130,19 @@ class Plan:
         return self._floats("window_bound")
 
     @property
+    def off_home(self) -> Floats:
+        """float64 [L]: the load that is served away from its group's home node over all load; 0 without load.
+
+        A group's home is the node that serves most of it, whatever the policy.
+        """
+        return self._floats("off_home")
+
+    @property
+    def off_home_bound(self) -> Floats:
+        """float64 [L]: with these homes, no placement has a smaller off_home and an imbalance of off_home_target."""
+        return self._floats("off_home_bound")
+
+    @property
     def changed(self) -> npt.NDArray[np.bool_]:
         """bool [L]: layers that differ from the current placement. Raises InvalidState if the solve was given none."""
         changed: npt.NDArray[np.bool_] = self._answer("changed")
@@ -154,9 +168,9 @@ class DevicePlan(Uncopyable, Plan):
     replica_slots, gpu_load, imbalance, bound and duplicates, on the device too, are fetched when they are first read,
     on the stream that is then current. So is report, which comes to the host and waits for the device: it raises
     InvalidWeight if the device found a bad weight, whose layer was placed as a layer of zeros. So do changed, moves,
-    window_imbalance and window_bound, which are worked out on the host. These need the context as the solve left it:
-    when that is closed, has taken other weights or has solved again, they raise InvalidState. For a graph they describe
-    the last replay.
+    window_imbalance, window_bound, off_home and off_home_bound, which are worked out on the host. These need the
+    context as the solve left it: when that is closed, has taken other weights or has solved again, they raise
+    InvalidState. For a graph they describe the last replay.
     """
 
     instead = "its context fetches what was not read yet; copy the maps that you need with the library of the arrays"

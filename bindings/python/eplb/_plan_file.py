@@ -16,7 +16,14 @@ from ._weight_file import FileError, load_numpy, os_error_text, read_csv
 
 PLACEMENT = "physical_to_logical"
 # What an evaluation of the placement needs; these are read back.
-PROBLEM = ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy")
+PROBLEM: dict[str, tuple[Any, str]] = {
+    "num_slots": (int, "an integer"),
+    "num_gpus": (int, "an integer"),
+    "num_nodes": (int, "an integer"),
+    "num_groups": (int, "an integer"),
+    "policy": (str, "a name"),
+    "off_home_target": ((int, float), "a number"),
+}
 # By GPU, where they are not all equal.
 BY_GPU = {"gpu_slots": "iu", "gpu_speeds": "iuf"}
 
@@ -86,14 +93,13 @@ def _placement(path: Path, value: Any) -> Array:
 
 
 def _problem(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    problem = {}
-    for name in PROBLEM:
+    problem: dict[str, Any] = {}
+    for name, (kind, what) in PROBLEM.items():
         if name in content:
             value = np.asarray(content[name])
-            kind = str if name == "policy" else int
             item = value.item() if value.ndim == 0 else None
             if not isinstance(item, kind):
-                raise FileError(f"{path}: {name} must be {'a name' if kind is str else 'an integer'}")
+                raise FileError(f"{path}: {name} must be {what}")
             problem[name] = item
     for name, kinds in BY_GPU.items():
         if name in content:

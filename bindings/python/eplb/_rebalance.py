@@ -23,6 +23,7 @@ def rebalance_experts(
     strategy: str | None = None,
     policy: str = "auto",
     objective: str = "sum",
+    off_home_target: float = 1.01,
     effort: str = "normal",
     seed: int = 0,
     max_replicas: int | None = None,
@@ -44,8 +45,10 @@ def rebalance_experts(
         num_nodes: nodes that the GPUs are on.
         num_gpus: GPUs, a multiple of num_nodes where whole groups go to nodes.
         strategy: one of eplb.strategies(); None takes the library's default.
-        policy: "auto" (whole groups go to nodes if num_groups is a multiple of num_nodes), "hierarchical" or "global".
+        policy: "auto" (whole groups go to nodes if num_groups is a multiple of num_nodes), "hierarchical", "global", or
+            "soft" (groups stay on a node as far as the balance allows), as in Context.solve.
         objective: "sum", which balances the sum of all windows, or "windows", each of them, as in Context.solve.
+        off_home_target: the imbalance up to which replicas leave home under the soft policy, as in Context.solve.
         effort: "fast", "normal" or "max", for the strategies that know it.
         seed: 0 to 2^64 - 1. The same seed gives the same answer.
         max_replicas: the most replicas of any expert; None for no limit.
@@ -85,7 +88,7 @@ def rebalance_experts(
     call, for good. Where this library cannot use the device (not built, driver too old), and with current, the weights
     go to the host and the maps back, which waits.
     """
-    sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple", objective)
+    sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple", objective, off_home_target)
     limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
     if current is not None:
         _refuse_other(strategy)

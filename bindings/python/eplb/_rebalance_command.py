@@ -37,7 +37,14 @@ Gpus = Annotated[
 ]
 Nodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")]
 Groups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
-Policy = Annotated[str | None, typer.Option("--policy", help="auto, hierarchical or global.")]
+Policy = Annotated[
+    str | None,
+    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell."),
+]
+OffHomeTarget = Annotated[
+    float | None,
+    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home, if the plan does not tell."),
+]
 Dead = Annotated[str | None, typer.Option("--dead", help="GPUs that are lost with their contents, like 3,17 or 8-15.")]
 Drain = Annotated[str | None, typer.Option("--drain", help="GPUs to be emptied, whose contents can still be read.")]
 GpuSlots = Annotated[Path | None, typer.Option("--gpu-slots", help="CSV: the number of slots of every GPU.")]
@@ -69,6 +76,7 @@ def rebalance(
     nodes: Nodes = None,
     groups: Groups = None,
     policy: Policy = None,
+    off_home_target: OffHomeTarget = None,
     dead: Dead = None,
     drain: Drain = None,
     gpu_slots: GpuSlots = None,
@@ -96,7 +104,13 @@ def rebalance(
     _check_outputs(output, moves, picture)
     refuse_inputs([output, moves, picture], filter(None, [file, current, gpu_slots, speeds]))
     weights = read_weights(file)
-    sizes = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": policy}
+    sizes = {
+        "num_gpus": gpus,
+        "num_nodes": nodes,
+        "num_groups": groups,
+        "policy": policy,
+        "off_home_target": off_home_target,
+    }
     start = read_start(current, sizes, len(weights[0]) if weights.ndim == 3 else len(weights))
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
@@ -129,6 +143,7 @@ def rebalance(
         print_json({"file": str(file), "current": str(current), **start.settings(), **work.to_dict()})
         return
     _terminal.show_windows(weights, work.report, objective=objective)
+    _terminal.show_homes(work.report, start.settings())
     _terminal.show_work(file.name, work)
 
 

@@ -45,6 +45,10 @@ class Report:
         num_empty_windows: windows in which no layer has load.
         windows_mean, windows_worst: of the imbalance in each window, over layers and windows where there is load.
         worst_window, worst_window_layer: the lowest window that has windows_worst, and the lowest layer there.
+        off_home_mean, off_home_worst: the off-home share, which is the load that is served away from its group's home
+            node over all load; a group's home is the node that serves most of it.
+        off_home_bound_mean: with these homes, no placement whose imbalance is at most off_home_target has a smaller
+            off_home_mean.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -79,6 +83,9 @@ class Report:
     windows_worst: float
     worst_window: int
     worst_window_layer: int
+    off_home_mean: float
+    off_home_worst: float
+    off_home_bound_mean: float
     strategy: str | None
     policy: str
     policy_reason: str

@@ -27,7 +27,7 @@ from ._library import (
     lib,
     value_of,
 )
-from ._move_limits import MoveLimits
+from ._move_limits import MoveLimits, imbalance
 from ._uncopyable import Uncopyable
 
 _NO_LIMITS = MoveLimits()
@@ -72,6 +72,7 @@ class Request(Uncopyable):
         policy: Any,
         bound: Any,
         objective: Any = "sum",
+        off_home_target: Any = 1.01,
     ) -> None:
         problem = self.problem
         problem.num_slots = integer("num_slots", num_slots)
@@ -81,6 +82,7 @@ class Request(Uncopyable):
         problem.policy = value_of(POLICIES, "policy", policy)
         problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
         problem.objective = value_of(OBJECTIVES, "objective", objective)
+        problem.off_home_target = imbalance("off_home_target", off_home_target, 1, "1")
 
     def set_options(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
+from ._homes import HOME_MAPS, find_homes
 from ._library import ffi, invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
 from ._report import make_report
@@ -48,6 +49,8 @@ class Solution:
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
         self._num_nodes: int = problem.num_nodes
+        # On one node, all is at home.
+        self._home_maps = HOME_MAPS if self._num_nodes > 1 else ()
         self._cluster = session.cluster
         self._strategy: int = options.strategy
         # Nobody changes it.
@@ -76,7 +79,7 @@ class Solution:
         return answers[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and deepcopy: without the context, and complete but for figures of windows."""
+        """For pickle and deepcopy: without the context, and complete but for figures of windows and of homes."""
         self["report"]
         if self._bounds_at_once:
             self["window_bound"]
@@ -183,6 +186,19 @@ class Solution:
         figures: Floats = self._answers[name]
         return figures
 
+    def _off_home(self) -> Floats:
+        return self._of_homes("off_home")
+
+    def _off_home_bound(self) -> Floats:
+        return self._of_homes("off_home_bound")
+
+    def _of_homes(self, name: str) -> Floats:
+        if name not in self._home_maps:
+            return np.zeros(self._sizes[0])
+        self._find(name)
+        figures: Floats = self._answers[name]
+        return figures
+
     def _find(self, name: str) -> None:
         shared = self._shared
         if shared is None or not shared.read(self._changes, lambda session: self._fetch(session, name)):
@@ -191,7 +207,7 @@ class Solution:
 
     def _release(self) -> None:
         """Lets the context and the weights go once nothing is left to be fetched or computed."""
-        left = ("report", *_WINDOW_MAPS) if self._num_windows > 1 else ("report",)
+        left = ("report", *(_WINDOW_MAPS if self._num_windows > 1 else ()), *self._home_maps)
         if all(name in self._answers for name in left):
             self._shared = self._weights = None
 
@@ -204,7 +220,8 @@ class Solution:
             return
         # First, so that the library evaluates once for all figures.
         c_report = session.report()
-        for each in _LAYER_MAPS:
+        # Those of homes are known by now.
+        for each in (*_LAYER_MAPS, *self._home_maps):
             self._fetch_figures(session, each)
         # Before the session goes.
         self._take_integers(session)
@@ -229,6 +246,9 @@ class Solution:
         if name in _WINDOW_MAPS:
             answers.setdefault(name, window_figure(name, weights, placement, self._problem, self._cluster))
             return
+        if name in HOME_MAPS:
+            self._compute_homes(weights, placement)
+            return
         if "gpu_load" not in answers:
             answers.setdefault("gpu_load", gpu_loads(weights.sums, count, placement, num_gpus))
         if name == "gpu_load":
@@ -242,6 +262,11 @@ class Solution:
         c_report.strategy = self._strategy
         c_report.microseconds = self._microseconds
         self._set_report(c_report)
+
+    def _compute_homes(self, weights: KeptWeights, placement: Ints) -> None:
+        figures = find_homes(weights, placement, self._problem, self._cluster)
+        for name, each in zip(HOME_MAPS, figures, strict=True):
+            self._answers.setdefault(name, each)
 
     def _evaluate(self, weights: KeptWeights, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
         with session_for(self._problem, self._cluster) as session:
@@ -268,6 +293,8 @@ _MADE_HERE = {
     "changed": Solution._changed,
     "window_imbalance": Solution._window_imbalance,
     "window_bound": Solution._window_bound,
+    "off_home": Solution._off_home,
+    "off_home_bound": Solution._off_home_bound,
     "fingerprint": Solution._own_fingerprint,
 }
 

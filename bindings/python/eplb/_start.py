@@ -14,6 +14,7 @@ from ._cluster import Cluster
 from ._plan_file import read_plan
 from ._weight_file import FileError, read_csv
 
+_OF_GROUPS = ("num_groups", "policy", "off_home_target")
 _GPUS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
@@ -39,7 +40,7 @@ class Start:
 
     def problem(self) -> dict[str, Any]:
         """Arguments of Context.rebalance."""
-        return {"cluster": self.cluster, "num_groups": self.sizes["num_groups"], "policy": self.sizes["policy"]}
+        return {"cluster": self.cluster, **{name: self.sizes[name] for name in _OF_GROUPS}}
 
     def settings(self) -> dict[str, Any]:
         """What a file says of it, as plain numbers."""
@@ -86,7 +87,7 @@ def read_start(path: Path, asked: dict[str, Any], num_layers: int) -> Start:
         FileError: no plan, or one that does not fit.
     """
     placement, problem = read_plan(path)
-    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", **problem}
+    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "off_home_target": 1.01, **problem}
     sizes.update({name: value for name, value in asked.items() if value is not None})
     if "num_gpus" not in sizes:
         raise FileError(f"{path}: does not tell the number of GPUs: give --gpus")

@@ -26,8 +26,12 @@ MOST_BARS = 32
 _WORST_LAYERS = 5
 _WORK_COLUMNS = ("", "imbalance before", "after", "moves", "between nodes", "reloads", "rounds")
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
-# Of single windows, after the imbalance of their sum.
-_WINDOW_COLUMNS, _BEFORE_WINDOWS = ("in a window: mean", "worst"), 3
+# After the imbalance, where asked for: columns, and the figures of a report that they show.
+_MORE_COLUMNS = {
+    "windows": (("in a window: mean", "windows_mean", ".4f"), ("worst", "windows_worst", ".4f")),
+    "homes": (("away from home: mean", "off_home_mean", ".2%"), ("worst", "off_home_worst", ".2%")),
+}
+_BEFORE_MORE = 3
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
 _out = Console(highlight=False, markup=False, emoji=False)
@@ -68,16 +72,16 @@ def _show_plain(rows: Sequence[Sequence[str]]) -> None:
         say("  ".join(cells).rstrip())
 
 
-def show_reports(rows: dict[str, Report | str], windows: bool = False) -> None:
-    """A row for each placement: its report, or the reason why there is none. windows: figures of single ones, too."""
+def show_reports(rows: dict[str, Report | str], more: Sequence[str] = ()) -> None:
+    """A row for each placement: its report, or the reason why there is none. more: figures of "windows", of "homes"."""
     reports = {name: report for name, report in rows.items() if isinstance(report, Report)}
     table = [_COLUMNS, *(_report_row(name, report) for name, report in reports.items())]
-    if windows:
-        figures = [(f"{each.windows_mean:.4f}", f"{each.windows_worst:.4f}") for each in reports.values()]
-        more = [_WINDOW_COLUMNS, *figures]
-        table = [
-            (*row[:_BEFORE_WINDOWS], *added, *row[_BEFORE_WINDOWS:]) for row, added in zip(table, more, strict=True)
-        ]
+    added = [column for kind in more for column in _MORE_COLUMNS[kind]]
+    cells = [
+        [title for title, *_ in added],
+        *([f"{getattr(report, name):{form}}" for _, name, form in added] for report in reports.values()),
+    ]
+    table = [(*row[:_BEFORE_MORE], *each, *row[_BEFORE_MORE:]) for row, each in zip(table, cells, strict=True)]
     show_table(table[0], table[1:])
     for name, report in rows.items():
         if isinstance(report, str):
@@ -108,6 +112,19 @@ def show_windows(weights: Array, report: Report, whose: str = "", objective: str
         f"at worst (window {report.worst_window}, layer {report.worst_window_layer})"
     )
     say(f"{windows} windows, {balanced}{empty}{figures if report.num_windows else ''}")
+
+
+def has_homes(problem: dict[str, Any]) -> bool:
+    """Whether there are several nodes and several groups."""
+    return all(problem.get(name, 1) > 1 for name in ("num_nodes", "num_groups"))
+
+
+def show_homes(report: Report, problem: dict[str, Any]) -> None:
+    """One line where there are several nodes and groups: how much of the load is away from its group's home."""
+    if has_homes(problem):
+        target = problem.get("off_home_target", 1.01)
+        needed = f"an imbalance of {target:g} takes at least {report.off_home_bound_mean:.1%}"
+        say(f"{report.off_home_mean:.1%} of the load away from home; {needed}")
 
 
 def show_bars(layer: int, before: Floats, after: Floats) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator
 
 from ._arrays import Floats
-from ._loads import relative_loads
+from ._loads import NodeLoads, relative_loads
 
 FORMATS = ("png", "svg", "pdf")
 # Blue GPUs are idle, red ones make all others wait, grey is the mean.
@@ -20,6 +20,9 @@ _COLOURS = "coolwarm"
 # Up to this number of layers or GPUs, each has a label, and each layer its own bars.
 _FEW = 12
 _BEFORE, _AFTER, _BOUND = "#b40426", "#3b4cc0", "#222222"
+_AWAY = "#f4987a"
+# Inches.
+_HOMES_HEIGHT = 1.7
 
 
 class Windows(NamedTuple):
@@ -38,6 +41,7 @@ def draw_comparison(
     *,
     title: str,
     windows: Windows | None = None,
+    homes: NodeLoads | None = None,
 ) -> None:
     """Draws two heat maps, layers by GPUs, on one scale, and next to them the imbalance of every layer.
 
@@ -47,11 +51,13 @@ def draw_comparison(
         bound: [L], proven lower bounds on the largest load, in the same unit.
         title: a caption, such as the name of the file.
         windows: of several windows, what is below: two more heat maps, windows by layers, and the mean of every window.
+        homes: of groups on several nodes, what is at the bottom: the load of each node in the layer where most is
+            served away from home.
     """
     mean = after.mean(axis=1)
     lowest = np.divide(bound, mean, out=np.ones_like(mean), where=mean > 0)
     before, after = relative_loads(before), relative_loads(after)
-    figure, (left, right, side, scale, key), below = _make_axes(len(before), windows)
+    figure, (left, right, side, scale, key), below, nodes = _make_axes(len(before), windows, homes is not None)
     largest = max(2.0, *(float(each.max()) for each in (before, after, *(windows or ()))))
     norm = TwoSlopeNorm(1, 0, largest)
     draw_heat(left, before, norm, "Before")
@@ -63,6 +69,8 @@ def draw_comparison(
     if windows is not None:
         _draw_windows(below, windows, norm)
         title = f"{title}; in a single window {windows.after.mean():.3f}x, was {windows.before.mean():.2f}x"
+    if homes is not None:
+        _draw_homes(nodes, homes)
     for axes in (right, side, *below[1:]):
         axes.tick_params(labelleft=False)
     handles = dict(zip(*reversed(side.get_legend_handles_labels()), strict=True))
@@ -74,21 +82,28 @@ def draw_comparison(
     figure.savefig(path)
 
 
-def _make_axes(layers: int, windows: Windows | None) -> tuple[Figure, list[Any], list[Any]]:
-    """Two heat maps, the imbalance, the colour scale and the key, what windows add: in inches, so that text fits."""
+def _make_axes(layers: int, windows: Windows | None, homes: bool) -> tuple[Figure, list[Any], list[Any], list[Any]]:
+    """Two heat maps, the imbalance, the colour scale and the key, what windows and what homes add.
+
+    All is in inches, so that text fits.
+    """
     rows, of_windows = _height(layers), 0.0 if windows is None else _height(windows.after.shape[1])
     # Between both are the labels of one and the titles of the other.
     lift = 0.0 if windows is None else of_windows + 0.95
-    width, height = 12.5, rows + lift + 2.5
+    # Below it all, with its own labels and title.
+    base = _HOMES_HEIGHT + 1.05 if homes else 0.0
+    width, height = 12.5, rows + lift + base + 2.5
     figure = Figure(figsize=(width, height), dpi=120)
     three = [(0.75, 4.1), (5.1, 4.1), (9.6, 2.65)]
 
     def add(places: Sequence[tuple[float, float]], y: float, high: float) -> list[Any]:
-        return [figure.add_axes((x / width, y / height, wide / width, high / height)) for x, wide in places]
+        return [figure.add_axes((x / width, (y + base) / height, wide / width, high / height)) for x, wide in places]
 
     axes = [*add(three, 1.42 + lift, rows), *add([(0.75, 8.45), (9.6, 2.65)], 0.62, 0.16)]
     axes[4].axis("off")
-    return figure, axes, [] if windows is None else add(three, 1.42, of_windows)
+    below = [] if windows is None else add(three, 1.42, of_windows)
+    nodes = add([(0.75, 8.45), (9.6, 2.65)], 0.55 - base, _HOMES_HEIGHT) if homes else []
+    return figure, axes, below, nodes
 
 
 def _height(rows: int) -> float:
@@ -103,6 +118,32 @@ def _draw_windows(places: list[Any], windows: Windows, norm: TwoSlopeNorm) -> No
     left.set_ylabel("window")
     _draw_imbalance(side, *(each.mean(axis=0) for each in windows))
     side.set_title("Imbalance, mean over layers", fontsize=11)
+
+
+def _draw_homes(places: list[Any], homes: NodeLoads) -> None:
+    axes, key = places
+    # The layer where the largest share is away; where none is, that of the busiest node.
+    total = np.maximum(homes.of_groups.sum(axis=1), np.finfo(float).tiny)
+    share = homes.away.sum(axis=1) / total
+    busiest = (homes.at_home + homes.away).max(axis=1) / total
+    layer = int(np.lexsort((np.arange(len(share))[::-1], busiest, share))[-1])
+    at_home, away, of_groups = (each[layer] / (total[layer] / len(each[layer])) for each in homes)
+    nodes = np.arange(len(at_home))
+    axes.bar(nodes, at_home, 0.7, color=_AFTER, label="served, of groups at home here")
+    axes.bar(nodes, away, 0.7, bottom=at_home, color=_AWAY, label="served, of groups at home elsewhere")
+    axes.plot(nodes, of_groups, color=_BOUND, marker="_", markersize=18, ls="", label="load of the groups at home here")
+    axes.axhline(1, color=_BOUND, lw=0.6, ls=":")
+    axes.set_xlim(-0.6, len(nodes) - 0.4)
+    axes.xaxis.set_major_locator(whole_numbers(len(nodes)))
+    axes.set_xlabel("node")
+    axes.set_ylabel("load over the mean")
+    which = "" if len(share) == 1 else ", where it is most" if share[layer] > 0 else ", with the busiest one"
+    axes.set_title(f"Nodes in layer {layer}{which}: {share[layer]:.1%} of the load away from home", fontsize=11)
+    axes.set_ylim(0, 1.08 * max(1.0, float(of_groups.max()), float((at_home + away).max())))
+    axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
+    key.axis("off")
+    key.legend(*axes.get_legend_handles_labels(), loc="center left", frameon=False, fontsize=9)
 
 
 def draw_window_heat(axes: Any, imbalance: Floats, norm: TwoSlopeNorm, name: str) -> Any:

@@ -83,6 +83,20 @@ def test_windows_on_the_device(put, context):
     assert np.array_equal(plan.window_imbalance, on_cpu(weights, **LARGE).window_imbalance)
 
 
+def test_homes_on_the_device(put, context):
+    weights, sizes = sample_weights(3, 64), {**LARGE, "num_nodes": 4, "num_groups": 8, "policy": "global"}
+    expected = on_cpu(weights, **sizes)
+    plan = context.solve(put(weights), **sizes)
+    assert expected.off_home.all()
+    for name in ("off_home", "off_home_bound"):
+        assert np.array_equal(getattr(plan, name), getattr(expected, name))
+    judged = context.evaluate(expected)
+    assert judged.off_home_mean == plan.report.off_home_mean == expected.report.off_home_mean
+    with pytest.raises(eplb.Unavailable, match="needs the weights on the host"):
+        judged.off_home  # noqa: B018
+    assert np.array_equal(context.evaluate(expected, weights).off_home, expected.off_home)
+
+
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 
 

@@ -183,7 +183,7 @@ def test_synchronize(context):
 
 def test_constants_come_from_the_header():
     assert eplb.strategies()[:2] == ("greedy", "lpt_swap")
-    assert eplb.policies() == ("auto", "hierarchical", "global")
+    assert eplb.policies() == ("auto", "hierarchical", "global", "soft")
     assert eplb.efforts() == ("fast", "normal", "max")
     assert "simple" in eplb.bounds()
 

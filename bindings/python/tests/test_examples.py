@@ -58,6 +58,42 @@ def test_objectives(tmp_path):
     assert picture.exists() == bool(pictured)
 
 
+def soft_groups(tmp_path, *sizes):
+    loads = tmp_path / "loads.csv"
+    np.savetxt(loads, sample_weights(2, 64), delimiter=",", fmt="%d")
+    command = [sys.executable, str(ROOT / "examples" / "soft_groups.py"), str(loads), *sizes]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["policy", "imbalance", "worst", "away", "at", "least", "sends", "busiest"]
+    return dict(line.split(maxsplit=1) for line in lines[1:4]), lines[4:]
+
+
+def test_soft_groups(tmp_path):
+    """Whole groups are served at home and send least, and balance worst."""
+    rows, rest = soft_groups(tmp_path, "--slots", "80", "--gpus", "16", "--nodes", "4", "--groups", "8")
+    figures = {policy: [float(each) for each in row.split()] for policy, row in rows.items()}
+    assert list(figures) == ["hierarchical", "soft", "global"]
+    imbalance, _, away, _, sends, _ = zip(*figures.values(), strict=True)
+    assert imbalance[0] > max(imbalance[1:])
+    assert away[0] == 0 < away[1] <= away[2]
+    assert sends[0] < sends[1] <= sends[2]
+    assert len(rest) == 1
+
+
+def test_soft_groups_that_do_not_divide(tmp_path):
+    rows, _ = soft_groups(tmp_path, "--slots", "72", "--gpus", "12", "--nodes", "3", "--groups", "8")
+    assert rows["hierarchical"].startswith("num_groups is 8, must be a multiple of num_nodes = 3")
+    assert len(rows["soft"].split()) == 6
+
+
+def test_soft_groups_of_no_router(tmp_path):
+    """A token that picks from one group only picks its experts equally often."""
+    sizes = ["--slots", "80", "--gpus", "16", "--nodes", "4", "--groups", "8"]
+    _, rest = soft_groups(tmp_path, *sizes, "--groups-per-token", "1")
+    assert rest[1].startswith("No router of this kind has such loads: ")
+
+
 def test_torch_cuda_graph():
     """Runs anywhere: it says what is missing, or that the device answers as the CPU."""
     command = [sys.executable, str(ROOT / "examples" / "torch_cuda_graph.py")]

@@ -39,10 +39,24 @@ struct AnyState {
     return problem;
   }
 
- private:
+ protected:
   int below(int n) { return draw_below(random_, n); }
   bool chance(int percent) { return below(100) < percent; }
+  void choose_limits() {
+    const std::vector<int64_t> load = now.loads()[0];
+    const int64_t most = now.time(), sum = std::accumulate(load.begin(), load.end(), int64_t{0});
+    const int64_t mean = sum / layer.gpus();
+    aim = static_cast<int>(chance(15) ? below(static_cast<int>(mean) + 1)
+                                      : mean + (most - mean) * below(101) / 100);
+    layer.most_copies = chance(30) ? 1 + below(4) : layer.gpus();
+    layer.most_arrivals = chance(50) ? below(4) : plain::kAny;
+    now.most_empty = chance(50) ? plain::kAny : below(now.empty() + 2);
+    now.aim(aim);
+    ask = {chance(50) ? plain::kAny : now.moves() + below(5) - 2, chance(70),
+           chance(50) ? 0 : static_cast<uint32_t>(1 + below(2000))};
+  }
 
+ private:
   void choose_cluster() {
     const int gpus = 2 + below(chance(10) ? 40 : 10);
     layer.rows = 1 + below(6);
@@ -128,19 +142,6 @@ struct AnyState {
         const bool kept = chance(stays) && here != layer.none();
         layer.was[g][row] = kept ? here : chance(80) ? below(layer.experts()) : -1;
       }
-  }
-  void choose_limits() {
-    const std::vector<int64_t> load = now.loads()[0];
-    const int64_t most = now.time(), sum = std::accumulate(load.begin(), load.end(), int64_t{0});
-    const int64_t mean = sum / layer.gpus();
-    aim = static_cast<int>(chance(15) ? below(static_cast<int>(mean) + 1)
-                                      : mean + (most - mean) * below(101) / 100);
-    layer.most_copies = chance(30) ? 1 + below(4) : layer.gpus();
-    if (chance(50)) layer.most_arrivals = below(4);
-    now.most_empty = chance(50) ? plain::kAny : below(now.empty() + 2);
-    now.aim(aim);
-    ask = {chance(50) ? plain::kAny : now.moves() + below(5) - 2, chance(70),
-           chance(50) ? 0 : static_cast<uint32_t>(1 + below(2000))};
   }
 
   std::mt19937 random_;

@@ -51,6 +51,19 @@ inline void choose_homes(OldLayer& layer, int nodes, int groups) {
   }
 }
 
+// Section 12.1: the mean time of the heaviest window, in parts of 2^-8, and rounded up.
+inline int64_t parts_of_mean_time(const OldLayer& layer) {
+  int64_t sum = 0, paces = 0;
+  for (const Weights& q : layer.q)
+    sum = std::max(sum, std::accumulate(q.begin(), q.end(), int64_t{0}));
+  for (int g = 0; g < layer.gpus(); ++g)
+    if (layer.open[g] > 0) paces += layer.pace[g];
+  return (sum << 24) / paces;
+}
+inline int64_t mean_time_of(const OldLayer& layer) {
+  return (parts_of_mean_time(layer) + 255) / 256;
+}
+
 struct RebalanceAsk {
   int64_t budget = kAny;        // max_moves, or what the layer has of max_moves_total
   int target = 0, price = 0;    // in parts of 2^-20; 0: none
@@ -69,14 +82,8 @@ class RebalanceStart {
 
   bool is_limited() const { return budget_ < int64_t{layer_.gpus()} * layer_.rows; }
   void choose_times() {
-    int64_t sum = 0;  // of the heaviest window
-    for (const Weights& q : layer_.q)
-      sum = std::max(sum, std::accumulate(q.begin(), q.end(), int64_t{0}));
-    int64_t paces = 0;
-    for (int g = 0; g < layer_.gpus(); ++g)
-      if (layer_.open[g] > 0) paces += layer_.pace[g];
-    const int64_t mean_time = (sum << 24) / paces, largest = (1 << 29) - 1;
-    mean_ = least_ = (mean_time + 255) / 256;
+    const int64_t mean_time = parts_of_mean_time(layer_), largest = (1 << 29) - 1;
+    mean_ = least_ = mean_time_of(layer_);
     if (ask_.target == 0) return;
     const int64_t t = std::min(mean_time * ask_.target >> 28, largest);
     least_ = ask_.target >= 32 << 20

@@ -1,9 +1,11 @@
-// Sections 12.1 and 12.3 of docs/algorithms.md as they are written: an arrangement, and the choice
-// of a step. Loads are recounted for every change that there could be; slow on purpose.
+// Sections 12.1 and 12.3 of docs/algorithms.md as they are written, and what section 15 adds to
+// them: an arrangement, and the choice of a step. Loads and costs are recounted for every change
+// that there could be; slow on purpose.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,13 @@ inline constexpr int kFastestPace = 1 << 16;
 
 using Rows = std::vector<std::vector<int>>;  // by GPU and row
 
+// What it costs that an expert is on a node, and how large a replica should be.
+struct Prices {
+  std::vector<std::vector<int>> of;  // [node][expert], 0 to 64
+  Weights weight;                    // by expert: what a price is multiplied by
+  int64_t most_size = kAny;          // in each window; more is oversize
+};
+
 // A layer that has a current placement. The void is the number of experts.
 struct OldLayer {
   std::vector<Weights> q;             // by window
@@ -24,6 +33,7 @@ struct OldLayer {
   std::vector<int> home;              // by expert: the only node; -1: any
   Rows was;                           // an expert or -1, nothing
   int64_t most_copies = kAny, most_arrivals = kAny;
+  std::optional<Prices> prices;
 
   int gpus() const { return static_cast<int>(open.size()); }
   int experts() const { return static_cast<int>(q[0].size()); }
@@ -52,7 +62,8 @@ struct Step {
 struct StepAsk {
   int64_t budget;
   bool moves_cost;
-  uint32_t round;  // 0: no noise
+  uint32_t round;      // 0: no noise
+  int64_t lambda = 2;  // what excess counts for where there are prices
 };
 
 class Arranged {
@@ -105,6 +116,28 @@ class Arranged {
     int64_t sum = 0;
     for (const auto& load : loads())
       for (size_t g = 0; g < load.size(); ++g) sum += std::max<int64_t>(0, load[g] - limit[g]);
+    return sum;
+  }
+  // What hosts cost: an expert pays for each place that holds it.
+  int64_t cost() const {
+    if (!layer_->prices) return 0;
+    const std::vector<int> count = copies();
+    int64_t sum = 0;
+    for (int g = 0; g < layer_->gpus(); ++g)
+      for (const int e : at[g])
+        if (e != layer_->none())
+          sum += layer_->prices->of[layer_->node[g]][e] * (layer_->prices->weight[e] / count[e]);
+    return sum;
+  }
+  // What replicas are too large, which counts four times.
+  int64_t oversize() const {
+    if (!layer_->prices) return 0;
+    const std::vector<int> count = copies();
+    int64_t sum = 0;
+    for (const Weights& q : layer_->q)
+      for (int e = 0; e < layer_->experts(); ++e)
+        if (count[e] > 0)
+          sum += 4 * count[e] * std::max<int64_t>(0, q[e] / count[e] - layer_->prices->most_size);
     return sum;
   }
   int64_t time() const {
@@ -165,7 +198,8 @@ class StepChoice {
         then_(now),
         ask_(ask),
         head_(head),
-        excess_(now.excess()),
+        above_(now.excess() + now.oversize()),
+        cost_(now.cost()),
         moves_(now.moves()) {
     for (int row = 0; row < layer.open[head]; ++row) {
       each_place([&](int g, int other) { try_swap(row, g, other); });
@@ -197,10 +231,16 @@ class StepChoice {
   }
   void weigh(const Step& step, int noisy) {
     then_.make(step);
-    const int64_t gain = excess_ - then_.excess();
-    if (gain > 0 && is_allowed()) compare(step, gain, noisy);
+    if (const int64_t worth = value(); worth > 0 && is_allowed()) compare(step, worth, noisy);
     for (const auto& [g, row] : {std::pair(step.gpu, step.row), {step.other_gpu, step.other_row}})
       then_.at[g][row] = now_.at[g][row];
+  }
+  // The gain; where there are prices, against what it costs.
+  int64_t value() const {
+    constexpr int64_t kMostGain = 1 << 25;
+    const int64_t gain = above_ - then_.excess() - then_.oversize();
+    if (!layer_.prices) return gain;
+    return ask_.lambda * std::clamp(gain, -kMostGain, kMostGain) - (then_.cost() - cost_);
   }
   bool is_allowed() const {
     if (then_.moves() - moves_ > std::min<int64_t>(ask_.budget - moves_, 2)) return false;
@@ -209,10 +249,10 @@ class StepChoice {
         return false;
     return true;
   }
-  void compare(const Step& step, int64_t gain, int noisy) {
+  void compare(const Step& step, int64_t value, int noisy) {
     const int added = then_.moves() - moves_;
     const int shift = !ask_.moves_cost || added == 2 ? 0 : added == 1 ? 1 : 3;
-    int64_t score = std::min(gain, int64_t{1} << 27) << shift;
+    int64_t score = std::min(value, int64_t{1} << 27) << shift;
     if (ask_.round > 0) score += score / 1024 * noise(noisy, 3 * step.row + step.kind);
     if (score <= best_score_) return;
     best_score_ = score;
@@ -235,7 +275,7 @@ class StepChoice {
   Arranged then_;
   StepAsk ask_;
   int head_;
-  int64_t excess_;
+  int64_t above_, cost_;  // above_: excess and oversize
   int moves_;
   int64_t best_score_ = 0;
   Step best_;

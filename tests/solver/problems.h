@@ -28,6 +28,7 @@ inline Problem problem_of(const Sizes& sizes, const eplb_solve_options& options 
   asked.num_gpus = sizes.gpus;
   asked.num_nodes = sizes.nodes;
   asked.num_groups = sizes.groups;
+  asked.off_home_target = 1.01;
   asked.policy = sizes.groups > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
   asked.bound_kind = bound_kind;
   return check_problem(asked, options, cluster, layers, sizes.experts);

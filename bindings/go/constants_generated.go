@@ -217,8 +217,8 @@ const (
 	// [L,T]: MapBound for the weights of each window alone; costs as much as T times that map.
 	MapWindowBound FloatMap = 13
 	// [L]: the off-home share, the load that is served away from home / all load, whatever the
-	// policy. A group's home is the node that serves most of it. Group q is the experts e with
-	// floor(e * NumGroups / E) = q. Since ABI 1.1, like the next one.
+	// policy. A group's home is the node that serves most of it, the lowest of several. Group q is
+	// the experts e with floor(e * NumGroups / E) = q. Since ABI 1.1, like the next one.
 	MapOffHome FloatMap = 14
 	// [L]: with these homes, no placement whose imbalance is at most OffHomeTarget has a smaller
 	// off-home share.

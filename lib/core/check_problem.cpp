@@ -91,16 +91,6 @@ void check_hierarchy(const eplb_problem& asked, int64_t experts, int64_t groups)
   check_multiple("num_gpus", asked.num_gpus, "num_nodes", asked.num_nodes);
 }
 
-void check_soft(const eplb_problem& asked, int64_t experts, int64_t groups) {
-  check_most("num_groups", groups, experts, "the number of experts, under EPLB_POLICY_SOFT");
-  check_most("num_nodes", asked.num_nodes, asked.num_gpus, "num_gpus, under EPLB_POLICY_SOFT");
-}
-
-void check_groups(const eplb_problem& asked, eplb_policy policy, int64_t experts, int64_t groups) {
-  if (policy == EPLB_POLICY_HIERARCHICAL) check_hierarchy(asked, experts, groups);
-  if (policy == EPLB_POLICY_SOFT) check_soft(asked, experts, groups);
-}
-
 void check_slots(const eplb_problem& asked, int64_t layers, int64_t experts) {
   check_multiple("num_slots", asked.num_slots, "num_gpus", asked.num_gpus, experts);
   if (asked.num_slots < experts)
@@ -203,11 +193,11 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
   const int64_t groups = std::max<int64_t>(asked.num_groups, 1);
   eplb_policy_reason reason;
   const eplb_policy policy = resolve_policy(asked, groups, &reason);
-  check_groups(asked, policy, experts, groups);
+  const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
+  if (hierarchical) check_hierarchy(asked, experts, groups);
   check_slots(asked, layers, experts);
   check_bound_kind(asked.bound_kind);
   const Cluster equal = equal_gpus(asked);
-  const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
   Problem problem{.layers = layers,
                   .experts = whole(experts),
                   .cluster = equal,

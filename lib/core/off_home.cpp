@@ -99,7 +99,7 @@ class LayerHomes {
     constexpr double kRounding = 1.0 / (int64_t{1} << 40);
     double away = 0;
     for (size_t node = 0; node < share_.size(); ++node) {
-      const double most = problem_.limits.off_home_target * total * share_[node];
+      const double most = problem_.limits.off_home_target * share_[node] * total;
       away += std::max(0.0, home_load_[node] * (1 - kRounding) - most);
     }
     return away;

@@ -121,7 +121,7 @@ struct Arrangement {
     first_was = arena.take<int>(experts + 1);
     totals = arena.take<Totals>(1);
     priced = has_prices(problem);
-    if (priced) lay_out_prices(arena, problem.cluster.nodes);
+    if (priced) lay_out_prices(arena, smaller(problem.cluster.nodes, gpus));
   }
   EPLB_FN void lay_out_prices(Arena& arena, int nodes) {
     prices.price = arena.take<int>(nodes * kinds());

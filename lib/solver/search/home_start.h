@@ -25,7 +25,7 @@ class HomeStart {
     for (int node = 0; node < of_.nodes; ++node) of_.memory.slots[node] = of_.memory.used[node] = 0;
     for (int g = 0; g < state_.gpus; ++g) {
       held_[g] = load_[g] = 0;
-      of_.memory.slots[node_of(cluster, g)] += open_slots(cluster, g);
+      of_.memory.slots[of_.memory.node[g]] += open_slots(cluster, g);
       for (int row = 0; row < open_slots(cluster, g); ++row)
         state_.expert[row * state_.stride + g] = state_.void_expert();
     }
@@ -48,8 +48,7 @@ class HomeStart {
     const int node = home_of(e);
     int best = -1;
     for (int g = 0; g < state_.gpus; ++g)
-      if (node_of(of_.search.cluster, g) == node && has_room(g, node) &&
-          (best < 0 || time(g) < time(best)))
+      if (of_.memory.node[g] == node && has_room(g, node) && (best < 0 || time(g) < time(best)))
         best = g;
     if (best < 0) return;
     state_.expert[held_[best]++ * state_.stride + best] = e;

@@ -27,7 +27,8 @@ struct HomesWorkspace {
   View<int> tried;                  // by position in the order: the node it is on, of a search
   View<int> most_over, total_over;  // by position: what the groups before it lead to
 
-  EPLB_FN void lay_out(Arena& arena, int groups, int nodes) {
+  EPLB_FN void lay_out(Arena& arena, int gpus, int groups, int nodes) {
+    node = arena.take<int>(gpus);
     arena.take(groups, load, order, home);
     held = arena.take<int>(groups * nodes);
     arena.take(nodes, most, room, over, used, slots);
@@ -47,6 +48,21 @@ struct NodesAndGroups {
   EPLB_FN int held(int group, int node) const { return memory.held[group * nodes + node]; }
 };
 
+// Where there are more nodes than GPUs, those that have some are numbered by their first GPU.
+EPLB_FN void number_nodes(Team auto& team, const NodesAndGroups& of) {
+  const Cluster& cluster = of.search.cluster;
+  const View<int> node = of.memory.node;
+  if (cluster.nodes == of.nodes)
+    return team.for_each(cluster.gpus, [&](int g) { node[g] = node_of(cluster, g); });
+  team.single([&] {
+    for (int g = 0, numbered = 0; g < cluster.gpus; ++g) {
+      int first = 0;
+      while (node_of(cluster, first) != node_of(cluster, g)) ++first;
+      node[g] = first < g ? node[first] : numbered++;
+    }
+  });
+}
+
 // How many groups a node takes at most: as many as its share of all slots, rounded up.
 EPLB_FN void limit_groups(Team auto& team, const NodesAndGroups& of) {
   const Cluster& cluster = of.search.cluster;
@@ -54,7 +70,7 @@ EPLB_FN void limit_groups(Team auto& team, const NodesAndGroups& of) {
   const int64_t slots = open_slots(cluster);
   team.single([&] {
     for (int node = 0; node < of.nodes; ++node) most[node] = 0;
-    for (int g = 0; g < cluster.gpus; ++g) most[node_of(cluster, g)] += open_slots(cluster, g);
+    for (int g = 0; g < cluster.gpus; ++g) most[of.memory.node[g]] += open_slots(cluster, g);
     for (int node = 0; node < of.nodes; ++node)
       most[node] = static_cast<int>((most[node] * int64_t{of.groups} + slots - 1) / slots);
   });
@@ -66,8 +82,7 @@ EPLB_FN void count_held(Team auto& team, const NodesAndGroups& of) {
     const int from = state.first_was[of.first_expert(group)],
               to = state.first_was[of.first_expert(group + 1)];
     for (int node = 0; node < of.nodes; ++node) held[group * of.nodes + node] = 0;
-    for (int i = from; i < to; ++i)
-      ++held[group * of.nodes + node_of(of.search.cluster, state.held[i])];
+    for (int i = from; i < to; ++i) ++held[group * of.nodes + of.memory.node[state.held[i]]];
   });
 }
 
@@ -258,7 +273,7 @@ EPLB_FN void weigh_nodes(Team auto& team, const NodesAndGroups& of, int target) 
   team.for_each(of.nodes, [&](int node) {
     int64_t own = 0;
     for (int g = 0; g < cluster.gpus; ++g)
-      if (node_of(cluster, g) == node) own += pace_of(g);
+      if (of.memory.node[g] == node) own += pace_of(g);
     room[node] = static_cast<int>(most * own / paces);
   });
 }

@@ -30,9 +30,9 @@ struct LayerSearch : ExcessSearch {
     best.expert = arena.take<int>(state.places);
     path = arena.take<int>(problem.cluster.slots + 1);
     if (problem.limits.policy == EPLB_POLICY_GLOBAL) return;
-    nodes = problem.cluster.nodes;
-    groups = problem.limits.groups;
-    homes.lay_out(arena, groups, nodes);
+    nodes = smaller(problem.cluster.nodes, problem.cluster.gpus);
+    groups = smaller(problem.limits.groups, problem.experts);
+    homes.lay_out(arena, problem.cluster.gpus, groups, nodes);
   }
   EPLB_FN NodesAndGroups nodes_and_groups() const { return {*this, homes, nodes, groups}; }
 };
@@ -151,8 +151,9 @@ struct ExcessMethod : NodesOfBest {
       paid_for[e] =
           state.is_expert(e) ? larger(1, total_weight(state, e) / windows / kPricedPart) : 0;
     });
+    number_nodes(team, search.nodes_and_groups());
     team.for_each(state.stride, [&](int g) {
-      state.prices.first[g] = g < state.gpus ? node_of(search.cluster, g) * state.kinds() : 0;
+      state.prices.first[g] = g < state.gpus ? search.homes.node[g] * state.kinds() : 0;
     });
     limit_groups(team, search.nodes_and_groups());
     count_held(team, search.nodes_and_groups());

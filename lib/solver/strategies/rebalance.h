@@ -59,6 +59,7 @@ struct RebalanceMethod : ExcessMethod {
   EPLB_FN void stay_home(Team auto& team, const LayerSearch& search) const {
     const NodesAndGroups of = search.nodes_and_groups();
     const View<int> home = search.state.home;
+    number_nodes(team, of);
     limit_groups(team, of);
     count_held(team, of);
     team.single([&] { keep_homes(of); });

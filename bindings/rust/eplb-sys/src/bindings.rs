@@ -176,8 +176,8 @@ pub const EPLB_MAP_WINDOW_IMBALANCE: eplb_map = 12;
 /// that map
 pub const EPLB_MAP_WINDOW_BOUND: eplb_map = 13;
 /// float64 `[L]`: the off-home share, the load that is served away from home / all load, whatever
-/// the policy. A group's home is the node that serves most of it. Group q is the experts e with
-/// floor(e * num_groups / E) = q. Since ABI 1.1, like the next one
+/// the policy. A group's home is the node that serves most of it, the lowest of several. Group q is
+/// the experts e with floor(e * num_groups / E) = q. Since ABI 1.1, like the next one
 pub const EPLB_MAP_OFF_HOME: eplb_map = 14;
 /// float64 `[L]`: with these homes, no placement whose imbalance is at most off_home_target has a
 /// smaller off-home share
@@ -680,18 +680,19 @@ library! {
     /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
     /// strategy, effort, policy, bound kind, objective or transfer order above those of this
-    /// version, and for EPLB_OBJECTIVE_WINDOWS with other strategies than its own or without
-    /// windows that were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a
-    /// weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current
-    /// placement has an expert that the weights lack, naming layer and slot.
-    /// EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
-    /// EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay
-    /// in their slots; a layer that need not change, or has no load, keeps all of them, and copies
-    /// of an expert on one GPU stay unless something better comes. Under a hierarchical policy a
-    /// group's home is the node that has most of it. Where a fresh placement is better and within
-    /// the limits, it is taken, its GPUs numbered so that it needs few moves. After an error the
-    /// plan of the last successful solve is still there. Source: GREEDY is deepseek-ai/EPLB
-    /// (hierarchical and global), replicas of equal weight in order of creation.
+    /// version, for EPLB_OBJECTIVE_WINDOWS and EPLB_POLICY_SOFT with other strategies than theirs,
+    /// and for the former without windows that were kept; EPLB_INVALID_WEIGHT if
+    /// EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
+    /// EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming
+    /// layer and slot. EPLB_STRATEGY_REBALANCE begins with the current placement:
+    /// EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that forced moves exceed.
+    /// Experts that stay on a GPU stay in their slots; a layer that need not change, or has no
+    /// load, keeps all of them, and copies of an expert on one GPU stay unless something better
+    /// comes. Under a hierarchical policy a group's home is the node that has most of it. Where a
+    /// fresh placement is better and within the limits, it is taken, its GPUs numbered so that it
+    /// needs few moves. After an error the plan of the last successful solve is still there.
+    /// Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in
+    /// order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,

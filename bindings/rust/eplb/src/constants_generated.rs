@@ -192,8 +192,9 @@ open_enum! {
         /// costs as much as T times that map.
         WindowBound = EPLB_MAP_WINDOW_BOUND "window_bound",
         /// Float64 `[L]`: the off-home share, the load that is served away from home / all load,
-        /// whatever the policy. A group's home is the node that serves most of it. Group q is the
-        /// experts e with floor(e * `num_groups` / E) = q. Since ABI 1.1, like the next one.
+        /// whatever the policy. A group's home is the node that serves most of it, the lowest of
+        /// several. Group q is the experts e with floor(e * `num_groups` / E) = q. Since ABI 1.1,
+        /// like the next one.
         OffHome = EPLB_MAP_OFF_HOME "off_home",
         /// Float64 `[L]`: with these homes, no placement whose imbalance is at most
         /// `off_home_target` has a smaller off-home share.

@@ -270,8 +270,9 @@ enum {
                                      alone; costs as much as T times that map */
   EPLB_MAP_OFF_HOME = 14,      /* float64 [L]: the off-home share, the load that is served away from
                                   home / all load, whatever the policy. A group's home is the node
-                                  that serves most of it, the lowest of several. Group q is the experts e with
-                                  floor(e * num_groups / E) = q. Since ABI 1.1, like the next one */
+                                  that serves most of it, the lowest of several. Group q is the
+                                  experts e with floor(e * num_groups / E) = q. Since ABI 1.1, like
+                                  the next one */
   EPLB_MAP_OFF_HOME_BOUND = 15 /* float64 [L]: with these homes, no placement whose imbalance is at
                                   most off_home_target has a smaller off-home share */
 };
@@ -561,9 +562,10 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * fit each other, and for a max_replicas that cannot be met; EPLB_INVALID_STATE before an upload;
  * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind, objective or transfer order above
  * those of this version, for EPLB_OBJECTIVE_WINDOWS and EPLB_POLICY_SOFT with other strategies than
- * theirs, and for the former without windows that were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a
- * weight, or the sum of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement
- * has an expert that the weights lack, naming layer and slot.
+ * theirs, and for the former without windows that were kept; EPLB_INVALID_WEIGHT if
+ * EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
+ * EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming layer
+ * and slot.
  * EPLB_STRATEGY_REBALANCE begins with the current placement: EPLB_INVALID_STATE without one,
  * EPLB_INVALID_ARGUMENT for limits that forced moves exceed. Experts that stay on a GPU stay in
  * their slots; a layer that need not change, or has no load, keeps all of them, and copies of an

@@ -15,6 +15,7 @@ EPLB_FN int first_expert_of(int group, int experts, int groups) {
 }
 
 struct HomesWorkspace {
+  View<int> node;                   // by GPU
   View<int> load;                   // by group
   View<int> order;                  // groups, heaviest first
   View<int> home;                   // by group

@@ -169,6 +169,11 @@ MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& opti
           .allow_empty = options.allow_empty != 0};
 }
 
+bool may_leave_empty(const Problem& problem) {
+  return problem.options.strategy == EPLB_STRATEGY_REBALANCE ||
+         problem.limits.policy == EPLB_POLICY_SOFT;
+}
+
 // Nodes have equal shares of slots and experts, so one test serves both policies.
 void check_cap(int cap, int slots, int64_t experts) {
   const int64_t least = (slots + experts - 1) / experts;
@@ -231,8 +236,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .transfer_order = options.transfer_order,
                      .objective = asked.objective};
   problem.moves = move_limits(asked, options);
-  problem.limits.some_empty =
-      options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.allow_empty;
+  problem.limits.some_empty = problem.moves.allow_empty && may_leave_empty(problem);
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;

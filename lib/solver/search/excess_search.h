@@ -104,27 +104,27 @@ EPLB_FN Head next_head(Team auto& team, const Arrangement& state, View<int> peak
   return {team.find(0, state.stride, [=](auto g) { return peak[g] == less; }), less};
 }
 
+// Calls use(step) with the form of ExcessStep that a search needs. With prices there are two only,
+// the plainest and the one that can do everything: each takes compilers for devices long.
 template <bool kCapped, bool kMany, bool kPriced>
-EPLB_FN Change best_step(Team auto& team, const ExcessSearch& search, const StepRules& rules,
-                         int head) {
-  return ExcessStep<kCapped, kMany, kPriced>(search.state, search.cluster, search.workspace, rules,
-                                             head)
-      .best(team);
+EPLB_FN auto step_of(const ExcessSearch& search, const StepRules& rules) {
+  return ExcessStep<kCapped, kMany, kPriced>(search.state, search.cluster, search.workspace, rules);
 }
-// With prices there are two forms only, the plainest and the one that can do everything: each takes
-// the compiler of devices long.
-EPLB_FN Change best_change(Team auto& team, const ExcessSearch& search, const StepRules& rules,
-                           int head) {
+EPLB_FN auto with_priced_step(const ExcessSearch& search, const StepRules& rules, auto use) {
+  const Arrangement& state = search.state;
+  return state.most_arrivals < state.rows || state.windows > 1
+             ? use(step_of<true, true, true>(search, rules))
+             : use(step_of<false, false, true>(search, rules));
+}
+EPLB_FN auto with_step(const ExcessSearch& search, const StepRules& rules, auto use) {
   const Arrangement& state = search.state;
   const bool capped = state.most_arrivals < state.rows;
-  if (state.priced)
-    return capped || state.windows > 1 ? best_step<true, true, true>(team, search, rules, head)
-                                       : best_step<false, false, true>(team, search, rules, head);
+  if (state.priced) return with_priced_step(search, rules, use);
   if (state.windows > 1)
-    return capped ? best_step<true, true, false>(team, search, rules, head)
-                  : best_step<false, true, false>(team, search, rules, head);
-  return capped ? best_step<true, false, false>(team, search, rules, head)
-                : best_step<false, false, false>(team, search, rules, head);
+    return capped ? use(step_of<true, true, false>(search, rules))
+                  : use(step_of<false, true, false>(search, rules));
+  return capped ? use(step_of<true, false, false>(search, rules))
+                : use(step_of<false, false, false>(search, rules));
 }
 
 EPLB_FN StepRules rules_of(const ExcessSearch& search, uint32_t salt) {
@@ -136,15 +136,21 @@ EPLB_FN StepRules rules_of(const ExcessSearch& search, uint32_t salt) {
 EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int heads) {
   const Arrangement& state = search.state;
   const View<int> peak = peaks(team, state);
-  Head head = first_head(team, state, peak);
   const StepRules rules = rules_of(search, salt);
-  for (; head.excess > 0 && heads > 0; head = next_head(team, state, peak, head), --heads) {
-    const Change change = best_change(team, search, rules, head.gpu);
-    if (change.kind == Change::kNone) continue;
-    apply(team, search, change);
-    return true;
-  }
-  return false;
+  const Head first = first_head(team, state, peak);
+  if (first.excess <= 0) return false;
+  const Change change = with_step(search, rules, [&](auto step) EPLB_INLINE {
+    const int candidates = step.weigh(team);
+    int left = heads;
+    for (Head head = first; head.excess > 0 && left > 0; --left) {
+      const Change best = step.best(team, candidates, head.gpu);
+      if (best.kind != Change::kNone) return best;
+      head = next_head(team, state, peak, head);
+    }
+    return Change{};
+  });
+  if (change.kind != Change::kNone) apply(team, search, change);
+  return change.kind != Change::kNone;
 }
 
 // At most `most` of them, or as many as the log holds.

@@ -11,22 +11,27 @@ EPLB_STAGE_BEGIN
 template <bool kCapped, bool kMany, bool kPriced> class ExcessStep {
  public:
   EPLB_FN ExcessStep(const Arrangement& state, const Cluster& cluster,
-                     const ExcessWorkspace& workspace, const StepRules& rules, int head)
+                     const ExcessWorkspace& workspace, const StepRules& rules)
       : state_(state),
         cluster_(cluster),
         workspace_(workspace),
         rules_(rules),
-        head_(head),
         joint_(state, workspace) {}
 
+  // What is the same for all heads while the state stays as it is. Returns how many candidates
+  // there are.
+  EPLB_FN int weigh(Team auto& team) const {
+    make_noise(team, state_, workspace_, rules_.salt);
+    block_experts(team, state_, workspace_, state_.totals[0].empty < state_.most_empty);
+    return weigh_copies<kMany, kPriced>(team, state_, workspace_);
+  }
   // Ties: lowest row of the head; there, changes with other GPUs first, swaps before re-targets, at
   // the lowest place; then re-targets of the row itself, to the lowest expert.
-  EPLB_FN Change best(Team auto& team) {
-    make_noise(team, state_, workspace_, rules_.salt);
-    candidates_ = weigh_copies<kMany, kPriced>(team, state_, workspace_);
+  EPLB_FN Change best(Team auto& team, int candidates, int head) {
+    candidates_ = candidates;
+    head_ = head;
     mark_head(team, state_, cluster_, workspace_, head_);
     if constexpr (kPriced) price_head(team, state_, workspace_, head_);
-    block_experts(team, state_, workspace_, state_.totals[0].empty < state_.most_empty);
     int best_score = 0, best_row = 0;
     bool elsewhere = false;
     for (int row = 0; row < state_.rows; ++row) {
@@ -292,8 +297,7 @@ template <bool kCapped, bool kMany, bool kPriced> class ExcessStep {
   const Cluster& cluster_;
   const ExcessWorkspace& workspace_;
   const StepRules& rules_;
-  int head_;
-  int candidates_ = 0;
+  int head_ = 0, candidates_ = 0;
   JointHosts<kMany> joint_;
 };
 

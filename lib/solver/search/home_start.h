@@ -117,10 +117,8 @@ EPLB_FN int cheapest_copy(Team auto& team, const ExcessSearch& search, int place
   return team.find_of(state.experts, [&](int e) { return size_of(e) == largest; });
 }
 // While more slots than these are empty, the lowest of them gets the expert that costs least there.
-// Were there any?
-EPLB_ONCE bool fill_empty(Team auto& team, ExcessSearch& search, int most) {
+EPLB_ONCE void fill_empty(Team auto& team, ExcessSearch& search, int most) {
   const Arrangement& state = search.state;
-  const int before = state.totals[0].empty;
   for (int place = 0; place < state.places && state.totals[0].empty > most; ++place) {
     const int e =
         state.expert[place] == state.void_expert() ? cheapest_copy(team, search, place) : -1;
@@ -128,7 +126,6 @@ EPLB_ONCE bool fill_empty(Team auto& team, ExcessSearch& search, int most) {
     apply(team, search, {Change::kRetarget, place, e});
     keep(search);
   }
-  return state.totals[0].empty < before;
 }
 
 EPLB_STAGE_END

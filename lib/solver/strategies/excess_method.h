@@ -127,6 +127,10 @@ struct ExcessMethod : NodesOfBest {
     const int target = static_cast<int>(exact < kQuantaLimit ? exact : kQuantaLimit - 1);
     return {least, larger(least, target - smaller(2 * state.rows, target / 1024))};
   }
+  EPLB_FN SoftRounds soft_rounds() const {
+    const ExcessEffort effort = excess_effort(problem.options.effort);
+    return {effort.soft_rounds, effort.soft_missed_rounds};
+  }
   // current[slot], -1 for none; null: there is none anywhere.
   EPLB_FN LayerSearch begin(Team auto& team, const int* current) const {
     LayerSearch search;

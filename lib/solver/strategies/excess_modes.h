@@ -8,11 +8,12 @@
 EPLB_STAGE_BEGIN
 
 struct ExcessEffort {
-  int rounds;         // of ruin and descent
-  int missed_rounds;  // at most, while a target is missed
-  int later_rounds;   // at least, once it is reached after all
-  int window_rounds;  // for the best balance of several windows
-  int soft_rounds;    // for groups that stay at home as far as asked
+  int rounds;              // of ruin and descent
+  int missed_rounds;       // at most, while a target is missed
+  int later_rounds;        // at least, once it is reached after all
+  int window_rounds;       // for the best balance of several windows
+  int soft_rounds;         // for groups that stay at home as far as asked
+  int soft_missed_rounds;  // at most, while the target is missed
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
   switch (level) {
@@ -21,19 +22,22 @@ EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
               .missed_rounds = 240,
               .later_rounds = 24,
               .window_rounds = 0,
-              .soft_rounds = 0};
+              .soft_rounds = 0,
+              .soft_missed_rounds = 16};
     case EPLB_EFFORT_NORMAL:
       return {.rounds = 200,
               .missed_rounds = 800,
               .later_rounds = 100,
               .window_rounds = 100,
-              .soft_rounds = 100};
+              .soft_rounds = 100,
+              .soft_missed_rounds = 200};
     default:
       return {.rounds = 720,
               .missed_rounds = 2880,
               .later_rounds = 360,
               .window_rounds = 300,
-              .soft_rounds = 300};
+              .soft_rounds = 300,
+              .soft_missed_rounds = 600};
   }
 }
 

@@ -52,8 +52,8 @@ struct FreshByExcess : ExcessMethod {
     search.counts_moves = false;
     aim_at_target(team, search);
     start_at_home(team, search, search.nodes_and_groups());
-    settle_homes(team, search, excess_effort(problem.options.effort).soft_rounds,
-                 {search.least_cost, 0, 0});
+    const int most_empty = problem.moves.allow_empty ? kNever : 0;
+    settle_homes(team, search, soft_rounds(), {search.least_cost, 0, most_empty});
   }
   EPLB_FN void aim_at_target(Team auto& team, const LayerSearch& search) const {
     aim(team, search.state, problem.cluster, aims_of(team, search.state).least());

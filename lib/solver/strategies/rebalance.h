@@ -86,7 +86,7 @@ struct RebalanceMethod : ExcessMethod {
   static constexpr int kMoveParts = 80, kParts = 1024;
   EPLB_FN void search_soft(Team auto& team, LayerSearch& search, const Aims& aims) const {
     const Arrangement& state = search.state;
-    const int rounds = excess_effort(problem.options.effort).soft_rounds;
+    const SoftRounds rounds = soft_rounds();
     const int64_t least = int64_t{aims.mean} * kMoveParts / kParts,
                   asked = int64_t{aims.mean} * problem.moves.price / kImbalanceUnits;
     const SoftAim aim{search.least_cost, least < asked ? asked : least, kNever};

@@ -58,18 +58,22 @@ EPLB_ONCE void bring_home(Team auto& team, ExcessSearch& search) {
 EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View<int> due) {
   const Arrangement& state = search.state;
   const StepRules rules = rules_of(search, salt);
-  for (int g = 0, idle = 0; idle < state.gpus; g = g + 1 < state.gpus ? g + 1 : 0) {
-    ++idle;
-    if (due[g] == 0 || search.logged == search.most_steps()) continue;
-    const Change change = best_change(team, search, rules, g);
-    if (change.kind == Change::kNone) {
-      team.barrier();
-      team.single([&] { due[g] = 0; });
-      continue;
+  with_priced_step(search, rules, [&](auto step) EPLB_INLINE {
+    int candidates = step.weigh(team);
+    for (int g = 0, idle = 0; idle < state.gpus; g = g + 1 < state.gpus ? g + 1 : 0) {
+      ++idle;
+      if (due[g] == 0 || search.logged == search.most_steps()) continue;
+      const Change change = step.best(team, candidates, g);
+      if (change.kind == Change::kNone) {
+        team.barrier();
+        team.single([&] { due[g] = 0; });
+        continue;
+      }
+      apply(team, search, change);
+      candidates = step.weigh(team);
+      idle = 0;
     }
-    apply(team, search, change);
-    idle = 0;
-  }
+  });
 }
 EPLB_FN void polish_all(Team auto& team, ExcessSearch& search) {
   const View<int> due = search.due;
@@ -118,6 +122,10 @@ struct SoftAim {
   int most_empty;      // slots
 };
 
+struct SoftRounds {
+  int reached, missed;  // when the limits are kept, and while they are not
+};
+
 EPLB_FN SoftStanding standing(Team auto& team, const ExcessSearch& search, const SoftAim& aim) {
   const Arrangement& state = search.state;
   return {total_excess(team, state), state.totals[0].cost + aim.move_cost * state.moves()};
@@ -131,16 +139,11 @@ EPLB_FN void ruin_homes(Team auto& team, ExcessSearch& search, bool has_excess) 
       bring_home(team, search);
   }
 }
-// Every descent is made twice, as the excess gets more urgent. Where moves do not count, GPUs
-// without excess are looked at, too.
-EPLB_FN void settle_first(Team auto& team, ExcessSearch& search, int most_empty) {
-  auto improve = [&] {
-    descend(team, search, 0, kAllHeads);
-    if (!search.counts_moves) polish_all(team, search);
-    keep(search);
-  };
-  with_each_urgency(search, improve);
-  if (fill_empty(team, search, most_empty)) improve();
+// A descent. Where moves do not count, GPUs without excess are looked at, too.
+EPLB_FN void settle_once(Team auto& team, ExcessSearch& search) {
+  descend(team, search, 0, kAllHeads);
+  if (!search.counts_moves) polish_all(team, search);
+  keep(search);
 }
 EPLB_FN void settle_again(Team auto& team, ExcessSearch& search, int round,
                           const SoftStanding& best) {
@@ -151,12 +154,11 @@ EPLB_FN void settle_again(Team auto& team, ExcessSearch& search, int round,
   if (!search.counts_moves && total_excess(team, search.state) <= best.excess)
     polish_touched(team, search, salt);
 }
-// The least excess, then the least cost; within the limits.
-EPLB_ONCE void settle_homes(Team auto& team, ExcessSearch& search, int rounds, const SoftAim& aim) {
-  settle_first(team, search, aim.most_empty);
+EPLB_ONCE void settle_rounds(Team auto& team, ExcessSearch& search, const SoftRounds& most,
+                             const SoftAim& aim) {
   SoftStanding best = standing(team, search, aim);
-  for (int round = 1; round <= rounds; ++round) {
-    if (best.excess == 0 && best.cost <= aim.least_cost + aim.least_cost / 50) break;
+  for (int round = 1; round <= (best.excess > 0 ? most.missed : most.reached); ++round) {
+    if (best.excess == 0 && best.cost <= aim.least_cost + aim.least_cost / 100) return;
     settle_again(team, search, round, best);
     const SoftStanding now = standing(team, search, aim);
     if (!now.replaces(best) || !is_within(team, search)) {
@@ -166,6 +168,18 @@ EPLB_ONCE void settle_homes(Team auto& team, ExcessSearch& search, int rounds, c
     best = now;
     keep(search);
   }
+}
+// The least excess, then the least cost; within the limits. A quarter of the rounds comes before
+// slots are filled that are still empty.
+EPLB_FN void settle_homes(Team auto& team, ExcessSearch& search, const SoftRounds& most,
+                          const SoftAim& aim) {
+  with_each_urgency(search, [&] { settle_once(team, search); });
+  if (search.state.totals[0].empty > aim.most_empty) {
+    settle_rounds(team, search, {most.reached / 4, most.reached / 4}, aim);
+    fill_empty(team, search, aim.most_empty);
+    settle_once(team, search);
+  }
+  settle_rounds(team, search, most, aim);
 }
 
 EPLB_STAGE_END

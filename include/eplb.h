@@ -320,7 +320,8 @@ typedef struct eplb_solve_options {
                              2^18 */
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
-  /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them. Each is kept exactly.
+  /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them, but for allow_empty, which
+   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT. Each is kept exactly.
    * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
    * they come first, count like all others, and limits below their number are refused. */
   int32_t allow_empty;     /* 0: slots that are empty stay so unless filling them helps, and no
@@ -521,6 +522,35 @@ eplb_status eplb_upload_weights_device(eplb_context *context, const void *weight
  * not be replayed after. eplb_context_reserve must come after it. Since ABI 1.1. */
 eplb_status eplb_upload_cluster(eplb_context *context, const int64_t *slots, const double *speeds,
                                 const int64_t *nodes, int64_t num_gpus, eplb_error *err);
+
+/* ------------------------------------------------------------------- prices, weights of windows */
+
+/* Copies prices [N,num_columns] of load by the node that serves it into the context: what serving
+ * an expert's load on a node costs, instead of 0 at home and 1 elsewhere. For racks, slow links,
+ * cold starts, or whatever makes one node dearer than another. They are part of every later solve
+ * and evaluation with EPLB_POLICY_SOFT; other policies ignore them. They stay until the next ones;
+ * prices NULL forgets them (the other arguments are then ignored). An earlier plan is discarded;
+ * after a failed call all is unchanged.
+ * num_nodes must be that of the problem, num_columns its number of experts or of groups, and
+ * prices_length num_nodes * num_columns. Prices are finite and not negative, one is above 0; only
+ * ratios matter, in steps of 1/64 of the highest. A group begins on the node where it is cheapest,
+ * as far as there is room. EPLB_MAP_OFF_HOME is then what is paid for a layer's load, in parts of
+ * what all of it would cost at the highest price, and its bound what is paid where every expert is
+ * on its cheapest node.
+ * On a CUDA context it waits for earlier device calls, and graphs that were captured before must
+ * not be replayed after. eplb_context_reserve must come after it. Since ABI 1.1. */
+eplb_status eplb_upload_prices(eplb_context *context, const double *prices, int64_t prices_length,
+                               int64_t num_nodes, int64_t num_columns, eplb_error *err);
+
+/* Copies weights of windows [T] into the context: how much each matters to solves with
+ * EPLB_OBJECTIVE_WINDOWS, which must have as many windows. Without them all matter as much. A
+ * fading memory is decay^(T-1-t) for window t. They are finite and not negative, one is above 0;
+ * only ratios matter, and a window below 1/131072 of the highest is left out. Figures of windows do
+ * not depend on them. They stay until the next ones; weights NULL forgets them. An earlier plan is
+ * discarded; after a failed call all is unchanged.
+ * On a CUDA context as eplb_upload_prices. Since ABI 1.1. */
+eplb_status eplb_upload_window_weights(eplb_context *context, const double *weights,
+                                       int64_t num_windows, eplb_error *err);
 
 /* ---------------------------------------------------------------------------- current placement */
 

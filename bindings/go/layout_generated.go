@@ -261,6 +261,20 @@ type functions struct {
 		err *cError,
 	) int32 `c:"eplb_upload_cluster"`
 
+	UploadPrices func(
+		context cHandle,
+		prices *float64,
+		pricesLength, numNodes, numColumns int64,
+		err *cError,
+	) int32 `c:"eplb_upload_prices"`
+
+	UploadWindowWeights func(
+		context cHandle,
+		weights *float64,
+		numWindows int64,
+		err *cError,
+	) int32 `c:"eplb_upload_window_weights"`
+
 	UploadPlacement func(
 		context cHandle,
 		placement unsafe.Pointer,

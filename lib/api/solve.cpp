@@ -29,6 +29,20 @@ eplb_status eplb_upload_cluster(eplb_context* context, const int64_t* slots, con
   });
 }
 
+eplb_status eplb_upload_prices(eplb_context* context, const double* prices, int64_t prices_length,
+                               int64_t num_nodes, int64_t num_columns, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.upload_prices(read_prices({prices, prices_length, num_nodes, num_columns}));
+  });
+}
+
+eplb_status eplb_upload_window_weights(eplb_context* context, const double* weights,
+                                       int64_t num_windows, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    session.upload_window_weights(read_window_weights(weights, num_windows));
+  });
+}
+
 eplb_status eplb_upload_placement(eplb_context* context, const void* placement,
                                   int64_t placement_length, eplb_dtype dtype, int64_t num_layers,
                                   int64_t num_slots, eplb_error* err) {

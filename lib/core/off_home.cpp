@@ -38,6 +38,7 @@ class LayerHomes {
   void find(const Weights& weights, int64_t layer, const int32_t* placement,
             LayerFigures& figures) {
     list_nodes(placement);
+    if (problem_.prices.shares) return add_prices(weights, layer, figures);
     std::fill(home_load_.begin(), home_load_.end(), 0);
     double total = 0, away = 0;
     for (int64_t group = 0; group < problem_.limits.groups; ++group) {
@@ -53,6 +54,8 @@ class LayerHomes {
   }
 
  private:
+  static constexpr double kRounding = 1.0 / (int64_t{1} << 40);
+
   // The nodes of the replicas of expert e are node_[first_[e] .. first_[e + 1]).
   void list_nodes(const int32_t* placement) {
     const Cluster& cluster = problem_.cluster;
@@ -64,6 +67,31 @@ class LayerHomes {
     for (int slot = cluster.slots - 1; slot >= 0; --slot)
       if (placement[slot] >= 0)
         node_[--first_[placement[slot]]] = node_of_gpu(cluster, slot / per_gpu);
+  }
+  // What is paid for the load where it is, and where it is cheapest.
+  void add_prices(const Weights& weights, int64_t layer, LayerFigures& figures) const {
+    double total = 0, paid = 0, least = 0;
+    for (int e = 0; e < problem_.experts; ++e) {
+      const double weight = weights.at(layer, e);
+      double sum = 0;
+      for (int i = first_[e]; i < first_[e + 1]; ++i) sum += price(node_[i], e);
+      paid += weight * (sum / (first_[e + 1] - first_[e]));
+      least += weight * cheapest(e);
+      total += weight;
+    }
+    figures.off_home = total > 0 ? paid / total : 0;
+    figures.off_home_bound = total > 0 ? least / total * (1 - kRounding) : 0;
+  }
+  double price(int node, int64_t e) const {
+    const PriceList& list = problem_.prices;
+    return list.shares[node * int64_t{list.columns} + e * list.columns / problem_.experts];
+  }
+  // Of the nodes that have slots.
+  double cheapest(int64_t e) const {
+    double least = 1;
+    for (int node = 0; node < problem_.cluster.nodes; ++node)
+      if (share_[node] > 0) least = std::min(least, price(node, e));
+    return least;
   }
   // What nodes serve of some experts; returns their weight.
   double serve(const Weights& weights, int64_t layer, int64_t from, int64_t to) {
@@ -96,7 +124,6 @@ class LayerHomes {
   }
   // What is more than a node can take at home has to go. Made smaller by what rounding may add.
   double least_away(double total) const {
-    constexpr double kRounding = 1.0 / (int64_t{1} << 40);
     double away = 0;
     for (size_t node = 0; node < share_.size(); ++node) {
       const double most = problem_.limits.off_home_target * share_[node] * total;

@@ -25,6 +25,7 @@ struct Cluster {
   int closed = 0, closed_gpus = 0;    // places that are no slots, and GPUs that have no other
 };
 inline constexpr int kFastest = 1 << 16;
+inline constexpr int kWindowShare = 1 << 16;
 
 // What a placement must keep to.
 struct Limits {
@@ -38,6 +39,15 @@ struct Limits {
   // May open slots hold nothing? Bounds then hold for such placements, too.
   bool some_empty = false;
 };
+
+// What load costs by the node that serves it, as the caller gave it: in parts of the highest price,
+// by node and expert or group.
+struct PriceList {
+  const int32_t* units = nullptr;  // [N,columns], 0 to kPriceUnits; null: groups say it
+  const double* shares = nullptr;  // [N,columns], the same unrounded
+  int columns = 0;
+};
+inline constexpr int kPriceUnits = 64;
 
 // What is solved apart, whole groups on equal nodes: under the global policy there is one of each.
 struct Partition {
@@ -76,9 +86,12 @@ struct Problem {
   int64_t windows = 1;  // of the weights; 0: they were not kept
   int64_t layers = 0;
   int windows_apart = 1;  // that a solve balances each; 1: their sum
+  // How much each window matters, of kWindowShare; null: all as much.
+  const int32_t* window_share = nullptr;
   int experts = 1;
   Cluster cluster{};
   Limits limits{};
+  PriceList prices{};
   Partition partition{};
   Current current{};
   MoveLimits moves{};

@@ -7,10 +7,10 @@ namespace eplb {
 
 struct StrategyTraits {
   const char* name;
-  bool float32;        // computes in float32: weights beyond its range are refused
-  bool knows_caps;     // keeps max_replicas by itself; else its counts are checked when it is done
-  bool knows_speeds;   // balances times; else it takes equally fast GPUs only
-  bool by_excess;      // balances every window, and keeps groups at home as far as asked
+  bool float32;       // computes in float32: weights beyond its range are refused
+  bool knows_caps;    // keeps max_replicas by itself; else its counts are checked when it is done
+  bool knows_speeds;  // balances times; else it takes equally fast GPUs only
+  bool by_excess;     // balances every window, and keeps groups at home as far as asked
 };
 
 // By the value of its EPLB_STRATEGY_ constant. GREEDY is the published program: float32, no cap, no
@@ -46,11 +46,7 @@ inline constexpr StrategyTraits kStrategies[] = {
      .knows_caps = true,
      .knows_speeds = true,
      .by_excess = false},
-    {.name = "best",
-     .float32 = false,
-     .knows_caps = true,
-     .knows_speeds = true,
-     .by_excess = true},
+    {.name = "best", .float32 = false, .knows_caps = true, .knows_speeds = true, .by_excess = true},
     {.name = "rebalance",
      .float32 = false,
      .knows_caps = true,

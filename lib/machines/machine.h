@@ -7,12 +7,12 @@
 #include <memory>
 #include <string>
 
-#include "core/cluster.h"
 #include "core/evaluation.h"
 #include "core/maps.h"
 #include "core/move_shares.h"
 #include "core/placement.h"
 #include "core/plan.h"
+#include "core/tables.h"
 #include "core/weights.h"
 #include "eplb.h"
 
@@ -80,9 +80,9 @@ class StreamMachine : public Machine {
   virtual void throw_fault() = 0;     // what only the data could show, once
   virtual double microseconds() = 0;  // of the last solve on a stream; 0 if it was captured
 
-  // The cluster of the problems to come, into the machine's own memory. If it throws, the one
-  // before stays.
-  virtual void send(const ClusterArrays& cluster) = 0;
+  // Tables of the problems to come, into the machine's own memory. If it throws, those before
+  // stay.
+  virtual void send(const Tables& tables) = 0;
 
   // Host weights into reserved memory, if they fit: false if not. `prepare_send` does all that may
   // fail for want of memory.

@@ -29,7 +29,7 @@ void Session::plan_transfers(const eplb_problem& asked, eplb_transfer_order orde
                              const PlacementPair& pair, const TransferOutputs& outputs,
                              eplb_report& report) {
   const double start = now_microseconds();
-  Problem problem = check_transfers(asked, cluster_, order, pair.length);
+  Problem problem = check_transfers(asked, tables_.cluster, order, pair.length);
   PlacementSource source{pair.current, pair.length, pair.dtype, problem.layers,
                          problem.cluster.slots};
   check_source(source);

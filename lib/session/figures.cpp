@@ -96,7 +96,8 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
                        int64_t outputs_length) {
   const Weights& weights = need_weights();
   const double start = now_microseconds();
-  Problem problem = check_problem(asked, cluster_, weights.layers, weights.experts);
+  Problem problem = check_problem(asked, tables_.cluster, weights.layers, weights.experts);
+  set_prices(tables_.prices, problem);
   const bool wanted = outputs.imbalance || outputs.bound || outputs.duplicates;
   if (wanted && outputs_length != weights.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
@@ -117,7 +118,7 @@ void Session::evaluate_windows(const eplb_problem& asked, const void* placement,
                                eplb_dtype dtype, const LayerOutputs& outputs,
                                int64_t outputs_length) {
   const Weights& weights = need_weights();
-  Problem problem = check_problem(asked, cluster_, weights.layers, weights.experts);
+  Problem problem = check_problem(asked, tables_.cluster, weights.layers, weights.experts);
   check_windows_are_kept(weights.windows);
   const EvaluationParts parts = (outputs.imbalance ? kLoads : 0) | (outputs.bound ? kBounds : 0);
   if (parts != 0 && outputs_length != weights.layers * weights.windows)

@@ -41,8 +41,8 @@ void check_cap(const Plan& plan) {
 void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t experts,
                       const eplb_problem& problem, const eplb_solve_options& options) {
   check_shape(dtype, windows, layers, experts);
-  Problem checked = check_problem(problem, options, cluster_, layers, experts);
-  set_windows(windows_kept(windows), checked);
+  Problem checked = check_problem(problem, options, tables_.cluster, layers, experts);
+  set_tables(windows_kept(windows), checked);
   // All new first: what was uploaded and solved is given up only when there is memory for what
   // comes.
   Resident<Weights> weights;
@@ -84,13 +84,35 @@ void Session::upload(const WeightSource& source) {
   weights_.place = kOnBoth;
 }
 
-void Session::upload_cluster(ClusterArrays cluster) {
+void Session::upload_tables(Tables tables) {
   if (streams_) {
     streams_->wait();
-    streams_->send(cluster);
+    streams_->send(tables);
   }
-  cluster_ = std::move(cluster);
+  tables_ = std::move(tables);
   plan_.place = kNowhere;
+}
+void Session::upload_cluster(ClusterArrays cluster) {
+  Tables tables = tables_;
+  tables.cluster = std::move(cluster);
+  upload_tables(std::move(tables));
+}
+void Session::upload_prices(PriceTable prices) {
+  Tables tables = tables_;
+  tables.prices = std::move(prices);
+  upload_tables(std::move(tables));
+}
+void Session::upload_window_weights(WindowWeights weights) {
+  Tables tables = tables_;
+  tables.window_weights = std::move(weights);
+  upload_tables(std::move(tables));
+}
+
+// What of a problem follows from windows and tables: the cluster is there already.
+void Session::set_tables(int64_t windows, Problem& problem) const {
+  set_windows(windows, problem);
+  set_window_weights(tables_.window_weights, problem);
+  set_prices(tables_.prices, problem);
 }
 
 // Without an array there is none any more.
@@ -173,8 +195,8 @@ void Session::bring_plan() {
 
 Problem Session::problem_of(const eplb_problem& asked, const eplb_solve_options& options) const {
   Problem problem =
-      check_problem(asked, options, cluster_, weights_.value.layers, weights_.value.experts);
-  set_windows(weights_.value.windows, problem);
+      check_problem(asked, options, tables_.cluster, weights_.value.layers, weights_.value.experts);
+  set_tables(weights_.value.windows, problem);
   if (current_.exists()) {
     check_current(current_.value, current_.on_host(), problem);
     problem.current.expert =
@@ -242,7 +264,7 @@ uint64_t Session::fingerprint() {
 }
 
 int64_t Session::bytes() const {
-  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + cluster_.bytes() +
+  return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + tables_.bytes() +
          current_.bytes() + evaluation_.bytes() + windows_.bytes() + transfers_.bytes() +
          machine_->bytes();
 }

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 
-#include "core/cluster.h"
 #include "core/placement.h"
 #include "machines/machine.h"
 #include "session/resident.h"
@@ -44,6 +43,8 @@ class Session {
 
   void upload(const WeightSource& source);
   void upload_cluster(ClusterArrays cluster);
+  void upload_prices(PriceTable prices);
+  void upload_window_weights(WindowWeights weights);
   void upload_current(const PlacementSource& source);
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
@@ -84,6 +85,8 @@ class Session {
   void report_windows(const Problem& problem, const int32_t* placement, const Evaluation& sum,
                       eplb_report& report);
   const Transfers& transfers();
+  void upload_tables(Tables tables);
+  void set_tables(int64_t windows, Problem& problem) const;
   void send_current();
   std::vector<int32_t> share_moves(const Weights& weights, const Problem& problem);
   void forget_figures();
@@ -97,7 +100,7 @@ class Session {
   std::optional<Problem> reserved_;  // what the shapes of maps are while there is no plan
   Resident<Weights> weights_;
   Resident<Plan> plan_;
-  ClusterArrays cluster_;
+  Tables tables_;
   Resident<CurrentPlacement> current_;
   Evaluation evaluation_;          // of the plan
   WindowFigures windows_;          // of the plan

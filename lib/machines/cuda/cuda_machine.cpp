@@ -53,7 +53,7 @@ CudaMachine::~CudaMachine() {
   pending_.release();
   reserved_ = DeviceMemory();
   grown_ = DeviceMemory();
-  cluster_ = DeviceCluster();
+  tables_ = DeviceTables();
   staging_.release();
   if (started_) cudaEventDestroy(started_);
   if (ended_) cudaEventDestroy(ended_);
@@ -63,14 +63,14 @@ CudaMachine::~CudaMachine() {
 void CudaMachine::abandon() {
   reserved_.abandon();
   grown_.abandon();
-  cluster_.abandon();
+  tables_.abandon();
   pending_.abandon();
   staging_.abandon();
   device_.abandon();
 }
 
 int64_t CudaMachine::bytes() const {
-  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + cluster_.bytes() +
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + tables_.bytes() +
          staging_.bytes() + host_->bytes();
 }
 
@@ -102,11 +102,8 @@ DeviceMemory& CudaMachine::memory_for(const MemorySizes& sizes, bool keeps_reser
   return grown_;
 }
 
-// The same problem with what its cluster has in device memory.
-Problem CudaMachine::on_device(Problem problem) const {
-  problem.cluster = cluster_.of(problem.cluster);
-  return problem;
-}
+// The same problem with its tables in device memory.
+Problem CudaMachine::on_device(const Problem& problem) const { return tables_.of(problem); }
 
 // In the order of our stream, by way of the staging memory's first weight_bytes().
 void CudaMachine::send_weights(const Weights& from, const DeviceMemory& memory, bool with_windows) {
@@ -207,9 +204,9 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
 
 // ------------------------------------------------------------- between host calls and device calls
 
-void CudaMachine::send(const ClusterArrays& cluster) {
+void CudaMachine::send(const Tables& tables) {
   const DeviceScope scope(device_);
-  cluster_ = DeviceCluster(cluster, stream_);
+  tables_ = DeviceTables(tables, stream_);
 }
 
 void CudaMachine::wait() {

@@ -46,7 +46,7 @@ class CudaMachine final : public StreamMachine {
   bool replays() const override { return pending_.replays(); }
   void throw_fault() override;
   double microseconds() override;
-  void send(const ClusterArrays& cluster) override;
+  void send(const Tables& tables) override;
   bool keeps_windows(const Weights& weights) const override {
     return reserved_.keeps(weights.windows, weights.layers, weights.experts);
   }
@@ -63,7 +63,7 @@ class CudaMachine final : public StreamMachine {
   struct Closed {};
   CudaMachine(Closed, int index) : device_(index), limits_(device_.limits()) {}
 
-  Problem on_device(Problem problem) const;
+  Problem on_device(const Problem& problem) const;
   DeviceMemory& memory_for(const MemorySizes& sizes, bool keeps_reserved);
   DeviceMemory& evaluation_memory(const Weights& weights, bool resident, int64_t scratch);
   void send_weights(const Weights& weights, const DeviceMemory& memory, bool with_windows);
@@ -77,7 +77,7 @@ class CudaMachine final : public StreamMachine {
   Device device_;
   DeviceLimits limits_;
   DeviceMemory reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
-  DeviceCluster cluster_;
+  DeviceTables tables_;
   Pending pending_;
   PinnedBlock staging_;
   cudaStream_t stream_ = nullptr;

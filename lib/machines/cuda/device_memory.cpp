@@ -159,37 +159,50 @@ TransferTask DeviceMemory::transfer_task(const Problem& problem, const Workspace
   return task;
 }
 
-int64_t DeviceCluster::lay_out(solver::Arena arena, const ClusterArrays& cluster) {
-  slots_ = arena.take<int32_t>(static_cast<int64_t>(cluster.slots.size())).data;
-  node_ = arena.take<int32_t>(static_cast<int64_t>(cluster.node.size())).data;
-  pace_ = arena.take<int32_t>(static_cast<int64_t>(cluster.pace.size())).data;
-  speed_ = arena.take<double>(static_cast<int64_t>(cluster.speed.size())).data;
+int64_t DeviceTables::lay_out(solver::Arena arena, const Tables& tables) {
+  auto take = [&]<class T>(const std::vector<T>& from) {
+    return arena.take<T>(static_cast<int64_t>(from.size())).data;
+  };
+  const auto& [cluster, prices, window_weights] = tables;
+  slots_ = take(cluster.slots);
+  node_ = take(cluster.node);
+  pace_ = take(cluster.pace);
+  speed_ = take(cluster.speed);
+  price_units_ = take(prices.units);
+  window_share_ = take(window_weights.share);
   return arena.used();
 }
 
-DeviceCluster::DeviceCluster(const ClusterArrays& cluster, cudaStream_t stream) {
-  if (!cluster.exists()) return;
-  block_.at_least(lay_out(solver::Arena(nullptr), cluster));
-  lay_out(solver::Arena(block_.data()), cluster);
+DeviceTables::DeviceTables(const Tables& tables, cudaStream_t stream) {
+  block_.at_least(lay_out(solver::Arena(nullptr), tables));
+  lay_out(solver::Arena(block_.data()), tables);
   auto send = [&](const auto& from, auto* to) {
     if (from.empty()) return;
     check(
         cudaMemcpyAsync(to, from.data(), from.size() * sizeof *to, cudaMemcpyHostToDevice, stream),
         "cudaMemcpyAsync");
   };
+  const auto& [cluster, prices, window_weights] = tables;
   send(cluster.slots, slots_);
   send(cluster.node, node_);
   send(cluster.pace, pace_);
   send(cluster.speed, speed_);
+  send(prices.units, price_units_);
+  send(window_weights.share, window_share_);
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
-Cluster DeviceCluster::of(Cluster cluster) const {
+// Shares of prices are for figures, which the host works out.
+Problem DeviceTables::of(Problem problem) const {
+  Cluster& cluster = problem.cluster;
   if (cluster.gpu_slots) cluster.gpu_slots = slots_;
   if (cluster.gpu_node) cluster.gpu_node = node_;
   if (cluster.gpu_pace) cluster.gpu_pace = pace_;
   if (cluster.gpu_speed) cluster.gpu_speed = speed_;
-  return cluster;
+  if (problem.prices.units) problem.prices.units = price_units_;
+  problem.prices.shares = nullptr;
+  if (problem.window_share) problem.window_share = window_share_;
+  return problem;
 }
 
 char* DeviceMemory::scratch() const { return at(kHeaderBytes + sizes_.total() - sizes_.scratch); }

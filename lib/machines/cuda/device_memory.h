@@ -8,7 +8,7 @@
 #include <memory>
 #include <new>
 
-#include "core/cluster.h"
+#include "core/tables.h"
 #include "machines/cuda/driver.h"
 #include "machines/cuda/kernels/kernels.h"
 
@@ -109,23 +109,24 @@ class DeviceMemory {
   DeviceBlock block_;
 };
 
-// The arrays of a cluster. They stay in place until the next one.
-class DeviceCluster {
+// Tables in device memory. They stay in place until the next ones.
+class DeviceTables {
  public:
-  DeviceCluster() = default;
-  DeviceCluster(const ClusterArrays& cluster, cudaStream_t stream);  // ready when it returns
+  DeviceTables() = default;
+  DeviceTables(const Tables& tables, cudaStream_t stream);  // ready when it returns
 
   // The same with what is here in place of what is on the host.
-  Cluster of(Cluster cluster) const;
+  Problem of(Problem problem) const;
   int64_t bytes() const { return block_.bytes(); }
   void abandon() { block_.abandon(); }
 
  private:
-  int64_t lay_out(solver::Arena arena, const ClusterArrays& cluster);
+  int64_t lay_out(solver::Arena arena, const Tables& tables);
 
   DeviceBlock block_;
   int32_t *slots_ = nullptr, *node_ = nullptr, *pace_ = nullptr;
   double* speed_ = nullptr;
+  int32_t *price_units_ = nullptr, *window_share_ = nullptr;
 };
 
 // Elements of the maps that are fetched; they lie one after another.

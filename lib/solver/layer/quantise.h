@@ -2,6 +2,7 @@
 // floating-point operation: no rounding mode, no flush-to-zero and no machine changes them.
 #pragma once
 
+#include "core/problem.h"
 #include "solver/team/team.h"
 
 EPLB_STAGE_BEGIN
@@ -116,26 +117,32 @@ EPLB_FN bool has_weight(Team auto& team, const auto& source, int experts) {
   return team.max_of(experts, [&](int e) { return source(e).mantissa == 0 ? 0 : 1; }) > 0;
 }
 
-// Makes the sum of quanta about this.
-EPLB_FN void scale_quanta(Team auto& team, int experts, int64_t to, View<int> quanta) {
+// Makes the sum of quanta about this, where a window matters all it can.
+EPLB_FN void scale_quanta(Team auto& team, int experts, int64_t full, int share, View<int> quanta) {
+  const int64_t to = full * share / kWindowShare;
   const int64_t sum = team.sum_of(experts, [&](int e) { return int64_t{quanta[e]}; });
   team.for_each(experts,
                 [&](int e) { quanta[e] = larger(1, static_cast<int>(quanta[e] * to / sum)); });
 }
 
-// Windows are equally important: the quanta of each that has weight sum up to about the same, all
-// of them together to less than the limit. Writes them one window after the other, and returns how
-// many there are.
-EPLB_FN int quantise_windows(Team auto& team, const auto& source, int windows, int experts,
-                             View<int> quanta) {
+// The quanta of windows that have weight and matter sum up to about the same, or to less where one
+// matters less; all of them together to less than the limit. Writes them one window after the
+// other, and how much of kWindowShare each matters. Returns how many there are.
+EPLB_FN int quantise_windows(Team auto& team, const auto& source, const Problem& problem,
+                             View<int> quanta, View<int> share) {
+  const int experts = problem.experts;
   int used = 0;
-  for (int t = 0; t < windows; ++t) {
+  for (int t = 0; t < problem.windows_apart; ++t) {
+    const int own = problem.window_share ? problem.window_share[t] : kWindowShare;
     const auto window = source.in_window(t);
-    if (has_weight(team, window, experts))
-      quantise(team, window, experts, quanta.from(used++ * experts));
+    if (own == 0 || !has_weight(team, window, experts)) continue;
+    quantise(team, window, experts, quanta.from(used * experts));
+    team.single([&] { share[used] = own; });
+    ++used;
   }
+  if (used == 1) return used;
   for (int t = 0; t < used; ++t)
-    scale_quanta(team, experts, kQuantaLimit / 2 / used, quanta.from(t * experts));
+    scale_quanta(team, experts, kQuantaLimit / 2 / used, share[t], quanta.from(t * experts));
   return used;
 }
 

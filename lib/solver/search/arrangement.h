@@ -29,7 +29,7 @@ struct Change {
 inline constexpr int kLastCopy = 1 << 30;
 
 // The highest price of load, where groups are: that of load away from home.
-inline constexpr int kHighestPrice = 64;
+inline constexpr int kHighestPrice = kPriceUnits;
 // What of a replica is above a limit counts as excess, this many times: no GPU can take it well.
 inline constexpr int kOversizeFactor = 4;
 
@@ -56,6 +56,10 @@ struct Arrangement {
   int most_copies;    // of an expert
   int most_arrivals;  // new pairs of a GPU
   int most_empty;     // slots
+
+  // By window: how much it matters, of kWindowShare. So much its loads are scaled down.
+  View<int> window_share;
+  bool same_shares;  // do all matter as much?
 
   // By place. What is on the void and the walls: size 0.
   View<int> expert, gpu;
@@ -111,6 +115,7 @@ struct Arrangement {
     stride = padded(gpus);
     places = rows * stride;
     windows = problem.windows_apart;
+    window_share = arena.take<int>(windows);
     arena.take(windows * places, size, growth);
     arena.take(windows * kinds(), weight, share, share_more);
     arena.take(windows * stride, load, limit, excess);
@@ -197,11 +202,17 @@ EPLB_FN void show_size(const Arrangement& state, int place) {
   }
   state.burden[place] = has_others || e == state.void_expert() ? 0 : kLastCopy;
 }
+// A load or a time as it counts in a window.
+EPLB_FN int in_window(const Arrangement& state, int t, int load) {
+  return static_cast<int>(int64_t{load} * state.window_share[t] / kWindowShare);
+}
 // How much an expert with this number of copies is oversized, over all windows.
 EPLB_FN int oversize(const Arrangement& state, int e, int copies) {
   int sum = 0;
-  for (int t = 0; copies > 0 && t < state.windows; ++t)
-    sum += copies * larger(0, state.weight[t * state.kinds() + e] / copies - state.largest_share);
+  for (int t = 0; copies > 0 && t < state.windows; ++t) {
+    const int most = in_window(state, t, state.largest_share);
+    sum += copies * larger(0, state.weight[t * state.kinds() + e] / copies - most);
+  }
   return kOversizeFactor * sum;
 }
 EPLB_FN void set_priced_copies(const Arrangement& state, int e, int copies) {
@@ -360,7 +371,8 @@ EPLB_ONCE void derive_all(const Arrangement& state) {
 EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& cluster, int most) {
   team.for_each(state.windows * state.stride, [&](int i) {
     const int g = i % state.stride, share = g < state.gpus ? pace(cluster, g) : kFastest;
-    state.limit[i] = static_cast<int>(int64_t{most} * share / kFastest);
+    const int limit = static_cast<int>(int64_t{most} * share / kFastest);
+    state.limit[i] = in_window(state, i / state.stride, limit);
     state.excess[i] = state.load[i] - state.limit[i];
   });
 }
@@ -380,16 +392,21 @@ EPLB_FN View<int> peaks(Team auto& team, const Arrangement& state) {
   });
   return peak;
 }
-// The largest load of all windows, as it would be on a GPU of the highest pace, rounded up; at most
-// kLongest, for a GPU may be very slow.
+// The largest load of all windows, as it would be on a GPU of the highest pace and in a window that
+// matters all it can, rounded up; at most kLongest, for a GPU may be very slow.
 inline constexpr int64_t kLongest = int64_t{1} << 30;
+EPLB_FN int64_t full_load(const Arrangement& state, int t, int64_t load) {
+  const int64_t share = state.window_share[t];
+  return share == kWindowShare ? load : (load * kWindowShare + share - 1) / share;
+}
 EPLB_FN int largest_time(Team auto& team, const Arrangement& state, const Cluster& cluster) {
   const int loads = state.windows * state.stride;
-  if (!cluster.gpu_pace) return team.max(0, loads, [=](auto i) { return state.load[i]; });
+  if (!cluster.gpu_pace && state.same_shares)
+    return team.max(0, loads, [=](auto i) { return state.load[i]; });
   const int64_t longest = team.max_of(loads, [&](int i) {
     const int g = i % state.stride;
     const int64_t share = g < state.gpus ? pace(cluster, g) : kFastest;
-    return (int64_t{state.load[i]} * kFastest + share - 1) / share;
+    return (full_load(state, i / state.stride, state.load[i]) * kFastest + share - 1) / share;
   });
   return static_cast<int>(longest < kLongest ? longest : kLongest);
 }

@@ -41,6 +41,8 @@ struct ExcessSearch {
   // Without limits; weights and experts come next. Copies of an expert are on different GPUs.
   EPLB_FN void begin(Team auto& team, int most_replicas, const Chance& of) {
     state.most_copies = smaller(open_gpus(cluster), most_replicas);
+    state.same_shares = true;
+    team.for_each(state.windows, [&](int t) { state.window_share[t] = kWindowShare; });
     state.most_arrivals = budget = kNever;
     state.most_empty = 0;
     drawn = 0;

@@ -291,4 +291,55 @@ EPLB_FN void price_groups(Team auto& team, const NodesAndGroups& of) {
   });
 }
 
+// Prices that the caller gave. By expert if there are as many, else by group.
+EPLB_FN void copy_prices(Team auto& team, const NodesAndGroups& of, const PriceList& list) {
+  const Arrangement& state = of.search.state;
+  const View<int> price = state.prices.price, number = of.memory.slots;
+  const bool by_expert = list.columns == state.experts;
+  team.single([&] {
+    for (int node = 0; node < of.nodes; ++node) number[node] = node;
+    for (int g = 0; g < state.gpus; ++g) number[of.memory.node[g]] = node_of(of.search.cluster, g);
+  });
+  team.for_each(of.nodes * state.kinds(), [&](int i) {
+    const int node = i / state.kinds(), e = i % state.kinds();
+    const int column = by_expert ? e : group_of(e, state.experts, list.columns);
+    price[i] = state.is_expert(e) ? list.units[int64_t{number[node]} * list.columns + column] : 0;
+  });
+}
+// A group's home is where it is cheapest, of nodes that have room; ties: lowest. By one lane.
+EPLB_FN void choose_cheapest(const NodesAndGroups& of) {
+  const Arrangement& state = of.search.state;
+  const HomesWorkspace& memory = of.memory;
+  auto cost = [&](int group, int node) {
+    int64_t sum = 0;
+    for (int e = of.first_expert(group); e < of.first_expert(group + 1); ++e)
+      sum += int64_t{state.prices.weight[e]} * state.prices.price[node * state.kinds() + e];
+    return sum;
+  };
+  for (int node = 0; node < of.nodes; ++node) memory.used[node] = 0;
+  for (int i = 0; i < of.groups; ++i) {
+    const int group = memory.order[i];
+    int best = -1;
+    for (int node = 0; node < of.nodes; ++node)
+      if (memory.used[node] < memory.most[node] &&
+          (best < 0 || cost(group, node) < cost(group, best)))
+        best = node;
+    ++memory.used[best];
+    memory.home[group] = best;
+  }
+}
+// Returns what has to be paid, at least: with every expert where it is cheapest.
+EPLB_FN int64_t take_prices(Team auto& team, const NodesAndGroups& of, const PriceList& list) {
+  const Arrangement& state = of.search.state;
+  copy_prices(team, of, list);
+  team.single([&] { choose_cheapest(of); });
+  return team.sum_of(state.experts, [&](int e) {
+    int least = kHighestPrice;
+    for (int node = 0; node < of.nodes; ++node)
+      if (of.memory.most[node] > 0)
+        least = smaller(least, state.prices.price[node * state.kinds() + e]);
+    return int64_t{least} * state.prices.weight[e];
+  });
+}
+
 EPLB_STAGE_END

@@ -61,6 +61,7 @@ struct ExcessMethod : NodesOfBest {
   // does not inline take its address, and all of the method would be in local memory with it.
   View<char> search_memory{}, fresh_memory{};
   View<int> window_weight{};  // window by window, by expert
+  View<int> window_share{};   // by window: how much it matters, of kWindowShare
   int windows = 1;            // of the layer: those with weight
   bool has_load = true;
   int64_t layer = 0;
@@ -70,6 +71,7 @@ struct ExcessMethod : NodesOfBest {
   EPLB_FN void lay_out(Arena& arena) {
     NodesOfBest::lay_out(arena);
     window_weight = arena.take<int>(problem.windows_apart * problem.experts);
+    window_share = arena.take<int>(problem.windows_apart);
     search_memory = arena.reserve([&](Arena& room) { LayerSearch().lay_out(room, problem); });
     fresh_memory = arena.reserve([&](Arena& room) {
       with_fresh_placement(parts(), [&](auto fresh) { fresh.lay_out(room); });
@@ -84,17 +86,24 @@ struct ExcessMethod : NodesOfBest {
     NodesOfBest::read(team, source);
     has_load = has_weight(team, source, experts);
     windows = problem.windows_apart;
-    if (windows > 1) windows = quantise_windows(team, source, windows, experts, window_weight);
+    if (windows > 1) windows = quantise_windows(team, source, problem, window_weight, window_share);
     if (windows > 1) {
-      // A fresh placement begins with the sum of windows that are equally important.
+      // A fresh placement begins with the sum of windows, as much as each matters.
       quantise(team, WindowSums{window_weight, windows, experts}, experts, weight);
     } else {
-      windows = 1;
-      team.for_each(experts, [&](int e) { window_weight[e] = weight[e]; });
+      read_one_window(team);
     }
     for (int t = 0; has_prices(problem) && t < windows; ++t)
-      scale_quanta(team, experts, smaller(kPricedSum, kPricedLimit / windows),
+      scale_quanta(team, experts, smaller(kPricedSum, kPricedLimit / windows), window_share[t],
                    window_weight.from(t * experts));
+  }
+  // The only one that has weight and matters, or the sum of all.
+  EPLB_FN void read_one_window(Team auto& team) {
+    const bool is_sum = windows == 0 || problem.windows_apart == 1;
+    const View<int> from = is_sum ? weight : window_weight, to = is_sum ? window_weight : weight;
+    team.for_each(problem.experts, [&](int e) { to[e] = from[e]; });
+    team.single([&] { window_share[0] = kWindowShare; });
+    windows = 1;
   }
   EPLB_FN int group_chains() const { return 0; }
   EPLB_FN int node_chains() const { return 1; }
@@ -140,6 +149,7 @@ struct ExcessMethod : NodesOfBest {
     search.state.windows = windows;
     const Arrangement& state = search.state;
     search.begin(team, problem.limits.most_replicas, {problem.options.seed, kRebalance, 0, 0});
+    begin_windows(team, search);
     team.for_each(windows * problem.experts, [&](int i) {
       state.weight[i / problem.experts * state.kinds() + i % problem.experts] = window_weight[i];
     });
@@ -147,18 +157,30 @@ struct ExcessMethod : NodesOfBest {
     if (state.priced) begin_prices(team, search);
     return search;
   }
+  EPLB_FN void begin_windows(Team auto& team, LayerSearch& search) const {
+    const View<int> from = window_share, to = search.state.window_share;
+    const int others = team.find_of(windows, [&](int t) { return from[t] != kWindowShare; });
+    team.for_each(windows, [&](int t) { to[t] = from[t]; });
+    search.state.same_shares = others == windows;
+  }
+  // Prices are paid for the mean of all windows, as much as each matters.
+  EPLB_FN void set_priced_weights(Team auto& team, const Arrangement& state) const {
+    const View<int> share = window_share, paid_for = state.prices.weight;
+    const int64_t shares = team.sum_of(windows, [&](int t) { return int64_t{share[t]}; });
+    team.for_each(state.kinds(), [&](int e) {
+      const int64_t mean = int64_t{total_weight(state, e)} * kWindowShare / shares;
+      paid_for[e] = state.is_expert(e) ? larger(1, static_cast<int>(mean) / kPricedPart) : 0;
+    });
+  }
   EPLB_FN void begin_prices(Team auto& team, LayerSearch& search) const {
     Arrangement& state = search.state;
-    const View<int> paid_for = state.prices.weight;
-    state.largest_share = rounded_up(mean_time(team, search.cluster, state)) / 5 * 4;
-    team.for_each(state.kinds(), [&](int e) {
-      paid_for[e] =
-          state.is_expert(e) ? larger(1, total_weight(state, e) / windows / kPricedPart) : 0;
-    });
+    const int64_t mean = rounded_up(mean_time(team, search.cluster, state));
+    state.largest_share = static_cast<int>(mean * 4 / 5);
+    set_priced_weights(team, state);
     number_nodes(team, search.nodes_and_groups());
-    team.for_each(state.stride, [&](int g) {
-      state.prices.first[g] = g < state.gpus ? search.homes.node[g] * state.kinds() : 0;
-    });
+    const View<int> first = state.prices.first, node = search.homes.node;
+    team.for_each(state.stride,
+                  [&](int g) { first[g] = g < state.gpus ? node[g] * state.kinds() : 0; });
     limit_groups(team, search.nodes_and_groups());
     count_held(team, search.nodes_and_groups());
     weigh_groups(team, search.nodes_and_groups());
@@ -168,6 +190,10 @@ struct ExcessMethod : NodesOfBest {
   // cannot take.
   EPLB_FN void price_homes(Team auto& team, LayerSearch& search, auto choose) const {
     const NodesAndGroups of = search.nodes_and_groups();
+    if (problem.prices.units) {
+      search.least_cost = take_prices(team, of, problem.prices);
+      return;
+    }
     const View<int> least = search.missing;
     team.single([&] { least[0] = choose(of); });
     price_groups(team, of);

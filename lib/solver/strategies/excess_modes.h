@@ -54,7 +54,8 @@ EPLB_FN int64_t mean_time(Team auto& team, const Cluster& cluster, const Arrange
   int64_t total = 0;
   for (int t = 0; t < state.windows; ++t) {
     const View<int> weight = state.weight.from(t * state.kinds());
-    const int64_t sum = team.sum_of(state.experts, [&](int e) { return int64_t{weight[e]}; });
+    const int64_t sum =
+        full_load(state, t, team.sum_of(state.experts, [&](int e) { return int64_t{weight[e]}; }));
     total = total < sum ? sum : total;
   }
   const int64_t total_pace = team.sum_of(cluster.gpus, [&](int g) {

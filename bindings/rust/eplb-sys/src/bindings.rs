@@ -626,6 +626,43 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// Copies prices [N,num_columns] of load by the node that serves it into the context: what
+    /// serving an expert's load on a node costs, instead of 0 at home and 1 elsewhere. For racks,
+    /// slow links, cold starts, or whatever makes one node dearer than another. They are part of
+    /// every later solve and evaluation with EPLB_POLICY_SOFT; other policies ignore them. They
+    /// stay until the next ones; prices NULL forgets them (the other arguments are then ignored).
+    /// An earlier plan is discarded; after a failed call all is unchanged. num_nodes must be that
+    /// of the problem, num_columns its number of experts or of groups, and prices_length num_nodes
+    /// * num_columns. Prices are finite and not negative, one is above 0; only ratios matter, in
+    /// steps of 1/64 of the highest. A group begins on the node where it is cheapest, as far as
+    /// there is room. EPLB_MAP_OFF_HOME is then what is paid for a layer's load, in parts of what
+    /// all of it would cost at the highest price, and its bound what is paid where every expert is
+    /// on its cheapest node. On a CUDA context it waits for earlier device calls, and graphs that
+    /// were captured before must not be replayed after. eplb_context_reserve must come after it.
+    /// Since ABI 1.1.
+    fn eplb_upload_prices(
+        context: *mut eplb_context,
+        prices: *const f64,
+        prices_length: i64,
+        num_nodes: i64,
+        num_columns: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Copies weights of windows `[T]` into the context: how much each matters to solves with
+    /// EPLB_OBJECTIVE_WINDOWS, which must have as many windows. Without them all matter as much. A
+    /// fading memory is decay^(T-1-t) for window t. They are finite and not negative, one is above
+    /// 0; only ratios matter, and a window below 1/131072 of the highest is left out. Figures of
+    /// windows do not depend on them. They stay until the next ones; weights NULL forgets them. An
+    /// earlier plan is discarded; after a failed call all is unchanged. On a CUDA context as
+    /// eplb_upload_prices. Since ABI 1.1.
+    fn eplb_upload_window_weights(
+        context: *mut eplb_context,
+        weights: *const f64,
+        num_windows: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Copies the current placement `[L,S]` into the context: the expert in each slot (EPLB_INT32
     /// or EPLB_INT64), -1 where a slot is empty or cannot be read. Experts may be missing, on dead
     /// GPUs for example. It stays until the next one; placement NULL forgets it (the other

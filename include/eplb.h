@@ -334,7 +334,8 @@ typedef struct eplb_solve_options {
   double target;           /* -1: 1.02, or none if max_moves, max_moves_total or move_price is
                               given; the imbalance at which a layer is good enough, with
                               EPLB_OBJECTIVE_WINDOWS in each window: it is reached with as few moves
-                              as possible. 0: none */
+                              as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1
+                              and 0 mean off_home_target */
   double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
                               as pay */
 } eplb_solve_options;

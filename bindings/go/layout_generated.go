@@ -76,7 +76,7 @@ type cSolveOptions struct {
 	MaxArrivals int64
 	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
 	// layer is good enough, with ObjectiveWindows in each window: it is reached with as few moves
-	// as possible. 0: none.
+	// as possible. 0: none. Under PolicySoft there always is one: -1 and 0 mean OffHomeTarget.
 	Target float64
 	// 0; the imbalance that a move must gain: a layer makes as many moves as pay.
 	MovePrice float64

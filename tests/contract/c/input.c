@@ -72,12 +72,17 @@ void input_set_prices(input *in, int64_t columns, uint64_t seed) {
   in->prices[next_random(&seed) % (uint64_t)length] = 9;
 }
 
-void input_free(input *in) {
-  free(in->weights);
+void input_drop_tables(input *in) {
   free(in->prices);
   free(in->window_weights);
-  in->weights = NULL;
   in->prices = in->window_weights = NULL;
+  in->price_columns = 0;
+}
+
+void input_free(input *in) {
+  input_drop_tables(in);
+  free(in->weights);
+  in->weights = NULL;
 }
 
 double input_weight(const input *in, int64_t layer, int64_t expert) {

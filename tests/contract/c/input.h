@@ -28,6 +28,8 @@ input input_of(const float *weights, int64_t experts, int64_t slots, int64_t gpu
 /* Gives it prices: whole numbers up to 9, seeded, of which one is 9. */
 void input_set_prices(input *in, int64_t columns, uint64_t seed);
 
+void input_drop_tables(input *in);
+
 void input_free(input *in);
 
 int64_t input_length(const input *in);

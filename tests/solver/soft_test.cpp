@@ -1,10 +1,11 @@
-// Policy SOFT against its plain definition: weights, homes, where a fresh placement begins, and
-// every step that a search could be asked for.
+// Policy SOFT against its plain definition: weights, homes, where a fresh placement begins, every
+// step that a search could be asked for, and whole answers.
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
+#include "tests/solver/plain_soft_search.h"
 #include "tests/solver/searched.h"
 #include "tests/solver/soft_layer.h"
 #include "tests/solver/soft_state.h"
@@ -127,6 +128,35 @@ TEST(Soft, StartIsThatOfTheDefinition) {
     lost += start.arranged().cost() > 0;
   }
   EXPECT_GT(lost, 100);
+}
+
+// ----------------------------------------------------------------------------------- whole answers
+
+// Returns what the answer costs.
+int64_t expect_same_answer(SoftLayer& soft) {
+  SoftMethod method(soft);
+  const std::vector<int> home = method.choose_homes();
+  const plain::Homes homes(soft.layer, soft.nodes, soft.groups, soft.target);
+  soft.layer.prices->of = plain::prices_of(home, soft.nodes, soft.layer.experts());
+  const plain::RebalanceAsk ask{.target = soft.target,
+                                .allow_empty = soft.allow_empty,
+                                .effort = soft.effort - EPLB_EFFORT_FAST,
+                                .seed = soft.seed};
+  plain::SoftSearch search(soft.layer, ask, home, soft.nodes, 64 * homes.above(home).first);
+  const std::vector<int> want = search.solve();
+  if (!soft.allow_empty && search.arranged().empty() > 0) return 0;
+  EXPECT_EQ(want, method.solve());
+  return search.arranged().cost();
+}
+
+TEST(Soft, AnswersAreThoseOfTheDefinition) {
+  int away = 0;
+  for (uint32_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    SoftLayer soft(seed);
+    away += expect_same_answer(soft) > 0;
+  }
+  EXPECT_GT(away, 50);
 }
 
 }  // namespace

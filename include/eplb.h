@@ -304,8 +304,9 @@ typedef struct eplb_problem {
                                  ABI 1.1 */
   int32_t reserved;           /* 0, and nothing else */
   double off_home_target;     /* 1.01; EPLB_POLICY_SOFT: the imbalance up to which replicas leave
-                                 home, in each window that is balanced. Otherwise it only says what
-                                 EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1 */
+                                 home, in each window that is balanced; EPLB_STRATEGY_REBALANCE
+                                 takes its own target instead if it has one. With other policies it
+                                 only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1 */
 } eplb_problem;
 
 /* Options of a solve. */
@@ -602,7 +603,7 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * their slots; a layer that need not change, or has no load, keeps all of them, and copies of an
  * expert on one GPU stay unless something better comes. Under a hierarchical policy a group's home
  * is the node that has most of it. Where a fresh placement is better and within the limits, it is
- * taken, its GPUs numbered so that it needs few moves.
+ * taken, its GPUs numbered so that it needs few moves; under EPLB_POLICY_SOFT as it comes.
  * After an error the plan of the last successful solve is still there.
  * Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in order
  * of creation. */

@@ -45,7 +45,8 @@ type cProblem struct {
 	// 0, and nothing else.
 	Reserved int32
 	// 1.01; PolicySoft: the imbalance up to which replicas leave home, in each window that is
-	// balanced. Otherwise it only says what MapOffHomeBound is for. Since ABI 1.1.
+	// balanced; StrategyRebalance takes its own target instead if it has one. With other policies
+	// it only says what MapOffHomeBound is for. Since ABI 1.1.
 	OffHomeTarget float64
 }
 

@@ -24,8 +24,9 @@ type Problem struct {
 	// What is balanced where weights have several windows. One window: no difference. Evaluations
 	// ignore it. Since ABI 1.1. Default ObjectiveSum.
 	Objective Objective
-	// PolicySoft: the imbalance up to which replicas leave home, in each window that is balanced.
-	// Otherwise it only says what MapOffHomeBound is for. Since ABI 1.1. Default 1.01.
+	// PolicySoft: the imbalance up to which replicas leave home, in each window that is balanced;
+	// StrategyRebalance takes its own target instead if it has one. With other policies it only
+	// says what MapOffHomeBound is for. Since ABI 1.1. Default 1.01.
 	OffHomeTarget float64
 }
 

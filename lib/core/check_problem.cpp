@@ -169,9 +169,12 @@ MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& opti
           .allow_empty = options.allow_empty != 0};
 }
 
-bool may_leave_empty(const Problem& problem) {
-  return problem.options.strategy == EPLB_STRATEGY_REBALANCE ||
-         problem.limits.policy == EPLB_POLICY_SOFT;
+void set_moves(const eplb_problem& asked, const eplb_solve_options& options, Problem& problem) {
+  const bool soft = asked.policy == EPLB_POLICY_SOFT;
+  problem.moves = move_limits(asked, options);
+  problem.limits.some_empty =
+      problem.moves.allow_empty && (soft || options.strategy == EPLB_STRATEGY_REBALANCE);
+  if (soft) problem.limits.off_home_target = soft_target(asked, options);
 }
 
 // Nodes have equal shares of slots and experts, so one test serves both policies.
@@ -235,8 +238,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
                      .bound_kind = asked.bound_kind,
                      .transfer_order = options.transfer_order,
                      .objective = asked.objective};
-  problem.moves = move_limits(asked, options);
-  problem.limits.some_empty = problem.moves.allow_empty && may_leave_empty(problem);
+  set_moves(asked, options, problem);
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;

@@ -36,6 +36,7 @@ struct AnyState {
     problem.experts = layer.experts();
     problem.windows_apart = static_cast<int>(layer.q.size());
     problem.cluster = cluster;
+    if (layer.prices) problem.limits.policy = EPLB_POLICY_SOFT;
     return problem;
   }
 

@@ -44,6 +44,7 @@ struct Layer {
   int windows = 1;  // that are kept apart, [T,E]
   std::vector<double> real_windows{};
   std::vector<int64_t> whole_windows{};
+  std::vector<int32_t> window_share{}, prices{};  // [T], [N,Q]
 
   Problem problem(eplb_strategy strategy, eplb_effort effort) const {
     eplb_solve_options options = limits;
@@ -54,6 +55,10 @@ struct Layer {
     Problem checked = problem_of(sizes, options, 1, EPLB_BOUND_SIMPLE, cluster);
     if (!current.empty()) checked.current.expert = current.data();
     checked.windows_apart = windows;
+    if (!window_share.empty()) checked.window_share = window_share.data();
+    if (!prices.empty())
+      checked.prices = {
+          .units = prices.data(), .shares = nullptr, .columns = static_cast<int>(sizes.groups)};
     return checked;
   }
   LayerWeights weights() const {
@@ -379,6 +384,35 @@ TEST(Parity, Windows) {
     if (!layer.cluster.slots.empty()) layer.max_replicas = 0;
     split_into_windows(layer, random);
     layer.name += " in " + std::to_string(layer.windows) + " windows";
+    expect_one_answer(layer, seed, strategy, EPLB_EFFORT_FAST);
+    if (layer.sizes.slots <= 60) expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
+  }
+}
+
+// Groups as wishes, with whatever else a layer may have.
+Layer random_soft(uint32_t seed) {
+  std::mt19937 random(seed);
+  Layer layer = seed % 2 ? random_layer(seed) : random_rebalance(seed);
+  layer.sizes.soft = true;
+  layer.sizes.nodes = 1 + static_cast<int64_t>(random() % 5);
+  layer.sizes.groups = 1 + static_cast<int64_t>(random()) % layer.sizes.experts;
+  if (seed % 4 == 1) layer.cluster = random_cluster(seed, layer.sizes, seed % 8 == 1);
+  if (!layer.cluster.slots.empty()) layer.max_replicas = 0;
+  if (seed % 5 < 2) split_into_windows(layer, random);
+  for (int t = 0; seed % 5 == 0 && t < layer.windows; ++t)
+    layer.window_share.push_back(t == 0 ? kWindowShare : static_cast<int>(random() % kWindowShare));
+  for (int64_t i = 0; seed % 7 == 0 && i < layer.sizes.nodes * layer.sizes.groups; ++i)
+    layer.prices.push_back(static_cast<int>(random() % (kPriceUnits + 1)));
+  layer.name += ", soft";
+  return layer;
+}
+
+TEST(Parity, Soft) {
+  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 100 : 30); ++seed) {
+    const Layer layer = random_soft(seed);
+    if (layer.sizes.slots > 150) continue;
+    const eplb_strategy strategy =
+        layer.current.empty() ? EPLB_STRATEGY_BEST : EPLB_STRATEGY_REBALANCE;
     expect_one_answer(layer, seed, strategy, EPLB_EFFORT_FAST);
     if (layer.sizes.slots <= 60) expect_one_answer(layer, seed, strategy, EPLB_EFFORT_NORMAL);
   }

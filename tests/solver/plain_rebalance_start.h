@@ -142,6 +142,12 @@ class RebalanceStart {
       create(lost, copies, kAny);
     }
   }
+  // What an expert's first place brings: section 15.2 where there are prices.
+  int64_t burden_of(const Arranged& then) const {
+    if (!layer_.prices) return then.excess();
+    const int64_t growth = then.excess() + then.oversize() - now_.excess() - now_.oversize();
+    return 20 * std::min(int64_t{1} << 25, growth) + then.cost() - now_.cost();
+  }
   bool create(int lost, const std::vector<int>& copies, int64_t most_arrivals) {
     Arranged best = now_;
     int64_t least = kAny;
@@ -153,8 +159,9 @@ class RebalanceStart {
         if (now_.arrivals(g) >= most_arrivals) continue;
         Arranged then = now_;
         then.at[g][row] = lost;
-        if (then.excess() >= least) continue;
-        least = then.excess();
+        const int64_t burden = burden_of(then);
+        if (burden >= least) continue;
+        least = burden;
         best = then;
       }
     now_ = best;

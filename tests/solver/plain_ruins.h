@@ -2,6 +2,8 @@
 // docs/algorithms.md.
 #pragma once
 
+#include <set>
+
 #include "tests/solver/plain_rebalance_start.h"
 
 namespace eplb::tests::plain {
@@ -28,10 +30,15 @@ class RebalanceRuins : protected RebalanceStart {
   }
   void swap(Spot one, Spot other) {
     std::swap(now_.at[one.gpu][one.row], now_.at[other.gpu][other.row]);
-    ++changes_;
+    note_change(one.gpu);
+    touched_.insert(other.gpu);
   }
   void become(Spot spot, int e) {
     now_.at[spot.gpu][spot.row] = e;
+    note_change(spot.gpu);
+  }
+  void note_change(int g) {
+    touched_.insert(g);
     ++changes_;
   }
   void become_if_allowed(Spot spot, int e) {
@@ -100,7 +107,8 @@ class RebalanceRuins : protected RebalanceStart {
 
   bool moves_cost_ = true;
   uint32_t drawn_ = 0;
-  int changes_ = 0;  // since what was kept last
+  int changes_ = 0;        // since what was kept last
+  std::set<int> touched_;  // GPUs that they changed
 };
 
 }  // namespace eplb::tests::plain

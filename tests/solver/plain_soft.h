@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "tests/solver/plain_rebalance_start.h"
+#include "tests/solver/plain_ruins.h"
 
 namespace eplb::tests::plain {
 
@@ -17,13 +17,10 @@ inline std::vector<Weights> scaled(std::vector<Weights> q) {
   }
   return q;
 }
-// Of windows that are balanced apart, those with weight; one of ones if none has any.
+// Of windows that are balanced apart, or of their sum.
 inline std::vector<Weights> soft_weights(const std::vector<std::vector<double>>& windows) {
-  std::vector<Weights> q;
-  for (const auto& window : windows)
-    if (std::any_of(window.begin(), window.end(), [](double w) { return w > 0; }))
-      q.push_back(quantised(window));
-  if (q.empty()) q.push_back(quantised(windows[0]));
+  std::vector<Weights> q = windows_of(windows);
+  if (q.size() < 2) q = {quantised(sums_of(windows, {}))};
   return scaled(q);
 }
 // What prices are multiplied by.
@@ -61,11 +58,12 @@ class Homes {
 
   // target: in parts of 2^-20. The layer has prices.
   Homes(const OldLayer& layer, int nodes, int groups, int64_t target)
-      : load_(groups), cap_(nodes), most_(nodes) {
+      : load_(groups), cap_(nodes), most_(nodes), counts_(nodes, nodes <= layer.gpus()) {
     for (int e = 0; e < layer.experts(); ++e)
       load_[group_of(e, groups, layer.experts())] += layer.prices->weight[e];
     std::vector<int64_t> pace(nodes), slots(nodes);
     for (int g = 0; g < layer.gpus(); ++g) {
+      counts_[layer.node[g]] = true;
       slots[layer.node[g]] += layer.open[g];
       if (layer.open[g] > 0) pace[layer.node[g]] += layer.pace[g];
     }
@@ -78,6 +76,8 @@ class Homes {
     }
   }
 
+  // Of a node: what its groups may weigh.
+  int64_t cap(int node) const { return cap_[node]; }
   // home: by group.
   bool is_allowed(const std::vector<int>& home) const {
     for (int n = 0; n < nodes(); ++n)
@@ -89,6 +89,7 @@ class Homes {
     for (size_t group = 0; group < home.size(); ++group) on[home[group]] += load_[group];
     Above above(0, -kAny);
     for (int n = 0; n < nodes(); ++n) {
+      if (!counts_[n]) continue;
       above.first += std::max<int64_t>(0, on[n] - cap_[n]);
       above.second = std::max(above.second, on[n] - cap_[n]);
     }
@@ -109,18 +110,18 @@ class Homes {
   int nodes() const { return static_cast<int>(cap_.size()); }
 
   std::vector<int64_t> load_, cap_, most_;  // by group; by node
+  std::vector<bool> counts_;                // by node: of more than GPUs, those that have some
 };
 
 // Every expert at home, as far as there is room.
-class SoftStart : RebalanceStart {
+class SoftStart : protected RebalanceRuins {
  public:
-  // home: by group. Experts that find no room at home go where they cost least above `time`.
-  SoftStart(const OldLayer& layer, const std::vector<int>& home, int nodes, int64_t time)
-      : RebalanceStart(layer, {}) {
+  // home: by group. Experts that find no room at home go where they cost least excess.
+  SoftStart(const OldLayer& layer, const RebalanceAsk& ask, const std::vector<int>& home, int nodes)
+      : RebalanceRuins(layer, ask) {
     for (int g = 0; g < layer.gpus(); ++g) now_.at.emplace_back(layer.open[g], layer.none());
     for (int n = 0; n < nodes; ++n) place_at_home(home, n);
-    now_.most_empty = now_.empty();
-    now_.aim(time);
+    now_.aim(least_);
     create_lost();
   }
   const Arranged& arranged() const { return now_; }

@@ -7,6 +7,7 @@ namespace eplb::tests {
 
 struct Sizes {
   int64_t experts, slots, gpus, nodes = 1, groups = 1;
+  bool soft = false;  // policy SOFT; else groups are for nodes, if there are several
 };
 
 inline eplb_solve_options options_of(eplb_strategy strategy, eplb_effort effort = EPLB_EFFORT_FAST,
@@ -29,7 +30,9 @@ inline Problem problem_of(const Sizes& sizes, const eplb_solve_options& options 
   asked.num_nodes = sizes.nodes;
   asked.num_groups = sizes.groups;
   asked.off_home_target = 1.01;
-  asked.policy = sizes.groups > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+  asked.policy = sizes.soft         ? EPLB_POLICY_SOFT
+                 : sizes.groups > 1 ? EPLB_POLICY_HIERARCHICAL
+                                    : EPLB_POLICY_GLOBAL;
   asked.bound_kind = bound_kind;
   return check_problem(asked, options, cluster, layers, sizes.experts);
 }

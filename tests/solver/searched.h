@@ -33,8 +33,13 @@ class Searched {
 
   // The best change at a head, in the words of the plain definition.
   plain::Step best(int head) {
-    const solver::StepRules rules{narrow(any_.ask.budget), any_.ask.moves_cost, any_.ask.round};
-    const solver::Change change = solver::best_change(team_, search, rules, head);
+    const solver::StepRules rules{narrow(any_.ask.budget), any_.ask.moves_cost, any_.ask.round,
+                                  narrow(any_.ask.lambda)};
+    const solver::Change change = solver::with_step(search, rules, [&](auto step) {
+      const int candidates = step.weigh(team_);
+      step.best(team_, candidates, (head + 1) % search.state.gpus);  // leaves nothing behind
+      return step.best(team_, candidates, head);
+    });
     if (change.kind != solver::Change::kNone) solver::apply(team_, search, change);
     return step_of(change, head);
   }
@@ -66,12 +71,26 @@ class Searched {
         state.weight[t * state.kinds() + e] = static_cast<int>(layer.q[t][e]);
       state.home[e] = layer.home[e];
     }
+    if (layer.prices) begin_prices();
     solver::clear_places(team_, state);
     for (int g = 0; g < layer.gpus(); ++g)
       for (int row = 0; row < layer.open[g]; ++row)
         state.expert[layer.place(g, row)] = any_.now.at[g][row];
     solver::aim(team_, state, search.cluster, any_.aim);
     solver::derive_all(state);
+  }
+  void begin_prices() {
+    const plain::OldLayer& layer = any_.layer;
+    solver::Arrangement& state = search.state;
+    state.largest_share = narrow(layer.prices->most_size);
+    for (int e = 0; e < state.kinds(); ++e)
+      state.prices.weight[e] = e < layer.experts() ? static_cast<int>(layer.prices->weight[e]) : 0;
+    for (int node = 0; node < search.cluster.nodes; ++node)
+      for (int e = 0; e < state.kinds(); ++e)
+        state.prices.price[node * state.kinds() + e] =
+            e < layer.experts() ? layer.prices->of[node][e] : 0;
+    for (int g = 0; g < state.stride; ++g)
+      state.prices.first[g] = g < layer.gpus() ? layer.node[g] * state.kinds() : 0;
   }
   plain::Step step_of(const solver::Change& change, int head) const {
     const int stride = any_.layer.stride(), g = change.place % stride, row = change.place / stride;
@@ -112,6 +131,7 @@ inline void expect_same_step(AnyState& any, Searched& searched, int head, std::v
   any.now.make(want);
   ASSERT_EQ(any.now.at, searched.arranged());
   ASSERT_EQ(any.now.moves(), searched.search.state.moves());
+  ASSERT_EQ(any.now.cost(), searched.search.state.totals[0].cost);
   const auto load = any.now.loads();
   const solver::Arrangement& state = searched.search.state;
   for (size_t t = 0; t < load.size(); ++t)

@@ -10,6 +10,7 @@ namespace eplb::tests {
 struct SoftState : AnyState {
   explicit SoftState(uint32_t seed) : AnyState(seed) {
     choose_nodes();
+    if (chance(15)) make_extreme();
     layer.q = plain::scaled(layer.q);
     layer.prices = plain::Prices{any_prices(), plain::price_weights(layer.q), any_most_size()};
     choose_limits();
@@ -18,10 +19,15 @@ struct SoftState : AnyState {
 
  private:
   void choose_nodes() {
-    cluster.nodes = 1 + below(4);
+    cluster.nodes = 1 + below(std::min(cluster.gpus, 4));
     for (int& node : gpu_node) node = below(cluster.nodes);
     layer.node = gpu_node;
     layer.home.assign(layer.experts(), -1);
+  }
+  // Gains that are larger than what counts.
+  void make_extreme() {
+    layer.q.resize(8, layer.q[0]);
+    for (plain::Weights& window : layer.q) window[below(2) % layer.experts()] = 1 << 27;
   }
   // Those of groups, or of experts: any, few different ones, or few that are not 0.
   std::vector<std::vector<int>> any_prices() {

@@ -151,7 +151,8 @@ template <bool kPriced> struct CopyWorth {
         weight(kPriced ? search.state.prices.weight[e] : 0) {}
   EPLB_INLINE EPLB_FN auto operator()(auto saved, auto i) const {
     if constexpr (kPriced)
-      return larger(saved, -kMostGain) * kMostUrgency - cost[i] - price[first[gpu[i]]] * weight;
+      return smaller(larger(saved, -kMostGain), kMostGain) * kMostUrgency - cost[i] -
+             price[first[gpu[i]]] * weight;
     else
       return saved;
   }

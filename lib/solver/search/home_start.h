@@ -127,5 +127,22 @@ EPLB_ONCE void fill_empty(Team auto& team, ExcessSearch& search, int most) {
     keep(search);
   }
 }
+// Slots that are empty even so, as their GPUs hold all experts that may have more copies: each gets
+// the lightest one that may, next to another copy of it; ties: the lowest.
+EPLB_ONCE void fill_with_duplicates(Team auto& team, ExcessSearch& search, int most_copies) {
+  const Arrangement& state = search.state;
+  for (int place = 0; place < state.places && state.totals[0].empty > 0; ++place) {
+    if (state.expert[place] != state.void_expert()) continue;
+    auto lightness = [&](int e) {
+      return state.copies[e] < most_copies ? -total_weight(state, e) : -kNever;
+    };
+    const int lightest = team.max_of(state.experts, lightness);
+    const int e = team.find_of(state.experts, [&](int i) { return lightness(i) == lightest; });
+    team.barrier();
+    team.single([&] { state.totals[0].together = true; });
+    apply(team, search, {Change::kRetarget, place, e});
+    keep(search);
+  }
+}
 
 EPLB_STAGE_END

@@ -54,6 +54,7 @@ struct FreshByExcess : ExcessMethod {
     start_at_home(team, search, search.nodes_and_groups());
     const int most_empty = problem.moves.allow_empty ? kNever : 0;
     settle_homes(team, search, soft_rounds(), {search.least_cost, 0, most_empty});
+    if (most_empty == 0) fill_with_duplicates(team, search, problem.limits.most_replicas);
   }
   EPLB_FN void aim_at_target(Team auto& team, const LayerSearch& search) const {
     aim(team, search.state, problem.cluster, aims_of(team, search.state).least());

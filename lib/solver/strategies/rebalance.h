@@ -96,7 +96,8 @@ struct RebalanceMethod : ExcessMethod {
     store(team, state, search.best, 0);
     search.counts_moves = false;
     start_at_home(team, search, search.nodes_and_groups());
-    settle_homes(team, search, rounds, {search.least_cost, 0, 0});
+    settle_homes(team, search, rounds,
+                 {search.least_cost, 0, problem.moves.allow_empty ? kNever : 0});
     if (total_excess(team, state) >= excess || !is_within(team, search))
       restore(team, state, search.best);
   }

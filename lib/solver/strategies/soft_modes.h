@@ -63,7 +63,7 @@ EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View
     for (int g = 0, idle = 0; idle < state.gpus; g = g + 1 < state.gpus ? g + 1 : 0) {
       ++idle;
       if (due[g] == 0 || search.logged == search.most_steps()) continue;
-      const Change change = step.best(team, candidates, g);
+      const Change change = best_at(team, step, candidates, g);
       if (change.kind == Change::kNone) {
         team.barrier();
         team.single([&] { due[g] = 0; });

@@ -244,7 +244,8 @@ pub struct eplb_problem {
     /// 0, and nothing else
     pub reserved: i32,
     /// 1.01; EPLB_POLICY_SOFT: the imbalance up to which replicas leave home, in each window that
-    /// is balanced. Otherwise it only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1
+    /// is balanced; EPLB_STRATEGY_REBALANCE takes its own target instead if it has one. With other
+    /// policies it only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1
     pub off_home_target: f64,
 }
 const _: () = {
@@ -728,9 +729,9 @@ library! {
     /// load, keeps all of them, and copies of an expert on one GPU stay unless something better
     /// comes. Under a hierarchical policy a group's home is the node that has most of it. Where a
     /// fresh placement is better and within the limits, it is taken, its GPUs numbered so that it
-    /// needs few moves. After an error the plan of the last successful solve is still there.
-    /// Source: GREEDY is deepseek-ai/EPLB (hierarchical and global), replicas of equal weight in
-    /// order of creation.
+    /// needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the plan of the last
+    /// successful solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and
+    /// global), replicas of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -69,7 +69,8 @@ impl Problem {
     }
 
     /// [`Policy::Soft`](crate::Policy::Soft): the imbalance up to which replicas leave home, in
-    /// each window that is balanced. Otherwise it only says what
+    /// each window that is balanced; [`Strategy::Rebalance`](crate::Strategy::Rebalance) takes its
+    /// own target instead if it has one. With other policies it only says what
     /// [`Map::OffHomeBound`](crate::Map::OffHomeBound) is for. Since ABI 1.1. Default 1.01.
     #[must_use]
     pub const fn off_home_target(self, off_home_target: f64) -> Self {

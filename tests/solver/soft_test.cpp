@@ -1,0 +1,163 @@
+// Policy SOFT against its plain definition: weights, homes, where a fresh placement begins, every
+// step that a search could be asked for, and whole answers.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/solver/plain_soft_search.h"
+#include "tests/solver/searched.h"
+#include "tests/solver/soft_layer.h"
+#include "tests/solver/soft_state.h"
+
+namespace eplb::tests {
+namespace {
+
+// ------------------------------------------------------------------------------------ single steps
+
+// What the steps of all states were.
+struct Seen {
+  std::vector<int> kinds = std::vector<int>(4);
+  int without_excess = 0;  // at a head that has none
+  int against_excess = 0;  // more excess, less cost
+  int against_cost = 0;
+  int less_oversize = 0;
+  int over_most = 0;  // gained more than counts
+};
+
+// Every other head is one above its limit, if there is one; the others are any.
+int head_of(const SoftState& any, int i) {
+  const std::vector<int> heads = any.now.heads();
+  if (heads.empty() || i % 2 == 1) return (7 * i + any.aim) % any.layer.gpus();
+  return heads[static_cast<size_t>(i) / 4 % heads.size()];
+}
+void expect_same_steps(SoftState& any, int steps, Seen& seen) {
+  Searched searched(any);
+  const plain::Rows first = any.now.at;
+  for (int i = 0; i < steps; ++i) {
+    const int head = head_of(any, i);
+    const std::vector<int> heads = any.now.heads();
+    const plain::Arranged before = any.now;
+    SCOPED_TRACE("step " + std::to_string(i) + ", head " + std::to_string(head));
+    expect_same_step(any, searched, head, seen.kinds);
+    if (testing::Test::HasFatalFailure()) return;
+    seen.without_excess +=
+        any.now.at != before.at && std::find(heads.begin(), heads.end(), head) == heads.end();
+    seen.against_excess += any.now.excess() > before.excess();
+    seen.against_cost += any.now.cost() > before.cost();
+    seen.over_most +=
+        before.excess() + before.oversize() - any.now.excess() - any.now.oversize() > 1 << 25;
+    seen.less_oversize += any.now.oversize() < before.oversize();
+  }
+  searched.undo();
+  ASSERT_EQ(first, searched.arranged());
+}
+
+TEST(Soft, EveryStepIsTheBestByTheDefinition) {
+  Seen seen;
+  for (uint32_t seed = 1; seed <= 4000; ++seed) {
+    SCOPED_TRACE(seed);
+    SoftState any(seed);
+    expect_same_steps(any, 12, seen);
+    if (HasFatalFailure()) return;
+  }
+  for (const int count : seen.kinds) EXPECT_GT(count, 1000);
+  EXPECT_GT(seen.without_excess, 1000);
+  EXPECT_GT(seen.against_excess, 500);
+  EXPECT_GT(seen.against_cost, 1000);
+  EXPECT_GT(seen.less_oversize, 1000);
+  EXPECT_GT(seen.over_most, 50);
+}
+
+// ---------------------------------------------------------------------- weights, homes, the start
+
+TEST(Soft, WeightsAreThoseOfTheDefinition) {
+  int apart = 0;
+  for (uint32_t seed = 1; seed <= 500; ++seed) {
+    SCOPED_TRACE(seed);
+    const SoftLayer soft(seed);
+    const SoftMethod method(soft);
+    const solver::Arrangement& state = method.search.state;
+    ASSERT_EQ(soft.layer.q.size(), static_cast<size_t>(state.windows));
+    for (int t = 0; t < state.windows; ++t)
+      for (int e = 0; e < state.experts; ++e)
+        ASSERT_EQ(soft.layer.q[t][e], state.weight[t * state.kinds() + e]) << t << ", " << e;
+    for (int e = 0; e < state.experts; ++e)
+      ASSERT_EQ(soft.layer.prices->weight[e], state.prices.weight[e]) << e;
+    ASSERT_EQ(soft.layer.prices->most_size, state.largest_share);
+    apart += state.windows > 1;
+  }
+  EXPECT_GT(apart, 100);
+}
+
+TEST(Soft, NoHomesAreBetter) {
+  int above = 0;
+  for (uint32_t seed = 1; seed <= 1000; ++seed) {
+    SCOPED_TRACE(seed);
+    const SoftLayer soft(seed);
+    SoftMethod method(soft);
+    const std::vector<int> home = method.choose_homes();
+    const plain::Homes homes(soft.layer, soft.nodes, soft.groups, soft.target);
+    for (int g = 0; g < soft.layer.gpus(); ++g)
+      ASSERT_EQ(homes.cap(soft.layer.node[g]),
+                method.search.homes.room[method.search.homes.node[g]])
+          << g;
+    ASSERT_TRUE(homes.is_allowed(home));
+    ASSERT_EQ(homes.least(), homes.above(home));
+    above += homes.above(home).first > 0;
+  }
+  EXPECT_GT(above, 200);
+}
+
+TEST(Soft, StartIsThatOfTheDefinition) {
+  int lost = 0;
+  for (uint32_t seed = 1; seed <= 1000; ++seed) {
+    SCOPED_TRACE(seed);
+    SoftLayer soft(seed);
+    SoftMethod method(soft);
+    const std::vector<int> home = method.choose_homes();
+    soft.layer.prices->of = plain::prices_of(home, soft.nodes, soft.layer.experts());
+    solver::aim(method.team, method.search.state, soft.cluster, method.time());
+    solver::start_at_home(method.team, method.search, method.search.nodes_and_groups());
+    const plain::SoftStart start(soft.layer, {.target = soft.target}, home, soft.nodes);
+    ASSERT_EQ(start.arranged().at, method.arranged(soft.layer));
+    for (int g = 0; g < soft.layer.gpus(); ++g)
+      ASSERT_EQ(start.arranged().limit[g], method.search.state.limit[g]);
+    ASSERT_EQ(start.arranged().most_empty, method.search.state.most_empty);
+    ASSERT_EQ(start.arranged().cost(), method.search.state.totals[0].cost);
+    lost += start.arranged().cost() > 0;
+  }
+  EXPECT_GT(lost, 100);
+}
+
+// ----------------------------------------------------------------------------------- whole answers
+
+// Returns what the answer costs.
+int64_t expect_same_answer(SoftLayer& soft) {
+  SoftMethod method(soft);
+  const std::vector<int> home = method.choose_homes();
+  const plain::Homes homes(soft.layer, soft.nodes, soft.groups, soft.target);
+  soft.layer.prices->of = plain::prices_of(home, soft.nodes, soft.layer.experts());
+  const plain::RebalanceAsk ask{.target = soft.target,
+                                .allow_empty = soft.allow_empty,
+                                .effort = soft.effort - EPLB_EFFORT_FAST,
+                                .seed = soft.seed};
+  plain::SoftSearch search(soft.layer, ask, home, soft.nodes, 64 * homes.above(home).first);
+  const std::vector<int> want = search.solve();
+  if (!soft.allow_empty && search.arranged().empty() > 0) return 0;
+  EXPECT_EQ(want, method.solve());
+  return search.arranged().cost();
+}
+
+TEST(Soft, AnswersAreThoseOfTheDefinition) {
+  int away = 0;
+  for (uint32_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    SoftLayer soft(seed);
+    away += expect_same_answer(soft) > 0;
+  }
+  EXPECT_GT(away, 50);
+}
+
+}  // namespace
+}  // namespace eplb::tests

@@ -1,4 +1,4 @@
-"""Policy SOFT in plain Python: docs/algorithms.md, section 15, for one layer.
+"""Policy SOFT in plain Python: docs/algorithms.md, section 15.
 
 Groups of experts have home nodes, and load that is served elsewhere has a price. This file holds the flow;
 soft_homes.py chooses homes, soft_state.py the next change.
@@ -6,13 +6,16 @@ soft_homes.py chooses homes, soft_state.py the next change.
 
 import itertools
 import math
+from dataclasses import dataclass, field
 
 from arithmetic import quantise
+from move_shares import shares
 from philox import below
 from rebalance import UNIT, Asked, Rebalance
-from rebalance_state import ANY
+from rebalance_state import ANY, FASTEST
 from soft_homes import Homes, Node
 from soft_state import MOST_GAIN, SHARE, URGENCIES, SoftArranged, StepRules, Wished, best_change, full
+from unequal import gpus_of
 
 PRICE = 64
 MOST_STEPS = 60  # of a round, with each urgency
@@ -120,7 +123,7 @@ class Soft(Rebalance):
         for expert in sorted(range(len(self.old.weights)), key=lambda e: (-self.old.weights[e], e)):
             free = [gpu for gpu in self.on_node(self.home[expert]) if self.has_room(at[gpu], gpu)]
             if free:
-                gpu = min(free, key=lambda g: (load[g] * (1 << 16) // self.old.pace[g], g))
+                gpu = min(free, key=lambda g: (load[g] * FASTEST // self.old.pace[g], g))
                 at[gpu][at[gpu].index(None)] = expert
                 load[gpu] += self.old.weights[expert]
         self.now = self.arranged(self.old, at)
@@ -348,6 +351,82 @@ class Soft(Rebalance):
         return self.slots()
 
 
-def solve_best(old, nodes, groups, target, effort, seed, max_replicas=ANY, allow_empty=False):
-    asked = Asked(target=target, effort=effort, seed=seed, allow_empty=allow_empty)
-    return Soft(old, asked, nodes, groups, max_replicas).solve_fresh()
+# ------------------------------------------------------------------------------------------------- all layers
+
+
+@dataclass
+class Question:
+    """What is solved. weights: [T][L][E]; cluster: lists by GPU, as eplb_upload_cluster takes them; current: [L][S]."""
+
+    weights: list
+    problem: object  # of reference.py
+    off_home_target: float = 1.01
+    strategy: str = "best"
+    effort: str = "normal"
+    apart: bool = False  # are windows balanced apart?
+    importance: list = None  # of windows
+    cluster: dict = field(default_factory=dict)  # slots, speeds, nodes
+    options: dict = field(default_factory=dict)  # fields of eplb_solve_options
+    current: list = None
+
+    @property
+    def rows(self):
+        return self.problem.num_slots // self.problem.num_gpus
+
+    @property
+    def layers(self):
+        """[L][T][E]."""
+        return [list(rows) for rows in zip(*self.weights, strict=True)]
+
+    def gpus(self):
+        """Slots, pace and node, by GPU."""
+        gpus, rows = self.problem.num_gpus, self.rows
+        slots, speeds = self.cluster.get("slots") or [rows] * gpus, self.cluster.get("speeds") or [1] * gpus
+        pace = list(gpus_of(rows, slots, speeds).pace)
+        if len({each for each, count in zip(pace, slots, strict=True) if count}) == 1:
+            pace = [FASTEST] * gpus
+        node = self.cluster.get("nodes") or [gpu * self.problem.num_nodes // gpus for gpu in range(gpus)]
+        return slots[:], pace, node[:]
+
+    def asked(self):
+        limits, own = self.options, self.options.get("target", 0) if self.strategy == "rebalance" else 0
+        return Asked(
+            limits.get("max_moves", ANY),
+            int((own if own > 0 else self.off_home_target) * UNIT),
+            int(limits.get("move_price", 0) * UNIT),
+            "max_moves_total" in limits,
+            bool(limits.get("allow_empty")),
+            self.effort,
+            limits.get("seed", 0),
+        )
+
+    def program(self, layer):
+        windows = self.layers[layer]
+        if not self.apart:
+            windows = [[sum(column) for column in zip(*windows, strict=True)]]
+        cap, was = self.options.get("max_replicas") or ANY, None
+        if self.strategy == "rebalance":
+            flat, rows = self.current[layer], self.rows
+            was = [flat[gpu * rows : (gpu + 1) * rows] for gpu in range(self.problem.num_gpus)]
+        read = windows_of(windows, self.importance if self.apart else None)
+        old = wished(read, self.rows, self.gpus(), was, cap, self.options.get("max_arrivals", ANY))
+        return Soft(old, self.asked(), self.problem.num_nodes, self.problem.groups, cap)
+
+    def has_load(self, layer):
+        return any(map(any, self.layers[layer]))
+
+
+def solve(question):
+    """[L][S]; -1: nothing."""
+    layers = range(len(question.layers))
+    programs = [question.program(layer) for layer in layers]
+    if question.strategy == "best":
+        return [program.solve_fresh() for program in programs]
+    if "max_moves_total" in question.options:
+        total = question.options["max_moves_total"]
+        most = min(question.problem.num_slots, programs[0].budget, total)
+        paths = [program.path(most, question.has_load(layer)) for layer, program in enumerate(programs)]
+        share = shares(paths, [program.mean for program in programs], total)
+        for program, budget in zip(programs, share, strict=True):
+            program.budget = min(program.budget, budget)
+    return [program.solve(question.has_load(layer)) for layer, program in enumerate(programs)]

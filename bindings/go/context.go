@@ -35,6 +35,7 @@ type Context struct {
 
 	hasCurrent bool  // a current placement was uploaded
 	hasCluster bool  // a cluster was uploaded
+	hasPrices  bool  // prices were uploaded
 	gpuNodes   []int // of that cluster, if it has nodes
 	numNodes   int   // of the last solve
 
@@ -241,8 +242,9 @@ func (c *Context) uploadAndSolve(weights Weights, problem Problem) (*Plan, error
 		return nil, err
 	}
 	elapsed := time.Since(start)
-	if c.hasCurrent || c.hasCluster {
-		// Another context could not tell later how many moves there were, and has no cluster.
+	if c.hasCurrent || c.hasCluster || c.hasPrices || c.options.AllowEmpty != 0 {
+		// Another context could not tell later how many moves there were, nor that slots might have stayed empty, and has no
+		// cluster and no prices.
 		return c.planWithFigures()
 	}
 	plan, err := c.plan()

@@ -55,6 +55,7 @@ void moves();
 void clusters();
 void rebalances();
 void windows();
+void tables();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

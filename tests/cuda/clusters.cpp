@@ -11,7 +11,34 @@ bool Arrays::upload(eplb_context* context) const {
                              nodes.data(), static_cast<int64_t>(slots.size()), ERR)) != 0;
 }
 
+namespace {
+
+// On nodes of any kind.
+Arrays any_arrays(const Input& in, uint64_t seed, bool with_speeds) {
+  std::mt19937_64 random(seed);
+  const int64_t gpus = in->problem.num_gpus, places = in->problem.num_slots / gpus;
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+  };
+  Arrays arrays;
+  int64_t room = 0;
+  for (int64_t g = 0; g < gpus; g++) {
+    arrays.slots.push_back(below(3) ? places : below(places + 1));
+    arrays.nodes.push_back(below(in->problem.num_nodes));
+    if (with_speeds) arrays.speeds.push_back(1.0 / static_cast<double>(1 + below(3)));
+    room += arrays.slots.back();
+  }
+  for (int64_t g = 0; room < in->experts; g++) {
+    room += places - arrays.slots[g];
+    arrays.slots[g] = places;
+  }
+  return arrays;
+}
+
+}  // namespace
+
 Arrays random_arrays(const Input& in, uint64_t seed, bool with_speeds) {
+  if (in->problem.policy == EPLB_POLICY_SOFT) return any_arrays(in, seed, with_speeds);
   std::mt19937_64 random(seed);
   const int64_t gpus = in->problem.num_gpus, nodes = in->problem.num_nodes, each = gpus / nodes;
   const int64_t places = in->problem.num_slots / gpus;
@@ -37,12 +64,13 @@ Arrays random_arrays(const Input& in, uint64_t seed, bool with_speeds) {
 
 Input unequal_input(uint64_t seed, int64_t least_windows) {
   Input in = random_input(seed, least_windows);
+  in->options.max_replicas = 0;
+  if (in->problem.policy == EPLB_POLICY_SOFT) return in;
   const bool apart = in->problem.num_groups % in->problem.num_nodes == 0 &&
                      in->problem.num_gpus % in->problem.num_nodes == 0 &&
                      in->experts % in->problem.num_groups == 0 && seed % 2;
   if (!apart) in->problem.num_nodes = in->problem.num_groups = 1;
   in->problem.policy = apart ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-  in->options.max_replicas = 0;
   return in;
 }
 
@@ -74,12 +102,12 @@ void random_clusters() {
     const uint64_t seed = settings().seed + static_cast<uint64_t>(i);
     Input in = unequal_input(seed);
     const bool with_speeds = seed % 3 > 0;
+    const eplb_policy policy = in->problem.policy;
     const Arrays arrays = random_arrays(in, seed, with_speeds);
     for (const Method& method : all_methods()) {
       if (method.strategy == EPLB_STRATEGY_GREEDY && with_speeds) continue;
       if (method.strategy == EPLB_STRATEGY_GREEDY && in->dtype == EPLB_FLOAT64) continue;
-      in->options.strategy = method.strategy;
-      in->options.effort = method.effort;
+      method.choose(in, policy);
       test("cluster " + std::to_string(seed) + ", " + describe(in) + ", " + method.name(),
            [&] { same_on_both(in, arrays); });
     }

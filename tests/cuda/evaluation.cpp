@@ -56,6 +56,7 @@ std::vector<int64_t> round_robin(const Input& in) {
 void judge_on_both(eplb_context* context, const Input& in, const std::vector<int64_t>& placement) {
   const Context host(EPLB_DEVICE_CPU);
   Figures want, got;
+  if (!input_upload_tables(context, in)) return;
   if (!CHECK(input_upload(host, in)) || !CHECK(input_upload(context, in))) return;
   if (want.evaluate(host, in, placement) && got.evaluate(context, in, placement))
     same_figures(want, got);
@@ -63,13 +64,16 @@ void judge_on_both(eplb_context* context, const Input& in, const std::vector<int
 
 void one_problem(eplb_context* context, uint64_t seed) {
   Input in = random_input(seed);
-  in->options.strategy = EPLB_STRATEGY_LPT_SWAP;
+  const eplb_policy policy = in->problem.policy;
   Plan solved;
+  Method{EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_NORMAL}.choose(in, policy);
   if (!solve_on_cpu(in, solved)) return;
+  in->problem.policy = policy;
   for (const eplb_bound_kind kind : {EPLB_BOUND_SIMPLE, EPLB_BOUND_THRESHOLD}) {
     in->problem.bound_kind = kind;
     judge_on_both(context, in, placement_of(solved));
   }
+  input_drop_tables(in.operator->());
   in->problem.num_nodes = in->problem.num_groups = 1;
   in->problem.policy = EPLB_POLICY_GLOBAL;
   judge_on_both(context, in, round_robin(in));

@@ -36,7 +36,8 @@ constexpr Group kGroups[] = {{"facts", facts},           {"golden", golden},
                              {"threads", threads},       {"memory", memory},
                              {"broken", broken},         {"evaluation", evaluation},
                              {"moves", moves},           {"clusters", clusters},
-                             {"rebalances", rebalances}, {"windows", windows}};
+                             {"rebalances", rebalances}, {"windows", windows},
+                             {"tables", tables}};
 
 struct Arguments {
   std::string library, only;

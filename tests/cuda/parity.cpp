@@ -38,6 +38,7 @@ void same_on_both(eplb_context* context, const Input& in, bool by_device_calls) 
     if (status != EPLB_OK) both_refuse(context, in, status);
     return;
   }
+  if (!input_upload_tables(context, in)) return;
   through_host_calls(context, in, want);
   if (by_device_calls) through_device_calls(context, in, want);
 }
@@ -125,9 +126,9 @@ void parity() {
   for (int i = 0; i < settings().problems; i++) {
     const uint64_t seed = settings().seed + static_cast<uint64_t>(i);
     Input in = random_input(seed);
+    const eplb_policy policy = in->problem.policy;
     for (const Method& method : all_methods()) {
-      in->options.strategy = method.strategy;
-      in->options.effort = method.effort;
+      method.choose(in, policy);
       test("random problem " + std::to_string(seed) + " (--only parity --problems 1 --seed " +
                std::to_string(seed) + "), " + describe(in) + ", " + method.name(),
            [&] {

@@ -1,6 +1,7 @@
 #include "problems.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <random>
@@ -33,6 +34,26 @@ void set_problem(input& in, Random& random, uint64_t seed) {
   if (below(random, 4) == 0)
     in.options.max_replicas = (per_gpu * gpus + experts - 1) / experts + below(random, 3);
   in.options.seed = seed << 30;
+}
+
+void make_soft(input& in, Random& random) {
+  in.problem.policy = EPLB_POLICY_SOFT;
+  in.problem.num_nodes = 1 + below(random, 5);
+  in.problem.num_groups = below(random, static_cast<int>(in.experts) + 2);
+  in.problem.off_home_target = std::array{1.0, 1.01, 1.1, 2.0}[below(random, 4)];
+  in.options.allow_empty = below(random, 4) == 0;
+  if (below(random, 2) == 0) return;
+  const int64_t groups = std::max<int64_t>(in.problem.num_groups, 1);
+  input_set_prices(&in, below(random, 2) ? in.experts : groups, random());
+}
+
+// They count for the objective of windows only.
+void weigh_windows(input& in, Random& random) {
+  if (in.windows == 1 || below(random, 2)) return;
+  in.window_weights = static_cast<double*>(std::calloc(static_cast<size_t>(in.windows), 8));
+  for (int64_t t = 0; t < in.windows; t++)
+    in.window_weights[t] = std::array{0.0, 0.3, 1.0, 2.0, 1e-3}[below(random, 5)];
+  in.window_weights[below(random, static_cast<int>(in.windows))] = 2;
 }
 
 // Ties everywhere, whole numbers, skewed as measured ones are, tiny ones, and some zeros among
@@ -74,6 +95,13 @@ std::string Method::name() const {
   return name;
 }
 
+void Method::choose(Input& in, eplb_policy policy) const {
+  const bool knows_homes = strategy >= EPLB_STRATEGY_BEST || policy != EPLB_POLICY_SOFT;
+  in->options.strategy = strategy;
+  in->options.effort = effort;
+  in->problem.policy = knows_homes ? policy : EPLB_POLICY_GLOBAL;
+}
+
 const std::vector<Method>& all_methods() {
   static const std::vector<Method> methods = [] {
     std::vector<Method> list;
@@ -95,19 +123,23 @@ Input random_input(uint64_t seed, int64_t least_windows) {
   in.windows = std::max<int64_t>(below(random, 3) == 0 ? 2 + below(random, 3) : 1, least_windows);
   in.layers = 1 + below(random, 5);
   in.weights = std::calloc(static_cast<size_t>(input_length(&in)), input_element_size(in.dtype));
+  if (below(random, 4) == 0) make_soft(in, random);
+  weigh_windows(in, random);
   Input owner(in);
   fill(owner, random);
   return owner;
 }
 
 std::string describe(const Input& in) {
-  constexpr const char* kPolicies[] = {"auto", "hierarchical", "global"};
+  constexpr const char* kPolicies[] = {"auto", "hierarchical", "global", "soft"};
   const eplb_problem& p = in->problem;
   const auto number = [](int64_t n) { return std::to_string(n); };
   return number(in->windows) + "x" + number(in->layers) + "x" + number(in->experts) + " " +
          kDtypeNames[in->dtype] + " on " + number(p.num_slots) + "/" + number(p.num_gpus) + ", " +
          number(p.num_groups) + " groups, " + number(p.num_nodes) + " nodes, " +
-         kPolicies[p.policy] + ", cap " + number(in->options.max_replicas);
+         kPolicies[p.policy] + (in->prices ? ", prices by " + number(in->price_columns) : "") +
+         (in->window_weights ? ", windows weighted" : "") + ", cap " +
+         number(in->options.max_replicas);
 }
 
 Input small_input(int64_t layers, uint64_t seed, eplb_dtype dtype) {

@@ -10,11 +10,13 @@ struct Method {
   eplb_strategy strategy;
   eplb_effort effort;
   std::string name() const;
+  // `policy`: what was drawn for the input. Most strategies do not know groups as wishes.
+  void choose(Input& in, eplb_policy policy) const;
 };
 const std::vector<Method>& all_methods();
 
-// Sizes, policy, dtype, windows, layers, cap, chance and weights follow from the seed alone (and
-// --most-slots).
+// Sizes, policy, tables, dtype, windows, layers, cap, chance and weights follow from the seed alone
+// (and --most-slots). Under policy SOFT counts fit nothing, and slots may stay empty.
 Input random_input(uint64_t seed, int64_t least_windows = 1);
 std::string describe(const Input& in);
 

@@ -15,8 +15,10 @@ using Placement = std::vector<int64_t>;
 // Of other weights and equal GPUs, with holes.
 Placement random_current(Random& random, Input& in) {
   Plan solved;
-  in->options.strategy = EPLB_STRATEGY_LPT_SWAP;
+  const eplb_policy policy = in->problem.policy;
+  Method{EPLB_STRATEGY_LPT_SWAP, EPLB_EFFORT_NORMAL}.choose(in, policy);
   if (!solve_on_cpu(in, solved)) return {};
+  in->problem.policy = policy;
   const int64_t* const first = solved->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL];
   Placement current(first, first + in->layers * in->problem.num_slots);
   const unsigned holes = random() % 3 ? 0 : 8;  // in 64
@@ -66,7 +68,7 @@ Rebalance random_rebalance(uint64_t seed, eplb_objective objective) {
   asked.in->problem.objective = objective;
   if (seed % 3 == 0) return asked;
   asked.arrays = random_arrays(asked.in, seed, seed % 3 > 1);
-  if (asked.in->problem.policy == EPLB_POLICY_HIERARCHICAL) return asked;
+  if (asked.in->problem.policy != EPLB_POLICY_GLOBAL) return asked;
   asked.in->problem.num_nodes = 2;
   for (int64_t& node : asked.arrays.nodes) node = static_cast<int64_t>(random() % 2);
   return asked;

@@ -76,9 +76,18 @@ Context::Context(eplb_device_kind kind, int32_t index) {
 // -------------------------------------------------------------------------------- inputs and plans
 
 Input Input::copy() const {
+  const auto copied = [](const auto* from, int64_t length) {
+    auto* const to = static_cast<char*>(std::malloc(static_cast<size_t>(length)));
+    std::memcpy(to, from, static_cast<size_t>(length));
+    return static_cast<void*>(to);
+  };
   input other = in_;
-  other.weights = std::malloc(static_cast<size_t>(bytes()));
-  std::memcpy(other.weights, in_.weights, static_cast<size_t>(bytes()));
+  other.weights = copied(in_.weights, bytes());
+  if (in_.prices != nullptr)
+    other.prices =
+        static_cast<double*>(copied(in_.prices, 8 * in_.problem.num_nodes * in_.price_columns));
+  if (in_.window_weights != nullptr)
+    other.window_weights = static_cast<double*>(copied(in_.window_weights, 8 * in_.windows));
   return Input(other);
 }
 

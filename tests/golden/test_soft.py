@@ -168,7 +168,7 @@ def solved_trace(path, num_slots, num_gpus, nodes, layers):
 def test_four_nodes_reach_the_target_next_to_the_bound(path):
     solved = solved_trace(path, 288, 32, 4, slice(None))
     for imbalance, share, bound in zip(solved.imbalance, solved.off_home, solved.bound, strict=True):
-        assert imbalance <= 1.0102 and share <= bound + 0.002
+        assert imbalance <= 1.0102 and share <= bound + 0.004
 
 
 @pytest.mark.parametrize("path", V3, ids=lambda path: path.name if path else "no traces")

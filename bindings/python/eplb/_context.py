@@ -23,12 +23,13 @@ from ._device_solution import DeviceSolution
 from ._evaluation import Evaluation, evaluate
 from ._last_problem import LastProblem
 from ._library import DEVICE_KINDS, DTYPES, integer
-from ._move_limits import move_limits
+from ._move_limits import MoveLimits, check_allow_empty, move_limits
 from ._moves import Moves, plan_moves
 from ._plan import Plan
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import Solution
+from ._tables import Tables, read_prices, read_window_weights
 from ._uncopyable import Uncopyable
 from ._windows import KeptWeights
 
@@ -70,6 +71,7 @@ class Context(Uncopyable):
         self._last_problem = LastProblem()
         # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
         self._weights: KeptWeights | None = None
+        self._num_windows = 1  # of what was uploaded last
 
     def __enter__(self) -> Context:
         return self
@@ -110,7 +112,7 @@ class Context(Uncopyable):
             self._shared.change()
             if isinstance(given, DeviceWeights):
                 self._device.keep(given)
-                self._weights = None
+                self._weights, self._num_windows = None, _windows_of(given)
             else:
                 self._upload(session, given)
 
@@ -131,6 +133,8 @@ class Context(Uncopyable):
         max_replicas: int | None = None,
         bound: str = "simple",
         cluster: Cluster | None = None,
+        prices: Any = None,
+        window_weights: Any = None,
     ) -> None:
         """Allocates all memory for a kind of solve, so that even the first one does not wait; for graph capture, say.
 
@@ -140,7 +144,7 @@ class Context(Uncopyable):
             shape: of the weights: [L,E] or [T,L,E].
             dtype: of the weights, as a name or as a type of torch or numpy.
             num_slots, num_gpus, num_nodes, num_groups, strategy, policy, objective, off_home_target, effort,
-                max_replicas, bound, cluster: as for solve.
+                max_replicas, bound, cluster, prices, window_weights: as for solve.
 
         Raises:
             InvalidArgument, Unavailable: as solve.
@@ -151,17 +155,19 @@ class Context(Uncopyable):
         check_dimensions(len(sizes))
         code = DTYPES[wider_dtype(dtype_name(dtype))]
         gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
+        windows = sizes[0] if len(sizes) == 3 else 1
+        tables = Tables(cluster, read_prices(prices), read_window_weights(window_weights, windows))
         with self._shared as session:
             session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound, objective, off_home_target)
             session.set_options(strategy, effort, 0, max_replicas)
             self._shared.change()
-            self._device.set_cluster(cluster)
+            self._device.set_tables(tables)
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
 
     def _upload(self, session: Session, weights: Array) -> None:
         session.upload(weights)
         self._device.forget_weights()
-        self._weights = KeptWeights(weights)
+        self._weights, self._num_windows = KeptWeights(weights), _windows_of(weights)
 
     def solve(
         self,
@@ -182,6 +188,9 @@ class Context(Uncopyable):
         current: Any = None,
         transfer_order: str = "buffered",
         cluster: Cluster | None = None,
+        prices: Any = None,
+        window_weights: Any = None,
+        allow_empty: bool = False,
     ) -> Plan:
         """Computes a placement.
 
@@ -211,6 +220,15 @@ class Context(Uncopyable):
             transfer_order: how moves are carried out: "buffered" (into a buffer for a layer), "in_place" (into the
                 slots), or "exclusive" (buffered, and a GPU either sends or receives in a round).
             cluster: GPUs that are not all equal: closed slots, which are -1 in all maps, speeds and nodes.
+            prices: numbers [N,E] or [N,num_groups], at least 0: what it costs that a node serves load of an expert or
+                a group, instead of 0 at home and 1 elsewhere; only ratios matter. Only the soft policy knows them:
+                off_home is then what is paid, in parts of what all load would cost at the highest price, and
+                off_home_bound what is paid where every expert is on its cheapest node.
+            window_weights: how much each window matters to the objective "windows": [T], at least 0, of which only
+                ratios count; or a decay from 0 to 1, by which a window matters less than the next one. None: all as
+                much. Figures of windows do not depend on it.
+            allow_empty: slots may stay empty, -1, where no replica helps. For the soft policy, and for the strategy
+                rebalance as there.
 
         Returns:
             The placement with its maps and report, as numpy arrays on the host; a DevicePlan for weights on a device.
@@ -223,11 +241,13 @@ class Context(Uncopyable):
             Unavailable: this version does not have the strategy, effort, bound kind, policy, objective or transfer
                 order; the strategy has no such policy or objective.
         """
+        limits = MoveLimits(allow_empty=check_allow_empty(allow_empty, policy, strategy))
         given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
         sizes = sizes_with(cluster, num_gpus, num_nodes)
         problem = num_slots, *sizes, num_groups, policy, bound, objective, off_home_target
-        return self._solve(given, now, cluster, problem, strategy, effort, seed, max_replicas, transfer_order)
+        tables = self._tables(given, cluster, prices, window_weights)
+        return self._solve(given, now, tables, problem, strategy, effort, seed, max_replicas, transfer_order, limits)
 
     def rebalance(
         self,
@@ -238,6 +258,8 @@ class Context(Uncopyable):
         num_groups: int = 1,
         *,
         cluster: Cluster | None = None,
+        prices: Any = None,
+        window_weights: Any = None,
         policy: str = "auto",
         objective: str = "sum",
         off_home_target: float = 1.01,
@@ -266,8 +288,8 @@ class Context(Uncopyable):
             num_gpus: GPUs that the slots are on: None takes those of the cluster, or else of a plan.
             cluster: GPUs as they are from now on. A dead one has no slots there, and -1 in current; one that is to be
                 emptied has no slots, and its experts in current; a new one has slots, and -1 in current.
-            num_nodes, num_groups, policy, objective, off_home_target, effort, seed, max_replicas, bound,
-                transfer_order: as for solve.
+            num_nodes, num_groups, prices, window_weights, policy, objective, off_home_target, effort, seed,
+                max_replicas, bound, transfer_order: as for solve.
             max_moves: the most moves of a layer; None for any number.
             max_moves_total: the most moves of all layers together, which get their shares by what they gain. Not with
                 weights on a device.
@@ -295,15 +317,20 @@ class Context(Uncopyable):
             num_gpus = current.num_gpus
         sizes = sizes_with(cluster, num_gpus, num_nodes)
         problem = now.shape[1], *sizes, num_groups, policy, bound, objective, off_home_target
-        return self._solve(
-            given, now, cluster, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits
-        )
+        tables = self._tables(given, cluster, prices, window_weights)
+        return self._solve(given, now, tables, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits)
+
+    def _tables(
+        self, given: Array | DeviceWeights | None, cluster: Cluster | None, prices: Any, window_weights: Any
+    ) -> Tables:
+        windows = self._num_windows if given is None else _windows_of(given)
+        return Tables(cluster, read_prices(prices), read_window_weights(window_weights, windows))
 
     def _solve(
         self,
         given: Array | DeviceWeights | None,
         current: Array | None,
-        cluster: Cluster | None,
+        tables: Tables,
         problem: tuple[Any, ...],
         *options: Any,
     ) -> Plan:
@@ -312,18 +339,20 @@ class Context(Uncopyable):
             session.set_problem(*problem)
             session.set_options(*options)
             shared.change()
-            self._device.set_cluster(cluster)
+            self._device.set_tables(tables)
             session.set_current(current)
+            last = LastProblem(problem, tables.cluster, tables.prices)
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
                 maker = self._device.solve(given)
-                self._last_problem, self._weights = LastProblem(problem, cluster), None
+                self._last_problem, self._weights = last, None
+                self._num_windows = self._num_windows if given is None else _windows_of(given)
                 return DeviceSolution(shared, self._device, maker).plan()
             if given is not None:
                 self._upload(session, given)
             start = perf_counter()
             session.solve()
             microseconds = (perf_counter() - start) * 1e6
-            self._last_problem = LastProblem(problem, cluster)
+            self._last_problem = last
             assert self._weights is not None, "the library has solved weights of the host"
             return Plan(Solution(session, shared, self._weights, microseconds))
 
@@ -339,6 +368,7 @@ class Context(Uncopyable):
         off_home_target: float | None = None,
         bound: str | None = None,
         cluster: Cluster | None = None,
+        prices: Any = None,
     ) -> Evaluation:
         """Checks that a placement from any source is valid, and evaluates it.
 
@@ -351,6 +381,7 @@ class Context(Uncopyable):
             num_gpus, num_nodes, num_groups, policy, off_home_target, bound: as for solve; None takes those of the last
                 solve, and its defaults before any.
             cluster: as for solve; None takes that of the last solve unless num_gpus is another one.
+            prices: as for solve; None takes those of the last solve unless num_nodes is another one.
 
         Raises:
             InvalidPlacement: naming the rule and the layer, slot or expert: an id that is none, an expert without a
@@ -361,14 +392,16 @@ class Context(Uncopyable):
         """
         placement = placement_to_host(physical_to_logical)
         array = None if weights is None else weights_to_host(weights)[0]
+        given, sizes = read_prices(prices), (placement.shape[1], num_gpus, num_nodes, num_groups)
         with self._shared as session:
-            problem, cluster = self._last_problem.with_given(
-                cluster, placement.shape[1], num_gpus, num_nodes, num_groups, policy, bound, "sum", off_home_target
+            problem, cluster, priced = self._last_problem.with_given(
+                cluster, given, *sizes, policy, bound, "sum", off_home_target
             )
             session.set_problem(*problem)
-            if array is not None or cluster != session.cluster:
+            tables = Tables(cluster, priced, session.window_weights)
+            if array is not None or tables != session.tables:
                 self._shared.change()
-            self._device.set_cluster(cluster)
+            self._device.set_tables(tables)
             if array is not None:
                 self._upload(session, array)
             return evaluate(session, placement, self._weights)
@@ -407,3 +440,8 @@ class Context(Uncopyable):
         with self._shared as session:
             self._shared.raise_late_error()
             session.synchronize()
+
+
+def _windows_of(weights: Array | DeviceWeights) -> int:
+    shape = weights.shape
+    return shape[0] if len(shape) == 3 else 1

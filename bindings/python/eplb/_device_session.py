@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ._cluster import Cluster
 from ._device_arrays import DeviceWeights, Maker
 from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
 from ._session import Request, Session
+from ._tables import Tables
 from ._uncopyable import Uncopyable
 
 _FLOAT_MAPS = ("gpu_load", "imbalance", "bound")
@@ -46,13 +46,14 @@ class DeviceSession(Uncopyable):
         """When others come from the host."""
         self.maker, self._copy, self._uploaded = None, None, False
 
-    def set_cluster(self, cluster: Cluster | None) -> None:
-        if self.captured and cluster != self.session.cluster:
-            raise invalid_state(
-                "the context has been captured in a graph, which holds its cluster: take another context for another "
-                "cluster, or close this one"
-            )
-        self.session.set_cluster(cluster)
+    def set_tables(self, tables: Tables) -> None:
+        for name, given, held in zip(Tables._fields, tables, self.session.tables, strict=True):
+            if self.captured and given != held:
+                raise invalid_state(
+                    f"the context has been captured in a graph, which holds its {name}: take another context for "
+                    "others, or close this one"
+                )
+        self.session.set_tables(tables)
 
     def reserve(self, dtype: int, shape: Sequence[int]) -> None:
         """Sizes everything for such weights and the session's request; discards what was uploaded and solved."""

@@ -11,10 +11,11 @@ import numpy as np
 from ._arrays import Floats, Ints
 from ._cluster import Cluster
 from ._errors import Unavailable
-from ._homes import find_homes
+from ._homes import find_homes, prices_that_count
 from ._library import STATUSES, ffi
 from ._report import Report, make_report
 from ._session import Session
+from ._tables import Prices
 from ._windows import KeptWeights, not_kept, one_window, window_figure
 
 
@@ -28,7 +29,7 @@ class Evaluation(Report):
     """
 
     # What they are computed from; None if only a device has the weights, or nothing is left to be computed.
-    _placed: tuple[KeptWeights, Ints, bytes, Cluster | None] | None = dataclasses.field(repr=False)
+    _placed: tuple[KeptWeights, Ints, bytes, Cluster | None, Prices | None] | None = dataclasses.field(repr=False)
 
     @cached_property
     def window_imbalance(self) -> Floats:
@@ -47,7 +48,7 @@ class Evaluation(Report):
             return one_window(of_sum)
         # Of those that a device has, they are known.
         assert self._placed is not None
-        return window_figure(name, *self._placed)
+        return window_figure(name, *self._placed[:4])
 
     @property
     def off_home(self) -> Floats:
@@ -74,11 +75,12 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
     parts = session.floats("gpu_load") if weights is None else weights.sums
     mean_load = parts.sum(axis=1, dtype=np.float64) / session.num_open_gpus()
     report = make_report(c_report, imbalance, bounds, duplicates, mean_load)
-    num_nodes, placed = session.problem.num_nodes, None
-    if weights is not None and (report.num_windows > 1 or num_nodes > 1):
-        placed = weights, placement.copy(), ffi.buffer(session.problem)[:], session.cluster
+    prices, placed = prices_that_count(session), None
+    is_home = session.problem.num_nodes == 1 and prices is None
+    if weights is not None and (report.num_windows > 1 or not is_home):
+        placed = weights, placement.copy(), ffi.buffer(session.problem)[:], session.cluster, prices
     evaluation = Evaluation(**vars(report), _placed=placed)
-    if num_nodes == 1:
+    if is_home:
         vars(evaluation)["_homes"] = np.zeros(len(placement)), np.zeros(len(placement))
     if weights is None and report.num_windows > 1:  # only the device has them, and may soon have others
         for name in ("window_imbalance", "window_bound"):

@@ -26,8 +26,6 @@ def move_limits(
     max_moves: Any, max_moves_total: Any, max_arrivals: Any, target: Any, move_price: Any, allow_empty: Any = False
 ) -> MoveLimits:
     """Limits as callers give them."""
-    if allow_empty not in (False, True):
-        raise invalid_argument(f"allow_empty is {allow_empty!r}, must be True or False")
     return MoveLimits(
         _count("max_moves", max_moves, "0"),
         _count("max_moves_total", max_moves_total, "0"),
@@ -35,8 +33,25 @@ def move_limits(
         _count("max_arrivals", max_arrivals, "1 (max_moves=0 forbids moves)"),
         None if target is None else imbalance("target", target, 1, "None for the default, 0 for none, or 1"),
         imbalance("move_price", move_price, 0, "0") or None,
-        int(allow_empty) or None,
+        _flag("allow_empty", allow_empty),
     )
+
+
+def check_allow_empty(allow_empty: Any, policy: Any, strategy: Any) -> int | None:
+    """The same limit of a solve, in which few know it."""
+    flag = _flag("allow_empty", allow_empty)
+    if flag and str(policy).lower() != "soft" and str(strategy).lower() != "rebalance":
+        raise invalid_argument(
+            f"allow_empty is True, but policy is {policy!r} and strategy {strategy!r}: only the policy 'soft' and the "
+            "strategy 'rebalance' know it"
+        )
+    return flag
+
+
+def _flag(argument: str, value: Any) -> int | None:
+    if value not in (False, True):
+        raise invalid_argument(f"{argument} is {value!r}, must be True or False")
+    return int(value) or None
 
 
 def _count(argument: str, value: Any, least: str) -> int | None:

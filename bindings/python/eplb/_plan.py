@@ -133,7 +133,7 @@ class Plan:
     def off_home(self) -> Floats:
         """float64 [L]: the load that is served away from its group's home node over all load; 0 without load.
 
-        A group's home is the node that serves most of it, whatever the policy.
+        A group's home is the node that serves most of it, whatever the policy. With prices of one's own, what is paid.
         """
         return self._floats("off_home")
 

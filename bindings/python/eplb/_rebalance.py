@@ -10,6 +10,7 @@ from ._device_pool import MAPS_OF_A_CALL, solve_on_device, synchronize_devices
 from ._library import DEVICE_KINDS, invalid_argument
 from ._move_limits import MoveLimits, move_limits
 from ._session import Request, parse_device
+from ._tables import Tables
 from ._thread_session import keep_session, take_session
 
 
@@ -114,7 +115,7 @@ def _on_host(weight: Any, current: Any, sizes: tuple[Any, ...], options: tuple[A
     try:
         session.set_problem(*sizes)
         session.set_options(*options)
-        session.set_cluster(None)
+        session.set_tables(Tables())
         session.set_current(now)
         session.upload(array)
         session.solve()

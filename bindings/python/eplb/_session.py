@@ -28,6 +28,7 @@ from ._library import (
     value_of,
 )
 from ._move_limits import MoveLimits, imbalance
+from ._tables import Prices, Tables
 from ._uncopyable import Uncopyable
 
 _NO_LIMITS = MoveLimits()
@@ -114,13 +115,15 @@ class Session(Request):
     """Not for two threads at once; callers ensure that.
 
     Attributes:
-        cluster: that the library has; None if it has none.
+        cluster, prices, window_weights: that the library has; None if it has none.
         current: a copy of the current placement [L,S] that the library has; None if it has none.
     """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
         super().__init__()
         self.cluster: Cluster | None = None
+        self.prices: Prices | None = None
+        self.window_weights: tuple[float, ...] | None = None
         self.current: Array | None = None
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
@@ -161,6 +164,32 @@ class Session(Request):
         num_gpus = 0 if cluster is None else cluster.num_gpus
         check(lib.eplb_upload_cluster(self.context, slots, speeds, nodes, num_gpus, self.error), self.error)
         self.cluster = cluster
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.cluster, self.prices, self.window_weights)
+
+    def set_tables(self, tables: Tables) -> None:
+        """Others than before discard the plan."""
+        self.set_cluster(tables.cluster)
+        self.set_prices(tables.prices)
+        self._set_window_weights(tables.window_weights)
+
+    def set_prices(self, prices: Prices | None) -> None:
+        """Others than before discard the plan."""
+        if prices == self.prices:
+            return
+        values = ffi.NULL if prices is None else ffi.from_buffer("double[]", prices.values)
+        nodes, columns = (0, 0) if prices is None else prices[:2]
+        check(lib.eplb_upload_prices(self.context, values, nodes * columns, nodes, columns, self.error), self.error)
+        self.prices = prices
+
+    def _set_window_weights(self, weights: tuple[float, ...] | None) -> None:
+        if weights == self.window_weights:
+            return
+        values, count = (ffi.NULL, 0) if weights is None else (ffi.new("double[]", weights), len(weights))
+        check(lib.eplb_upload_window_weights(self.context, values, count, self.error), self.error)
+        self.window_weights = weights
 
     def num_open_gpus(self) -> int:
         """GPUs of the problem that have slots."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
-from ._homes import HOME_MAPS, find_homes
+from ._homes import HOME_MAPS, find_homes, prices_that_count
 from ._library import ffi, invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
 from ._report import make_report
@@ -49,9 +49,10 @@ class Solution:
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
         self._num_nodes: int = problem.num_nodes
-        # On one node, all is at home.
-        self._home_maps = HOME_MAPS if self._num_nodes > 1 else ()
         self._cluster = session.cluster
+        self._prices = prices_that_count(session)
+        # On one node, all is at home.
+        self._home_maps = HOME_MAPS if self._num_nodes > 1 or self._prices is not None else ()
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
@@ -61,7 +62,8 @@ class Solution:
         self._weights: KeptWeights | None = weights
         self._num_windows = weights.num_windows
         # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
-        self._bounds_at_once = self._current is not None and options.allow_empty != 0 and self._num_windows > 1
+        self._may_be_empty: bool = options.allow_empty != 0
+        self._bounds_at_once = self._may_be_empty and self._num_windows > 1
         # replica_slots and replica_count, once the library need not be asked for them.
         self._replicas: tuple[Array, Array] | None = None
         self._fingerprint: int | None = None
@@ -88,8 +90,8 @@ class Solution:
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
-        if self._current is not None:
-            # What its report says of moves cannot be worked out later.
+        if self._current is not None or self._may_be_empty:
+            # What its report says of moves, or of bounds, cannot be worked out later.
             self._fetch(session, "report")
             if self._bounds_at_once:
                 self._fetch(session, "window_bound")
@@ -253,7 +255,7 @@ class Solution:
             answers.setdefault("gpu_load", gpu_loads(weights.sums, count, placement, num_gpus))
         if name == "gpu_load":
             return
-        if self._current is not None:
+        if self._current is not None or self._may_be_empty:
             raise _lost()
         c_report, imbalance, bound, duplicates = self._evaluate(weights, placement)
         answers.setdefault("imbalance", imbalance)
@@ -264,12 +266,12 @@ class Solution:
         self._set_report(c_report)
 
     def _compute_homes(self, weights: KeptWeights, placement: Ints) -> None:
-        figures = find_homes(weights, placement, self._problem, self._cluster)
+        figures = find_homes(weights, placement, self._problem, self._cluster, self._prices)
         for name, each in zip(HOME_MAPS, figures, strict=True):
             self._answers.setdefault(name, each)
 
     def _evaluate(self, weights: KeptWeights, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
-        with session_for(self._problem, self._cluster) as session:
+        with session_for(self._problem, self._cluster, self._prices) as session:
             session.upload(weights.windows)
             figures = session.evaluate(placement)
         if weights.num_windows == 0:

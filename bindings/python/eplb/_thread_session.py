@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from ._cluster import Cluster
 from ._library import ffi
 from ._session import Session
+from ._tables import Prices, Tables
 
 _local = threading.local()
 
@@ -27,12 +28,12 @@ def keep_session(session: Session) -> None:
 
 
 @contextmanager
-def session_for(problem: bytes, cluster: Cluster | None) -> Iterator[Session]:
-    """It, with the C struct of a problem and a cluster."""
+def session_for(problem: bytes, cluster: Cluster | None, prices: Prices | None = None) -> Iterator[Session]:
+    """It, with the C struct of a problem, a cluster, and prices."""
     session = take_session()
     try:
         ffi.memmove(session.problem, problem, len(problem))
-        session.set_cluster(cluster)
+        session.set_tables(Tables(cluster, prices))
         yield session
     finally:
         keep_session(session)

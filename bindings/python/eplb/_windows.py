@@ -11,10 +11,9 @@ from ._arrays import Array, Floats, Ints
 from ._cluster import Cluster
 from ._errors import Unavailable
 from ._library import STATUSES
+from ._tables import MOST_WINDOWS
 from ._thread_session import session_for
 
-# The library sums more than these and does not keep them.
-MOST_WINDOWS = 64
 _REPORTED = ("num_windows", "num_empty_windows", "windows_mean", "windows_worst", "worst_window", "worst_window_layer")
 
 

@@ -97,6 +97,27 @@ def test_homes_on_the_device(put, context):
     assert np.array_equal(context.evaluate(expected, weights).off_home, expected.off_home)
 
 
+def test_tables_on_the_device(put, context):
+    weights = np.stack([sample_weights(2, 64, seed) for seed in (1, 2, 3)])
+    sizes = {**LARGE, "num_nodes": 4, "num_groups": 8, "policy": "soft", "objective": "windows", "effort": "fast"}
+    prices = np.arange(32).reshape(4, 8) % 7
+    last = None
+    for tables in ({"prices": prices, "window_weights": 0.5}, {"window_weights": [1, 0, 2], "allow_empty": True}, {}):
+        expected = on_cpu(weights, **sizes, **tables)
+        assert expected.fingerprint != last
+        plan = context.solve(put(weights), **sizes, **tables)
+        context.synchronize()
+        assert np.array_equal(plan.physical_to_logical.array, expected.physical_to_logical)
+        assert np.array_equal(plan.off_home, expected.off_home)
+        assert plan.report.off_home_bound_mean == expected.report.off_home_bound_mean
+        assert context.evaluate(expected).off_home_mean == expected.report.off_home_mean
+        last = expected.fingerprint
+    # A decay for as many windows as were uploaded last.
+    context.upload(put(weights))
+    plan = context.solve(None, **sizes, window_weights=0.5)
+    assert plan.fingerprint == on_cpu(weights, **sizes, window_weights=0.5).fingerprint
+
+
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 
 

@@ -106,6 +106,10 @@ EPLB_FN Head next_head(Team auto& team, const Arrangement& state, View<int> peak
   return {team.find(0, state.stride, [=](auto g) { return peak[g] == less; }), less};
 }
 
+// Each form is a function of its own for compilers for devices.
+EPLB_ONCE Change best_at(Team auto& team, auto& step, int candidates, int head) {
+  return step.best(team, candidates, head);
+}
 // Calls use(step) with the form of ExcessStep that a search needs. With prices there are two only,
 // the plainest and the one that can do everything: each takes compilers for devices long.
 template <bool kCapped, bool kMany, bool kPriced>
@@ -145,7 +149,7 @@ EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int he
     const int candidates = step.weigh(team);
     int left = heads;
     for (Head head = first; head.excess > 0 && left > 0; --left) {
-      const Change best = step.best(team, candidates, head.gpu);
+      const Change best = best_at(team, step, candidates, head.gpu);
       if (best.kind != Change::kNone) return best;
       head = next_head(team, state, peak, head);
     }

@@ -63,7 +63,7 @@ EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View
     for (int g = 0, idle = 0; idle < state.gpus; g = g + 1 < state.gpus ? g + 1 : 0) {
       ++idle;
       if (due[g] == 0 || search.logged == search.most_steps()) continue;
-      const Change change = step.best(team, candidates, g);
+      const Change change = best_at(team, step, candidates, g);
       if (change.kind == Change::kNone) {
         team.barrier();
         team.single([&] { due[g] = 0; });
@@ -171,8 +171,8 @@ EPLB_ONCE void settle_rounds(Team auto& team, ExcessSearch& search, const SoftRo
 }
 // The least excess, then the least cost; within the limits. A quarter of the rounds comes before
 // slots are filled that are still empty.
-EPLB_FN void settle_homes(Team auto& team, ExcessSearch& search, const SoftRounds& most,
-                          const SoftAim& aim) {
+EPLB_ONCE void settle_homes(Team auto& team, ExcessSearch& search, const SoftRounds& most,
+                            const SoftAim& aim) {
   with_each_urgency(search, [&] { settle_once(team, search); });
   if (search.state.totals[0].empty > aim.most_empty) {
     settle_rounds(team, search, {most.reached / 4, most.reached / 4}, aim);

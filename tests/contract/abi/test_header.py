@@ -112,8 +112,10 @@ class HeaderRules(unittest.TestCase):
                 if base not in ("void *", "char *", "int64_t *", "double *") or parameter.name == "stream":
                     continue
                 with self.subTest(function=function.name, parameter=parameter.name):
-                    # Arrays by GPU have num_gpus elements, which a cluster is about.
-                    after = [name for name in names[i + 1 :] if re.fullmatch(r"(\w+_)?length|num_gpus", name)]
+                    # Arrays by GPU have num_gpus elements, which a cluster is about; those by window num_windows.
+                    after = [
+                        name for name in names[i + 1 :] if re.fullmatch(r"(\w+_)?length|num_gpus|num_windows", name)
+                    ]
                     self.assertTrue(after, "no length follows")
 
     def test_device_forms_take_the_arguments_of_the_host_form_and_a_stream(self):

@@ -22,6 +22,8 @@
   F(upload_weights)          \
   F(upload_weights_device)   \
   F(upload_cluster)          \
+  F(upload_prices)           \
+  F(upload_window_weights)   \
   F(upload_placement)        \
   F(upload_placement_device) \
   F(problem_init)            \

@@ -26,9 +26,11 @@ static void run_everything(const char *vectors) {
   rules_transfers();
   rules_objective();
   rules_off_home();
+  rules_prices();
   rules_order();
   rules_evaluation();
   rules_windows();
+  rules_window_weights();
   rules_answers();
   rules_cluster();
   rules_devices();

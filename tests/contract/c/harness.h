@@ -83,6 +83,7 @@ void rules_moves(void);
 void rules_objective(void);
 void rules_off_home(void);
 void rules_order(void);
+void rules_prices(void);
 void rules_process(void);
 void rules_signals(void);
 void rules_sizes(void);
@@ -90,6 +91,7 @@ void rules_structs(void);
 void rules_threads(void);
 void rules_transfers(void);
 void rules_weights(void);
+void rules_window_weights(void);
 void rules_windows(void);
 
 #endif

@@ -63,7 +63,24 @@ input input_of(const float *weights, int64_t experts, int64_t slots, int64_t gpu
   return in;
 }
 
+void input_set_prices(input *in, int64_t columns, uint64_t seed) {
+  int64_t length = in->problem.num_nodes * columns, i;
+  free(in->prices);
+  in->price_columns = columns;
+  in->prices = malloc((size_t)length * sizeof *in->prices);
+  for (i = 0; i < length; i++) in->prices[i] = (double)(next_random(&seed) % 10);
+  in->prices[next_random(&seed) % (uint64_t)length] = 9;
+}
+
+void input_drop_tables(input *in) {
+  free(in->prices);
+  free(in->window_weights);
+  in->prices = in->window_weights = NULL;
+  in->price_columns = 0;
+}
+
 void input_free(input *in) {
+  input_drop_tables(in);
   free(in->weights);
   in->weights = NULL;
 }
@@ -93,9 +110,19 @@ eplb_context *context_make(int64_t threads) {
   return context;
 }
 
+int input_upload_tables(eplb_context *context, const input *in) {
+  int64_t nodes = in->problem.num_nodes, columns = in->price_columns;
+  return EXPECT(EPLB_OK,
+                CALL(upload_prices)(context, in->prices, nodes * columns, nodes, columns, ERR)) &&
+         EXPECT(EPLB_OK,
+                CALL(upload_window_weights)(context, in->window_weights, in->windows, ERR));
+}
+
 int input_upload(eplb_context *context, const input *in) {
+  int has_tables = in->prices != NULL || in->window_weights != NULL;
   return EXPECT(EPLB_OK, CALL(upload_weights)(context, in->weights, input_length(in), in->dtype,
-                                              in->windows, in->layers, in->experts, ERR));
+                                              in->windows, in->layers, in->experts, ERR)) &&
+         (!has_tables || input_upload_tables(context, in));
 }
 
 int input_solve(eplb_context *context, const input *in) {

@@ -11,6 +11,10 @@ typedef struct input {
   void *weights; /* [windows, layers, experts] */
   eplb_problem problem;
   eplb_solve_options options;
+  /* Tables, which an upload of the input takes along; NULL: it leaves those that are there. */
+  double *prices; /* [num_nodes, price_columns] */
+  int64_t price_columns;
+  double *window_weights; /* [windows] */
 } input;
 
 /* Weights, seeded and skewed as measured ones are; whole numbers below 2^20, so that every dtype
@@ -20,6 +24,11 @@ input input_make(eplb_dtype dtype, int64_t layers, int64_t experts, int64_t slot
 
 /* The same as float32 with the given weights: one layer. */
 input input_of(const float *weights, int64_t experts, int64_t slots, int64_t gpus);
+
+/* Gives it prices: whole numbers up to 9, seeded, of which one is 9. */
+void input_set_prices(input *in, int64_t columns, uint64_t seed);
+
+void input_drop_tables(input *in);
 
 void input_free(input *in);
 
@@ -32,7 +41,11 @@ double input_weight(const input *in, int64_t layer, int64_t expert);
 /* A context of `threads` threads; a failure is a failed check and NULL. */
 eplb_context *context_make(int64_t threads);
 
-/* Upload, and solve; false after a failed check. */
+/* Uploads its tables; those that it lacks are forgotten. False after a failed check, like all that
+ * follow. */
+int input_upload_tables(eplb_context *context, const input *in);
+
+/* Upload, and solve. */
 int input_upload(eplb_context *context, const input *in);
 int input_solve(eplb_context *context, const input *in);
 int input_upload_and_solve(eplb_context *context, const input *in);

@@ -53,8 +53,51 @@ static double *served_by_nodes(const input *in, const cluster *gpus, int64_t lay
   return served;
 }
 
-off_home off_home_of(const input *in, const cluster *gpus, int64_t layer, const int64_t *row,
-                     int64_t *homes) {
+static double price_of(const input *in, int64_t node, int64_t expert) {
+  return in->prices[node * in->price_columns + expert * in->price_columns / in->experts];
+}
+
+static double highest_price(const input *in) {
+  double highest = 0;
+  int64_t i;
+  for (i = 0; i < in->problem.num_nodes * in->price_columns; i++)
+    highest = fmax(highest, in->prices[i]);
+  return highest;
+}
+
+/* Of the nodes that have slots. */
+static double least_price(const input *in, const cluster *gpus, int64_t expert) {
+  double least = INFINITY;
+  int64_t g;
+  for (g = 0; g < in->problem.num_gpus; g++)
+    if (speed_of(gpus, g) > 0) least = fmin(least, price_of(in, node_of(in, gpus, g), expert));
+  return least;
+}
+
+static off_home paid_of(const input *in, const cluster *gpus, int64_t layer, const int64_t *row) {
+  int64_t slots = in->problem.num_slots, per_gpu = slots / in->problem.num_gpus, e, s;
+  double total = 0, highest = highest_price(in);
+  off_home paid = {0, 0};
+  for (e = 0; e < in->experts; e++) {
+    double weight = input_weight(in, layer, e), count = 0, sum = 0;
+    for (s = 0; s < slots; s++) {
+      if (row[s] != e) continue;
+      count++;
+      sum += price_of(in, node_of(in, gpus, s / per_gpu), e);
+    }
+    total += weight;
+    paid.share += weight * sum / count / highest;
+    paid.bound += weight * least_price(in, gpus, e) / highest;
+  }
+  if (total > 0) {
+    paid.share /= total;
+    paid.bound /= total;
+  }
+  return paid;
+}
+
+static off_home away_of(const input *in, const cluster *gpus, int64_t layer, const int64_t *row,
+                        int64_t *homes) {
   int64_t nodes = in->problem.num_nodes, groups = groups_of(in), q, n, e;
   double *share = shares_of_nodes(in, gpus), *served = served_by_nodes(in, gpus, layer, row);
   double *at_home = calloc((size_t)nodes, sizeof *at_home), total = 0;
@@ -79,8 +122,14 @@ off_home off_home_of(const input *in, const cluster *gpus, int64_t layer, const 
   return found;
 }
 
+off_home off_home_of(const input *in, const cluster *gpus, int64_t layer, const int64_t *row,
+                     int64_t *homes) {
+  int is_priced = in->prices != NULL && in->problem.policy == EPLB_POLICY_SOFT;
+  return is_priced ? paid_of(in, gpus, layer, row) : away_of(in, gpus, layer, row, homes);
+}
+
 int off_home_agrees(off_home want, double share, double bound) {
   static const double tolerance = 2e-12;
-  return CHECK(share >= 0 && share < 1) && CHECK(bound >= 0 && bound < 1) &&
+  return CHECK(share >= 0 && share <= 1) && CHECK(bound >= 0 && bound <= 1) &&
          CLOSE(1 + want.share, 1 + share, tolerance) && CLOSE(1 + want.bound, 1 + bound, tolerance);
 }

@@ -16,7 +16,8 @@ typedef struct off_home {
 } off_home;
 
 /* Of a layer's row [S] of a placement, -1 where a slot holds nothing. `gpus` NULL: all are equal.
- * `homes`, unless NULL, receives the home of each group. */
+ * `homes`, unless NULL, receives the home of each group. Of an input with policy SOFT and prices:
+ * what is paid, and what is paid at least; homes are then not found. */
 off_home off_home_of(const input *in, const cluster *gpus, int64_t layer, const int64_t *row,
                      int64_t *homes);
 

@@ -87,6 +87,58 @@ static void a_reserved_context_allocates_nothing(void) {
   }
 }
 
+/* Tables are there before; what they need is had when they come. */
+static void a_solve_with_tables_allocates_nothing(void) {
+  static const double ones[2] = {1, 0.5};
+  static int32_t slots[6 * 96];
+  input in;
+  eplb_context *context;
+  int64_t before;
+  if (!is_counted()) return;
+  in = input_for(EPLB_POLICY_SOFT, EPLB_INT64, EPLB_STRATEGY_BEST, 54);
+  in.windows = 2;
+  in.layers = 3;
+  in.problem.objective = EPLB_OBJECTIVE_WINDOWS;
+  input_set_prices(&in, 8, 3);
+  context = context_make(1);
+  input_upload_tables(context, &in);
+  EXPECT(EPLB_OK, CALL(upload_window_weights)(context, ones, 2, ERR));
+  EXPECT(EPLB_OK,
+         CALL(context_reserve)(context, in.dtype, 2, 3, 64, &in.problem, &in.options, ERR));
+  before = allocations_so_far();
+  {
+    eplb_status status = run_once(context, &in, slots);
+    EQUAL(0, allocations_so_far() - before);
+    EXPECT(EPLB_OK, status);
+  }
+  CALL(context_destroy)(context);
+  input_free(&in);
+}
+
+/* A number of 8 bytes and one of 4 for each price, 4 bytes for each window; forgotten, they are gone. */
+static void tables_are_counted(void) {
+  enum { NODES = 64, COLUMNS = 512, PRICES = NODES * COLUMNS };
+  input in = input_for(EPLB_POLICY_GLOBAL, EPLB_INT32, EPLB_STRATEGY_LPT_SWAP, 56);
+  eplb_context *context = context_solved(&in);
+  double *prices = calloc(PRICES, sizeof *prices);
+  eplb_report without, with, after;
+  EXPECT(EPLB_OK, CALL(report_init)(&without, sizeof without, ERR));
+  with = after = without;
+  prices[0] = 1;
+  EXPECT(EPLB_OK, CALL(fetch_report)(context, &without, ERR));
+  EXPECT(EPLB_OK, CALL(upload_prices)(context, prices, PRICES, NODES, COLUMNS, ERR));
+  EXPECT(EPLB_OK, CALL(upload_window_weights)(context, prices, 64, ERR));
+  if (input_solve(context, &in)) EXPECT(EPLB_OK, CALL(fetch_report)(context, &with, ERR));
+  CHECK(with.context_bytes >= without.context_bytes + PRICES * 12 + 64 * 4);
+  EXPECT(EPLB_OK, CALL(upload_prices)(context, NULL, 0, 0, 0, ERR));
+  EXPECT(EPLB_OK, CALL(upload_window_weights)(context, NULL, 0, ERR));
+  if (input_solve(context, &in)) EXPECT(EPLB_OK, CALL(fetch_report)(context, &after, ERR));
+  EQUAL(without.context_bytes, after.context_bytes);
+  free(prices);
+  CALL(context_destroy)(context);
+  input_free(&in);
+}
+
 static void destroy_gives_everything_back(void) {
   input in;
   int64_t before = 0;
@@ -186,6 +238,14 @@ static eplb_status try_current(eplb_error *err) {
   return CALL(upload_placement)(state.context, state.before.ints[0], state.before.lengths[0],
                                 EPLB_INT64, state.small.layers, state.small.problem.num_slots, err);
 }
+static eplb_status try_prices(eplb_error *err) {
+  static const double prices[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  return CALL(upload_prices)(state.context, prices, 8, 1, 8, err);
+}
+static eplb_status try_window_weights(eplb_error *err) {
+  static const double weights[1] = {1};
+  return CALL(upload_window_weights)(state.context, weights, 1, err);
+}
 static eplb_status try_moves(eplb_error *err) {
   return CALL(fetch_map)(state.context, EPLB_MAP_MOVE_ROUND, EPLB_INT64, state.buffer,
                          state.before.lengths[0], err);
@@ -230,9 +290,9 @@ static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
 
 static void run_out_of_memory_anywhere(void) {
   static eplb_status (*const steps[])(eplb_error *) = {
-      try_create,   try_fetch,   try_report,    try_current,     try_moves,
-      try_evaluate, try_windows, try_transfers, try_information, try_refusal,
-      try_solve,    try_upload,  try_reserve};
+      try_create,   try_fetch,          try_report,    try_current,     try_moves,
+      try_evaluate, try_windows,        try_transfers, try_information, try_refusal,
+      try_prices,   try_window_weights, try_solve,     try_upload,      try_reserve};
   size_t i;
   int from_then_on;
   for (i = 0; i < sizeof steps / sizeof *steps; i++)
@@ -288,6 +348,8 @@ static void threads_may_not_be_had(void) {
 void rules_allocation(void) {
   RUN(second_solve_allocates_nothing);
   RUN(a_reserved_context_allocates_nothing);
+  RUN(a_solve_with_tables_allocates_nothing);
+  RUN(tables_are_counted);
   RUN(destroy_gives_everything_back);
   RUN(a_context_is_small_and_says_so);
   RUN(memory_may_run_out_anywhere);

@@ -13,6 +13,7 @@ static plan before;
 
 static void a_forked_context(void) {
   int64_t buffer[32], dims[4] = {-7};
+  double numbers[2] = {1, 1};
   int32_t rank = -7;
   eplb_report report, fresh;
   uint64_t fingerprint = 7;
@@ -25,6 +26,8 @@ static void a_forked_context(void) {
   AFTER_FORK(
       CALL(upload_weights_device)(context, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR));
   AFTER_FORK(CALL(upload_cluster)(context, buffer, NULL, NULL, 0, ERR));
+  AFTER_FORK(CALL(upload_prices)(context, numbers, 2, 2, 1, ERR));
+  AFTER_FORK(CALL(upload_window_weights)(context, numbers, 2, ERR));
   AFTER_FORK(CALL(upload_placement)(context, buffer, 32, EPLB_INT64, 2, 16, ERR));
   AFTER_FORK(CALL(upload_placement_device)(context, buffer, 32, EPLB_INT64, 2, 16, NULL, ERR));
   AFTER_FORK(CALL(solve)(context, &in.problem, NULL, ERR));

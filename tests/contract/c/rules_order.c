@@ -61,11 +61,14 @@ static void a_reserve_discards_everything(void) {
 static void nulls_are_named(void) {
   eplb_context *context = context_solved(&in);
   eplb_report report;
+  double prices[2] = {1, 1};
   char name[8] = "as was";
   if (context == NULL) return;
   INVALID(CALL(context_create)(NULL, NULL, ERR), "context");
   INVALID(CALL(upload_weights)(NULL, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, ERR), "context");
   INVALID(CALL(upload_weights)(context, NULL, 16, EPLB_FLOAT32, 1, 2, 8, ERR), "weights");
+  INVALID(CALL(upload_prices)(NULL, prices, 2, 1, 2, ERR), "context");
+  INVALID(CALL(upload_window_weights)(NULL, prices, 2, ERR), "context");
   INVALID(CALL(solve)(NULL, &in.problem, NULL, ERR), "context");
   INVALID(CALL(solve)(context, NULL, NULL, ERR), "problem");
   INVALID(CALL(fetch_report)(NULL, &report, ERR), "context");
@@ -93,6 +96,7 @@ static void err_may_be_null_everywhere(void) {
   eplb_problem problem;
   eplb_report report;
   int64_t buffer[32], dims[4];
+  double prices[2] = {1, 1};
   int32_t n;
   char text[64];
   EXPECT(EPLB_OK, CALL(context_options_init)(&context_options, sizeof context_options, NULL));
@@ -121,6 +125,10 @@ static void err_may_be_null_everywhere(void) {
   EXPECT(EPLB_OK, CALL(upload_weights)(c, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT,
          CALL(upload_weights)(c, in.weights, 15, EPLB_FLOAT32, 1, 2, 8, NULL));
+  EXPECT(EPLB_OK, CALL(upload_prices)(c, prices, 2, 1, 2, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT, CALL(upload_prices)(c, prices, 1, 1, 2, NULL));
+  EXPECT(EPLB_OK, CALL(upload_window_weights)(c, prices, 2, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT, CALL(upload_window_weights)(c, prices, 0, NULL));
   EXPECT(EPLB_INVALID_STATE, CALL(fetch_report)(c, &report, NULL));
   EXPECT(EPLB_OK, CALL(solve)(c, &in.problem, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve)(c, NULL, NULL, NULL));

@@ -108,6 +108,23 @@ impl RawContext {
         })
     }
 
+    /// `None` forgets them.
+    pub(crate) fn upload_prices(&mut self, prices: Option<&[f64]>, nodes: usize, columns: usize) -> Result<()> {
+        let (pointer, length) = prices.map_or((ptr::null(), 0), |prices| (prices.as_ptr(), to_c(prices.len())));
+        let (nodes, columns) = (to_c(nodes), to_c(columns));
+        // SAFETY: reads `length` elements, and keeps a copy; nothing through a null pointer.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_upload_prices(context, pointer, length, nodes, columns, error)
+        })
+    }
+
+    /// `None` forgets them.
+    pub(crate) fn upload_window_weights(&mut self, weights: Option<&[f64]>) -> Result<()> {
+        let (pointer, length) = weights.map_or((ptr::null(), 0), |weights| (weights.as_ptr(), to_c(weights.len())));
+        // SAFETY: reads `length` elements, and keeps a copy; nothing through a null pointer.
+        self.call(|lib, context, error| unsafe { lib.eplb_upload_window_weights(context, pointer, length, error) })
+    }
+
     /// `None` forgets it.
     pub(crate) fn upload_placement<T: ExpertElement>(
         &mut self,

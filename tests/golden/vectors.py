@@ -1,6 +1,6 @@
 """vectors.json: the cases with the reference's answers, for every language. Every case has a name and a why.
 
-{"cases": [...], "quanta": [...]}. A case is
+{"cases": [...], "soft": [...], "quanta": [...]}. soft_vectors.py says what is in "soft". A case is
   name, why, dtype, shape [T,L,E], weights (flat), problem, options (if not the defaults), policy_used, and
   answers: by strategy at the default effort, and "best_fast", which is BEST at FAST; each flat: physical_to_logical
   [L,S], replica_count [L,E], replica_slots [L,S], imbalance [L], duplicates [L];
@@ -23,6 +23,8 @@ from placement import check, duplicates, imbalance
 from reference import solve
 from refusal import Refusal, sum_windows
 from refused_cases import BAD_PROBLEMS, BAD_WEIGHTS
+from soft_cases import SOFT_CASES
+from soft_vectors import flat, soft_entry
 
 FILE = pathlib.Path(__file__).with_name("vectors.json")
 EXACT = 2**53
@@ -66,10 +68,6 @@ def number(value):
 
 def problem_fields(problem):
     return {name: getattr(problem, name) for name in ("num_slots", "num_gpus", "num_nodes", "num_groups", "policy")}
-
-
-def flat(rows):
-    return [value for row in rows for value in row]
 
 
 def solve_as(name, weights, case):
@@ -146,11 +144,12 @@ def quanta_text(why, dtype, weights):
 
 
 def file_text():
-    names = [case.name for case in CASES]
+    names = [case.name for case in CASES + SOFT_CASES]
     assert len(names) == len(set(names)), "two cases have the same name"
     cases = ",\n".join(entry_text(entry(case)) for case in CASES)
+    soft = ",\n".join(entry_text(soft_entry(case, number)) for case in SOFT_CASES)
     quanta = ",\n".join(quanta_text(*quanta_case) for quanta_case in QUANTA_CASES)
-    return f'{{"cases":[\n{cases}\n],"quanta":[\n{quanta}\n]}}\n'
+    return f'{{"cases":[\n{cases}\n],"soft":[\n{soft}\n],"quanta":[\n{quanta}\n]}}\n'
 
 
 def write_file():

@@ -4,114 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
 #include "harness.h"
 #include "invariants.h"
 #include "layers.h"
 #include "moves.h"
 #include "streams.h"
+#include "vectors_json.h"
 
 static const char *const strategy_names[] = {
     "greedy", "lpt_swap", "l2_swap", "random_restarts", "noise_spectrum", "hybrid_init", "best"};
 enum { STRATEGIES = sizeof strategy_names / sizeof *strategy_names };
-
-static char *read_file(const char *path) {
-  FILE *file = fopen(path, "rb");
-  char *text = NULL;
-  long size;
-  if (file == NULL) return NULL;
-  fseek(file, 0, SEEK_END);
-  size = ftell(file);
-  rewind(file);
-  text = malloc((size_t)size + 1);
-  size = (long)fread(text, 1, (size_t)size, file);
-  text[size] = 0;
-  fclose(file);
-  return text;
-}
-
-/* Numbers come as JSON numbers, or as strings where JSON has none (nan, inf) or a double would not
- * hold them. */
-static double as_double(const cJSON *item) {
-  return cJSON_IsString(item) ? strtod(item->valuestring, NULL) : item->valuedouble;
-}
-
-static int64_t as_int(const cJSON *item) {
-  return cJSON_IsString(item) ? (int64_t)strtoll(item->valuestring, NULL, 10)
-                              : (int64_t)item->valuedouble;
-}
-
-static int64_t field_int(const cJSON *object, const char *name, int64_t otherwise) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-  return item == NULL || cJSON_IsNull(item) ? otherwise : as_int(item);
-}
-
-static const char *field_text(const cJSON *object, const char *name) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-  return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static int index_of(const char *word, const char *const *words, int count) {
-  int i;
-  for (i = 0; i < count; i++)
-    if (strcmp(word, words[i]) == 0) return i;
-  return -1;
-}
-
-static void *weights_of(const cJSON *list, eplb_dtype dtype) {
-  int64_t i = 0;
-  char *weights = calloc((size_t)cJSON_GetArraySize(list) + 1, input_element_size(dtype));
-  const cJSON *item;
-  cJSON_ArrayForEach(item, list) {
-    switch (dtype) {
-      case EPLB_FLOAT32: ((float *)(void *)weights)[i] = (float)as_double(item); break;
-      case EPLB_FLOAT64: ((double *)(void *)weights)[i] = as_double(item); break;
-      case EPLB_INT32: ((int32_t *)(void *)weights)[i] = (int32_t)as_int(item); break;
-      default: ((int64_t *)(void *)weights)[i] = as_int(item);
-    }
-    i++;
-  }
-  return weights;
-}
-
-/* Seeds are unsigned: the largest is beyond int64, and given as a string. */
-static uint64_t field_seed(const cJSON *options) {
-  const cJSON *seed = cJSON_GetObjectItemCaseSensitive(options, "seed");
-  if (cJSON_IsString(seed)) return (uint64_t)strtoull(seed->valuestring, NULL, 10);
-  return seed ? (uint64_t)seed->valuedouble : 0;
-}
-
-static int problem_of(const cJSON *vector, input *in) {
-  static const char *const policies[] = {"auto", "hierarchical", "global"};
-  const cJSON *problem = cJSON_GetObjectItemCaseSensitive(vector, "problem");
-  const cJSON *options = cJSON_GetObjectItemCaseSensitive(vector, "options");
-  int policy = index_of(field_text(problem, "policy"), policies, 3);
-  EXPECT(EPLB_OK, CALL(problem_init)(&in->problem, sizeof in->problem, ERR));
-  EXPECT(EPLB_OK, CALL(solve_options_init)(&in->options, sizeof in->options, ERR));
-  in->problem.num_slots = field_int(problem, "num_slots", 0);
-  in->problem.num_gpus = field_int(problem, "num_gpus", 0);
-  in->problem.num_nodes = field_int(problem, "num_nodes", in->problem.num_nodes);
-  in->problem.num_groups = field_int(problem, "num_groups", in->problem.num_groups);
-  in->problem.policy = policy < 0 ? EPLB_POLICY_AUTO : policy;
-  in->options.seed = field_seed(options);
-  in->options.max_replicas = field_int(options, "max_replicas", 0);
-  return CHECK(policy >= 0 || *field_text(problem, "policy") == 0);
-}
-
-static int input_from(const cJSON *vector, input *in) {
-  static const char *const dtypes[] = {"float32", "float64", "int32", "int64"};
-  const cJSON *shape = cJSON_GetObjectItemCaseSensitive(vector, "shape");
-  const cJSON *weights = cJSON_GetObjectItemCaseSensitive(vector, "weights");
-  memset(in, 0, sizeof *in);
-  in->dtype = index_of(field_text(vector, "dtype"), dtypes, 4);
-  if (!CHECK(in->dtype >= 0) || !EQUAL(3, cJSON_GetArraySize(shape))) return 0;
-  in->windows = as_int(cJSON_GetArrayItem(shape, 0));
-  in->layers = as_int(cJSON_GetArrayItem(shape, 1));
-  in->experts = as_int(cJSON_GetArrayItem(shape, 2));
-  in->weights = weights_of(weights, in->dtype);
-  return problem_of(vector, in);
-}
 
 static int ints_agree(const cJSON *answer, const char *name, const plan *p, eplb_map map) {
   const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer, name), *item;
@@ -120,7 +22,7 @@ static int ints_agree(const cJSON *answer, const char *name, const plan *p, eplb
     return CHECK(map != EPLB_MAP_PHYSICAL_TO_LOGICAL && map != EPLB_MAP_REPLICA_COUNT);
   if (!EQUAL(p->lengths[map], cJSON_GetArraySize(list))) return 0;
   cJSON_ArrayForEach(item, list) {
-    if (!check_equal(as_int(item), p->ints[map][i++], name, __FILE__, __LINE__)) return 0;
+    if (!check_equal(json_int(item), p->ints[map][i++], name, __FILE__, __LINE__)) return 0;
   }
   return 1;
 }
@@ -130,7 +32,7 @@ static int answer_agrees(const cJSON *vector, const cJSON *answer, const plan *p
   const char *policy = field_text(vector, "policy_used");
   int64_t i = 0;
   cJSON_ArrayForEach(item, imbalance) {
-    if (!CLOSE(as_double(item), p->doubles[EPLB_MAP_IMBALANCE][i++], 1e-12)) return 0;
+    if (!CLOSE(json_double(item), p->doubles[EPLB_MAP_IMBALANCE][i++], 1e-12)) return 0;
   }
   if (*policy != 0)
     EQUAL(strcmp(policy, "global") == 0 ? EPLB_POLICY_GLOBAL : EPLB_POLICY_HIERARCHICAL,
@@ -231,7 +133,7 @@ static void run_vector(const cJSON *vector) {
 }
 
 void golden_vectors(const char *path) {
-  char *text = read_file(path);
+  char *text = json_text(path);
   cJSON *file = text ? cJSON_Parse(text) : NULL;
   const cJSON *cases = cJSON_GetObjectItemCaseSensitive(file, "cases"), *vector;
   int strategy;
@@ -240,6 +142,7 @@ void golden_vectors(const char *path) {
   CHECK(cJSON_GetArraySize(cases) > 0);
   test_end();
   cJSON_ArrayForEach(vector, cases) run_vector(vector);
+  soft_vectors(cJSON_GetObjectItemCaseSensitive(file, "soft"));
   for (strategy = 0; strategy < (int)STRATEGIES; strategy++)
     if (not_there[strategy] > 0)
       fprintf(report_stream(), "skipped %d vectors by %s: not in this version\n",

@@ -41,6 +41,8 @@ def homes(old, nodes, groups):
 class Rebalance:
     """fresh: BEST's placement; nodes: of the hierarchical policy."""
 
+    arranged = Arranged
+
     def __init__(self, old, asked, fresh, nodes):
         self.old, self.asked, self.fresh, self.nodes = old, asked, fresh, nodes
         self.budget = asked.budget
@@ -55,13 +57,16 @@ class Rebalance:
 
     def choose_times(self):
         paces = sum(pace for pace, slots in zip(self.old.pace, self.old.slots, strict=True) if slots)
-        mean_time = (sum(self.old.weights) << 24) // paces
+        mean_time = (self.load() << 24) // paces
         self.mean = self.least = -(-mean_time // 256)
         if self.asked.target >= 32 * UNIT:
             self.least = LARGEST
         elif self.asked.target:
             time = min(mean_time * self.asked.target >> 28, LARGEST)
             self.least = max(self.mean, time - min(2 * self.old.rows, time // 1024))
+
+    def load(self):
+        return sum(self.old.weights)
 
     def solve(self, has_load):
         """By slot; -1: nothing."""
@@ -86,7 +91,7 @@ class Rebalance:
         for gpu in self.old.gpus:
             for row in self.kept_rows(gpu):
                 keepers[self.old.was[gpu][row]] = keepers.get(self.old.was[gpu][row], 0) + 1
-        self.now = Arranged(self.old, [self.keep_on(gpu, keepers) for gpu in self.old.gpus])
+        self.now = self.arranged(self.old, [self.keep_on(gpu, keepers) for gpu in self.old.gpus])
         self.now.aim(self.least)
         self.now.most_empty = ANY if self.asked.allow_empty else self.now.copies(None)
         return self.create_lost()

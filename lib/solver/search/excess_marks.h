@@ -2,7 +2,8 @@
 // worth there and what it does to the number of moves. See docs/algorithms.md, section 12.3.
 #pragma once
 
-#include "solver/search/arrangement.h"
+#include "solver/search/excess_prices.h"
+#include "solver/search/whole_arrangement.h"
 
 EPLB_STAGE_BEGIN
 
@@ -46,21 +47,6 @@ struct RetargetList {
 // Candidates at which more is saved than their list says; or experts whose copies relieve more.
 struct Correction {
   int from, to, saving;
-};
-
-// What changes cost where load has a price.
-struct PriceMarks {
-  View<int> swap_to_head;    // by place: if its expert comes to the head, instead of staying
-  View<int> swap_from_head;  // by GPU: if an expert of the head comes there
-  View<int> copy_there;      // by GPU: if that expert gets one more copy there
-  View<int> copy_at_head;    // by expert: if it gets one more copy at the head
-
-  EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
-    if (!state.priced) return;
-    swap_to_head = arena.take<int>(state.places);
-    arena.take(state.stride, swap_from_head, copy_there);
-    copy_at_head = arena.take<int>(state.kinds());
-  }
 };
 
 struct ExcessWorkspace {
@@ -164,13 +150,6 @@ EPLB_FN int over_of(const Arrangement& state, const ExcessWorkspace& workspace, 
   for (int t = 0; t < windows_of<kMany>(state); ++t) sum += workspace.over[t * state.stride + g];
   return sum;
 }
-// What it costs if the replica in a place goes, whose expert has others.
-EPLB_FN int cost_of_leaving(const Arrangement& state, int place) {
-  const Prices& prices = state.prices;
-  const int e = state.expert[place], others = state.copies[e] - 1;
-  return (prices.away[e] - prices.here[place]) * (prices.weight[e] / others) -
-         prices.away[e] * prices.share[e];
-}
 // Writes candidate i but for the burden, of which it notes what is at its own GPU. Returns that.
 template <bool kMany>
 EPLB_FN int write_candidate(const Arrangement& state, const ExcessWorkspace& workspace, int i,
@@ -239,39 +218,6 @@ EPLB_FN void mark_arrivals(Team auto& team, const Arrangement& state,
   team.sweep(state.places,
              [=](auto place) { arrival.set(place, mark[expert[place]] - is_new[place]); });
   team.for_each(state.rows, [&](int row) { arrival[row * state.stride + head] = kForbidden; });
-}
-
-// What each place and each expert would cost if it came to the head.
-EPLB_FN void price_head(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace,
-                        int head) {
-  const Prices& prices = state.prices;
-  const View<int> expert = state.expert, here = prices.here, share = prices.share,
-                  more = prices.share_more, away = prices.away,
-                  at_head = prices.price.from(prices.first[head]);
-  const View<int> swap_to_head = workspace.costs.swap_to_head,
-                  copy_at_head = workspace.costs.copy_at_head;
-  team.sweep(state.kinds(), [=](auto e) {
-    copy_at_head.set(e, (away[e] + at_head[e]) * more[e] - away[e] * share[e]);
-  });
-  team.sweep(state.places, [=](auto place) {
-    const auto e = expert[place];
-    swap_to_head.set(place, (at_head[e] - here[place]) * share[e]);
-  });
-}
-// What expert e of the head would cost on each GPU.
-EPLB_FN void price_gpus(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace,
-                        int head, int e) {
-  const Prices& prices = state.prices;
-  const View<int> price = prices.price.from(e), first = prices.first;
-  const View<int> swap_from_head = workspace.costs.swap_from_head,
-                  copy_there = workspace.costs.copy_there;
-  const int away = prices.away[e], share = prices.share[e], more = prices.share_more[e];
-  const int at_head = price[first[head]];
-  team.sweep(state.stride, [=](auto g) {
-    const auto there = price[first[g]];
-    swap_from_head.set(g, (there - at_head) * share);
-    copy_there.set(g, (there + away) * more - away * share);
-  });
 }
 
 // What experts would change at the head.

@@ -31,7 +31,7 @@ template <bool kCapped, bool kMany, bool kPriced> class ExcessStep {
     candidates_ = candidates;
     head_ = head;
     mark_head(team, state_, cluster_, workspace_, head_);
-    if constexpr (kPriced) price_head(team, state_, workspace_, head_);
+    if constexpr (kPriced) price_head(team, state_, workspace_.costs, head_);
     int best_score = 0, best_row = 0;
     bool elsewhere = false;
     for (int row = 0; row < state_.rows; ++row) {
@@ -201,7 +201,7 @@ template <bool kCapped, bool kMany, bool kPriced> class ExcessStep {
   }
   EPLB_FN void mark_elsewhere(Team auto& team, int e) const {
     mark_gpus(team, state_, cluster_, workspace_, e);
-    if constexpr (kPriced) price_gpus(team, state_, workspace_, head_, e);
+    if constexpr (kPriced) price_gpus(team, state_, workspace_.costs, head_, e);
   }
   EPLB_FN int best_elsewhere(Team auto& team, int row) const {
     const int e = state_.expert[row * state_.stride + head_];

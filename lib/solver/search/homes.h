@@ -236,7 +236,7 @@ EPLB_FN int excess_of_homes(const NodesAndGroups& of) {
 
 // Homes stay what they are unless others leave less that nodes cannot take, by a hundredth of the
 // load: a group that moves takes all its experts with it. Returns what that is. By one lane.
-EPLB_FN int keep_homes_if_good(const NodesAndGroups& of) {
+EPLB_ONCE int keep_homes_if_good(const NodesAndGroups& of) {
   const HomesWorkspace& memory = of.memory;
   const View<int> others = memory.tried;
   const int least = HomeSearch(of).run().total;
@@ -253,7 +253,7 @@ EPLB_FN int keep_homes_if_good(const NodesAndGroups& of) {
 }
 
 // Sets what groups weigh, and their order.
-EPLB_FN void weigh_groups(Team auto& team, const NodesAndGroups& of) {
+EPLB_ONCE void weigh_groups(Team auto& team, const NodesAndGroups& of) {
   const View<int> weight = of.search.state.prices.weight, load = of.memory.load;
   team.for_each(of.groups, [&](int group) {
     int sum = 0;
@@ -329,7 +329,7 @@ EPLB_FN void choose_cheapest(const NodesAndGroups& of) {
   }
 }
 // Returns what has to be paid, at least: with every expert where it is cheapest.
-EPLB_FN int64_t take_prices(Team auto& team, const NodesAndGroups& of, const PriceList& list) {
+EPLB_ONCE int64_t take_prices(Team auto& team, const NodesAndGroups& of, const PriceList& list) {
   const Arrangement& state = of.search.state;
   copy_prices(team, of, list);
   team.single([&] { choose_cheapest(of); });

@@ -2,7 +2,7 @@
 // they keep much of what the current placement has, they need fewer moves.
 #pragma once
 
-#include "solver/search/arrangement.h"
+#include "solver/search/whole_arrangement.h"
 
 EPLB_STAGE_BEGIN
 

@@ -171,8 +171,8 @@ EPLB_ONCE void settle_rounds(Team auto& team, ExcessSearch& search, const SoftRo
 }
 // The least excess, then the least cost; within the limits. A quarter of the rounds comes before
 // slots are filled that are still empty.
-EPLB_FN void settle_homes(Team auto& team, ExcessSearch& search, const SoftRounds& most,
-                          const SoftAim& aim) {
+EPLB_ONCE void settle_homes(Team auto& team, ExcessSearch& search, const SoftRounds& most,
+                            const SoftAim& aim) {
   with_each_urgency(search, [&] { settle_once(team, search); });
   if (search.state.totals[0].empty > aim.most_empty) {
     settle_rounds(team, search, {most.reached / 4, most.reached / 4}, aim);

@@ -1,0 +1,90 @@
+// What follows from all of an arrangement, and what is asked of it as a whole: limits, excess,
+// times.
+#pragma once
+
+#include "solver/search/arrangement.h"
+
+EPLB_STAGE_BEGIN
+
+EPLB_FN int place_of_slot(const Arrangement& state, int slot) {
+  return slot % state.rows * state.stride + slot / state.rows;
+}
+
+EPLB_FN void count_copies(const Arrangement& state) {
+  for (int e = 0; e < state.kinds(); ++e) {
+    state.any_place[e] = -1;
+    state.copies[e] = 0;
+    if (state.priced) state.prices.away[e] = 0;
+  }
+  for (int place = 0; place < state.places; ++place) ++state.copies[state.expert[place]];
+  for (int e = 0; e < state.kinds(); ++e) {
+    const int copies = state.copies[e];
+    state.copies[e] = 0;
+    set_copies(state, e, state.is_expert(e) ? copies : 1);
+  }
+  // Nothing is lost when an empty slot gets an expert.
+  state.copies[state.void_expert()] = kNever;
+}
+// Derives all that follows from where the experts are: by one lane.
+EPLB_ONCE void derive_all(const Arrangement& state) {
+  state.totals[0] = {};
+  const int loads = state.windows * state.stride;
+  for (int i = 0; i < loads; ++i) state.load[i] = state.excess[i] = 0;
+  for (int g = 0; g < state.stride; ++g) state.arrivals[g] = 0;
+  count_copies(state);
+  for (int place = 0; place < state.places; ++place) enter(state, place, state.expert[place]);
+  for (int i = 0; i < loads; ++i) state.excess[i] = state.load[i] - state.limit[i];
+  bool apart = true;
+  state.totals[0].together = true;
+  for (int place = state.stride; place < state.places && apart; ++place) {
+    const int e = state.expert[place];
+    apart = !state.is_expert(e) || state.copies[e] == 1 || is_lowest(state, place);
+  }
+  state.totals[0].together = !apart;
+}
+
+// Loads should be at most `most` on a GPU of the highest pace, and less in proportion on others.
+EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& cluster, int most) {
+  team.for_each(state.windows * state.stride, [&](int i) {
+    const int g = i % state.stride, share = g < state.gpus ? pace(cluster, g) : kFastest;
+    const int limit = static_cast<int>(int64_t{most} * share / kFastest);
+    state.limit[i] = in_window(state, i / state.stride, limit);
+    state.excess[i] = state.load[i] - state.limit[i];
+  });
+}
+
+EPLB_FN int total_excess(Team auto& team, const Arrangement& state) {
+  return team.sum(0, state.windows * state.stride,
+                  [=](auto i) { return larger(state.excess[i], 0); });
+}
+// What is above the limits of GPUs, in the window in which it is most.
+EPLB_FN View<int> peaks(Team auto& team, const Arrangement& state) {
+  if (state.windows == 1) return state.excess;
+  const View<int> excess = state.excess, peak = state.peak;
+  team.sweep(state.stride, [=](auto g) {
+    auto most = excess[g];
+    for (int t = 1; t < state.windows; ++t) most = larger(most, excess.from(t * state.stride)[g]);
+    peak.set(g, most);
+  });
+  return peak;
+}
+// The largest load of all windows, as it would be on a GPU of the highest pace and in a window that
+// matters all it can, rounded up; at most kLongest, for a GPU may be very slow.
+inline constexpr int64_t kLongest = int64_t{1} << 30;
+EPLB_FN int64_t full_load(const Arrangement& state, int t, int64_t load) {
+  const int64_t share = state.window_share[t];
+  return share == kWindowShare ? load : (load * kWindowShare + share - 1) / share;
+}
+EPLB_FN int largest_time(Team auto& team, const Arrangement& state, const Cluster& cluster) {
+  const int loads = state.windows * state.stride;
+  if (!cluster.gpu_pace && state.same_shares)
+    return team.max(0, loads, [=](auto i) { return state.load[i]; });
+  const int64_t longest = team.max_of(loads, [&](int i) {
+    const int g = i % state.stride;
+    const int64_t share = g < state.gpus ? pace(cluster, g) : kFastest;
+    return (full_load(state, i / state.stride, state.load[i]) * kFastest + share - 1) / share;
+  });
+  return static_cast<int>(longest < kLongest ? longest : kLongest);
+}
+
+EPLB_STAGE_END

@@ -27,6 +27,7 @@ static void run_everything(const char *vectors) {
   rules_objective();
   rules_off_home();
   rules_prices();
+  rules_soft();
   rules_order();
   rules_evaluation();
   rules_windows();

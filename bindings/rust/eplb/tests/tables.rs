@@ -53,13 +53,13 @@ fn prices_stay_until_they_are_forgotten() {
     let without = solve(&mut context);
     context.upload_prices(&prices, 4, 8).expect("these are prices");
     assert!(context.plan().is_none());
-    let priced = solve(&mut context);
-    assert_ne!(priced, without);
+    let with = solve(&mut context);
+    assert_ne!(with, without);
     // What was refused has changed nothing, and a cluster comes and goes without them.
     refused(context.upload_prices(&prices[..31], 4, 8), "prices_length is 31");
     assert!(context.plan().is_some());
     context.upload_cluster(&Cluster::new(16).slots([5; 16])).expect("these are GPUs");
-    assert_eq!(solve(&mut context), priced);
+    assert_eq!(solve(&mut context), with);
     context.forget_prices().expect("there is nothing that could fail");
     assert!(context.plan().is_none());
     assert_eq!(solve(&mut context), without);

@@ -1,0 +1,177 @@
+"""A context without its solves: weights in, and what it says of any placement."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+from ._arrays import Array, placement_to_host, weights_to_host
+from ._cluster import Cluster, sizes_with
+from ._device_arrays import DeviceWeights, read_weights
+from ._device_session import DeviceSession
+from ._evaluation import Evaluation, evaluate
+from ._last_problem import LastProblem
+from ._library import DEVICE_KINDS
+from ._moves import Moves, plan_moves
+from ._session import Session
+from ._session_lock import SharedSession
+from ._tables import Tables, read_prices, read_window_weights
+from ._uncopyable import Uncopyable
+from ._windows import KeptWeights
+
+
+class OpenContext(Uncopyable):
+    """The session of a context with its weights, and evaluations."""
+
+    def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
+        session = Session(device, num_threads)
+        self._shared = SharedSession(session)
+        self._cuda_index = session.device[1] if session.device[0] == DEVICE_KINDS["cuda"] else None
+        self._device = DeviceSession(session)
+        self._last_problem = LastProblem()
+        # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
+        self._weights: KeptWeights | None = None
+        self._num_windows = 1  # of what was uploaded last
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Otherwise the plan of the last solve would keep the library's memory alive. After a failed init there is none.
+        shared = self.__dict__.get("_shared")
+        if shared is not None and not sys.is_finalizing():
+            shared.let_go()
+
+    def close(self) -> None:
+        """Frees everything. Plans stay valid. Closing twice is fine.
+
+        Raises:
+            InvalidState: another thread is inside a call.
+        """
+        self._shared.close()
+
+    def upload(self, weights: Any) -> None:
+        """Copies weights into the context, for any number of solves and evaluations that are given None.
+
+        A plan that was solved before stays valid; after an error the context is as it was.
+
+        Args:
+            weights: as for solve.
+
+        Raises:
+            InvalidArgument: a type or number of dimensions that cannot be; on another device than the context's.
+            InvalidWeight: naming layer and expert.
+        """
+        given = read_weights(weights, self._cuda_index)
+        with self._shared as session:
+            self._shared.change()
+            if isinstance(given, DeviceWeights):
+                self._device.keep(given)
+                self._weights, self._num_windows = None, windows_of(given)
+            else:
+                self._upload(session, given)
+
+    def _upload(self, session: Session, weights: Array) -> None:
+        session.upload(weights)
+        self._device.forget_weights()
+        self._weights, self._num_windows = KeptWeights(weights), windows_of(weights)
+
+    def _tables(
+        self, given: Array | DeviceWeights | None, cluster: Cluster | None, prices: Any, window_weights: Any
+    ) -> Tables:
+        windows = self._num_windows if given is None else windows_of(given)
+        return Tables(cluster, read_prices(prices), read_window_weights(window_weights, windows))
+
+    def evaluate(
+        self,
+        physical_to_logical: Any,
+        weights: Any = None,
+        *,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
+        policy: str | None = None,
+        off_home_target: float | None = None,
+        bound: str | None = None,
+        cluster: Cluster | None = None,
+        prices: Any = None,
+    ) -> Evaluation:
+        """Checks that a placement from any source is valid, and evaluates it.
+
+        Two replicas of an expert on one GPU are valid and counted. Arrays on a device are brought to the host by their
+        own library, which waits.
+
+        Args:
+            physical_to_logical: integers [L,S], the expert in each slot; -1 in those that are closed or empty.
+            weights: as for solve; None takes those that were uploaded last.
+            num_gpus, num_nodes, num_groups, policy, off_home_target, bound: as for solve; None takes those of the last
+                solve, and its defaults before any.
+            cluster: as for solve; None takes that of the last solve unless num_gpus is another one.
+            prices: as for solve; None takes those of the last solve unless num_nodes is another one.
+
+        Raises:
+            InvalidPlacement: naming the rule and the layer, slot or expert: an id that is none, an expert without a
+                replica, under a hierarchical policy a replica that is not on the node of its group.
+            InvalidArgument: sizes that do not fit each other; num_gpus missing before any solve.
+            InvalidState: no weights yet; weights on a device, and nothing was solved yet.
+            InvalidWeight: naming layer and expert.
+        """
+        placement = placement_to_host(physical_to_logical)
+        array = None if weights is None else weights_to_host(weights)[0]
+        given, sizes = read_prices(prices), (placement.shape[1], num_gpus, num_nodes, num_groups)
+        with self._shared as session:
+            problem, cluster, priced = self._last_problem.with_given(
+                cluster, given, *sizes, policy, bound, "sum", off_home_target
+            )
+            session.set_problem(*problem)
+            tables = Tables(cluster, priced, session.window_weights)
+            if array is not None or tables != session.tables:
+                self._shared.change()
+            self._device.set_tables(tables)
+            if array is not None:
+                self._upload(session, array)
+            return evaluate(session, placement, self._weights)
+
+    def plan_transfers(
+        self,
+        current: Any,
+        placement: Any,
+        *,
+        num_gpus: int | None = None,
+        num_nodes: int | None = None,
+        cluster: Cluster | None = None,
+        transfer_order: str = "buffered",
+    ) -> Moves:
+        """Works out how one placement becomes another, for any two; needs no weights.
+
+        The uploaded weights and plans stay as they are. Works on the host, on a CUDA context too.
+
+        Args:
+            current: integers [L,S], the expert that each slot holds now, -1 where it is empty or cannot be read.
+            placement: integers [L,S], the expert that it is to hold, -1 for none. Experts may be missing in either.
+            num_gpus, num_nodes, cluster: where the slots are, as for solve.
+            transfer_order: as for solve.
+
+        Raises:
+            InvalidPlacement: naming array, layer and slot.
+            InvalidArgument: sizes that do not fit each other, with the nearest legal value; unknown names; wrong types.
+        """
+        pair = placement_to_host(current, "current"), placement_to_host(placement, "placement")
+        sizes = sizes_with(cluster, num_gpus, num_nodes)
+        with self._shared:
+            return plan_moves(*pair, *sizes, cluster, transfer_order)
+
+    def synchronize(self) -> None:
+        """Waits until all work of the context is done, and raises errors that only the device could find, once."""
+        with self._shared as session:
+            self._shared.raise_late_error()
+            session.synchronize()
+
+
+def windows_of(weights: Array | DeviceWeights) -> int:
+    """[L,E] is one window."""
+    shape = weights.shape
+    return shape[0] if len(shape) == 3 else 1

@@ -117,6 +117,8 @@ class Router:
                 break
             left, factors, found, missed, step = (each[going] for each in (left, factors, found, missed, step))
             direction = np.zeros_like(found)
+            # Chances may underflow to 0, whose odds have no logarithm.
+            found = np.maximum(found, np.finfo(float).tiny)
             direction[:, member] = np.log(_odds(wanted[left])[:, member] / _odds(found)[:, member])
             factors = _scaled(factors * np.exp(step[:, np.newaxis, np.newaxis] * direction), self._picks)
             before = missed, direction

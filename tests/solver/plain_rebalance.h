@@ -5,21 +5,15 @@
 #include <numeric>
 #include <tuple>
 
-#include "tests/solver/plain_ruins.h"
+#include "tests/solver/plain_steps.h"
 
 namespace eplb::tests::plain {
 
-// The least times with at most so many moves; kAny below the forced ones.
-struct Path {
-  std::vector<int64_t> time;
-  int64_t mean;
-};
-
-class Rebalance : RebalanceRuins {
+class Rebalance : RebalanceSteps {
  public:
   // fresh: BEST's placement by slot; nodes: of the hierarchical policy.
   Rebalance(const OldLayer& layer, const RebalanceAsk& ask, std::vector<int> fresh, int nodes)
-      : RebalanceRuins(layer, ask), fresh_(std::move(fresh)), nodes_(nodes) {
+      : RebalanceSteps(layer, ask), fresh_(std::move(fresh)), nodes_(nodes) {
     moves_cost_ = is_limited() || ask.target > 0 || ask.price > 0 || ask.shares_a_total;
   }
 
@@ -38,41 +32,9 @@ class Rebalance : RebalanceRuins {
     if (has_load && layer_.q.size() > 1) level();
     return slots();
   }
-  Path path(int most, bool has_load) {
-    const std::vector<int64_t> none(static_cast<size_t>(most) + 1, kAny);
-    if (!start() || now_.moves() > most) return {none, mean_};
-    std::vector<int64_t> path = follow(has_load ? most : now_.moves());
-    path.resize(none.size(), path.back());
-    std::fill_n(path.begin(), now_.moves(), kAny);
-    return {path, mean_};
-  }
+  using RebalanceSteps::path;
 
  private:
-  // ------------------------------------------------------------------------------------ 12.3, 12.4
-
-  bool is_within() const {
-    return now_.moves() <= budget_ && now_.most_arrived() <= layer_.most_arrivals;
-  }
-  bool step(uint32_t round, bool all_heads) {
-    for (const int head : now_.heads()) {
-      const Step best = StepChoice(layer_, now_, {budget_, moves_cost_, round}, head).best();
-      if (best.kind != Step::kNone) {
-        now_.make(best);
-        ++changes_;
-        return true;
-      }
-      if (!all_heads && layer_.q.size() == 1) break;
-    }
-    return false;
-  }
-  int most_changes() const { return 1024 + 4 * layer_.gpus() * layer_.rows; }
-  // Returns whether no excess is left.
-  bool descend(uint32_t round, bool all_heads) {
-    while (changes_ < most_changes() && step(round, all_heads)) {
-    }
-    return now_.excess() == 0;
-  }
-
   // ------------------------------------------------------------------------------ 12.5, 12.6, 12.7
 
   struct Effort {
@@ -242,16 +204,6 @@ class Rebalance : RebalanceRuins {
     const bool is_better = std::max(now_.time(), least_) < std::max(before.time(), least_);
     if (!is_better || !is_within()) now_ = before;
   }
-  // One descent to targets that fall with the largest time. note(time) comes after each step.
-  int64_t fall(int part, auto note) {
-    int64_t aim = kAny;
-    changes_ = 0;
-    for (int64_t time = now_.time();; note(time = now_.time())) {
-      aim = std::min(aim, least_ + std::max<int64_t>(0, time - least_) / part);
-      now_.aim(aim);
-      if (changes_ == most_changes() || !step(0, false)) return aim;
-    }
-  }
   // Section 14.3.
   void level() {
     int64_t aim = 0;
@@ -269,22 +221,6 @@ class Rebalance : RebalanceRuins {
       aim = std::min(aim, least_ + std::max<int64_t>(0, now_.time() - least_) / 2);
       now_.aim(aim);
     }
-  }
-  // By number of moves; the arrangement stays.
-  std::vector<int64_t> follow(int most) {
-    const Arranged before = now_;
-    const int64_t budget = budget_;
-    budget_ = std::min<int64_t>(budget, most);
-    std::vector<int64_t> path(static_cast<size_t>(most) + 1, kAny);
-    auto note = [&](int64_t time) {
-      if (now_.moves() <= most) path[now_.moves()] = std::min(path[now_.moves()], time);
-    };
-    note(now_.time());
-    fall(4, note);
-    for (size_t m = 1; m < path.size(); ++m) path[m] = std::min(path[m], path[m - 1]);
-    now_ = before;
-    budget_ = budget;
-    return path;
   }
   int64_t paying_moves() {
     const int64_t most = std::min(budget_, int64_t{layer_.gpus()} * layer_.rows);

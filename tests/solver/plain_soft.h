@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "tests/solver/plain_ruins.h"
+#include "tests/solver/plain_steps.h"
 
 namespace eplb::tests::plain {
 
@@ -58,24 +58,28 @@ class Homes {
 
   // target: in parts of 2^-20. The layer has prices.
   Homes(const OldLayer& layer, int nodes, int groups, int64_t target)
-      : load_(groups), cap_(nodes), most_(nodes), counts_(nodes, nodes <= layer.gpus()) {
+      : pairs_(groups, std::vector<int>(nodes)), load_(groups), cap_(nodes), most_(nodes) {
+    number_nodes(layer, nodes);
     for (int e = 0; e < layer.experts(); ++e)
       load_[group_of(e, groups, layer.experts())] += layer.prices->weight[e];
+    for (int g = 0; g < layer.gpus(); ++g)
+      for (int e = 0; e < layer.experts(); ++e)
+        pairs_[group_of(e, groups, layer.experts())][layer.node[g]] += layer.had(g, e);
     std::vector<int64_t> pace(nodes), slots(nodes);
     for (int g = 0; g < layer.gpus(); ++g) {
-      counts_[layer.node[g]] = true;
       slots[layer.node[g]] += layer.open[g];
       if (layer.open[g] > 0) pace[layer.node[g]] += layer.pace[g];
     }
-    const int64_t total = std::accumulate(load_.begin(), load_.end(), int64_t{0});
     const int64_t paces = std::accumulate(pace.begin(), pace.end(), int64_t{0});
     const int64_t all = std::accumulate(slots.begin(), slots.end(), int64_t{0});
     for (int n = 0; n < nodes; ++n) {
-      cap_[n] = (total * target >> 20) * pace[n] / paces;
+      cap_[n] = (total() * target >> 20) * pace[n] / paces;
       most_[n] = (groups * slots[n] + all - 1) / all;
     }
   }
 
+  // What all groups weigh.
+  int64_t total() const { return std::accumulate(load_.begin(), load_.end(), int64_t{0}); }
   // Of a node: what its groups may weigh.
   int64_t cap(int node) const { return cap_[node]; }
   // home: by group.
@@ -88,12 +92,23 @@ class Homes {
     std::vector<int64_t> on(cap_.size());
     for (size_t group = 0; group < home.size(); ++group) on[home[group]] += load_[group];
     Above above(0, -kAny);
-    for (int n = 0; n < nodes(); ++n) {
-      if (!counts_[n]) continue;
+    for (const int n : number_) {
       above.first += std::max<int64_t>(0, on[n] - cap_[n]);
       above.second = std::max(above.second, on[n] - cap_[n]);
     }
     return above;
+  }
+  // In order of groups, the node that has most of it in the current placement.
+  std::vector<int> kept() const {
+    std::vector<int> home;
+    for (const std::vector<int>& pairs : pairs_) {
+      int best = -1;
+      for (const int n : number_)
+        if (std::ranges::count(home, n) < most_[n] && (best < 0 || pairs[n] > pairs[best]))
+          best = n;
+      home.push_back(best);
+    }
+    return home;
   }
   // Of all assignments.
   Above least() const {
@@ -108,29 +123,44 @@ class Homes {
 
  private:
   int nodes() const { return static_cast<int>(cap_.size()); }
+  // Of more nodes than GPUs, those that have some count, in order of their first one.
+  void number_nodes(const OldLayer& layer, int nodes) {
+    number_.resize(nodes);
+    std::iota(number_.begin(), number_.end(), 0);
+    if (nodes <= layer.gpus()) return;
+    number_.clear();
+    for (const int n : layer.node)
+      if (std::ranges::count(number_, n) == 0) number_.push_back(n);
+  }
 
+  std::vector<std::vector<int>> pairs_;     // [group][node] of the current placement
   std::vector<int64_t> load_, cap_, most_;  // by group; by node
-  std::vector<bool> counts_;                // by node: of more than GPUs, those that have some
+  std::vector<int> number_;                 // nodes in their order
 };
 
 // Every expert at home, as far as there is room.
-class SoftStart : protected RebalanceRuins {
+class SoftStart : protected RebalanceSteps {
  public:
-  // home: by group. Experts that find no room at home go where they cost least excess.
-  SoftStart(const OldLayer& layer, const RebalanceAsk& ask, const std::vector<int>& home, int nodes)
-      : RebalanceRuins(layer, ask) {
-    for (int g = 0; g < layer.gpus(); ++g) now_.at.emplace_back(layer.open[g], layer.none());
-    for (int n = 0; n < nodes; ++n) place_at_home(home, n);
+  // home: by group.
+  SoftStart(const OldLayer& layer, const RebalanceAsk& ask, std::vector<int> home, int nodes)
+      : RebalanceSteps(layer, ask), home_(std::move(home)), nodes_(nodes) {}
+
+  // Experts that find no room at home go where they cost least.
+  const Arranged& start_at_home() {
+    now_.at.clear();
+    for (int g = 0; g < layer_.gpus(); ++g) now_.at.emplace_back(layer_.open[g], layer_.none());
+    for (int n = 0; n < nodes_; ++n) place_at_home(n);
+    now_.most_empty = 0;
     now_.aim(least_);
     create_lost();
+    return now_;
   }
-  const Arranged& arranged() const { return now_; }
 
  private:
-  void place_at_home(const std::vector<int>& home, int node) {
+  void place_at_home(int node) {
     std::vector<int> experts;
     for (int e = 0; e < layer_.experts(); ++e)
-      if (home[group_of(e, static_cast<int>(home.size()), layer_.experts())] == node)
+      if (home_[group_of(e, static_cast<int>(home_.size()), layer_.experts())] == node)
         experts.push_back(e);
     std::stable_sort(experts.begin(), experts.end(),
                      [&](int e, int f) { return layer_.weight(e) > layer_.weight(f); });
@@ -159,6 +189,9 @@ class SoftStart : protected RebalanceRuins {
       if (e != layer_.none()) load += layer_.weight(e);
     return load * kFastestPace / layer_.pace[g];
   }
+
+  std::vector<int> home_;  // by group
+  int nodes_;
 };
 
 }  // namespace eplb::tests::plain

@@ -1,5 +1,5 @@
-// Fresh placements under policy SOFT as section 15 of docs/algorithms.md defines them, to be compared
-// with what the library does.
+// What BEST and REBALANCE make of a layer under policy SOFT as section 15 of docs/algorithms.md
+// defines it, to be compared with what the library does.
 #pragma once
 
 #include "tests/solver/plain_soft.h"
@@ -11,32 +11,33 @@ class SoftSearch : SoftStart {
   // least: what has to be paid whatever is done.
   SoftSearch(const OldLayer& layer, const RebalanceAsk& ask, const std::vector<int>& home,
              int nodes, int64_t least)
-      : SoftStart(layer, ask, home, nodes), least_cost_(least) {
-    moves_cost_ = false;
-  }
+      : SoftStart(layer, ask, home, nodes), least_cost_(least) {}
 
-  using SoftStart::arranged;
+  using RebalanceSteps::path;
+  const Arranged& arranged() const { return now_; }
 
   // By slot; -1: nothing.
   std::vector<int> solve() {
-    for (const int lambda : {2, 20}) {
-      lambda_ = lambda;
-      improve();
-    }
-    const int most = rounds().reached;
-    if (now_.empty() > 0 && !ask_.allow_empty) {
-      search({most / 4, most / 4});
-      fill();
-      improve();
-    }
-    search(rounds());
+    start_at_home();
+    moves_cost_ = false;
+    settle(!ask_.allow_empty);
+    if (!ask_.allow_empty) duplicate();
+    return slots();
+  }
+  std::vector<int> rebalance(bool has_load) {
+    if (!start() || !has_load) return slots();
+    move_cost_ = std::max(80 * mean_ / 1024, ask_.price * mean_ >> 20);
+    settle(false);
+    if (now_.excess() > 0 && !is_limited()) try_at_home();
     return slots();
   }
 
  private:
   using Standing = std::pair<int64_t, int64_t>;  // excess, cost
 
-  Standing standing() const { return {now_.excess(), now_.cost()}; }
+  Standing standing() const {
+    return {now_.excess(), now_.cost() + (moves_cost_ ? move_cost_ * now_.moves() : 0)};
+  }
   struct Rounds {
     int reached, missed;  // at most, without excess and with it
   };
@@ -48,41 +49,28 @@ class SoftSearch : SoftStart {
     changes_ = 0;
     touched_.clear();
   }
-  int most_changes() const { return 1024 + 4 * layer_.gpus() * layer_.rows; }
 
-  // The best change at a GPU, whatever its load.
-  bool step_at(int g, uint32_t round) {
-    const Step best = StepChoice(layer_, now_, {kAny, false, round, lambda_}, g).best();
-    if (best.kind == Step::kNone) return false;
-    now_.make(best);
-    note_change(best.other_gpu);
-    if (best.kind == Step::kSwap) touched_.insert(best.gpu);
-    return true;
-  }
-  bool step(uint32_t round) {
-    for (const int head : now_.heads())
-      if (step_at(head, round)) return true;
-    return false;
-  }
-  void descend(uint32_t round, int most) {
-    for (int i = 0; i < most && changes_ < most_changes(); ++i)
-      if (!step(round)) return;
-  }
   // In turn, until none of these GPUs has a change any more.
   void polish(std::set<int> due, uint32_t round) {
-    while (!due.empty())
-      for (int g = 0; g < layer_.gpus(); ++g) {
-        if (!due.contains(g)) continue;
-        if (changes_ == most_changes()) return;
-        if (!step_at(g, round)) due.erase(g);
-      }
+    while (!due.empty() && changes_ < most_changes())
+      for (int g = 0; g < layer_.gpus(); ++g)
+        if (due.contains(g) && changes_ < most_changes() && !step_at(g, round)) due.erase(g);
   }
   void improve() {
     std::set<int> all;
     for (int g = 0; g < layer_.gpus(); ++g) all.insert(g);
-    descend(0, most_changes());
-    polish(all, 0);
+    descend(0, true);
+    if (!moves_cost_) polish(all, 0);
     keep();
+  }
+  void improve_again(uint32_t round, int64_t excess) {
+    constexpr int kSteps = 60;
+    for (const int urgency : {2, 20}) {
+      urgency_ = urgency;
+      for (int i = 0; i < kSteps && changes_ < most_changes(); ++i)
+        if (!step(round, true)) break;
+    }
+    if (!moves_cost_ && now_.excess() <= excess) polish(touched_, round);
   }
   void search(const Rounds& most) {
     Standing best = standing();
@@ -91,20 +79,33 @@ class SoftSearch : SoftStart {
       const Arranged before = now_;
       shake_homes(best.first > 0);
       improve_again(static_cast<uint32_t>(round), best.first);
-      if (standing() > best)
+      if (standing() > best || !is_within())
         now_ = before;
       else
         best = standing();
       keep();
     }
   }
-  void improve_again(uint32_t round, int64_t excess) {
-    constexpr int kSteps = 60;
-    for (const int lambda : {2, 20}) {
-      lambda_ = lambda;
-      descend(round, kSteps);
+  void settle(bool fills) {
+    const int most = rounds().reached;
+    keep();
+    for (const int urgency : {2, 20}) {
+      urgency_ = urgency;
+      improve();
     }
-    if (now_.excess() <= excess) polish(touched_, round);
+    if (fills && now_.empty() > 0) {
+      search({most / 4, most / 4});
+      fill();
+      improve();
+    }
+    search(rounds());
+  }
+  void try_at_home() {
+    const Arranged before = now_;
+    start_at_home();
+    moves_cost_ = false;
+    settle(!ask_.allow_empty);
+    if (now_.excess() >= before.excess() || !is_within()) now_ = before;
   }
 
   // Empty slots, row by row: what costs least there, excess at its most urgent; ties: the largest
@@ -135,12 +136,30 @@ class SoftSearch : SoftStart {
     return best;
   }
 
+  // What is empty even so, row by row: the lightest expert that may have one more copy.
+  void duplicate() {
+    for (int row = 0; row < layer_.rows; ++row)
+      for (int g = 0; g < layer_.gpus(); ++g)
+        if (row < layer_.open[g] && now_.at[g][row] == layer_.none()) now_.at[g][row] = lightest();
+  }
+  int lightest() const {
+    const std::vector<int> count = now_.copies();
+    int best = -1;
+    for (int e = 0; e < layer_.experts(); ++e)
+      if (count[e] < layer_.max_replicas && (best < 0 || layer_.weight(e) < layer_.weight(best)))
+        best = e;
+    return best;
+  }
+
   // ------------------------------------------------------------------------------------------ ruins
 
   void shake_homes(bool has_excess) {
     for (int left = ruins(); left > 0; --left) {
       const uint32_t word = draw();
-      if (!has_excess || word % 2 == 0 || !shake_head()) bring_home();
+      if (moves_cost_ && word >= 1u << 30)
+        take_one_back();
+      else if (!has_excess || word % 2 == 0 || !shake_head())
+        bring_home();
     }
   }
   int price(Spot spot, int e) const {
@@ -185,7 +204,7 @@ class SoftSearch : SoftStart {
     if (may_swap(spot, other)) swap(spot, other);
   }
 
-  int64_t least_cost_, lambda_ = 2;
+  int64_t least_cost_, move_cost_ = 0;
 };
 
 }  // namespace eplb::tests::plain

@@ -33,6 +33,7 @@ struct OldLayer {
   std::vector<int> home;              // by expert: the only node; -1: any
   Rows was;                           // an expert or -1, nothing
   int64_t most_copies = kAny, most_arrivals = kAny;
+  int64_t max_replicas = kAny;  // most_copies counts GPUs, too
   std::optional<Prices> prices;
 
   int gpus() const { return static_cast<int>(open.size()); }

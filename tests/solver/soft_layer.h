@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "solver/strategies/fresh_by_excess.h"
+#include "solver/strategies/rebalance.h"
 #include "tests/solver/any_state.h"
 #include "tests/solver/plain_soft.h"
 #include "tests/solver/shuffled_team.h"
@@ -27,6 +28,9 @@ struct SoftLayer {
   eplb_effort effort = EPLB_EFFORT_FAST;
   uint64_t seed = 0;
   bool allow_empty = false;
+  std::vector<int32_t> current;  // by slot
+  int64_t budget = plain::kAny;  // of moves
+  int price = 0;                 // of one, in parts of 2^-20
 
   explicit SoftLayer(uint32_t number) : random_(number) {
     choose_cluster();
@@ -42,6 +46,22 @@ struct SoftLayer {
   SoftLayer(const SoftLayer&) = delete;
   SoftLayer& operator=(const SoftLayer&) = delete;
 
+  bool has_load() const {
+    return std::ranges::any_of(windows, [](const std::vector<double>& window) {
+      return std::ranges::any_of(window, [](double w) { return w > 0; });
+    });
+  }
+  // A current placement that has changed since, and how far the next one may be from it.
+  void remember(const std::vector<int>& placement) {
+    const int stays = chance(20) ? 0 : 50 + below(51);
+    for (int slot = 0; slot < cluster.slots; ++slot)
+      current.push_back(chance(stays) ? placement[slot] : chance(60) ? below(layer.experts()) : -1);
+    for (int g = 0; g < layer.gpus(); ++g)
+      layer.was[g].assign(current.begin() + g * layer.rows, current.begin() + (g + 1) * layer.rows);
+    if (chance(40)) budget = below(cluster.slots);
+    if (chance(30)) layer.most_arrivals = 1 + below(4);
+    if (chance(30)) price = 1 << below(18);
+  }
   Problem problem() const {
     Problem problem;
     problem.experts = layer.experts();
@@ -51,9 +71,13 @@ struct SoftLayer {
     problem.limits.policy = EPLB_POLICY_SOFT;
     problem.limits.groups = asked_groups;
     problem.limits.most_replicas = most_replicas;
+    problem.current.expert = current.data();
+    problem.moves.most = static_cast<int>(std::min<int64_t>(budget, solver::kNever));
+    problem.moves.most_arrivals =
+        static_cast<int>(std::min<int64_t>(layer.most_arrivals, solver::kNever));
+    problem.moves.price = price;
     problem.moves.target = target;
     problem.moves.allow_empty = allow_empty;
-    problem.options.strategy = EPLB_STRATEGY_BEST;
     problem.options.effort = effort;
     problem.options.seed = seed;
     return problem;
@@ -95,6 +119,7 @@ struct SoftLayer {
   void choose_cap() {
     const int slots = cluster.slots - cluster.closed, experts = layer.experts();
     most_replicas = chance(70) ? cluster.slots : (slots + experts - 1) / experts + below(3);
+    layer.max_replicas = most_replicas;
     layer.most_copies = std::min(cluster.gpus - cluster.closed_gpus, most_replicas);
   }
   double weight(int kind) {
@@ -121,18 +146,19 @@ struct SoftLayer {
 };
 
 // The library's method, of which tests see the parts.
-class SoftMethod : public solver::FreshByExcess {
+template <class Method> class SoftMethod : public Method {
  public:
-  explicit SoftMethod(const SoftLayer& soft) : FreshByExcess(soft.problem()) {
+  explicit SoftMethod(const SoftLayer& soft) : Method(soft.problem()) {
     solver::Arena count(nullptr);
-    lay_out(count);
+    this->lay_out(count);
     memory_.reset(std::aligned_alloc(64, static_cast<size_t>(count.used() + 63) / 64 * 64),
                   std::free);
     std::fill_n(static_cast<char*>(memory_.get()), count.used(), 0x7f);
     solver::Arena arena(memory_.get());
-    lay_out(arena);
+    this->lay_out(arena);
     read_weights(soft);
-    search = begin(team, nullptr);
+    const auto& current = soft.current;
+    search = solver::ExcessMethod::begin(team, current.empty() ? nullptr : current.data());
   }
   SoftMethod(const SoftMethod&) = delete;
   SoftMethod& operator=(const SoftMethod&) = delete;
@@ -143,7 +169,12 @@ class SoftMethod : public solver::FreshByExcess {
   // By group.
   std::vector<int> choose_homes() {
     const solver::NodesAndGroups of = search.nodes_and_groups();
-    team.single([&] { solver::HomeSearch(of).run(); });
+    team.single([&] {
+      if (this->problem.current.expert)
+        solver::keep_homes_if_good(of);
+      else
+        solver::HomeSearch(of).run();
+    });
     solver::price_groups(team, of);
     std::vector<int> home;
     for (int group = 0; group < search.groups; ++group)
@@ -153,17 +184,23 @@ class SoftMethod : public solver::FreshByExcess {
   // The node that the caller means, of those that have GPUs if there are more than GPUs.
   int node(int number) const {
     int g = 0;
-    if (search.nodes == problem.cluster.nodes) return number;
+    if (search.nodes == this->problem.cluster.nodes) return number;
     while (search.homes.node[g] != number) ++g;
-    return solver::node_of(problem.cluster, g);
+    return solver::node_of(this->problem.cluster, g);
   }
   // By slot; -1: nothing.
   std::vector<int> solve() {
-    std::vector<int> slots(problem.cluster.slots);
-    solve_node(team, 0, solver::all_chains(), {slots.data()});
+    std::vector<int> slots(this->problem.cluster.slots);
+    this->solve_node(team, 0, solver::all_chains(), {slots.data()});
     return slots;
   }
-  int time() { return aims_of(team, search.state).least(); }
+  // By number of moves.
+  std::vector<int> path(int most) {
+    std::vector<int> path(most + 1);
+    this->find_path(team, most, {path.data()});
+    return path;
+  }
+  int time() { return this->aims_of(team, search.state).least(); }
   plain::Rows arranged(const plain::OldLayer& layer) const {
     plain::Rows at(layer.open.size());
     for (int g = 0; g < layer.gpus(); ++g)
@@ -179,10 +216,13 @@ class SoftMethod : public solver::FreshByExcess {
       for (size_t e = 0; e < sums.size(); ++e) sums[e] += window[e];
       all.insert(all.end(), window.begin(), window.end());
     }
-    read(team, solver::RealWeights{sums.data(), all.data(), std::ssize(sums)});
+    this->read(team, solver::RealWeights{sums.data(), all.data(), std::ssize(sums)});
   }
 
   std::shared_ptr<void> memory_;
 };
+
+using SoftBest = SoftMethod<solver::FreshByExcess>;
+using SoftRebalance = SoftMethod<solver::RebalanceMethod>;
 
 }  // namespace eplb::tests

@@ -76,7 +76,7 @@ TEST(Soft, WeightsAreThoseOfTheDefinition) {
   for (uint32_t seed = 1; seed <= 500; ++seed) {
     SCOPED_TRACE(seed);
     const SoftLayer soft(seed);
-    const SoftMethod method(soft);
+    const SoftBest method(soft);
     const solver::Arrangement& state = method.search.state;
     ASSERT_EQ(soft.layer.q.size(), static_cast<size_t>(state.windows));
     for (int t = 0; t < state.windows; ++t)
@@ -95,7 +95,7 @@ TEST(Soft, NoHomesAreBetter) {
   for (uint32_t seed = 1; seed <= 1000; ++seed) {
     SCOPED_TRACE(seed);
     const SoftLayer soft(seed);
-    SoftMethod method(soft);
+    SoftBest method(soft);
     const std::vector<int> home = method.choose_homes();
     const plain::Homes homes(soft.layer, soft.nodes, soft.groups, soft.target);
     for (int g = 0; g < soft.layer.gpus(); ++g)
@@ -114,38 +114,42 @@ TEST(Soft, StartIsThatOfTheDefinition) {
   for (uint32_t seed = 1; seed <= 1000; ++seed) {
     SCOPED_TRACE(seed);
     SoftLayer soft(seed);
-    SoftMethod method(soft);
+    SoftBest method(soft);
     const std::vector<int> home = method.choose_homes();
     soft.layer.prices->of = plain::prices_of(home, soft.nodes, soft.layer.experts());
     solver::aim(method.team, method.search.state, soft.cluster, method.time());
     solver::start_at_home(method.team, method.search, method.search.nodes_and_groups());
-    const plain::SoftStart start(soft.layer, {.target = soft.target}, home, soft.nodes);
-    ASSERT_EQ(start.arranged().at, method.arranged(soft.layer));
+    plain::SoftStart search(soft.layer, {.target = soft.target}, home, soft.nodes);
+    const plain::Arranged& start = search.start_at_home();
+    ASSERT_EQ(start.at, method.arranged(soft.layer));
     for (int g = 0; g < soft.layer.gpus(); ++g)
-      ASSERT_EQ(start.arranged().limit[g], method.search.state.limit[g]);
-    ASSERT_EQ(start.arranged().most_empty, method.search.state.most_empty);
-    ASSERT_EQ(start.arranged().cost(), method.search.state.totals[0].cost);
-    lost += start.arranged().cost() > 0;
+      ASSERT_EQ(start.limit[g], method.search.state.limit[g]);
+    ASSERT_EQ(start.most_empty, method.search.state.most_empty);
+    ASSERT_EQ(start.cost(), method.search.state.totals[0].cost);
+    lost += start.cost() > 0;
   }
   EXPECT_GT(lost, 100);
 }
 
 // ----------------------------------------------------------------------------------- whole answers
 
-// Returns what the answer costs.
-int64_t expect_same_answer(SoftLayer& soft) {
-  SoftMethod method(soft);
-  const std::vector<int> home = method.choose_homes();
+// The same layer by its definition, with the homes of the library.
+plain::SoftSearch search_of(SoftLayer& soft, const std::vector<int>& home) {
   const plain::Homes homes(soft.layer, soft.nodes, soft.groups, soft.target);
   soft.layer.prices->of = plain::prices_of(home, soft.nodes, soft.layer.experts());
-  const plain::RebalanceAsk ask{.target = soft.target,
+  const plain::RebalanceAsk ask{.budget = soft.budget,
+                                .target = soft.target,
+                                .price = soft.price,
                                 .allow_empty = soft.allow_empty,
                                 .effort = soft.effort - EPLB_EFFORT_FAST,
                                 .seed = soft.seed};
-  plain::SoftSearch search(soft.layer, ask, home, soft.nodes, 64 * homes.above(home).first);
-  const std::vector<int> want = search.solve();
-  if (!soft.allow_empty && search.arranged().empty() > 0) return 0;
-  EXPECT_EQ(want, method.solve());
+  return {soft.layer, ask, home, soft.nodes, 64 * homes.above(home).first};
+}
+// Returns what the answer costs.
+int64_t expect_same_answer(SoftLayer& soft) {
+  SoftBest method(soft);
+  plain::SoftSearch search = search_of(soft, method.choose_homes());
+  EXPECT_EQ(search.solve(), method.solve());
   return search.arranged().cost();
 }
 
@@ -157,6 +161,38 @@ TEST(Soft, AnswersAreThoseOfTheDefinition) {
     away += expect_same_answer(soft) > 0;
   }
   EXPECT_GT(away, 50);
+}
+
+// What further moves gain at most.
+void expect_same_path(SoftLayer& soft, const std::vector<int>& home) {
+  const int most = soft.cluster.slots / 2;
+  const plain::Path path = search_of(soft, home).path(most, soft.has_load());
+  std::vector<int> want;
+  for (const int64_t time : path.time)
+    want.push_back(static_cast<int>(std::min<int64_t>(time, solver::kNever)));
+  ASSERT_EQ(want, SoftRebalance(soft).path(most));
+}
+void expect_same_rebalance(SoftLayer& soft) {
+  soft.remember(SoftBest(soft).solve());
+  SoftRebalance method(soft);
+  const std::vector<int> home = method.choose_homes();
+  const plain::Homes homes(soft.layer, soft.nodes, soft.groups, soft.target);
+  ASSERT_TRUE(homes.is_allowed(home));
+  const std::vector<int> kept = homes.kept();
+  if (homes.above(kept).first - homes.least().first <= homes.total() / 100)
+    ASSERT_EQ(kept, home);
+  else
+    ASSERT_EQ(homes.least(), homes.above(home));
+  ASSERT_EQ(search_of(soft, home).rebalance(soft.has_load()), method.solve());
+  if (soft.has_load()) expect_same_path(soft, home);
+}
+
+TEST(Soft, RebalancesAreThoseOfTheDefinition) {
+  for (uint32_t seed = 1; seed <= 150; ++seed) {
+    SCOPED_TRACE(seed);
+    SoftLayer soft(seed);
+    expect_same_rebalance(soft);
+  }
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ struct HomesWorkspace {
 // Nodes and groups of a layer.
 struct NodesAndGroups {
   const ExcessSearch& search;
-  HomesWorkspace memory;
+  const HomesWorkspace& memory;
   int nodes, groups;
 
   EPLB_FN int first_expert(int group) const {
@@ -217,7 +217,7 @@ class HomeSearch {
   }
 
   const NodesAndGroups& of_;
-  HomesWorkspace memory_;
+  const HomesWorkspace& memory_;
   int groups_, nodes_;
   int position_ = 0;  // of the group that comes next
   HomeExcess best_{};

@@ -18,8 +18,8 @@ MOST_BYTES = 16 << 20
 # shared memory of each block.
 MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 768, 1280
 # Searches by excess call functions, which read their state there. A driver keeps local memory for all threads that a
-# device can hold: 2 KiB are 528 MiB on an H100.
-MOST_STACK_OF_CALLS, CALLS = 2048, ("RebalanceMethod", "FreshByExcess")
+# device can hold: 4 KiB are 1 GiB on an H100.
+MOST_STACK_OF_CALLS, CALLS = 4096, ("RebalanceMethod", "FreshByExcess")
 
 
 def cuobjdump(*options):

@@ -59,11 +59,11 @@ def wished(windows, rows, gpus, was=None, most_copies=ANY, most_arrivals=ANY):
 
 
 class Soft(Rebalance):
-    """nodes, groups: as asked; asked.target: there always is one."""
+    """nodes, groups: as asked; asked.target: there always is one; prices: the caller's own, [node][column]."""
 
     arranged = SoftArranged
 
-    def __init__(self, old, asked, nodes, groups, max_replicas=ANY):
+    def __init__(self, old, asked, nodes, groups, max_replicas=ANY, prices=None):
         super().__init__(old, asked, None, 1)
         self.groups, self.max_replicas = min(groups, len(old.weights)), max_replicas
         self.number_nodes(nodes)
@@ -71,6 +71,7 @@ class Soft(Rebalance):
         self.touched = set()  # GPUs, by the changes since what was kept last
         old.largest = 4 * self.mean // 5
         self.homes = self.all_homes()
+        self.prices = prices and self.units_of(prices)
 
     def load(self):
         return max(full(sum(weights), share) for share, weights in self.old.windows)
@@ -78,9 +79,10 @@ class Soft(Rebalance):
     def number_nodes(self, nodes):
         """Those with GPUs by their first one, if there are more nodes than GPUs."""
         self.nodes = min(nodes, len(self.old.slots))
+        self.numbers = list(range(nodes))  # that they had
         if nodes > self.nodes:
-            numbers = list(dict.fromkeys(self.old.node))
-            self.old.node = [numbers.index(node) for node in self.old.node]
+            self.numbers = list(dict.fromkeys(self.old.node))
+            self.old.node = [self.numbers.index(node) for node in self.old.node]
 
     def group(self, expert):
         return expert * self.groups // len(self.old.weights)
@@ -109,11 +111,36 @@ class Soft(Rebalance):
         ]
         return Homes(loads, nodes, held)
 
-    def set_homes(self, home):
-        experts = range(len(self.old.weights))
-        self.home = [home[self.group(expert)] for expert in experts]
-        self.old.price = [[0 if node == home else PRICE for node in self.old.node] for home in self.home]
-        self.least_cost = PRICE * self.homes.above(home)[0]
+    def set_homes(self, choose):
+        """Of experts, and the prices of load."""
+        home = self.cheapest_homes() if self.prices else choose()
+        self.home = [home[self.group(expert)] for expert in range(len(self.old.weights))]
+        if self.prices:
+            self.old.price = [[row[node] for node in self.old.node] for row in self.prices]
+            self.least_cost = self.least_prices()
+        else:
+            self.old.price = [[0 if node == at else PRICE for node in self.old.node] for at in self.home]
+            self.least_cost = PRICE * self.homes.above(home)[0]
+
+    def units_of(self, prices):
+        """[expert][node]."""
+        highest, columns, experts = max(map(max, prices)), len(prices[0]), len(self.old.weights)
+        used = [prices[number] for number in self.numbers[: self.nodes]]
+        of_expert = [[row[expert * columns // experts] for row in used] for expert in range(experts)]
+        return [[(math.floor(2 * PRICE * (price / highest)) + 1) // 2 for price in row] for row in of_expert]
+
+    def cheapest_homes(self):
+        home = [None] * self.groups
+        for group in self.homes.order:
+            experts = [e for e in range(len(self.old.weights)) if self.group(e) == group]
+            cost = [sum(self.old.paid_for[e] * self.prices[e][node] for e in experts) for node in range(self.nodes)]
+            home[group] = min(self.homes.with_room(home), key=lambda node, cost=cost: (cost[node], node))
+        return home
+
+    def least_prices(self):
+        open_nodes = [node for node in range(self.nodes) if self.slots_of(node)]
+        least = [min(row[node] for node in open_nodes) for row in self.prices]
+        return sum(weight * price for weight, price in zip(self.old.paid_for, least, strict=True))
 
     # -------------------------------------------------------------------------------------------------- starts
 
@@ -319,12 +346,12 @@ class Soft(Rebalance):
     # -------------------------------------------------------------------------------------------- whole answers
 
     def path(self, most, has_load):
-        self.set_homes(self.homes.kept_if_good())
+        self.set_homes(self.homes.kept_if_good)
         return super().path(most, has_load)
 
     def solve(self, has_load):
         """REBALANCE, by slot; -1: nothing."""
-        self.set_homes(self.homes.kept_if_good())
+        self.set_homes(self.homes.kept_if_good)
         if not self.start() or not has_load:
             return self.slots()
         self.move_price = max(MOVE_PARTS * self.mean // 1024, self.asked.price * self.mean // UNIT)
@@ -342,7 +369,7 @@ class Soft(Rebalance):
 
     def solve_fresh(self):
         """BEST, by slot."""
-        self.set_homes(self.homes.best())
+        self.set_homes(self.homes.best)
         self.moves_cost = False
         self.start_at_home()
         self.settle(not self.asked.allow_empty)
@@ -365,6 +392,7 @@ class Question:
     effort: str = "normal"
     apart: bool = False  # are windows balanced apart?
     importance: list = None  # of windows
+    prices: list = None  # by node, and by expert or group
     cluster: dict = field(default_factory=dict)  # slots, speeds, nodes
     options: dict = field(default_factory=dict)  # fields of eplb_solve_options
     current: list = None
@@ -410,7 +438,7 @@ class Question:
             was = [flat[gpu * rows : (gpu + 1) * rows] for gpu in range(self.problem.num_gpus)]
         read = windows_of(windows, self.importance if self.apart else None)
         old = wished(read, self.rows, self.gpus(), was, cap, self.options.get("max_arrivals", ANY))
-        return Soft(old, self.asked(), self.problem.num_nodes, self.problem.groups, cap)
+        return Soft(old, self.asked(), self.problem.num_nodes, self.problem.groups, cap, self.prices)
 
     def has_load(self, layer):
         return any(map(any, self.layers[layer]))

@@ -81,3 +81,17 @@ def doubles(row, slots):
     places = len(row) // len(slots)
     on = [[e for e in row[g * places : (g + 1) * places] if e >= 0] for g in range(len(slots))]
     return sum(len(held) - len(set(held)) for held in on)
+
+
+def paid_of(weights, row, slots, node, prices):
+    """With prices of one's own: what is paid of the highest price, and the least that can be."""
+    total, places, columns = sum(map(Fraction, weights)), len(row) // len(node), len(prices[0])
+    highest = Fraction(max(map(max, prices)))
+    open_nodes = {at for at, count in zip(node, slots, strict=True) if count}
+    paid = least = Fraction(0)
+    for expert, weight in enumerate(weights):
+        of_node = [Fraction(each[expert * columns // len(weights)]) / highest for each in prices]
+        at = [node[slot // places] for slot, held in enumerate(row) if held == expert]
+        paid += Fraction(weight) * sum(of_node[n] for n in at) / len(at)
+        least += Fraction(weight) * min(of_node[n] for n in open_nodes)
+    return (paid / total, least / total) if total else (Fraction(0), Fraction(0))

@@ -148,6 +148,35 @@ def by_windows(context, counts):
             yield f"{group} windows {name}", hashlib.sha256(placement.tobytes()).hexdigest()[:16]
 
 
+# Groups as wishes, by number of experts: slots, GPUs, nodes, groups.
+SOFT = {
+    8: (12, 4, 2, 2),
+    32: (48, 8, 2, 8),
+    64: (80, 16, 4, 5),
+    128: (144, 16, 8, 3),
+    256: (288, 32, 4, 8),
+}
+
+
+def by_wishes(context, counts):
+    """Hashes of answers under the policy SOFT, of a few layers."""
+    counts = counts[:, :4]
+    slots, gpus, nodes, groups = SOFT[counts.shape[2]]
+    options = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "policy": "soft", "seed": SEED}
+    plans = {
+        f"best {effort}": context.solve(counts, slots, strategy="best", effort=effort, **options)
+        for effort in ("fast", "normal", "max")
+    }
+    flatter = np.sqrt(counts.astype(np.float64))
+    current = context.solve(flatter, slots, strategy="best", effort="fast", **options).physical_to_logical
+    for name, limits in REBALANCES.items():
+        plan = plans[f"rebalance {name}"] = context.rebalance(counts, current, **options, **limits)
+        check_moves(current, plan, gpus, limits)
+    for name, plan in plans.items():
+        placement = np.asarray(plan.physical_to_logical, dtype="<i4")
+        yield f"soft {name}", hashlib.sha256(placement.tobytes()).hexdigest()[:16]
+
+
 def check_or_write(name, found):
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     if os.environ.get("EPLB_WRITE_HASHES"):
@@ -164,6 +193,7 @@ def test_answers_are_what_they_were(path):
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
         counts = counts_of(path)
         found = dict(answers(context, counts)) | dict(rebalances(context, counts)) | dict(by_windows(context, counts))
+        found |= dict(by_wishes(context, counts))
     check_or_write(path.name, found)
 
 

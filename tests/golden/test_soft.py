@@ -8,7 +8,7 @@ import eplb
 import pytest
 from reference import Problem
 from soft import Question, solve, windows_of
-from soft_figures import check_row, doubles, imbalance_of, off_home_of
+from soft_figures import check_row, doubles, imbalance_of, off_home_of, paid_of
 from soft_homes import Homes, Node
 from soft_library import Solved
 from test_real_traces import DATA, counts_of
@@ -44,6 +44,13 @@ def random_cluster(draw, problem, experts):
     return cluster
 
 
+def random_prices(draw, nodes, columns):
+    """By node and column; whole ones, of which many are equal."""
+    prices = [[draw.randint(0, 5) for _ in range(columns)] for _ in range(nodes)]
+    prices[0][0] = 5
+    return prices
+
+
 def random_question(draw, windows=1):
     """BEST's."""
     nodes = draw.randint(1, 4)
@@ -56,7 +63,7 @@ def random_question(draw, windows=1):
         [[random_loads(draw, experts)] for _ in range(windows)],
         problem,
         draw.choice([1.0, 1.01, 1.01, 1.05, 1.2, 2]),
-        effort="normal" if rows * gpus < 9 and windows == 1 and draw.random() < 0.3 else "fast",
+        effort="normal" if rows * gpus < 8 and windows == 1 and draw.random() < 0.4 else "fast",
         cluster=random_cluster(draw, problem, experts),
         options={"seed": draw.randint(0, 2**64 - 1)},
     )
@@ -65,6 +72,8 @@ def random_question(draw, windows=1):
         question.options["max_replicas"] = -(-open_slots // experts) + draw.randint(0, 1)
     if draw.random() < 0.3:
         question.options["allow_empty"] = True
+    if draw.random() < 0.15:
+        question.prices = random_prices(draw, nodes, draw.choice([experts, groups]))
     if windows > 1:
         question.apart, question.importance = True, draw.choice([None, [draw.random() for _ in range(windows)]])
     return question
@@ -108,7 +117,10 @@ def check_answer(question, solved):
         assert [row.count(expert) for expert in range(len(weights))] == solved.replica_count[layer]
         assert doubles(row, slots) == solved.duplicates[layer]
         assert float(imbalance_of(weights, row, slots, speeds)) == pytest.approx(solved.imbalance[layer], rel=TOLERANCE)
-        share, bound = off_home_of(weights, row, slots, speeds, node, problem.num_groups, target)
+        if question.prices:
+            share, bound = paid_of(weights, row, slots, node, question.prices)
+        else:
+            share, bound = off_home_of(weights, row, slots, speeds, node, problem.num_groups, target)
         assert float(share) == pytest.approx(solved.off_home[layer], rel=TOLERANCE, abs=TOLERANCE)
         assert float(bound) == pytest.approx(solved.bound[layer], rel=1e-5, abs=2e-6)
     assert question.options.get("allow_empty") or question.strategy == "rebalance" or all_full(question, solved)

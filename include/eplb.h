@@ -547,9 +547,10 @@ eplb_status eplb_upload_prices(eplb_context *context, const double *prices, int6
 /* Copies weights of windows [T] into the context: how much each matters to solves with
  * EPLB_OBJECTIVE_WINDOWS, which must have as many windows. Without them all matter as much. A
  * fading memory is decay^(T-1-t) for window t. They are finite and not negative, one is above 0;
- * only ratios matter, and a window below 1/131072 of the highest is left out. Figures of windows do
- * not depend on them. They stay until the next ones; weights NULL forgets them. An earlier plan is
- * discarded; after a failed call all is unchanged.
+ * only ratios matter, and a window below 1/131072 of the highest is left out. (A layer that has
+ * load in no other is balanced by the sum of all.) Figures of windows do not depend on them. They
+ * stay until the next ones; weights NULL forgets them. An earlier plan is discarded; after a failed
+ * call all is unchanged.
  * On a CUDA context as eplb_upload_prices. Since ABI 1.1. */
 eplb_status eplb_upload_window_weights(eplb_context *context, const double *weights,
                                        int64_t num_windows, eplb_error *err);

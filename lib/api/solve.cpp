@@ -25,21 +25,21 @@ eplb_status eplb_upload_weights_device(eplb_context* context, const void* weight
 eplb_status eplb_upload_cluster(eplb_context* context, const int64_t* slots, const double* speeds,
                                 const int64_t* nodes, int64_t num_gpus, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.upload_cluster(read_cluster(slots, speeds, nodes, num_gpus));
+    session.upload(&Tables::cluster, read_cluster(slots, speeds, nodes, num_gpus));
   });
 }
 
 eplb_status eplb_upload_prices(eplb_context* context, const double* prices, int64_t prices_length,
                                int64_t num_nodes, int64_t num_columns, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.upload_prices(read_prices({prices, prices_length, num_nodes, num_columns}));
+    session.upload(&Tables::prices, read_prices({prices, prices_length, num_nodes, num_columns}));
   });
 }
 
 eplb_status eplb_upload_window_weights(eplb_context* context, const double* weights,
                                        int64_t num_windows, eplb_error* err) {
   return with_session(context, err, [&](Session& session) {
-    session.upload_window_weights(read_window_weights(weights, num_windows));
+    session.upload(&Tables::window_weights, read_window_weights(weights, num_windows));
   });
 }
 

@@ -102,7 +102,7 @@ void set_nodes(const ClusterArrays& arrays, Cluster& cluster) {
       fail(EPLB_INVALID_ARGUMENT,
            "the cluster's nodes[GPU %lld] is %d, must be from 0 to num_nodes - 1 = %d", ll(g),
            arrays.node[g], cluster.nodes - 1);
-    if (arrays.node[g] != static_cast<int64_t>(g) * cluster.nodes / cluster.gpus)
+    if (arrays.node[g] != consecutive_node(cluster, static_cast<int64_t>(g)))
       cluster.gpu_node = arrays.node.data();
   }
 }

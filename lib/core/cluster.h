@@ -28,10 +28,13 @@ struct ClusterArrays {
 ClusterArrays read_cluster(const int64_t* slots, const double* speeds, const int64_t* nodes,
                            int64_t gpus);
 
-// Unless a cluster says otherwise, nodes have consecutive GPUs, as equally many as can be.
-inline int node_of_gpu(const Cluster& cluster, int64_t gpu) {
-  if (cluster.gpu_node) return cluster.gpu_node[gpu];
+// Unless a cluster says otherwise, nodes have consecutive GPUs, as equally many as can be. Stages
+// ask solver/layer/cluster.h.
+inline int consecutive_node(const Cluster& cluster, int64_t gpu) {
   return static_cast<int>(gpu * cluster.nodes / cluster.gpus);
+}
+inline int node_of_gpu(const Cluster& cluster, int64_t gpu) {
+  return cluster.gpu_node ? cluster.gpu_node[gpu] : consecutive_node(cluster, gpu);
 }
 
 // Throws InvalidArgument unless there is no cluster or it has this number of GPUs.

@@ -84,28 +84,13 @@ void Session::upload(const WeightSource& source) {
   weights_.place = kOnBoth;
 }
 
-void Session::upload_tables(Tables tables) {
+void Session::take_tables(Tables tables) {
   if (streams_) {
     streams_->wait();
     streams_->send(tables);
   }
   tables_ = std::move(tables);
   plan_.place = kNowhere;
-}
-void Session::upload_cluster(ClusterArrays cluster) {
-  Tables tables = tables_;
-  tables.cluster = std::move(cluster);
-  upload_tables(std::move(tables));
-}
-void Session::upload_prices(PriceTable prices) {
-  Tables tables = tables_;
-  tables.prices = std::move(prices);
-  upload_tables(std::move(tables));
-}
-void Session::upload_window_weights(WindowWeights weights) {
-  Tables tables = tables_;
-  tables.window_weights = std::move(weights);
-  upload_tables(std::move(tables));
 }
 
 // What of a problem follows from windows and tables: the cluster is there already.

@@ -42,9 +42,11 @@ class Session {
   void synchronize();
 
   void upload(const WeightSource& source);
-  void upload_cluster(ClusterArrays cluster);
-  void upload_prices(PriceTable prices);
-  void upload_window_weights(WindowWeights weights);
+  template <class Table> void upload(Table Tables::*which, Table table) {
+    Tables tables = tables_;
+    tables.*which = std::move(table);
+    take_tables(std::move(tables));
+  }
   void upload_current(const PlacementSource& source);
   void solve(const eplb_problem& problem, const eplb_solve_options& options);
   MapShape shape(eplb_map map) const;
@@ -85,7 +87,7 @@ class Session {
   void report_windows(const Problem& problem, const int32_t* placement, const Evaluation& sum,
                       eplb_report& report);
   const Transfers& transfers();
-  void upload_tables(Tables tables);
+  void take_tables(Tables tables);
   void set_tables(int64_t windows, Problem& problem) const;
   void send_current();
   std::vector<int32_t> share_moves(const Weights& weights, const Problem& problem);

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cases import ONE_HOT, README_WEIGHTS, skewed
 from reference import Problem
-from soft import Question, solve
+from soft_layers import Question, solve
 
 QUICK = ("fast",)
 BOTH = ("fast", "normal")

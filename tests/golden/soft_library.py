@@ -1,4 +1,4 @@
-"""The library's answer to a question of soft.py."""
+"""The library's answer to a question of soft_layers.py."""
 
 import eplb
 import numpy as np

@@ -10,8 +10,8 @@ A case is
 
 import dataclasses
 
-from soft import solve
 from soft_figures import check_row, imbalance_of, off_home_of
+from soft_layers import solve
 
 DTYPE = "int64"
 

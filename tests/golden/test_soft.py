@@ -7,9 +7,9 @@ from fractions import Fraction
 import eplb
 import pytest
 from reference import Problem
-from soft import Question, solve, windows_of
 from soft_figures import check_row, doubles, imbalance_of, off_home_of, paid_of
 from soft_homes import Homes, Node
+from soft_layers import Question, solve, windows_of
 from soft_library import Solved
 from test_real_traces import DATA, counts_of
 

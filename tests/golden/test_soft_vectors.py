@@ -4,7 +4,7 @@ import json
 
 import pytest
 from reference import Problem
-from soft import Question
+from soft_layers import Question
 from soft_library import Solved
 from vectors import FILE
 

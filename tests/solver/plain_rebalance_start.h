@@ -143,9 +143,11 @@ class RebalanceStart {
     }
   }
   // What an expert's first place brings: section 15.2 where there are prices.
-  int64_t burden_of(const Arranged& then) const {
+  // Its own oversize is the same everywhere.
+  int64_t burden_of(const Arranged& then, int lost) const {
     if (!layer_.prices) return then.excess();
-    const int64_t growth = then.excess() + then.oversize() - now_.excess() - now_.oversize();
+    const int64_t growth =
+        then.excess() + then.oversize() - now_.excess() - now_.oversize() - now_.oversize(lost, 1);
     return 20 * std::min(int64_t{1} << 25, growth) + then.cost() - now_.cost();
   }
   bool create(int lost, const std::vector<int>& copies, int64_t most_arrivals) {
@@ -159,7 +161,7 @@ class RebalanceStart {
         if (now_.arrivals(g) >= most_arrivals) continue;
         Arranged then = now_;
         then.at[g][row] = lost;
-        const int64_t burden = burden_of(then);
+        const int64_t burden = burden_of(then, lost);
         if (burden >= least) continue;
         least = burden;
         best = then;

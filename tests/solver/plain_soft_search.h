@@ -18,10 +18,7 @@ class SoftSearch : SoftStart {
 
   // By slot; -1: nothing.
   std::vector<int> solve() {
-    start_at_home();
-    moves_cost_ = false;
-    settle(!ask_.allow_empty);
-    if (!ask_.allow_empty) duplicate();
+    settle_fresh();
     return slots();
   }
   std::vector<int> rebalance(bool has_load) {
@@ -100,11 +97,15 @@ class SoftSearch : SoftStart {
     }
     search(rounds());
   }
-  void try_at_home() {
-    const Arranged before = now_;
+  void settle_fresh() {
     start_at_home();
     moves_cost_ = false;
     settle(!ask_.allow_empty);
+    if (!ask_.allow_empty) duplicate();
+  }
+  void try_at_home() {
+    const Arranged before = now_;
+    settle_fresh();
     if (now_.excess() >= before.excess() || !is_within()) now_ = before;
   }
 

@@ -135,10 +135,14 @@ class Arranged {
     if (!layer_->prices) return 0;
     const std::vector<int> count = copies();
     int64_t sum = 0;
+    for (int e = 0; e < layer_->experts(); ++e) sum += oversize(e, count[e]);
+    return sum;
+  }
+  int64_t oversize(int e, int copies) const {
+    int64_t sum = 0;
     for (const Weights& q : layer_->q)
-      for (int e = 0; e < layer_->experts(); ++e)
-        if (count[e] > 0)
-          sum += 4 * count[e] * std::max<int64_t>(0, q[e] / count[e] - layer_->prices->most_size);
+      if (copies > 0)
+        sum += 4 * copies * std::max<int64_t>(0, q[e] / copies - layer_->prices->most_size);
     return sum;
   }
   int64_t time() const {

@@ -69,6 +69,30 @@ TEST(Soft, EveryStepIsTheBestByTheDefinition) {
   EXPECT_GT(seen.over_most, 50);
 }
 
+// Experts that are nowhere get their places.
+struct LostExperts : plain::RebalanceStart {
+  explicit LostExperts(const SoftState& any) : RebalanceStart(any.layer, {}) {
+    now_ = any.now;
+    create_lost();
+  }
+  const plain::Rows& at() const { return now_.at; }
+};
+
+TEST(Soft, LostExpertsGoWhereTheyCostLeast) {
+  for (uint32_t seed = 1; seed <= 3000; ++seed) {
+    SCOPED_TRACE(seed);
+    SoftState any(seed);
+    for (uint32_t i = 0; i <= seed % 3; ++i) {
+      const int lost = static_cast<int>((7 * i + seed) % any.layer.experts());
+      for (auto& row : any.now.at) std::replace(row.begin(), row.end(), lost, any.layer.none());
+    }
+    Searched searched(any);
+    ShuffledTeam team(seed);
+    solver::create_lost(team, searched.search);
+    ASSERT_EQ(LostExperts(any).at(), searched.arranged());
+  }
+}
+
 // ---------------------------------------------------------------------- weights, homes, the start
 
 TEST(Soft, WeightsAreThoseOfTheDefinition) {
@@ -92,7 +116,7 @@ TEST(Soft, WeightsAreThoseOfTheDefinition) {
 
 TEST(Soft, NoHomesAreBetter) {
   int above = 0;
-  for (uint32_t seed = 1; seed <= 1000; ++seed) {
+  for (uint32_t seed = 1; seed <= 20000; ++seed) {
     SCOPED_TRACE(seed);
     const SoftLayer soft(seed);
     SoftBest method(soft);
@@ -188,7 +212,7 @@ void expect_same_rebalance(SoftLayer& soft) {
 }
 
 TEST(Soft, RebalancesAreThoseOfTheDefinition) {
-  for (uint32_t seed = 1; seed <= 150; ++seed) {
+  for (uint32_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(seed);
     SoftLayer soft(seed);
     expect_same_rebalance(soft);

@@ -260,6 +260,10 @@ EPLB_FN void take_from_ring(const Arrangement& state, int e, int place) {
   state.previous[after] = before;
   if (state.any_place[e] == place) state.any_place[e] = after == place ? -1 : after;
 }
+// What an expert's load costs in a place.
+EPLB_FN int price_of(const Arrangement& state, int place, int e) {
+  return state.prices.price[state.prices.first[state.gpu[place]] + e];
+}
 // Of the load of a place.
 EPLB_FN void pay(const Arrangement& state, int place, int sign) {
   const Prices& prices = state.prices;
@@ -282,7 +286,7 @@ EPLB_FN void enter(const Arrangement& state, int place, int e) {
   state.expert[place] = e;
   show_size(state, place);
   state.is_new[place] = state.is_expert(e) && !held_before(state, g, e);
-  if (state.priced) state.prices.here[place] = state.prices.price[state.prices.first[g] + e];
+  if (state.priced) state.prices.here[place] = price_of(state, place, e);
   if (e == state.wall()) return;
   if (state.priced) pay(state, place, 1);
   add_to_ring(state, e, place);

@@ -97,8 +97,8 @@ struct OneMoreCopy {
       const int here = over[state.gpu[place]];
       excess += larger(here + more, 0) - larger(here, 0);
     }
-    const int price = prices.price[prices.first[state.gpu[place]] + e];
-    return kMostUrgency * excess + (prices.away[e] + price) * prices.share_more[e] -
+    return kMostUrgency * excess +
+           (prices.away[e] + price_of(state, place, e)) * prices.share_more[e] -
            prices.away[e] * prices.share[e];
   }
 };

@@ -49,12 +49,13 @@ struct NodesAndGroups {
   EPLB_FN int held(int group, int node) const { return memory.held[group * nodes + node]; }
 };
 
-// Where there are more nodes than GPUs, those that have some are numbered by their first GPU.
-EPLB_FN void number_nodes(Team auto& team, const NodesAndGroups& of) {
-  const Cluster& cluster = of.search.cluster;
-  const View<int> node = of.memory.node;
-  if (cluster.nodes == of.nodes)
-    return team.for_each(cluster.gpus, [&](int g) { node[g] = node_of(cluster, g); });
+// Sets the node of every GPU, and returns how many nodes there are. Of more nodes than GPUs only
+// those count that have some: they are numbered by their first GPU.
+EPLB_FN int number_nodes(Team auto& team, const Cluster& cluster, View<int> node) {
+  if (cluster.nodes <= cluster.gpus) {
+    team.for_each(cluster.gpus, [&](int g) { node[g] = node_of(cluster, g); });
+    return cluster.nodes;
+  }
   team.single([&] {
     for (int g = 0, numbered = 0; g < cluster.gpus; ++g) {
       int first = 0;
@@ -62,6 +63,7 @@ EPLB_FN void number_nodes(Team auto& team, const NodesAndGroups& of) {
       node[g] = first < g ? node[first] : numbered++;
     }
   });
+  return 1 + team.max_of(cluster.gpus, [&](int g) { return node[g]; });
 }
 
 // How many groups a node takes at most: as many as its share of all slots, rounded up.
@@ -87,19 +89,26 @@ EPLB_FN void count_held(Team auto& team, const NodesAndGroups& of) {
   });
 }
 
-// In order of groups, the node that has most of it and room for it; ties: lowest. By one lane.
-EPLB_FN void keep_homes(const NodesAndGroups& of) {
+// Groups, in turn, go to the node with room that is best for them: is_better(group, node, other);
+// ties: lowest. By one lane.
+EPLB_FN void assign_in_turn(const NodesAndGroups& of, auto group_at, auto is_better) {
   const HomesWorkspace& memory = of.memory;
   for (int node = 0; node < of.nodes; ++node) memory.used[node] = 0;
-  for (int group = 0; group < of.groups; ++group) {
+  for (int i = 0; i < of.groups; ++i) {
+    const int group = group_at(i);
     int best = -1;
     for (int node = 0; node < of.nodes; ++node)
-      if (memory.used[node] < memory.most[node] &&
-          (best < 0 || of.held(group, node) > of.held(group, best)))
+      if (memory.used[node] < memory.most[node] && (best < 0 || is_better(group, node, best)))
         best = node;
     ++memory.used[best];
     memory.home[group] = best;
   }
+}
+// Where most of a group is now.
+EPLB_FN void keep_homes(const NodesAndGroups& of) {
+  assign_in_turn(
+      of, [](int i) { return i; },
+      [&](int group, int node, int other) { return of.held(group, node) > of.held(group, other); });
 }
 
 // What nodes have more than they can take: all of them, and the one that has most.
@@ -306,27 +315,18 @@ EPLB_FN void copy_prices(Team auto& team, const NodesAndGroups& of, const PriceL
     price[i] = state.is_expert(e) ? list.units[int64_t{number[node]} * list.columns + column] : 0;
   });
 }
-// A group's home is where it is cheapest, of nodes that have room; ties: lowest. By one lane.
+// Where a group is cheapest, the heaviest first.
 EPLB_FN void choose_cheapest(const NodesAndGroups& of) {
   const Arrangement& state = of.search.state;
-  const HomesWorkspace& memory = of.memory;
   auto cost = [&](int group, int node) {
     int64_t sum = 0;
     for (int e = of.first_expert(group); e < of.first_expert(group + 1); ++e)
       sum += int64_t{state.prices.weight[e]} * state.prices.price[node * state.kinds() + e];
     return sum;
   };
-  for (int node = 0; node < of.nodes; ++node) memory.used[node] = 0;
-  for (int i = 0; i < of.groups; ++i) {
-    const int group = memory.order[i];
-    int best = -1;
-    for (int node = 0; node < of.nodes; ++node)
-      if (memory.used[node] < memory.most[node] &&
-          (best < 0 || cost(group, node) < cost(group, best)))
-        best = node;
-    ++memory.used[best];
-    memory.home[group] = best;
-  }
+  assign_in_turn(
+      of, [&](int i) { return of.memory.order[i]; },
+      [&](int group, int node, int other) { return cost(group, node) < cost(group, other); });
 }
 // Returns what has to be paid, at least: with every expert where it is cheapest.
 EPLB_ONCE int64_t take_prices(Team auto& team, const NodesAndGroups& of, const PriceList& list) {

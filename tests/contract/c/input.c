@@ -133,6 +133,31 @@ int input_upload_and_solve(eplb_context *context, const input *in) {
   return context != NULL && input_upload(context, in) && input_solve(context, in);
 }
 
+int input_fetch(eplb_context *context, const input *in, int64_t *placement) {
+  return EXPECT(EPLB_OK, CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64,
+                                         placement, in->layers * in->problem.num_slots, ERR));
+}
+
+int input_placement(const input *in, const int64_t *current, int64_t *placement) {
+  const int64_t slots = in->problem.num_slots;
+  eplb_context *context = context_make(1);
+  int done = context != NULL && input_upload(context, in);
+  if (done && current != NULL)
+    done = EXPECT(EPLB_OK, CALL(upload_placement)(context, current, in->layers * slots, EPLB_INT64,
+                                                  in->layers, slots, ERR));
+  done = done && input_solve(context, in) && input_fetch(context, in, placement);
+  CALL(context_destroy)(context);
+  return done;
+}
+
+int input_evaluate(eplb_context *context, const input *in, const int64_t *placement,
+                   eplb_report *report) {
+  return EXPECT(EPLB_OK, CALL(report_init)(report, sizeof *report, ERR)) &&
+         EXPECT(EPLB_OK,
+                CALL(evaluate)(context, &in->problem, placement, in->layers * in->problem.num_slots,
+                               EPLB_INT64, report, NULL, NULL, NULL, 0, ERR));
+}
+
 eplb_context *context_solved(const input *in) {
   eplb_context *context = context_make(1);
   if (input_upload_and_solve(context, in)) return context;

@@ -50,6 +50,16 @@ int input_upload(eplb_context *context, const input *in);
 int input_solve(eplb_context *context, const input *in);
 int input_upload_and_solve(eplb_context *context, const input *in);
 
+/* Fetches the placement of its plan [layers, slots]. */
+int input_fetch(eplb_context *context, const input *in, int64_t *placement);
+
+/* Solves in a context of its own, from a current placement unless that is NULL, and fetches. */
+int input_placement(const input *in, const int64_t *current, int64_t *placement);
+
+/* Evaluates a placement. */
+int input_evaluate(eplb_context *context, const input *in, const int64_t *placement,
+                   eplb_report *report);
+
 /* A context that has solved the input, or NULL after a failed check. */
 eplb_context *context_solved(const input *in);
 

@@ -244,3 +244,15 @@ int invariants_hold(eplb_context *context, const input *in, plan *out) {
     plan_free(&p);
   return fine;
 }
+
+void invariants_hold_of_all_efforts(const input *in) {
+  eplb_effort effort;
+  for (effort = EPLB_EFFORT_FAST; effort <= EPLB_EFFORT_MAX; effort++) {
+    input same = *in;
+    eplb_context *context;
+    same.options.effort = effort;
+    context = context_solved(&same);
+    if (context != NULL) invariants_hold(context, &same, NULL);
+    CALL(context_destroy)(context);
+  }
+}

@@ -144,3 +144,9 @@ int plan_still_there(const plan *p, eplb_context *context, const input *in) {
   plan_free(&now);
   return same;
 }
+
+int plan_is_gone(eplb_context *context) {
+  return REFUSED(EPLB_INVALID_STATE,
+                 CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64, NULL, 0, ERR),
+                 "eplb_solve");
+}

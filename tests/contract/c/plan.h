@@ -36,4 +36,7 @@ int report_same(const eplb_report *a, const eplb_report *b);
 /* Whether the context still holds this plan. */
 int plan_still_there(const plan *p, eplb_context *context, const input *in);
 
+/* Whether the context holds no plan any more. */
+int plan_is_gone(eplb_context *context);
+
 #endif

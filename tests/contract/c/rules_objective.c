@@ -21,26 +21,12 @@ static double *window_of(const input *in, int64_t window) {
   return (double *)in->weights + window * ROW;
 }
 
-/* Solves and fetches the placement; false after a failed check. */
-static int placement_of(const input *in, const int64_t *current, int64_t *placement) {
-  eplb_context *context = context_make(1);
-  int done = context != NULL && input_upload(context, in);
-  if (done && current != NULL)
-    done = EXPECT(EPLB_OK,
-                  CALL(upload_placement)(context, current, LENGTH, EPLB_INT64, LAYERS, SLOTS, ERR));
-  done = done && input_solve(context, in) &&
-         EXPECT(EPLB_OK, CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64,
-                                         placement, LENGTH, ERR));
-  CALL(context_destroy)(context);
-  return done;
-}
-
 /* Good for the first window alone. */
 static int stale_placement(int64_t *placement) {
   input in = of_windows(WINDOWS);
   int done;
   in.windows = 1;
-  done = placement_of(&in, NULL, placement);
+  done = input_placement(&in, NULL, placement);
   input_free(&in);
   return done;
 }
@@ -55,8 +41,8 @@ static void same_answers(input *one, input *other, int64_t first_layer, int64_t 
     int current = strategy == EPLB_STRATEGY_REBALANCE;
     one->options.strategy = other->options.strategy = strategy;
     one->options.max_moves = other->options.max_moves = current ? 6 : -1;
-    if (!placement_of(one, current ? stale : NULL, answers[0]) ||
-        !placement_of(other, current ? stale : NULL, answers[1]))
+    if (!input_placement(one, current ? stale : NULL, answers[0]) ||
+        !input_placement(other, current ? stale : NULL, answers[1]))
       return;
     CHECK(memcmp(answers[0] + first, answers[1] + first, (size_t)count * sizeof(int64_t)) == 0);
   }

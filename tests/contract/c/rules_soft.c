@@ -20,19 +20,6 @@ static input soft_input(void) {
   return in;
 }
 
-static int evaluate(eplb_context *context, const input *in, const int64_t *placement,
-                    eplb_report *report) {
-  return EXPECT(EPLB_OK, CALL(report_init)(report, sizeof *report, ERR)) &&
-         EXPECT(EPLB_OK,
-                CALL(evaluate)(context, &in->problem, placement, in->layers * in->problem.num_slots,
-                               EPLB_INT64, report, NULL, NULL, NULL, 0, ERR));
-}
-
-static int placement_of(eplb_context *context, int64_t *placement) {
-  return EXPECT(EPLB_OK, CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64,
-                                         placement, LENGTH, ERR));
-}
-
 /* Prices that say where groups are at home: 0 there and 1 elsewhere. The plan has these homes, and
  * what it pays is the share that is away from them. */
 static void prices_that_are_homes(void) {
@@ -52,7 +39,7 @@ static void prices_that_are_homes(void) {
   CHECK(with.report.off_home_mean > 0);
   CHECK(with.report.imbalance_mean <= in.problem.off_home_target);
   EXPECT(EPLB_OK, CALL(upload_prices)(context, NULL, 0, 0, 0, ERR));
-  evaluate(context, &in, with.ints[EPLB_MAP_PHYSICAL_TO_LOGICAL], &report);
+  input_evaluate(context, &in, with.ints[EPLB_MAP_PHYSICAL_TO_LOGICAL], &report);
   CLOSE(report.off_home_mean, with.report.off_home_mean, 1e-12);
   /* These homes may be more on a node than its share, as which they are not tried otherwise. */
   CHECK(with.report.off_home_mean <= without.report.off_home_mean);
@@ -93,7 +80,7 @@ static void racks_are_kept_to(void) {
     CHECK(p.report.imbalance_worst <= in.problem.off_home_target);
     set_racks(&in, 1);
     input_upload_tables(context, &in);
-    evaluate(context, &in, p.ints[EPLB_MAP_PHYSICAL_TO_LOGICAL], &report);
+    input_evaluate(context, &in, p.ints[EPLB_MAP_PHYSICAL_TO_LOGICAL], &report);
     paid[near] = report.off_home_mean;
     plan_free(&p);
   }
@@ -122,9 +109,9 @@ static void the_least_is_paid_where_balance_does_not_matter(void) {
 
 /* ---- Options that the policy knows under other strategies, too. */
 
-static int64_t empty_slots(eplb_context *context) {
+static int64_t empty_slots(eplb_context *context, const input *in) {
   int64_t placement[LENGTH], i, count = 0;
-  if (!placement_of(context, placement)) return -1;
+  if (!input_fetch(context, in, placement)) return -1;
   for (i = 0; i < LENGTH; i++) count += placement[i] < 0;
   return count;
 }
@@ -137,11 +124,11 @@ static void best_may_leave_slots_empty(void) {
   EXPECT(EPLB_OK, CALL(report_init)(&filled, sizeof filled, ERR));
   EXPECT(EPLB_OK, CALL(report_init)(&emptied, sizeof emptied, ERR));
   if (!input_upload_and_solve(context, &in)) return;
-  EQUAL(0, empty_slots(context));
+  EQUAL(0, empty_slots(context, &in));
   EXPECT(EPLB_OK, CALL(fetch_report)(context, &filled, ERR));
   in.options.allow_empty = 1;
   if (!input_solve(context, &in)) return;
-  CHECK(empty_slots(context) > 0);
+  CHECK(empty_slots(context, &in) > 0);
   EXPECT(EPLB_OK, CALL(fetch_report)(context, &emptied, ERR));
   CHECK(emptied.imbalance_worst <= in.problem.off_home_target);
   CHECK(emptied.off_home_mean <= filled.off_home_mean);

@@ -47,9 +47,8 @@ static int upload_cluster(eplb_context *context, const cJSON *vector, const inpu
   int64_t *slots = ints_of(cluster, "slots"), *nodes = ints_of(cluster, "nodes");
   double *speeds = doubles_of(cluster, "speeds");
   const int64_t gpus = in->problem.num_gpus;
-  const int done =
-      cluster == NULL ||
-      EXPECT(EPLB_OK, CALL(upload_cluster)(context, slots, speeds, nodes, gpus, ERR));
+  const int done = cluster == NULL ||
+                   EXPECT(EPLB_OK, CALL(upload_cluster)(context, slots, speeds, nodes, gpus, ERR));
   free(slots);
   free(nodes);
   free(speeds);
@@ -69,8 +68,8 @@ static int upload_current(eplb_context *context, const cJSON *vector, const inpu
 static void placement_agrees(eplb_context *context, const cJSON *answer, int64_t length) {
   int64_t *want = ints_of(answer, "physical_to_logical");
   int64_t *got = calloc((size_t)length + 1, sizeof *got), i;
-  if (EXPECT(EPLB_OK, CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64, got,
-                                      length, ERR)))
+  if (EXPECT(EPLB_OK,
+             CALL(fetch_map)(context, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT64, got, length, ERR)))
     for (i = 0; i < length && EQUAL(want[i], got[i]); i++) {
     }
   free(want);

@@ -654,10 +654,11 @@ library! {
     /// Copies weights of windows `[T]` into the context: how much each matters to solves with
     /// EPLB_OBJECTIVE_WINDOWS, which must have as many windows. Without them all matter as much. A
     /// fading memory is decay^(T-1-t) for window t. They are finite and not negative, one is above
-    /// 0; only ratios matter, and a window below 1/131072 of the highest is left out. Figures of
-    /// windows do not depend on them. They stay until the next ones; weights NULL forgets them. An
-    /// earlier plan is discarded; after a failed call all is unchanged. On a CUDA context as
-    /// eplb_upload_prices. Since ABI 1.1.
+    /// 0; only ratios matter, and a window below 1/131072 of the highest is left out. (A layer that
+    /// has load in no other is balanced by the sum of all.) Figures of windows do not depend on
+    /// them. They stay until the next ones; weights NULL forgets them. An earlier plan is
+    /// discarded; after a failed call all is unchanged. On a CUDA context as eplb_upload_prices.
+    /// Since ABI 1.1.
     fn eplb_upload_window_weights(
         context: *mut eplb_context,
         weights: *const f64,

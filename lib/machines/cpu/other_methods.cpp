@@ -15,7 +15,7 @@ void solve_other(const Problem& problem, const LayerTask& task, void* memory) {
 }
 
 void find_path(const Problem& problem, const PathTask& task, void* memory) {
-  SolveWorkspace<target::RebalanceMethod> workspace{target::RebalanceMethod(problem)};
+  SolveWorkspace<target::ByExcess> workspace{target::ByExcess(problem)};
   workspace.lay_out(memory);
   workspace.method.at_layer(task.layer);
   target::HostTeam team(workspace.team);

@@ -1,12 +1,13 @@
 // One layer from weights to maps, whatever the strategy.
 //
-// A *method* is a strategy with its memory: PresetMethod, BestMethod or RebalanceMethod (see
+// A *method* is a strategy with its memory: PresetMethod, BestMethod or ByExcess (see
 // strategies/all.h). It offers the steps of a layer. Steps that consist of chains can be run
 // apart, each chain by a team with memory of its own:
 //
 //   Method::kHoldsAll         whether its numbers can hold every weight
 //   Method::kLeastBlocks      blocks that should fit on a multiprocessor
-//   Method::kSmall            whether its memory may fit a multiprocessor's shared memory
+//   Method::kInlined          whether compilers for devices inline all of it, and so see in which
+//                             memory it works
 //   Method::Groups            the method, or what of it others have too, that packs groups
 //   Method(problem)           without memory yet
 //   method.lay_out(arena)     takes its memory

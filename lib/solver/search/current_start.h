@@ -146,7 +146,7 @@ template <bool kPriced> struct CopyWorth {
   EPLB_FN CopyWorth(const ExcessSearch& search, int e)
       : cost(search.workspace.candidates.cost),
         gpu(search.workspace.candidates.gpu),
-        price(search.state.prices.price.from(e)),
+        price(kPriced ? search.state.prices.price.from(e) : View<int>{}),
         first(search.state.prices.first),
         weight(kPriced ? search.state.prices.weight[e] : 0) {}
   EPLB_INLINE EPLB_FN auto operator()(auto saved, auto i) const {
@@ -171,8 +171,7 @@ template <bool kPriced> EPLB_FN auto saved_for(const ExcessSearch& search, int e
   };
 }
 // The place where such an expert costs least, in excess and prices: an empty slot, or that of a
-// replica whose
-// expert has others; ties: lowest place. -1 if no GPU may receive more.
+// replica whose expert has others; ties: lowest place. -1 if no GPU may receive more.
 template <bool kPriced>
 EPLB_FN int cheapest_place_if(Team auto& team, const ExcessSearch& search, int e, int most) {
   const Arrangement& state = search.state;

@@ -2,9 +2,8 @@
 #pragma once
 
 #include "solver/strategies/best.h"
-#include "solver/strategies/fresh_by_excess.h"
+#include "solver/strategies/by_excess.h"
 #include "solver/strategies/presets.h"
-#include "solver/strategies/rebalance.h"
 #include "solver/strategies/unequal_best.h"
 #include "solver/strategies/unequal_presets.h"
 
@@ -27,9 +26,9 @@ template <class Use> auto with_common_method(const Problem& problem, Use use) {
 }
 template <class Use> auto with_other_method(const Problem& problem, Use use) {
   switch (problem.options.strategy) {
-    case EPLB_STRATEGY_REBALANCE: return use(RebalanceMethod(problem));
+    case EPLB_STRATEGY_REBALANCE: return use(ByExcess(problem));
     case EPLB_STRATEGY_BEST:
-      if (problem.windows_apart > 1 || has_prices(problem)) return use(FreshByExcess(problem));
+      if (problem.windows_apart > 1 || has_prices(problem)) return use(ByExcess(problem));
       return use(UnequalBestMethod(problem));
     case EPLB_STRATEGY_GREEDY: return use(UnequalPresetMethod<Float32>(problem));
     default: return use(UnequalPresetMethod<Integer>(problem));

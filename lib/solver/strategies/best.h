@@ -11,7 +11,7 @@ EPLB_STAGE_BEGIN
 struct NodesOfBest : LayerMethod {
   static constexpr bool kHoldsAll = true;
   static constexpr int kLeastBlocks = 4;
-  static constexpr bool kSmall = true;
+  static constexpr bool kInlined = true;
   using Groups = NodesOfBest;
 
   Packing packing{};  // of groups

@@ -35,13 +35,19 @@ struct LayerSearch : ExcessSearch {
     homes.lay_out(arena, problem.cluster.gpus, groups, nodes);
   }
   EPLB_FN NodesAndGroups nodes_and_groups() const { return {*this, homes, nodes, groups}; }
+  // What homes are chosen by: who has what now, and how many groups a node takes.
+  EPLB_FN void begin_homes(Team auto& team) {
+    nodes = number_nodes(team, cluster, homes.node);
+    limit_groups(team, nodes_and_groups());
+    count_held(team, nodes_and_groups());
+  }
 };
 
 // Where load has a price, every window sums up to this, all of them together to kPricedLimit: a
 // gain times its urgency then fits 31 bits.
 inline constexpr int kPricedSum = 1 << 23, kPricedLimit = 1 << 26;
 // Price times weight must fit, too: prices are paid for a part of the mean of all windows.
-inline constexpr int kPricedPart = 64;
+inline constexpr int kPricedPart = kHighestPrice;
 
 // The weights of windows, added up.
 struct WindowSums {
@@ -56,6 +62,8 @@ struct WindowSums {
 };
 
 struct ExcessMethod : NodesOfBest {
+  static constexpr bool kInlined = false;
+
   Partition partition;  // of groups on nodes: whose experts have homes
   // A search is laid out there when a layer begins, and is no member: functions that the device
   // does not inline take its address, and all of the method would be in local memory with it.
@@ -73,6 +81,7 @@ struct ExcessMethod : NodesOfBest {
     window_weight = arena.take<int>(problem.windows_apart * problem.experts);
     window_share = arena.take<int>(problem.windows_apart);
     search_memory = arena.reserve([&](Arena& room) { LayerSearch().lay_out(room, problem); });
+    if (has_prices(problem)) return;  // begins at home
     fresh_memory = arena.reserve([&](Arena& room) {
       with_fresh_placement(parts(), [&](auto fresh) { fresh.lay_out(room); });
     });
@@ -114,7 +123,6 @@ struct ExcessMethod : NodesOfBest {
     Problem same = problem;
     same.windows_apart = 1;
     same.partition = partition;
-    if (has_prices(problem)) same.limits.policy = EPLB_POLICY_GLOBAL;
     return same;
   }
   // Times.
@@ -139,6 +147,14 @@ struct ExcessMethod : NodesOfBest {
   EPLB_FN SoftRounds soft_rounds() const {
     const ExcessEffort effort = excess_effort(problem.options.effort);
     return {effort.soft_rounds, effort.soft_missed_rounds};
+  }
+  // With everything at home; homes and limits are set.
+  EPLB_FN void settle_fresh(Team auto& team, LayerSearch& search) const {
+    const int most_empty = problem.moves.allow_empty ? kNever : 0;
+    search.counts_moves = false;
+    start_at_home(team, search, search.nodes_and_groups());
+    settle_homes(team, search, soft_rounds(), {search.least_cost, 0, most_empty});
+    if (most_empty == 0) fill_with_duplicates(team, search, problem.limits.most_replicas);
   }
   // current[slot], -1 for none; null: there is none anywhere.
   EPLB_FN LayerSearch begin(Team auto& team, const int* current) const {
@@ -177,12 +193,10 @@ struct ExcessMethod : NodesOfBest {
     const int64_t mean = rounded_up(mean_time(team, search.cluster, state));
     state.largest_share = static_cast<int>(mean * 4 / 5);
     set_priced_weights(team, state);
-    number_nodes(team, search.nodes_and_groups());
+    search.begin_homes(team);
     const View<int> first = state.prices.first, node = search.homes.node;
     team.for_each(state.stride,
                   [&](int g) { first[g] = g < state.gpus ? node[g] * state.kinds() : 0; });
-    limit_groups(team, search.nodes_and_groups());
-    count_held(team, search.nodes_and_groups());
     weigh_groups(team, search.nodes_and_groups());
     weigh_nodes(team, search.nodes_and_groups(), problem.moves.target);
   }

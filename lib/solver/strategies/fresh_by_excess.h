@@ -23,8 +23,6 @@ EPLB_ONCE void take_as_current(Team auto& team, ExcessSearch& search, bool keeps
 }
 
 struct FreshByExcess : ExcessMethod {
-  static constexpr bool kSmall = false;
-
   using ExcessMethod::ExcessMethod;
 
   // answer[slot]: its expert, or -1.
@@ -49,15 +47,8 @@ struct FreshByExcess : ExcessMethod {
   }
   EPLB_FN void solve_soft(Team auto& team, LayerSearch& search) const {
     price_homes(team, search, [](const NodesAndGroups& of) { return HomeSearch(of).run().total; });
-    search.counts_moves = false;
-    aim_at_target(team, search);
-    start_at_home(team, search, search.nodes_and_groups());
-    const int most_empty = problem.moves.allow_empty ? kNever : 0;
-    settle_homes(team, search, soft_rounds(), {search.least_cost, 0, most_empty});
-    if (most_empty == 0) fill_with_duplicates(team, search, problem.limits.most_replicas);
-  }
-  EPLB_FN void aim_at_target(Team auto& team, const LayerSearch& search) const {
     aim(team, search.state, problem.cluster, aims_of(team, search.state).least());
+    settle_fresh(team, search);
   }
 };
 

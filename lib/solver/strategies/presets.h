@@ -10,7 +10,7 @@ EPLB_STAGE_BEGIN
 template <class Number> struct PresetMethod : LayerMethod {
   static constexpr bool kHoldsAll = Number::kHoldsAll;
   static constexpr int kLeastBlocks = 8;
-  static constexpr bool kSmall = true;
+  static constexpr bool kInlined = true;
   using Groups = PresetMethod;
 
   Preset preset = preset_of(problem.options.strategy);

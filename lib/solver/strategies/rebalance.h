@@ -1,12 +1,13 @@
 // EPLB_STRATEGY_REBALANCE as the steps of a layer: see solve_layer.h.
 #pragma once
 
-#include "solver/strategies/excess_method.h"
+#include "solver/strategies/fresh_by_excess.h"
 
 EPLB_STAGE_BEGIN
 
-struct RebalanceMethod : ExcessMethod {
-  using ExcessMethod::ExcessMethod;
+// A fresh placement may take the place of the current one, so it can make these, too.
+struct RebalanceMethod : FreshByExcess {
+  using FreshByExcess::FreshByExcess;
 
   // answer[slot]: its expert, or -1.
   EPLB_FN int solve_node(Team auto& team, int, Chains, View<int> answer) {
@@ -44,7 +45,7 @@ struct RebalanceMethod : ExcessMethod {
   }
   EPLB_FN LayerSearch begin(Team auto& team) const {
     LayerSearch search =
-        ExcessMethod::begin(team, problem.current.expert + layer * problem.cluster.slots);
+        FreshByExcess::begin(team, problem.current.expert + layer * problem.cluster.slots);
     const MoveLimits& limits = problem.moves;
     search.state.most_arrivals = limits.most_arrivals;
     search.budget = most_moves();
@@ -56,12 +57,10 @@ struct RebalanceMethod : ExcessMethod {
     return search;
   }
   // Under the hierarchical policy experts have no other node than their home.
-  EPLB_FN void stay_home(Team auto& team, const LayerSearch& search) const {
+  EPLB_FN void stay_home(Team auto& team, LayerSearch& search) const {
+    search.begin_homes(team);
     const NodesAndGroups of = search.nodes_and_groups();
     const View<int> home = search.state.home;
-    number_nodes(team, of);
-    limit_groups(team, of);
-    count_held(team, of);
     team.single([&] { keep_homes(of); });
     team.for_each(problem.experts, [&](int e) {
       home[e] = of.memory.home[group_of(e, problem.experts, of.groups)];
@@ -86,18 +85,14 @@ struct RebalanceMethod : ExcessMethod {
   static constexpr int kMoveParts = 80, kParts = 1024;
   EPLB_FN void search_soft(Team auto& team, LayerSearch& search, const Aims& aims) const {
     const Arrangement& state = search.state;
-    const SoftRounds rounds = soft_rounds();
     const int64_t least = int64_t{aims.mean} * kMoveParts / kParts,
                   asked = int64_t{aims.mean} * problem.moves.price / kImbalanceUnits;
     const SoftAim aim{search.least_cost, least < asked ? asked : least, kNever};
-    settle_homes(team, search, rounds, aim);
+    settle_homes(team, search, soft_rounds(), aim);
     const int excess = total_excess(team, state);
     if (excess == 0 || is_limited(search)) return;
     store(team, state, search.best, 0);
-    search.counts_moves = false;
-    start_at_home(team, search, search.nodes_and_groups());
-    settle_homes(team, search, rounds,
-                 {search.least_cost, 0, problem.moves.allow_empty ? kNever : 0});
+    settle_fresh(team, search);
     if (total_excess(team, state) >= excess || !is_within(team, search))
       restore(team, state, search.best);
   }

@@ -13,18 +13,13 @@ EPLB_STAGE_BEGIN
 EPLB_FN bool is_priced(const Arrangement& state, int place) {
   return state.is_expert(state.expert[place]) && state.prices.here[place] > 0;
 }
-EPLB_FN int price_of(const Arrangement& state, int place, int e) {
-  return state.prices.price[state.prices.first[state.gpu[place]] + e];
-}
 EPLB_FN void give_way(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
   const int count = team.pick(state.experts, search.picked, [&](int e) {
     return state.copies[e] < state.most_copies && price_of(state, place, e) == 0;
   });
-  if (count > 0) {
-    const int e = search.picked[below(search.draw(team), count)];
-    if (may_retarget(search, place, e)) apply(team, search, {Change::kRetarget, place, e});
-  }
+  if (count == 0) return;
+  retarget_if_allowed(team, search, place, search.picked[below(search.draw(team), count)]);
 }
 EPLB_FN void go_home(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
@@ -47,6 +42,7 @@ EPLB_ONCE void bring_home(Team auto& team, ExcessSearch& search) {
       team.pick(state.places, search.picked, [&](int place) { return is_priced(state, place); });
   if (count == 0) return;
   const int place = search.picked[below(search.draw(team), count)];
+  team.barrier();  // both of what follows pick again
   if (state.copies[state.expert[place]] > 1)
     give_way(team, search, place);
   else
@@ -133,6 +129,7 @@ EPLB_FN SoftStanding standing(Team auto& team, const ExcessSearch& search, const
 EPLB_FN void ruin_homes(Team auto& team, ExcessSearch& search, bool has_excess) {
   for (int left = draw_ruins(team, search); left > 0; --left) {
     const uint32_t random = search.draw(team);
+    team.barrier();  // before the next pick, all have read the last one
     if (search.counts_moves && (random >> 30) != 0)
       take_back(team, search);
     else if (!(has_excess && (random & 1) && shake_head(team, search)))

@@ -9,6 +9,8 @@
 EPLB_STAGE_BEGIN
 
 struct UnequalBestMethod : NodesOfBest {
+  static constexpr bool kInlined = false;
+
   UnequalStart start{};
   View<char> search_memory{};
   View<int> best_expert{};  // by place

@@ -19,7 +19,7 @@ MOST_BYTES = 16 << 20
 MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 768, 1280
 # Searches by excess call functions, which read their state there. A driver keeps local memory for all threads that a
 # device can hold: 4 KiB are 1 GiB on an H100.
-MOST_STACK_OF_CALLS, CALLS = 4096, ("RebalanceMethod", "FreshByExcess")
+MOST_STACK_OF_CALLS, CALLS = 4096, ("ByExcess", "UnequalBestMethod")
 
 
 def cuobjdump(*options):

@@ -56,13 +56,17 @@ EPLB_FN int64_t lay_out(void* memory, Method& method, View<uint64_t>& words) {
   words = arena.take<uint64_t>(WarpTeam::workspace_words(method.most_keys()));
   return arena.used();
 }
+// Where it is, is known to the compiler where all of a method is inlined: loads of shared memory,
+// 32-bit addresses. One that calls functions has one kernel for both places.
+template <bool kShared, class Method>
+__device__ __forceinline__ char* memory_of(const SolveTask& task) {
+  if (kShared || (!Method::kInlined && task.spread.chains.shared)) return eplb_shared;
+  return task.scratch.workspace + blockIdx.x * task.spread.chains.bytes;
+}
 template <bool kShared, class Method>
 __device__ __forceinline__ WarpTeam begin_block(Method& method, const SolveTask& task) {
   View<uint64_t> words;
-  if constexpr (kShared)  // known to the compiler: loads of shared memory, 32-bit addresses
-    lay_out(eplb_shared, method, words);
-  else
-    lay_out(task.scratch.workspace + blockIdx.x * task.spread.chains.bytes, method, words);
+  lay_out(memory_of<kShared, Method>(task), method, words);
   return WarpTeam(words);
 }
 
@@ -196,7 +200,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks) solve_nodes(SolveTas
 template <class Method, bool kShared>
 void launch_method(const SolveTask& task, cudaStream_t stream) {
   const auto& [group_chains, node_chains, workspace, evaluation, transfers] = task.spread;
-  const int64_t bytes = kShared ? workspace.bytes : 0, layers = task.problem.layers;
+  const int64_t bytes = workspace.shared ? workspace.bytes : 0, layers = task.problem.layers;
   const int64_t nodes = layers * task.problem.partition.nodes;
   if (group_chains > 0)
     launch(pack_groups<typename Method::Groups, kShared>,
@@ -208,8 +212,9 @@ void launch_method(const SolveTask& task, cudaStream_t stream) {
 // Both of a method's kernels, and once with nothing to do: the first launch may take memory for
 // stacks.
 template <class Method, bool kShared> void prepare_method(int shared_bytes, cudaStream_t stream) {
+  const bool may_share = kShared || !Method::kInlined;
   prepare(pack_groups<typename Method::Groups, kShared>, kShared ? shared_bytes : 0);
-  prepare(solve_nodes<Method, kShared>, kShared ? shared_bytes : 0);
+  prepare(solve_nodes<Method, kShared>, may_share ? shared_bytes : 0);
   SolveTask nothing{};
   nothing.spread = {1, 1, {0, kShared, 1}, {}, {}};
   launch_method<Method, kShared>(nothing, stream);
@@ -222,7 +227,7 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   const auto prepare_for = [&](const Problem& problem) {
     solver::with_method(problem, [&](auto method) {
       using Method = decltype(method);
-      if constexpr (Method::kSmall) prepare_method<Method, true>(limits.shared_bytes, stream);
+      if constexpr (Method::kInlined) prepare_method<Method, true>(limits.shared_bytes, stream);
       prepare_method<Method, false>(limits.shared_bytes, stream);
     });
   };
@@ -230,7 +235,6 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
        {EPLB_STRATEGY_GREEDY, EPLB_STRATEGY_LPT_SWAP, EPLB_STRATEGY_BEST, EPLB_STRATEGY_REBALANCE})
     for (const int32_t* const gpu_slots : {static_cast<const int32_t*>(nullptr), &kOneSlot})
       prepare_for({.cluster = {.gpu_slots = gpu_slots}, .options = {.strategy = strategy}});
-  prepare_for({.windows_apart = 2, .options = {.strategy = EPLB_STRATEGY_BEST}});
   prepare_sum();
   prepare_take_placement();
   prepare_maps(stream);
@@ -242,13 +246,11 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
 Spread spread_of(const Problem& problem, const DeviceLimits& limits) {
   return solver::with_method(problem, [&](auto method) {
     View<uint64_t> words;
-    DeviceLimits own = limits;
-    if (!decltype(method)::kSmall) own.shared_bytes = 0;
     const int group_chains = method.group_chains(), node_chains = method.node_chains();
     const int64_t nodes = method.problem.partition.nodes;
     const int64_t chains = std::max<int64_t>(nodes * node_chains, group_chains);
     return Spread{group_chains, node_chains,
-                  workspace_of(lay_out(nullptr, method, words), problem.layers * chains, own),
+                  workspace_of(lay_out(nullptr, method, words), problem.layers * chains, limits),
                   evaluation_workspace(problem, kAllParts, false, limits),
                   transfer_workspace(problem, limits)};
   });
@@ -259,7 +261,7 @@ void launch_solve(const SolveTask& given, cudaStream_t stream) {
   solver::with_method(task.problem, [&](auto method) {
     using Method = decltype(method);
     task.problem = method.problem;  // as the method divides it
-    if constexpr (Method::kSmall)
+    if constexpr (Method::kInlined)
       if (task.spread.chains.shared) return launch_method<Method, true>(task, stream);
     launch_method<Method, false>(task, stream);
   });

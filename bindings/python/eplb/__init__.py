@@ -18,6 +18,7 @@ from ._context import Context
 from ._errors import (
     DeviceError,
     Error,
+    FileError,
     InternalError,
     InvalidArgument,
     InvalidPlacement,
@@ -27,6 +28,8 @@ from ._errors import (
     Unavailable,
 )
 from ._evaluation import Evaluation
+from ._files.load_merge import Loads
+from ._files.loads import read_loads
 from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
@@ -44,11 +47,13 @@ __all__ = [
     "DevicePlan",
     "Error",
     "Evaluation",
+    "FileError",
     "InternalError",
     "InvalidArgument",
     "InvalidPlacement",
     "InvalidState",
     "InvalidWeight",
+    "Loads",
     "ModelledSends",
     "Moves",
     "OutOfMemory",
@@ -61,6 +66,7 @@ __all__ = [
     "library_version",
     "modelled_sends",
     "policies",
+    "read_loads",
     "rebalance_experts",
     "strategies",
     "synchronize",

@@ -18,16 +18,21 @@ from ._backends import describe_library
 from ._context import Context
 from ._errors import Error, Unavailable
 from ._evaluation import Evaluation
+from ._given_loads import GivenLoads, read_given
 from ._library import EFFORTS, STRATEGIES
 from ._loads import count_windows, gpu_loads, node_loads, placement_before, relative_loads, sum_windows
 from ._options import (
     Bound,
     Device,
     Effort,
-    File,
+    Experts,
+    Files,
     Gpus,
     Groups,
+    Header,
+    Index,
     Json,
+    Layers,
     MaxReplicas,
     Nodes,
     Objective,
@@ -40,12 +45,12 @@ from ._options import (
     naming,
     print_json,
 )
-from ._output_file import check_output, refuse_inputs
+from ._output_file import check_output
 from ._plan import Plan
 from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
 from ._rebalance_command import rebalance
 from ._report import Report
-from ._weight_file import FileError, os_error_text, read_weights
+from ._weight_file import FileError, os_error_text
 from ._windows import MOST_WINDOWS
 from .sample import sample_weights
 
@@ -139,14 +144,14 @@ def _problem(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_ho
     }
 
 
-def _sizes(file: Path, weights: Array, problem: dict[str, Any]) -> dict[str, Any]:
-    layers, experts = weights.shape[-2:]
-    return {"file": str(file), "num_layers": layers, "num_experts": experts, **problem}
+def _sizes(given: GivenLoads, problem: dict[str, Any]) -> dict[str, Any]:
+    layers, experts = given.weights.shape[-2:]
+    return {**given.to_dict(), "num_layers": layers, "num_experts": experts, **problem}
 
 
 @app.command()
 def solve(
-    file: File,
+    files: Files,
     slots: Slots,
     gpus: Gpus,
     nodes: Nodes = 1,
@@ -165,6 +170,10 @@ def solve(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw before and after, as .png, .svg or .pdf.")
     ] = None,
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Places the experts of FILE and reports how well."""
@@ -172,8 +181,9 @@ def solve(
         check_plan_path(output)
     if picture is not None:
         check_picture(picture)
-    refuse_inputs([output, picture], [file])
-    weights = read_weights(file)
+    labels = {"experts": experts, "layers": layers, "header": header, "index": index}
+    given = read_given(files, labels, [output, picture], json_output)
+    weights = given.weights
     problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -182,18 +192,18 @@ def solve(
         "seed": seed,
         "max_replicas": max_replicas,
     }
-    with naming(file), Context(device, threads) as context, _terminal.progress("solving"):
+    with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
         plan = context.solve(weights, **problem, **options, bound=bound)
         before, before_loads = _before(context, weights, problem)
     if output is not None:
         write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
     if picture is not None:
-        _draw(picture, weights, problem, before, before_loads, plan, file.stem)
+        _draw(picture, weights, problem, before, before_loads, plan, given.title)
     if json_output:
-        content = {**_sizes(file, weights, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
+        content = {**_sizes(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
         print_json({**content, "before": before.to_dict()})
         return
-    _show_plan(file, weights, problem, objective, plan, before, before_loads)
+    _show_plan(given, problem, objective, plan, before, before_loads)
 
 
 def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
@@ -204,8 +214,7 @@ def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, 
 
 
 def _show_plan(
-    file: Path,
-    weights: Array,
+    given: GivenLoads,
     problem: dict[str, Any],
     objective: str,
     plan: Plan,
@@ -213,16 +222,16 @@ def _show_plan(
     before_loads: Floats,
 ) -> None:
     report, nodes = plan.report, problem["num_nodes"]
-    layers, experts = weights.shape[-2:]
+    layers, experts = given.weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
-    _terminal.show_windows(weights, report, objective=objective)
+    _terminal.show_windows(given.weights, report, given.layers, objective=objective)
     _terminal.show_homes(report, problem)
-    _terminal.say(f"{file.name}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
+    _terminal.say(f"{given.short}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
     _terminal.show_reports({"before": before, str(report.strategy): report})
     worst = before.worst_layer
     loads = (relative_loads(before_loads)[worst], relative_loads(plan.gpu_load)[worst])
-    _terminal.show_bars(worst, *loads)
+    _terminal.show_bars(int(given.layers[worst]), *loads)
     _terminal.say(
         f"The busiest GPU carries {report.imbalance_mean:.3f}x the mean, was {before.imbalance_mean:.3f}x; "
         f"no placement gets below {report.bound_mean:.3f}x."
@@ -242,7 +251,7 @@ def _fastest(solve: Callable[[], Plan]) -> Report:
 
 @app.command()
 def compare(
-    file: File,
+    files: Files,
     slots: Slots,
     gpus: Gpus,
     nodes: Nodes = 1,
@@ -254,10 +263,15 @@ def compare(
     bound: Bound = "simple",
     device: Device = "cpu",
     threads: Threads = 1,
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
-    weights = read_weights(file)
+    given = read_given(files, {"experts": experts, "layers": layers, "header": header, "index": index}, [], json_output)
+    weights = given.weights
     problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
     reports: dict[str, Report | str] = {}
@@ -269,7 +283,7 @@ def compare(
         rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
     if _terminal.has_homes(problem) and policy != "soft":
         rows_of["best soft"] = {"strategy": "best", "policy": "soft"}
-    with naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
+    with naming(given.name), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
         for name, choice in rows_of.items():
             move(name)
             try:
@@ -286,19 +300,19 @@ def compare(
         before = _before(context, weights, problem)[0]
     if json_output:
         rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
-        print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
+        print_json({**_sizes(given, problem), "before": before.to_dict(), "strategies": rows})
         return
     solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
     if solved:
         best = min(solved, key=lambda name: solved[name].imbalance_mean)
-        _terminal.show_windows(weights, solved[best], f" of {best}")
+        _terminal.show_windows(weights, solved[best], given.layers, f" of {best}")
     more = {"windows": "best windows" in reports, "homes": _terminal.has_homes(problem)}
     _terminal.show_reports({"before": before, **reports}, [kind for kind, shown in more.items() if shown])
 
 
 @app.command()
 def evaluate(
-    file: File,
+    files: Files,
     plan: Annotated[
         Path, typer.Argument(help="A plan of solve; or CSV, .npy [layers, slots], the expert in each slot.")
     ],
@@ -311,10 +325,15 @@ def evaluate(
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
     ] = None,
     bound: Bound = "simple",
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
-    weights = read_weights(file)
+    given = read_given(files, {"experts": experts, "layers": layers, "header": header, "index": index}, [], json_output)
+    weights = given.weights
     placement, problem = read_plan(plan)
     asked = {
         "num_gpus": gpus,
@@ -330,14 +349,14 @@ def evaluate(
     if "num_gpus" not in problem:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     if len(placement) != weights.shape[-2]:
-        raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
+        raise FileError(f"{plan}: {len(placement)} layers, but {given.name} has {weights.shape[-2]}")
     sizes = dict(problem)
-    with naming(file, plan), Context() as context:
+    with naming(given.name, plan), Context() as context:
         report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
     if json_output:
-        print_json({"file": str(file), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
+        print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return
-    _terminal.show_windows(weights, report)
+    _terminal.show_windows(weights, report, given.layers)
     _terminal.show_homes(report, sizes)
     _terminal.show_reports({plan.name: report})
 

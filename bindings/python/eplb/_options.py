@@ -10,12 +10,28 @@ from typing import Annotated, Any
 
 import typer
 
-from ._errors import InvalidArgument, InvalidPlacement, InvalidWeight
+from ._errors import InvalidPlacement, InvalidWeight
 from ._output_file import check_output
 from ._weight_file import FileError
 
-File = Annotated[
-    Path, typer.Argument(help="Weights: CSV, a row per layer; or .npy, .npz [layers, experts], windows first.")
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes. Several files, and folders, are windows.",
+    ),
+]
+Experts = Annotated[
+    int | None, typer.Option("--experts", min=1, help="Experts of FILE, which is refused if it has others.")
+]
+Layers = Annotated[
+    int | None, typer.Option("--layers", min=1, help="Layers of FILE, which is refused if it has others.")
+]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="The first row of FILE names experts, or has loads.")
+]
+Index = Annotated[
+    bool | None, typer.Option("--index/--no-index", help="The first column of FILE numbers layers, or has loads.")
 ]
 Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
@@ -45,7 +61,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 
 
 @contextmanager
-def naming(file: Path, plan: Path | None = None) -> Iterator[None]:
+def naming(file: str, plan: Path | None = None) -> Iterator[None]:
     """Errors about weights name the file they came from, errors about a placement its plan."""
     try:
         yield
@@ -53,10 +69,6 @@ def naming(file: Path, plan: Path | None = None) -> Iterator[None]:
         raise FileError(f"{file}: {error}") from None
     except InvalidPlacement as error:
         raise FileError(f"{plan}: {error}" if plan else str(error)) from None
-    except InvalidArgument as error:
-        if not str(error).startswith("weights has dtype"):
-            raise
-        raise FileError(f"{file}: {error}") from None
 
 
 def check_picture(path: Path) -> None:

@@ -9,12 +9,17 @@ import typer
 
 from . import _terminal
 from ._context import Context
+from ._given_loads import read_given
 from ._options import (
     Bound,
     Device,
     Effort,
-    File,
+    Experts,
+    Files,
+    Header,
+    Index,
     Json,
+    Layers,
     MaxReplicas,
     Objective,
     Seed,
@@ -26,7 +31,7 @@ from ._options import (
 from ._output_file import check_output, refuse_inputs, replacing
 from ._plan_file import check_plan_path, write_plan
 from ._start import read_start
-from ._weight_file import FileError, read_weights
+from ._weight_file import FileError
 from ._work import Work, write_transfers
 
 Current = Annotated[
@@ -70,7 +75,7 @@ Picture = Annotated[
 
 
 def rebalance(
-    file: File,
+    files: Files,
     current: Current,
     gpus: Gpus = None,
     nodes: Nodes = None,
@@ -98,12 +103,20 @@ def rebalance(
     output: Output = None,
     moves: Transfers = None,
     picture: Picture = None,
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Changes a placement by few moves, so that it serves the weights of FILE."""
     _check_outputs(output, moves, picture)
-    refuse_inputs([output, moves, picture], filter(None, [file, current, gpu_slots, speeds]))
-    weights = read_weights(file)
+    outputs = [output, moves, picture]
+    refuse_inputs(outputs, filter(None, [current, gpu_slots, speeds]))
+    given = read_given(
+        files, {"experts": experts, "layers": layers, "header": header, "index": index}, outputs, json_output
+    )
+    weights = given.weights
     sizes = {
         "num_gpus": gpus,
         "num_nodes": nodes,
@@ -128,7 +141,7 @@ def rebalance(
         "max_replicas": max_replicas,
         "transfer_order": transfer_order,
     }
-    with naming(file, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
+    with naming(given.name, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
         plan = context.rebalance(weights, start.current, **start.problem(), **limits, **options, bound=bound)
         work = Work(weights, start, plan)
     if output is not None:
@@ -138,13 +151,13 @@ def rebalance(
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:
-        _draw(picture, work, file.stem)
+        _draw(picture, work, given.title)
     if json_output:
-        print_json({"file": str(file), "current": str(current), **start.settings(), **work.to_dict()})
+        print_json({**given.to_dict(), "current": str(current), **start.settings(), **work.to_dict()})
         return
-    _terminal.show_windows(weights, work.report, objective=objective)
+    _terminal.show_windows(weights, work.report, given.layers, objective=objective)
     _terminal.show_homes(work.report, start.settings())
-    _terminal.show_work(file.name, work)
+    _terminal.show_work(given.short, work, given.layers)
 
 
 def _check_outputs(output: Path | None, moves: Path | None, picture: Path | None) -> None:

@@ -1,0 +1,423 @@
+"""Loads from tables and arrays: what is read, how several files are put together, and what must not be misread."""
+
+import bz2
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import eplb
+import numpy as np
+import pytest
+from eplb import FileError, read_loads
+
+TABLE = [[480, 450, 100, 90], [12, 24, 36, 48]]
+CSV = "480,450,100,90\n12,24,36,48\n"
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refused(paths, **options):
+    """The sentence of a refusal; it begins with the name of a file."""
+    with pytest.raises(FileError) as raised:
+        read_loads(paths, **options)
+    sentence = str(raised.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "dtype"),
+    [
+        ("1,2\n3,4\n", [[1, 2], [3, 4]], np.int64),
+        ("1,2\r\n\r\n 3 , 4", [[1, 2], [3, 4]], np.int64),
+        ("\ufeff1,2\n", [[1, 2]], np.int64),
+        ('"1","2"\n', [[1, 2]], np.int64),
+        ("1,2.5\n", [[1, 2.5]], np.float64),
+        ("1e3,+4\n", [[1000, 4]], np.float64),
+        ("9223372036854775807\n", [[2**63 - 1]], np.int64),
+    ],
+)
+def test_csv(tmp_path, text, expected, dtype):
+    loads = read_loads(write(tmp_path / "weights.csv", text))
+    assert loads.counts.tolist() == [expected]
+    assert loads.counts.dtype == dtype
+    assert loads.layers.tolist() == list(range(len(expected)))
+    assert (loads.numbered, loads.left_out.tolist(), loads.notes) == (False, [], ())
+    assert loads.source == f"CSV: {tmp_path / 'weights.csv'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", ": the file is empty"),
+        ("\n\n", ": the file is empty"),
+        (" , ,\n", ": the file is empty"),
+        ("1,2\n3\n", " line 2: 1 value, but line 1 has 2"),
+        ("\n1,2\n\n3,4,5\n", " line 4: 3 values, but line 2 has 2"),
+        ("1,2\n3,four\n", " line 2: 'four' is no number"),
+        ("1,,2\n", " line 1: an empty value is no number"),
+        ("1,2,\n", " line 1: an empty value is no number"),
+        ("1,2\n3;4\n", " line 2: separated by ;, must be separated by commas"),
+        ("1;2\n3;4\n", " line 1: separated by ;, must be separated by commas"),
+        ("1,5;2,5\n3,5;4,5\n", " line 1: separated by ;, must be separated by commas"),
+        ("e0;e1\n3;4\n", " line 2: separated by ;, must be separated by commas"),
+        ("1\t2\n3\t4\n", " line 1: separated by tabs, must be separated by commas"),
+        ("1.0e+00 2.0e+00\n3.0e+00 4.0e+00\n", " line 1: separated by spaces, must be separated by commas"),
+        ("1|2\n3|4\n", " line 1: separated by |, must be separated by commas"),
+        ("1_000,2\n", " line 1: '1_000' is no number"),
+        ("9223372036854775808\n", " line 1: 9223372036854775808 is an integer above 2^63 - 1"),
+        ("9" * 5000, f" line 1: {'9' * 40} is an integer above 2^63 - 1"),
+        ("1,2\n3,nan\n", ": weights[layer 1, expert 1] is NaN"),
+        ("1,2\n3,inf\n", ": weights[layer 1, expert 1] is infinite"),
+        ("1,-2\n3,4\n", ": weights[layer 0, expert 1] is negative"),
+        ("num_slots: 16\n", ": is YAML, no file of loads that can be read"),
+    ],
+)
+def test_bad_csv(tmp_path, text, complaint):
+    path = write(tmp_path / "weights.csv", text)
+    assert refused(path) == f"{path}{complaint}"
+
+
+HEADER = "the first row looks like a header"
+INDEX = "the first column looks like an index"
+
+
+@pytest.mark.parametrize(
+    ("text", "looks", "options", "layers"),
+    [
+        ("0,1,2,3\n" + CSV, [HEADER], {"header": True}, None),
+        ("1,2,3,4\n" + CSV, [HEADER], {"header": True}, None),
+        ("0.0,1.0,2.0,3.0\n" + CSV, [HEADER], {"header": True}, None),
+        ("e0,e1,e2,e3\n" + CSV, [HEADER], {"header": True}, None),
+        ('"a","b","c","d"\n' + CSV, [HEADER], {"header": True}, None),
+        ("\ufeffexpert_0,expert_1,expert_2,expert_3\n" + CSV, [HEADER], {"header": True}, None),
+        ("# 0,1,2,3\n" + CSV, [HEADER], {"header": True}, None),
+        (",0,1,2,3\n0,480,450,100,90\n1,12,24,36,48\n", [HEADER, INDEX], {"header": True, "index": True}, [0, 1]),
+        ("layer,0,1,2,3\n3,480,450,100,90\n4,12,24,36,48\n", [HEADER], {"header": True, "index": True}, [3, 4]),
+        ("0,480,450,100,90\n1,12,24,36,48\n", [INDEX], {"index": True}, [0, 1]),
+        ("layer3,480,450,100,90\nlayer4,12,24,36,48\n", [INDEX], {"index": True}, [3, 4]),
+        ("layer_4,12,24,36,48\nlayer_3,480,450,100,90\n", [INDEX], {"index": True}, [3, 4]),
+    ],
+)
+def test_what_looks_like_labels_is_never_taken_for_loads(tmp_path, text, looks, options, layers):
+    path = write(tmp_path / "weights.csv", text)
+    sentence = refused(path)
+    assert sentence.startswith(f"{path}: {' and '.join(looks)}, so give ")
+    for look in looks:
+        name = "header" if look == HEADER else "index"
+        assert f"{name}=True (--{name})" in sentence
+        assert f"{name}=False (--no-{name})" in sentence
+    loads = read_loads(path, **options)
+    assert loads.counts.tolist() == [TABLE]
+    assert loads.layers.tolist() == (layers or [0, 1])
+    assert loads.numbered is (layers is not None)
+
+
+def test_an_index_of_the_models_numbers(tmp_path):
+    text = "".join(f"{layer},{layer * 7 % 5},{layer * 3 % 4}\n" for layer in range(3, 9))
+    path = write(tmp_path / "weights.csv", text)
+    assert INDEX in refused(path)
+    assert read_loads(path, index=True).layers.tolist() == [3, 4, 5, 6, 7, 8]
+    assert read_loads(path, index=False).counts.shape == (1, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("0,1,2\n", {"header": True}, "no loads next to the labels"),
+        ("3\n4\n", {"index": True}, "no loads next to the labels"),
+        ("3,1,2\n3,4,5\n", {"index": True}, "layer 3 is there twice in the first column"),
+        ("2.5,1,2\n3,4,5\n", {"index": True}, "2.5"),
+        ("-3,1,2\n4,4,5\n", {"index": True}, "first column"),
+        ("gate,1,2\nup,4,5\n", {"index": True}, "'gate' in the first column is no layer's number"),
+        ("e0,e10,e2\n1,2,4\n", {"header": True}, "does not name the experts in order: e0, e10, e2"),
+        ("3,0,48\n3,1,45\n3,2,10\n4,0,12\n4,1,24\n", {}, "layer, expert and count without their line"),
+    ],
+)
+def test_labels_that_cannot_be(tmp_path, text, options, complaint):
+    assert complaint in refused(write(tmp_path / "weights.csv", text), **options)
+
+
+def test_labels_that_are_loads(tmp_path):
+    path = write(tmp_path / "weights.csv", "0,1,2,3\n" + CSV)
+    assert read_loads(path, header=False).counts.tolist() == [[[0, 1, 2, 3], *TABLE]]
+    short = write(tmp_path / "short.csv", "1,2\n2,4\n")
+    assert read_loads(short).counts.tolist() == [[[1, 2], [2, 4]]]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".json"])
+def test_labels_in_arrays(tmp_path, suffix):
+    path = tmp_path / f"weights{suffix}"
+    labelled = [[-1, 0, 1, 2, 3], *([3 + row, *each] for row, each in enumerate(TABLE))]
+
+    def save(table):
+        if suffix == ".json":
+            path.write_text(json.dumps(table))
+        elif suffix == ".npy":
+            np.save(path, table)
+        else:
+            np.savez(path, counts=table)
+
+    save([row[1:] for row in labelled])
+    assert HEADER in refused(path)
+    assert read_loads(path, header=True).counts.tolist() == [TABLE]
+    save([[row, *each] for row, each in enumerate(TABLE)])
+    assert INDEX in refused(path)
+    assert read_loads(path, index=True).counts.tolist() == [TABLE]
+    save([[7 - row, *each] for row, each in enumerate(TABLE)])
+    loads = read_loads(path, index=True)
+    assert loads.layers.tolist() == [6, 7]
+    assert loads.counts.tolist() == [TABLE[::-1]]
+    # Windows have no labels.
+    save([TABLE, [[0, 1, 2, 3], [4, 5, 6, 7]]])
+    assert read_loads(path).counts.shape == (2, 2, 4)
+
+
+def test_numpy_files(tmp_path):
+    array = np.arange(12, dtype=np.uint32).reshape(2, 2, 3)
+    np.save(tmp_path / "a.npy", np.asfortranarray(array))
+    np.savez(tmp_path / "b.npz", anything=array)
+    np.savez_compressed(tmp_path / "c.npz", counts=array, labels=np.arange(2))
+    np.savez(tmp_path / "d.npz", weights=array, labels=np.arange(2))
+    np.save(tmp_path / "no-ending", array)
+    (tmp_path / "no-ending.npy").rename(tmp_path / "e")
+    np.save(tmp_path / "f.npy", array.astype(">f4"))
+    for name in ("a.npy", "b.npz", "c.npz", "d.npz", "e", "f.npy"):
+        loads = read_loads(tmp_path / name)
+        assert np.array_equal(loads.counts, array)
+        assert loads.counts.dtype == (np.float64 if name == "f.npy" else np.int64)
+
+
+def test_layers_next_to_counts(tmp_path):
+    np.savez(tmp_path / "a.npz", counts=TABLE, layers=[3, 4])
+    write(tmp_path / "a.json", json.dumps({"counts": TABLE, "layers": [3, 4]}))
+    for name in ("a.npz", "a.json"):
+        loads = read_loads(tmp_path / name)
+        assert (loads.layers.tolist(), loads.numbered) == ([3, 4], True)
+    np.savez(tmp_path / "a.npz", counts=TABLE, layers=[4, 3])
+    assert "layers must be 2 numbers that ascend" in refused(tmp_path / "a.npz")
+
+
+def test_bad_numpy_files(tmp_path):
+    np.savez(tmp_path / "two.npz", first=np.ones(2), second=np.ones(2))
+    np.savez(tmp_path / "none.npz")
+    np.save(tmp_path / "empty.npy", np.ones((0, 4)))
+    np.save(tmp_path / "row.npy", np.ones(4))
+    np.save(tmp_path / "words.npy", np.array([["a", "b"]]))
+    np.save(tmp_path / "booleans.npy", np.array([[True, False]]))
+    np.save(tmp_path / "complex.npy", np.array([[1j, 2]]))
+    np.save(tmp_path / "large.npy", np.array([[2**63, 5]], np.uint64))
+    np.save(tmp_path / "dates.npy", np.array([["2026-01-01"]], "datetime64[D]"))
+    np.save(tmp_path / "fields.npy", np.zeros((1, 2), [("a", int), ("b", int)]))
+    np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
+    np.savez(tmp_path / "pickled.npz", np.array([{}], object))
+    np.savez(tmp_path / "pickled_counts.npz", counts=np.array([{}], object), meta=np.ones(2))
+    (tmp_path / "text.npy").write_text("1,2\n")
+    (tmp_path / "text.npz").write_text("1,2\n")
+    (tmp_path / "nothing.npy").write_bytes(b"")
+    whole = (tmp_path / "two.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    for path in tmp_path.iterdir():
+        sentence = refused(path)
+        assert sentence.startswith(str(path))
+        assert "unsafe" not in sentence
+        assert "allow_pickle" not in sentence
+
+
+def test_what_else_an_archive_holds_is_not_touched(tmp_path):
+    path = tmp_path / "dump.npz"
+    np.savez(path, counts=TABLE, meta=np.array([{"a": Path("b")}], object), layers=[5, 6])
+    assert read_loads(path).layers.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize(("pack", "suffix"), [(gzip.compress, ".gz"), (lzma.compress, ".xz"), (bz2.compress, ".bz2")])
+def test_compressed(tmp_path, pack, suffix):
+    np.save(tmp_path / "plain.npy", TABLE)
+    contents = {
+        "a.csv": CSV.encode(),
+        "a.json": json.dumps(TABLE).encode(),
+        "a.npy": (tmp_path / "plain.npy").read_bytes(),
+    }
+    for name, content in contents.items():
+        for ending in (suffix, suffix.upper(), ""):
+            path = write(tmp_path / f"{name}{ending}", pack(content))
+            assert read_loads(path).counts.tolist() == [TABLE]
+    name = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}[suffix]
+    cut = write(tmp_path / f"cut.csv{suffix}", pack(CSV.encode() * 50)[:-12])
+    assert f"is {name} that cannot be unpacked" in refused(cut)
+    assert f"is {name}, no file of loads" in refused(write(tmp_path / f"twice{suffix}", pack(pack(CSV.encode()))))
+
+
+def test_zstd(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.csv.zst", b"\x28\xb5\x2f\xfd")
+    import eplb._files.load_content as content
+
+    def without(name):
+        raise ModuleNotFoundError(name=name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(content.importlib, "import_module", without)
+        assert "is zstd, which needs zstandard: pip install zstandard, or unpack it first" in refused(path)
+    zstandard = pytest.importorskip("zstandard")
+    compressor = zstandard.ZstdCompressor()
+    write(path, compressor.compress(CSV.encode()))
+    assert read_loads(path).counts.tolist() == [TABLE]
+    streamed = compressor.compressobj()
+    write(path, streamed.compress(CSV.encode()) + streamed.flush())
+    assert read_loads(path).counts.tolist() == [TABLE]
+    write(path, b"\x28\xb5\x2f\xfd" + b"x" * 20)
+    assert "is zstd that cannot be unpacked" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (CSV.encode("utf-16"), "is UTF-16"),
+        (CSV.encode("utf-16-le"), "is UTF-16"),
+        (CSV.encode("utf-16-be"), "is UTF-16"),
+        (CSV.encode("utf-32"), "is UTF-32"),
+        (b"\xff\xfe\x00", "is UTF-16"),
+        ("Schläfer,b\n1,2\n".encode("latin-1"), "is no text in UTF-8"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "is HDF5"),
+        (b"PAR1" + bytes(40), "is Parquet"),
+        (b"\x80\x04\x95" + bytes(40), "is a pickle"),
+        (b"PK\x03\x04" + bytes(40), "is a zip archive"),
+        (b"%PDF-1.7 " + bytes(40), "is PDF"),
+        (b"1,2\n\x00\x00\x003,4\n" + b"5" * 90, "is no text"),
+        (b"{]", "no JSON"),
+    ],
+)
+@pytest.mark.parametrize("name", ["weights.csv", "weights", "weights.txt"])
+def test_what_a_file_is_not(tmp_path, content, complaint, name):
+    path = write(tmp_path / name, content)
+    assert refused(path).startswith(f"{path}: {complaint}")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt", ".safetensors"])
+def test_a_name_that_promises_another_format(tmp_path, suffix):
+    path = write(tmp_path / f"weights{suffix}", CSV)
+    assert refused(path).startswith(f"{path}: is not a")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".json", ".gz"])
+def test_no_file(tmp_path, suffix):
+    assert refused(tmp_path / f"nothing{suffix}").endswith(f"nothing{suffix}: no such file or directory")
+    folder = tmp_path / f"folder{suffix}"
+    folder.mkdir()
+    assert f"{folder}: is a directory without files of loads" in refused(folder)
+    assert refused([]) == "no file of loads was given"
+
+
+def test_sizes_that_were_asked_for(tmp_path):
+    path = write(tmp_path / "weights.csv", CSV)
+    assert read_loads(path, experts=4, layers=2).counts.shape == (1, 2, 4)
+    assert refused(path, experts=8) == f"{path}: has 4 experts, must have 8 as asked"
+    assert refused(path, layers=58) == f"{path}: has 2 layers, must have 58 as asked"
+    for wrong in (0, 4.0, "4", True and -1):
+        with pytest.raises(eplb.InvalidArgument, match="experts"):
+            read_loads(path, experts=wrong)
+
+
+def windows(tmp_path, names):
+    """A file of one layer for each name, that holds its place in the list."""
+    return [write(tmp_path / name, f"{place},5\n") for place, name in enumerate(names)]
+
+
+def places(loads):
+    return loads.counts[:, 0, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["load1.csv", "load2.csv", "load10.csv"],
+        ["rearr9.csv", "rearr10.csv", "rearr11.csv"],
+        ["day2/hour1.csv", "day2/hour10.csv", "day10/hour1.csv"],
+        # Seconds since 1970 have a fraction, and it has as many digits as Python prints.
+        ["dump_1732990000.12.csv", "dump_1732990000.5.csv", "dump_1732990010.csv"],
+        ["a.csv", "a1.csv", "b.csv"],
+    ],
+)
+def test_windows_in_natural_order(tmp_path, names):
+    paths = windows(tmp_path, names)
+    loads = read_loads(tmp_path)
+    assert places(loads) == [0, 1, 2]
+    assert loads.source.endswith("3 files, in natural order of names")
+    assert loads.files == tuple(paths)
+    # As a shell makes of *.
+    assert places(read_loads(sorted(map(str, paths)))) == [0, 1, 2]
+
+
+def test_windows_in_the_order_given(tmp_path):
+    paths = windows(tmp_path, ["monday.csv", "friday.csv", "sunday.csv"])
+    loads = read_loads(paths)
+    assert places(loads) == [0, 1, 2]
+    assert loads.source.endswith(", in the order given")
+    assert places(read_loads(iter(paths[::-1]))) == [2, 1, 0]
+
+
+def test_windows_of_different_formats(tmp_path):
+    np.save(tmp_path / "1.npy", [TABLE, TABLE])
+    write(tmp_path / "2.csv", CSV)
+    write(tmp_path / "3.csv", "0.5,1,1,1\n1,1,1,1\n")
+    loads = read_loads(tmp_path)
+    assert loads.counts.shape == (4, 2, 4)
+    assert loads.counts.dtype == np.float64
+    assert loads.source == "array, CSV: 3 files, in natural order of names"
+
+
+def test_windows_that_do_not_fit(tmp_path):
+    first, second = write(tmp_path / "1.csv", CSV), write(tmp_path / "2.csv", "1,2,4\n3,4,6\n")
+    assert refused([first, second]) == f"{second}: has 2 layers of 3 experts, but {first} has 2 layers of 4 experts"
+    np.savez(tmp_path / "3.npz", counts=TABLE, layers=[3, 4])
+    sentence = refused([first, tmp_path / "3.npz"])
+    assert sentence == f"{tmp_path / '3.npz'}: has layers 3 to 4, but {first} has layers 0 to 1"
+
+
+def test_folders(tmp_path):
+    windows(tmp_path, ["1.csv", "2.csv.gz", "3/1.json", ".hidden.csv", "README.md", "server.log"])
+    write(tmp_path / "2.csv.gz", gzip.compress(b"1,5\n"))
+    write(tmp_path / "3" / "1.json", "[[2, 5]]")
+    loads = read_loads(tmp_path)
+    assert places(loads) == [0, 1, 2]
+    assert loads.notes == (f"{tmp_path}: not read: README.md, server.log",)
+
+
+@pytest.mark.parametrize("names", [["rank0.csv", "rank1.csv"], ["load_rank-0.csv", "load_rank-1.csv"]])
+def test_ranks_are_summed(tmp_path, names):
+    for name, factor in zip(names, (1, 10), strict=True):
+        write(tmp_path / name, f"{factor},{2 * factor}\n")
+    loads = read_loads(tmp_path)
+    assert loads.counts.tolist() == [[[11, 22]]]
+    assert loads.source == "CSV: 2 files, 2 ranks summed, in natural order of names"
+    assert loads.notes == ()
+
+
+def test_windows_of_ranks(tmp_path):
+    for rank in range(3):
+        for minute in range(2):
+            write(tmp_path / f"rank{rank}_{minute}.csv", f"{10**rank},{minute}\n")
+    loads = read_loads(tmp_path)
+    assert loads.counts.tolist() == [[[111, 0]], [[111, 3]]]
+    (tmp_path / "rank1_0.csv").unlink()
+    assert "rank 1 has 1 windows, but rank 0 has 2" in refused(tmp_path)
+    (tmp_path / "rank1_1.csv").unlink()
+    assert read_loads(tmp_path).notes == ("there are no files of rank 1, so what their tokens add is not counted",)
+    write(tmp_path / "all.csv", "1,2\n")
+    assert "holds the share of rank 0" in refused(tmp_path)
+
+
+def test_sums_of_ranks_do_not_wrap_around(tmp_path):
+    for rank in range(2):
+        write(tmp_path / f"rank{rank}.csv", f"{2**62},1\n")
+    assert "the sums are above 2^63 - 1" in refused(tmp_path)
+
+
+def test_of_one_rank_alone(tmp_path):
+    path = write(tmp_path / "rank0.csv", CSV)
+    assert read_loads(path).notes == ("there are no files of other ranks, so what their tokens add is not counted",)

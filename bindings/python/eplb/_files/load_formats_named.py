@@ -104,7 +104,7 @@ def _unwrapped(place: str, value: Any) -> Any:
         return value
     try:
         return numbers_of(place, value["value"]).reshape([int(size) for size in value["shape"]])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise FileError(f"{place}: is a mapping, must be an array, or have a shape and a value of that shape") from None
 
 

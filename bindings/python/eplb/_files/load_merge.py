@@ -192,5 +192,5 @@ def _check_sizes(where: str, counts: Array, sizes: Sizes, left_out: int) -> None
     if sizes.experts not in (None, experts):
         raise FileError(f"{where}: has {experts} experts, must have {sizes.experts} as asked")
     if sizes.layers not in (None, layers):
-        without = f" besides {left_out} without any load" if left_out else ""
-        raise FileError(f"{where}: has {layers} layers{without}, must have {sizes.layers} as asked")
+        without = f", and {left_out} more without any load," if left_out else ","
+        raise FileError(f"{where}: has {layers} layers{without} must have {sizes.layers} as asked")

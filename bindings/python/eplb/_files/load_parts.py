@@ -69,8 +69,9 @@ def numbers_of(where: str, value: Any) -> Array:
         array, _ = to_host(where, value)
     except Error as error:
         raise FileError(f"{where}: {_unequal(value)}" if isinstance(value, list) else str(error)) from None
-    if isinstance(value, list) and _has_booleans(value):
-        raise FileError(f"{where}: holds true or false, must hold numbers")
+    fault = _hidden_fault(value) if isinstance(value, list) else None
+    if fault is not None:
+        raise FileError(f"{where}: {fault}")
     if array.dtype.kind == "f":
         return array.astype(np.float64)
     if array.dtype.kind not in "iu":
@@ -83,9 +84,18 @@ def numbers_of(where: str, value: Any) -> Array:
     return array.astype(np.int64)
 
 
-def _has_booleans(value: list[Any]) -> bool:
-    # numpy takes them for 1 and 0 where they stand next to numbers.
-    return any(_has_booleans(each) if isinstance(each, list) else isinstance(each, bool) for each in value)
+def _hidden_fault(value: list[Any]) -> str | None:
+    """What numpy makes numbers of without a word: true is 1 next to others, and large integers are rounded."""
+    for each in value:
+        if isinstance(each, list):
+            fault = _hidden_fault(each)
+            if fault is not None:
+                return fault
+        elif isinstance(each, bool):
+            return "holds true or false, must hold numbers"
+        elif isinstance(each, int) and not -(2**63) <= each < 2**63:
+            return f"{each} is an integer above 2^63 - 1"
+    return None
 
 
 def _unequal(value: list[Any]) -> str:

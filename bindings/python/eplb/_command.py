@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +13,12 @@ import typer
 from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
+from ._compare_command import FROM_NOTHING, compare
 from ._context import Context
-from ._errors import Error, Unavailable
+from ._errors import Error
 from ._evaluation import Evaluation
 from ._given_loads import GivenLoads, read_given
-from ._library import EFFORTS, STRATEGIES
-from ._loads import count_windows, gpu_loads, node_loads, placement_before, relative_loads, sum_windows
+from ._loads import node_loads, relative_loads, sum_windows
 from ._options import (
     Bound,
     Device,
@@ -48,10 +46,10 @@ from ._options import (
 from ._output_file import check_output
 from ._plan import Plan
 from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
+from ._problem import before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
 from ._weight_file import FileError, os_error_text
-from ._windows import MOST_WINDOWS
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -60,8 +58,6 @@ app = typer.Typer(
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
 
-# The other one starts from a placement, which the command rebalance has.
-_FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
 # Far above any model, far below what fills a machine's memory.
 _MOST_SAMPLES = 2**24
 
@@ -101,13 +97,6 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _before(context: Context, weights: Array, problem: dict[str, Any]) -> tuple[Evaluation, Floats]:
-    """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
-    sizes = {**problem, "policy": "global"}
-    placement = placement_before(weights.shape[-2], weights.shape[-1], sizes.pop("num_slots"))
-    return context.evaluate(placement, **sizes), gpu_loads(sum_windows(weights), placement, sizes["num_gpus"])
-
-
 def _draw(
     path: Path,
     weights: Array,
@@ -133,22 +122,6 @@ def _draw(
         raise FileError(os_error_text(path, error)) from None
 
 
-def _problem(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_home_target: float) -> dict[str, Any]:
-    return {
-        "num_slots": slots,
-        "num_gpus": gpus,
-        "num_nodes": nodes,
-        "num_groups": groups,
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
-
-
-def _sizes(given: GivenLoads, problem: dict[str, Any]) -> dict[str, Any]:
-    layers, experts = given.weights.shape[-2:]
-    return {**given.to_dict(), "num_layers": layers, "num_experts": experts, **problem}
-
-
 @app.command()
 def solve(
     files: Files,
@@ -156,7 +129,7 @@ def solve(
     gpus: Gpus,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(_FROM_NOTHING)}.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.")] = None,
     policy: Policy = "auto",
     off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
@@ -181,10 +154,10 @@ def solve(
         check_plan_path(output)
     if picture is not None:
         check_picture(picture)
-    labels = {"experts": experts, "layers": layers, "header": header, "index": index}
-    given = read_given(files, labels, [output, picture], json_output)
+    outputs = [output, picture]
+    given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
+    problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
         "objective": objective,
@@ -194,13 +167,13 @@ def solve(
     }
     with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
         plan = context.solve(weights, **problem, **options, bound=bound)
-        before, before_loads = _before(context, weights, problem)
+        before, before_loads = before_of(context, weights, problem)
     if output is not None:
         write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
     if picture is not None:
         _draw(picture, weights, problem, before, before_loads, plan, given.title)
     if json_output:
-        content = {**_sizes(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
+        content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
         print_json({**content, "before": before.to_dict()})
         return
     _show_plan(given, problem, objective, plan, before, before_loads)
@@ -239,75 +212,7 @@ def _show_plan(
 
 
 app.command()(rebalance)
-
-
-def _fastest(solve: Callable[[], Plan]) -> Report:
-    """The report of the fastest of several equal solves: the first one also allocates."""
-    reports: list[Report] = []
-    while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
-        reports.append(solve().report)
-    return min(reports, key=lambda report: report.microseconds)
-
-
-@app.command()
-def compare(
-    files: Files,
-    slots: Slots,
-    gpus: Gpus,
-    nodes: Nodes = 1,
-    groups: Groups = 1,
-    policy: Policy = "auto",
-    off_home_target: OffHomeTarget = 1.01,
-    seed: Seed = 0,
-    max_replicas: MaxReplicas = None,
-    bound: Bound = "simple",
-    device: Device = "cpu",
-    threads: Threads = 1,
-    experts: Experts = None,
-    layers: Layers = None,
-    header: Header = None,
-    index: Index = None,
-    json_output: Json = False,
-) -> None:
-    """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
-    given = read_given(files, {"experts": experts, "layers": layers, "header": header, "index": index}, [], json_output)
-    weights = given.weights
-    problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
-    options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
-    reports: dict[str, Report | str] = {}
-    refusal: Error | None = None
-    # Only best knows efforts.
-    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in _FROM_NOTHING if name != "best"}
-    rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
-    if 1 < count_windows(weights) <= MOST_WINDOWS:
-        rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
-    if _terminal.has_homes(problem) and policy != "soft":
-        rows_of["best soft"] = {"strategy": "best", "policy": "soft"}
-    with naming(given.name), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
-        for name, choice in rows_of.items():
-            move(name)
-            try:
-                reports[name] = _fastest(partial(context.solve, weights, **{**options, **choice}))
-            except Unavailable as unavailable:
-                reports[name] = str(unavailable)
-            except Error as error:
-                # One strategy may reject what others accept, such as a cap. What all reject is the caller's mistake.
-                reports[name] = str(error)
-                refusal = error
-            move(name, 1)
-        if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
-            raise refusal
-        before = _before(context, weights, problem)[0]
-    if json_output:
-        rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
-        print_json({**_sizes(given, problem), "before": before.to_dict(), "strategies": rows})
-        return
-    solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
-    if solved:
-        best = min(solved, key=lambda name: solved[name].imbalance_mean)
-        _terminal.show_windows(weights, solved[best], given.layers, f" of {best}")
-    more = {"windows": "best windows" in reports, "homes": _terminal.has_homes(problem)}
-    _terminal.show_reports({"before": before, **reports}, [kind for kind, shown in more.items() if shown])
+app.command()(compare)
 
 
 @app.command()
@@ -332,7 +237,7 @@ def evaluate(
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
-    given = read_given(files, {"experts": experts, "layers": layers, "header": header, "index": index}, [], json_output)
+    given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
     placement, problem = read_plan(plan)
     asked = {

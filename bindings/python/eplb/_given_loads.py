@@ -54,20 +54,18 @@ class GivenLoads:
         }
 
 
-def read_given(
-    files: Sequence[Path], labels: dict[str, Any], outputs: Sequence[Path | None], quiet: bool
-) -> GivenLoads:
+def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: bool, **reading: Any) -> GivenLoads:
     """Reads files, none of which may be an output. Notes go to stderr, unless quiet.
 
     Args:
-        labels: the other arguments of read_loads.
+        reading: the other arguments of read_loads.
 
     Raises:
         FileError: as read_loads; and an output that is an input.
     """
     paths = files[0] if len(files) == 1 else files
     refuse_inputs(outputs, [source.path for source in find_sources(paths)[0]])
-    loads = read_loads(paths, **labels)
+    loads = read_loads(paths, **reading)
     several = f"{len(files)} files"
     name, short = (str(files[0]), files[0].name) if len(files) == 1 else (several, several)
     if not quiet:

@@ -113,9 +113,7 @@ def rebalance(
     _check_outputs(output, moves, picture)
     outputs = [output, moves, picture]
     refuse_inputs(outputs, filter(None, [current, gpu_slots, speeds]))
-    given = read_given(
-        files, {"experts": experts, "layers": layers, "header": header, "index": index}, outputs, json_output
-    )
+    given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
     sizes = {
         "num_gpus": gpus,

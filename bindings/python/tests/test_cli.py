@@ -58,7 +58,7 @@ def test_interrupt_while_the_command_is_loaded():
 
 
 def test_interrupt_of_a_command(monkeypatch, capsys):
-    def interrupt(*arguments):
+    def interrupt(*arguments, **reading):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(_command, "read_given", interrupt)
@@ -76,7 +76,7 @@ def test_interrupt_of_a_command(monkeypatch, capsys):
 def test_output_is_looked_at_before_the_work(monkeypatch, capsys, tmp_path, option):
     if option[0] == "--picture":
         pytest.importorskip("matplotlib")
-    monkeypatch.setattr(_command, "read_given", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr(_command, "read_given", lambda *arguments, **reading: pytest.fail("the work has begun"))
     path = tmp_path / option[1]
     path.mkdir()
     assert "is a directory" in refused(capsys, "solve", OLMOE, *CLUSTER, option[0], path)

@@ -27,7 +27,7 @@ def test_sglang_json(tmp_path):
     write(path, "\ufeff" + json.dumps({"logical_count": [DENSE, DENSE], "rank": 0}, indent=4))
     assert read_loads(path).counts.tolist() == [[[35, 25, 25, 15]]] * 2
     assert read_loads(path, layers=1, experts=4).layers.tolist() == [3]
-    assert refused(path, layers=4).endswith("has 1 layers, and 3 more without any load, must have 4 as asked")
+    assert refused(path, layers=5).endswith("has 1 layer, and 3 more without any load, must have 5 as asked")
 
 
 def test_a_list_as_lmdeploy_reads_it(tmp_path):
@@ -41,6 +41,7 @@ def test_unused_room_of_the_recorder(tmp_path):
     loads = read_loads(path)
     assert loads.counts.shape == (2, 1, 4)
     assert loads.notes[0] == "2 of 4 windows are empty, as unused room of the recorder is, and left out"
+    assert loads.source.endswith(", windows of a file as in the recorder's ring, which is not in order of time")
     np.savez(tmp_path / "ours.npz", counts=[TABLE, np.zeros_like(TABLE)])
     assert read_loads(tmp_path / "ours.npz").counts.shape == (2, 2, 4)
 
@@ -219,7 +220,7 @@ def test_vllm_lines_of_experts(tmp_path):
         ("[]", "the array is empty"),
         ("[1, 2]", "the array has the shape [2]"),
         ("[[[[1]]]]", "the array has the shape [1, 1, 1, 1]"),
-        ("[[1, 2], [3]]", "list 1 has 1 values, but another has 2"),
+        ("[[1, 2], [3]]", "list 1 has 1 value, but another has 2"),
         ("[[[1], [1, 2]], [[1], [2]]]", "list 1 has 2 values, but another has 1"),
         ("[[1, 2], 3]", "list 1 has one value, but another has 2"),
         ("[[1, true]]", "holds true or false"),
@@ -237,6 +238,7 @@ def test_vllm_lines_of_experts(tmp_path):
         ('{"loads": [[1]]}', "must hold one array, or one called logical_count"),
         ('{"logical_count": 5}', "logical_count: the array has the shape []"),
         ('{"logical_count": {"0": [1]}}', "logical_count: is a mapping"),
+        ('{"counts": [[1]], "counts": [[2]]}', "'counts' is there twice"),
         ('{"counts": "many"}', "counts: holds text"),
         ('{"physical_to_logical_map": [[0, 1]]}', "holds a placement, not loads"),
         ('{"moe_layer_count": 1, "layer_list": []}', "holds a placement, not loads"),

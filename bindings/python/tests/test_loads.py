@@ -137,6 +137,7 @@ def test_an_index_of_the_models_numbers(tmp_path):
         ("gate,1,2\nup,4,5\n", {"index": True}, "'gate' in the first column is no layer's number"),
         ("e0,e10,e2\n1,2,4\n", {"header": True}, "does not name the experts in order: e0, e10, e2"),
         ("3,0,48\n3,1,45\n3,2,10\n4,0,12\n4,1,24\n", {}, "layer, expert and count without their line"),
+        ("0,0,48\n0,1,45\n1,0,10\n1,1,12\n", {}, "layer, expert and count without their line"),
     ],
 )
 def test_labels_that_cannot_be(tmp_path, text, options, complaint):
@@ -146,6 +147,8 @@ def test_labels_that_cannot_be(tmp_path, text, options, complaint):
 def test_labels_that_are_loads(tmp_path):
     path = write(tmp_path / "weights.csv", "0,1,2,3\n" + CSV)
     assert read_loads(path, header=False).counts.tolist() == [[[0, 1, 2, 3], *TABLE]]
+    triples = write(tmp_path / "triples.csv", "3,0,48\n3,1,45\n3,2,10\n4,0,12\n")
+    assert read_loads(triples, index=False).counts.shape == (1, 4, 3)
     short = write(tmp_path / "short.csv", "1,2\n2,4\n")
     assert read_loads(short).counts.tolist() == [[[1, 2], [2, 4]]]
 
@@ -318,6 +321,7 @@ def test_sizes_that_were_asked_for(tmp_path):
     assert read_loads(path, experts=4, layers=2).counts.shape == (1, 2, 4)
     assert refused(path, experts=8) == f"{path}: has 4 experts, must have 8 as asked"
     assert refused(path, layers=58) == f"{path}: has 2 layers, must have 58 as asked"
+    assert refused(path, experts=2) == f"{path}: has 4 experts, must have 2 as asked: are rows and columns exchanged?"
     for wrong in (0, 4.0, "4", True and -1):
         with pytest.raises(eplb.InvalidArgument, match="experts"):
             read_loads(path, experts=wrong)
@@ -405,7 +409,7 @@ def test_windows_of_ranks(tmp_path):
     loads = read_loads(tmp_path)
     assert loads.counts.tolist() == [[[111, 0]], [[111, 3]]]
     (tmp_path / "rank1_0.csv").unlink()
-    assert "rank 1 has 1 windows, but rank 0 has 2" in refused(tmp_path)
+    assert "rank 1 has 1 window, but rank 0 has 2" in refused(tmp_path)
     (tmp_path / "rank1_1.csv").unlink()
     assert read_loads(tmp_path).notes == ("there are no files of rank 1, so what their tokens add is not counted",)
     write(tmp_path / "all.csv", "1,2\n")
@@ -419,5 +423,6 @@ def test_sums_of_ranks_do_not_wrap_around(tmp_path):
 
 
 def test_of_one_rank_alone(tmp_path):
+    assert read_loads(write(tmp_path / "lowrank16.csv", CSV)).notes == ()
     path = write(tmp_path / "rank0.csv", CSV)
     assert read_loads(path).notes == ("there are no files of other ranks, so what their tokens add is not counted",)

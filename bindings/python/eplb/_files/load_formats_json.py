@@ -38,7 +38,7 @@ def _documents(content: Content) -> Iterator[tuple[str, Any]]:
     """What the file holds, and where."""
     text, path = content.text, str(content.path)
     try:
-        value = json.loads(text, parse_int=_integer)
+        value = _parse(text)
     except (ValueError, RecursionError) as error:
         yield from _lines(path, text, error)
         return
@@ -53,13 +53,25 @@ def _lines(path: str, text: str, whole: Exception) -> Iterator[tuple[str, Any]]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     for index, (number, line) in enumerate(lines):
         try:
-            value = json.loads(line, parse_int=_integer)
+            value = _parse(line)
         except (ValueError, RecursionError) as error:
             fault = f" line {number}: no JSON that can be read: {error}" if index else ""
             raise FileError(f"{path}{fault or f': no JSON that can be read: {whole}'}") from None
         if not isinstance(value, dict):
             raise FileError(f"{path} line {number}: must be an object, as in all files with an object on each line")
         yield f"{path} line {number}", value
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_int=_integer, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:40]!r} is there twice")
+    return content
 
 
 def _integer(digits: str) -> int:

@@ -62,7 +62,9 @@ class Labels:
             raise FileError(f"{where}: there are no loads next to the labels")
         index = table.shape[1] > 1 and counts_up(table[:, 0].tolist(), None)
         self.refuse(where, counts_up(table[0].tolist(), 1), index)
-        _refuse_pairs(where, table)
+        if self.index is None and _are_pairs(table):
+            text = "looks like layer, expert and count without their line, layer_id,expert_id,count"
+            raise FileError(f"{where}: {text}: add it, or give index=False (--no-index) if these are loads")
 
 
 def by_layer(table: Array, layers: Ints) -> tuple[Array, Ints]:
@@ -136,10 +138,10 @@ def check_layers(where: str, values: Sequence[float]) -> Ints:
     return numbers
 
 
-def _refuse_pairs(where: str, table: Array) -> None:
-    """A table of layer, expert and count without the line that says so is no table of three experts."""
+def _are_pairs(table: Array) -> bool:
+    """Whether three columns are a layer, an expert and a count in each row, in order."""
     if table.shape[1] != 3 or len(table) < _SURELY or (table[:, :2] != np.floor(table[:, :2])).any():
-        return
+        return False
     layer, expert = np.diff(table[:, 0]), np.diff(table[:, 1])
-    if (layer >= 0).all() and (layer == 0).any() and (expert[layer == 0] > 0).all() and (layer <= 1).all():
-        raise FileError(f"{where}: looks like layer, expert and count without their line: layer_id,expert_id,count")
+    same = layer == 0
+    return bool(same.any() and (same | (layer == 1)).all() and (expert[same] > 0).all())

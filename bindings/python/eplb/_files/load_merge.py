@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import Array, Ints
 from .._errors import FileError
-from .load_parts import Part, check_sums
+from .load_parts import Part, check_sums, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,9 @@ class Loads:
     files: tuple[Path, ...]
 
     def __repr__(self) -> str:
-        windows, layers, experts = self.counts.shape
-        return f"Loads({windows} windows, {layers} layers, {experts} experts; {self.source})"
+        names = ("window", "layer", "expert")
+        sizes = ", ".join(counted(size, name) for size, name in zip(self.counts.shape, names, strict=True))
+        return f"Loads({sizes}; {self.source})"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
     layers, kept = parts[0].layers, _layers_with_load(where, parts, counts, notes)
     _check_sizes(where, counts[:, kept], sizes, int((~kept).sum()))
     kinds = ", ".join(dict.fromkeys(part.kind for part in parts))
-    source = f"{kinds}: {where}" + (f", {ranks} ranks summed" if ranks > 1 else "") + order
+    summed = f", {ranks} ranks summed" if ranks > 1 else ""
+    ring = ", windows of a file as in the recorder's ring, which is not in order of time"
+    source = f"{kinds}: {where}{summed}{order}" + (ring if any(part.ring for part in parts) else "")
     numbered = all(part.numbered or part.absolute for part in parts)
     return Loads(counts[:, kept], layers[kept], numbered, layers[~kept], source, tuple(notes), files)
 
@@ -92,7 +95,7 @@ def _aligned(parts: Sequence[Part], sizes: Sizes, notes: list[str]) -> list[Part
     """With the same layers and experts. Zeros are put in where a format leaves them out."""
     whole = [part for part in parts if not part.sparse]
     for part in whole[1:]:
-        _check_alike(whole[0], part)
+        _check_fit(whole[0], part)
     layers = whole[0].layers if whole else np.unique(np.concatenate([part.layers for part in parts]))
     experts = max(part.counts.shape[2] for part in whole or parts)
     if not whole:
@@ -104,8 +107,10 @@ def _aligned(parts: Sequence[Part], sizes: Sizes, notes: list[str]) -> list[Part
     return [_widened(part, layers, experts, whole) if part.sparse else part for part in parts]
 
 
-def _check_alike(first: Part, part: Part) -> None:
-    sizes = [f"{len(each.layers)} layers of {each.counts.shape[2]} experts" for each in (first, part)]
+def _check_fit(first: Part, part: Part) -> None:
+    sizes = [
+        f"{counted(len(each.layers), 'layer')} of {counted(each.counts.shape[2], 'expert')}" for each in (first, part)
+    ]
     if sizes[0] != sizes[1]:
         raise FileError(f"{part.where}: has {sizes[1]}, but {first.where} has {sizes[0]}")
     if (first.layers != part.layers).any():
@@ -155,7 +160,7 @@ def _joined(parts: Sequence[Part]) -> Array:
 def _check_same_moments(first: Sequence[Part], shares: Sequence[Part], expected: int, found: int) -> None:
     names = [f"rank {each[0].rank}" for each in (first, shares)]
     if expected != found:
-        raise FileError(f"{shares[0].where}: {names[1]} has {found} windows, but {names[0]} has {expected}")
+        raise FileError(f"{shares[0].where}: {names[1]} has {counted(found, 'window')}, but {names[0]} has {expected}")
     moments = [[moment for part in each for moment in part.moments] for each in (first, shares)]
     for index, (one, other) in enumerate(zip(*moments, strict=False)):
         if one != other:
@@ -189,8 +194,10 @@ def _layers_with_load(where: str, parts: Sequence[Part], counts: Array, notes: l
 
 def _check_sizes(where: str, counts: Array, sizes: Sizes, left_out: int) -> None:
     _, layers, experts = counts.shape
+    exchanged = sizes.experts == layers or sizes.layers == experts
+    hint = ": are rows and columns exchanged?" if exchanged else ""
     if sizes.experts not in (None, experts):
-        raise FileError(f"{where}: has {experts} experts, must have {sizes.experts} as asked")
+        raise FileError(f"{where}: has {counted(experts, 'expert')}, must have {sizes.experts} as asked{hint}")
     if sizes.layers not in (None, layers):
-        without = f", and {left_out} more without any load," if left_out else ","
-        raise FileError(f"{where}: has {layers} layers{without} must have {sizes.layers} as asked")
+        found = counted(layers, "layer") + (f", and {left_out} more without any load" if left_out else "")
+        raise FileError(f"{where}: has {found}, must have {sizes.layers} as asked{hint}")

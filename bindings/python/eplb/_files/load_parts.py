@@ -103,9 +103,14 @@ def _unequal(value: list[Any]) -> str:
     lists = [each for each in value if isinstance(each, list)]
     for index, each in enumerate(value):
         if isinstance(each, list) != bool(lists) or (lists and len(each) != len(lists[0])):
-            count = f"{len(each)} values" if isinstance(each, list) else "one value"
+            count = counted(len(each), "value") if isinstance(each, list) else "one value"
             return f"list {index} has {count}, but another has {len(lists[0])}"
     return _unequal(lists[0]) if lists else "the lists are no array of numbers"
+
+
+def counted(number: int, what: str) -> str:
+    """For sentences: 1 layer, 2 layers."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def first_numbers(count: int) -> Ints:

@@ -44,10 +44,16 @@ class GivenLoads:
         """The number of each layer."""
         return self.loads.layers
 
+    @property
+    def model_layers(self) -> list[int] | None:
+        """The model's number of each layer, if the files have them."""
+        return self.layers.tolist() if self.loads.numbered else None
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what was read, and what should be known of it."""
         return {
             "file": self.name,
+            "files": [str(path) for path in self.loads.files],
             "source": self.loads.source,
             "layers": self.layers.tolist(),
             "warnings": list(self.loads.notes),

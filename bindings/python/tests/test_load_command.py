@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from load_files import write
 from test_command import CLUSTER, OLMOE, refused
-from test_loads import write
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")

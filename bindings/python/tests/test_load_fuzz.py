@@ -7,8 +7,7 @@ import random
 import numpy as np
 import pytest
 from eplb import FileError, read_loads
-from test_load_formats import long_table, vllm_lines
-from test_loads import CSV, TABLE, write
+from load_files import CSV, TABLE, long_table, vllm_lines, write
 
 COUNT = 40
 
@@ -21,7 +20,7 @@ def contents(tmp_path):
     content["a.csv"] = CSV.encode()
     content["a.csv.gz"] = gzip.compress(CSV.encode(), mtime=0)
     content["b.csv"] = long_table([(3, 1, 25), (3, 0, 35), (4, 2, 12), (3, 3, 15)]).encode()
-    content["a.json"] = json.dumps({"logical_count": TABLE, "layers": [3, 4]}).encode()
+    content["a.json"] = json.dumps({"logical_count": TABLE, "rank": 0}).encode()
     content["b.json"] = json.dumps(TABLE).encode()
     content["c.jsonl"] = vllm_lines({7: [[1, 2, 3, 4, 5, 6]] * 2, 8: [[1, 2, 3, 4, 5, 6]] * 2}).encode()
     try:

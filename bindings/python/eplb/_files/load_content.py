@@ -81,7 +81,7 @@ _FOREIGN = {
     b"\x89HDF": "HDF5",
     b"PAR1": "Parquet",
     b"ARROW1": "Arrow",
-    b"PK": "a zip archive of something else",
+    b"PK\x03\x04": "a zip archive of something else",
     b"\x89PNG": "a picture",
     b"%PDF": "PDF",
     b"SQLite format 3": "a database",
@@ -128,11 +128,12 @@ def _unpack(path: Path, data: bytes, packing: _Packing) -> bytes:
 def _text_of(path: Path, data: bytes) -> str:
     for magic, name in _FOREIGN.items():
         if data.startswith(magic):
-            raise FileError(f"{path}: is {name}, no file of loads that can be read")
+            what = "must be UTF-8" if name.startswith("UTF") else "no file of loads that can be read"
+            raise FileError(f"{path}: is {name}, {what}")
     if b"\0" in data[:1000]:
         # Half of the bytes of digits are zero in UTF-16, even without its mark.
         wide = data[1:1000:2].count(0) + data[:1000:2].count(0) > len(data[:1000]) // 3
-        raise FileError(f"{path}: is {'UTF-16, no file of loads that can be read' if wide else 'no text'}")
+        raise FileError(f"{path}: is {'UTF-16, must be UTF-8' if wide else 'no text'}")
     try:
         # Spreadsheets begin their UTF-8 with a byte order mark.
         return data.decode("utf-8-sig")

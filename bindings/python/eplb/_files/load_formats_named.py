@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import Array
 from .._errors import FileError
-from .load_labels import Labels, check_layers
+from .load_labels import Labels
 from .load_parts import Part, check_sums, experts_from_slots, first_numbers, numbers_of, windows_of
 
 
@@ -45,7 +45,7 @@ _OF_PLANS = (*_PLACEMENTS, "layer_list", "layers", "initial_global_assignments")
 
 
 def read_named(where: str, content: Mapping[str, Any], rank: int | None, labels: Labels) -> Part:
-    """Loads of the first known name; a layers next to them, [L], has the model's numbers.
+    """Loads of the first known name.
 
     Raises:
         FileError: none is there, or it is not what its name says.
@@ -60,17 +60,10 @@ def read_named(where: str, content: Mapping[str, Any], rank: int | None, labels:
     if field.per_slot:
         experts = _integer(where, content, "num_logical_experts")
         value = experts_from_slots(place, windows_of(place, value), _placement(where, content), experts)
-    if content.get("logical_count_layout") == "rank_layer_expert":
+    if str(content.get("logical_count_layout")) == "rank_layer_expert":
         # Three dimensions may mean ranks, which are shares of one window.
         value = _sum_of_ranks(place, value)
     part = read_bare(place, field.kind, value, labels if field.name in _OURS else Labels(False, False))
-    if "layers" in content:
-        numbers = numbers_of(f"{where}: layers", content["layers"])
-        if numbers.shape != part.layers.shape or (np.diff(numbers) <= 0).any():
-            raise FileError(
-                f"{where}: layers must be {len(part.layers)} numbers that ascend, as {field.name} has layers"
-            )
-        part = replace(part, layers=check_layers(where, numbers.tolist()), numbered=True)
     step = _integer(where, content, "step_idx")
     moments = () if step is None else (step,)
     ring = field.ring and len(part.counts) > 1
@@ -95,7 +88,7 @@ def _what_it_holds(content: Mapping[str, Any]) -> str:
     names = ", ".join(str(name)[:40] for name in list(content)[:6]) or "none"
     if any(name in content for name in _OF_PLANS):
         return f"holds a placement, not loads: {names}"
-    return f"must hold one array, or one called {', '.join(NAMES[:-1])} or {NAMES[-1]}, but holds: {names}"
+    return f"must hold loads called {', '.join(NAMES[:-1])} or {NAMES[-1]}, but holds: {names}"
 
 
 def _unwrapped(place: str, value: Any) -> Any:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._arrays import Array, Ints
+from .._arrays import Array
 from .._errors import FileError
 from .load_content import Content, read_content
 from .load_labels import Labels, by_layer, check_header, layers_in, number_of
-from .load_parts import MOST_EXPERTS, Part, first_numbers
+from .load_parts import MOST_EXPERTS, Part, counted, first_numbers
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _LONG = ("layer_id", "expert_id", "count")
@@ -87,8 +87,9 @@ def _numbers(where: str, rows: Sequence[_Row]) -> Array:
 
 def _check_length(where: str, line: int, words: Sequence[str], first: _Row) -> None:
     if len(words) != len(first.words):
-        count = f"{len(words)} value{'' if len(words) == 1 else 's'}"
-        raise FileError(f"{where} line {line}: {count}, but line {first.line} has {len(first.words)}")
+        raise FileError(
+            f"{where} line {line}: {counted(len(words), 'value')}, but line {first.line} has {len(first.words)}"
+        )
 
 
 def _number(where: str, line: int, word: str) -> int | float:
@@ -147,7 +148,18 @@ def _long_table(content: Content, rows: Sequence[_Row], names: Sequence[str]) ->
     other = next((name for name in names if name and name not in _LONG), None)
     if other is not None:
         raise FileError(f"{where}: has the columns {', '.join(_LONG)}, but also {other[:40]!r}")
-    columns = [names.index(name) for name in _LONG]
+    counts = _pairs(where, rows, [names.index(name) for name in _LONG])
+    layers = np.unique([layer for layer, _ in counts])
+    dtype = np.int64 if all(isinstance(count, int) for count in counts.values()) else np.float64
+    table = np.zeros((1, len(layers), max(expert for _, expert in counts) + 1), dtype)
+    place = np.array(list(counts))
+    table[0, np.searchsorted(layers, place[:, 0]), place[:, 1]] = list(counts.values())
+    kind = "CSV with layer_id, expert_id, count (SGLang)"
+    return Part(where, kind, table, layers, absolute=True, rank=content.rank, sparse=True)
+
+
+def _pairs(where: str, rows: Sequence[_Row], columns: Sequence[int]) -> dict[tuple[int, int], int | float]:
+    """Counts by layer and expert, from the rows below the first one, which names the columns."""
     counts: dict[tuple[int, int], int | float] = {}
     for line, words in rows[1:]:
         _check_length(where, line, words, rows[0])
@@ -161,17 +173,7 @@ def _long_table(content: Content, rows: Sequence[_Row], names: Sequence[str]) ->
         counts[at] = count
     if not counts:
         raise FileError(f"{where}: there are no loads below the line of names")
-    layers = np.unique([layer for layer, _ in counts])
-    dtype = np.int64 if all(isinstance(count, int) for count in counts.values()) else np.float64
-    table = np.zeros((len(layers), max(expert for _, expert in counts) + 1), dtype)
-    place = np.array(list(counts))
-    table[np.searchsorted(layers, place[:, 0]), place[:, 1]] = list(counts.values())
-    return _part_of_long(content, table, layers)
-
-
-def _part_of_long(content: Content, table: Array, layers: Ints) -> Part:
-    kind = "CSV with layer_id, expert_id, count (SGLang)"
-    return Part(str(content.path), kind, table[np.newaxis], layers, absolute=True, rank=content.rank, sparse=True)
+    return counts
 
 
 def _identifier(where: str, line: int, what: str, value: float, most: int) -> int:

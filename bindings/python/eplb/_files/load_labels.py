@@ -31,15 +31,15 @@ class Labels:
 
     def refuse(self, where: str, header: bool, index: bool) -> None:
         """Refuses what looks like a header or an index if the caller has not said what it is."""
-        found = []
+        found = {}
         if header and self.header is None:
-            found.append(("the first row looks like a header", "header", "the first row is"))
+            found["header"] = "the first row looks like a header"
         if index and self.index is None:
-            found.append(("the first column looks like an index", "index", "the first column is"))
+            found["index"] = "the first column looks like an index"
         if found:
-            looks = " and ".join(look for look, _, _ in found)
-            options = " and ".join(f"{name}=True (--{name})" for _, name, _ in found)
-            denials = " and ".join(f"{name}=False (--no-{name})" for _, name, _ in found)
+            looks = " and ".join(found.values())
+            options = " and ".join(f"{name}=True (--{name})" for name in found)
+            denials = " and ".join(f"{name}=False (--no-{name})" for name in found)
             raise FileError(f"{where}: {looks}, so give {options}, or {denials} if these are loads")
 
     def of_array(self, where: str, table: Array) -> tuple[Array, Ints]:

@@ -17,7 +17,7 @@ from ._weight_file import FileError
 Files = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes. Several files, and folders, are windows.",
     ),
 ]

@@ -59,6 +59,14 @@ def test_csv(tmp_path, text, expected, dtype):
         ("1,2\n3,inf\n", ": weights[layer 1, expert 1] is infinite"),
         ("1,-2\n3,4\n", ": weights[layer 0, expert 1] is negative"),
         ("num_slots: 16\n", ": is YAML, no file of loads that can be read"),
+        (
+            "1\n2\n4\n",
+            ": has one expert in each of 3 layers: a layer is a row; give experts=1 (--experts 1) if it is so",
+        ),
+        (
+            "layer,expert,count\n3,0,48\n3,1,45\n",
+            ": has the columns layer, expert, count; with a row for each expert, must have layer_id, expert_id, count",
+        ),
     ],
 )
 def test_bad_csv(tmp_path, text, complaint):
@@ -127,6 +135,12 @@ def test_labels_that_cannot_be(tmp_path, text, options, complaint):
     assert complaint in refused(write(tmp_path / "weights.csv", text), **options)
 
 
+def test_one_expert(tmp_path):
+    column = write(tmp_path / "column.csv", "1\n2\n4\n")
+    assert read_loads(column, experts=1).counts.shape == (1, 3, 1)
+    assert read_loads(write(tmp_path / "value.csv", "256\n")).counts.shape == (1, 1, 1)
+
+
 def test_labels_that_are_loads(tmp_path):
     path = write(tmp_path / "weights.csv", "0,1,2,3\n" + CSV)
     assert read_loads(path, header=False).counts.tolist() == [[[0, 1, 2, 3], *TABLE]]
@@ -193,6 +207,7 @@ def test_bad_numpy_files(tmp_path):
     np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
     np.savez(tmp_path / "pickled.npz", np.array([{}], object))
     np.savez(tmp_path / "pickled_counts.npz", counts=np.array([{}], object), meta=np.ones(2))
+    np.savez(tmp_path / "plan.npz", physical_to_logical=np.array(TABLE))
     (tmp_path / "text.npy").write_text("1,2\n")
     (tmp_path / "text.npz").write_text("1,2\n")
     (tmp_path / "nothing.npy").write_bytes(b"")
@@ -266,6 +281,7 @@ def test_zstd(tmp_path, monkeypatch):
         (b"%PDF-1.7 " + bytes(40), "is PDF"),
         (b"1,2\n\x00\x00\x003,4\n" + b"5" * 90, "is no text"),
         (b"{]", "no JSON"),
+        (bytes(50), "is no text"),
     ],
 )
 @pytest.mark.parametrize("name", ["weights.csv", "weights", "weights.txt"])

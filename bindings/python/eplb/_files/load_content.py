@@ -132,8 +132,8 @@ def _text_of(path: Path, data: bytes) -> str:
             raise FileError(f"{path}: is {name}, {what}")
     if b"\0" in data[:1000]:
         # Half of the bytes of digits are zero in UTF-16, even without its mark.
-        wide = data[1:1000:2].count(0) + data[:1000:2].count(0) > len(data[:1000]) // 3
-        raise FileError(f"{path}: is {'UTF-16, must be UTF-8' if wide else 'no text'}")
+        halves = [half.count(0) * 2 > len(half) for half in (data[:1000:2], data[1:1000:2])]
+        raise FileError(f"{path}: is {'UTF-16, must be UTF-8' if sum(halves) == 1 else 'no text'}")
     try:
         # Spreadsheets begin their UTF-8 with a byte order mark.
         return data.decode("utf-8-sig")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -39,9 +40,9 @@ _FIELDS = (
 )
 NAMES = tuple(field.name for field in _FIELDS)
 _OURS = ("counts", "weights")
-_PLACEMENTS = ("physical_to_logical_map", "last_physical_to_logical_map", "physical_to_logical")
+PLACEMENTS = ("physical_to_logical_map", "last_physical_to_logical_map", "physical_to_logical")
 # Others that a file with a placement may have.
-_OF_PLANS = (*_PLACEMENTS, "layer_list", "layers", "initial_global_assignments")
+_OF_PLANS = (*PLACEMENTS, "layer_list", "layers", "initial_global_assignments")
 
 
 def read_named(where: str, content: Mapping[str, Any], rank: int | None, labels: Labels) -> Part:
@@ -95,10 +96,10 @@ def _unwrapped(place: str, value: Any) -> Any:
     """An array that is written as its shape and a flat list of values is given its shape."""
     if not isinstance(value, dict):
         return value
-    try:
-        return numbers_of(place, value["value"]).reshape([int(size) for size in value["shape"]])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise FileError(f"{place}: is a mapping, must be an array, or have a shape and a value of that shape") from None
+    shape, array = (numbers_of(place, value.get(name, [])) for name in ("shape", "value"))
+    if shape.ndim != 1 or shape.dtype != np.int64 or (shape < 0).any() or math.prod(shape.tolist()) != array.size:
+        raise FileError(f"{place}: is a mapping, must be an array, or have a shape and a value of that shape")
+    return array.reshape(shape)
 
 
 def _integer(where: str, content: Mapping[str, Any], name: str) -> int | None:
@@ -111,9 +112,9 @@ def _integer(where: str, content: Mapping[str, Any], name: str) -> int | None:
 
 
 def _placement(where: str, content: Mapping[str, Any]) -> Any:
-    name = next((name for name in _PLACEMENTS if name in content), None)
+    name = next((name for name in PLACEMENTS if name in content), None)
     if name is None:
-        raise FileError(f"{where}: has loads of slots, but no {_PLACEMENTS[0]} that says which expert is in a slot")
+        raise FileError(f"{where}: has loads of slots, but no {PLACEMENTS[0]} that says which expert is in a slot")
     return _unwrapped(f"{where}: {name}", content[name])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .._arrays import Array
 from .._errors import FileError
 from .load_content import Content
-from .load_formats_named import NAMES, read_bare, read_named
+from .load_formats_named import NAMES, PLACEMENTS, read_bare, read_named
 from .load_labels import Labels
 from .load_parts import Part
 
@@ -33,7 +33,7 @@ def read_npz(content: Content, labels: Labels) -> list[Part]:
         FileError: none is there, or it is something else.
     """
     arrays = _Arrays(content, open_numpy(content))
-    if len(arrays) == 1 and not any(name in arrays for name in NAMES):
+    if len(arrays) == 1 and not any(name in arrays for name in NAMES + PLACEMENTS):
         bare = read_bare(str(content.path), "array", next(iter(arrays.values())), labels)
         return [replace(bare, rank=content.rank)]
     return [read_named(str(content.path), arrays, content.rank, labels)]

@@ -39,7 +39,7 @@ def read_table(content: Content, labels: Labels) -> list[Part]:
     names = [word.lower() for word in rows[0].words]
     if set(_LONG) <= set(names):
         return [_long_table(content, rows, names)]
-    _refuse_other_text(where, rows)
+    _refuse_other_text(content, rows)
     labels.refuse(where, *_worded_labels(rows))
     if labels.header:
         check_header(where, rows[0].words[1:] if labels.index else rows[0].words)
@@ -115,10 +115,16 @@ def _separator(word: str) -> str | None:
     return None
 
 
-def _refuse_other_text(where: str, rows: Sequence[_Row]) -> None:
-    """Text that is no CSV at all, and would be taken for one with a header."""
-    first = rows[0].words[0]
-    if _YAML.match(first):
+def _refuse_other_text(content: Content, rows: Sequence[_Row]) -> None:
+    """Text that is another table or none at all, and would be taken for one with a header."""
+    where, words = content.path, rows[0].words
+    # With a column for each expert there are several, or there is nothing more.
+    if len(words) > 2 and [word[:6].lower() for word in words].count("expert") == 1:
+        names = ", ".join(_LONG)
+        raise FileError(
+            f"{where}: has the columns {', '.join(words)[:60]}; with a row for each expert, must have {names}"
+        )
+    if _YAML.match(words[0]) or content.suffix in (".yaml", ".yml"):
         raise FileError(f"{where}: is YAML, no file of loads that can be read")
     for row in rows[:2]:
         separator = _separator(row.words[0])

@@ -195,6 +195,9 @@ def _layers_with_load(where: str, parts: Sequence[Part], counts: Array, notes: l
 def _check_sizes(where: str, counts: Array, sizes: Sizes, left_out: int) -> None:
     _, layers, experts = counts.shape
     exchanged = sizes.experts == layers or sizes.layers == experts
+    if experts == 1 < layers and sizes.experts is None:
+        what = f"has one expert in each of {layers} layers: a layer is a row"
+        raise FileError(f"{where}: {what}; give experts=1 (--experts 1) if it is so")
     hint = ": are rows and columns exchanged?" if exchanged else ""
     if sizes.experts not in (None, experts):
         raise FileError(f"{where}: has {counted(experts, 'expert')}, must have {sizes.experts} as asked{hint}")

@@ -101,11 +101,12 @@ def _hidden_fault(value: list[Any]) -> str | None:
 def _unequal(value: list[Any]) -> str:
     """What is wrong with nested lists that are no array."""
     lists = [each for each in value if isinstance(each, list)]
-    for index, each in enumerate(value):
-        if isinstance(each, list) != bool(lists) or (lists and len(each) != len(lists[0])):
-            count = counted(len(each), "value") if isinstance(each, list) else "one value"
-            return f"list {index} has {count}, but another has {len(lists[0])}"
-    return _unequal(lists[0]) if lists else "the lists are no array of numbers"
+    for each in value if lists else []:
+        if not isinstance(each, list):
+            return f"{str(each)[:40]!r} stands next to a list of {len(lists[0])}"
+        if len(each) != len(lists[0]):
+            return f"a list has {counted(len(each), 'value')}, but one before it has {len(lists[0])}"
+    return _unequal([each for row in lists for each in row]) if lists else "the lists are no array of numbers"
 
 
 def counted(number: int, what: str) -> str:

@@ -30,7 +30,7 @@ def test_unused_room_of_the_recorder(tmp_path):
     loads = read_loads(path)
     assert loads.counts.shape == (2, 1, 4)
     assert loads.notes[0] == "2 of 4 windows are empty, as unused room of the recorder is, and left out"
-    assert loads.source.endswith(", windows of a file as in the recorder's ring, which is not in order of time")
+    assert loads.source.endswith(", windows of a file as in the recorder's ring, which need not be in order of time")
     np.savez(tmp_path / "ours.npz", counts=[TABLE, np.zeros_like(TABLE)])
     assert read_loads(tmp_path / "ours.npz").counts.shape == (2, 2, 4)
 
@@ -38,6 +38,13 @@ def test_unused_room_of_the_recorder(tmp_path):
 def test_nothing_but_zeros(tmp_path):
     path = write(tmp_path / "dump.json", json.dumps({"logical_count": [[[0, 0]] * 2] * 3}))
     assert refused(path) == f"{path}: all counts are zero"
+
+
+def test_negative_shares_are_not_hidden_by_sums(tmp_path):
+    ranks = {"logical_count": [[[5, 7]], [[-3, 7]]], "logical_count_layout": "rank_layer_expert"}
+    slots = {"expert_load_pass": [[5, -3, 7]], "physical_to_logical_map": [[0, 0, 1]]}
+    for content in (ranks, slots):
+        assert refused(write(tmp_path / "a.json", json.dumps(content))).endswith("holds -3, must be at least 0")
 
 
 def test_ranks_in_the_first_dimension(tmp_path):

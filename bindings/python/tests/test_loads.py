@@ -106,7 +106,7 @@ def test_what_looks_like_labels_is_never_taken_for_loads(tmp_path, text, looks, 
     loads = read_loads(path, **options)
     assert loads.counts.tolist() == [TABLE]
     assert loads.layers.tolist() == (layers or [0, 1])
-    assert loads.numbered is (layers is not None)
+    assert loads.numbered is (layers == [3, 4])
 
 
 def test_an_index_of_the_models_numbers(tmp_path):

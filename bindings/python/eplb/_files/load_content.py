@@ -31,7 +31,7 @@ class Content:
     @property
     def rank(self) -> int | None:
         """The rank whose share of the tokens the file holds, if its name says so."""
-        found = re.search(r"(?<![a-z])rank[_-]?(\d{1,9})(?!\d)", self.name, re.I)
+        found = re.search(r"(?<![a-z])rank[_-]?(\d{1,5})(?!\d)", self.name, re.I)
         return int(found[1]) if found else None
 
     @cached_property

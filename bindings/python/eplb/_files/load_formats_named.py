@@ -80,7 +80,7 @@ def read_bare(where: str, kind: str, value: Any, labels: Labels) -> Part:
     array = numbers_of(where, value)
     if array.ndim == 2 and array.size:
         array, layers = labels.of_array(where, array)
-        return Part(where, kind, array[np.newaxis], layers, numbered=bool(labels.index))
+        return Part(where, kind, array[np.newaxis], layers, numbered=labels.number(layers))
     counts = windows_of(where, array)
     return Part(where, kind, counts, first_numbers(counts.shape[1]))
 

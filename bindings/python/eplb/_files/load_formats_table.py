@@ -51,7 +51,7 @@ def read_table(content: Content, labels: Labels) -> list[Part]:
     table = _numbers(where, rows) if rows else np.empty((0, 0))
     labels.check(where, table)
     table, layers = by_layer(table, layers)
-    return [Part(where, "CSV", table[np.newaxis], layers, numbered=bool(labels.index), rank=content.rank)]
+    return [Part(where, "CSV", table[np.newaxis], layers, numbered=labels.number(layers), rank=content.rank)]
 
 
 def read_csv(path: Path) -> Array:

@@ -42,6 +42,10 @@ class Labels:
             denials = " and ".join(f"{name}=False (--no-{name})" for name in found)
             raise FileError(f"{where}: {looks}, so give {options}, or {denials} if these are loads")
 
+    def number(self, layers: Ints) -> bool:
+        """Whether layers are the model's numbers. Programs for tables count 0, 1, 2, ... whatever the rows are."""
+        return bool(self.index) and (layers != first_numbers(len(layers))).any().item()
+
     def of_array(self, where: str, table: Array) -> tuple[Array, Ints]:
         """Loads [L,E] and the numbers of their layers, from an array that may have labels.
 

@@ -20,7 +20,8 @@ class Loads:
     Attributes:
         counts: int64 or float64 [T,L,E], the tokens routed to each expert in each window.
         layers: int64 [L], ascending: the layers' numbers.
-        numbered: whether these are the model's, as files have them, and not 0, 1, 2, ... for want of others.
+        numbered: whether these are the model's, as files have them, and not 0, 1, 2, ... for want of others, or as
+            tables have them next to any rows.
         left_out: int64, the numbers of layers without any load that were left out, as dense layers are.
         source: what was read, and in which order, in one line.
         notes: what should be known before the counts are believed, a sentence each.
@@ -65,7 +66,7 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
     _check_sizes(where, counts[:, kept], sizes, int((~kept).sum()))
     kinds = ", ".join(dict.fromkeys(part.kind for part in parts))
     summed = f", {ranks} ranks summed" if ranks > 1 else ""
-    ring = ", windows of a file as in the recorder's ring, which is not in order of time"
+    ring = ", windows of a file as in the recorder's ring, which need not be in order of time"
     source = f"{kinds}: {where}{summed}{order}" + (ring if any(part.ring for part in parts) else "")
     numbered = all(part.numbered or part.absolute for part in parts)
     return Loads(counts[:, kept], layers[kept], numbered, layers[~kept], source, tuple(notes), files)
@@ -139,7 +140,8 @@ def _windows(parts: Sequence[Part], notes: list[str]) -> tuple[Array, int]:
     numbers = sorted(rank for rank in ranks if rank is not None)
     missing = sorted(set(range(numbers[-1])) - set(numbers))
     if missing or len(numbers) == 1:
-        which = f"rank {', '.join(map(str, missing))}" if missing else "other ranks"
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        which = f"rank {', '.join(map(str, missing[:5]))}{more}" if missing else "other ranks"
         notes.append(f"there are no files of {which}, so what their tokens add is not counted")
     first, *others = (ranks[number] for number in numbers)
     total = _joined(first)

@@ -143,6 +143,9 @@ def experts_from_slots(where: str, slot_counts: Array, placement: Any, num_exper
 
 
 def check_sums(where: str, arrays: Sequence[Array], times: int = 1) -> None:
-    """Refuses integers so large that sums of them could wrap around."""
+    """Refuses integers so large that sums of them could wrap around, and what is negative, which a sum would hide."""
+    for array in arrays:
+        if array.min() < 0:
+            raise FileError(f"{where}: holds {array.min():g}, must be at least 0")
     if sum(int(array.max()) for array in arrays if array.dtype == np.int64) * times >= 2**63:
         raise FileError(f"{where}: the sums are above 2^63 - 1")

@@ -27,11 +27,14 @@ from ._errors import (
     Unavailable,
 )
 from ._evaluation import Evaluation
+from ._files.placement import Placement
+from ._files.placements import read_placement, write_placement
 from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
 from ._sends import ModelledSends, modelled_sends
+from ._weight_file import FileError
 
 # The package and the library are built and released as one.
 __version__ = library_version()
@@ -44,6 +47,7 @@ __all__ = [
     "DevicePlan",
     "Error",
     "Evaluation",
+    "FileError",
     "InternalError",
     "InvalidArgument",
     "InvalidPlacement",
@@ -52,6 +56,7 @@ __all__ = [
     "ModelledSends",
     "Moves",
     "OutOfMemory",
+    "Placement",
     "Plan",
     "Report",
     "Unavailable",
@@ -61,7 +66,9 @@ __all__ = [
     "library_version",
     "modelled_sends",
     "policies",
+    "read_placement",
     "rebalance_experts",
     "strategies",
     "synchronize",
+    "write_placement",
 ]

@@ -16,8 +16,10 @@ from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
 from ._context import Context
+from ._convert_command import convert
 from ._errors import Error, Unavailable
 from ._evaluation import Evaluation
+from ._files.placement_eplb import take_cluster
 from ._library import EFFORTS, STRATEGIES
 from ._loads import count_windows, gpu_loads, node_loads, placement_before, relative_loads, sum_windows
 from ._options import (
@@ -25,6 +27,8 @@ from ._options import (
     Device,
     Effort,
     File,
+    FirstLayer,
+    Format,
     Gpus,
     Groups,
     Json,
@@ -32,6 +36,7 @@ from ._options import (
     Nodes,
     Objective,
     OffHomeTarget,
+    Output,
     Policy,
     Seed,
     Slots,
@@ -42,7 +47,7 @@ from ._options import (
 )
 from ._output_file import check_output, refuse_inputs
 from ._plan import Plan
-from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
+from ._plan_argument import check_plan_output, read_plan, write_plan
 from ._rebalance_command import rebalance
 from ._report import Report
 from ._weight_file import FileError, os_error_text, read_weights
@@ -161,15 +166,16 @@ def solve(
     bound: Bound = "simple",
     device: Device = "cpu",
     threads: Threads = 1,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan as .npz or .json.")] = None,
+    output: Output = None,
+    format: Format = None,
+    first_layer: FirstLayer = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw before and after, as .png, .svg or .pdf.")
     ] = None,
     json_output: Json = False,
 ) -> None:
     """Places the experts of FILE and reports how well."""
-    if output is not None:
-        check_plan_path(output)
+    check_plan_output(output, format)
     if picture is not None:
         check_picture(picture)
     refuse_inputs([output, picture], [file])
@@ -186,7 +192,9 @@ def solve(
         plan = context.solve(weights, **problem, **options, bound=bound)
         before, before_loads = _before(context, weights, problem)
     if output is not None:
-        write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
+        settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
+        layers = None if first_layer is None else range(first_layer, first_layer + len(plan.imbalance))
+        write_plan(output, plan, settings, format, layers)
     if picture is not None:
         _draw(picture, weights, problem, before, before_loads, plan, file.stem)
     if json_output:
@@ -230,6 +238,7 @@ def _show_plan(
 
 
 app.command()(rebalance)
+app.command()(convert)
 
 
 def _fastest(solve: Callable[[], Plan]) -> Report:
@@ -300,7 +309,7 @@ def compare(
 def evaluate(
     file: File,
     plan: Annotated[
-        Path, typer.Argument(help="A plan of solve; or CSV, .npy [layers, slots], the expert in each slot.")
+        Path, typer.Argument(help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot.")
     ],
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
@@ -310,12 +319,13 @@ def evaluate(
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
     ] = None,
+    first_layer: FirstLayer = None,
     bound: Bound = "simple",
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     weights = read_weights(file)
-    placement, problem = read_plan(plan)
+    placement = read_plan(plan, file, weights.shape, gpus, first_layer)
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,
@@ -323,14 +333,10 @@ def evaluate(
         "policy": policy,
         "off_home_target": off_home_target,
     }
+    problem = {"num_gpus": placement.num_gpus, **placement.problem}
     problem.update({name: value for name, value in asked.items() if value is not None})
-    if problem.get("num_slots", placement.shape[1]) != placement.shape[1]:
-        raise FileError(f"{plan}: num_slots is {problem['num_slots']}, but a layer has {placement.shape[1]} slots")
-    problem.pop("num_slots", None)
-    if "num_gpus" not in problem:
+    if problem["num_gpus"] is None:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
-    if len(placement) != weights.shape[-2]:
-        raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
     sizes = dict(problem)
     with naming(file, plan), Context() as context:
         report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)

@@ -14,9 +14,12 @@ from ._options import (
     Device,
     Effort,
     File,
+    FirstLayer,
+    Format,
     Json,
     MaxReplicas,
     Objective,
+    Output,
     Seed,
     Threads,
     check_picture,
@@ -24,13 +27,16 @@ from ._options import (
     print_json,
 )
 from ._output_file import check_output, refuse_inputs, replacing
-from ._plan_file import check_plan_path, write_plan
+from ._plan_argument import check_plan_output, read_plan, write_plan
 from ._start import read_start
 from ._weight_file import FileError, read_weights
 from ._work import Work, write_transfers
 
 Current = Annotated[
-    Path, typer.Option("--current", help="Where experts are: a plan; or CSV, .npy [layers, slots], -1: nothing.")
+    Path,
+    typer.Option(
+        "--current", help="Where experts are: a plan, an engine's file; or CSV, .npy [layers, slots], -1: nothing."
+    ),
 ]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell. More than it has: the last are new.")
@@ -61,7 +67,6 @@ AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let slots becom
 TransferOrder = Annotated[
     str, typer.Option("--transfer-order", help="How the engine moves: buffered, in_place or exclusive.")
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan as .npz or .json.")]
 Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
 Picture = Annotated[
     Path | None,
@@ -96,12 +101,15 @@ def rebalance(
     device: Device = "cpu",
     threads: Threads = 1,
     output: Output = None,
+    format: Format = None,
+    first_layer: FirstLayer = None,
     moves: Transfers = None,
     picture: Picture = None,
     json_output: Json = False,
 ) -> None:
     """Changes a placement by few moves, so that it serves the weights of FILE."""
-    _check_outputs(output, moves, picture)
+    check_plan_output(output, format)
+    _check_outputs(moves, picture)
     refuse_inputs([output, moves, picture], filter(None, [file, current, gpu_slots, speeds]))
     weights = read_weights(file)
     sizes = {
@@ -111,7 +119,7 @@ def rebalance(
         "policy": policy,
         "off_home_target": off_home_target,
     }
-    start = read_start(current, sizes, len(weights[0]) if weights.ndim == 3 else len(weights))
+    start = read_start(current, sizes, read_plan(current, file, weights.shape, gpus, first_layer))
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,
@@ -132,9 +140,8 @@ def rebalance(
         plan = context.rebalance(weights, start.current, **start.problem(), **limits, **options, bound=bound)
         work = Work(weights, start, plan)
     if output is not None:
-        write_plan(
-            output, plan, {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
-        )
+        settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
+        write_plan(output, plan, settings, format, start.layers)
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:
@@ -147,9 +154,7 @@ def rebalance(
     _terminal.show_work(file.name, work)
 
 
-def _check_outputs(output: Path | None, moves: Path | None, picture: Path | None) -> None:
-    if output is not None:
-        check_plan_path(output)
+def _check_outputs(moves: Path | None, picture: Path | None) -> None:
     if moves is not None:
         check_output(moves)
         if moves.suffix.lower() != ".csv":

@@ -33,9 +33,11 @@ def read_content(path: Path) -> Any:
     Raises:
         FileError: no such file, or its contents are not what the suffix says.
     """
-    suffix, found = path.suffix.lower(), _beginning_of(path)
+    head = _head_of(path)
+    found = next((kind for magic, kind in _BEGINNINGS.items() if head.startswith(magic)), None)
+    suffix = path.suffix.lower()
     if suffix not in _READERS:
-        suffix = _likely_suffix(path, found)
+        suffix = _likely_suffix(head, found)
     expected, read = _READERS[suffix]
     if found is not None and found != expected:
         kind = {"a zip archive": "a zip archive, such as .npz or .pt"}.get(found, found)
@@ -44,26 +46,22 @@ def read_content(path: Path) -> Any:
     return read(path)
 
 
-def _beginning_of(path: Path) -> str | None:
+def _head_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            head = file.read(8)
+            return file.read(4096)
     except OSError as error:
         raise FileError(os_error_text(path, error)) from None
-    return next((kind for magic, kind in _BEGINNINGS.items() if head.startswith(magic)), None)
 
 
-def _likely_suffix(path: Path, found: str | None) -> str:
+def _likely_suffix(head: bytes, found: str | None) -> str:
     if found is not None:
-        return {"a zip archive": ".npz", "an .npy file": ".npy"}.get(found, "")
-    try:
-        head = path.read_bytes()[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
-    except OSError as error:
-        raise FileError(os_error_text(path, error)) from None
-    if head.startswith((b"{", b"[")):
+        return {"a zip archive": ".npz", "an .npy file": ".npy"}.get(found, ".csv")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith((b"{", b"[")):
         return ".json"
     # No CSV of numbers has a colon.
-    return ".yaml" if b":" in head else ""
+    return ".yaml" if b":" in text else ".csv"
 
 
 def _read_text(path: Path) -> str:
@@ -175,5 +173,4 @@ _READERS: dict[str, tuple[str | None, Callable[[Path], Any]]] = {
     ".yaml": (None, read_yaml),
     ".yml": (None, read_yaml),
     ".csv": (None, read_csv),
-    "": (None, read_csv),
 }

@@ -25,16 +25,6 @@ def need_yaml(name):
 
 
 @pytest.fixture
-def json_of(run):
-    def call(*arguments):
-        code, out, err = run(*arguments, "--json")
-        assert (code, err) == (0, "")
-        return json.loads(out)
-
-    return call
-
-
-@pytest.fixture
 def plan(run, tmp_path):
     path = tmp_path / "plan.npz"
     assert run("solve", OLMOE, *CLUSTER, "-o", path)[0] == 0

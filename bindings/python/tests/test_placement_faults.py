@@ -104,6 +104,7 @@ def test_each_is_whole(tmp_path):
         (changed("eplb", "layers", value=[4]), "layers has 1 numbers, but the placement has 2 layers"),
         (changed("eplb", "gpu_slots", value=[3, "3"]), "gpu_slots must have a number for each GPU"),
         (changed("eplb", "gpu_slots", value=[3, True]), "gpu_slots must have a number for each GPU"),
+        (changed("eplb", "has_dense_rows", value=1), "has_dense_rows must be true or false, is 1"),
         (changed("eplb", "policy", value=1), "policy must be a name, is 1"),
         (changed("ascend", "moe_layer_count", value=2), "moe_layer_count is 2, but layer_list has 1"),
         (changed("ascend", "moe_layer_count", value="1"), "moe_layer_count must be an integer"),

@@ -160,6 +160,10 @@ def test_vllm_ascend_counts_layers_with_experts(tmp_path, plan):
     with pytest.raises(eplb.FileError, match="SGLang counts layers without experts and vllm-ascend does not"):
         eplb.write_placement(path, eplb.read_placement(whole, num_gpus=GPUS))
     assert not path.exists()
+    for ours in ("ours.npz", "ours.json"):
+        eplb.write_placement(tmp_path / ours, eplb.read_placement(whole, num_gpus=GPUS))
+        with pytest.raises(eplb.FileError, match="give first_layer"):
+            eplb.write_placement(path, eplb.read_placement(tmp_path / ours))
     eplb.write_placement(path, eplb.read_placement(whole, num_gpus=GPUS), first_layer=3)
     assert engines_view(path, "ascend", [3, 4, 5]) == plan.physical_to_logical.tolist()
 

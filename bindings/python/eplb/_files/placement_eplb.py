@@ -18,6 +18,7 @@ from .placement import Placement
 from .values import listed, shown, table, whole
 
 MAP = "physical_to_logical"
+DENSE = "has_dense_rows"
 # What an evaluation of the placement needs; these are read back.
 _NAMES = {"policy": str, "off_home_target": float}
 _COUNTS = ("num_nodes", "num_groups")
@@ -34,7 +35,10 @@ def read(path: Path, content: dict[str, Any], num_gpus: int | None) -> Placement
     layers = listed(path, "layers", _plain(content["layers"])) if "layers" in content else None
     if any(type(layer) is not int for layer in layers or ()):
         raise FileError(f"{path}: layers must be a list of integers")
-    return Placement(slots, layers, gpus, experts, problem=_problem(path, content))
+    dense = content.get(DENSE, False)
+    if type(dense) is not bool:
+        raise FileError(f"{path}: {DENSE} must be true or false, is {shown(dense)}")
+    return Placement(slots, layers, gpus, experts, has_dense_rows=dense, problem=_problem(path, content))
 
 
 def read_table(path: Path, content: Array, num_gpus: int | None) -> Placement:
@@ -72,7 +76,7 @@ def write(path: Path, placement: Placement, plan: Plan | None) -> bytes:
     if placement.numbered:
         arrays["layers"] = placement.layers
     known = {"num_slots": placement.physical_to_logical.shape[1], "num_gpus": placement.num_gpus}
-    known |= {"num_experts": placement.num_experts, **placement.problem}
+    known |= {"num_experts": placement.num_experts, DENSE: placement.has_dense_rows or None, **placement.problem}
     known = {name: value for name, value in known.items() if value is not None}
     if path.suffix.lower() == ".json":
         lists = {name: array.tolist() for name, array in arrays.items()}

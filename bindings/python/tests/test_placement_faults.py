@@ -179,8 +179,11 @@ def test_json(tmp_path, text, sentence):
         ("a: \x07\n", "no YAML that can be read"),
     ],
 )
-def test_yaml(tmp_path, text, sentence):
-    pytest.importorskip("yaml")
+@pytest.mark.parametrize("loader", ["libyaml", "Python"])
+def test_yaml(tmp_path, monkeypatch, text, sentence, loader):
+    yaml = pytest.importorskip("yaml")
+    if loader == "Python":
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     path = tmp_path / "plan.yaml"
     path.write_text(text)
     assert sentence in refusal(path)

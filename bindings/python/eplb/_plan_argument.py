@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import InvalidArgument
-from ._files.placement import Placement
-from ._files.placements import Known, Wishes, check_format, load_placement, store
+from ._files.placement import Known, Placement, Wishes
+from ._files.placements import check_format, load_placement, store
 from ._output_file import check_output
 from ._plan import Plan
 from ._weight_file import FileError
@@ -16,7 +16,7 @@ from ._weight_file import FileError
 
 def read_plan(
     path: Path,
-    file: Path,
+    file: Path | str,
     shape: tuple[int, ...],
     gpus: int | None,
     first_layer: int | None,

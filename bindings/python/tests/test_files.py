@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from eplb._files.placements import Known, load_placement
+from eplb._files.placement import Known
+from eplb._files.placements import load_placement
 from eplb._weight_file import FileError, read_weights
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Ints, placement_to_host
 from .._library import integer, invalid_argument
+from .._plan import Plan
 
 
 class Placement:
@@ -116,6 +118,24 @@ class Placement:
         count, slots = self.physical_to_logical.shape
         gpus = "?" if self.num_gpus is None else self.num_gpus
         return f"Placement({count} layers, {self.least_experts} experts on {slots} slots of {gpus} GPUs)"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a reader may need where its file does not say it."""
+
+    num_gpus: int | None = None
+    num_experts: int | None = None
+    layers: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a writer may need and the placement does not say."""
+
+    num_hidden_layers: int | None = None
+    layer_updates_per_iter: int = 0
+    plan: Plan | None = None
 
 
 def name_layers(layers: Iterable[int]) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 
 from .._weight_file import FileError
 from .checks import check_all_placed, check_distinct, devices
-from .placement import Placement
+from .placement import Known, Placement, Wishes
 from .values import experts_in, listed, mapping, stacked, whole
 
 LAYERS = "layer_list"
 
 
-def read(path: Path, content: dict[str, Any], num_gpus: int | None) -> Placement:
+def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
     """By position, as vllm-ascend reads it: it ignores layer_id and device_id."""
     layers = listed(path, LAYERS, content[LAYERS])
     if whole(path, content, "moe_layer_count", 1) != len(layers):
@@ -40,7 +40,7 @@ def _devices(path: Path, where: str, layer: Any) -> list[list[int]]:
     return rows
 
 
-def write(path: Path, placement: Placement) -> bytes:
+def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     """Layers are listed in their order; their numbers have no place in the file."""
     check_all_placed(path, "vllm-ascend", placement)
     check_distinct(path, "vllm-ascend", placement)

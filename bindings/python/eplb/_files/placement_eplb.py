@@ -11,10 +11,9 @@ import numpy as np
 
 from .._arrays import Array
 from .._cluster import Cluster
-from .._plan import Plan
 from .._solution import expand_replica_slots
 from .._weight_file import FileError
-from .placement import Placement
+from .placement import Known, Placement, Wishes
 from .values import listed, shown, table, whole
 
 MAP = "physical_to_logical"
@@ -26,11 +25,11 @@ _COUNTS = ("num_nodes", "num_groups")
 _BY_GPU = {"gpu_slots": (int,), "gpu_speeds": (int, float)}
 
 
-def read(path: Path, content: dict[str, Any], num_gpus: int | None) -> Placement:
+def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
     slots = table(path, MAP, content[MAP])
     if "num_slots" in content and whole(path, content, "num_slots") != slots.shape[1]:
         raise FileError(f"{path}: num_slots is {content['num_slots']}, but a layer has {slots.shape[1]} slots")
-    gpus = whole(path, content, "num_gpus", 1) if "num_gpus" in content else num_gpus
+    gpus = whole(path, content, "num_gpus", 1) if "num_gpus" in content else known.num_gpus
     experts = whole(path, content, "num_experts", 1) if "num_experts" in content else None
     layers = listed(path, "layers", _plain(content["layers"])) if "layers" in content else None
     if any(type(layer) is not int for layer in layers or ()):
@@ -41,8 +40,8 @@ def read(path: Path, content: dict[str, Any], num_gpus: int | None) -> Placement
     return Placement(slots, layers, gpus, experts, has_dense_rows=dense, problem=_problem(path, content))
 
 
-def read_table(path: Path, content: Array, num_gpus: int | None) -> Placement:
-    return Placement(table(path, "the table", content), None, num_gpus)
+def read_table(path: Path, content: Array, known: Known) -> Placement:
+    return Placement(table(path, "the table", content), None, known.num_gpus)
 
 
 def _plain(value: Any) -> Any:
@@ -66,9 +65,10 @@ def _problem(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     return problem
 
 
-def write(path: Path, placement: Placement, plan: Plan | None) -> bytes:
+def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     """Of a plan, its other maps and the imbalance, too. logical_to_physical is as wide as the largest count."""
     arrays: dict[str, Any] = {MAP: placement.physical_to_logical}
+    plan = wishes.plan
     if plan is not None:
         count = plan.replica_count
         arrays["logical_to_physical"] = expand_replica_slots(plan.replica_slots, count, int(count.max()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ import numpy as np
 
 from .._weight_file import FileError
 from .checks import check_all_placed, check_distinct, devices
-from .placement import Placement
+from .placement import Known, Placement, Wishes
 from .values import experts_in, layer_keys, listed, stacked, whole
 
 REDUNDANT, EXTRA = "num_redundant_experts_per_rank", "redundancy_expert_num"
 VERSION = 1
 
 
-def read(path: Path, content: dict[str, Any], num_gpus: int | None) -> Placement:
+def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
     """Checks what LightLLM checks of sizes: it ignores a file that breaks a rule."""
     if whole(path, content, "version") != VERSION:
         raise FileError(f"{path}: version is {content['version']}, must be {VERSION}")
@@ -36,7 +35,7 @@ def read(path: Path, content: dict[str, Any], num_gpus: int | None) -> Placement
     return Placement(rows, list(layers), gpus, experts)
 
 
-def write(path: Path, placement: Placement) -> bytes:
+def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     check_all_placed(path, "LightLLM", placement)
     check_distinct(path, "LightLLM", placement)
     by_gpu = devices(path, "LightLLM", placement)
@@ -47,10 +46,9 @@ def write(path: Path, placement: Placement) -> bytes:
     return (json.dumps({**content, REDUNDANT: places - experts // gpus, "layers": layers}) + "\n").encode()
 
 
-def read_older(
-    path: Path, content: dict[str, Any], num_gpus: int | None, num_experts: int | None, layers: Sequence[int] | None
-) -> Placement:
+def read_older(path: Path, content: dict[str, Any], known: Known) -> Placement:
     """Every rank has its even share of the experts, then the extra ones; default is for layers that are not named."""
+    num_gpus, num_experts = known.num_gpus, known.num_experts
     if num_gpus is None or num_experts is None:
         raise FileError(f"{path}: LightLLM's older form has neither: give the numbers of GPUs and of experts")
     if num_experts % num_gpus:
@@ -58,7 +56,7 @@ def read_older(
     named = {key: value for key, value in content.items() if key not in (EXTRA, "default")}
     extra = layer_keys(path, "the file", named, str) if named else {}
     if "default" in content:
-        extra = {**dict.fromkeys(layers or (), content["default"]), **extra}
+        extra = {**dict.fromkeys(known.layers or (), content["default"]), **extra}
     if not extra:
         raise FileError(f"{path}: names no layer, only a default: give the layers that it is for")
     count = whole(path, content, EXTRA)
@@ -76,7 +74,7 @@ def _extra(path: Path, where: str, ids: Any, count: int) -> list[int]:
     return row
 
 
-def write_older(path: Path, placement: Placement) -> bytes:
+def write_older(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     """Only for placements of that form; others are refused."""
     check_all_placed(path, "LightLLM", placement)
     by_gpu = devices(path, "LightLLM", placement)

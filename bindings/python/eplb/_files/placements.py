@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -16,30 +16,12 @@ from .._output_file import check_output, replacing
 from .._plan import DevicePlan, Plan
 from .._weight_file import FileError
 from . import placement_ascend as ascend
-from . import placement_eplb as eplb
+from . import placement_eplb as ours
 from . import placement_lightllm as lightllm
 from . import placement_sglang as sglang
 from . import placement_tensorrt_llm as tensorrt_llm
 from .contents import import_torch, read_content
-from .placement import Placement
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a reader may need where its file does not say it."""
-
-    num_gpus: int | None = None
-    num_experts: int | None = None
-    layers: Sequence[int] | None = None
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a writer may need and the placement does not say."""
-
-    num_hidden_layers: int | None = None
-    layer_updates_per_iter: int = 0
-    plan: Plan | None = None
+from .placement import Known, Placement, Wishes
 
 
 @dataclass(frozen=True)
@@ -58,50 +40,18 @@ class Format:
     key: str
     read: Callable[[Path, dict[str, Any], Known], Placement]
     write: Callable[[Path, Placement, Wishes], bytes]
-    also: tuple[str, ...] = field(default=())
+    also: tuple[str, ...] = ()
 
 
 FORMATS = {
-    "eplb": Format(
-        (".npz", ".json"),
-        eplb.MAP,
-        lambda path, content, known: eplb.read(path, content, known.num_gpus),
-        lambda path, placement, wishes: eplb.write(path, placement, wishes.plan),
-    ),
-    "sglang": Format(
-        (".json", ".pt"),
-        sglang.MAP,
-        lambda path, content, known: sglang.read(path, content, known.num_gpus),
-        lambda path, placement, wishes: sglang.write(path, placement, wishes.num_hidden_layers),
-    ),
+    "eplb": Format((".npz", ".json"), ours.MAP, ours.read, ours.write),
+    "sglang": Format((".json", ".pt"), sglang.MAP, sglang.read, sglang.write),
     "tensorrt-llm": Format(
-        (".yaml", ".yml"),
-        tensorrt_llm.ASSIGNMENTS,
-        lambda path, content, known: tensorrt_llm.read(path, content, known.num_gpus),
-        lambda path, placement, wishes: tensorrt_llm.write(path, placement, wishes.layer_updates_per_iter),
-        ("trtllm",),
+        (".yaml", ".yml"), tensorrt_llm.ASSIGNMENTS, tensorrt_llm.read, tensorrt_llm.write, ("trtllm",)
     ),
-    "ascend": Format(
-        (".json",),
-        ascend.LAYERS,
-        lambda path, content, known: ascend.read(path, content, known.num_gpus),
-        lambda path, placement, wishes: ascend.write(path, placement),
-        ("vllm-ascend",),
-    ),
-    "lightllm": Format(
-        (".json",),
-        lightllm.REDUNDANT,
-        lambda path, content, known: lightllm.read(path, content, known.num_gpus),
-        lambda path, placement, wishes: lightllm.write(path, placement),
-    ),
-    "lightllm-older": Format(
-        (".json",),
-        lightllm.EXTRA,
-        lambda path, content, known: lightllm.read_older(
-            path, content, known.num_gpus, known.num_experts, known.layers
-        ),
-        lambda path, placement, wishes: lightllm.write_older(path, placement),
-    ),
+    "ascend": Format((".json",), ascend.LAYERS, ascend.read, ascend.write, ("vllm-ascend",)),
+    "lightllm": Format((".json",), lightllm.REDUNDANT, lightllm.read, lightllm.write),
+    "lightllm-older": Format((".json",), lightllm.EXTRA, lightllm.read_older, lightllm.write_older),
 }
 _NAMES = {also: name for name, form in FORMATS.items() for also in (name, *form.also)}
 # Of formats that share a suffix, the first.
@@ -158,8 +108,8 @@ def load_placement(path: Path, known: Known) -> Placement:
             raise FileError(f"{path}: holds no placement, which would be called one of {names}")
         return _of_file(path, lambda: form.read(path, content, known))
     if not isinstance(content, np.ndarray):
-        raise FileError(f"{path}: holds no {eplb.MAP} or what engines call it: it must be a mapping")
-    return _of_file(path, lambda: eplb.read_table(path, content, known.num_gpus))
+        raise FileError(f"{path}: holds no {ours.MAP} or what engines call it: it must be a mapping")
+    return _of_file(path, lambda: ours.read_table(path, content, known))
 
 
 def _of_file(path: Path, make: Callable[[], Placement]) -> Placement:

@@ -47,7 +47,7 @@ from ._options import (
 )
 from ._output_file import check_output, refuse_inputs
 from ._plan import Plan
-from ._plan_argument import check_plan_output, read_plan, write_plan
+from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._rebalance_command import rebalance
 from ._report import Report
 from ._weight_file import FileError, os_error_text, read_weights
@@ -180,6 +180,7 @@ def solve(
         check_picture(picture)
     refuse_inputs([output, picture], [file])
     weights = read_weights(file)
+    numbers = number_layers(file, weights.shape[-2], first_layer)
     problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -193,8 +194,7 @@ def solve(
         before, before_loads = _before(context, weights, problem)
     if output is not None:
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
-        layers = None if first_layer is None else range(first_layer, first_layer + len(plan.imbalance))
-        write_plan(output, plan, settings, format, layers)
+        write_plan(output, plan, settings, format, numbers)
     if picture is not None:
         _draw(picture, weights, problem, before, before_loads, plan, file.stem)
     if json_output:
@@ -325,7 +325,8 @@ def evaluate(
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     weights = read_weights(file)
-    placement = read_plan(plan, file, weights.shape, gpus, first_layer)
+    numbers = number_layers(file, weights.shape[-2], first_layer)
+    placement = read_plan(plan, file, weights.shape, gpus, numbers)
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,

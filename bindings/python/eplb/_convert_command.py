@@ -26,7 +26,9 @@ Gpus = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs, if IN doe
 Experts = Annotated[int | None, typer.Option("--experts", min=1, help="Experts of a layer, if IN does not tell.")]
 Layers = Annotated[
     str | None,
-    typer.Option("--layers", help="The model's numbers of the layers of IN, or those that are wanted, like 3-60,62."),
+    typer.Option(
+        "--layer-numbers", help="The model's numbers of the layers of IN, or those that are wanted, like 3-60,62."
+    ),
 ]
 HiddenLayers = Annotated[
     int | None,
@@ -51,7 +53,7 @@ def convert(
     """Writes the placement of IN in another format."""
     check_plan_output(output, format)
     refuse_inputs([output], [source])
-    numbers = None if layers is None else parse_numbers("--layers", layers, "layers", _MOST_LAYERS)
+    numbers = None if layers is None else parse_numbers("--layer-numbers", layers, "layers", _MOST_LAYERS)
     placement = read_placement(source, num_gpus=gpus, num_experts=experts, first_layer=first_layer, layers=numbers)
     write_placement(
         output, placement, format=format, num_hidden_layers=hidden_layers, layer_updates_per_iter=layer_updates

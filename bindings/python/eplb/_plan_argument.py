@@ -14,27 +14,37 @@ from ._plan import Plan
 from ._weight_file import FileError
 
 
+def number_layers(
+    file: Path | str, count: int, first_layer: int | None, layers: list[int] | None = None
+) -> list[int] | None:
+    """The model's numbers of the layers of the weights; None: not known.
+
+    Args:
+        first_layer: the first of them, as the option says it.
+        layers: all of them, as file says it.
+
+    Raises:
+        FileError: option and file contradict each other.
+    """
+    if layers is None:
+        return None if first_layer is None else list(range(first_layer, first_layer + count))
+    if first_layer not in (None, layers[0]):
+        raise FileError(f"{file}: begins with layer {layers[0]}, but --first-layer is {first_layer}")
+    return layers
+
+
 def read_plan(
-    path: Path,
-    file: Path | str,
-    shape: tuple[int, ...],
-    gpus: int | None,
-    first_layer: int | None,
-    layers: Iterable[int] | None = None,
+    path: Path, file: Path | str, shape: tuple[int, ...], gpus: int | None, numbers: list[int] | None
 ) -> Placement:
     """Reads the plan of the layers that the weights of file have, whose shape is [..., layers, experts].
 
     Args:
         gpus: their number where the plan does not say it.
-        first_layer: the model's number of the first layer of the weights; None: not known.
-        layers: those of all layers instead, if the weights have them.
+        numbers: the model's numbers of the layers of the weights; None: not known.
 
     Raises:
         FileError: no plan, or it lacks layers of the weights, which are named.
     """
-    numbers = list(layers) if layers is not None else None
-    if first_layer is not None and numbers is None:
-        numbers = list(range(first_layer, first_layer + shape[-2]))
     placement = load_placement(path, Known(gpus, shape[-1], numbers))
     if placement.numbered and numbers is not None:
         try:

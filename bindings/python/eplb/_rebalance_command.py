@@ -27,7 +27,7 @@ from ._options import (
     print_json,
 )
 from ._output_file import check_output, refuse_inputs, replacing
-from ._plan_argument import check_plan_output, read_plan, write_plan
+from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._start import read_start
 from ._weight_file import FileError, read_weights
 from ._work import Work, write_transfers
@@ -119,7 +119,8 @@ def rebalance(
         "policy": policy,
         "off_home_target": off_home_target,
     }
-    start = read_start(current, sizes, read_plan(current, file, weights.shape, gpus, first_layer))
+    numbers = number_layers(file, weights.shape[-2], first_layer)
+    start = read_start(current, sizes, read_plan(current, file, weights.shape, gpus, numbers))
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,

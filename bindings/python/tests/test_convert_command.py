@@ -105,9 +105,9 @@ def test_layers_are_found_by_number(run, json_of, tmp_path, plan):
 
 def test_layers_option(run, tmp_path, plan):
     path = tmp_path / "plan.lightllm.json"
-    assert run("convert", plan, "-o", path, "--layers", "3,5,8")[0] == 0
+    assert run("convert", plan, "-o", path, "--layer-numbers", "3,5,8")[0] == 0
     assert list(json.loads(path.read_text())["layers"]) == ["3", "5", "8"]
-    assert run("convert", path, "-o", tmp_path / "some.npz", "--layers", "5-5,8")[0] == 0
+    assert run("convert", path, "-o", tmp_path / "some.npz", "--layer-numbers", "5-5,8")[0] == 0
     some = eplb.read_placement(tmp_path / "some.npz")
     assert some.layers.tolist() == [5, 8]
     assert np.array_equal(some.physical_to_logical, eplb.read_placement(plan).physical_to_logical[1:])
@@ -133,9 +133,18 @@ def test_older_form_of_lightllm(run, json_of, tmp_path):
         (["convert", "plan.npz", "-o", "no/plan.yaml"], "no/plan.yaml: there is no folder no"),
         (["convert", "plan.npz", "-o", "a.json", "--format", "vllm"], "format is 'vllm', must be one of eplb, sglang"),
         (["convert", "plan.npz", "-o", "a.json", "--gpus", "8"], "plan.npz: num_gpus is 16, but 8 was asked for"),
-        (["convert", "plan.npz", "-o", "a.json", "--layers", "3-"], "--layers 3-: must be layers like 3,17 or 8-15"),
-        (["convert", "plan.npz", "-o", "a.json", "--layers", "3,4"], "layers has 2 numbers, but the placement has 3"),
-        (["convert", "plan.npz", "-o", "a.json", "--layers", "99999"], "--layers 99999: there are layers 0 to 65535"),
+        (
+            ["convert", "plan.npz", "-o", "a.json", "--layer-numbers", "3-"],
+            "--layer-numbers 3-: must be layers like 3,17 or 8-15",
+        ),
+        (
+            ["convert", "plan.npz", "-o", "a.json", "--layer-numbers", "3,4"],
+            "layers has 2 numbers, but the placement has 3",
+        ),
+        (
+            ["convert", "plan.npz", "-o", "a.json", "--layer-numbers", "99999"],
+            "--layer-numbers 99999: there are layers 0 to 65535",
+        ),
         (["convert", OLMOE, "-o", "a.json"], "olmoe-1b-7b_allenai_L3xE64.csv: the table must be a table of integers"),
         (["solve", OLMOE, *CLUSTER, "--format", "sglang"], "--format sglang: is the format of -o, which is not given"),
         (["rebalance", OLMOE, "--current", "plan.npz", "--format", "ascend"], "which is not given"),

@@ -30,6 +30,8 @@ from ._errors import (
 from ._evaluation import Evaluation
 from ._files.load_merge import Loads
 from ._files.loads import read_loads
+from ._files.placement import Placement
+from ._files.placements import read_placement, write_placement
 from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
@@ -57,6 +59,7 @@ __all__ = [
     "ModelledSends",
     "Moves",
     "OutOfMemory",
+    "Placement",
     "Plan",
     "Report",
     "Unavailable",
@@ -67,7 +70,9 @@ __all__ = [
     "modelled_sends",
     "policies",
     "read_loads",
+    "read_placement",
     "rebalance_experts",
     "strategies",
     "synchronize",
+    "write_placement",
 ]

@@ -15,8 +15,10 @@ from ._arrays import Array, Floats
 from ._backends import describe_library
 from ._compare_command import FROM_NOTHING, compare
 from ._context import Context
+from ._convert_command import convert
 from ._errors import Error
 from ._evaluation import Evaluation
+from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
 from ._loads import node_loads, relative_loads, sum_windows
 from ._options import (
@@ -25,6 +27,8 @@ from ._options import (
     Effort,
     Experts,
     Files,
+    FirstLayer,
+    Format,
     Gpus,
     Groups,
     Header,
@@ -35,6 +39,7 @@ from ._options import (
     Nodes,
     Objective,
     OffHomeTarget,
+    Output,
     Policy,
     Seed,
     Slots,
@@ -45,7 +50,7 @@ from ._options import (
 )
 from ._output_file import check_output
 from ._plan import Plan
-from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
+from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._problem import before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
@@ -139,7 +144,9 @@ def solve(
     bound: Bound = "simple",
     device: Device = "cpu",
     threads: Threads = 1,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan as .npz or .json.")] = None,
+    output: Output = None,
+    format: Format = None,
+    first_layer: FirstLayer = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw before and after, as .png, .svg or .pdf.")
     ] = None,
@@ -150,13 +157,13 @@ def solve(
     json_output: Json = False,
 ) -> None:
     """Places the experts of FILE and reports how well."""
-    if output is not None:
-        check_plan_path(output)
+    check_plan_output(output, format)
     if picture is not None:
         check_picture(picture)
     outputs = [output, picture]
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
+    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
     problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -169,7 +176,8 @@ def solve(
         plan = context.solve(weights, **problem, **options, bound=bound)
         before, before_loads = before_of(context, weights, problem)
     if output is not None:
-        write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
+        settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
+        write_plan(output, plan, settings, format, numbers)
     if picture is not None:
         _draw(picture, weights, problem, before, before_loads, plan, given.title)
     if json_output:
@@ -212,6 +220,7 @@ def _show_plan(
 
 
 app.command()(rebalance)
+app.command()(convert)
 app.command()(compare)
 
 
@@ -219,7 +228,7 @@ app.command()(compare)
 def evaluate(
     files: Files,
     plan: Annotated[
-        Path, typer.Argument(help="A plan of solve; or CSV, .npy [layers, slots], the expert in each slot.")
+        Path, typer.Argument(help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot.")
     ],
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
@@ -229,6 +238,7 @@ def evaluate(
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
     ] = None,
+    first_layer: FirstLayer = None,
     bound: Bound = "simple",
     experts: Experts = None,
     layers: Layers = None,
@@ -239,7 +249,8 @@ def evaluate(
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    placement, problem = read_plan(plan)
+    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    placement = read_plan(plan, given.name, weights.shape, gpus, numbers)
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,
@@ -247,14 +258,10 @@ def evaluate(
         "policy": policy,
         "off_home_target": off_home_target,
     }
+    problem = {"num_gpus": placement.num_gpus, **placement.problem}
     problem.update({name: value for name, value in asked.items() if value is not None})
-    if problem.get("num_slots", placement.shape[1]) != placement.shape[1]:
-        raise FileError(f"{plan}: num_slots is {problem['num_slots']}, but a layer has {placement.shape[1]} slots")
-    problem.pop("num_slots", None)
-    if "num_gpus" not in problem:
+    if problem["num_gpus"] is None:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
-    if len(placement) != weights.shape[-2]:
-        raise FileError(f"{plan}: {len(placement)} layers, but {given.name} has {weights.shape[-2]}")
     sizes = dict(problem)
     with naming(given.name, plan), Context() as context:
         report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)

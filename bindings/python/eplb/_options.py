@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ._errors import InvalidPlacement, InvalidWeight
+from ._files.placements import FORMATS
 from ._output_file import check_output
 from ._weight_file import FileError
 
@@ -57,7 +59,36 @@ Bound = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="Write the plan: .npz, .json, or as an engine reads it, like plan.sglang.json."
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", help=f"Format of -o, if its name does not tell: {', '.join(FORMATS)}.")
+]
+FirstLayer = Annotated[
+    int | None,
+    typer.Option("--first-layer", min=0, help="The model's number of its first layer with experts, as engines count."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+_NUMBERS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+def parse_numbers(option: str, text: str, what: str, end: int) -> list[int]:
+    """The numbers of an option like 3,17 or 8-15, all below end."""
+    numbers: list[int] = []
+    for word in text.split(","):
+        match = _NUMBERS.fullmatch(word.strip())
+        if match is None:
+            raise FileError(f"{option} {text}: must be {what} like 3,17 or 8-15")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < end:
+            raise FileError(f"{option} {text}: there are {what} 0 to {end - 1}")
+        numbers += range(first, last + 1)
+    return numbers
 
 
 @contextmanager

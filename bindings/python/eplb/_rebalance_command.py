@@ -16,12 +16,15 @@ from ._options import (
     Effort,
     Experts,
     Files,
+    FirstLayer,
+    Format,
     Header,
     Index,
     Json,
     Layers,
     MaxReplicas,
     Objective,
+    Output,
     Seed,
     Threads,
     check_picture,
@@ -29,13 +32,16 @@ from ._options import (
     print_json,
 )
 from ._output_file import check_output, refuse_inputs, replacing
-from ._plan_file import check_plan_path, write_plan
+from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._start import read_start
 from ._weight_file import FileError
 from ._work import Work, write_transfers
 
 Current = Annotated[
-    Path, typer.Option("--current", help="Where experts are: a plan; or CSV, .npy [layers, slots], -1: nothing.")
+    Path,
+    typer.Option(
+        "--current", help="Where experts are: a plan, an engine's file; or CSV, .npy [layers, slots], -1: nothing."
+    ),
 ]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell. More than it has: the last are new.")
@@ -66,7 +72,6 @@ AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let slots becom
 TransferOrder = Annotated[
     str, typer.Option("--transfer-order", help="How the engine moves: buffered, in_place or exclusive.")
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan as .npz or .json.")]
 Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
 Picture = Annotated[
     Path | None,
@@ -101,6 +106,8 @@ def rebalance(
     device: Device = "cpu",
     threads: Threads = 1,
     output: Output = None,
+    format: Format = None,
+    first_layer: FirstLayer = None,
     moves: Transfers = None,
     picture: Picture = None,
     experts: Experts = None,
@@ -110,7 +117,8 @@ def rebalance(
     json_output: Json = False,
 ) -> None:
     """Changes a placement by few moves, so that it serves the weights of FILE."""
-    _check_outputs(output, moves, picture)
+    check_plan_output(output, format)
+    _check_outputs(moves, picture)
     outputs = [output, moves, picture]
     refuse_inputs(outputs, filter(None, [current, gpu_slots, speeds]))
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
@@ -122,7 +130,8 @@ def rebalance(
         "policy": policy,
         "off_home_target": off_home_target,
     }
-    start = read_start(current, sizes, len(weights[0]) if weights.ndim == 3 else len(weights))
+    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    start = read_start(current, sizes, read_plan(current, given.name, weights.shape, gpus, numbers))
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,
@@ -143,9 +152,8 @@ def rebalance(
         plan = context.rebalance(weights, start.current, **start.problem(), **limits, **options, bound=bound)
         work = Work(weights, start, plan)
     if output is not None:
-        write_plan(
-            output, plan, {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
-        )
+        settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
+        write_plan(output, plan, settings, format, start.layers)
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:
@@ -158,9 +166,7 @@ def rebalance(
     _terminal.show_work(given.short, work, given.layers)
 
 
-def _check_outputs(output: Path | None, moves: Path | None, picture: Path | None) -> None:
-    if output is not None:
-        check_plan_path(output)
+def _check_outputs(moves: Path | None, picture: Path | None) -> None:
     if moves is not None:
         check_output(moves)
         if moves.suffix.lower() != ".csv":

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from eplb._plan_file import read_plan
+from eplb._files.placement import Known
+from eplb._files.placements import load_placement
 from eplb._weight_file import FileError
 
 
@@ -15,9 +16,9 @@ def test_plans(tmp_path):
     np.savetxt(tmp_path / "c.csv", placement, delimiter=",", fmt="%d")
     (tmp_path / "d.json").write_text(json.dumps({"physical_to_logical": placement.tolist(), "num_gpus": 2}))
     for name, problem in (("a.npy", {}), ("b.npz", {}), ("c.csv", {}), ("d.json", {"num_gpus": 2})):
-        read = read_plan(tmp_path / name)
-        assert np.array_equal(read[0], placement)
-        assert read[1] == problem
+        read = load_placement(tmp_path / name, Known())
+        assert np.array_equal(read.physical_to_logical, placement)
+        assert read.num_gpus == problem.get("num_gpus")
 
 
 @pytest.mark.parametrize(
@@ -40,5 +41,5 @@ def test_bad_plans(tmp_path, name, text, complaint):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(FileError, match=complaint) as raised:
-        read_plan(path)
+        load_placement(path, Known())
     assert str(raised.value).startswith(f"{path}: ")

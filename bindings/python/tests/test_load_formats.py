@@ -141,7 +141,10 @@ def test_tensorrt_statistics(tmp_path):
         ([{"100_3": [[1, 2, 3, 4]]}], "all must be [experts]"),
         ([{"layer_3": [1, 2, 3, 4]}], "must be called <iteration>_<layer>"),
         ([{}], "holds no tensors"),
-        ([{"100_3": [1, 2, 3, 4]}, {"101_3": [1, 2, 3, 4]}], "window 0 of rank 1 is of 101, that of rank 0 of 100"),
+        (
+            [{"100_3": [1, 2, 3, 4]}, {"101_3": [1, 2, 3, 4]}],
+            "rank 1 has 1 window, but rank 0 has 1, none of which are the same",
+        ),
         ([{"100_3": [1, 2, 3, 4]}, {"100_4": [1, 2, 3, 4]}], "has layer 4, but"),
     ],
 )
@@ -174,7 +177,11 @@ def test_vllm_lines_of_slots(tmp_path):
     path.unlink()
     assert read_loads(tmp_path).counts.tolist() == [[[12, 4, 18, 8], [16, 4, 14, 8]]]
     write(tmp_path / "eplb_rank1.jsonl", vllm_lines({8: load}))
-    assert "window 0 of rank 1 is of 8, that of rank 0 of 7" in refused(tmp_path)
+    assert "rank 1 has 1 window, but rank 0 has 1, none of which are the same" in refused(tmp_path)
+    write(tmp_path / "eplb_rank1.jsonl", vllm_lines({7: load, 8: load}))
+    loads = read_loads(tmp_path)
+    assert loads.counts.tolist() == [[[12, 4, 18, 8], [16, 4, 14, 8]]]
+    assert loads.notes == ("1 window that not all ranks have is left out",)
 
 
 def test_vllm_lines_of_experts(tmp_path):

@@ -15,6 +15,7 @@ def test_sglang_json(tmp_path):
     assert read_loads(path).source == f"SGLang's logical_count: {path}"
     write(path, "\ufeff" + json.dumps({"logical_count": [DENSE, DENSE], "rank": 0}, indent=4))
     assert read_loads(path).counts.tolist() == [[[35, 25, 25, 15]]] * 2
+    assert read_loads(path).counts.flags.carray
     assert read_loads(path, layers=1, experts=4).layers.tolist() == [3]
     assert refused(path, layers=5).endswith("has 1 layer, and 3 more without any load, must have 5 as asked")
 

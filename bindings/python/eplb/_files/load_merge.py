@@ -64,13 +64,16 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
     counts, ranks = _windows(parts, notes)
     counts = _filled(parts, counts, notes)
     layers, kept = parts[0].layers, _layers_with_load(where, parts, counts, notes)
-    _check_sizes(where, counts[:, kept], sizes, int((~kept).sum()))
+    if not kept.all():
+        # An index would return another order in memory, which every solve would have to copy.
+        counts = np.compress(kept, counts, axis=1)
+    _check_sizes(where, counts, sizes, int((~kept).sum()))
     kinds = ", ".join(dict.fromkeys(part.kind for part in parts))
     summed = f", {ranks} ranks summed" if ranks > 1 else ""
     ring = ", windows of a file as in the recorder's ring, which need not be in order of time"
     source = f"{kinds}: {where}{summed}{order}" + (ring if any(part.ring for part in parts) else "")
     numbered = all(part.numbered or part.absolute for part in parts)
-    return Loads(counts[:, kept], layers[kept], numbered, layers[~kept], source, tuple(notes), files)
+    return Loads(counts, layers[kept], numbered, layers[~kept], source, tuple(notes), files)
 
 
 def name_layers(layers: Ints) -> str:

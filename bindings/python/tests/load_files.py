@@ -33,6 +33,7 @@ MAP = [[0, 1, 2, 3, 0, 2], [2, 1, 0, 3, 0, 2]]
 
 def only_moe_layer(loads):
     assert loads.counts.tolist() == [[[35, 25, 25, 15]]]
+    assert loads.counts.flags.carray
     assert (loads.layers.tolist(), loads.left_out.tolist(), loads.numbered) == ([3], [0, 1, 2], True)
     assert loads.notes == ("layers 0 to 2 without any load are left out, as dense layers are",)
     return True

@@ -15,6 +15,7 @@ def test_sglang_json(tmp_path):
     assert read_loads(path).source == f"SGLang's logical_count: {path}"
     write(path, "\ufeff" + json.dumps({"logical_count": [DENSE, DENSE], "rank": 0}, indent=4))
     assert read_loads(path).counts.tolist() == [[[35, 25, 25, 15]]] * 2
+    assert read_loads(path).counts.flags.carray
     assert read_loads(path, layers=1, experts=4).layers.tolist() == [3]
     assert refused(path, layers=5).endswith("has 1 layer, and 3 more without any load, must have 5 as asked")
 
@@ -141,7 +142,10 @@ def test_tensorrt_statistics(tmp_path):
         ([{"100_3": [[1, 2, 3, 4]]}], "all must be [experts]"),
         ([{"layer_3": [1, 2, 3, 4]}], "must be called <iteration>_<layer>"),
         ([{}], "holds no tensors"),
-        ([{"100_3": [1, 2, 3, 4]}, {"101_3": [1, 2, 3, 4]}], "window 0 of rank 1 is of 101, that of rank 0 of 100"),
+        (
+            [{"100_3": [1, 2, 3, 4]}, {"101_3": [1, 2, 3, 4]}],
+            "rank 1 has 1 window, but rank 0 has 1, none of which are the same",
+        ),
         ([{"100_3": [1, 2, 3, 4]}, {"100_4": [1, 2, 3, 4]}], "has layer 4, but"),
     ],
 )
@@ -174,7 +178,11 @@ def test_vllm_lines_of_slots(tmp_path):
     path.unlink()
     assert read_loads(tmp_path).counts.tolist() == [[[12, 4, 18, 8], [16, 4, 14, 8]]]
     write(tmp_path / "eplb_rank1.jsonl", vllm_lines({8: load}))
-    assert "window 0 of rank 1 is of 8, that of rank 0 of 7" in refused(tmp_path)
+    assert "rank 1 has 1 window, but rank 0 has 1, none of which are the same" in refused(tmp_path)
+    write(tmp_path / "eplb_rank1.jsonl", vllm_lines({7: load, 8: load}))
+    loads = read_loads(tmp_path)
+    assert loads.counts.tolist() == [[[12, 4, 18, 8], [16, 4, 14, 8]]]
+    assert loads.notes == ("1 window that not all ranks have is left out",)
 
 
 def test_vllm_lines_of_experts(tmp_path):

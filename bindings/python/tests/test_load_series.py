@@ -52,6 +52,7 @@ def test_windows_of_different_formats(tmp_path):
     write(tmp_path / "3.csv", "0.5,1,1,1\n1,1,1,1\n")
     loads = read_loads(tmp_path)
     assert loads.counts.shape == (4, 2, 4)
+    assert loads.counts.flags.carray
     assert loads.counts.dtype == np.float64
     assert loads.source == "array, CSV: 3 files, in natural order of names"
 

@@ -53,7 +53,20 @@ def test_sglang_passes(save, tmp_path):
     assert (loads.layers.tolist(), loads.left_out.tolist()) == ([0], [1])
     assert "2 ranks summed" in loads.source
     save("recorder_1732990000.12_1.pt", records(1, [(41, counts), (43, counts)]))
-    assert "window 1 of rank 1 is of 43, that of rank 0 of 42" in refused(tmp_path)
+    loads = read_loads(tmp_path)
+    assert loads.counts.tolist() == [[[12, 4, 18, 8]]]
+    assert loads.notes[0] == "2 windows that not all ranks have are left out"
+    save("recorder_1732990000.12_1.pt", records(1, [(44, counts), (43, counts)]))
+    assert "rank 1 has 2 windows, but rank 0 has 2, none of which are the same" in refused(tmp_path)
+
+
+def test_passes_of_several_dumps(save, tmp_path):
+    # Numbers of passes begin again where a server does.
+    counts = np.ones((2, 6), int)
+    for rank in range(2):
+        for time in (1, 2):
+            save(f"recorder_173299000{time}.{rank}_{rank}.pt", records(rank, [(0, time * counts), (1, time * counts)]))
+    assert read_loads(tmp_path).counts[:, 0, 1].tolist() == [2, 2, 4, 4]
 
 
 def test_sglang_halves_of_a_pass(save):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,13 +64,16 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
     counts, ranks = _windows(parts, notes)
     counts = _filled(parts, counts, notes)
     layers, kept = parts[0].layers, _layers_with_load(where, parts, counts, notes)
-    _check_sizes(where, counts[:, kept], sizes, int((~kept).sum()))
+    if not kept.all():
+        # An index would return another order in memory, which every solve would have to copy.
+        counts = np.compress(kept, counts, axis=1)
+    _check_sizes(where, counts, sizes, int((~kept).sum()))
     kinds = ", ".join(dict.fromkeys(part.kind for part in parts))
     summed = f", {ranks} ranks summed" if ranks > 1 else ""
     ring = ", windows of a file as in the recorder's ring, which need not be in order of time"
     source = f"{kinds}: {where}{summed}{order}" + (ring if any(part.ring for part in parts) else "")
     numbered = all(part.numbered or part.absolute for part in parts)
-    return Loads(counts[:, kept], layers[kept], numbered, layers[~kept], source, tuple(notes), files)
+    return Loads(counts, layers[kept], numbered, layers[~kept], source, tuple(notes), files)
 
 
 def name_layers(layers: Ints) -> str:
@@ -143,14 +147,7 @@ def _windows(parts: Sequence[Part], notes: list[str]) -> tuple[Array, int]:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         which = f"rank {', '.join(map(str, missing[:5]))}{more}" if missing else "other ranks"
         notes.append(f"there are no files of {which}, so what their tokens add is not counted")
-    first, *others = (ranks[number] for number in numbers)
-    total = _joined(first)
-    for shares in others:
-        counts = _joined(shares)
-        _check_same_moments(first, shares, len(total), len(counts))
-        check_sums(shares[0].where, [total, counts])
-        total = total + counts
-    return total, len(ranks)
+    return _sum_of_ranks([ranks[number] for number in numbers], notes), len(ranks)
 
 
 def _joined(parts: Sequence[Part]) -> Array:
@@ -159,16 +156,40 @@ def _joined(parts: Sequence[Part]) -> Array:
     return counts
 
 
-def _check_same_moments(first: Sequence[Part], shares: Sequence[Part], expected: int, found: int) -> None:
-    names = [f"rank {each[0].rank}" for each in (first, shares)]
-    if expected != found:
-        raise FileError(f"{shares[0].where}: {names[1]} has {counted(found, 'window')}, but {names[0]} has {expected}")
-    moments = [[moment for part in each for moment in part.moments] for each in (first, shares)]
-    for index, (one, other) in enumerate(zip(*moments, strict=False)):
-        if one != other:
-            raise FileError(
-                f"{shares[0].where}: window {index} of {names[1]} is of {other}, that of {names[0]} of {one}"
-            )
+def _sum_of_ranks(ranks: Sequence[Sequence[Part]], notes: list[str]) -> Array:
+    """The sums [T,L,E] of windows of the same moments; without moments, of the first windows, the second, and so on."""
+    moments = [_moments(shares) for shares in ranks]
+    known = set(moments[0]).intersection(*moments)
+    common = [moment for moment in moments[0] if moment in known]
+    for shares, each in zip(ranks, moments, strict=True):
+        # Without moments nobody knows which window a rank lacks.
+        if each != moments[0] and (not common or (None, 0) in known):
+            first = f"rank {ranks[0][0].rank} has {len(moments[0])}"
+            which = "" if len(each) != len(moments[0]) else ", none of which are the same"
+            text = f"rank {shares[0].rank} has {counted(len(each), 'window')}, but {first}{which}"
+            raise FileError(f"{shares[0].where}: {text}")
+    left_out = len(set().union(*moments)) - len(common)
+    if left_out:
+        verb = "is" if left_out == 1 else "are"
+        notes.append(f"{counted(left_out, 'window')} that not all ranks have {verb} left out")
+    total: Array = np.zeros(1, np.int64)
+    for shares, each in zip(ranks, moments, strict=True):
+        place = {moment: window for window, moment in enumerate(each)}
+        counts = _joined(shares)[[place[moment] for moment in common]]
+        check_sums(shares[0].where, [total, counts])
+        total = total + counts
+    return total
+
+
+def _moments(shares: Sequence[Part]) -> list[tuple[Hashable, int]]:
+    """Of each window of a rank: its moment, None if it has none, and how often that was there before."""
+    seen: Counter[Hashable] = Counter()
+    moments: list[tuple[Hashable, int]] = []
+    for part in shares:
+        for moment in part.moments or [None] * len(part.counts):
+            moments.append((moment, seen[moment]))
+            seen[moment] += 1
+    return moments
 
 
 def _filled(parts: Sequence[Part], counts: Array, notes: list[str]) -> Array:

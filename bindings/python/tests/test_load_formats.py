@@ -199,6 +199,8 @@ def test_vllm_lines_of_experts(tmp_path):
     ("text", "complaint"),
     [
         ("{", "no JSON that can be read"),
+        ("\ufeff\n", "the file is empty"),
+        ("\x1c", "the file is empty"),
         ("[" * 100000, "no JSON that can be read"),
         ("[1, 2", "no JSON that can be read"),
         ("17", "must be an object or a list"),

@@ -37,6 +37,8 @@ def read_json(content: Content, labels: Labels) -> list[Part]:
 def _documents(content: Content) -> Iterator[tuple[str, Any]]:
     """What the file holds, and where."""
     text, path = content.text, str(content.path)
+    if not text.strip():
+        raise FileError(f"{path}: the file is empty")
     try:
         value = _parse(text)
     except (ValueError, RecursionError) as error:

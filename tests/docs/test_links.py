@@ -16,7 +16,7 @@ ENDINGS = {
 }
 # What builds and commands make, or what is on other machines: the first part of the path, or the name.
 MADE = {"build", ".venv"}
-MADE_FILES = {"gpu.md", "torch.md", "nvcc", "eplb.pc"}
+MADE_FILES = {"gpu.md", "torch.md", "nvcc", "eplb.pc", "meta_info.json"}
 
 
 @pytest.mark.parametrize("document", documents())

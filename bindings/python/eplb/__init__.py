@@ -18,6 +18,7 @@ from ._context import Context
 from ._errors import (
     DeviceError,
     Error,
+    FileError,
     InternalError,
     InvalidArgument,
     InvalidPlacement,
@@ -27,6 +28,10 @@ from ._errors import (
     Unavailable,
 )
 from ._evaluation import Evaluation
+from ._files.load_merge import Loads
+from ._files.loads import read_loads
+from ._files.placement import Placement
+from ._files.placements import read_placement, write_placement
 from ._moves import Moves
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
@@ -44,14 +49,17 @@ __all__ = [
     "DevicePlan",
     "Error",
     "Evaluation",
+    "FileError",
     "InternalError",
     "InvalidArgument",
     "InvalidPlacement",
     "InvalidState",
     "InvalidWeight",
+    "Loads",
     "ModelledSends",
     "Moves",
     "OutOfMemory",
+    "Placement",
     "Plan",
     "Report",
     "Unavailable",
@@ -61,7 +69,10 @@ __all__ = [
     "library_version",
     "modelled_sends",
     "policies",
+    "read_loads",
+    "read_placement",
     "rebalance_experts",
     "strategies",
     "synchronize",
+    "write_placement",
 ]

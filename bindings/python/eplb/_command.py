@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,23 +13,33 @@ import typer
 from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
+from ._compare_command import FROM_NOTHING, compare
 from ._context import Context
-from ._errors import Error, Unavailable
+from ._convert_command import convert
+from ._errors import Error
 from ._evaluation import Evaluation
-from ._library import EFFORTS, STRATEGIES
-from ._loads import count_windows, gpu_loads, node_loads, placement_before, relative_loads, sum_windows
+from ._files.placement_eplb import take_cluster
+from ._given_loads import GivenLoads, read_given
+from ._loads import node_loads, relative_loads, sum_windows
 from ._options import (
     Bound,
     Device,
     Effort,
-    File,
+    Experts,
+    Files,
+    FirstLayer,
+    Format,
     Gpus,
     Groups,
+    Header,
+    Index,
     Json,
+    Layers,
     MaxReplicas,
     Nodes,
     Objective,
     OffHomeTarget,
+    Output,
     Policy,
     Seed,
     Slots,
@@ -40,13 +48,13 @@ from ._options import (
     naming,
     print_json,
 )
-from ._output_file import check_output, refuse_inputs
+from ._output_file import check_output
 from ._plan import Plan
-from ._plan_file import check_plan_path, read_plan, take_cluster, write_plan
+from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
+from ._problem import before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
-from ._weight_file import FileError, os_error_text, read_weights
-from ._windows import MOST_WINDOWS
+from ._weight_file import FileError, os_error_text
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -55,8 +63,6 @@ app = typer.Typer(
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
 
-# The other one starts from a placement, which the command rebalance has.
-_FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
 # Far above any model, far below what fills a machine's memory.
 _MOST_SAMPLES = 2**24
 
@@ -96,13 +102,6 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _before(context: Context, weights: Array, problem: dict[str, Any]) -> tuple[Evaluation, Floats]:
-    """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
-    sizes = {**problem, "policy": "global"}
-    placement = placement_before(weights.shape[-2], weights.shape[-1], sizes.pop("num_slots"))
-    return context.evaluate(placement, **sizes), gpu_loads(sum_windows(weights), placement, sizes["num_gpus"])
-
-
 def _draw(
     path: Path,
     weights: Array,
@@ -128,30 +127,14 @@ def _draw(
         raise FileError(os_error_text(path, error)) from None
 
 
-def _problem(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_home_target: float) -> dict[str, Any]:
-    return {
-        "num_slots": slots,
-        "num_gpus": gpus,
-        "num_nodes": nodes,
-        "num_groups": groups,
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
-
-
-def _sizes(file: Path, weights: Array, problem: dict[str, Any]) -> dict[str, Any]:
-    layers, experts = weights.shape[-2:]
-    return {"file": str(file), "num_layers": layers, "num_experts": experts, **problem}
-
-
 @app.command()
 def solve(
-    file: File,
+    files: Files,
     slots: Slots,
     gpus: Gpus,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(_FROM_NOTHING)}.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.")] = None,
     policy: Policy = "auto",
     off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
@@ -161,20 +144,27 @@ def solve(
     bound: Bound = "simple",
     device: Device = "cpu",
     threads: Threads = 1,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan as .npz or .json.")] = None,
+    output: Output = None,
+    format: Format = None,
+    first_layer: FirstLayer = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw before and after, as .png, .svg or .pdf.")
     ] = None,
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Places the experts of FILE and reports how well."""
-    if output is not None:
-        check_plan_path(output)
+    check_plan_output(output, format)
     if picture is not None:
         check_picture(picture)
-    refuse_inputs([output, picture], [file])
-    weights = read_weights(file)
-    problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
+    outputs = [output, picture]
+    given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
+    weights = given.weights
+    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
         "objective": objective,
@@ -182,18 +172,19 @@ def solve(
         "seed": seed,
         "max_replicas": max_replicas,
     }
-    with naming(file), Context(device, threads) as context, _terminal.progress("solving"):
+    with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
         plan = context.solve(weights, **problem, **options, bound=bound)
-        before, before_loads = _before(context, weights, problem)
+        before, before_loads = before_of(context, weights, problem)
     if output is not None:
-        write_plan(output, plan, {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound})
+        settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
+        write_plan(output, plan, settings, format, numbers)
     if picture is not None:
-        _draw(picture, weights, problem, before, before_loads, plan, file.stem)
+        _draw(picture, weights, problem, before, before_loads, plan, given.title)
     if json_output:
-        content = {**_sizes(file, weights, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
+        content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
         print_json({**content, "before": before.to_dict()})
         return
-    _show_plan(file, weights, problem, objective, plan, before, before_loads)
+    _show_plan(given, problem, objective, plan, before, before_loads)
 
 
 def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
@@ -204,8 +195,7 @@ def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, 
 
 
 def _show_plan(
-    file: Path,
-    weights: Array,
+    given: GivenLoads,
     problem: dict[str, Any],
     objective: str,
     plan: Plan,
@@ -213,16 +203,16 @@ def _show_plan(
     before_loads: Floats,
 ) -> None:
     report, nodes = plan.report, problem["num_nodes"]
-    layers, experts = weights.shape[-2:]
+    layers, experts = given.weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
-    _terminal.show_windows(weights, report, objective=objective)
+    _terminal.show_windows(given.weights, report, given.layers, objective=objective)
     _terminal.show_homes(report, problem)
-    _terminal.say(f"{file.name}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
+    _terminal.say(f"{given.short}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
     _terminal.show_reports({"before": before, str(report.strategy): report})
     worst = before.worst_layer
     loads = (relative_loads(before_loads)[worst], relative_loads(plan.gpu_load)[worst])
-    _terminal.show_bars(worst, *loads)
+    _terminal.show_bars(int(given.layers[worst]), *loads)
     _terminal.say(
         f"The busiest GPU carries {report.imbalance_mean:.3f}x the mean, was {before.imbalance_mean:.3f}x; "
         f"no placement gets below {report.bound_mean:.3f}x."
@@ -230,77 +220,15 @@ def _show_plan(
 
 
 app.command()(rebalance)
-
-
-def _fastest(solve: Callable[[], Plan]) -> Report:
-    """The report of the fastest of several equal solves: the first one also allocates."""
-    reports: list[Report] = []
-    while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
-        reports.append(solve().report)
-    return min(reports, key=lambda report: report.microseconds)
-
-
-@app.command()
-def compare(
-    file: File,
-    slots: Slots,
-    gpus: Gpus,
-    nodes: Nodes = 1,
-    groups: Groups = 1,
-    policy: Policy = "auto",
-    off_home_target: OffHomeTarget = 1.01,
-    seed: Seed = 0,
-    max_replicas: MaxReplicas = None,
-    bound: Bound = "simple",
-    device: Device = "cpu",
-    threads: Threads = 1,
-    json_output: Json = False,
-) -> None:
-    """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
-    weights = read_weights(file)
-    problem = _problem(slots, gpus, nodes, groups, policy, off_home_target)
-    options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
-    reports: dict[str, Report | str] = {}
-    refusal: Error | None = None
-    # Only best knows efforts.
-    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in _FROM_NOTHING if name != "best"}
-    rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
-    if 1 < count_windows(weights) <= MOST_WINDOWS:
-        rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
-    if _terminal.has_homes(problem) and policy != "soft":
-        rows_of["best soft"] = {"strategy": "best", "policy": "soft"}
-    with naming(file), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
-        for name, choice in rows_of.items():
-            move(name)
-            try:
-                reports[name] = _fastest(partial(context.solve, weights, **{**options, **choice}))
-            except Unavailable as unavailable:
-                reports[name] = str(unavailable)
-            except Error as error:
-                # One strategy may reject what others accept, such as a cap. What all reject is the caller's mistake.
-                reports[name] = str(error)
-                refusal = error
-            move(name, 1)
-        if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
-            raise refusal
-        before = _before(context, weights, problem)[0]
-    if json_output:
-        rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
-        print_json({**_sizes(file, weights, problem), "before": before.to_dict(), "strategies": rows})
-        return
-    solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
-    if solved:
-        best = min(solved, key=lambda name: solved[name].imbalance_mean)
-        _terminal.show_windows(weights, solved[best], f" of {best}")
-    more = {"windows": "best windows" in reports, "homes": _terminal.has_homes(problem)}
-    _terminal.show_reports({"before": before, **reports}, [kind for kind, shown in more.items() if shown])
+app.command()(convert)
+app.command()(compare)
 
 
 @app.command()
 def evaluate(
-    file: File,
+    files: Files,
     plan: Annotated[
-        Path, typer.Argument(help="A plan of solve; or CSV, .npy [layers, slots], the expert in each slot.")
+        Path, typer.Argument(help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot.")
     ],
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
@@ -310,12 +238,19 @@ def evaluate(
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
     ] = None,
+    first_layer: FirstLayer = None,
     bound: Bound = "simple",
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
-    weights = read_weights(file)
-    placement, problem = read_plan(plan)
+    given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
+    weights = given.weights
+    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    placement = read_plan(plan, given.name, weights.shape, gpus, numbers)
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,
@@ -323,21 +258,17 @@ def evaluate(
         "policy": policy,
         "off_home_target": off_home_target,
     }
+    problem = {"num_gpus": placement.num_gpus, **placement.problem}
     problem.update({name: value for name, value in asked.items() if value is not None})
-    if problem.get("num_slots", placement.shape[1]) != placement.shape[1]:
-        raise FileError(f"{plan}: num_slots is {problem['num_slots']}, but a layer has {placement.shape[1]} slots")
-    problem.pop("num_slots", None)
-    if "num_gpus" not in problem:
+    if problem["num_gpus"] is None:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
-    if len(placement) != weights.shape[-2]:
-        raise FileError(f"{plan}: {len(placement)} layers, but {file} has {weights.shape[-2]}")
     sizes = dict(problem)
-    with naming(file, plan), Context() as context:
+    with naming(given.name, plan), Context() as context:
         report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
     if json_output:
-        print_json({"file": str(file), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
+        print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return
-    _terminal.show_windows(weights, report)
+    _terminal.show_windows(weights, report, given.layers)
     _terminal.show_homes(report, sizes)
     _terminal.show_reports({plan.name: report})
 

@@ -51,6 +51,10 @@ class DeviceError(Error, RuntimeError):
     """The device or its driver failed; the text includes its message."""
 
 
+class FileError(Error, ValueError):
+    """A file is missing or not what it should be; the text is one sentence that begins with its name."""
+
+
 class InternalError(Error, RuntimeError):
     """A bug in libeplb: please report it with the text."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,29 @@ from typing import Annotated, Any
 
 import typer
 
-from ._errors import InvalidArgument, InvalidPlacement, InvalidWeight
+from ._errors import InvalidPlacement, InvalidWeight
+from ._files.placements import FORMATS
 from ._output_file import check_output
 from ._weight_file import FileError
 
-File = Annotated[
-    Path, typer.Argument(help="Weights: CSV, a row per layer; or .npy, .npz [layers, experts], windows first.")
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE",
+        help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes. Several files, and folders, are windows.",
+    ),
+]
+Experts = Annotated[
+    int | None, typer.Option("--experts", min=1, help="Experts of FILE, which is refused if it has others.")
+]
+Layers = Annotated[
+    int | None, typer.Option("--layers", min=1, help="Layers of FILE, which is refused if it has others.")
+]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="The first row of FILE names experts, or has loads.")
+]
+Index = Annotated[
+    bool | None, typer.Option("--index/--no-index", help="The first column of FILE numbers layers, or has loads.")
 ]
 Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
@@ -41,11 +59,40 @@ Bound = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="Write the plan: .npz, .json, or as an engine reads it, like plan.sglang.json."
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", help=f"Format of -o, if its name does not tell: {', '.join(FORMATS)}.")
+]
+FirstLayer = Annotated[
+    int | None,
+    typer.Option("--first-layer", min=0, help="The model's number of its first layer with experts, as engines count."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+_NUMBERS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+def parse_numbers(option: str, text: str, what: str, end: int) -> list[int]:
+    """The numbers of an option like 3,17 or 8-15, all below end."""
+    numbers: list[int] = []
+    for word in text.split(","):
+        match = _NUMBERS.fullmatch(word.strip())
+        if match is None:
+            raise FileError(f"{option} {text}: must be {what} like 3,17 or 8-15")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < end:
+            raise FileError(f"{option} {text}: there are {what} 0 to {end - 1}")
+        numbers += range(first, last + 1)
+    return numbers
 
 
 @contextmanager
-def naming(file: Path, plan: Path | None = None) -> Iterator[None]:
+def naming(file: str, plan: Path | None = None) -> Iterator[None]:
     """Errors about weights name the file they came from, errors about a placement its plan."""
     try:
         yield
@@ -53,10 +100,6 @@ def naming(file: Path, plan: Path | None = None) -> Iterator[None]:
         raise FileError(f"{file}: {error}") from None
     except InvalidPlacement as error:
         raise FileError(f"{plan}: {error}" if plan else str(error)) from None
-    except InvalidArgument as error:
-        if not str(error).startswith("weights has dtype"):
-            raise
-        raise FileError(f"{file}: {error}") from None
 
 
 def check_picture(path: Path) -> None:

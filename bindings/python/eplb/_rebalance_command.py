@@ -9,14 +9,22 @@ import typer
 
 from . import _terminal
 from ._context import Context
+from ._given_loads import read_given
 from ._options import (
     Bound,
     Device,
     Effort,
-    File,
+    Experts,
+    Files,
+    FirstLayer,
+    Format,
+    Header,
+    Index,
     Json,
+    Layers,
     MaxReplicas,
     Objective,
+    Output,
     Seed,
     Threads,
     check_picture,
@@ -24,13 +32,16 @@ from ._options import (
     print_json,
 )
 from ._output_file import check_output, refuse_inputs, replacing
-from ._plan_file import check_plan_path, write_plan
+from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._start import read_start
-from ._weight_file import FileError, read_weights
+from ._weight_file import FileError
 from ._work import Work, write_transfers
 
 Current = Annotated[
-    Path, typer.Option("--current", help="Where experts are: a plan; or CSV, .npy [layers, slots], -1: nothing.")
+    Path,
+    typer.Option(
+        "--current", help="Where experts are: a plan, an engine's file; or CSV, .npy [layers, slots], -1: nothing."
+    ),
 ]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell. More than it has: the last are new.")
@@ -61,7 +72,6 @@ AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let slots becom
 TransferOrder = Annotated[
     str, typer.Option("--transfer-order", help="How the engine moves: buffered, in_place or exclusive.")
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan as .npz or .json.")]
 Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
 Picture = Annotated[
     Path | None,
@@ -70,7 +80,7 @@ Picture = Annotated[
 
 
 def rebalance(
-    file: File,
+    files: Files,
     current: Current,
     gpus: Gpus = None,
     nodes: Nodes = None,
@@ -96,14 +106,23 @@ def rebalance(
     device: Device = "cpu",
     threads: Threads = 1,
     output: Output = None,
+    format: Format = None,
+    first_layer: FirstLayer = None,
     moves: Transfers = None,
     picture: Picture = None,
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
     json_output: Json = False,
 ) -> None:
     """Changes a placement by few moves, so that it serves the weights of FILE."""
-    _check_outputs(output, moves, picture)
-    refuse_inputs([output, moves, picture], filter(None, [file, current, gpu_slots, speeds]))
-    weights = read_weights(file)
+    check_plan_output(output, format)
+    _check_outputs(moves, picture)
+    outputs = [output, moves, picture]
+    refuse_inputs(outputs, filter(None, [current, gpu_slots, speeds]))
+    given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
+    weights = given.weights
     sizes = {
         "num_gpus": gpus,
         "num_nodes": nodes,
@@ -111,7 +130,8 @@ def rebalance(
         "policy": policy,
         "off_home_target": off_home_target,
     }
-    start = read_start(current, sizes, len(weights[0]) if weights.ndim == 3 else len(weights))
+    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    start = read_start(current, sizes, read_plan(current, given.name, weights.shape, gpus, numbers))
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,
@@ -128,28 +148,25 @@ def rebalance(
         "max_replicas": max_replicas,
         "transfer_order": transfer_order,
     }
-    with naming(file, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
+    with naming(given.name, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
         plan = context.rebalance(weights, start.current, **start.problem(), **limits, **options, bound=bound)
         work = Work(weights, start, plan)
     if output is not None:
-        write_plan(
-            output, plan, {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
-        )
+        settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
+        write_plan(output, plan, settings, format, start.layers)
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:
-        _draw(picture, work, file.stem)
+        _draw(picture, work, given.title)
     if json_output:
-        print_json({"file": str(file), "current": str(current), **start.settings(), **work.to_dict()})
+        print_json({**given.to_dict(), "current": str(current), **start.settings(), **work.to_dict()})
         return
-    _terminal.show_windows(weights, work.report, objective=objective)
+    _terminal.show_windows(weights, work.report, given.layers, objective=objective)
     _terminal.show_homes(work.report, start.settings())
-    _terminal.show_work(file.name, work)
+    _terminal.show_work(given.short, work, given.layers)
 
 
-def _check_outputs(output: Path | None, moves: Path | None, picture: Path | None) -> None:
-    if output is not None:
-        check_plan_path(output)
+def _check_outputs(moves: Path | None, picture: Path | None) -> None:
     if moves is not None:
         check_output(moves)
         if moves.suffix.lower() != ".csv":

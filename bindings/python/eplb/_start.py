@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,25 @@ import numpy as np
 
 from ._arrays import Array
 from ._cluster import Cluster
-from ._plan_file import read_plan
+from ._files.placement import Placement
+from ._options import parse_numbers
 from ._weight_file import FileError, read_csv
 
 _OF_GROUPS = ("num_groups", "policy", "off_home_target")
-_GPUS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
 @dataclass
 class Start:
-    """Where experts are [L,S], -1 where nothing is; sizes as a plan's file has them; slots and speed of each GPU."""
+    """Where experts are [L,S], -1 where nothing is; sizes as a plan's file has them; slots and speed of each GPU.
+
+    layers are the model's numbers of them, if they are known.
+    """
 
     current: Array
     sizes: dict[str, Any]
     slots: list[int]
     speed: list[float] | None
+    layers: list[int] | None
 
     @property
     def num_gpus(self) -> int:
@@ -68,33 +71,24 @@ class Start:
         return row
 
     def _parse(self, option: str, text: str | None) -> list[int]:
-        gpus: list[int] = []
-        for word in (text or "").split(",") if text is not None else []:
-            match = _GPUS.fullmatch(word.strip())
-            if match is None:
-                raise FileError(f"{option} {text}: must be GPUs like 3,17 or 8-15")
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not first <= last < self.num_gpus:
-                raise FileError(f"{option} {text}: there are GPUs 0 to {self.num_gpus - 1}")
-            gpus += range(first, last + 1)
-        return gpus
+        return [] if text is None else parse_numbers(option, text, "GPUs", self.num_gpus)
 
 
-def read_start(path: Path, asked: dict[str, Any], num_layers: int) -> Start:
-    """Reads a plan. What is asked for and not None replaces what its file says; more GPUs than it has are new.
+def read_start(path: Path, asked: dict[str, Any], placement: Placement) -> Start:
+    """From the plan of a file. What is asked for and not None replaces what it says; more GPUs than it has are new.
 
     Raises:
-        FileError: no plan, or one that does not fit.
+        FileError: it does not fit.
     """
-    placement, problem = read_plan(path)
+    problem = {**placement.problem}
+    if placement.num_gpus is not None:
+        problem["num_gpus"] = placement.num_gpus
     sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "off_home_target": 1.01, **problem}
     sizes.update({name: value for name, value in asked.items() if value is not None})
     if "num_gpus" not in sizes:
         raise FileError(f"{path}: does not tell the number of GPUs: give --gpus")
-    if len(placement) != num_layers:
-        raise FileError(f"{path}: {len(placement)} layers, but the weights have {num_layers}")
     had, gpus = problem.get("num_gpus", sizes["num_gpus"]), sizes["num_gpus"]
-    slots = placement.shape[1]
+    slots = placement.physical_to_logical.shape[1]
     if had < 1 or slots % had:
         raise FileError(f"{path}: {slots} slots of a layer are no multiple of {had} GPUs")
     if gpus < had:
@@ -102,14 +96,15 @@ def read_start(path: Path, asked: dict[str, Any], num_layers: int) -> Start:
             f"{path}: is on {had} GPUs, more than --gpus {gpus}: name those that leave with --drain or --dead"
         )
     places, new = slots // had, gpus - had
-    current = np.pad(placement.astype(np.int64), ((0, 0), (0, new * places)), constant_values=-1)
+    current = np.pad(placement.physical_to_logical, ((0, 0), (0, new * places)), constant_values=-1)
     known = [sizes.pop(name, None) for name in ("gpu_slots", "gpu_speeds")]
     if any(values is not None and len(values) != had for values in known):
         raise FileError(f"{path}: gpu_slots and gpu_speeds must have one value for each of {had} GPUs")
     sizes.pop("num_slots", None)
     # New ones are as fast as the others on average, unless --speeds says it.
     speed = None if known[1] is None else known[1] + [sum(known[1]) / had] * new
-    return Start(current, sizes, (known[0] or [places] * had) + [places] * new, speed)
+    layers = placement.layers.tolist() if placement.numbered else None
+    return Start(current, sizes, (known[0] or [places] * had) + [places] * new, speed, layers)
 
 
 def _whole(path: Path, gpu: int, value: float) -> int:

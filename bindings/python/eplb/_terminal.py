@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from ._arrays import Array, Floats
+from ._arrays import Array, Floats, Ints
 from ._loads import count_windows
 from ._report import Report
 
@@ -100,8 +100,8 @@ def _report_row(name: str, report: Report) -> tuple[str, ...]:
     return (name, *numbers, time)
 
 
-def show_windows(weights: Array, report: Report, whose: str = "", objective: str = "sum") -> None:
-    """One line where there are several windows: how good a placement for them is in each."""
+def show_windows(weights: Array, report: Report, layers: Ints, whose: str = "", objective: str = "sum") -> None:
+    """One line where there are several windows: how good a placement for them is in each. layers: their numbers."""
     windows = count_windows(weights)
     if windows == 1:
         return
@@ -109,7 +109,7 @@ def show_windows(weights: Array, report: Report, whose: str = "", objective: str
     empty = f", {report.num_empty_windows} of them empty" if report.num_empty_windows else ""
     figures = (
         f": in a single one the imbalance{whose} is {report.windows_mean:.3f} on average, {report.windows_worst:.3f} "
-        f"at worst (window {report.worst_window}, layer {report.worst_window_layer})"
+        f"at worst (window {report.worst_window}, layer {layers[report.worst_window_layer]})"
     )
     say(f"{windows} windows, {balanced}{empty}{figures if report.num_windows else ''}")
 
@@ -163,8 +163,8 @@ def progress(text: str, total: int | None = None) -> Iterator[Any]:
         yield move
 
 
-def show_work(name: str, work: Work) -> None:
-    """What a rebalance did, of the whole model and of its worst layers, and what it comes to."""
+def show_work(name: str, work: Work, numbers: Ints) -> None:
+    """What a rebalance did, of the whole model and of its worst layers, and what it comes to. numbers: of layers."""
     layers, gpus = work.before.shape
     gone = int(work.gone.sum())
     without = f", {gone} of them without slots" if gone else ""
@@ -172,15 +172,17 @@ def show_work(name: str, work: Work) -> None:
     time = f"planned in {report.microseconds / 1000:.2f} ms"
     say(f"{name}: {_count(layers, 'layer')} on {_count(gpus, 'GPU')}{without}, {time}")
     total = (work.imbalance_before.mean(), report.imbalance_mean, report.moves, report.moves_between_nodes)
-    rows = [_work_row("all layers" if layers > 1 else "layer 0", *total, report.reloads, report.rounds)]
+    rows = [_work_row("all layers" if layers > 1 else f"layer {numbers[0]}", *total, report.reloads, report.rounds)]
     if layers > 1:
         by_layer = (work.moves, work.between_nodes, work.reloads, work.rounds)
         for layer in work.worst_layers(_WORST_LAYERS):
             figures = (int(each[layer]) for each in by_layer)
-            rows.append(_work_row(f"layer {layer}", work.imbalance_before[layer], work.imbalance[layer], *figures))
+            rows.append(
+                _work_row(f"layer {numbers[layer]}", work.imbalance_before[layer], work.imbalance[layer], *figures)
+            )
     show_table(_WORK_COLUMNS, rows)
     worst = int(np.argmax(work.imbalance_before))
-    show_bars(worst, work.before[worst], work.after[worst])
+    show_bars(int(numbers[worst]), work.before[worst], work.after[worst])
     say(_work_sentence(work))
 
 

@@ -1,6 +1,7 @@
 """What several test files use."""
 
 import importlib.util
+import json
 import os
 import sys
 from collections import Counter
@@ -88,6 +89,18 @@ def run(capsys):
         code = _command.run([str(argument) for argument in arguments])
         written = capsys.readouterr()
         return code, written.out, written.err
+
+    return call
+
+
+@pytest.fixture
+def json_of(run):
+    """The same with --json, for commands that succeed and say nothing else."""
+
+    def call(*arguments):
+        code, out, err = run(*arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
 
     return call
 

@@ -58,10 +58,10 @@ def test_interrupt_while_the_command_is_loaded():
 
 
 def test_interrupt_of_a_command(monkeypatch, capsys):
-    def interrupt(path):
+    def interrupt(*arguments, **reading):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(_command, "read_weights", interrupt)
+    monkeypatch.setattr(_command, "read_given", interrupt)
     # What runs in a shell's background is started with the signal ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -76,7 +76,7 @@ def test_interrupt_of_a_command(monkeypatch, capsys):
 def test_output_is_looked_at_before_the_work(monkeypatch, capsys, tmp_path, option):
     if option[0] == "--picture":
         pytest.importorskip("matplotlib")
-    monkeypatch.setattr(_command, "read_weights", lambda path: pytest.fail("the work has begun"))
+    monkeypatch.setattr(_command, "read_given", lambda *arguments, **reading: pytest.fail("the work has begun"))
     path = tmp_path / option[1]
     path.mkdir()
     assert "is a directory" in refused(capsys, "solve", OLMOE, *CLUSTER, option[0], path)
@@ -98,7 +98,9 @@ def test_sentence_names_the_file(capsys, tmp_path):
     words, plan = tmp_path / "words.npy", tmp_path / "plan.npy"
     np.save(words, np.array([["a", "b"]]))
     np.save(plan, np.full((3, 80), 64))
-    assert refused(capsys, "solve", words, "--slots", 4, "--gpus", 2).startswith(f"eplb: {words}: weights has dtype")
+    assert refused(capsys, "solve", words, "--slots", 4, "--gpus", 2).startswith(
+        f"eplb: {words}: holds text, must hold numbers"
+    )
     assert refused(capsys, "evaluate", OLMOE, plan, "--gpus", 16).startswith(f"eplb: {plan}: placement[layer 0")
 
 

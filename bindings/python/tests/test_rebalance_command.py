@@ -20,16 +20,6 @@ CLUSTER = ["--slots", "96", "--gpus", "16"]
 
 
 @pytest.fixture
-def json_of(run):
-    def call(*arguments):
-        code, out, err = run(*arguments, "--json")
-        assert (code, err) == (0, "")
-        return json.loads(out)
-
-    return call
-
-
-@pytest.fixture
 def later(tmp_path):
     """The layers of the measured weights in another order: other loads of the same shape."""
     path = tmp_path / "later.csv"

@@ -1,0 +1,110 @@
+"""The command that solves with every strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from . import _terminal
+from ._context import Context
+from ._errors import Error, Unavailable
+from ._given_loads import read_given
+from ._library import EFFORTS, STRATEGIES
+from ._loads import count_windows
+from ._options import (
+    Bound,
+    Device,
+    Experts,
+    Files,
+    Gpus,
+    Groups,
+    Header,
+    Index,
+    Json,
+    Layers,
+    MaxReplicas,
+    Nodes,
+    OffHomeTarget,
+    Policy,
+    Seed,
+    Slots,
+    Threads,
+    naming,
+    print_json,
+)
+from ._plan import Plan
+from ._problem import before_of, problem_of, sizes_of
+from ._report import Report
+from ._tables import MOST_WINDOWS
+
+# The other one starts from a placement, which the command rebalance has.
+FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
+
+
+def compare(
+    files: Files,
+    slots: Slots,
+    gpus: Gpus,
+    nodes: Nodes = 1,
+    groups: Groups = 1,
+    policy: Policy = "auto",
+    off_home_target: OffHomeTarget = 1.01,
+    seed: Seed = 0,
+    max_replicas: MaxReplicas = None,
+    bound: Bound = "simple",
+    device: Device = "cpu",
+    threads: Threads = 1,
+    experts: Experts = None,
+    layers: Layers = None,
+    header: Header = None,
+    index: Index = None,
+    json_output: Json = False,
+) -> None:
+    """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
+    given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
+    weights = given.weights
+    problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
+    options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
+    reports: dict[str, Report | str] = {}
+    refusal: Error | None = None
+    # Only best knows efforts.
+    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
+    rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    if 1 < count_windows(weights) <= MOST_WINDOWS:
+        rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
+    if _terminal.has_homes(problem) and policy != "soft":
+        rows_of["best soft"] = {"strategy": "best", "policy": "soft"}
+    with naming(given.name), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
+        for name, choice in rows_of.items():
+            move(name)
+            try:
+                reports[name] = _fastest(partial(context.solve, weights, **{**options, **choice}))
+            except Unavailable as unavailable:
+                reports[name] = str(unavailable)
+            except Error as error:
+                # One strategy may reject what others accept, such as a cap. What all reject is the caller's mistake.
+                reports[name] = str(error)
+                refusal = error
+            move(name, 1)
+        if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
+            raise refusal
+        before = before_of(context, weights, problem)[0]
+    if json_output:
+        rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
+        print_json({**sizes_of(given, problem), "before": before.to_dict(), "strategies": rows})
+        return
+    solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
+    if solved:
+        best = min(solved, key=lambda name: solved[name].imbalance_mean)
+        _terminal.show_windows(weights, solved[best], given.layers, f" of {best}")
+    more = {"windows": "best windows" in reports, "homes": _terminal.has_homes(problem)}
+    _terminal.show_reports({"before": before, **reports}, [kind for kind, shown in more.items() if shown])
+
+
+def _fastest(solve: Callable[[], Plan]) -> Report:
+    """The report of the fastest of several equal solves: the first one also allocates."""
+    reports: list[Report] = []
+    while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
+        reports.append(solve().report)
+    return min(reports, key=lambda report: report.microseconds)

@@ -1,0 +1,47 @@
+"""What placements of engines have in common, and is refused before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .._arrays import Ints
+from .._weight_file import FileError
+from .placement import Placement
+
+
+def check_all_placed(path: Path, engine: str, placement: Placement) -> None:
+    """Every slot holds an expert, and every expert has a slot."""
+    slots = placement.physical_to_logical
+    _refuse(path, placement, slots == -1, "slot {} is empty (-1), which " + engine + " has no form for")
+    _refuse(path, placement, count_replicas(placement) == 0, "expert {} has no slot")
+
+
+def check_distinct(path: Path, engine: str, placement: Placement) -> None:
+    """No GPU holds an expert twice."""
+    by_gpu = np.sort(devices(path, engine, placement), axis=2)
+    twice = by_gpu[:, :, 1:] == by_gpu[:, :, :-1]
+    _refuse(path, placement, twice.any(axis=2), "GPU {} holds an expert twice, which " + engine + " refuses")
+
+
+def devices(path: Path, engine: str, placement: Placement) -> Ints:
+    """The slots of each GPU, [L,G,S/G]."""
+    if placement.num_gpus is None:
+        raise FileError(f"{path}: {engine} lists experts by GPU, but the number of GPUs is not known: give num_gpus")
+    return placement.physical_to_logical.reshape(len(placement.layers), placement.num_gpus, -1)
+
+
+def count_replicas(placement: Placement) -> Ints:
+    """int64 [L,E]."""
+    slots, experts = placement.physical_to_logical, placement.least_experts
+    places = np.arange(len(slots))[:, np.newaxis] * (experts + 1) + slots + 1
+    counts = np.bincount(places.ravel(), minlength=len(slots) * (experts + 1))
+    return counts.reshape(len(slots), experts + 1)[:, 1:]
+
+
+def _refuse(path: Path, placement: Placement, wrong: np.ndarray, what: str) -> None:
+    found = np.argwhere(wrong)
+    if len(found):
+        row, where = found[0].tolist()
+        raise FileError(f"{path}: layer {placement.layers[row]}: {what.format(where)}")

@@ -1,0 +1,146 @@
+"""The bytes of a file, unpacked, and what they are where nothing here reads them."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from .._errors import FileError
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file: its path, its name without the ending of a compression, and its bytes, unpacked."""
+
+    path: Path
+    name: str
+    data: bytes
+
+    @property
+    def suffix(self) -> str:
+        """In lower case, like .csv."""
+        return PurePath(self.name).suffix.lower()
+
+    @property
+    def rank(self) -> int | None:
+        """The rank whose share of the tokens the file holds, if its name says so."""
+        found = re.search(r"(?<![a-z])rank[_-]?(\d{1,5})(?!\d)", self.name, re.I)
+        return int(found[1]) if found else None
+
+    @cached_property
+    def text(self) -> str:
+        """In UTF-8, with or without a byte order mark.
+
+        Raises:
+            FileError: something else, which is named if it is known.
+        """
+        return _text_of(self.path, self.data)
+
+
+class _Packing(NamedTuple):
+    name: str
+    magic: bytes
+    suffix: str
+    unpack: Callable[[bytes], bytes]
+
+
+def _by_module(name: str) -> Callable[[bytes], bytes]:
+    # Python can be built without these.
+    return lambda data: bytes(importlib.import_module(name).decompress(data))
+
+
+def _unpack_zstd(data: bytes) -> bytes:
+    try:
+        return _by_module("compression.zstd")(data)
+    except ModuleNotFoundError:
+        zstandard: Any = importlib.import_module("zstandard")
+        with zstandard.ZstdDecompressor().stream_reader(BytesIO(data), read_across_frames=True) as reader:
+            return bytes(reader.read())
+
+
+_PACKINGS = (
+    _Packing("gzip", b"\x1f\x8b", ".gz", _by_module("gzip")),
+    _Packing("xz", b"\xfd7zXZ\0", ".xz", _by_module("lzma")),
+    _Packing("bzip2", b"BZh", ".bz2", _by_module("bz2")),
+    _Packing("zstd", b"\x28\xb5\x2f\xfd", ".zst", _unpack_zstd),
+)
+# How files begin that hold no loads, or none that are read.
+_FOREIGN = {
+    **{packing.magic: packing.name for packing in _PACKINGS},
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x89HDF": "HDF5",
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"PK\x03\x04": "a zip archive of something else",
+    b"\x89PNG": "a picture",
+    b"%PDF": "PDF",
+    b"SQLite format 3": "a database",
+    **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
+}
+
+
+def read_content(path: Path) -> Content:
+    """Reads a file; gzip, xz, bzip2 and zstd are unpacked.
+
+    Raises:
+        FileError: it cannot be read or unpacked.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileError(os_error_text(path, error)) from None
+    name = path.name
+    for packing in _PACKINGS:
+        if data.startswith(packing.magic):
+            data = _unpack(path, data, packing)
+            name = path.stem if path.suffix.lower() == packing.suffix else name
+            break
+    return Content(path, name, data)
+
+
+def unpacked_name(path: Path) -> PurePath:
+    """Without the ending of a compression."""
+    packed = path.suffix.lower() in {packing.suffix for packing in _PACKINGS}
+    return PurePath(path.stem if packed else path.name)
+
+
+def _unpack(path: Path, data: bytes, packing: _Packing) -> bytes:
+    try:
+        return packing.unpack(data)
+    except ModuleNotFoundError as error:
+        text = f"{path}: is {packing.name}, which needs {error.name}: pip install {error.name}, or unpack it first"
+        raise FileError(text) from None
+    except Exception as error:  # each of these modules has exceptions of its own
+        fault = str(error) if isinstance(error, (OSError, EOFError, ValueError, zlib.error)) else type(error).__name__
+        raise FileError(f"{path}: is {packing.name} that cannot be unpacked: {fault}") from None
+
+
+def _text_of(path: Path, data: bytes) -> str:
+    for magic, name in _FOREIGN.items():
+        if data.startswith(magic):
+            what = "must be UTF-8" if name.startswith("UTF") else "no file of loads that can be read"
+            raise FileError(f"{path}: is {name}, {what}")
+    if b"\0" in data[:1000]:
+        # Half of the bytes of digits are zero in UTF-16, even without its mark.
+        halves = [half.count(0) * 2 > len(half) for half in (data[:1000:2], data[1:1000:2])]
+        raise FileError(f"{path}: is {'UTF-16, must be UTF-8' if sum(halves) == 1 else 'no text'}")
+    try:
+        # Spreadsheets begin their UTF-8 with a byte order mark.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is no text in UTF-8, by its byte {error.start}") from None
+
+
+def os_error_text(path: Path, error: OSError) -> str:
+    """A sentence that begins with the path."""
+    return f"{path}: {(error.strerror or str(error)).lower()}"

@@ -1,0 +1,95 @@
+"""Our own .npz and .json: a plan's maps and the problem that it solves. And bare tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from .._cluster import Cluster
+from .._solution import expand_replica_slots
+from .._weight_file import FileError
+from .placement import Known, Placement, Wishes
+from .values import listed, shown, table, whole
+
+MAP = "physical_to_logical"
+DENSE = "has_dense_rows"
+# What an evaluation of the placement needs; these are read back.
+_NAMES = {"policy": str, "off_home_target": float}
+_COUNTS = ("num_nodes", "num_groups")
+# By GPU, where they are not all equal.
+_BY_GPU = {"gpu_slots": (int,), "gpu_speeds": (int, float)}
+
+
+def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+    slots = table(path, MAP, content[MAP])
+    if "num_slots" in content and whole(path, content, "num_slots") != slots.shape[1]:
+        raise FileError(f"{path}: num_slots is {content['num_slots']}, but a layer has {slots.shape[1]} slots")
+    gpus = whole(path, content, "num_gpus", 1) if "num_gpus" in content else known.num_gpus
+    experts = whole(path, content, "num_experts", 1) if "num_experts" in content else None
+    layers = listed(path, "layers", _plain(content["layers"])) if "layers" in content else None
+    if any(type(layer) is not int for layer in layers or ()):
+        raise FileError(f"{path}: layers must be a list of integers")
+    dense = content.get(DENSE, False)
+    if type(dense) is not bool:
+        raise FileError(f"{path}: {DENSE} must be true or false, is {shown(dense)}")
+    return Placement(slots, layers, gpus, experts, has_dense_rows=dense, problem=_problem(path, content))
+
+
+def read_table(path: Path, content: Array, known: Known) -> Placement:
+    return Placement(table(path, "the table", content), None, known.num_gpus)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _problem(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    problem: dict[str, Any] = {name: whole(path, content, name, 1) for name in _COUNTS if name in content}
+    for name, kind in _NAMES.items():
+        if name in content:
+            value = content[name]
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise FileError(f"{path}: {name} must be a {'name' if kind is str else 'number'}, is {shown(value)}")
+            problem[name] = value
+    for name, kinds in _BY_GPU.items():
+        if content.get(name) is not None:
+            values = listed(path, name, _plain(content[name]))
+            if any(type(value) not in kinds for value in values):
+                raise FileError(f"{path}: {name} must have a number for each GPU")
+            problem[name] = values
+    return problem
+
+
+def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
+    """Of a plan, its other maps and the imbalance, too. logical_to_physical is as wide as the largest count."""
+    arrays: dict[str, Any] = {MAP: placement.physical_to_logical}
+    plan = wishes.plan
+    if plan is not None:
+        count = plan.replica_count
+        arrays["logical_to_physical"] = expand_replica_slots(plan.replica_slots, count, int(count.max()))
+        arrays |= {"replica_count": count, "imbalance": plan.imbalance}
+    if placement.numbered:
+        arrays["layers"] = placement.layers
+    known = {"num_slots": placement.physical_to_logical.shape[1], "num_gpus": placement.num_gpus}
+    known |= {"num_experts": placement.num_experts, DENSE: placement.has_dense_rows or None, **placement.problem}
+    known = {name: value for name, value in known.items() if value is not None}
+    if path.suffix.lower() == ".json":
+        lists = {name: array.tolist() for name, array in arrays.items()}
+        return (json.dumps({**known, **lists}, allow_nan=False) + "\n").encode()
+    file = io.BytesIO()
+    arrays |= {name: np.array(value) for name, value in known.items()}
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def take_cluster(problem: dict[str, Any]) -> Cluster | None:
+    """The cluster that a problem has, whose entries are removed; None where all GPUs are equal."""
+    slots, speed = (problem.pop(name, None) for name in _BY_GPU)
+    if slots is None and speed is None:
+        return None
+    return Cluster(problem.pop("num_gpus", None), problem.pop("num_nodes", None), slots=slots, speed=speed)

@@ -1,0 +1,102 @@
+"""Values of files that anyone may have written: a wrong one is refused with the place where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, Ints
+from .._weight_file import FileError
+
+# As in the library, which allows no more experts.
+MOST_EXPERTS = 2**18
+
+
+def shown(value: Any) -> str:
+    """A value as its file has it, short."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (list, tuple, dict, np.ndarray)):
+        return "a list" if not isinstance(value, dict) else "a mapping"
+    return repr(value)[:40]
+
+
+def whole(path: Path, content: dict[str, Any], name: str, least: int = 0, most: int = 2**31 - 1) -> int:
+    """An integer of a mapping; true is none."""
+    if name not in content:
+        raise FileError(f"{path}: has no {name}")
+    value = content[name]
+    if type(value) is not int or not least <= value <= most:
+        raise FileError(f"{path}: {name} must be an integer from {least} to {most}, is {shown(value)}")
+    return value
+
+
+def listed(path: Path | str, name: str, value: Any) -> list[Any]:
+    """A list that is not empty."""
+    if not isinstance(value, list) or not value:
+        raise FileError(f"{path}: {name} must be a list that is not empty")
+    return value
+
+
+def mapping(path: Path, name: str, value: Any) -> dict[Any, Any]:
+    """A mapping that is not empty."""
+    if not isinstance(value, dict) or not value:
+        raise FileError(f"{path}: {name} must be a mapping that is not empty")
+    return value
+
+
+def layer_keys(path: Path, name: str, value: Any, kind: type) -> dict[int, Any]:
+    """A mapping whose keys are layer numbers, as integers or as their digits; sorted."""
+    layers: dict[int, Any] = {}
+    for key, each in mapping(path, name, value).items():
+        number = int(key) if type(key) is str and key.isascii() and key.isdigit() and len(key) < 10 else key
+        if type(key) is not kind or type(number) is not int or not 0 <= number < 2**31 or str(number) != str(key):
+            form = "an integer" if kind is int else 'an integer in quotes, like "3"'
+            raise FileError(f"{path}: the layer {shown(key)} of {name} must be {form}")
+        layers[number] = each
+    return dict(sorted(layers.items()))
+
+
+def experts_in(path: Path | str, where: str, value: Any) -> list[int]:
+    """A list of experts, -1 where a slot holds none."""
+    for slot, expert in enumerate(listed(path, where, value)):
+        if type(expert) is not int or not -1 <= expert < MOST_EXPERTS:
+            raise FileError(f"{path}: {where}, slot {slot} is {shown(expert)}, which is no expert")
+    row: list[int] = value
+    return row
+
+
+def stacked(path: Path | str, rows: dict[str, list[Any]], what: str = "slot") -> list[list[Any]]:
+    """Rows of equal length, by where they are in the file."""
+    first = next(iter(rows))
+    for where, row in rows.items():
+        if len(row) != len(rows[first]):
+            count = f"{len(row)} {what}{'' if len(row) == 1 else 's'}"
+            raise FileError(f"{path}: {where} has {count}, but {first} has {len(rows[first])}")
+    return list(rows.values())
+
+
+def table(path: Path, name: str, value: Any) -> Ints:
+    """A placement [L,S] that is one list of lists, or an array."""
+    rule = f"{path}: {name} must be a table of integers"
+    if isinstance(value, np.ndarray):
+        return _table_of_array(rule, value)
+    if not isinstance(value, list) or not value:
+        raise FileError(f"{rule}, is {shown(value)}")
+    return np.array(
+        stacked(rule, {f"row {layer}": experts_in(rule, f"row {layer}", row) for layer, row in enumerate(value)}),
+        np.int64,
+    )
+
+
+def _table_of_array(rule: str, array: Array) -> Ints:
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iu":
+        found = f"{array.dtype.name} {list(array.shape)}"
+        raise FileError(f"{rule}, a row per layer, a column per slot, is {found}")
+    wrong = np.argwhere((array < -1) | (array >= MOST_EXPERTS))
+    if len(wrong):
+        layer, slot = map(int, wrong[0])
+        raise FileError(f"{rule}: row {layer}, slot {slot} is {array[layer, slot]}, which is no expert")
+    return array.astype(np.int64)

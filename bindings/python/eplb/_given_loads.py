@@ -1,0 +1,80 @@
+"""Loads on the command line: from files of any format, with what is said of them before an answer is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import _terminal
+from ._arrays import Array, Ints
+from ._files.load_merge import Loads
+from ._files.loads import find_sources, read_loads
+from ._output_file import refuse_inputs
+
+
+@dataclass(frozen=True)
+class GivenLoads:
+    """The loads of the arguments FILE.
+
+    Attributes:
+        loads: as read_loads reads them.
+        name: the path of the file, or how many there are, for sentences.
+        short: the same without folders.
+    """
+
+    loads: Loads
+    name: str
+    short: str
+
+    @property
+    def title(self) -> str:
+        """Without the ending."""
+        return Path(self.short).stem
+
+    @property
+    def weights(self) -> Array:
+        """[L,E] of one window, else [T,L,E]."""
+        counts = self.loads.counts
+        return counts[0] if len(counts) == 1 else counts
+
+    @property
+    def layers(self) -> Ints:
+        """The number of each layer."""
+        return self.loads.layers
+
+    @property
+    def model_layers(self) -> list[int] | None:
+        """The model's number of each layer, if the files have them."""
+        return self.layers.tolist() if self.loads.numbered else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: what was read, and what should be known of it."""
+        return {
+            "file": self.name,
+            "files": [str(path) for path in self.loads.files],
+            "source": self.loads.source,
+            "layers": self.layers.tolist(),
+            "warnings": list(self.loads.notes),
+        }
+
+
+def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: bool, **reading: Any) -> GivenLoads:
+    """Reads files, none of which may be an output. Notes go to stderr, unless quiet.
+
+    Args:
+        reading: the other arguments of read_loads.
+
+    Raises:
+        FileError: as read_loads; and an output that is an input.
+    """
+    paths = files[0] if len(files) == 1 else files
+    refuse_inputs(outputs, [source.path for source in find_sources(paths)[0]])
+    loads = read_loads(paths, **reading)
+    several = f"{len(files)} files"
+    name, short = (str(files[0]), files[0].name) if len(files) == 1 else (several, several)
+    if not quiet:
+        for note in loads.notes:
+            _terminal.complain(f"{name}: {note}")
+    return GivenLoads(loads, name, short)

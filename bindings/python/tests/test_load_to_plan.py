@@ -1,0 +1,68 @@
+"""From an engine's loads to an engine's placement and back: layers keep the model's numbers on the way."""
+
+import json
+
+import numpy as np
+import pytest
+from load_files import write
+from test_command import refused
+from test_load_formats import tensorrt
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+SMALL = ["--slots", 8, "--gpus", 4]
+# Two dense layers, then two with experts.
+DUMP = json.dumps({"logical_count": [[0] * 4, [0] * 4, [48, 45, 10, 9], [12, 24, 36, 48]]})
+
+
+@pytest.mark.parametrize("name", ["plan.sglang.json", "plan.yaml", "plan.npz"])
+def test_sglang_loads(run, tmp_path, name):
+    dump, plan = write(tmp_path / "dump.json", DUMP), tmp_path / name
+    if name == "plan.yaml":
+        pytest.importorskip("yaml")
+    code, out, _ = run("solve", dump, *SMALL, "-o", plan, "--json")
+    assert code == 0
+    solved = json.loads(out)
+    assert solved["layers"] == [2, 3]
+    for command in (["evaluate", dump, plan], ["rebalance", dump, "--current", plan]):
+        code, out, _ = run(*command, "--gpus", 4, "--json")
+        assert code == 0
+        report = json.loads(out)
+        # What a rebalance starts from is what was solved.
+        np.testing.assert_allclose(report.get("before", report)["imbalance"], solved["imbalance"])
+    if name == "plan.sglang.json":
+        rows = json.loads(plan.read_text())["physical_to_logical_map"]
+        assert len(rows) == 4
+        assert all(set(row) == {0, 1, 2, 3} for row in rows)
+    # Of another part of the model there is no plan.
+    other = write(tmp_path / "other.csv", "layer_id,expert_id,count\n7,0,5\n8,3,5\n")
+    assert "layers 7 to 8" in refused(run("evaluate", other, plan, "--gpus", 4, "--json"))
+
+
+def test_tensorrt_loads(run, tmp_path):
+    pytest.importorskip("yaml")
+    ranks = [{"100_3": [20, 15, 15, 10], "100_4": [1, 2, 3, 4]}, {"100_3": [15, 10, 10, 5], "100_4": [4, 4, 4, 1]}]
+    statistics, plan = tensorrt(tmp_path / "statistics", ranks), tmp_path / "plan.yaml"
+    code, out, err = run("solve", statistics, *SMALL, "-o", plan, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["layers"] == [3, 4]
+    text = plan.read_text()
+    assert "num_slots: 8" in text
+    assert "  3:" in text and "  4:" in text
+    evaluated = json.loads(run("evaluate", statistics, plan, "--gpus", 4, "--json")[1])
+    assert evaluated["imbalance"] == json.loads(out)["imbalance"]
+
+
+def test_the_option_and_the_file_must_agree(run, tmp_path):
+    dump = write(tmp_path / "dump.json", DUMP)
+    assert run("solve", dump, *SMALL, "-o", tmp_path / "plan.npz", "--first-layer", 2)[0] == 0
+    sentence = refused(run("solve", dump, *SMALL, "-o", tmp_path / "plan.npz", "--first-layer", 3, "--json"))
+    assert sentence == f"{dump}: begins with layer 2, but --first-layer is 3"
+
+
+def test_tables_get_their_numbers_from_the_option(run, tmp_path):
+    np.save(tmp_path / "weights.npy", [[48, 45, 10, 9], [12, 24, 36, 48]])
+    plan = tmp_path / "plan.sglang.json"
+    assert run("solve", tmp_path / "weights.npy", *SMALL, "-o", plan, "--first-layer", 2)[0] == 0
+    assert len(json.loads(plan.read_text())["physical_to_logical_map"]) == 4

@@ -209,7 +209,7 @@ def test_a_peer_that_fails_is_an_error(few, context, how, order, in_place):
     """Of those that wait for it, and then of those that wait for these: nobody hangs."""
     change = jobs.Change(*random_placements("permuted", 1), GPUS)
     moves = plan(context, change.current, change.placement, order)
-    answers = few(4, 3.0)(jobs.move_and_fail, change, moves, {"in_place": in_place}, how, 1, 3, without=1)
+    answers = few(4, 10.0)(jobs.move_and_fail, change, moves, {"in_place": in_place}, how, 1, 3, without=1)
     assert answers.pop(1) is None
     assert [type(answer) for answer in answers] == [eplb.distributed.GroupError] * 3, answers
     assert any("layer" in str(each) and "round" in str(each) and 1 in each.ranks for each in answers)
@@ -224,7 +224,7 @@ def test_a_timeout_of_its_own(few, context):
 
 @pytest.mark.parametrize("how", ["killed", "stalled"])
 def test_a_rank_that_does_not_come(few, how):
-    answers = few(3, 3.0)(jobs.fail_before, how, 2, without=2)
+    answers = few(3, 10.0)(jobs.fail_before, how, 2, without=2)
     for answer in answers[:2]:
         assert isinstance(answer, eplb.distributed.GroupError)
         assert "waits for the arguments of the others" in str(answer)

@@ -84,6 +84,15 @@ def group_of(members):
     return None if members is None else torch.distributed.new_group(members)
 
 
+def same_error(answers, kind, *words):
+    """Every rank has raised it."""
+    assert [type(each) for each in answers] == [kind] * len(answers), answers
+    assert len({str(each) for each in answers}) == 1
+    for word in words:
+        assert word in str(answers[0])
+    return answers[0]
+
+
 # ---------------------------------------------------------------------------------------------------------------- jobs
 
 

@@ -12,23 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("torch.distributed")
 import distributed_ranks as jobs  # noqa: E402
 import eplb.distributed  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    made = jobs.Ranks(tmp_path_factory.mktemp("ranks"))
-    yield made
-    made.close()
-
-
-def same_error(answers, kind, *words):
-    """Every rank has it."""
-    assert [type(each) for each in answers] == [kind] * len(answers), answers
-    assert len({str(each) for each in answers}) == 1
-    for word in words:
-        assert word in str(answers[0])
-    return answers[0]
-
+from distributed_ranks import same_error  # noqa: E402
 
 # --------------------------------------------------------------------------------------------------------------- loads
 

@@ -11,18 +11,12 @@ pytest.importorskip("torch")
 pytest.importorskip("torch.distributed")
 import distributed_ranks as jobs  # noqa: E402
 import eplb.distributed  # noqa: E402
+from distributed_ranks import same_error  # noqa: E402
 
 GPUS, PLACES, LAYERS, EXPERTS = 4, 5, 3, 13
 SLOTS = GPUS * PLACES
 # Of each transfer order, whether it may be carried out in place.
 WAYS = [("buffered", False), ("exclusive", False), ("in_place", False), ("in_place", True)]
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    made = jobs.Ranks(tmp_path_factory.mktemp("ranks"))
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -69,14 +63,6 @@ def holds(answers, change, gpus=None):
             for tensor, each in zip(tensors, right, strict=True):
                 assert np.array_equal(tensor, each), (rank, layer)
     return True
-
-
-def same_error(answers, kind, *words):
-    assert [type(each) for each in answers] == [kind] * len(answers), answers
-    assert len({str(each) for each in answers}) == 1
-    for word in words:
-        assert word in str(answers[0])
-    return answers[0]
 
 
 @pytest.mark.parametrize("order, in_place", WAYS)

@@ -140,6 +140,23 @@ def pickled_plan(rank, arguments, options):
     return eplb.distributed.solve(*arguments, **options)
 
 
+def solve_without_memory(rank, arguments, options, poor):
+    """One rank runs out of memory in its share."""
+    import eplb.distributed
+    from eplb._session import Session
+
+    kept = Session.solve
+
+    def failing(session):
+        raise eplb.OutOfMemory("no more host memory", 20, "EPLB_OUT_OF_MEMORY")
+
+    Session.solve = failing if rank == poor else kept
+    try:
+        return answers_of(eplb.distributed.solve(*arguments, **options))
+    finally:
+        Session.solve = kept
+
+
 def check_agreement(rank, plans):
     import eplb.distributed
 

@@ -189,6 +189,11 @@ def test_errors_of_solves_are_those_of_one_process(ranks, context):
     same_error(ranks(jobs.solve, "solve", (WEIGHTS,), {**SIZES, "slots": 3}), TypeError, "slots")
 
 
+def test_what_one_rank_alone_meets(ranks):
+    answers = ranks(jobs.solve_without_memory, (WEIGHTS,), SIZES, 1)
+    same_error(answers, eplb.OutOfMemory, "rank 1: no more host memory")
+
+
 def test_arguments_that_differ_are_named(ranks):
     other = WEIGHTS.copy()
     other[3, 3] += 1

@@ -34,7 +34,7 @@ def few(tmp_path):
 
 
 def random_placements(kind, seed):
-    """A current placement and another; every kind has cycles, most have copies of an expert on one GPU."""
+    """A current placement and another; every kind has cycles, and GPUs that hold an expert twice."""
     chance = np.random.default_rng(seed)
     current = chance.integers(0, EXPERTS, (LAYERS, SLOTS))
     current[:, :EXPERTS] = np.arange(EXPERTS)
@@ -117,6 +117,17 @@ def test_some_layers(ranks, context):
     assert holds(answers, change)
 
 
+def test_alone(few, context):
+    """A group of one: everything is copied within a GPU, or reloaded."""
+    one = few(1, 10.0)
+    change = jobs.Change(*random_placements("with holes", 1), 1)
+    for order, in_place in WAYS:
+        moves = context.plan_transfers(change.current, change.placement, num_gpus=1, transfer_order=order)
+        assert holds(one(jobs.move, change, moves, {"in_place": in_place}), change)
+    (total,) = one(jobs.reduce_loads, [[3, 4]])
+    assert total[2].tolist() == [3, 4]
+
+
 def test_nothing_to_move(ranks, context):
     change = jobs.Change(*2 * random_placements("permuted", 0)[:1], GPUS)
     assert holds(ranks(jobs.move, change, plan(context, change.current, change.placement, "in_place"), {}), change)
@@ -159,6 +170,7 @@ def test_what_ranks_give_must_fit(ranks, context):
     for options, members, words in (
         ({"load": False}, None, ("load is None, must be a function: no rank holds expert",)),
         ({"layers": [3]}, None, ("layers is 3, must be 0 to 2",)),
+        ({"layers": [1, 1]}, None, ("layers is [1, 1], must name each layer once",)),
         ({"gpus": (0, 1, 2, 2)}, [0, 1, 2, 3], ("gpus is [0, 1, 2, 2], must have 4 different GPUs",)),
     ):
         answers = ranks(jobs.move, change, moves, options, members)

@@ -14,7 +14,7 @@ from .._library import integer, invalid_argument
 from .._moves import Moves
 from ._experts import Experts, Rows, copy
 from ._group import GroupError, Members, group_error
-from ._transfers import STORAGE, Transfer, check_in_place, check_ranks, transfers_of_layers
+from ._transfers import STORAGE, Transfer, check_in_place, check_ranks, transfers_of
 from ._wire import Wire
 
 Load: TypeAlias = Callable[[int, int, int], None]
@@ -97,16 +97,16 @@ class _Work:
         self._gpus = _read_gpus(gpus, members.size, moves.num_gpus)
         asked = range(num_layers) if layers is None else layers
         self._layers = [integer("layers", layer, 0, num_layers - 1) for layer in asked]
+        if len(set(self._layers)) < len(self._layers):
+            raise invalid_argument(f"layers is {self._layers}, must name each layer once")
         self._experts = Experts(parameters, self._layers, num_layers, places)
         self._table = moves.table()
         self._table = self._table[np.isin(self._table["layer"], self._layers)]
         check_ranks(self._table, self._gpus)
         if in_place:
             check_in_place(self._table, num_layers, num_slots)
-        every = transfers_of_layers(self._table, num_layers, self._gpus, places)
-        self._transfers = {
-            layer: [each for each in every[layer] if self._rank in (each.target, each.source)] for layer in self._layers
-        }
+        mine = transfers_of(self._table, self._rank, self._gpus, places)
+        self._transfers = {layer: mine.get(layer, []) for layer in self._layers}
         for layer in self._layers:
             self._check_load(layer)
             self._experts.reserve(layer, self._most_spare(layer))

@@ -26,26 +26,17 @@ class Transfer(NamedTuple):
     closes: bool  # in place, it gets what was saved
 
 
-def transfers_of_layers(table: Array, layers: int, gpus: tuple[int, ...], places: int) -> list[list[Transfer]]:
-    """Those of each layer by round, from the table of moves; gpus has the GPU of each rank, `places` slots on each."""
-    rank_of = {gpu: rank for rank, gpu in enumerate(gpus)}
-    found: list[list[Transfer]] = [[] for _ in range(layers)]
-    for row, opens, closes in zip(table, *_ends_of_cycles(table), strict=True):
-        source = STORAGE if row["source_gpu"] < 0 else rank_of[int(row["source_gpu"])]
-        source_slot = int(row["source_slot"]) % places if source >= 0 else -1
-        found[int(row["layer"])].append(
-            Transfer(
-                int(row["round"]),
-                int(row["expert"]),
-                rank_of[int(row["gpu"])],
-                int(row["slot"]) % places,
-                source,
-                source_slot,
-                int(row["group"]),
-                bool(opens),
-                bool(closes),
-            )
-        )
+def transfers_of(table: Array, rank: int, gpus: tuple[int, ...], places: int) -> dict[int, list[Transfer]]:
+    """What a rank sends and receives, by layer and round; gpus has the GPU of each rank, with places slots."""
+    rank_of = {gpu: number for number, gpu in enumerate(gpus)}
+    opens, closes = _ends_of_cycles(table)
+    mine = (table["gpu"] == gpus[rank]) | (table["source_gpu"] == gpus[rank])
+    found: dict[int, list[Transfer]] = {}
+    for row, first, last in zip(table[mine].tolist(), opens[mine].tolist(), closes[mine].tolist(), strict=True):
+        layer, expert, gpu, slot, source_gpu, source_slot, _, number, cycle = row
+        source, source_slot = (STORAGE, -1) if source_gpu < 0 else (rank_of[source_gpu], source_slot % places)
+        transfer = Transfer(number, expert, rank_of[gpu], slot % places, source, source_slot, cycle, first, last)
+        found.setdefault(layer, []).append(transfer)
     return found
 
 

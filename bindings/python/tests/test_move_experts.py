@@ -185,6 +185,9 @@ def test_what_ranks_give_must_fit(ranks, context):
     assert error.ranks == (3,)
     fewer = jobs.Change(change.current[:2], change.placement[:2], GPUS)
     same_error(ranks(jobs.move, fewer, moves, {}), eplb.InvalidArgument, "parameters has 2 layers, must have the 3")
+    none = jobs.NoChange(change.current, change.placement, GPUS)
+    same_error(ranks(jobs.move, none, moves, {}), eplb.InvalidArgument, "parameters is a NoneType, must be a list")
+    same_error(ranks(jobs.move, change, moves.table(), {}), eplb.InvalidArgument, "moves is a ndarray, must be the")
 
 
 def test_a_reload_that_fails(ranks, context):

@@ -24,6 +24,8 @@ class Experts:
     """
 
     def __init__(self, parameters: Sequence[Any], layers: Iterable[int], num_layers: int, places: int) -> None:
+        if not hasattr(parameters, "__getitem__") or not hasattr(parameters, "__len__"):
+            raise invalid_argument(f"parameters is a {type(parameters).__name__}, must be a list of layers")
         if len(parameters) != num_layers:
             raise invalid_argument(f"parameters has {len(parameters)} layers, must have the {num_layers} of moves")
         self._tensors: dict[int, Rows] = {}

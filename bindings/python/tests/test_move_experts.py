@@ -219,7 +219,7 @@ def test_a_peer_that_fails_is_an_error(few, context, how, order, in_place):
 def test_a_timeout_of_its_own(few, context):
     change = jobs.Change(*random_placements("permuted", 1), GPUS)
     moves = plan(context, change.current, change.placement, "buffered")
-    answers = few(4, 600.0)(jobs.move_and_fail, change, moves, {"timeout": 1.0}, "stalled", 1, 2, without=1)
+    answers = few(4, 60.0)(jobs.move_and_fail, change, moves, {"timeout": 1.0}, "stalled", 1, 2, without=1)
     assert any(isinstance(each, eplb.distributed.GroupError) and 1 in each.ranks for each in answers)
 
 

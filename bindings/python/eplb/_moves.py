@@ -88,6 +88,11 @@ class Moves:
     group: Ints = dataclasses.field(repr=False)
     _change: Change = dataclasses.field(repr=False)
 
+    @property
+    def num_gpus(self) -> int:
+        """GPUs that the slots are on, G."""
+        return self._change.num_gpus
+
     def table(self) -> npt.NDArray[np.void]:
         """The transfers, one row each, by layer, round and slot: a structured array of int32.
 

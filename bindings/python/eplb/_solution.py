@@ -33,18 +33,19 @@ class Solution:
     """Its answers, by name, are made when they are first asked for; any thread may ask.
 
     Args:
-        session, shared: of the context, which has just solved.
+        session, shared: of the context, which has just solved. Without shared, the session only has the problem, and
+            a class that was derived from this one has the answers.
         weights: what it solved.
         microseconds: that the solve took.
     """
 
-    def __init__(self, session: Session, shared: SharedSession, weights: KeptWeights, microseconds: float) -> None:
+    def __init__(
+        self, session: Session, shared: SharedSession | None, weights: KeptWeights, microseconds: float
+    ) -> None:
         problem, options = session.problem, session.options
         layers, experts = weights.shape[-2:]
         num_slots: int = problem.num_slots
-        self._answers: dict[str, Any] = {
-            "physical_to_logical": session.ints("physical_to_logical", (layers, num_slots))
-        }
+        self._answers: dict[str, Any] = {}
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
@@ -68,8 +69,10 @@ class Solution:
         self._replicas: tuple[Array, Array] | None = None
         self._fingerprint: int | None = None
         self._shared: SharedSession | None = shared
-        self._changes = shared.changes
-        shared.hold(self)
+        if shared is not None:
+            self._answers["physical_to_logical"] = session.ints("physical_to_logical", (layers, num_slots))
+            self._changes = shared.changes
+            shared.hold(self)
 
     def __getitem__(self, name: str) -> Any:
         answers = self._answers
@@ -108,8 +111,8 @@ class Solution:
         if self._replicas is None:
             layers, experts, num_slots, _ = self._sizes
             # Ours, since callers may write to their arrays; and compact, since a program may keep many plans.
-            slots = session.ints32("replica_slots", (layers, num_slots)).astype(_smallest(num_slots - 1))
-            count = session.ints32("replica_count", (layers, experts)).astype(_smallest(num_slots - experts + 1))
+            slots = session.ints32("replica_slots", (layers, num_slots)).astype(smallest_ints(num_slots - 1))
+            count = session.ints32("replica_count", (layers, experts)).astype(smallest_ints(num_slots - experts + 1))
             self._replicas = slots, count
 
     def _own_replicas(self) -> tuple[Array, Array]:
@@ -255,7 +258,7 @@ class Solution:
             answers.setdefault("gpu_load", gpu_loads(weights.sums, count, placement, num_gpus))
         if name == "gpu_load":
             return
-        if self._current is not None or self._may_be_empty:
+        if not self._can_evaluate():
             raise _lost()
         c_report, imbalance, bound, duplicates = self._evaluate(weights, placement)
         answers.setdefault("imbalance", imbalance)
@@ -264,6 +267,10 @@ class Solution:
         c_report.strategy = self._strategy
         c_report.microseconds = self._microseconds
         self._set_report(c_report)
+
+    def _can_evaluate(self) -> bool:
+        """Whether an evaluation says all that the report does."""
+        return self._current is None and not self._may_be_empty
 
     def _compute_homes(self, weights: KeptWeights, placement: Ints) -> None:
         figures = find_homes(weights, placement, self._problem, self._cluster, self._prices)
@@ -311,7 +318,7 @@ def no_moves() -> InvalidState:
     )
 
 
-def _smallest(largest: int) -> Any:
+def smallest_ints(largest: int) -> Any:
     """The smallest integers that hold so much."""
     return _UINT8 if largest < 2**8 else _UINT16 if largest < 2**16 else _INT32
 

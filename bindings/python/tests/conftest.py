@@ -122,3 +122,14 @@ def calls(monkeypatch):
     for name in ("ints", "ints32", "floats", "report", "evaluate", "evaluate_windows", "upload", "solve"):
         count(name)
     return counted
+
+
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory):
+    """4 processes of torch.distributed."""
+    pytest.importorskip("torch")
+    from distributed_ranks import Ranks
+
+    made = Ranks(tmp_path_factory.mktemp("ranks"))
+    yield made
+    made.close()

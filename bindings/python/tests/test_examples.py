@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from conftest import ROOT, child_environment
 from eplb.sample import sample_weights
 
@@ -38,6 +39,17 @@ def test_replay_with_losses(tmp_path):
     lines = replay(tmp_path, "--step", "2", "--kill", "2:0,5")
     assert lines[1].startswith("GPUs [0, 5] are lost: ")
     assert len(lines) == 7
+
+
+def test_several_processes():
+    pytest.importorskip("torch")
+    command = [sys.executable, str(ROOT / "examples" / "several_processes.py")]
+    done = subprocess.run(command, env=child_environment(GLOO_SOCKET_IFNAME="lo"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    before, after, moves = re.search(r"imbalance (\S+) -> (\S+) by (\d+) moves", done.stdout).groups()
+    assert float(after) < float(before)
+    assert 0 < int(moves) <= 4 * 6
+    assert done.stdout.endswith("every slot of every rank holds its expert\n")
 
 
 def test_objectives(tmp_path):

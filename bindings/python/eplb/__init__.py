@@ -27,7 +27,9 @@ from ._errors import (
     Unavailable,
 )
 from ._evaluation import Evaluation
+from ._maps import loads_of, maps_of
 from ._moves import Moves
+from ._place import place
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
@@ -59,7 +61,10 @@ __all__ = [
     "bounds",
     "efforts",
     "library_version",
+    "loads_of",
+    "maps_of",
     "modelled_sends",
+    "place",
     "policies",
     "rebalance_experts",
     "strategies",

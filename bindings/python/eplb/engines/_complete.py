@@ -5,23 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from .._arrays import Array, Ints
-from ._current import Flags, holdings, is_double
+from ._current import Flags, holdings
 
 
-def complete(placement: Ints, loads: Array, is_open: Flags, num_gpus: int, num_nodes: int) -> Ints:
-    """The placement [L,S] with an expert in each open slot that was empty, and another in place of a double.
+def complete(placement: Ints, loads: Array, wanted: Flags, num_gpus: int, num_nodes: int) -> None:
+    """Puts an expert in each slot [L,S] that is wanted, which is empty or holds a double.
 
     It is the expert of the largest load for each of its copies (ties: lowest) that the GPU does not hold, so the
     further copy helps most. With nodes, it is one that the node has: groups stay on theirs. A GPU that holds all of
-    these already gets a double.
+    these already gets or keeps a double.
     """
-    wanted = ((placement < 0) | is_double(placement, num_gpus)) & is_open
-    if not wanted.any():
-        return placement
-    completed: Ints = placement.copy()
     for layer in np.flatnonzero(wanted.any(axis=1)):
-        _complete_layer(completed[layer], np.asarray(loads[layer], np.float64), wanted[layer], num_gpus, num_nodes)
-    return completed
+        _complete_layer(placement[layer], np.asarray(loads[layer], np.float64), wanted[layer], num_gpus, num_nodes)
 
 
 def _complete_layer(row: Ints, load: Array, wanted: Flags, num_gpus: int, num_nodes: int) -> None:

@@ -138,37 +138,45 @@ class _Task:
         is_hierarchical = self.policy == "hierarchical" or (self.policy == "auto" and groups % nodes == 0)
         return nodes if is_hierarchical else 1
 
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Of moves. Where ranks were added, have died or leave, those on numbers do not hold."""
+        limits = self.options.limits()
+        return limits if self.stays.all() else {**limits, **dict.fromkeys(COUNTS)}
+
+    @property
+    def is_limited(self) -> bool:
+        limits = self.limits
+        return limits["move_price"] > 0 or any(limits[name] is not None for name in COUNTS)
+
     def placement(self) -> Ints:
         placement = self._by_strategy()
         if self.options.strategy != "greedy":
-            placement = complete(placement, self.loads, self.is_open, self.num_gpus, self.nodes_with_groups)
+            # A double that the map has already may stay where moves are limited.
+            wanted = placement < 0 if self.is_limited else (placement < 0) | is_double(placement, self.num_gpus)
+            complete(placement, self.loads, wanted & self.is_open, self.num_gpus, self.nodes_with_groups)
         if self.current is not None:
+            # What was put in an empty slot may be what the GPU had in another one.
+            placement = keep_slots(placement, self.current, self.num_gpus)
             without_load = ~(self.loads != 0).any(axis=1) & self.stays
             placement[without_load] = self.current[without_load]
         return placement
 
     def _by_strategy(self) -> Ints:
-        experts = self.loads.shape[1]
-        if self.options.strategy == "rebalance" and self.current is not None:
+        strategy = self.options.strategy
+        if strategy == "rebalance" and self.current is not None:
             return self._changed()
-        strategy = "greedy" if self.options.strategy == "greedy" else "best"
-        placement = self._place(strategy=strategy)
-        if self.current is None:
+        placement = self._place(strategy="greedy" if strategy == "greedy" else "best")
+        if self.current is None or strategy == "greedy":
             return placement
-        if strategy == "greedy":
-            return keep_slots(placement, self.current, self.num_gpus)
-        return lay_over(placement, self.current, experts, self.num_gpus, self.nodes_with_groups)
+        return lay_over(placement, self.current, self.loads.shape[1], self.num_gpus, self.nodes_with_groups)
 
     def _changed(self) -> Ints:
         """Few moves. A double counts as empty: what replaces it, if anything does, then helps, within all limits."""
         assert self.current is not None
-        limits = self.options.limits()
-        if not self.stays.all():
-            limits.update(dict.fromkeys(COUNTS))
         double = is_double(self.current, self.num_gpus)
-        placement = self._place(current=np.where(double, -1, self.current), **limits)
-        is_limited = limits.pop("move_price") > 0 or any(limits[name] is not None for name in COUNTS)
-        return np.where(double & (placement < 0), self.current, placement) if is_limited else placement
+        placement = self._place(current=np.where(double, -1, self.current), **self.limits)
+        return np.where(double & (placement < 0), self.current, placement) if self.is_limited else placement
 
     def _place(self, **more: Any) -> Ints:
         options = self.options

@@ -69,7 +69,7 @@ class Policy:
         announce("vllm_ascend", self._options)
 
     def set_new_ep_size(self, new_ep_size: int) -> None:
-        """The next plan is for so many NPUs."""
+        """The next plan is for that number of NPUs."""
         self._num_npus = int(new_ep_size)
 
     def rebalance_experts(self, current_expert_table: Any, expert_workload: Any) -> tuple[int, list[int], Any]:

@@ -2,11 +2,12 @@
 
 import pickle
 
+import engine_checks as rules
 import eplb
 import numpy as np
 import pytest
 from conftest import TRACES
-from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, PLACES, check_map, layers_refused
+from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, PLACES
 from eplb.engines import counters, parse
 from eplb.engines.ascend import Policy, plan
 
@@ -31,8 +32,8 @@ def test_no_layer_is_refused(array, options, stages):
         change, layers, new = plan(array(table), array(load), options=parse(options))
         assert type(new) is type(array(table))
         new = np.asarray(new)
-        assert layers_refused(table, new) == []
-        check_map(new.reshape(LAYERS, -1))
+        assert rules.layers_refused(table, new) == []
+        rules.check_map(new.reshape(LAYERS, -1))
         assert layers == [layer for layer in range(LAYERS) if (new[layer] != table[layer]).any()]
         assert change == (len(layers) > 0) == loads.any()
         table = new
@@ -45,7 +46,7 @@ def test_the_rule_finds_what_it_describes():
     gone[0, 0, 0] = 4
     double[0, 0, :2], double[0, 1, 0] = 4, 0
     moved[0, 0, :2] = [1, 0]
-    assert [layers_refused(old, new) for new in (old, good, gone, double, moved)] == [[], [], [0], [0], [0]]
+    assert [rules.layers_refused(old, new) for new in (old, good, gone, double, moved)] == [[], [], [0], [0], [0]]
 
 
 @pytest.mark.skipif(not TRACES.is_dir(), reason="no measured traces")
@@ -54,7 +55,7 @@ def test_no_layer_of_a_measured_model_is_refused():
     table = np.tile(np.arange(288) % 256, (58, 1)).reshape(58, 32, 9)
     for options in ("best", "rebalance,effort=fast"):
         _, layers, new = plan(table, workload(loads, table), options=parse(options))
-        assert layers_refused(table, new) == []
+        assert rules.layers_refused(table, new) == []
         assert len(layers) == 58
 
 
@@ -65,7 +66,7 @@ def test_npus_join_and_leave(npus):
     _, layers, new = policy.rebalance_experts(TABLE, workload(LOADS, TABLE))
     assert new.shape == (LAYERS, npus, PLACES)
     assert layers == list(range(LAYERS))
-    check_map(new.reshape(LAYERS, -1), gpus=npus)
+    rules.check_map(new.reshape(LAYERS, -1), gpus=npus)
     # Once.
     assert policy.rebalance_experts(new, workload(LOADS, new))[2].shape == new.shape
 

@@ -1,8 +1,9 @@
 """The calls of ATOM and FastDeploy."""
 
+import engine_checks as rules
 import numpy as np
 import pytest
-from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, SLOTS, check_map, check_slots_kept, moves_of
+from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, SLOTS
 from eplb.engines import counters, parse
 from eplb.engines.atom import plan as plan_atom
 from eplb.engines.atom import plan_layer
@@ -36,9 +37,9 @@ def test_all_layers_of_atom(array, old, hierarchical):
     maps = atom(array(LOADS, "int32"), old, "rebalance", enable_hierarchical=hierarchical, policy=plan_layer)
     assert type(maps[0]) is type(array(FIRST))
     check_tables(*maps)
-    check_map(maps[0])
+    rules.check_map(maps[0])
     if old is not None:
-        check_slots_kept(FIRST, np.asarray(maps[0]))
+        rules.check_slots_kept(FIRST, np.asarray(maps[0]))
 
 
 def test_a_layer_of_atom(array):
@@ -52,8 +53,8 @@ def test_a_layer_of_atom(array):
     assert sorted(zip(placement.tolist(), rank.tolist(), strict=True)) == [
         (e, r) for e in range(EXPERTS) for r in range(count[e])
     ]
-    assert moves_of(FIRST[1:2], placement[np.newaxis]).max() <= 8
-    check_map(plan_layer(array(LATER[1]), SLOTS, GPUS)[0][None])
+    assert rules.moves_of(FIRST[1:2], placement[np.newaxis]).max() <= 8
+    rules.check_map(plan_layer(array(LATER[1]), SLOTS, GPUS)[0][None])
 
 
 def test_layer_by_layer_is_as_all_at_once():
@@ -68,7 +69,7 @@ def test_fastdeploy_from_nothing_and_from_a_map():
     for current in (None, FIRST):
         maps = plan_fastdeploy(LOADS.astype(np.int32), SLOTS, 8, 1, GPUS, current=current, options=parse("best"))
         check_tables(*maps)
-        check_map(maps[0])
+        rules.check_map(maps[0])
 
 
 def test_fastdeploy_remembers_its_last_map(monkeypatch):
@@ -78,8 +79,8 @@ def test_fastdeploy_remembers_its_last_map(monkeypatch):
     first = rebalance_experts(ones, SLOTS, 1, 8, 16, "")
     second = rebalance_experts(LOADS.astype(np.int32), SLOTS, EXPERTS, 1, GPUS, "balance_intra_node")
     check_tables(*second)
-    check_slots_kept(first[0], second[0])
-    assert 0 < moves_of(first[0], second[0]).max() <= 3
+    rules.check_slots_kept(first[0], second[0])
+    assert 0 < rules.moves_of(first[0], second[0]).max() <= 3
     # Another model begins again, however much has to move.
     assert imbalance(LATER[:1], rebalance_experts(LATER[:1], SLOTS, 1, 1, GPUS)[0], GPUS).max() < 1.05
 

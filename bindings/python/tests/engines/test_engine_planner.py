@@ -4,23 +4,12 @@ import subprocess
 import sys
 from functools import partial
 
+import engine_checks as rules
 import eplb
 import numpy as np
 import pytest
 from conftest import child_environment
-from engine_checks import (
-    EXPERTS,
-    FIRST,
-    GPUS,
-    LATER,
-    LAYERS,
-    LOADS,
-    PLACES,
-    SLOTS,
-    check_map,
-    check_slots_kept,
-    moves_of,
-)
+from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, PLACES, SLOTS
 from eplb.engines import counters, parse
 from eplb.engines._current import lay_over
 from eplb.engines._planner import Question, answer
@@ -41,10 +30,10 @@ def plan(loads, current, options="rebalance", *, slots=SLOTS, groups=None, nodes
 @pytest.mark.parametrize("current", [None, FIRST])
 def test_a_map_for_engines(options, current):
     placement = plan(LOADS, current, options)
-    check_map(placement)
+    rules.check_map(placement)
     assert imbalance(LOADS, placement, GPUS).max() < 1.05
     if current is not None:
-        check_slots_kept(current, placement)
+        rules.check_slots_kept(current, placement)
 
 
 def test_greedy_is_the_published_program_with_slots_kept():
@@ -61,14 +50,14 @@ def test_greedy_is_the_published_program_with_slots_kept():
 @pytest.mark.parametrize("most", [0, 1, 7])
 def test_no_more_moves_than_asked(most):
     placement = plan(LATER, plan(LOADS, FIRST), f"rebalance,max_moves={most}")
-    moved = moves_of(plan(LOADS, FIRST), placement)
+    moved = rules.moves_of(plan(LOADS, FIRST), placement)
     assert moved.max() <= most
     assert (moved.sum() > 0) == (most > 0)
 
 
 def test_no_more_moves_in_all_layers_and_to_a_gpu_than_asked():
     current = plan(LOADS, FIRST)
-    assert moves_of(current, plan(LATER, current, "rebalance,max_moves_total=9")).sum() <= 9
+    assert rules.moves_of(current, plan(LATER, current, "rebalance,max_moves_total=9")).sum() <= 9
     few = plan(LATER, current, "rebalance,max_arrivals=1,target=0")
     by_gpu = few.reshape(LAYERS, GPUS, PLACES), current.reshape(LAYERS, GPUS, PLACES)
     assert (
@@ -85,13 +74,13 @@ def test_a_target_is_reached_with_fewer_moves():
     tight, loose = (plan(LATER, current, f"rebalance,target={target}") for target in (1.01, 1.2))
     assert imbalance(LATER, loose, GPUS).max() <= 1.2 + 1e-6
     assert imbalance(LATER, tight, GPUS).max() <= 1.01 + 1e-6
-    assert moves_of(current, loose).sum() < moves_of(current, tight).sum()
+    assert rules.moves_of(current, loose).sum() < rules.moves_of(current, tight).sum()
 
 
 def test_best_moves_less_than_a_plan_from_nothing():
     current = plan(LOADS, FIRST, "best")
     laid_over, fresh = plan(LATER, current, "best"), plan(LATER, None, "best")
-    assert moves_of(current, laid_over).sum() < moves_of(current, fresh).sum()
+    assert rules.moves_of(current, laid_over).sum() < rules.moves_of(current, fresh).sum()
     by_gpu = [sorted(map(sorted, each.reshape(LAYERS, GPUS, PLACES)[1].tolist())) for each in (laid_over, fresh)]
     assert by_gpu[0] == by_gpu[1]
 
@@ -126,7 +115,7 @@ def test_layers_without_load_stay(options):
 
 
 def test_layers_without_load_get_a_map_if_there_is_none():
-    check_map(plan(LOADS * 0, None))
+    rules.check_map(plan(LOADS * 0, None))
 
 
 @pytest.mark.parametrize("options", STRATEGIES)
@@ -194,8 +183,8 @@ def test_what_one_rank_alone_can_meet_raises(monkeypatch, error):
 def test_new_gpus_are_filled_whatever_the_limits(limit):
     current = np.pad(FIRST, ((0, 0), (0, 2 * PLACES)), constant_values=-1)
     placement = plan(LOADS, current, f"rebalance{limit}", slots=SLOTS + 2 * PLACES, gpus=GPUS + 2)
-    check_map(placement, gpus=GPUS + 2)
-    check_slots_kept(FIRST, placement[:, :SLOTS])
+    rules.check_map(placement, gpus=GPUS + 2)
+    rules.check_slots_kept(FIRST, placement[:, :SLOTS])
     assert np.array_equal(placement, plan(LOADS, FIRST, f"rebalance{limit}", slots=SLOTS + 2 * PLACES, gpus=GPUS + 2))
 
 
@@ -203,8 +192,8 @@ def test_new_gpus_are_filled_whatever_the_limits(limit):
 def test_experts_of_leaving_gpus_go_to_others(options):
     left = GPUS - 2
     placement = plan(LOADS, FIRST, options, slots=left * PLACES, gpus=left)
-    check_map(placement, gpus=left)
-    check_slots_kept(FIRST[:, : left * PLACES], placement, left)
+    rules.check_map(placement, gpus=left)
+    rules.check_slots_kept(FIRST[:, : left * PLACES], placement, left)
 
 
 @pytest.mark.parametrize("options", ["rebalance", "rebalance,max_moves=2", "best"])
@@ -212,8 +201,8 @@ def test_experts_of_dead_gpus_go_to_others(options):
     alive = np.ones(GPUS, bool)
     alive[[0, 9]] = False
     placement = plan(LOADS, FIRST, options, groups=8, nodes=4, alive=alive)
-    check_map(placement, is_open=alive)
-    check_slots_kept(np.where(np.repeat(alive, PLACES), FIRST, -1), placement)
+    rules.check_map(placement, is_open=alive)
+    rules.check_slots_kept(np.where(np.repeat(alive, PLACES), FIRST, -1), placement)
     assert imbalance(LOADS, placement, GPUS, is_open=alive).max() < 1.2
 
 
@@ -221,7 +210,7 @@ def test_experts_of_dead_gpus_go_to_others(options):
 def test_doubles_that_a_map_has_go(options):
     current = FIRST.copy()
     current[:, 4] = current[:, 3]  # expert 4 has a copy left, in slot 68
-    check_map(plan(LOADS, current, options))
+    rules.check_map(plan(LOADS, current, options))
 
 
 def test_doubles_stay_where_nothing_may_move():
@@ -245,8 +234,8 @@ def test_counters(lines):
     second = plan(LATER, first)
     found = counters()
     assert (after_one.plans, found.plans) == (1, 2)
-    assert found.last_moves == moves_of(first, second).sum()
-    assert found.moves == found.last_moves + moves_of(FIRST, first).sum()
+    assert found.last_moves == rules.moves_of(first, second).sum()
+    assert found.moves == found.last_moves + rules.moves_of(FIRST, first).sum()
     np.testing.assert_allclose(found.imbalance_before, imbalance(LATER, first, GPUS).mean())
     np.testing.assert_allclose(found.imbalance_after, imbalance(LATER, second, GPUS).mean())
     assert found.microseconds == after_one.microseconds + found.last_microseconds

@@ -3,22 +3,11 @@
 import enum
 from types import SimpleNamespace as Bag
 
+import engine_checks as rules
 import eplb
 import numpy as np
 import pytest
-from engine_checks import (
-    EXPERTS,
-    FIRST,
-    GPUS,
-    LATER,
-    LAYERS,
-    LOADS,
-    PLACES,
-    SLOTS,
-    check_map,
-    check_slots_kept,
-    moves_of,
-)
+from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, PLACES, SLOTS
 from eplb.engines import counters, parse, sglang
 from rebalances import imbalance
 
@@ -118,7 +107,7 @@ def test_the_first_map(engine, array, groups):
     maps = sglang.around(own_program, **call(array(ring(LOADS)), groups=groups))
     assert all(type(each) is type(array([0])) for each in maps)
     check_tables(*maps)
-    check_map(maps[0])
+    rules.check_map(maps[0])
     assert imbalance(LOADS, np.asarray(maps[0])[DENSE:], GPUS).max() < 1.05
 
 
@@ -128,8 +117,8 @@ def test_the_next_map_starts_from_that_of_sglang(engine, array, monkeypatch):
     maps = sglang.around(own_program, **call(array(ring(LATER), "int32")))
     placement = np.asarray(maps[0])
     check_tables(*maps)
-    check_slots_kept(first_map(), placement)
-    assert moves_of(first_map(), placement).max() == 5
+    rules.check_slots_kept(first_map(), placement)
+    assert rules.moves_of(first_map(), placement).max() == 5
     assert np.array_equal(placement[:DENSE], first_map()[:DENSE])
 
 
@@ -168,8 +157,8 @@ def test_dead_ranks_are_left_out(engine, algorithm, room):
     assert (placement.reshape(-1, GPUS, PLACES)[:, ~alive] == 0).all()
     check_tables(*maps, is_open=alive)
     only_living = np.where(np.repeat(alive, PLACES), placement, -1)
-    check_map(only_living, is_open=alive)
-    check_slots_kept(np.where(np.repeat(alive, PLACES), first_map(), -1), only_living)
+    rules.check_map(only_living, is_open=alive)
+    rules.check_slots_kept(np.where(np.repeat(alive, PLACES), first_map(), -1), only_living)
 
 
 def test_a_rank_that_came_back_is_filled(array):
@@ -177,7 +166,7 @@ def test_a_rank_that_came_back_is_filled(array):
     current = first_map()
     current[:, :PLACES] = 0
     maps = sglang.plan(**call(array(ring(LOADS))), current=array(current), options=parse("rebalance,max_moves=1"))
-    check_map(maps[0])
+    rules.check_map(maps[0])
     check_tables(*maps)
 
 
@@ -194,7 +183,7 @@ def test_bad_loads_keep_the_map(engine, array, lines):
 
 def test_a_map_of_other_layers_is_not_used(engine, array):
     engine.metadata = Bag(physical_to_logical_map_cpu=array(FIRST[:1]))
-    check_map(sglang.around(own_program, **call(array(ring(LOADS))))[0])
+    rules.check_map(sglang.around(own_program, **call(array(ring(LOADS))))[0])
 
 
 def test_arguments_by_position(engine, array):

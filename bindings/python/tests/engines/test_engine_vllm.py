@@ -3,23 +3,12 @@
 import importlib
 from types import SimpleNamespace as Bag
 
+import engine_checks as rules
 import eplb
 import numpy as np
 import pytest
 from conftest import ROOT
-from engine_checks import (
-    EXPERTS,
-    FIRST,
-    GPUS,
-    LATER,
-    LAYERS,
-    LOADS,
-    PLACES,
-    SLOTS,
-    check_map,
-    check_slots_kept,
-    moves_of,
-)
+from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, PLACES, SLOTS
 from eplb.engines import counters, parse, vllm
 from eplb.engines._planner import sum_of_windows
 
@@ -100,8 +89,8 @@ def test_the_policy_plans(table, array, monkeypatch):
     placement = table["default"].rebalance_experts(array(LOADS), SLOTS, 0, 1, GPUS, array(FIRST))
     assert type(placement) is type(array(FIRST))
     assert str(placement.dtype).endswith("int64")
-    check_map(placement)
-    assert 0 < moves_of(FIRST, placement).max() <= 6
+    rules.check_map(placement)
+    assert 0 < rules.moves_of(FIRST, placement).max() <= 6
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
@@ -121,12 +110,12 @@ def test_calls_of_vllm(array, dtype, old, groups):
     for loads in (LOADS, LOADS * 0):
         placement = np.asarray(vllm.plan(array(loads, dtype), *sizes, current, options=parse("rebalance")))
         assert placement.shape == (LAYERS, ranks * PLACES)
-        check_map(placement, gpus=ranks)
+        rules.check_map(placement, gpus=ranks)
         if old == "first" and not loads.any():
             assert np.array_equal(placement, FIRST)
         elif current is not None:
             both = min(ranks, GPUS)
-            check_slots_kept(FIRST[:, : both * PLACES], placement[:, : both * PLACES], both)
+            rules.check_slots_kept(FIRST[:, : both * PLACES], placement[:, : both * PLACES], both)
 
 
 def test_nothing_that_loads_cause_ends_the_worker(array, lines):

@@ -1,8 +1,11 @@
 """EPLB_ENGINE, which is read strictly: at the start, not at the first rebalance."""
 
+import logging
+
 import eplb
 import pytest
 from eplb.engines import Options, from_environment, parse
+from eplb.engines._counters import say
 
 
 def test_as_documented():
@@ -60,3 +63,10 @@ def test_inert_unless_it_is_set():
     assert from_environment({}) is None
     assert from_environment({"EPLB_ENGINE": ""}) is None
     assert from_environment({"EPLB_ENGINE": "best"}) == Options("best")
+
+
+def test_lines_are_seen_before_an_engine_has_a_log(monkeypatch, capsys):
+    """Plug-ins are loaded early."""
+    monkeypatch.setattr(logging.getLogger("some_engine.eplb"), "hasHandlers", lambda: False)
+    say("some_engine", "eplb plans")
+    assert capsys.readouterr().err == "eplb plans\n"

@@ -8,7 +8,7 @@ import sys
 import time
 
 from packages import FOR_PYTHON, is_fresh, need, set_stamp
-from places import BUILD, RELEASE, ROOT, VENV_PYTHON
+from places import BUILD, EMULATED, RELEASE, ROOT, VENV_PYTHON
 from python_package import install_package
 from steps import attempt, step
 from suites import run_suite
@@ -16,7 +16,7 @@ from tally import Tally
 
 FOLDER = os.path.join(BUILD, "engines-venv")
 PYTHON = os.path.join(FOLDER, "bin", "python")
-NEEDS = re.compile(r'importorskip\("(torch|jax)"\)')
+NEEDS = re.compile(r'importorskip\("(torch|jax)"\)|EPLB_EMULATED_LIBRARY')
 
 # Without what they require, which is kernels and servers; torchvision and xgrammar require other versions of torch.
 ENGINES = ["vllm==0.33.0", "sglang==0.5.23", "torchvision==0.29.0", "xgrammar==0.2.8"]
@@ -86,4 +86,5 @@ def run(tally, folder, files=None):
     junit = os.path.join(BUILD, "junit-engines-" + folder.replace("/", "-") + ".xml")
     command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={junit}"]
     command += files or [folder]
-    run_suite(tally, f"pytest {folder}, with engines", command, junit, {"EPLB_BUILD": RELEASE, "OMP_NUM_THREADS": "1"})
+    env = {"EPLB_EMULATED_LIBRARY": EMULATED} if os.path.exists(EMULATED) else {}
+    run_suite(tally, f"pytest {folder}, with engines", command, junit, {"EPLB_BUILD": RELEASE, **env})

@@ -83,10 +83,12 @@ def note_plan(engine: str, placement: Ints, plan: Plan) -> None:
         )
     if known.plans == 0:
         layers, slots = placement.shape
+        change = "" if math.isnan(plan.before) else f"{plan.moves} moves, "
+        before = "" if math.isnan(plan.before) else f"{plan.before:.4f} -> "
         say(
             engine,
-            f"eplb: first plan, {layers} layers of {slots} slots, fingerprint {fingerprint}, {plan.moves} moves, "
-            f"imbalance {plan.before:.4f} -> {plan.after:.4f}, {plan.microseconds / 1e3:.1f} ms",
+            f"eplb: first plan, {layers} layers of {slots} slots, fingerprint {fingerprint}, {change}"
+            f"imbalance {before}{plan.after:.4f}, {plan.microseconds / 1e3:.1f} ms",
         )
 
 

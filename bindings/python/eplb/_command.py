@@ -16,7 +16,7 @@ from ._backends import describe_library
 from ._compare_command import FROM_NOTHING, compare
 from ._context import Context
 from ._convert_command import convert
-from ._errors import Error
+from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
@@ -54,7 +54,6 @@ from ._plan_argument import check_plan_output, number_layers, read_plan, write_p
 from ._problem import before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
-from ._weight_file import FileError, os_error_text
 from .sample import sample_weights
 
 app = typer.Typer(

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ._errors import InvalidPlacement, InvalidWeight
+from ._errors import FileError, InvalidPlacement, InvalidWeight
 from ._files.placements import FORMATS
 from ._output_file import check_output
-from ._weight_file import FileError
 
 Files = Annotated[
     list[Path],

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ._errors import InvalidArgument
+from ._errors import FileError, InvalidArgument
 from ._files.placement import Known, Placement, Wishes
 from ._files.placements import check_format, load_placement, store
 from ._output_file import check_output
 from ._plan import Plan
-from ._weight_file import FileError
 
 
 def number_layers(

@@ -9,6 +9,7 @@ import typer
 
 from . import _terminal
 from ._context import Context
+from ._errors import FileError
 from ._given_loads import read_given
 from ._options import (
     Bound,
@@ -34,7 +35,6 @@ from ._options import (
 from ._output_file import check_output, refuse_inputs, replacing
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._start import read_start
-from ._weight_file import FileError
 from ._work import Work, write_transfers
 
 Current = Annotated[

@@ -10,9 +10,11 @@ import numpy as np
 
 from ._arrays import Array
 from ._cluster import Cluster
+from ._errors import FileError
+from ._files.content import read_content
 from ._files.placement import Placement
+from ._files.rows import read_csv
 from ._options import parse_numbers
-from ._weight_file import FileError, read_csv
 
 _OF_GROUPS = ("num_groups", "policy", "off_home_target")
 
@@ -65,7 +67,7 @@ class Start:
             self.slots[gpu] = 0
 
     def _row(self, path: Path) -> list[Any]:
-        row: list[Any] = read_csv(path).ravel().tolist()
+        row: list[Any] = read_csv(read_content(path)).ravel().tolist()
         if len(row) != self.num_gpus:
             raise FileError(f"{path}: {len(row)} values, must have one for each of {self.num_gpus} GPUs")
         return row

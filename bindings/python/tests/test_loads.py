@@ -58,7 +58,7 @@ def test_csv(tmp_path, text, expected, dtype):
         ("1,2\n3,nan\n", ": weights[layer 1, expert 1] is NaN"),
         ("1,2\n3,inf\n", ": weights[layer 1, expert 1] is infinite"),
         ("1,-2\n3,4\n", ": weights[layer 0, expert 1] is negative"),
-        ("num_slots: 16\n", ": is YAML, no file of loads that can be read"),
+        ("num_slots: 16\n", ": is YAML, in which no loads are known"),
         (
             "1\n2\n4\n",
             ": has one expert in each of 3 layers: a layer is a row; give experts=1 (--experts 1) if it is so",
@@ -241,12 +241,12 @@ def test_compressed(tmp_path, pack, suffix):
     name = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}[suffix]
     cut = write(tmp_path / f"cut.csv{suffix}", pack(CSV.encode() * 50)[:-12])
     assert f"is {name} that cannot be unpacked" in refused(cut)
-    assert f"is {name}, no file of loads" in refused(write(tmp_path / f"twice{suffix}", pack(pack(CSV.encode()))))
+    assert f"is {name}, which is not read" in refused(write(tmp_path / f"twice{suffix}", pack(pack(CSV.encode()))))
 
 
 def test_zstd(tmp_path, monkeypatch):
     path = write(tmp_path / "a.csv.zst", b"\x28\xb5\x2f\xfd")
-    import eplb._files.load_content as content
+    import eplb._files.content as content
 
     def without(name):
         raise ModuleNotFoundError(name=name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from eplb._output_file import refuse_inputs, replacing
-from eplb._weight_file import FileError
+from eplb import FileError
 
 
 def write(path, content, *, fault=None):

@@ -11,7 +11,8 @@ import numpy as np
 
 from .._arrays import Array, Ints
 from .._errors import FileError
-from .load_parts import Part, check_sums, counted
+from .load_parts import Part, check_sums
+from .values import counted, name_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +75,6 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
     source = f"{kinds}: {where}{summed}{order}" + (ring if any(part.ring for part in parts) else "")
     numbered = all(part.numbered or part.absolute for part in parts)
     return Loads(counts, layers[kept], numbered, layers[~kept], source, tuple(notes), files)
-
-
-def name_layers(layers: Ints) -> str:
-    """Numbers for a sentence, as runs."""
-    runs = [run.tolist() for run in np.split(layers, np.nonzero(np.diff(layers) > 1)[0] + 1)]
-    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    return f"layer{'' if len(layers) == 1 else 's'} {', '.join(words)}"
 
 
 def _check_values(part: Part) -> None:

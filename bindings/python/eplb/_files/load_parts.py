@@ -10,9 +10,7 @@ import numpy as np
 
 from .._arrays import Array, Ints, to_host
 from .._errors import Error, FileError
-
-# As in the library, which takes no more experts.
-MOST_EXPERTS = 2**18
+from .values import MOST_EXPERTS, counted
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,6 @@ def _unequal(value: list[Any]) -> str:
         if len(each) != len(lists[0]):
             return f"a list has {counted(len(each), 'value')}, but one before it has {len(lists[0])}"
     return _unequal([each for row in lists for each in row]) if lists else "the lists are no array of numbers"
-
-
-def counted(number: int, what: str) -> str:
-    """For sentences: 1 layer, 2 layers."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def first_numbers(count: int) -> Ints:

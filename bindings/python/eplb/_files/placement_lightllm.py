@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._weight_file import FileError
-from .checks import check_all_placed, check_distinct, devices
+from .._errors import FileError
 from .placement import Known, Placement, Wishes
+from .placement_checks import check_all_placed, check_distinct, devices
 from .values import experts_in, layer_keys, listed, stacked, whole
 
 REDUNDANT, EXTRA = "num_redundant_experts_per_rank", "redundancy_expert_num"
 VERSION = 1
 
 
-def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """Checks what LightLLM checks of sizes: it ignores a file that breaks a rule."""
     if whole(path, content, "version") != VERSION:
         raise FileError(f"{path}: version is {content['version']}, must be {VERSION}")
@@ -46,7 +47,7 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     return (json.dumps({**content, REDUNDANT: places - experts // gpus, "layers": layers}) + "\n").encode()
 
 
-def read_older(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read_older(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """Every rank has its even share of the experts, then the extra ones; default is for layers that are not named."""
     num_gpus, num_experts = known.num_gpus, known.num_experts
     if num_gpus is None or num_experts is None:

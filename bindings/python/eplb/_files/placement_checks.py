@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Ints
-from .._weight_file import FileError
+from .._errors import FileError
 from .placement import Placement
 
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from eplb import FileError
 from eplb._files.placement import Known
 from eplb._files.placements import load_placement
-from eplb import FileError
 
 
 def test_plans(tmp_path):

@@ -89,7 +89,7 @@ def test_each_is_whole(tmp_path):
         ('{"physical_to_logical": [[0, 18446744073709551616]]}', "is 18446744073709551616, which is no expert"),
         (
             '{"physical_to_logical": [[1' + "0" * 5000 + "]]}",
-            "row 0, slot 0 is 100000000000000000000, which is no expert",
+            "slot 0 is 100000000000000000000, which is no expert",
         ),
         ('{"physical_to_logical": [[NaN]]}', "row 0, slot 0 is nan, which is no expert"),
         ('{"physical_to_logical": []}', "must be a table of integers, is a list"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import _terminal
 from ._arrays import Array, Ints
+from ._files.content import STDIN
 from ._files.load_merge import Loads
 from ._files.loads import find_sources, read_loads
 from ._output_file import refuse_inputs
@@ -61,7 +62,7 @@ class GivenLoads:
 
 
 def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: bool, **reading: Any) -> GivenLoads:
-    """Reads files, none of which may be an output. Notes go to stderr, unless quiet.
+    """Reads files, - for standard input, none of which may be an output. Notes go to stderr, unless quiet.
 
     Args:
         reading: the other arguments of read_loads.
@@ -69,6 +70,7 @@ def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: boo
     Raises:
         FileError: as read_loads; and an output that is an input.
     """
+    files = [STDIN if path == Path("-") else path for path in files]
     paths = files[0] if len(files) == 1 else files
     refuse_inputs(outputs, [source.path for source in find_sources(paths)[0]])
     loads = read_loads(paths, **reading)

@@ -19,7 +19,8 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE",
-        help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes. Several files, and folders, are windows.",
+        help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes; - reads them from standard input. "
+        "Several files, and folders, are windows.",
     ),
 ]
 Experts = Annotated[

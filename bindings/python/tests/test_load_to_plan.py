@@ -2,10 +2,12 @@
 
 import json
 
+import eplb
 import numpy as np
 import pytest
 from load_files import write
-from test_command import refused
+from test_command import CLUSTER, OLMOE, refused
+from test_convert_command import FORMATS, need_yaml, view
 from test_load_formats import tensorrt
 
 pytest.importorskip("typer")
@@ -52,6 +54,40 @@ def test_tensorrt_loads(run, tmp_path):
     assert "  3:" in text and "  4:" in text
     evaluated = json.loads(run("evaluate", statistics, plan, "--gpus", 4, "--json")[1])
     assert evaluated["imbalance"] == json.loads(out)["imbalance"]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Loads of a model with dense layers 0 to 2, as SGLang counts them."""
+    rows = np.loadtxt(OLMOE, delimiter=",", dtype=np.int64)
+    return write(tmp_path / "recorded.json", json.dumps({"logical_count": np.pad(rows, ((3, 0), (0, 0))).tolist()}))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_engines_get_the_numbers_of_the_loads(run, tmp_path, recorded, name):
+    need_yaml(name)
+    path = tmp_path / name
+    assert run("solve", recorded, *CLUSTER, "-o", path)[0] == 0
+    assert run("solve", OLMOE, *CLUSTER, "-o", tmp_path / "plan.npz")[0] == 0
+    assert np.array_equal(view(path, [3, 4, 5]), eplb.read_placement(tmp_path / "plan.npz").physical_to_logical)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "rebalance"])
+def test_layers_of_both_are_found_by_number(run, tmp_path, recorded, command):
+    """Without an option, in a plan that has a layer before and lacks the last one."""
+    path = tmp_path / "plan.lightllm.json"
+    option = ["--current"] if command == "rebalance" else []
+    assert run("solve", OLMOE, *CLUSTER, "-o", path, "--first-layer", 2)[0] == 0
+    plan = eplb.read_placement(path).physical_to_logical
+    missing = f"{path}: has no layer 5, which {recorded} has"
+    assert refused(run(command, recorded, *option, path, "--json")) == missing
+    eplb.write_placement(path, plan[[2, 0, 1, 2]], num_gpus=16, first_layer=2)
+    answers = []
+    for loads in (recorded, OLMOE):
+        first = [] if loads == recorded else ["--first-layer", 3]
+        code, out, _ = run(command, loads, *option, path, *first, "--json")
+        answers.append(json.loads(out)["imbalance"])
+    assert answers[0] == answers[1]
 
 
 def test_the_option_and_the_file_must_agree(run, tmp_path):

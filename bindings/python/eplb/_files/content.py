@@ -101,19 +101,19 @@ def read_content(path: Path) -> Content:
     Raises:
         FileError: it cannot be read or unpacked, or there is nothing in it.
     """
-    shown, name = (Path("standard input"), "") if path == STDIN else (path, path.name)
+    name = path.name
     try:
         with open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
             data = file.read()
     except OSError as error:
-        raise FileError(os_error_text(shown, error)) from None
+        raise FileError(os_error_text(path, error)) from None
     packing = next((packing for packing in _PACKINGS if data.startswith(packing.magic)), None)
     if packing is not None:
-        data = _unpack(shown, data, packing)
+        data = _unpack(path, data, packing)
         name = path.stem if path.suffix.lower() == packing.suffix else name
     if not data.strip():
-        raise FileError(f"{shown}: the file is empty")
-    return Content(shown, name, data)
+        raise FileError(f"{path}: the file is empty")
+    return Content(path, name, data)
 
 
 def unpacked_name(path: Path) -> PurePath:

@@ -162,7 +162,7 @@ def solve(
     outputs = [output, picture]
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    numbers = number_layers(given, first_layer)
     problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -176,7 +176,7 @@ def solve(
         before, before_loads = before_of(context, weights, problem)
     if output is not None:
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
-        write_plan(output, plan, settings, format, numbers)
+        write_plan(output, plan, settings, format, numbers, given)
     if picture is not None:
         _draw(picture, weights, problem, before, before_loads, plan, given.title)
     if json_output:
@@ -248,8 +248,8 @@ def evaluate(
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
-    placement = read_plan(plan, given.name, weights.shape, gpus, numbers)
+    numbers = number_layers(given, first_layer)
+    placement = read_plan(plan, given, gpus, numbers)
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,

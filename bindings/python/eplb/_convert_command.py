@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from . import _terminal
-from ._files.placements import read_placement, write_placement
+from ._files.placements import check_format, read_placement, write_placement
 from ._files.values import MOST_LAYERS, name_layers
 from ._options import FirstLayer, Format, parse_numbers
 from ._output_file import refuse_inputs
-from ._plan_argument import check_plan_output
+from ._plan_argument import check_plan_output, note_of_numbers
 
 Source = Annotated[
     Path,
@@ -55,6 +55,9 @@ def convert(
     write_placement(
         output, placement, format=format, num_hidden_layers=hidden_layers, layer_updates_per_iter=layer_updates
     )
+    note = note_of_numbers(output, check_format(output, format), placement)
+    if note is not None:
+        _terminal.complain(f"{source}: {note}")
     where = f"{placement.physical_to_logical.shape[1]} slots"
     if placement.num_gpus is not None:
         where += f" of {placement.num_gpus} GPUs"

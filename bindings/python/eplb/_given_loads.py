@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,15 @@ class GivenLoads:
         loads: as read_loads reads them.
         name: the path of the file, or how many there are, for sentences.
         short: the same without folders.
+        quiet: whether notes are for JSON alone.
+        notes: what should be known of the loads, and of what is made of them.
     """
 
     loads: Loads
     name: str
     short: str
+    quiet: bool
+    notes: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -50,6 +54,12 @@ class GivenLoads:
         """The model's number of each layer, if the files have them."""
         return self.layers.tolist() if self.loads.numbered else None
 
+    def note(self, text: str) -> None:
+        """Says it on stderr, unless quiet."""
+        self.notes.append(text)
+        if not self.quiet:
+            _terminal.complain(f"{self.name}: {text}")
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what was read, and what should be known of it."""
         return {
@@ -57,7 +67,7 @@ class GivenLoads:
             "files": [str(path) for path in self.loads.files],
             "source": self.loads.source,
             "layers": self.layers.tolist(),
-            "warnings": list(self.loads.notes),
+            "warnings": self.notes,
         }
 
 
@@ -76,7 +86,7 @@ def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: boo
     loads = read_loads(paths, **reading)
     several = f"{len(files)} files"
     name, short = (str(files[0]), files[0].name) if len(files) == 1 else (several, several)
-    if not quiet:
-        for note in loads.notes:
-            _terminal.complain(f"{name}: {note}")
-    return GivenLoads(loads, name, short)
+    given = GivenLoads(loads, name, short, quiet)
+    for note in loads.notes:
+        given.note(note)
+    return given

@@ -130,8 +130,8 @@ def rebalance(
         "policy": policy,
         "off_home_target": off_home_target,
     }
-    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
-    start = read_start(current, sizes, read_plan(current, given.name, weights.shape, gpus, numbers))
+    numbers = number_layers(given, first_layer)
+    start = read_start(current, sizes, read_plan(current, given, gpus, numbers))
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,
@@ -153,7 +153,7 @@ def rebalance(
         work = Work(weights, start, plan)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
-        write_plan(output, plan, settings, format, start.layers)
+        write_plan(output, plan, settings, format, start.layers, given)
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:

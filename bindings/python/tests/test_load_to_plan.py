@@ -97,6 +97,21 @@ def test_the_option_and_the_file_must_agree(run, tmp_path):
     assert sentence == f"{dump}: begins with layer 2, but --first-layer is 3"
 
 
+@pytest.mark.parametrize(("name", "noted"), [*((name, "ascend" not in name) for name in FORMATS), ("plan.npz", False)])
+def test_layers_without_numbers_are_noted(run, tmp_path, name, noted):
+    """Where a file that begins with a wrong layer is a wrong file."""
+    path, source = tmp_path / name, tmp_path / "source.npz"
+    note = f"layers have no numbers, so {name} begins with layer 0: give --first-layer if dense ones come before"
+    line = f"eplb: {OLMOE}: {note}\n" if noted else ""
+    assert run("solve", OLMOE, *CLUSTER, "-o", source)[2] == ""
+    assert run("solve", OLMOE, *CLUSTER, "-o", path)[2] == line
+    assert run("rebalance", OLMOE, "--current", source, "-o", path)[2] == line
+    assert run("convert", source, "-o", path)[2] == line.replace(str(OLMOE), str(source))
+    code, out, err = run("solve", OLMOE, *CLUSTER, "-o", path, "--json")
+    assert (code, err, json.loads(out)["warnings"]) == (0, "", [note] if noted else [])
+    assert run("solve", OLMOE, *CLUSTER, "-o", path, "--first-layer", 0)[2] == ""
+
+
 def test_tables_get_their_numbers_from_the_option(run, tmp_path):
     np.save(tmp_path / "weights.npy", [[48, 45, 10, 9], [12, 24, 36, 48]])
     plan = tmp_path / "plan.sglang.json"

@@ -305,6 +305,27 @@ def test_no_file(tmp_path, suffix):
     assert refused([]) == "no file of loads was given"
 
 
+@pytest.mark.parametrize("name", ["plan.npy", "plan.csv", "plan.json"])
+def test_a_placement_without_a_name(tmp_path, name):
+    rows = np.array([[0, 1, 2, 3, 4, 5, 6, 7, 0, 1], [7, 6, 5, 4, 3, 2, 1, 0, 7, 6]])
+    path, note = tmp_path / name, ("looks like a placement: all numbers from 0 to 7 are in each row",)
+
+    def notes(table):
+        if name == "plan.npy":
+            np.save(path, table)
+        elif name == "plan.csv":
+            np.savetxt(path, table, delimiter=",", fmt="%d")
+        else:
+            path.write_text(json.dumps(table.tolist()))
+        return read_loads(path, header=False).notes
+
+    assert notes(rows) == note
+    rows[1, 9] = 5
+    assert notes(rows) == note
+    rows[1, 7] = 1
+    assert notes(rows) == ()
+
+
 def test_sizes_that_were_asked_for(tmp_path):
     path = write(tmp_path / "weights.csv", CSV)
     assert read_loads(path, experts=4, layers=2).counts.shape == (1, 2, 4)

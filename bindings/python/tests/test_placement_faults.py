@@ -78,7 +78,7 @@ def test_each_is_whole(tmp_path):
         ("[]", "holds no physical_to_logical"),
         ("3", "holds no physical_to_logical"),
         ("{}", "holds no placement, which would be called one of physical_to_logical, physical_to_logical_map, "),
-        ('{"logical_count": [[1, 2]]}', "holds loads, logical_count, and no placement, which would be called"),
+        ('{"logical_count": [[1, 2]]}', "holds loads, not a placement: logical_count"),
         ('{"physical_to_logical": [[0, 1], [0]]}', "a table of integers: row 1 has 1 slot, but row 0 has 2"),
         ('{"physical_to_logical": [[0.0, 1]]}', "a table of integers: row 0, slot 0 is 0.0, which is no expert"),
         ('{"physical_to_logical": [[0, true]]}', "row 0, slot 1 is true, which is no expert"),

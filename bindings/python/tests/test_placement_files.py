@@ -217,7 +217,7 @@ def test_older_form_of_lightllm(tmp_path):
     back = eplb.read_placement(path, num_gpus=4, num_experts=8)
     assert np.array_equal(back.physical_to_logical, OLDER)
     assert back.layers.tolist() == [3, 5]
-    with pytest.raises(eplb.FileError, match="give the numbers of GPUs and of experts"):
+    with pytest.raises(eplb.FileError, match="has neither: give num_gpus"):
         eplb.read_placement(path)
 
 

@@ -28,7 +28,9 @@ def check_distinct(path: Path, engine: str, placement: Placement) -> None:
 def devices(path: Path, engine: str, placement: Placement) -> Ints:
     """The slots of each GPU, [L,G,S/G]."""
     if placement.num_gpus is None:
-        raise FileError(f"{path}: {engine} lists experts by GPU, but the number of GPUs is not known: give num_gpus")
+        raise FileError(
+            f"{path}: {engine} lists experts by GPU, but the number of GPUs is not known: give num_gpus (--gpus)"
+        )
     return placement.physical_to_logical.reshape(len(placement.layers), placement.num_gpus, -1)
 
 

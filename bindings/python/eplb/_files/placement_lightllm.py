@@ -51,7 +51,9 @@ def read_older(path: Path, content: Mapping[str, Any], known: Known) -> Placemen
     """Every rank has its even share of the experts, then the extra ones; default is for layers that are not named."""
     num_gpus, num_experts = known.num_gpus, known.num_experts
     if num_gpus is None or num_experts is None:
-        raise FileError(f"{path}: LightLLM's older form has neither: give the numbers of GPUs and of experts")
+        raise FileError(
+            f"{path}: LightLLM's older form has neither: give num_gpus (--gpus) and num_experts (--experts)"
+        )
     if num_experts % num_gpus:
         raise FileError(f"{path}: {num_experts} experts are no multiple of {num_gpus} GPUs, as LightLLM needs it")
     named = {key: value for key, value in content.items() if key not in (EXTRA, "default")}

@@ -38,6 +38,7 @@ class Format:
         read: from the content, refusing what breaks a rule of the format.
         write: to bytes, refusing what the format cannot express.
         also: other names for it.
+        numbered: whether its layers have the model's numbers, so that a wrong first one is a wrong file.
     """
 
     suffixes: tuple[str, ...]
@@ -45,17 +46,18 @@ class Format:
     read: Callable[[Path, Mapping[str, Any], Known], Placement]
     write: Callable[[Path, Placement, Wishes], bytes]
     also: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 FORMATS = {
     "eplb": Format((".npz", ".json"), ours.MAP, ours.read, ours.write),
-    "sglang": Format((".json", ".pt"), sglang.MAP, sglang.read, sglang.write),
+    "sglang": Format((".json", ".pt"), sglang.MAP, sglang.read, sglang.write, numbered=True),
     "tensorrt-llm": Format(
-        (".yaml", ".yml"), tensorrt_llm.ASSIGNMENTS, tensorrt_llm.read, tensorrt_llm.write, ("trtllm",)
+        (".yaml", ".yml"), tensorrt_llm.ASSIGNMENTS, tensorrt_llm.read, tensorrt_llm.write, ("trtllm",), True
     ),
     "ascend": Format((".json",), ascend.LAYERS, ascend.read, ascend.write, ("vllm-ascend",)),
-    "lightllm": Format((".json",), lightllm.REDUNDANT, lightllm.read, lightllm.write),
-    "lightllm-older": Format((".json",), lightllm.EXTRA, lightllm.read_older, lightllm.write_older),
+    "lightllm": Format((".json",), lightllm.REDUNDANT, lightllm.read, lightllm.write, numbered=True),
+    "lightllm-older": Format((".json",), lightllm.EXTRA, lightllm.read_older, lightllm.write_older, numbered=True),
 }
 _NAMES = {also: name for name, form in FORMATS.items() for also in (name, *form.also)}
 _READERS: dict[kinds.Kind, Callable[[Content], Any]] = {
@@ -124,8 +126,10 @@ def load_placement(path: Path, known: Known) -> Placement:
     form = next((form for form in FORMATS.values() if form.key in value), None)
     if form is None:
         names = ", ".join(form.key for form in FORMATS.values())
-        loads = next((f"loads, {name}, and " for name in NAMES if name in value), "")
-        raise FileError(f"{path}: holds {loads}no placement, which would be called one of {names}")
+        loads = next((name for name in NAMES if name in value), None)
+        if loads is not None:
+            raise FileError(f"{path}: holds loads, not a placement: {loads}")
+        raise FileError(f"{path}: holds no placement, which would be called one of {names}")
     return _of_file(path, lambda: form.read(path, value, known))
 
 
@@ -184,7 +188,7 @@ def write_placement(
     name = check_format(file, format)
     source = _placed(placement, num_gpus, num_experts)
     if name == "ascend" and source.has_dense_rows and first_layer is None and layers is None:
-        text = "SGLang counts layers without experts and vllm-ascend does not: give first_layer"
+        text = "SGLang counts layers without experts and vllm-ascend does not: give first_layer (--first-layer)"
         raise FileError(f"{file}: {text}")
     numbered = source.number(first_layer, layers)
     hidden = None if num_hidden_layers is None else integer("num_hidden_layers", num_hidden_layers, 1, MOST_LAYERS)

@@ -51,7 +51,7 @@ from ._options import (
 from ._output_file import check_output
 from ._plan import Plan
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
-from ._problem import before_of, problem_of, sizes_of
+from ._problem import asked_of, before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
 from .sample import sample_weights
@@ -250,15 +250,8 @@ def evaluate(
     weights = given.weights
     numbers = number_layers(given, first_layer)
     placement = read_plan(plan, given, gpus, numbers)
-    asked = {
-        "num_gpus": gpus,
-        "num_nodes": nodes,
-        "num_groups": groups,
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
-    problem = {"num_gpus": placement.num_gpus, **placement.problem}
-    problem.update({name: value for name, value in asked.items() if value is not None})
+    asked = asked_of(gpus, nodes, groups, policy, off_home_target)
+    problem = {"num_gpus": placement.num_gpus, **placement.problem, **asked}
     if problem["num_gpus"] is None:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     sizes = dict(problem)

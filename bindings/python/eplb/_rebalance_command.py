@@ -34,6 +34,7 @@ from ._options import (
 )
 from ._output_file import check_output, refuse_inputs, replacing
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
+from ._problem import asked_of
 from ._start import read_start
 from ._work import Work, write_transfers
 
@@ -123,15 +124,8 @@ def rebalance(
     refuse_inputs(outputs, filter(None, [current, gpu_slots, speeds]))
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    sizes = {
-        "num_gpus": gpus,
-        "num_nodes": nodes,
-        "num_groups": groups,
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
-    numbers = number_layers(given, first_layer)
-    start = read_start(current, sizes, read_plan(current, given, gpus, numbers))
+    placement = read_plan(current, given, gpus, number_layers(given, first_layer))
+    start = read_start(current, asked_of(gpus, nodes, groups, policy, off_home_target), placement)
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,

@@ -77,7 +77,7 @@ class Start:
 
 
 def read_start(path: Path, asked: dict[str, Any], placement: Placement) -> Start:
-    """From the plan of a file. What is asked for and not None replaces what it says; more GPUs than it has are new.
+    """From the plan of a file. What is asked for replaces what it says; more GPUs than it has are new.
 
     Raises:
         FileError: it does not fit.
@@ -85,8 +85,7 @@ def read_start(path: Path, asked: dict[str, Any], placement: Placement) -> Start
     problem = {**placement.problem}
     if placement.num_gpus is not None:
         problem["num_gpus"] = placement.num_gpus
-    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "off_home_target": 1.01, **problem}
-    sizes.update({name: value for name, value in asked.items() if value is not None})
+    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "off_home_target": 1.01, **problem, **asked}
     if "num_gpus" not in sizes:
         raise FileError(f"{path}: does not tell the number of GPUs: give --gpus")
     had, gpus = problem.get("num_gpus", sizes["num_gpus"]), sizes["num_gpus"]

@@ -209,6 +209,14 @@ def test_yaml_of_any_style(tmp_path):
     assert read.physical_to_logical.tolist() == [ROWS[0], ROWS[1], ROWS[0]]
 
 
+@pytest.mark.parametrize("before", ["", "# Made by hand.\n\n---\n", "%YAML 1.1\n---\n"])
+@pytest.mark.parametrize("name", ["plan", "plan.txt"])
+def test_yaml_without_its_name(tmp_path, before, name):
+    pytest.importorskip("yaml")
+    (tmp_path / name).write_text(before + YAML)
+    assert eplb.read_placement(tmp_path / name).physical_to_logical.tolist() == ROWS[:1]
+
+
 @pytest.mark.parametrize("name", ["plan.json", "plan.csv", "plan"])
 def test_byte_order_mark(tmp_path, name):
     table = "\n".join(",".join(map(str, row)) for row in ROWS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import NamedTuple
 
 from .._errors import FileError
@@ -13,8 +13,7 @@ from .content import Content
 
 # How files of torch.save begin that were written before they were zip archives.
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-# After comments and the mark of a document, a name and a colon.
-_YAML = re.compile(r"\s*(?:(?:#.*|---\s*|%.*)\n\s*)*[A-Za-z_]\w*:(?:\s|$)")
+_YAML = re.compile(r"[A-Za-z_]\w*:(\s|$)")
 
 
 class Kind(NamedTuple):
@@ -48,7 +47,9 @@ def _is_safetensors(content: Content) -> bool:
 def _is_yaml(content: Content) -> bool:
     if content.suffix in _YAML_SUFFIXES + _JSON_SUFFIXES:
         return content.suffix in _YAML_SUFFIXES
-    return _YAML.match(content.text) is not None
+    # No table begins with a name and a colon. Marks of documents and comments may come before.
+    lines = (line for line in StringIO(content.text) if line.strip() and not line.startswith(("#", "%", "---")))
+    return _YAML.match(next(lines, "")) is not None
 
 
 def _is_json(content: Content) -> bool:

@@ -20,6 +20,8 @@ _SEPARATORS = {";": ";", "\t": "tabs", "|": "|", " ": "spaces"}
 
 
 class Row(NamedTuple):
+    """The number of its line, from 1, and what stands between its commas."""
+
     line: int
     words: list[str]
 
@@ -34,8 +36,12 @@ def read_csv(content: Content) -> Array:
 
 
 def rows_of(content: Content) -> list[Row]:
-    text = content.text
-    reader = csv.reader(StringIO(text, newline=""), skipinitialspace=True)
+    """The rows that are not blank.
+
+    Raises:
+        FileError: there are none, or no CSV.
+    """
+    reader = csv.reader(StringIO(content.text, newline=""), skipinitialspace=True)
     try:
         rows = [Row(reader.line_num, [word.strip() for word in words]) for words in reader]
     except csv.Error as error:
@@ -47,6 +53,11 @@ def rows_of(content: Content) -> list[Row]:
 
 
 def table_of(where: str, rows: Sequence[Row]) -> Array:
+    """Numbers [rows,columns]: int64 if all are integers, else float64.
+
+    Raises:
+        FileError: something else is there, or rows differ in length.
+    """
     table: list[list[int | float]] = []
     for line, words in rows:
         table.append([number_at(where, line, word) for word in words])
@@ -56,6 +67,7 @@ def table_of(where: str, rows: Sequence[Row]) -> Array:
 
 
 def check_length(where: str, line: int, words: Sequence[str], first: Row) -> None:
+    """Refuses a row that is not as long as the first one."""
     if len(words) != len(first.words):
         raise FileError(
             f"{where} line {line}: {counted(len(words), 'value')}, but line {first.line} has {len(first.words)}"
@@ -63,6 +75,7 @@ def check_length(where: str, line: int, words: Sequence[str], first: Row) -> Non
 
 
 def number_at(where: str, line: int, word: str) -> int | float:
+    """What a word stands for, with its line where it is no number."""
     if _INTEGER.fullmatch(word):
         if len(word) > 20 or not -(2**63) <= int(word) < 2**63:
             raise FileError(f"{where} line {line}: {word[:40]} is an integer above 2^63 - 1")

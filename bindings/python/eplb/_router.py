@@ -18,6 +18,7 @@ _GOOD_ENOUGH, _MOST_SWEEPS = 1e-8, 200
 # The number of an expert that is always picked would be infinite, and where too few experts have any load, no choice
 # would be left.
 _MOST_OFTEN, _LEAST_OFTEN = 1 - 1e-9, 1e-12
+_LEAST_FOUND = 1e-290
 _LEAST_STEP, _MOST_STEP = 1 / 64, 4.0
 # Of logarithms of factors, below the largest: eight such factors are far from underflow.
 _LOWEST = -60.0
@@ -119,8 +120,8 @@ class Router:
                 break
             left, factors, found, missed, step = (each[going] for each in (left, factors, found, missed, step))
             direction = np.zeros_like(found)
-            # Chances may underflow to 0, whose odds have no logarithm.
-            found = np.maximum(found, np.finfo(float).tiny)
+            # Chances may underflow to 0, whose odds have no logarithm; next to 0, ratios of odds overflow.
+            found = np.maximum(found, _LEAST_FOUND)
             direction[:, member] = np.log(_odds(wanted[left])[:, member] / _odds(found)[:, member])
             factors = _scaled(factors * _growth(step[:, np.newaxis, np.newaxis] * direction, member), self._picks)
             before = missed, direction

@@ -151,6 +151,8 @@ def test_a_search_for_such_a_router_stays_finite():
     found = eplb.modelled_sends(weights, np.tile(np.arange(64), (6, 1)), **sizes)
     assert ((found.error > 0.1) & (found.error <= 1)).all()
     assert np.isfinite(found.reached).all()
+    sizes = {"num_gpus": 1, "num_nodes": 1, "num_groups": 3, "picks": 2, "groups_per_token": 1}
+    assert eplb.modelled_sends([[0, 0, 0, 1]], [[2, 0, 1, 3]], **sizes).error > 0.1
 
 
 @st.composite

@@ -38,7 +38,7 @@ def _read_numpy(content: Content, labels: Labels) -> list[Part]:
     value = read_numpy(content)
     if isinstance(value, Mapping) and len(value) == 1 and not any(name in value for name in NAMES + PLACEMENTS):
         value = next(iter(value.values()))
-    return [_read_value(content, "array", value, labels)]
+    return [_read_value(content, str(content.path), "array", value, labels)]
 
 
 def _read_torch(content: Content, labels: Labels) -> list[Part]:
@@ -47,11 +47,10 @@ def _read_torch(content: Content, labels: Labels) -> list[Part]:
     if not isinstance(value, (dict, np.ndarray)):
         text = f"holds a {type(value).__name__}, must hold a tensor, or a dict with loads"
         raise FileError(f"{content.path}: {text}")
-    return [_read_value(content, "tensor", value, labels)]
+    return [_read_value(content, str(content.path), "tensor", value, labels)]
 
 
-def _read_value(content: Content, kind: str, value: Any, labels: Labels) -> Part:
-    where = str(content.path)
+def _read_value(content: Content, where: str, kind: str, value: Any, labels: Labels) -> Part:
     if isinstance(value, Mapping):
         return read_named(where, value, content.rank, labels)
     return replace(read_bare(where, kind, value, labels), rank=content.rank)
@@ -61,13 +60,10 @@ def _read_json(content: Content, labels: Labels) -> list[Part]:
     """An object is one or more windows; so is each line, or each object of a list. lmdeploy reads a bare list."""
     parts = []
     for where, value in _documents(content):
-        if isinstance(value, dict):
-            parts.append(read_named(where, value, content.rank, labels))
-        elif isinstance(value, list):
-            bare = read_bare(where, "JSON list of layers (lmdeploy)", value, labels)
-            parts.append(replace(bare, absolute=True, rank=content.rank))
-        else:
+        if not isinstance(value, (dict, list)):
             raise FileError(f"{where}: must be an object or a list")
+        part = _read_value(content, where, "JSON list of layers (lmdeploy)", value, labels)
+        parts.append(replace(part, absolute=True) if isinstance(value, list) else part)
     return parts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from .._errors import FileError
 from .placement import Known, Placement, Wishes
-from .placement_checks import check_all_placed, check_distinct, devices
+from .placement_checks import as_json, check_all_placed, check_distinct, devices
 from .values import experts_in, listed, mapping, stacked, whole
 
 LAYERS = "layer_list"
@@ -53,4 +52,4 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
         }
         for index, experts in enumerate(devices(path, "vllm-ascend", placement).tolist())
     ]
-    return (json.dumps({"moe_layer_count": len(layers), LAYERS: layers}) + "\n").encode()
+    return as_json({"moe_layer_count": len(layers), LAYERS: layers})

@@ -1,8 +1,10 @@
-"""What placements of engines have in common, and is refused before anything is written."""
+"""What writers of placements have in common, and what they refuse before anything is written."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,11 @@ def devices(path: Path, engine: str, placement: Placement) -> Ints:
             f"{path}: {engine} lists experts by GPU, but the number of GPUs is not known: give num_gpus (--gpus)"
         )
     return placement.physical_to_logical.reshape(len(placement.layers), placement.num_gpus, -1)
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """An object on one line."""
+    return (json.dumps(content, allow_nan=False) + "\n").encode()
 
 
 def count_replicas(placement: Placement) -> Ints:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from .._cluster import Cluster
 from .._errors import FileError
 from .._solution import expand_replica_slots
 from .placement import Known, Placement, Wishes
+from .placement_checks import as_json
 from .values import listed, shown, table, whole
 
 MAP = "physical_to_logical"
@@ -87,7 +87,7 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     known = {name: value for name, value in known.items() if value is not None}
     if path.suffix.lower() == ".json":
         lists = {name: array.tolist() for name, array in arrays.items()}
-        return (json.dumps({**known, **lists}, allow_nan=False) + "\n").encode()
+        return as_json({**known, **lists})
     file = io.BytesIO()
     arrays |= {name: np.array(value) for name, value in known.items()}
     np.savez_compressed(file, **arrays)

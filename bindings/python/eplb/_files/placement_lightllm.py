@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from .._errors import FileError
 from .placement import Known, Placement, Wishes
-from .placement_checks import check_all_placed, check_distinct, devices
+from .placement_checks import as_json, check_all_placed, check_distinct, devices
 from .values import experts_in, layer_keys, listed, stacked, whole
 
 REDUNDANT, EXTRA = "num_redundant_experts_per_rank", "redundancy_expert_num"
@@ -44,7 +43,7 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     _check_sizes(path, experts, gpus, places)
     layers = dict(zip(map(str, placement.layers.tolist()), by_gpu.tolist(), strict=True))
     content = {"version": VERSION, "num_logical_experts": experts, "world_size": gpus}
-    return (json.dumps({**content, REDUNDANT: places - experts // gpus, "layers": layers}) + "\n").encode()
+    return as_json({**content, REDUNDANT: places - experts // gpus, "layers": layers})
 
 
 def read_older(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
@@ -90,7 +89,7 @@ def write_older(path: Path, placement: Placement, wishes: Wishes) -> bytes:
         text = "LightLLM's older form has the same extra experts on all GPUs, after an even share: use lightllm"
         raise FileError(f"{path}: {text}")
     layers = dict(zip(map(str, placement.layers.tolist()), extra[:, 0].tolist(), strict=True))
-    return (json.dumps({EXTRA: places - share, **layers}) + "\n").encode()
+    return as_json({EXTRA: places - share, **layers})
 
 
 def _check_sizes(path: Path, experts: int, gpus: int, places: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from .._arrays import Ints
 from .._errors import FileError
 from .parsed import import_torch
 from .placement import Known, Placement, Wishes
-from .placement_checks import check_all_placed
+from .placement_checks import as_json, check_all_placed
 from .values import MOST_LAYERS, table, whole
 
 MAP = "physical_to_logical_map"
@@ -41,7 +40,7 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     filled[placement.layers] = placement.physical_to_logical
     if path.suffix.lower() == ".pt":
         return _as_torch(path, filled)
-    return (json.dumps({MAP: filled.tolist()}) + "\n").encode()
+    return as_json({MAP: filled.tolist()})
 
 
 def _as_torch(path: Path, slots: Ints) -> bytes:

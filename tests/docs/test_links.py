@@ -73,7 +73,7 @@ def test_named_files_exist(document):
 ABSENT = {
     r"\bsections? \d[\d.]* of\b": "a section of a document that is elsewhere",
     r"\bdesign(\.md|,? section| page)": "the design notes",
-    r"\bhouse\.md|\brevise\.md|\bengines\.md|\bbest\.md, section": "background notes",
+    r"\bhouse\.md|\brevise\.md|(?<!docs/)(?<!\]\()\bengines\.md|\bbest\.md, section": "background notes",
     r"\bthe seeds\b": "reference programs that are elsewhere",
     r"(?<![\w.])/(work|root|tmp)/": "a path of one machine",
 }

@@ -17,6 +17,7 @@
 #include "solver/strategies/all.h"
 #include "tests/solver/problems.h"
 #include "tests/solver/shuffled_team.h"
+#include "tests/solver/trials.h"
 
 namespace eplb::tests {
 namespace {
@@ -213,20 +214,13 @@ TEST(Parity, GoldenVectors) {
     expect_one_answer(layers[i], static_cast<uint32_t>(2 * i), EPLB_STRATEGY_HYBRID_INIT);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr uint32_t kHundreds = 2;  // each takes minutes there
-#elif defined(__has_feature)
-constexpr uint32_t kHundreds = __has_feature(address_sanitizer) ? 2 : 10;
-#else
-constexpr uint32_t kHundreds = 10;
-#endif
 class RandomProblems : public testing::TestWithParam<uint32_t> {};
 TEST_P(RandomProblems, OneAnswer) {
   for (uint32_t seed = 100 * GetParam() + 1; seed <= 100 * GetParam() + 100; ++seed)
     expect_one_answer(random_layer(seed), seed,
                       seed % 12 == 0 ? EPLB_STRATEGY_HYBRID_INIT : EPLB_STRATEGY_RANDOM_RESTARTS);
 }
-INSTANTIATE_TEST_SUITE_P(Hundreds, RandomProblems, testing::Range(0u, kHundreds));
+INSTANTIATE_TEST_SUITE_P(Hundreds, RandomProblems, testing::Range(0u, trials(10)));
 
 TEST(Parity, DeepSeekSized) {
   for (const auto& [slots, gpus] :
@@ -266,7 +260,7 @@ ClusterArrays random_cluster(uint32_t seed, const Sizes& sizes, bool speeds) {
 }
 
 TEST(Parity, UnequalGpus) {
-  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 150 : 30); ++seed) {
+  for (uint32_t seed = 1; seed <= trials(150); ++seed) {
     Layer layer = random_layer(seed);
     layer.cluster = random_cluster(seed, layer.sizes, seed % 3 > 0);
     layer.name += " of unequal GPUs";
@@ -348,7 +342,7 @@ void expect_one_path(const Layer& layer, uint32_t seed) {
 }
 
 TEST(Parity, Rebalance) {
-  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 120 : 30); ++seed) {
+  for (uint32_t seed = 1; seed <= trials(120); ++seed) {
     const Layer layer = random_rebalance(seed);
     expect_one_answer(layer, seed, EPLB_STRATEGY_REBALANCE, EPLB_EFFORT_FAST);
     if (layer.sizes.slots <= 60 || seed % 16 == 0)
@@ -374,7 +368,7 @@ void split_into_windows(Layer& layer, std::mt19937& random) {
 }
 
 TEST(Parity, Windows) {
-  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 60 : 20); ++seed) {
+  for (uint32_t seed = 1; seed <= trials(60); ++seed) {
     std::mt19937 random(seed);
     Layer layer = seed % 2 ? random_layer(seed) : random_rebalance(seed);
     if (layer.sizes.slots > 150) continue;
@@ -408,7 +402,7 @@ Layer random_soft(uint32_t seed) {
 }
 
 TEST(Parity, Soft) {
-  for (uint32_t seed = 1; seed <= (kHundreds == 10 ? 60 : 20); ++seed) {
+  for (uint32_t seed = 1; seed <= trials(60); ++seed) {
     const Layer layer = random_soft(seed);
     if (layer.sizes.slots > 150) continue;
     const eplb_strategy strategy =

@@ -11,6 +11,7 @@
 #include "tests/solver/plain_rebalance.h"
 #include "tests/solver/rebalance_cases.h"
 #include "tests/solver/searched.h"
+#include "tests/solver/trials.h"
 
 namespace eplb::tests {
 namespace {
@@ -202,27 +203,27 @@ bool is_answered(const MoveCase& c, const PlainCase& plain, MoveLibrary& library
 
 TEST(Rebalance, AnswersAreThoseOfTheDefinition) {
   MoveLibrary library;
-  int answered = 0;
-  for (uint32_t seed = 1; seed <= 1000; ++seed) {
+  uint32_t answered = 0;
+  for (uint32_t seed = 1; seed <= trials(1000); ++seed) {
     const MoveCase c = AnyMoveCase(seed).make(library);
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
     const PlainCase plain(c, library);
     answered += is_answered(c, plain, library);
   }
-  EXPECT_GT(answered, 700);
+  EXPECT_GT(answered, trials(700));
 }
 
 TEST(Rebalance, WindowsAreThoseOfTheDefinition) {
   MoveLibrary library;
-  int answered = 0;
-  for (uint32_t seed = 1; seed <= 100; ++seed) {
+  uint32_t answered = 0;
+  for (uint32_t seed = 1; seed <= trials(100); ++seed) {
     const MoveCase c = AnyMoveCase(seed, 6).make(library);
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
     const PlainCase plain(c, library);
     EXPECT_EQ(plain.solve_windows(), library.solve(c, EPLB_STRATEGY_BEST));
     answered += is_answered(c, plain, library);
   }
-  EXPECT_GT(answered, 60);
+  EXPECT_GT(answered, trials(60));
 }
 
 }  // namespace

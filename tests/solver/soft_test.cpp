@@ -9,6 +9,7 @@
 #include "tests/solver/searched.h"
 #include "tests/solver/soft_layer.h"
 #include "tests/solver/soft_state.h"
+#include "tests/solver/trials.h"
 
 namespace eplb::tests {
 namespace {
@@ -178,13 +179,13 @@ int64_t expect_same_answer(SoftLayer& soft) {
 }
 
 TEST(Soft, AnswersAreThoseOfTheDefinition) {
-  int away = 0;
-  for (uint32_t seed = 1; seed <= 200; ++seed) {
+  uint32_t away = 0;
+  for (uint32_t seed = 1; seed <= trials(200); ++seed) {
     SCOPED_TRACE(seed);
     SoftLayer soft(seed);
     away += expect_same_answer(soft) > 0;
   }
-  EXPECT_GT(away, 50);
+  EXPECT_GT(away, trials(50));
 }
 
 // What further moves gain at most.
@@ -212,7 +213,7 @@ void expect_same_rebalance(SoftLayer& soft) {
 }
 
 TEST(Soft, RebalancesAreThoseOfTheDefinition) {
-  for (uint32_t seed = 1; seed <= 200; ++seed) {
+  for (uint32_t seed = 1; seed <= trials(200); ++seed) {
     SCOPED_TRACE(seed);
     SoftLayer soft(seed);
     expect_same_rebalance(soft);

@@ -32,7 +32,9 @@ from ._files.load_merge import Loads
 from ._files.loads import read_loads
 from ._files.placement import Placement
 from ._files.placements import read_placement, write_placement
+from ._maps import loads_of, maps_of
 from ._moves import Moves
+from ._place import place
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
@@ -67,7 +69,10 @@ __all__ = [
     "bounds",
     "efforts",
     "library_version",
+    "loads_of",
+    "maps_of",
     "modelled_sends",
+    "place",
     "policies",
     "read_loads",
     "read_placement",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ._cluster import Cluster
 from ._errors import Unavailable
 from ._homes import find_homes, prices_that_count
 from ._library import STATUSES, ffi
+from ._moves import figures_of_moves, plan_moves
 from ._report import Report, make_report
 from ._session import Session
 from ._tables import Prices
@@ -26,10 +28,16 @@ class Evaluation(Report):
     These are computed when they are first read, on any thread, from copies of the placement and the weights. Of weights
     that lie on a device, those of windows are computed at once. They raise Unavailable where num_windows is 0, those
     of groups where the weights are on a device only.
+
+    Attributes:
+        layer_moves: int64 [L], GPUs and experts that they get; None if evaluate was given no current placement.
+        slots_written: int64 [L], slots whose contents change, those within a GPU included; None as well.
     """
 
     # What they are computed from; None if only a device has the weights, or nothing is left to be computed.
     _placed: tuple[KeptWeights, Ints, bytes, Cluster | None, Prices | None] | None = dataclasses.field(repr=False)
+    layer_moves: Ints | None = dataclasses.field(default=None, repr=False)
+    slots_written: Ints | None = dataclasses.field(default=None, repr=False)
 
     @cached_property
     def window_imbalance(self) -> Floats:
@@ -86,3 +94,16 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
         for name in ("window_imbalance", "window_bound"):
             vars(evaluation)[name] = session.evaluate_windows(name, placement, report.num_windows)
     return evaluation
+
+
+def with_change(evaluation: Evaluation, current: Ints, placement: Ints, session: Session) -> Evaluation:
+    """The evaluation with what it takes to get there from a current placement, for the session's problem."""
+    gpus, nodes = session.problem.num_gpus, session.problem.num_nodes
+    moves = plan_moves(current, placement, gpus, nodes, session.cluster, "buffered")
+    written = ((placement != current) & (placement != -1)).sum(axis=1)
+    figures: dict[str, Any] = figures_of_moves(moves, gpus)
+    figures["layers_changed"] = int((placement != current).any(axis=1).sum())
+    changed = dataclasses.replace(evaluation, layer_moves=moves.count, slots_written=written, **figures)
+    for name, value in vars(evaluation).items():  # what was worked out already
+        vars(changed).setdefault(name, value)
+    return changed

@@ -151,6 +151,25 @@ def plan_moves(
         keep_session(session)
 
 
+def figures_of_moves(moves: Moves, num_gpus: int) -> dict[str, int]:
+    """The fields of a report that follow from the transfers; those of moves that are forced need more."""
+    table = moves.table()
+    on_links = table[(table["kind"] == _WITHIN_NODE) | (table["kind"] == _BETWEEN_NODES)]
+    busiest = (
+        np.bincount(on_links["layer"].astype(np.int64) * num_gpus + on_links[gpu], minlength=1).max()
+        for gpu in ("source_gpu", "gpu")
+    )
+    most_sent, most_received = (int(count) for count in busiest)
+    return {
+        "moves": int(moves.count.sum()),
+        "moves_between_nodes": int((table["kind"] == _BETWEEN_NODES).sum()),
+        "reloads": int((table["kind"] == _FROM_STORAGE).sum()),
+        "rounds": int(np.maximum(moves.round.max(axis=1, initial=0), 0).sum()),
+        "most_sent": most_sent,
+        "most_received": most_received,
+    }
+
+
 def _change(current: Array, placement: Array, maps: Iterable[Array], count: Array, node: Array) -> Change:
     small: Any = np.int16 if placement.shape[1] < 2**15 and placement.max(initial=0) < 2**15 else np.int32
     changed = (placement != current).any(axis=1)

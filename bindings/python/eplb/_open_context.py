@@ -6,11 +6,11 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from ._arrays import Array, placement_to_host, weights_to_host
+from ._arrays import Array, current_to_host, placement_to_host, weights_to_host
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, read_weights
 from ._device_session import DeviceSession
-from ._evaluation import Evaluation, evaluate
+from ._evaluation import Evaluation, evaluate, with_change
 from ._last_problem import LastProblem
 from ._library import DEVICE_KINDS
 from ._moves import Moves, plan_moves
@@ -98,6 +98,7 @@ class OpenContext(Uncopyable):
         bound: str | None = None,
         cluster: Cluster | None = None,
         prices: Any = None,
+        current: Any = None,
     ) -> Evaluation:
         """Checks that a placement from any source is valid, and evaluates it.
 
@@ -111,6 +112,8 @@ class OpenContext(Uncopyable):
                 solve, and its defaults before any.
             cluster: as for solve; None takes that of the last solve unless num_gpus is another one.
             prices: as for solve; None takes those of the last solve unless num_nodes is another one.
+            current: integers [L,S] or [S], the expert that each slot holds now, -1 where it is empty or cannot be read.
+                The result then has moves, the slots that are written, and the other figures of a change.
 
         Raises:
             InvalidPlacement: naming the rule and the layer, slot or expert: an id that is none, an expert without a
@@ -121,6 +124,7 @@ class OpenContext(Uncopyable):
         """
         placement = placement_to_host(physical_to_logical)
         array = None if weights is None else weights_to_host(weights)[0]
+        now = None if current is None else current_to_host(current, len(placement))
         given, sizes = read_prices(prices), (placement.shape[1], num_gpus, num_nodes, num_groups)
         with self._shared as session:
             problem, cluster, priced = self._last_problem.with_given(
@@ -133,7 +137,8 @@ class OpenContext(Uncopyable):
             self._device.set_tables(tables)
             if array is not None:
                 self._upload(session, array)
-            return evaluate(session, placement, self._weights)
+            evaluation = evaluate(session, placement, self._weights)
+            return evaluation if now is None else with_change(evaluation, now, placement, session)
 
     def plan_transfers(
         self,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import current_to_host, weights_to_host
-from ._device_arrays import cuda_index, device_weights
-from ._device_pool import MAPS_OF_A_CALL, solve_on_device, synchronize_devices
-from ._library import DEVICE_KINDS, invalid_argument
-from ._move_limits import MoveLimits, move_limits
-from ._session import Request, parse_device
-from ._tables import Tables
-from ._thread_session import keep_session, take_session
+from ._device_pool import MAPS_OF_A_CALL, synchronize_devices
+from ._library import DEVICE_KINDS
+from ._move_limits import move_limits
+from ._one_call import call_options, solved, try_on_device
+from ._session import parse_device
 
 
 def rebalance_experts(
@@ -91,49 +89,16 @@ def rebalance_experts(
     """
     sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple", objective, off_home_target)
     limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
-    if current is not None:
-        _refuse_other(strategy)
-        return _on_host(weight, current, sizes, ("rebalance", effort, seed, max_replicas, "buffered", limits))
-    _refuse_without_current(limits)
-    options = (strategy, effort, seed, max_replicas)
-    index = cuda_index(weight)
-    weights = None if index is None else device_weights(weight, index)
-    if weights is not None:
-        request = Request()
-        request.set_problem(*sizes)
-        request.set_options(*options)
-        maps = solve_on_device(request, weights)
+    options = call_options(strategy, effort, seed, max_replicas, current is not None, limits)
+    if current is None:
+        maps = try_on_device(weight, sizes, options)
         if maps is not None:
             return maps
-    return _on_host(weight, None, sizes, options)
-
-
-def _on_host(weight: Any, current: Any, sizes: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     array, deliver = weights_to_host(weight)
     now = None if current is None else current_to_host(current, array.shape[-2])
-    session = take_session()
-    try:
-        session.set_problem(*sizes)
-        session.set_options(*options)
-        session.set_tables(Tables())
-        session.set_current(now)
-        session.upload(array)
-        session.solve()
+    with solved(array, now, None, sizes, options) as session:
         placement, slots, count = (session.ints(name) for name in MAPS_OF_A_CALL)
-    finally:
-        keep_session(session)
     return deliver(placement), deliver(slots), deliver(count)
-
-
-def _refuse_other(strategy: str | None) -> None:
-    if strategy not in (None, "rebalance"):
-        raise invalid_argument(f"strategy is {strategy!r}, but current is given, which only 'rebalance' starts from")
-
-
-def _refuse_without_current(limits: MoveLimits) -> None:
-    for name, value in limits._asdict().items():
-        if value is not None:
-            raise invalid_argument(f"{name} is {value}, but current is not given: there are no moves to limit")
 
 
 def synchronize(device: Any = None) -> None:

@@ -34,6 +34,20 @@ def test_rebalance_does_not_wait(put, lazy):
             assert np.array_equal(given.array, known)
 
 
+def test_the_placement_alone_does_not_wait(put, lazy):
+    weights = sample_weights(3, 64)
+    eplb.place(put(weights), *CALL)
+    eplb.synchronize("cuda:0")
+    before = waits(lazy)
+    placement = eplb.place(put(weights), *CALL)
+    assert waits(lazy) == before
+    eplb.synchronize("cuda:0")
+    expected = eplb.rebalance_experts(weights, *CALL)[0]
+    assert np.array_equal(placement.array, expected)
+    # With a type of integers, on the host; the answer is what the weights are.
+    assert np.array_equal(eplb.place(put(weights), *CALL, dtype="int32").array, expected)
+
+
 def test_rebalance_from_a_placement(put):
     """On the host; the maps come back as the arrays that weights are."""
     weights = sample_weights(3, 64)

@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import logging
 import os
 import sys
+import types
 from collections import Counter
 from pathlib import Path
 
@@ -31,6 +33,8 @@ def find_package():
 
 find_package()
 import eplb  # noqa: E402
+import eplb.engines._counters as engine_counters  # noqa: E402
+import eplb.engines._start as engine_start  # noqa: E402
 from eplb._session import Session  # noqa: E402
 
 # The other strategy starts from a placement.
@@ -133,3 +137,49 @@ def ranks(tmp_path_factory):
     made = Ranks(tmp_path_factory.mktemp("ranks"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def fresh_engine(monkeypatch):
+    """As in a process that has not planned yet, and in which no strategy is asked for."""
+    monkeypatch.setattr(engine_counters, "_counters", engine_counters.Counters())
+    monkeypatch.setattr(engine_start, "_said", set())
+    monkeypatch.delenv("EPLB_ENGINE", raising=False)
+
+
+@pytest.fixture
+def lines(caplog):
+    """What was logged, in order."""
+    caplog.set_level(logging.INFO)
+    return lambda level=None: [each.getMessage() for each in caplog.records if level in (None, each.levelname)]
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Makes a module with these attributes importable, packages included."""
+
+    def make(name, **attributes):
+        parts = name.split(".")
+        for depth in range(1, len(parts) + 1):
+            path = ".".join(parts[:depth])
+            if path not in sys.modules:
+                monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
+                sys.modules[path].__path__ = []
+            if depth > 1:
+                monkeypatch.setattr(
+                    sys.modules[".".join(parts[: depth - 1])], parts[depth - 1], sys.modules[path], raising=False
+                )
+        for key, value in attributes.items():
+            monkeypatch.setattr(sys.modules[name], key, value, raising=False)
+        return sys.modules[name]
+
+    return make
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def array(request):
+    """Makes an array of a kind that engines pass."""
+    if request.param == "numpy":
+        return np.asarray
+    torch = pytest.importorskip("torch")
+    return lambda values, dtype=None: torch.tensor(np.asarray(values), dtype=dtype and getattr(torch, str(dtype)))

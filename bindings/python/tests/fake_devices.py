@@ -111,6 +111,8 @@ def fake_torch(monkeypatch):
     module = Module("torch")
     module.Tensor = Tensor
     module.version = types.SimpleNamespace(hip=None)
+    # What was worked out on the host goes back to the fake device.
+    module.from_numpy = lambda array: types.SimpleNamespace(to=lambda device: put(array, device.index))
     module.empty = lambda shape, dtype, device: put(torch.full(tuple(shape), -7, dtype=dtype), int(device[5:]))
     module.cuda = types.SimpleNamespace(
         current_stream=lambda index: types.SimpleNamespace(cuda_stream=state.stream),

@@ -52,6 +52,7 @@ RULES = {
     "include": [r"<std(def|int)\.h>"],
     "tests/contract/c": [CONTRACT, r"<[\w/]+\.h>"],  # and headers of their own folder, like the next
     "examples/c": [CONTRACT, r"<[\w/]+\.h>"],
+    "examples/cpp": [CXX, r"<(eplb|torch/torch)\.h>"],
     "bindings": [CONTRACT, r"<[\w/]+\.h>"],
 }
 for height, floor in enumerate(FLOORS):
@@ -60,7 +61,7 @@ for height, floor in enumerate(FLOORS):
         RULES[f"lib/solver/{name}"] = [room(f"solver/{name}", *below), PROBLEM, CXX, DEVICE_CXX]
 
 # Programs, whose files include each other by name.
-FLAT = ("tests/contract/c", "examples/c")
+FLAT = ("tests/contract/c", "examples/c", "examples/cpp")
 
 # Thrust's exceptions become this library's where it is called.
 CATCHES = "lib/machines/cuda/kernels/whole_arrays.cuh"

@@ -16,7 +16,7 @@ from ._backends import describe_library
 from ._compare_command import FROM_NOTHING, compare
 from ._context import Context
 from ._convert_command import convert
-from ._errors import Error
+from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
@@ -51,10 +51,9 @@ from ._options import (
 from ._output_file import check_output
 from ._plan import Plan
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
-from ._problem import before_of, problem_of, sizes_of
+from ._problem import asked_of, before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
-from ._weight_file import FileError, os_error_text
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -163,7 +162,7 @@ def solve(
     outputs = [output, picture]
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
+    numbers = number_layers(given, first_layer)
     problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -177,7 +176,7 @@ def solve(
         before, before_loads = before_of(context, weights, problem)
     if output is not None:
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
-        write_plan(output, plan, settings, format, numbers)
+        write_plan(output, plan, settings, format, numbers, given)
     if picture is not None:
         _draw(picture, weights, problem, before, before_loads, plan, given.title)
     if json_output:
@@ -249,17 +248,10 @@ def evaluate(
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
     given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
-    placement = read_plan(plan, given.name, weights.shape, gpus, numbers)
-    asked = {
-        "num_gpus": gpus,
-        "num_nodes": nodes,
-        "num_groups": groups,
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
-    problem = {"num_gpus": placement.num_gpus, **placement.problem}
-    problem.update({name: value for name, value in asked.items() if value is not None})
+    numbers = number_layers(given, first_layer)
+    placement = read_plan(plan, given, gpus, numbers)
+    asked = asked_of(gpus, nodes, groups, policy, off_home_target)
+    problem = {"num_gpus": placement.num_gpus, **placement.problem, **asked}
     if problem["num_gpus"] is None:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     sizes = dict(problem)

@@ -8,14 +8,11 @@ from typing import Annotated
 import typer
 
 from . import _terminal
-from ._files.placement import name_layers
-from ._files.placements import read_placement, write_placement
+from ._files.placements import check_format, read_placement, write_placement
+from ._files.values import MOST_LAYERS, name_layers
 from ._options import FirstLayer, Format, parse_numbers
 from ._output_file import refuse_inputs
-from ._plan_argument import check_plan_output
-
-# Far above any model, far below what fills a machine's memory.
-_MOST_LAYERS = 2**16
+from ._plan_argument import check_plan_output, note_of_numbers
 
 Source = Annotated[
     Path,
@@ -32,7 +29,7 @@ Layers = Annotated[
 ]
 HiddenLayers = Annotated[
     int | None,
-    typer.Option("--hidden-layers", min=1, max=2**14, help="Rows for SGLang. Default: up to the last layer of IN."),
+    typer.Option("--hidden-layers", min=1, max=MOST_LAYERS, help="Rows for SGLang; without it, up to the last layer."),
 ]
 LayerUpdates = Annotated[
     int, typer.Option("--layer-updates", min=0, help="layer_updates_per_iter for TensorRT-LLM; 0: the placement stays.")
@@ -53,11 +50,14 @@ def convert(
     """Writes the placement of IN in another format."""
     check_plan_output(output, format)
     refuse_inputs([output], [source])
-    numbers = None if layers is None else parse_numbers("--layer-numbers", layers, "layers", _MOST_LAYERS)
+    numbers = None if layers is None else parse_numbers("--layer-numbers", layers, "layers", MOST_LAYERS)
     placement = read_placement(source, num_gpus=gpus, num_experts=experts, first_layer=first_layer, layers=numbers)
     write_placement(
         output, placement, format=format, num_hidden_layers=hidden_layers, layer_updates_per_iter=layer_updates
     )
+    note = note_of_numbers(output, check_format(output, format), placement)
+    if note is not None:
+        _terminal.complain(f"{source}: {note}")
     where = f"{placement.physical_to_logical.shape[1]} slots"
     if placement.num_gpus is not None:
         where += f" of {placement.num_gpus} GPUs"

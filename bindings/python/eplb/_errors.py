@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class Error(Exception):
     """A call failed. str() is one sentence that names the argument and the numbers.
@@ -78,3 +80,8 @@ _CLASSES: dict[str, type[Error]] = {
 def error_for(code: int, status: str, text: str) -> Error:
     """The exception for a status; a plain Error for a status of a later library."""
     return _CLASSES.get(status, Error)(text, code, status)
+
+
+def os_error_text(path: Path, error: OSError) -> str:
+    """A sentence that begins with the path."""
+    return f"{path}: {(error.strerror or str(error)).lower()}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import _terminal
 from ._arrays import Array, Ints
+from ._files.content import STDIN
 from ._files.load_merge import Loads
 from ._files.loads import find_sources, read_loads
 from ._output_file import refuse_inputs
@@ -22,11 +23,15 @@ class GivenLoads:
         loads: as read_loads reads them.
         name: the path of the file, or how many there are, for sentences.
         short: the same without folders.
+        quiet: whether notes are for JSON alone.
+        notes: what should be known of the loads, and of what is made of them.
     """
 
     loads: Loads
     name: str
     short: str
+    quiet: bool
+    notes: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -49,6 +54,12 @@ class GivenLoads:
         """The model's number of each layer, if the files have them."""
         return self.layers.tolist() if self.loads.numbered else None
 
+    def note(self, text: str) -> None:
+        """Says it on stderr, unless quiet."""
+        self.notes.append(text)
+        if not self.quiet:
+            _terminal.complain(f"{self.name}: {text}")
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what was read, and what should be known of it."""
         return {
@@ -56,12 +67,12 @@ class GivenLoads:
             "files": [str(path) for path in self.loads.files],
             "source": self.loads.source,
             "layers": self.layers.tolist(),
-            "warnings": list(self.loads.notes),
+            "warnings": self.notes,
         }
 
 
 def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: bool, **reading: Any) -> GivenLoads:
-    """Reads files, none of which may be an output. Notes go to stderr, unless quiet.
+    """Reads files, - for standard input, none of which may be an output. Notes go to stderr, unless quiet.
 
     Args:
         reading: the other arguments of read_loads.
@@ -69,12 +80,13 @@ def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: boo
     Raises:
         FileError: as read_loads; and an output that is an input.
     """
+    files = [STDIN if path == Path("-") else path for path in files]
     paths = files[0] if len(files) == 1 else files
     refuse_inputs(outputs, [source.path for source in find_sources(paths)[0]])
     loads = read_loads(paths, **reading)
     several = f"{len(files)} files"
     name, short = (str(files[0]), files[0].name) if len(files) == 1 else (several, several)
-    if not quiet:
-        for note in loads.notes:
-            _terminal.complain(f"{name}: {note}")
-    return GivenLoads(loads, name, short)
+    given = GivenLoads(loads, name, short, quiet)
+    for note in loads.notes:
+        given.note(note)
+    return given

@@ -11,16 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ._errors import InvalidPlacement, InvalidWeight
+from ._errors import FileError, InvalidPlacement, InvalidWeight
 from ._files.placements import FORMATS
 from ._output_file import check_output
-from ._weight_file import FileError
 
 Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE",
-        help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes. Several files, and folders, are windows.",
+        help="Loads: CSV, a row per layer; .npy; .npz; what an engine writes; - reads them from standard input. "
+        "Several files, and folders, are windows.",
     ),
 ]
 Experts = Annotated[

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import IO
 
-from ._weight_file import FileError, os_error_text
+from ._errors import FileError, os_error_text
 
 
 def check_output(path: Path) -> None:

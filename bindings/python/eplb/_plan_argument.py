@@ -6,51 +6,45 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ._errors import InvalidArgument
+from ._errors import FileError, InvalidArgument
 from ._files.placement import Known, Placement, Wishes
-from ._files.placements import check_format, load_placement, store
+from ._files.placements import FORMATS, check_format, load_placement, store
+from ._given_loads import GivenLoads
 from ._output_file import check_output
 from ._plan import Plan
-from ._weight_file import FileError
 
 
-def number_layers(
-    file: Path | str, count: int, first_layer: int | None, layers: list[int] | None = None
-) -> list[int] | None:
-    """The model's numbers of the layers of the weights; None: not known.
-
-    Args:
-        first_layer: the first of them, as the option says it.
-        layers: all of them, as file says it.
+def number_layers(given: GivenLoads, first_layer: int | None) -> list[int] | None:
+    """The model's numbers of the layers of the loads, from their files or the option; None: not known.
 
     Raises:
-        FileError: option and file contradict each other.
+        FileError: option and files contradict each other.
     """
+    layers = given.model_layers
     if layers is None:
-        return None if first_layer is None else list(range(first_layer, first_layer + count))
+        return None if first_layer is None else list(range(first_layer, first_layer + len(given.layers)))
     if first_layer not in (None, layers[0]):
-        raise FileError(f"{file}: begins with layer {layers[0]}, but --first-layer is {first_layer}")
+        raise FileError(f"{given.name}: begins with layer {layers[0]}, but --first-layer is {first_layer}")
     return layers
 
 
-def read_plan(
-    path: Path, file: Path | str, shape: tuple[int, ...], gpus: int | None, numbers: list[int] | None
-) -> Placement:
-    """Reads the plan of the layers that the weights of file have, whose shape is [..., layers, experts].
+def read_plan(path: Path, given: GivenLoads, gpus: int | None, numbers: list[int] | None) -> Placement:
+    """Reads the plan of the layers that the loads have.
 
     Args:
         gpus: their number where the plan does not say it.
-        numbers: the model's numbers of the layers of the weights; None: not known.
+        numbers: of number_layers.
 
     Raises:
-        FileError: no plan, or it lacks layers of the weights, which are named.
+        FileError: no plan, or it lacks layers of the loads, which are named.
     """
+    shape = given.weights.shape
     placement = load_placement(path, Known(gpus, shape[-1], numbers))
     if placement.numbered and numbers is not None:
         try:
             return placement.select(numbers)
         except InvalidArgument as error:
-            raise FileError(f"{path}: {error}, which {file} has") from None
+            raise FileError(f"{path}: {error}, which {given.name} has") from None
     if len(placement.layers) != shape[-2]:
         hint = ": give --first-layer" if placement.numbered else ""
         raise FileError(f"{path}: {len(placement.layers)} layers, but the weights have {shape[-2]}{hint}")
@@ -67,13 +61,29 @@ def check_plan_output(path: Path | None, format: str | None) -> None:
 
 
 def write_plan(
-    path: Path, plan: Plan, settings: dict[str, Any], format: str | None, layers: Iterable[int] | None
+    path: Path,
+    plan: Plan,
+    settings: dict[str, Any],
+    format: str | None,
+    layers: Iterable[int] | None,
+    given: GivenLoads,
 ) -> None:
-    """Writes a plan, and what was asked for (settings) where the format has a place for it.
+    """Writes a plan of given loads, and what was asked for (settings) where the format has a place for it.
 
     Raises:
         FileError: the format cannot express the plan.
     """
     known = {name: value for name, value in settings.items() if value is not None}
     placement = Placement(plan, layers, plan.num_gpus, plan.replica_count.shape[1], problem=known)
-    store(path, check_format(path, format), placement, Wishes(plan=plan))
+    name = check_format(path, format)
+    store(path, name, placement, Wishes(plan=plan))
+    note = note_of_numbers(path, name, placement)
+    if note is not None:
+        given.note(note)
+
+
+def note_of_numbers(path: Path, format: str, placement: Placement) -> str | None:
+    """What should be known of a file whose layers are numbered for want of numbers."""
+    if placement.numbered or not FORMATS[format].numbered:
+        return None
+    return f"layers have no numbers, so {path.name} begins with layer 0: give --first-layer if dense ones come before"

@@ -23,6 +23,20 @@ def problem_of(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_
     }
 
 
+def asked_of(
+    gpus: int | None, nodes: int | None, groups: int | None, policy: str | None, off_home_target: float | None
+) -> dict[str, Any]:
+    """The same, of options that may be None: that which is asked for, whatever a plan says."""
+    asked = {
+        "num_gpus": gpus,
+        "num_nodes": nodes,
+        "num_groups": groups,
+        "policy": policy,
+        "off_home_target": off_home_target,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def sizes_of(given: GivenLoads, problem: dict[str, Any]) -> dict[str, Any]:
     """For JSON: what was read, and what is placed where."""
     layers, experts = given.weights.shape[-2:]

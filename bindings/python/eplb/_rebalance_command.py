@@ -9,6 +9,7 @@ import typer
 
 from . import _terminal
 from ._context import Context
+from ._errors import FileError
 from ._given_loads import read_given
 from ._options import (
     Bound,
@@ -33,8 +34,8 @@ from ._options import (
 )
 from ._output_file import check_output, refuse_inputs, replacing
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
+from ._problem import asked_of
 from ._start import read_start
-from ._weight_file import FileError
 from ._work import Work, write_transfers
 
 Current = Annotated[
@@ -123,15 +124,8 @@ def rebalance(
     refuse_inputs(outputs, filter(None, [current, gpu_slots, speeds]))
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    sizes = {
-        "num_gpus": gpus,
-        "num_nodes": nodes,
-        "num_groups": groups,
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
-    numbers = number_layers(given.name, weights.shape[-2], first_layer, given.model_layers)
-    start = read_start(current, sizes, read_plan(current, given.name, weights.shape, gpus, numbers))
+    placement = read_plan(current, given, gpus, number_layers(given, first_layer))
+    start = read_start(current, asked_of(gpus, nodes, groups, policy, off_home_target), placement)
     start.change_gpus(dead, drain, gpu_slots, speeds)
     limits: dict[str, Any] = {
         "max_moves": max_moves,
@@ -153,7 +147,7 @@ def rebalance(
         work = Work(weights, start, plan)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
-        write_plan(output, plan, settings, format, start.layers)
+        write_plan(output, plan, settings, format, start.layers, given)
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:

@@ -18,9 +18,12 @@ _GOOD_ENOUGH, _MOST_SWEEPS = 1e-8, 200
 # The number of an expert that is always picked would be infinite, and where too few experts have any load, no choice
 # would be left.
 _MOST_OFTEN, _LEAST_OFTEN = 1 - 1e-9, 1e-12
+_LEAST_FOUND = 1e-290
 _LEAST_STEP, _MOST_STEP = 1 / 64, 4.0
-# Of logarithms: eight such factors are far from underflow.
+# Of logarithms of factors, below the largest: eight such factors are far from underflow.
 _LOWEST = -60.0
+# Of logarithms of what one step multiplies factors by: where no router fits, steps have no limit of their own.
+_HIGHEST = 600.0
 
 
 class Router:
@@ -117,10 +120,10 @@ class Router:
                 break
             left, factors, found, missed, step = (each[going] for each in (left, factors, found, missed, step))
             direction = np.zeros_like(found)
-            # Chances may underflow to 0, whose odds have no logarithm.
-            found = np.maximum(found, np.finfo(float).tiny)
+            # Chances may underflow to 0, whose odds have no logarithm; next to 0, ratios of odds overflow.
+            found = np.maximum(found, _LEAST_FOUND)
             direction[:, member] = np.log(_odds(wanted[left])[:, member] / _odds(found)[:, member])
-            factors = _scaled(factors * np.exp(step[:, np.newaxis, np.newaxis] * direction), self._picks)
+            factors = _scaled(factors * _growth(step[:, np.newaxis, np.newaxis] * direction, member), self._picks)
             before = missed, direction
         return best, error
 
@@ -154,6 +157,15 @@ def _scaled(factors: Floats, picks: int) -> Floats:
     factors = np.where(factors > 0, np.maximum(factors, largest * np.exp(_LOWEST)), 0.0)
     scaled: Floats = factors * (picks / factors.sum(axis=(1, 2), keepdims=True))
     return scaled
+
+
+def _growth(logarithms: Floats, member: Array) -> Floats:
+    """What factors are multiplied by: exp(logarithms), but for a scale of the layer where that would overflow."""
+    largest = logarithms[:, member].max(axis=1)[:, np.newaxis, np.newaxis]
+    # What is further below is the lowest anyway, and must not become 0.
+    logarithms = np.maximum(logarithms, largest + 2 * _LOWEST)
+    growth: Floats = np.exp(logarithms - np.maximum(largest - _HIGHEST, 0))
+    return growth
 
 
 def _line_search(missed: Floats, direction: Floats, missed_now: Floats) -> Floats:

@@ -10,9 +10,11 @@ import numpy as np
 
 from ._arrays import Array
 from ._cluster import Cluster
+from ._errors import FileError
+from ._files.content import read_content
 from ._files.placement import Placement
+from ._files.rows import read_csv
 from ._options import parse_numbers
-from ._weight_file import FileError, read_csv
 
 _OF_GROUPS = ("num_groups", "policy", "off_home_target")
 
@@ -65,7 +67,7 @@ class Start:
             self.slots[gpu] = 0
 
     def _row(self, path: Path) -> list[Any]:
-        row: list[Any] = read_csv(path).ravel().tolist()
+        row: list[Any] = read_csv(read_content(path)).ravel().tolist()
         if len(row) != self.num_gpus:
             raise FileError(f"{path}: {len(row)} values, must have one for each of {self.num_gpus} GPUs")
         return row
@@ -75,7 +77,7 @@ class Start:
 
 
 def read_start(path: Path, asked: dict[str, Any], placement: Placement) -> Start:
-    """From the plan of a file. What is asked for and not None replaces what it says; more GPUs than it has are new.
+    """From the plan of a file. What is asked for replaces what it says; more GPUs than it has are new.
 
     Raises:
         FileError: it does not fit.
@@ -83,8 +85,7 @@ def read_start(path: Path, asked: dict[str, Any], placement: Placement) -> Start
     problem = {**placement.problem}
     if placement.num_gpus is not None:
         problem["num_gpus"] = placement.num_gpus
-    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "off_home_target": 1.01, **problem}
-    sizes.update({name: value for name, value in asked.items() if value is not None})
+    sizes = {"num_nodes": 1, "num_groups": 1, "policy": "auto", "off_home_target": 1.01, **problem, **asked}
     if "num_gpus" not in sizes:
         raise FileError(f"{path}: does not tell the number of GPUs: give --gpus")
     had, gpus = problem.get("num_gpus", sizes["num_gpus"]), sizes["num_gpus"]

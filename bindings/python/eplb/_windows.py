@@ -59,7 +59,8 @@ def window_figure(name: str, weights: KeptWeights, placement: Ints, problem: byt
 
 def one_window(of_sum: Floats) -> Floats:
     """A figure [L,1] of the only window, which is the sum."""
-    return of_sum[:, np.newaxis].copy()
+    figure: Floats = of_sum[:, np.newaxis].copy()
+    return figure
 
 
 def not_kept() -> Unavailable:

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from eplb import FileError
 from eplb._files.placement import Known
 from eplb._files.placements import load_placement
-from eplb._weight_file import FileError
 
 
 def test_plans(tmp_path):
@@ -34,7 +34,9 @@ def test_plans(tmp_path):
         ("a.json", '{"physical_to_logical": [[0]], "num_gpus": [1]}', "num_gpus must be an integer"),
         ("a.json", '{"physical_to_logical": [[0]], "policy": 1}', "policy must be a name"),
         ("a.csv", "0.5\n", "must be a table of integers"),
-        ("a.npz", "", "no numpy file"),
+        ("a.npz", "", "the file is empty"),
+        ("a.npz", "0,1\n", "is not a numpy archive, as its name says"),
+        ("a.json", '{"physical_to_logical": [[[0, 1]]]}', "row 0, slot 0 is a list, which is no expert"),
     ],
 )
 def test_bad_plans(tmp_path, name, text, complaint):

@@ -1,9 +1,14 @@
 """Loads on the command line: several files, folders, what they must be, and what is said of them."""
 
+import gzip
 import json
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import child_environment
 from load_files import write
 from test_command import CLUSTER, OLMOE, refused
 
@@ -75,6 +80,40 @@ def test_layers_keep_their_numbers(run, tmp_path):
     assert "(window 0, layer 1)" in out or "(window 0, layer 2)" in out
     rows = [line.split()[:2] for line in run("rebalance", path, "--current", plan)[1].splitlines() if "layer" in line]
     assert {tuple(row) for row in rows if row[0] == "layer" and row[1].isdigit()} == {("layer", "1"), ("layer", "2")}
+
+
+def piped(command, *arguments, **options):
+    """The command with something on standard input."""
+    words = [sys.executable, "-m", "eplb", command, "-", *map(str, arguments)]
+    done = subprocess.run(words, env=child_environment(), capture_output=True, **options)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_standard_input(json_of, tmp_path):
+    """Whatever it is: there is no name that could tell."""
+    np.save(tmp_path / "weights.npy", [[48, 45, 10, 9], [12, 24, 36, 48]])
+    array, table = (tmp_path / "weights.npy").read_bytes(), b"48,45,10,9\n12,24,36,48\n"
+    expected = json_of("solve", tmp_path / "weights.npy", *SMALL)["imbalance"]
+    for data in (array, table, gzip.compress(table), DUMP.encode()):
+        code, out, err = piped("solve", *SMALL, "--json", input=data)
+        assert (code, err) == (0, "")
+        content = json.loads(out)
+        assert (content["imbalance"], content["file"]) == (expected, "/dev/stdin")
+    assert piped("solve", *SMALL, input=b"") == (2, "", "eplb: /dev/stdin: the file is empty\n")
+    (tmp_path / "weights.npy").rename(tmp_path / "weights.npz")
+    with (tmp_path / "weights.npz").open("rb") as file:
+        code, _, err = piped("solve", *SMALL, "-o", tmp_path / "weights.npz", stdin=file)
+    assert err == f"eplb: {tmp_path / 'weights.npz'}: is an input of this command: give the output another name\n"
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no such sockets here")
+def test_standard_input_that_is_a_socket():
+    """As some programs start others; it cannot be opened by name."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"48,45,10,9\n")
+        ours.shutdown(socket.SHUT_WR)
+        assert piped("solve", *SMALL, stdin=theirs)[0] == 0
 
 
 def test_sizes(run, tmp_path):

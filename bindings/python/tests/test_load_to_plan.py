@@ -2,10 +2,12 @@
 
 import json
 
+import eplb
 import numpy as np
 import pytest
 from load_files import write
-from test_command import refused
+from test_command import CLUSTER, OLMOE, refused
+from test_convert_command import FORMATS, need_yaml, view
 from test_load_formats import tensorrt
 
 pytest.importorskip("typer")
@@ -54,11 +56,60 @@ def test_tensorrt_loads(run, tmp_path):
     assert evaluated["imbalance"] == json.loads(out)["imbalance"]
 
 
+@pytest.fixture
+def recorded(tmp_path):
+    """Loads of a model with dense layers 0 to 2, as SGLang counts them."""
+    rows = np.loadtxt(OLMOE, delimiter=",", dtype=np.int64)
+    return write(tmp_path / "recorded.json", json.dumps({"logical_count": np.pad(rows, ((3, 0), (0, 0))).tolist()}))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_engines_get_the_numbers_of_the_loads(run, tmp_path, recorded, name):
+    need_yaml(name)
+    path = tmp_path / name
+    assert run("solve", recorded, *CLUSTER, "-o", path)[0] == 0
+    assert run("solve", OLMOE, *CLUSTER, "-o", tmp_path / "plan.npz")[0] == 0
+    assert np.array_equal(view(path, [3, 4, 5]), eplb.read_placement(tmp_path / "plan.npz").physical_to_logical)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "rebalance"])
+def test_layers_of_both_are_found_by_number(run, tmp_path, recorded, command):
+    """Without an option, in a plan that has a layer before and lacks the last one."""
+    path = tmp_path / "plan.lightllm.json"
+    option = ["--current"] if command == "rebalance" else []
+    assert run("solve", OLMOE, *CLUSTER, "-o", path, "--first-layer", 2)[0] == 0
+    plan = eplb.read_placement(path).physical_to_logical
+    missing = f"{path}: has no layer 5, which {recorded} has"
+    assert refused(run(command, recorded, *option, path, "--json")) == missing
+    eplb.write_placement(path, plan[[2, 0, 1, 2]], num_gpus=16, first_layer=2)
+    answers = []
+    for loads in (recorded, OLMOE):
+        first = [] if loads == recorded else ["--first-layer", 3]
+        code, out, _ = run(command, loads, *option, path, *first, "--json")
+        answers.append(json.loads(out)["imbalance"])
+    assert answers[0] == answers[1]
+
+
 def test_the_option_and_the_file_must_agree(run, tmp_path):
     dump = write(tmp_path / "dump.json", DUMP)
     assert run("solve", dump, *SMALL, "-o", tmp_path / "plan.npz", "--first-layer", 2)[0] == 0
     sentence = refused(run("solve", dump, *SMALL, "-o", tmp_path / "plan.npz", "--first-layer", 3, "--json"))
     assert sentence == f"{dump}: begins with layer 2, but --first-layer is 3"
+
+
+@pytest.mark.parametrize(("name", "noted"), [*((name, "ascend" not in name) for name in FORMATS), ("plan.npz", False)])
+def test_layers_without_numbers_are_noted(run, tmp_path, name, noted):
+    """Where a file that begins with a wrong layer is a wrong file."""
+    path, source = tmp_path / name, tmp_path / "source.npz"
+    note = f"layers have no numbers, so {name} begins with layer 0: give --first-layer if dense ones come before"
+    line = f"eplb: {OLMOE}: {note}\n" if noted else ""
+    assert run("solve", OLMOE, *CLUSTER, "-o", source)[2] == ""
+    assert run("solve", OLMOE, *CLUSTER, "-o", path)[2] == line
+    assert run("rebalance", OLMOE, "--current", source, "-o", path)[2] == line
+    assert run("convert", source, "-o", path)[2] == line.replace(str(OLMOE), str(source))
+    code, out, err = run("solve", OLMOE, *CLUSTER, "-o", path, "--json")
+    assert (code, err, json.loads(out)["warnings"]) == (0, "", [note] if noted else [])
+    assert run("solve", OLMOE, *CLUSTER, "-o", path, "--first-layer", 0)[2] == ""
 
 
 def test_tables_get_their_numbers_from_the_option(run, tmp_path):

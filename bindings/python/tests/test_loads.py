@@ -58,7 +58,7 @@ def test_csv(tmp_path, text, expected, dtype):
         ("1,2\n3,nan\n", ": weights[layer 1, expert 1] is NaN"),
         ("1,2\n3,inf\n", ": weights[layer 1, expert 1] is infinite"),
         ("1,-2\n3,4\n", ": weights[layer 0, expert 1] is negative"),
-        ("num_slots: 16\n", ": is YAML, no file of loads that can be read"),
+        ("num_slots: 16\n", ": is YAML, in which no loads are known"),
         (
             "1\n2\n4\n",
             ": has one expert in each of 3 layers: a layer is a row; give experts=1 (--experts 1) if it is so",
@@ -241,12 +241,12 @@ def test_compressed(tmp_path, pack, suffix):
     name = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}[suffix]
     cut = write(tmp_path / f"cut.csv{suffix}", pack(CSV.encode() * 50)[:-12])
     assert f"is {name} that cannot be unpacked" in refused(cut)
-    assert f"is {name}, no file of loads" in refused(write(tmp_path / f"twice{suffix}", pack(pack(CSV.encode()))))
+    assert f"is {name}, which is not read" in refused(write(tmp_path / f"twice{suffix}", pack(pack(CSV.encode()))))
 
 
 def test_zstd(tmp_path, monkeypatch):
     path = write(tmp_path / "a.csv.zst", b"\x28\xb5\x2f\xfd")
-    import eplb._files.load_content as content
+    import eplb._files.content as content
 
     def without(name):
         raise ModuleNotFoundError(name=name)
@@ -303,6 +303,27 @@ def test_no_file(tmp_path, suffix):
     folder.mkdir()
     assert f"{folder}: is a directory without files of loads" in refused(folder)
     assert refused([]) == "no file of loads was given"
+
+
+@pytest.mark.parametrize("name", ["plan.npy", "plan.csv", "plan.json"])
+def test_a_placement_without_a_name(tmp_path, name):
+    rows = np.array([[0, 1, 2, 3, 4, 5, 6, 7, 0, 1], [7, 6, 5, 4, 3, 2, 1, 0, 7, 6]])
+    path, note = tmp_path / name, ("looks like a placement: all numbers from 0 to 7 are in each row",)
+
+    def notes(table):
+        if name == "plan.npy":
+            np.save(path, table)
+        elif name == "plan.csv":
+            np.savetxt(path, table, delimiter=",", fmt="%d")
+        else:
+            path.write_text(json.dumps(table.tolist()))
+        return read_loads(path, header=False).notes
+
+    assert notes(rows) == note
+    rows[1, 9] = 5
+    assert notes(rows) == note
+    rows[1, 7] = 1
+    assert notes(rows) == ()
 
 
 def test_sizes_that_were_asked_for(tmp_path):

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from eplb import FileError
 from eplb._output_file import refuse_inputs, replacing
-from eplb._weight_file import FileError
 
 
 def write(path, content, *, fault=None):

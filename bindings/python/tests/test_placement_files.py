@@ -1,6 +1,9 @@
 """Placements go into files as engines read them, and come back: rules of the engines, numbers of layers, refusals."""
 
+import gzip
 import json
+import zipfile
+from functools import partial
 
 import engine_rules
 import eplb
@@ -111,6 +114,40 @@ def test_names_of_sglang_elsewhere(tmp_path, suffix):
     assert read.numbered
 
 
+@pytest.mark.parametrize("name", ["plan.sglang.json", "plan.yaml", "plan.npz", "plan.csv", "plan.npy"])
+def test_packed(tmp_path, name):
+    """As files of loads may be, whatever the names."""
+    if name.endswith((".csv", ".npy")):
+        (np.save if name.endswith("y") else partial(np.savetxt, delimiter=",", fmt="%d"))(tmp_path / name, TABLE)
+    else:
+        need("tensorrt-llm" if name.endswith(".yaml") else "sglang")
+        eplb.write_placement(tmp_path / name, TABLE, num_experts=4)
+    data = (tmp_path / name).read_bytes()
+    for packed in (name + ".gz", name, "packed"):
+        (tmp_path / packed).write_bytes(gzip.compress(data))
+        assert np.array_equal(eplb.read_placement(tmp_path / packed).physical_to_logical, TABLE)
+    (tmp_path / "plan.gz").write_bytes(gzip.compress(data)[:-12])
+    with pytest.raises(eplb.FileError, match=r"plan\.gz: is gzip that cannot be unpacked"):
+        eplb.read_placement(tmp_path / "plan.gz")
+
+
+@pytest.mark.parametrize("name", ["plan.csv", "plan.npy", "plan"])
+def test_the_content_shows_what_it_is(tmp_path, name):
+    """As it does of loads: names of text promise nothing, and those of arrays are kept to it."""
+    (tmp_path / "names.json").write_text(json.dumps({"physical_to_logical_map": TABLE.tolist()}))
+    (tmp_path / "names.json").rename(tmp_path / name)
+    if name == "plan.npy":
+        with pytest.raises(eplb.FileError, match=r"plan\.npy: is not a numpy array, as its name says"):
+            eplb.read_placement(tmp_path / name)
+    else:
+        assert eplb.read_placement(tmp_path / name).numbered
+
+
+def test_neighbours_of_a_placement_are_not_read(tmp_path):
+    np.savez(tmp_path / "plan.npz", physical_to_logical=TABLE, meta=np.array([{}], object))
+    assert np.array_equal(eplb.read_placement(tmp_path / "plan.npz").physical_to_logical, TABLE)
+
+
 def test_other_torch_files(tmp_path):
     torch = pytest.importorskip("torch")
     path, rows = tmp_path / "dump.pt", torch.from_numpy(TABLE)
@@ -121,10 +158,10 @@ def test_other_torch_files(tmp_path):
     torch.save(rows, path)
     assert np.array_equal(eplb.read_placement(path).physical_to_logical, TABLE)
     torch.save({"physical_to_logical_map": rows.to(torch.bfloat16)}, path)
-    with pytest.raises(eplb.FileError, match="no torch file of plain data"):
+    with pytest.raises(eplb.FileError, match="must be a table of integers"):
         eplb.read_placement(path)
     torch.save({"physical_to_logical_map": object()}, path)
-    with pytest.raises(eplb.FileError, match="no torch file of plain data"):
+    with pytest.raises(eplb.FileError, match="holds more than tensors, numbers and lists, which is never unpickled"):
         eplb.read_placement(path)
 
 
@@ -132,7 +169,8 @@ def test_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(eplb.FileError, match=r"plan\.pt: needs torch, which is not installed"):
         eplb.write_placement(tmp_path / "plan.pt", TABLE)
-    (tmp_path / "plan.pt").write_bytes(b"PK\x03\x04")
+    with zipfile.ZipFile(tmp_path / "plan.pt", "w") as archive:
+        archive.writestr("plan/data.pkl", b"")
     with pytest.raises(eplb.FileError, match=r"plan\.pt: needs torch, which is not installed"):
         eplb.read_placement(tmp_path / "plan.pt")
 
@@ -179,7 +217,7 @@ def test_older_form_of_lightllm(tmp_path):
     back = eplb.read_placement(path, num_gpus=4, num_experts=8)
     assert np.array_equal(back.physical_to_logical, OLDER)
     assert back.layers.tolist() == [3, 5]
-    with pytest.raises(eplb.FileError, match="give the numbers of GPUs and of experts"):
+    with pytest.raises(eplb.FileError, match="has neither: give num_gpus"):
         eplb.read_placement(path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import TRACES
 from eplb._sends import _chances
+from eplb.sample import sample_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +142,17 @@ def test_a_router_that_cannot_be():
     sizes = {"num_gpus": 4, "num_nodes": 2, "num_groups": 4, "picks": 2}
     assert eplb.modelled_sends(weights, [range(8)], **sizes, groups_per_token=1).error > 0.1
     assert eplb.modelled_sends(weights, [range(8)], **sizes, groups_per_token=2).error < 1e-7
+
+
+def test_a_search_for_such_a_router_stays_finite():
+    """A token that picks all experts of one group picks them equally often: steps grow, and warnings are errors."""
+    weights = sample_weights(6, 64, seed=2)
+    sizes = {"num_gpus": 16, "num_nodes": 4, "num_groups": 8, "picks": 8, "groups_per_token": 1}
+    found = eplb.modelled_sends(weights, np.tile(np.arange(64), (6, 1)), **sizes)
+    assert ((found.error > 0.1) & (found.error <= 1)).all()
+    assert np.isfinite(found.reached).all()
+    sizes = {"num_gpus": 1, "num_nodes": 1, "num_groups": 3, "picks": 2, "groups_per_token": 1}
+    assert eplb.modelled_sends([[0, 0, 0, 1]], [[2, 0, 1, 3]], **sizes).error > 0.1
 
 
 @st.composite

@@ -11,6 +11,7 @@ import numpy as np
 from .._arrays import Array, Ints
 from .._errors import FileError
 from .load_parts import first_numbers
+from .rows import number_of
 
 # That many numbers in a row are no chance, wherever they begin.
 _SURELY = 4
@@ -84,15 +85,6 @@ def counts_up(values: Sequence[float], most_first: int | None) -> bool:
     first = values[0]
     elsewhere = len(values) >= _SURELY and first == int(first) >= 0 and (most_first is None or first <= most_first)
     return first == 0 or elsewhere
-
-
-def number_of(word: str) -> float | None:
-    """What a word of a table stands for; None if it is no number."""
-    try:
-        # float() also accepts 1_000, which is not a number anywhere else.
-        return float(word.replace("_", "?"))
-    except ValueError:
-        return None
 
 
 def numbers_in(words: Sequence[str]) -> list[float] | None:

@@ -11,7 +11,11 @@ import numpy as np
 
 from .._arrays import Array, Ints
 from .._errors import FileError
-from .load_parts import Part, check_sums, counted
+from .load_parts import Part, check_sums
+from .values import counted, name_layers
+
+# Loads of so few tokens may be in each row by chance.
+_FEW = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +72,14 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
         # An index would return another order in memory, which every solve would have to copy.
         counts = np.compress(kept, counts, axis=1)
     _check_sizes(where, counts, sizes, int((~kept).sum()))
+    if _is_placement(counts):
+        notes.append(f"looks like a placement: all numbers from 0 to {counts.max()} are in each row")
     kinds = ", ".join(dict.fromkeys(part.kind for part in parts))
     summed = f", {ranks} ranks summed" if ranks > 1 else ""
     ring = ", windows of a file as in the recorder's ring, which need not be in order of time"
     source = f"{kinds}: {where}{summed}{order}" + (ring if any(part.ring for part in parts) else "")
     numbered = all(part.numbered or part.absolute for part in parts)
     return Loads(counts, layers[kept], numbered, layers[~kept], source, tuple(notes), files)
-
-
-def name_layers(layers: Ints) -> str:
-    """Numbers for a sentence, as runs."""
-    runs = [run.tolist() for run in np.split(layers, np.nonzero(np.diff(layers) > 1)[0] + 1)]
-    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    return f"layer{'' if len(layers) == 1 else 's'} {', '.join(words)}"
 
 
 def _check_values(part: Part) -> None:
@@ -213,6 +212,14 @@ def _layers_with_load(where: str, parts: Sequence[Part], counts: Array, notes: l
         verb = "is" if (~kept).sum() == 1 else "are"
         notes.append(f"{name_layers(parts[0].layers[~kept])} without any load {verb} left out, as dense layers are")
     return kept
+
+
+def _is_placement(counts: Array) -> bool:
+    """Whether counts would be one: a table without a name does not say what it is."""
+    largest = counts.max()
+    if counts.dtype != np.int64 or not _FEW <= largest < counts.shape[2]:
+        return False
+    return all(len(np.unique(row)) == largest + 1 for row in counts.reshape(-1, counts.shape[2]))
 
 
 def _check_sizes(where: str, counts: Array, sizes: Sizes, left_out: int) -> None:

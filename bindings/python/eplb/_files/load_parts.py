@@ -10,9 +10,8 @@ import numpy as np
 
 from .._arrays import Array, Ints, to_host
 from .._errors import Error, FileError
-
-# As in the library, which takes no more experts.
-MOST_EXPERTS = 2**18
+from .._maps import loads_of
+from .values import MOST_EXPERTS, counted
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,6 @@ def _unequal(value: list[Any]) -> str:
     return _unequal([each for row in lists for each in row]) if lists else "the lists are no array of numbers"
 
 
-def counted(number: int, what: str) -> str:
-    """For sentences: 1 layer, 2 layers."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def first_numbers(count: int) -> Ints:
     """0, 1, 2, ..."""
     return np.arange(count, dtype=np.int64)
@@ -127,7 +121,7 @@ def experts_from_slots(where: str, slot_counts: Array, placement: Any, num_exper
     """
     experts = numbers_of(where, placement)
     experts = experts.reshape(len(experts), -1) if experts.ndim == 3 else experts
-    windows, layers, slots = slot_counts.shape
+    _, layers, slots = slot_counts.shape
     if experts.dtype != np.int64 or experts.shape != (layers, slots):
         found = f"{list(experts.shape)} of {experts.dtype}"
         raise FileError(f"{where}: the placement is {found}, must be integers [{layers}, {slots}] as its loads")
@@ -135,11 +129,8 @@ def experts_from_slots(where: str, slot_counts: Array, placement: Any, num_exper
     if experts.min() < -1 or not 0 < experts.max() + 1 <= count <= MOST_EXPERTS:
         raise FileError(f"{where}: the placement holds experts {experts.min()} to {experts.max()} of {count}")
     check_sums(where, [slot_counts], slots)
-    # What is in slots without an expert goes to one that is cut off again.
-    totals = np.zeros((windows, layers, count + 1), slot_counts.dtype)
-    windows_first = np.arange(windows)[:, np.newaxis, np.newaxis]
-    np.add.at(totals, (windows_first, np.arange(layers)[:, np.newaxis], experts), slot_counts)
-    return totals[..., :count]
+    totals: Array = loads_of(slot_counts, experts, count)
+    return totals
 
 
 def check_sums(where: str, arrays: Sequence[Array], times: int = 1) -> None:

@@ -9,14 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from .._errors import FileError
+from .._errors import FileError, os_error_text
 from .._library import integer
-from .load_content import os_error_text, read_content, unpacked_name
-from .load_formats import SUFFIXES, read_parts
-from .load_formats_tensorrt import META, experts_of_folder, files_of_ranks
+from .content import read_content, unpacked_name
 from .load_labels import Labels
 from .load_merge import Loads, Sizes, merge
 from .load_parts import Part
+from .load_readers import SUFFIXES, read_parts
+from .load_tensorrt import META, experts_of_folder, files_of_ranks
 
 Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 

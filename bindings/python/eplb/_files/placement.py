@@ -11,6 +11,7 @@ import numpy as np
 from .._arrays import Ints, placement_to_host
 from .._library import integer, invalid_argument
 from .._plan import Plan
+from .values import name_layers
 
 
 class Placement:
@@ -136,15 +137,6 @@ class Wishes:
     num_hidden_layers: int | None = None
     layer_updates_per_iter: int = 0
     plan: Plan | None = None
-
-
-def name_layers(layers: Iterable[int]) -> str:
-    """Numbers for a sentence: runs of them, the first four runs."""
-    numbers = np.unique(np.asarray(list(layers)))
-    runs = [run.tolist() for run in np.split(numbers, np.nonzero(np.diff(numbers) > 1)[0] + 1)]
-    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    more = "" if len(words) <= 4 else f" and {sum(map(len, runs[4:]))} more"
-    return f"layer{'' if len(numbers) == 1 else 's'} {', '.join(words[:4])}{more}"
 
 
 def _numbers(layers: Iterable[int], count: int | None = None) -> Ints:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._weight_file import FileError
-from .checks import check_all_placed, check_distinct, devices
+from .._errors import FileError
 from .placement import Known, Placement, Wishes
+from .placement_checks import as_json, check_all_placed, check_distinct, devices
 from .values import experts_in, listed, mapping, stacked, whole
 
 LAYERS = "layer_list"
 
 
-def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """By position, as vllm-ascend reads it: it ignores layer_id and device_id."""
     layers = listed(path, LAYERS, content[LAYERS])
     if whole(path, content, "moe_layer_count", 1) != len(layers):
@@ -52,4 +52,4 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
         }
         for index, experts in enumerate(devices(path, "vllm-ascend", placement).tolist())
     ]
-    return (json.dumps({"moe_layer_count": len(layers), LAYERS: layers}) + "\n").encode()
+    return as_json({"moe_layer_count": len(layers), LAYERS: layers})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from .._arrays import Array
 from .._cluster import Cluster
+from .._errors import FileError
 from .._solution import expand_replica_slots
-from .._weight_file import FileError
 from .placement import Known, Placement, Wishes
+from .placement_checks import as_json
 from .values import listed, shown, table, whole
 
 MAP = "physical_to_logical"
@@ -25,7 +27,7 @@ _COUNTS = ("num_nodes", "num_groups")
 _BY_GPU = {"gpu_slots": (int,), "gpu_speeds": (int, float)}
 
 
-def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     slots = table(path, MAP, content[MAP])
     if "num_slots" in content and whole(path, content, "num_slots") != slots.shape[1]:
         raise FileError(f"{path}: num_slots is {content['num_slots']}, but a layer has {slots.shape[1]} slots")
@@ -41,28 +43,33 @@ def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
 
 
 def read_table(path: Path, content: Array, known: Known) -> Placement:
-    return Placement(table(path, "the table", content), None, known.num_gpus)
+    return Placement(table(path, "the content", content), None, known.num_gpus)
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _problem(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+def _problem(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     problem: dict[str, Any] = {name: whole(path, content, name, 1) for name in _COUNTS if name in content}
     for name, kind in _NAMES.items():
         if name in content:
             value = content[name]
-            if type(value) is not kind and not (kind is float and type(value) is int):
+            if not (isinstance(value, str) if kind is str else _is_number(value)):
                 raise FileError(f"{path}: {name} must be a {'name' if kind is str else 'number'}, is {shown(value)}")
             problem[name] = value
     for name, kinds in _BY_GPU.items():
         if content.get(name) is not None:
             values = listed(path, name, _plain(content[name]))
-            if any(type(value) not in kinds for value in values):
+            if not all(type(value) in kinds and _is_number(value) for value in values):
                 raise FileError(f"{path}: {name} must have a number for each GPU")
             problem[name] = values
     return problem
+
+
+def _is_number(value: Any) -> bool:
+    # NaN and infinity are none in JSON, to which this may be written.
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
@@ -80,7 +87,7 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     known = {name: value for name, value in known.items() if value is not None}
     if path.suffix.lower() == ".json":
         lists = {name: array.tolist() for name, array in arrays.items()}
-        return (json.dumps({**known, **lists}, allow_nan=False) + "\n").encode()
+        return as_json({**known, **lists})
     file = io.BytesIO()
     arrays |= {name: np.array(value) for name, value in known.items()}
     np.savez_compressed(file, **arrays)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._weight_file import FileError
-from .checks import check_all_placed, check_distinct, devices
+from .._errors import FileError
 from .placement import Known, Placement, Wishes
+from .placement_checks import as_json, check_all_placed, check_distinct, devices
 from .values import experts_in, layer_keys, listed, stacked, whole
 
 REDUNDANT, EXTRA = "num_redundant_experts_per_rank", "redundancy_expert_num"
 VERSION = 1
 
 
-def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """Checks what LightLLM checks of sizes: it ignores a file that breaks a rule."""
     if whole(path, content, "version") != VERSION:
         raise FileError(f"{path}: version is {content['version']}, must be {VERSION}")
@@ -43,14 +43,16 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     _check_sizes(path, experts, gpus, places)
     layers = dict(zip(map(str, placement.layers.tolist()), by_gpu.tolist(), strict=True))
     content = {"version": VERSION, "num_logical_experts": experts, "world_size": gpus}
-    return (json.dumps({**content, REDUNDANT: places - experts // gpus, "layers": layers}) + "\n").encode()
+    return as_json({**content, REDUNDANT: places - experts // gpus, "layers": layers})
 
 
-def read_older(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read_older(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """Every rank has its even share of the experts, then the extra ones; default is for layers that are not named."""
     num_gpus, num_experts = known.num_gpus, known.num_experts
     if num_gpus is None or num_experts is None:
-        raise FileError(f"{path}: LightLLM's older form has neither: give the numbers of GPUs and of experts")
+        raise FileError(
+            f"{path}: LightLLM's older form has neither: give num_gpus (--gpus) and num_experts (--experts)"
+        )
     if num_experts % num_gpus:
         raise FileError(f"{path}: {num_experts} experts are no multiple of {num_gpus} GPUs, as LightLLM needs it")
     named = {key: value for key, value in content.items() if key not in (EXTRA, "default")}
@@ -87,7 +89,7 @@ def write_older(path: Path, placement: Placement, wishes: Wishes) -> bytes:
         text = "LightLLM's older form has the same extra experts on all GPUs, after an even share: use lightllm"
         raise FileError(f"{path}: {text}")
     layers = dict(zip(map(str, placement.layers.tolist()), extra[:, 0].tolist(), strict=True))
-    return (json.dumps({EXTRA: places - share, **layers}) + "\n").encode()
+    return as_json({EXTRA: places - share, **layers})
 
 
 def _check_sizes(path: Path, experts: int, gpus: int, places: int) -> None:

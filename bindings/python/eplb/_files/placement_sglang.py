@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Ints
-from .._weight_file import FileError
-from .checks import check_all_placed
-from .contents import import_torch
+from .._errors import FileError
+from .parsed import import_torch
 from .placement import Known, Placement, Wishes
-from .values import table, whole
+from .placement_checks import as_json, check_all_placed
+from .values import MOST_LAYERS, table, whole
 
 MAP = "physical_to_logical_map"
-# Far above any model, far below what fills a machine's memory.
-_MOST_LAYERS = 2**14
 
 
-def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """Of vLLM's dumps, too, which have this name, but rows for layers with experts only; they say the sizes."""
     slots = table(path, MAP, content[MAP])
     rows_of_experts = "num_moe_layers" in content
@@ -36,13 +34,13 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     check_all_placed(path, "SGLang", placement)
     last, slots = int(placement.layers[-1]), placement.physical_to_logical.shape[1]
     rows = last + 1 if wishes.num_hidden_layers is None else wishes.num_hidden_layers
-    if last >= min(rows, _MOST_LAYERS):
-        raise FileError(f"{path}: the placement has layer {last}, but there are only {min(rows, _MOST_LAYERS)} rows")
+    if last >= min(rows, MOST_LAYERS):
+        raise FileError(f"{path}: the placement has layer {last}, but there are only {min(rows, MOST_LAYERS)} rows")
     filled = np.tile(np.arange(slots) % placement.least_experts, (rows, 1))
     filled[placement.layers] = placement.physical_to_logical
     if path.suffix.lower() == ".pt":
         return _as_torch(path, filled)
-    return (json.dumps({MAP: filled.tolist()}) + "\n").encode()
+    return as_json({MAP: filled.tolist()})
 
 
 def _as_torch(path: Path, slots: Ints) -> bytes:

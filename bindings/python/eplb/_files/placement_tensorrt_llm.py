@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._errors import FileError
 from .._library import integer
-from .._weight_file import FileError
-from .checks import check_all_placed
 from .placement import Known, Placement, Wishes
+from .placement_checks import check_all_placed
 from .values import experts_in, layer_keys, stacked, whole
 
 ASSIGNMENTS = "initial_global_assignments"
 
 
-def read(path: Path, content: dict[str, Any], known: Known) -> Placement:
+def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """ep_size, which some of its tools want and its configuration refuses, says the GPUs where it is there."""
     layers = layer_keys(path, ASSIGNMENTS, content[ASSIGNMENTS], int)
     rows = {f"layer {layer}": experts_in(path, f"layer {layer}", row) for layer, row in layers.items()}

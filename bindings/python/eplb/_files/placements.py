@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -10,18 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import InvalidArgument
+from .._errors import FileError, InvalidArgument
 from .._library import integer, invalid_argument
 from .._output_file import check_output, replacing
 from .._plan import DevicePlan, Plan
-from .._weight_file import FileError
+from . import kinds
 from . import placement_ascend as ascend
 from . import placement_eplb as ours
 from . import placement_lightllm as lightllm
 from . import placement_sglang as sglang
 from . import placement_tensorrt_llm as tensorrt_llm
-from .contents import import_torch, read_content
+from .content import Content, read_content
+from .load_named import NAMES
+from .parsed import import_torch, read_json, read_numpy, read_torch, read_yaml
 from .placement import Known, Placement, Wishes
+from .rows import read_csv
+from .values import MOST_LAYERS
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,36 @@ class Format:
         read: from the content, refusing what breaks a rule of the format.
         write: to bytes, refusing what the format cannot express.
         also: other names for it.
+        numbered: whether its layers have the model's numbers, so that a wrong first one is a wrong file.
     """
 
     suffixes: tuple[str, ...]
     key: str
-    read: Callable[[Path, dict[str, Any], Known], Placement]
+    read: Callable[[Path, Mapping[str, Any], Known], Placement]
     write: Callable[[Path, Placement, Wishes], bytes]
     also: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 FORMATS = {
     "eplb": Format((".npz", ".json"), ours.MAP, ours.read, ours.write),
-    "sglang": Format((".json", ".pt"), sglang.MAP, sglang.read, sglang.write),
+    "sglang": Format((".json", ".pt"), sglang.MAP, sglang.read, sglang.write, numbered=True),
     "tensorrt-llm": Format(
-        (".yaml", ".yml"), tensorrt_llm.ASSIGNMENTS, tensorrt_llm.read, tensorrt_llm.write, ("trtllm",)
+        (".yaml", ".yml"), tensorrt_llm.ASSIGNMENTS, tensorrt_llm.read, tensorrt_llm.write, ("trtllm",), True
     ),
     "ascend": Format((".json",), ascend.LAYERS, ascend.read, ascend.write, ("vllm-ascend",)),
-    "lightllm": Format((".json",), lightllm.REDUNDANT, lightllm.read, lightllm.write),
-    "lightllm-older": Format((".json",), lightllm.EXTRA, lightllm.read_older, lightllm.write_older),
+    "lightllm": Format((".json",), lightllm.REDUNDANT, lightllm.read, lightllm.write, numbered=True),
+    "lightllm-older": Format((".json",), lightllm.EXTRA, lightllm.read_older, lightllm.write_older, numbered=True),
 }
 _NAMES = {also: name for name, form in FORMATS.items() for also in (name, *form.also)}
+_READERS: dict[kinds.Kind, Callable[[Content], Any]] = {
+    kinds.NPY: read_numpy,
+    kinds.NPZ: read_numpy,
+    kinds.TORCH: read_torch,
+    kinds.YAML: read_yaml,
+    kinds.JSON: read_json,
+    kinds.TABLE: read_csv,
+}
 # Of formats that share a suffix, the first.
 _BY_SUFFIX = {suffix: name for name, form in reversed(FORMATS.items()) for suffix in form.suffixes}
 
@@ -69,11 +83,11 @@ def read_placement(
     """Reads a placement from a file of any known format, which is recognised by its content.
 
     Formats are those of write_placement; of LightLLM, both forms. An .npz or .pt may have the names of SGLang, too, and
-    a .pt may be a bare table, or a dump of vLLM's. CSV and .npy [layers, slots] are bare tables. YAML needs PyYAML,
-    .pt needs torch; neither is loaded with anything but plain data.
+    a .pt may be a bare table, or a dump of vLLM's. CSV and .npy [layers, slots] are bare tables. Each may be packed, as
+    files of loads may. YAML needs PyYAML, .pt needs torch; neither is loaded with anything but plain data.
 
     Args:
-        path: the file. Its suffix says whether it is JSON, YAML, npz, npy, pt or CSV.
+        path: the file.
         num_gpus: GPUs, G, where the file does not say it.
         num_experts: experts of a layer, E, where the file does not say it.
         first_layer: the model's number of the first layer with experts: for files that do not number layers, and for
@@ -101,15 +115,22 @@ def read_placement(
 def load_placement(path: Path, known: Known) -> Placement:
     """As read_placement, but what the file says comes before what is known; layers are as the file has them."""
     content = read_content(path)
-    if isinstance(content, dict):
-        form = next((form for form in FORMATS.values() if form.key in content), None)
-        if form is None:
-            names = ", ".join(form.key for form in FORMATS.values())
-            raise FileError(f"{path}: holds no placement, which would be called one of {names}")
-        return _of_file(path, lambda: form.read(path, content, known))
-    if not isinstance(content, np.ndarray):
+    kind = kinds.kind_of(content)
+    if kind not in _READERS:
+        raise FileError(f"{path}: is {kind.name}, in which no placements are known")
+    value = _READERS[kind](content)
+    if isinstance(value, np.ndarray):
+        return _of_file(path, lambda: ours.read_table(path, value, known))
+    if not isinstance(value, Mapping):
         raise FileError(f"{path}: holds no {ours.MAP} or what engines call it: it must be a mapping")
-    return _of_file(path, lambda: ours.read_table(path, content, known))
+    form = next((form for form in FORMATS.values() if form.key in value), None)
+    if form is None:
+        names = ", ".join(form.key for form in FORMATS.values())
+        loads = next((name for name in NAMES if name in value), None)
+        if loads is not None:
+            raise FileError(f"{path}: holds loads, not a placement: {loads}")
+        raise FileError(f"{path}: holds no placement, which would be called one of {names}")
+    return _of_file(path, lambda: form.read(path, value, known))
 
 
 def _of_file(path: Path, make: Callable[[], Placement]) -> Placement:
@@ -167,10 +188,10 @@ def write_placement(
     name = check_format(file, format)
     source = _placed(placement, num_gpus, num_experts)
     if name == "ascend" and source.has_dense_rows and first_layer is None and layers is None:
-        text = "SGLang counts layers without experts and vllm-ascend does not: give first_layer"
+        text = "SGLang counts layers without experts and vllm-ascend does not: give first_layer (--first-layer)"
         raise FileError(f"{file}: {text}")
     numbered = source.number(first_layer, layers)
-    hidden = None if num_hidden_layers is None else integer("num_hidden_layers", num_hidden_layers, 1, 2**14)
+    hidden = None if num_hidden_layers is None else integer("num_hidden_layers", num_hidden_layers, 1, MOST_LAYERS)
     plan = placement if isinstance(placement, Plan) and not isinstance(placement, DevicePlan) else None
     store(file, name, numbered, Wishes(hidden, layer_updates_per_iter, plan))
 

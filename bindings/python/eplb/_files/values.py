@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array, Ints
-from .._weight_file import FileError
+from .._errors import FileError
 
 # As in the library, which allows no more experts.
 MOST_EXPERTS = 2**18
+# Far above any model, far below what fills a machine's memory.
+MOST_LAYERS = 2**14
+
+
+def counted(number: int, what: str) -> str:
+    """For sentences: 1 layer, 2 layers."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def name_layers(layers: Iterable[int]) -> str:
+    """Numbers for a sentence: runs of them, the first four runs."""
+    numbers = np.unique(np.asarray(list(layers)))
+    runs = [run.tolist() for run in np.split(numbers, np.nonzero(np.diff(numbers) > 1)[0] + 1)]
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    more = "" if len(words) <= 4 else f" and {sum(map(len, runs[4:]))} more"
+    return f"layer{'' if len(numbers) == 1 else 's'} {', '.join(words[:4])}{more}"
 
 
 def shown(value: Any) -> str:
@@ -23,7 +40,7 @@ def shown(value: Any) -> str:
     return repr(value)[:40]
 
 
-def whole(path: Path, content: dict[str, Any], name: str, least: int = 0, most: int = 2**31 - 1) -> int:
+def whole(path: Path, content: Mapping[str, Any], name: str, least: int = 0, most: int = 2**31 - 1) -> int:
     """An integer of a mapping; true is none."""
     if name not in content:
         raise FileError(f"{path}: has no {name}")
@@ -73,8 +90,7 @@ def stacked(path: Path | str, rows: dict[str, list[Any]], what: str = "slot") ->
     first = next(iter(rows))
     for where, row in rows.items():
         if len(row) != len(rows[first]):
-            count = f"{len(row)} {what}{'' if len(row) == 1 else 's'}"
-            raise FileError(f"{path}: {where} has {count}, but {first} has {len(rows[first])}")
+            raise FileError(f"{path}: {where} has {counted(len(row), what)}, but {first} has {len(rows[first])}")
     return list(rows.values())
 
 

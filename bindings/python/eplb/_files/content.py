@@ -12,7 +12,10 @@ from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from .._errors import FileError
+from .._errors import FileError, os_error_text
+
+# Read from where it is open already: a socket cannot be opened by this name.
+STDIN = Path("/dev/stdin")
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,12 @@ class Content:
         """In UTF-8, with or without a byte order mark.
 
         Raises:
-            FileError: something else, which is named if it is known.
+            FileError: something else, which is named if it is known; or nothing.
         """
-        return _text_of(self.path, self.data)
+        text = _text_of(self.path, self.data)
+        if not text.strip():
+            raise FileError(f"{self.path}: the file is empty")
+        return text
 
 
 class _Packing(NamedTuple):
@@ -71,7 +77,7 @@ _PACKINGS = (
     _Packing("bzip2", b"BZh", ".bz2", _by_module("bz2")),
     _Packing("zstd", b"\x28\xb5\x2f\xfd", ".zst", _unpack_zstd),
 )
-# How files begin that hold no loads, or none that are read.
+# How files begin that are not read.
 _FOREIGN = {
     **{packing.magic: packing.name for packing in _PACKINGS},
     b"\xff\xfe\0\0": "UTF-32",
@@ -93,18 +99,20 @@ def read_content(path: Path) -> Content:
     """Reads a file; gzip, xz, bzip2 and zstd are unpacked.
 
     Raises:
-        FileError: it cannot be read or unpacked.
+        FileError: it cannot be read or unpacked, or there is nothing in it.
     """
+    name = path.name
     try:
-        data = path.read_bytes()
+        with open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
+            data = file.read()
     except OSError as error:
         raise FileError(os_error_text(path, error)) from None
-    name = path.name
-    for packing in _PACKINGS:
-        if data.startswith(packing.magic):
-            data = _unpack(path, data, packing)
-            name = path.stem if path.suffix.lower() == packing.suffix else name
-            break
+    packing = next((packing for packing in _PACKINGS if data.startswith(packing.magic)), None)
+    if packing is not None:
+        data = _unpack(path, data, packing)
+        name = path.stem if path.suffix.lower() == packing.suffix else name
+    if not data.strip():
+        raise FileError(f"{path}: the file is empty")
     return Content(path, name, data)
 
 
@@ -128,7 +136,7 @@ def _unpack(path: Path, data: bytes, packing: _Packing) -> bytes:
 def _text_of(path: Path, data: bytes) -> str:
     for magic, name in _FOREIGN.items():
         if data.startswith(magic):
-            what = "must be UTF-8" if name.startswith("UTF") else "no file of loads that can be read"
+            what = "must be UTF-8" if name.startswith("UTF") else "which is not read"
             raise FileError(f"{path}: is {name}, {what}")
     if b"\0" in data[:1000]:
         # Half of the bytes of digits are zero in UTF-16, even without its mark.
@@ -139,8 +147,3 @@ def _text_of(path: Path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: is no text in UTF-8, by its byte {error.start}") from None
-
-
-def os_error_text(path: Path, error: OSError) -> str:
-    """A sentence that begins with the path."""
-    return f"{path}: {(error.strerror or str(error)).lower()}"

@@ -41,8 +41,8 @@ _FIELDS = (
 NAMES = tuple(field.name for field in _FIELDS)
 _OURS = ("counts", "weights")
 PLACEMENTS = ("physical_to_logical_map", "last_physical_to_logical_map", "physical_to_logical")
-# Others that a file with a placement may have.
-_OF_PLANS = (*PLACEMENTS, "layer_list", "layers", "initial_global_assignments")
+# And others by which placements alone are recognised.
+_OF_PLACEMENTS = (*PLACEMENTS, "layer_list", "initial_global_assignments", "num_redundant_experts_per_rank")
 
 
 def read_named(where: str, content: Mapping[str, Any], rank: int | None, labels: Labels) -> Part:
@@ -87,7 +87,7 @@ def read_bare(where: str, kind: str, value: Any, labels: Labels) -> Part:
 
 def _what_it_holds(content: Mapping[str, Any]) -> str:
     names = ", ".join(str(name)[:40] for name in list(content)[:6]) or "none"
-    if any(name in content for name in _OF_PLANS):
+    if any(name in content for name in _OF_PLACEMENTS):
         return f"holds a placement, not loads: {names}"
     return f"must hold loads called {', '.join(NAMES[:-1])} or {NAMES[-1]}, but holds: {names}"
 

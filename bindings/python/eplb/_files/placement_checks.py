@@ -1,13 +1,15 @@
-"""What placements of engines have in common, and is refused before anything is written."""
+"""What writers of placements have in common, and what they refuse before anything is written."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._arrays import Ints
-from .._weight_file import FileError
+from .._errors import FileError
 from .placement import Placement
 
 
@@ -28,8 +30,15 @@ def check_distinct(path: Path, engine: str, placement: Placement) -> None:
 def devices(path: Path, engine: str, placement: Placement) -> Ints:
     """The slots of each GPU, [L,G,S/G]."""
     if placement.num_gpus is None:
-        raise FileError(f"{path}: {engine} lists experts by GPU, but the number of GPUs is not known: give num_gpus")
+        raise FileError(
+            f"{path}: {engine} lists experts by GPU, but the number of GPUs is not known: give num_gpus (--gpus)"
+        )
     return placement.physical_to_logical.reshape(len(placement.layers), placement.num_gpus, -1)
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """An object on one line."""
+    return (json.dumps(content, allow_nan=False) + "\n").encode()
 
 
 def count_replicas(placement: Placement) -> Ints:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Sequence
-from io import StringIO
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from .._arrays import Array
 from .._errors import FileError
-from .load_content import Content, read_content
-from .load_labels import Labels, by_layer, check_header, layers_in, number_of
-from .load_parts import MOST_EXPERTS, Part, counted, first_numbers
+from .content import Content
+from .load_labels import Labels, by_layer, check_header, layers_in
+from .load_parts import Part, first_numbers
+from .rows import Row, check_length, number_at, number_of, rows_of, separator_of, table_of
+from .values import MOST_EXPERTS, MOST_LAYERS
 
-_INTEGER = re.compile(r"[+-]?\d+")
 _LONG = ("layer_id", "expert_id", "count")
-_MOST_LAYERS = 2**16
-_SEPARATORS = {";": ";", "\t": "tabs", "|": "|", " ": "spaces"}
-_YAML = re.compile(r"[A-Za-z_]\w*:(\s|$)")
-
-
-class _Row(NamedTuple):
-    line: int
-    words: list[str]
 
 
 def read_table(content: Content, labels: Labels) -> list[Part]:
@@ -35,7 +22,7 @@ def read_table(content: Content, labels: Labels) -> list[Part]:
     Raises:
         FileError: no such table, or one with labels of which the caller has not spoken.
     """
-    rows, where = _rows(content), str(content.path)
+    rows, where = rows_of(content), str(content.path)
     names = [word.lower() for word in rows[0].words]
     if set(_LONG) <= set(names):
         return [_long_table(content, rows, names)]
@@ -47,75 +34,14 @@ def read_table(content: Content, labels: Labels) -> list[Part]:
     layers = first_numbers(len(rows))
     if labels.index:
         layers = layers_in(where, [row.words[0] for row in rows])
-        rows = [_Row(line, words[1:]) for line, words in rows]
-    table = _numbers(where, rows) if rows else np.empty((0, 0))
+        rows = [Row(line, words[1:]) for line, words in rows]
+    table = table_of(where, rows) if rows else np.empty((0, 0))
     labels.check(where, table)
     table, layers = by_layer(table, layers)
     return [Part(where, "CSV", table[np.newaxis], layers, numbered=labels.number(layers), rank=content.rank)]
 
 
-def read_csv(path: Path) -> Array:
-    """Any table of numbers: int64 if all are integers, else float64. Blank lines are skipped.
-
-    Raises:
-        FileError: no such file, or one with something else in it; with the line.
-    """
-    return _numbers(str(path), _rows(read_content(path)))
-
-
-def _rows(content: Content) -> list[_Row]:
-    text = content.text
-    reader = csv.reader(StringIO(text, newline=""), skipinitialspace=True)
-    try:
-        rows = [_Row(reader.line_num, [word.strip() for word in words]) for words in reader]
-    except csv.Error as error:
-        raise FileError(f"{content.path} line {reader.line_num}: {error}") from None
-    rows = [row for row in rows if any(row.words)]
-    if not rows:
-        raise FileError(f"{content.path}: the file is empty")
-    return rows
-
-
-def _numbers(where: str, rows: Sequence[_Row]) -> Array:
-    table: list[list[int | float]] = []
-    for line, words in rows:
-        table.append([_number(where, line, word) for word in words])
-        _check_length(where, line, words, rows[0])
-    integers = all(isinstance(value, int) for row in table for value in row)
-    return np.array(table, np.int64 if integers else np.float64)
-
-
-def _check_length(where: str, line: int, words: Sequence[str], first: _Row) -> None:
-    if len(words) != len(first.words):
-        raise FileError(
-            f"{where} line {line}: {counted(len(words), 'value')}, but line {first.line} has {len(first.words)}"
-        )
-
-
-def _number(where: str, line: int, word: str) -> int | float:
-    if _INTEGER.fullmatch(word):
-        if len(word) > 20 or not -(2**63) <= int(word) < 2**63:
-            raise FileError(f"{where} line {line}: {word[:40]} is an integer above 2^63 - 1")
-        return int(word)
-    value = number_of(word)
-    if value is None:
-        shown = repr(word[:40]) if word else "an empty value"
-        separator = _separator(word)
-        fault = f"separated by {separator}, must be separated by commas" if separator else f"{shown} is no number"
-        raise FileError(f"{where} line {line}: {fault}")
-    return value
-
-
-def _separator(word: str) -> str | None:
-    """What separates the numbers of a value, if it is several."""
-    for separator, name in _SEPARATORS.items():
-        parts = word.split(separator)
-        if len(parts) > 1 and all(number_of(part.replace(",", ".")) is not None for part in parts if part.strip()):
-            return name
-    return None
-
-
-def _refuse_other_text(content: Content, rows: Sequence[_Row]) -> None:
+def _refuse_other_text(content: Content, rows: Sequence[Row]) -> None:
     """Text that is another table or none at all, and would be taken for one with a header."""
     where, words = content.path, rows[0].words
     # With a column for each expert there are several, or there is nothing more.
@@ -124,15 +50,13 @@ def _refuse_other_text(content: Content, rows: Sequence[_Row]) -> None:
         raise FileError(
             f"{where}: has the columns {', '.join(words)[:60]}; with a row for each expert, must have {names}"
         )
-    if _YAML.match(words[0]) or content.suffix in (".yaml", ".yml"):
-        raise FileError(f"{where}: is YAML, no file of loads that can be read")
     for row in rows[:2]:
-        separator = _separator(row.words[0])
+        separator = separator_of(row.words[0])
         if len(row.words) == 1 and separator:
             raise FileError(f"{where} line {row.line}: separated by {separator}, must be separated by commas")
 
 
-def _worded_labels(rows: Sequence[_Row]) -> tuple[bool, bool]:
+def _worded_labels(rows: Sequence[Row]) -> tuple[bool, bool]:
     """Whether the first row looks like a header, and the first column like an index, since they are no loads."""
     head = rows[0].words
     named = [_is_name(word) for word in head]
@@ -149,7 +73,7 @@ def _is_name(word: str) -> bool:
     return number_of(word) is None and not word[:1].isdigit()
 
 
-def _long_table(content: Content, rows: Sequence[_Row], names: Sequence[str]) -> Part:
+def _long_table(content: Content, rows: Sequence[Row], names: Sequence[str]) -> Part:
     where = str(content.path)
     other = next((name for name in names if name and name not in _LONG), None)
     if other is not None:
@@ -164,14 +88,14 @@ def _long_table(content: Content, rows: Sequence[_Row], names: Sequence[str]) ->
     return Part(where, kind, table, layers, absolute=True, rank=content.rank, sparse=True)
 
 
-def _pairs(where: str, rows: Sequence[_Row], columns: Sequence[int]) -> dict[tuple[int, int], int | float]:
+def _pairs(where: str, rows: Sequence[Row], columns: Sequence[int]) -> dict[tuple[int, int], int | float]:
     """Counts by layer and expert, from the rows below the first one, which names the columns."""
     counts: dict[tuple[int, int], int | float] = {}
     for line, words in rows[1:]:
-        _check_length(where, line, words, rows[0])
-        layer, expert, count = (_number(where, line, words[column]) for column in columns)
+        check_length(where, line, words, rows[0])
+        layer, expert, count = (number_at(where, line, words[column]) for column in columns)
         at = (
-            _identifier(where, line, "layer", layer, _MOST_LAYERS),
+            _identifier(where, line, "layer", layer, MOST_LAYERS),
             _identifier(where, line, "expert", expert, MOST_EXPERTS),
         )
         if at in counts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import numpy as np
 
 from .._arrays import Array
 from .._errors import FileError
-from .load_content import Content, read_content
+from .content import Content, read_content
 from .load_labels import Labels
 from .load_parts import Part, numbers_of
+from .parsed import read_json
 
 META = "meta_info.json"
 _FILE = re.compile(r"rank\d+\.safetensors")
@@ -43,12 +43,6 @@ def read_statistics(content: Content, labels: Labels) -> list[Part]:
     return [Part(where, kind, counts, numbers, absolute=True, rank=content.rank, moments=moments)]
 
 
-def is_safetensors(data: bytes) -> bool:
-    """They begin with the length of a JSON object, and that object."""
-    length = int.from_bytes(data[:8], "little")
-    return data[8:9] == b"{" and 1 < length <= len(data) - 8
-
-
 def files_of_ranks(folder: Path) -> list[Path]:
     """The statistics of a folder: rank0.safetensors and so on, not rank0_raw.safetensors.
 
@@ -69,8 +63,8 @@ def experts_of_folder(folder: Path) -> int:
     """
     path = folder / META
     try:
-        count = json.loads(read_content(path).text)["num_experts"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        count = read_json(read_content(path))["num_experts"]
+    except (KeyError, TypeError):
         count = None
     if type(count) is not int or count < 1:
         raise FileError(f"{path}: must be an object with num_experts, an integer")

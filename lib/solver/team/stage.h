@@ -24,7 +24,7 @@
 #define EPLB_APART EPLB_FN
 // For what is long and called from several places: a function of its own on the device too. Inlined
 // at every call, it would keep nvcc busy for tens of minutes.
-#define EPLB_ONCE __host__ __device__ __noinline__
+#define EPLB_ONCE inline __host__ __device__ __noinline__
 #include <cuda/std/cstdint>
 #else
 #define EPLB_FN inline

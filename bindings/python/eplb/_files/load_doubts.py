@@ -31,20 +31,20 @@ def doubts_about(counts: Array, layers: Ints, files: Mapping[str, Array]) -> lis
         layers: the number of each layer.
         files: the loads of each file, if there are several.
     """
-    few = _on_few(counts, layers)
+    loads = _shares(counts)
+    few = _on_few(counts, loads, layers)
     if not few:
-        of_files = [f"{name}: {text}" for name, each in files.items() for text in _on_few(each, layers)]
+        of_files = [f"{name}: {text}" for name, each in files.items() for text in _on_few(each, _shares(each), layers)]
         more = len(of_files) - _MOST_FILES
         rest = [f"{counted(more, 'more file')} with most of the load on few experts"] if more > 0 else []
         few = [*of_files[:_MOST_FILES], *rest]
-    return [*few, *_without(counts, layers)]
+    return [*few, *_without(loads, layers)]
 
 
-def _on_few(counts: Array, layers: Ints) -> list[str]:
-    """Whether few experts have most of the load in some layers."""
-    if counts.shape[2] < _FEWEST_EXPERTS:
+def _on_few(counts: Array, loads: Floats, layers: Ints) -> list[str]:
+    """Whether few experts have most of the load in some layers, of counts [T,L,E] and their shares [L,E]."""
+    if loads.shape[1] < _FEWEST_EXPERTS:
         return []
-    loads = _shares(counts)
     limit = int(loads.shape[1] * _FEW_EXPERTS)
     descending = -np.sort(-loads, axis=1)
     used = (loads > 0).mean(axis=1) > _UNUSED_EXPERTS
@@ -84,9 +84,8 @@ def _named(experts: Ints) -> str:
     return f"experts {', '.join(words)} and {last} have"
 
 
-def _without(counts: Array, layers: Ints) -> list[str]:
+def _without(loads: Floats, layers: Ints) -> list[str]:
     """Whether most experts of some layers have no load, and whether all of others have none."""
-    loads = _shares(counts)
     experts = loads.shape[1]
     none = (loads == 0).sum(axis=1)
     empty = none == experts
@@ -114,10 +113,10 @@ def _shares(counts: Array) -> Floats:
 
 
 def by_file(files: Sequence[Path], parts: Sequence[tuple[str, Array]]) -> dict[str, Array]:
-    """The loads of each file, of several, from its parts and where these are."""
+    """The loads of each file, from its parts and where these are."""
     found: dict[str, list[Array]] = {}
-    for where, counts in parts if len(files) > 1 else ():
+    for where, counts in parts:
         # A part is in a line of a file, or under a name; the name of a file may begin as that of another.
-        file = max((str(path) for path in files if where.startswith(str(path))), key=len)
+        file = max((str(path) for path in files if where.startswith(str(path))), key=len, default=where)
         found.setdefault(file, []).append(counts)
     return {file: np.concatenate(each) for file, each in found.items()}

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._errors import InvalidWeight
+from ._errors import Error, InvalidWeight
 from ._library import DTYPES, STATUSES, invalid_argument
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -34,6 +34,7 @@ _WIDER = {
     "uint64": "int64",
 }
 _DLPACK_CPU = 1
+_NUMPY_FAULTS = (TypeError, ValueError, RuntimeError)
 _DLPACK_FAULTS = (BufferError, TypeError, RuntimeError, ValueError, AttributeError)
 
 
@@ -52,10 +53,32 @@ def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
         raise invalid_argument(f"{argument} is a masked array: fill its holes first")
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         return _dlpack_to_host(argument, value), _dlpack_delivery(value)
+    return _nested_to_host(argument, torch, value), _as_it_is
+
+
+def _nested_to_host(argument: str, torch: Any, value: Any) -> Array:
+    """Numbers, arrays and tensors in lists, and whatever else numpy can read."""
     try:
-        return np.asarray(value), _as_it_is
-    except (TypeError, ValueError) as error:
-        raise invalid_argument(f"{argument} is no array: {error}") from None
+        return np.asarray(value)
+    except _NUMPY_FAULTS as error:
+        fault = error
+    try:
+        # numpy asks tensors for their contents, which those refuse that have a gradient or a type of torch alone.
+        if torch is not None and isinstance(value, (list, tuple)):
+            return np.asarray(_without_tensors(argument, torch, value))
+    except Error:
+        raise
+    except _NUMPY_FAULTS as error:
+        fault = error
+    raise invalid_argument(f"{argument} is no array: {fault}") from None
+
+
+def _without_tensors(argument: str, torch: Any, value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return _torch_to_host(argument, torch, value)
+    if isinstance(value, (list, tuple)):
+        return [_without_tensors(argument, torch, each) for each in value]
+    return value
 
 
 def weights_to_host(weights: Any) -> tuple[Array, Deliver]:

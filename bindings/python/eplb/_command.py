@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from ._backends import describe_library
 from ._compare_command import FROM_NOTHING, compare
 from ._context import Context
 from ._convert_command import convert
+from ._costs import note_costs
 from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
 from ._files.placement_eplb import take_cluster
@@ -172,8 +174,10 @@ def solve(
         "max_replicas": max_replicas,
     }
     with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
-        plan = context.solve(weights, **problem, **options, bound=bound)
+        solve_again = partial(context.solve, weights, **problem, **options, bound=bound)
+        plan = solve_again()
         before, before_loads = before_of(context, weights, problem)
+        note_costs(given, plan.report, {**problem, **options}, solve_again, before)
     if output is not None:
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
         write_plan(output, plan, settings, format, numbers, given)

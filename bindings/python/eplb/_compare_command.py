@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 
 from . import _terminal
+from ._arrays import Array
 from ._context import Context
+from ._costs import note_costs
 from ._errors import Error, Unavailable
 from ._given_loads import read_given
 from ._library import EFFORTS, STRATEGIES
@@ -68,18 +70,12 @@ def compare(
     options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
     reports: dict[str, Report | str] = {}
     refusal: Error | None = None
-    # Only best knows efforts.
-    rows_of: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
-    rows_of |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
-    if 1 < count_windows(weights) <= MOST_WINDOWS:
-        rows_of["best windows"] = {"strategy": "best", "objective": "windows"}
-    if _terminal.has_homes(problem) and policy != "soft":
-        rows_of["best soft"] = {"strategy": "best", "policy": "soft"}
+    rows_of = {name: {**options, **choice} for name, choice in _choices(weights, problem).items()}
     with naming(given.name), Context(device, threads) as context, _terminal.progress("", len(rows_of)) as move:
-        for name, choice in rows_of.items():
+        for name, row in rows_of.items():
             move(name)
             try:
-                reports[name] = _fastest(partial(context.solve, weights, **{**options, **choice}))
+                reports[name] = _fastest(partial(context.solve, weights, **row))
             except Unavailable as unavailable:
                 reports[name] = str(unavailable)
             except Error as error:
@@ -87,19 +83,41 @@ def compare(
                 reports[name] = str(error)
                 refusal = error
             move(name, 1)
-        if refusal is not None and not any(isinstance(report, Report) for report in reports.values()):
+        solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
+        if refusal is not None and not solved:
             raise refusal
         before = before_of(context, weights, problem)[0]
+        # The soft policy has a row of its own. Of equal rows, the last is that of most effort.
+        strict = {name: report for name, report in reversed(solved.items()) if report.policy != "soft"}
+        best = _best(strict or solved)
+        if best is not None:
+            note_costs(given, solved[best], rows_of[best], partial(context.solve, weights, **rows_of[best]), before)
     if json_output:
         rows = {name: row.to_dict() if isinstance(row, Report) else {"why": row} for name, row in reports.items()}
         print_json({**sizes_of(given, problem), "before": before.to_dict(), "strategies": rows})
         return
-    solved = {name: report for name, report in reports.items() if isinstance(report, Report)}
-    if solved:
-        best = min(solved, key=lambda name: solved[name].imbalance_mean)
+    best = _best(solved)
+    if best is not None:
         _terminal.show_windows(weights, solved[best], given.layers, f" of {best}")
     more = {"windows": "best windows" in reports, "homes": _terminal.has_homes(problem)}
     _terminal.show_reports({"before": before, **reports}, [kind for kind, shown in more.items() if shown])
+
+
+def _choices(weights: Array, problem: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options of each row of the table, by its name."""
+    # Only best knows efforts.
+    choices: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
+    choices |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    if 1 < count_windows(weights) <= MOST_WINDOWS:
+        choices["best windows"] = {"strategy": "best", "objective": "windows"}
+    if _terminal.has_homes(problem) and problem["policy"] != "soft":
+        choices["best soft"] = {"strategy": "best", "policy": "soft"}
+    return choices
+
+
+def _best(solved: dict[str, Report]) -> str | None:
+    """The row with the lowest imbalance, if there is one."""
+    return min(solved, key=lambda name: solved[name].imbalance_mean, default=None)
 
 
 def _fastest(solve: Callable[[], Plan]) -> Report:

@@ -130,6 +130,9 @@ class Context(OpenContext):
     ) -> Plan:
         """Computes a placement.
 
+        Sizes are in another order than in rebalance_experts, which has num_groups before num_nodes and num_gpus. Give
+        them by name: numbers in the other order can be a legal problem, without groups.
+
         Args:
             weights: [L,E], the tokens routed to each expert, or [T,L,E], the same in several windows. torch, numpy, any
                 DLPack array or nested lists; float32, float64, int32, int64, and what these can hold: float16,

@@ -10,7 +10,7 @@ from ._arrays import Array, current_to_host, dtype_name, to_host, weights_to_hos
 from ._cluster import Cluster
 from ._library import integer, invalid_argument
 from ._move_limits import move_limits
-from ._one_call import call_options, solved, try_on_device
+from ._one_call import call_options, groups_of_call, solved, try_on_device
 
 _INTEGERS = ("int32", "int64")
 
@@ -67,7 +67,16 @@ def place(
     living = None if alive is None else read_alive(alive, integer("num_gpus", num_gpus, 1))
     if living is not None and not living.all() and str(policy).lower() == "auto":
         policy = "global"
-    sizes = (num_replicas, num_gpus, num_nodes, num_groups or 1, policy, "simple", objective, off_home_target)
+    sizes = (
+        num_replicas,
+        num_gpus,
+        num_nodes,
+        groups_of_call(num_groups),
+        policy,
+        "simple",
+        objective,
+        off_home_target,
+    )
     limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
     options = call_options(strategy, effort, seed, max_replicas, current is not None, limits)
     if current is None and alive is None and dtype is None:

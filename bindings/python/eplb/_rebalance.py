@@ -8,14 +8,14 @@ from ._arrays import current_to_host, weights_to_host
 from ._device_pool import MAPS_OF_A_CALL, synchronize_devices
 from ._library import DEVICE_KINDS
 from ._move_limits import move_limits
-from ._one_call import call_options, solved, try_on_device
+from ._one_call import call_options, groups_of_call, solved, try_on_device
 from ._session import parse_device
 
 
 def rebalance_experts(
     weight: Any,
     num_replicas: int,
-    num_groups: int,
+    num_groups: int | None,
     num_nodes: int,
     num_gpus: int,
     *,
@@ -35,12 +35,14 @@ def rebalance_experts(
 ) -> tuple[Any, Any, Any]:
     """Places the experts of every layer. Replaces the function of this name in the published program.
 
+    Sizes are in its order: num_groups comes first, where Context.solve has num_gpus and num_nodes before it.
+
     Args:
         weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts].
             float32, float64, int32, int64, and what these can hold: float16, bfloat16, smaller and unsigned integers,
             but no bool.
         num_replicas: replicas of all experts together, which is the number of slots: a multiple of num_gpus.
-        num_groups: equal groups of consecutive experts.
+        num_groups: equal groups of consecutive experts; None and 0 are 1, as engines mean it for models without groups.
         num_nodes: nodes that the GPUs are on.
         num_gpus: GPUs, a multiple of num_nodes where whole groups go to nodes.
         strategy: one of eplb.strategies(); None takes the library's default.
@@ -87,7 +89,16 @@ def rebalance_experts(
     call, for good. Where this library cannot use the device (not built, driver too old), and with current, the weights
     go to the host and the maps back, which waits.
     """
-    sizes = (num_replicas, num_gpus, num_nodes, num_groups, policy, "simple", objective, off_home_target)
+    sizes = (
+        num_replicas,
+        num_gpus,
+        num_nodes,
+        groups_of_call(num_groups),
+        policy,
+        "simple",
+        objective,
+        off_home_target,
+    )
     limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
     options = call_options(strategy, effort, seed, max_replicas, current is not None, limits)
     if current is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from . import _terminal
 from ._context import Context
+from ._costs import note_costs
 from ._errors import FileError
 from ._given_loads import read_given
 from ._options import (
@@ -143,8 +145,10 @@ def rebalance(
         "transfer_order": transfer_order,
     }
     with naming(given.name, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
-        plan = context.rebalance(weights, start.current, **start.problem(), **limits, **options, bound=bound)
+        rebalance_again = partial(context.rebalance, weights, start.current, **start.problem(), **limits, **options)
+        plan = rebalance_again(bound=bound)
         work = Work(weights, start, plan)
+        note_costs(given, plan.report, {**start.settings(), **options}, rebalance_again)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
         write_plan(output, plan, settings, format, start.layers, given)

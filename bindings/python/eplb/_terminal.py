@@ -43,12 +43,18 @@ def is_terminal() -> bool:
 
 
 def say(text: str = "") -> None:
-    _out.print(text, soft_wrap=True)
+    _out.print(_encodable(text, _out), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Prints one line on stderr, even if the text has several."""
-    _err.print(" ".join(f"eplb: {text}".split()), soft_wrap=True)
+    _err.print(_encodable(" ".join(f"eplb: {text}".split()), _err), soft_wrap=True)
+
+
+def _encodable(text: str, console: Console) -> str:
+    """With escapes for what an output cannot have: names of files need not be in its encoding, nor in any."""
+    encoding = console.encoding
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -60,7 +66,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for index, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if index else "left", no_wrap=not index)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(_encodable(cell, _out)) for cell in row))
     _out.print(table)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -23,6 +25,8 @@ _BEFORE, _AFTER, _BOUND = "#b40426", "#3b4cc0", "#222222"
 _AWAY = "#f4987a"
 # Inches.
 _HOMES_HEIGHT = 1.7
+# Characters of a name that fit into the narrowest picture.
+_MOST_OF_NAME = 100
 
 
 class Windows(NamedTuple):
@@ -66,9 +70,10 @@ def draw_comparison(
     draw_scale(figure, image, scale, largest)
     _draw_imbalance(side, before.max(axis=1), after.max(axis=1), lowest)
     side.set_title("Imbalance: the busiest GPU", fontsize=11)
+    more = ""
     if windows is not None:
         _draw_windows(below, windows, norm)
-        title = f"{title}; in a single window {windows.after.mean():.3f}x, was {windows.before.mean():.2f}x"
+        more = f"; in a single window {windows.after.mean():.3f}x, was {windows.before.mean():.2f}x"
     if homes is not None:
         _draw_homes(nodes, homes)
     for axes in (right, side, *below[1:]):
@@ -76,10 +81,39 @@ def draw_comparison(
     handles = dict(zip(*reversed(side.get_legend_handles_labels()), strict=True))
     names = ("before", "after", "proven limit")
     key.legend([handles[name] for name in names], names, loc="center", ncols=3, frameon=False, fontsize=9)
+    draw_titles(figure, _headline(before, after), title, more)
+    with unknown_glyphs_allowed():
+        figure.savefig(path)
+
+
+def draw_titles(figure: Figure, headline: str, name: str, more: str = "") -> None:
+    """At the top of a picture: what it shows, and below it a name that a user has given, and what is added to it."""
     inch = 1 / float(figure.get_figheight())
-    figure.text(0.5, 1 - 0.16 * inch, _headline(before, after), ha="center", va="top", fontsize=14, fontweight="bold")
-    figure.text(0.5, 1 - 0.48 * inch, title, ha="center", va="top", fontsize=9, color="#555555")
-    figure.savefig(path)
+    figure.text(0.5, 1 - 0.16 * inch, headline, ha="center", va="top", fontsize=14, fontweight="bold")
+    # A name is text, even with two $ or under a user's setting of TeX.
+    plain: dict[str, Any] = {"parse_math": False, "usetex": False}
+    place: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 9, "color": "#555555"}
+    figure.text(0.5, 1 - 0.48 * inch, _printable(name) + more, **place, **plain)
+
+
+def _printable(name: str) -> str:
+    """In one line, without what no font can draw, such as bytes that are not UTF-8; long ones are cut in the middle."""
+    words = " ".join(name.split())
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
+    if len(text) <= _MOST_OF_NAME:
+        return text
+    half = _MOST_OF_NAME // 2
+    return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
+
+
+@contextmanager
+def unknown_glyphs_allowed() -> Iterator[None]:
+    """Characters that no installed font has are drawn as boxes; warnings would name a line of this installation."""
+    with warnings.catch_warnings():
+        # The second one is that of versions before 3.11.
+        for text in (r"Glyph \d+ .*missing from", "Matplotlib currently does not support"):
+            warnings.filterwarnings("ignore", message=text)
+        yield
 
 
 def _make_axes(layers: int, windows: Windows | None, homes: bool) -> tuple[Figure, list[Any], list[Any], list[Any]]:

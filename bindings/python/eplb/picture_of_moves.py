@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ._work import Work
-from .picture import draw_heat, draw_scale, whole_numbers
+from .picture import draw_heat, draw_scale, draw_titles, unknown_glyphs_allowed, whole_numbers
 
 # Who sends nothing is white, who sends little is pale.
 _MOVES = ListedColormap(colormaps["Purples"](np.linspace(0.25, 1, 256)))
@@ -42,10 +42,9 @@ def draw_moves(file: IO[bytes], suffix: str, work: Work, title: str) -> None:
     draw_scale(figure, image, scale, largest)
     _draw_senders(figure, senders, key, work)
     _draw_layers(side, work)
-    inch = 1 / float(figure.get_figheight())
-    figure.text(0.5, 1 - 0.16 * inch, _headline(work), ha="center", va="top", fontsize=14, fontweight="bold")
-    figure.text(0.5, 1 - 0.48 * inch, title, ha="center", va="top", fontsize=9, color="#555555")
-    figure.savefig(file, format=suffix)
+    draw_titles(figure, _headline(work), title)
+    with unknown_glyphs_allowed():
+        figure.savefig(file, format=suffix)
 
 
 def _make_axes(layers: int) -> tuple[Figure, list[Any]]:

@@ -112,6 +112,13 @@ def test_what_is_refused(weights, text):
         eplb.rebalance_experts(weights, *SIZES)
 
 
+def test_a_list_in_itself_is_refused():
+    rows = []
+    rows.append(rows)
+    with pytest.raises(eplb.InvalidArgument, match="^weights is no array: "):
+        eplb.rebalance_experts(rows, *SIZES)
+
+
 @pytest.mark.parametrize("shape", [(0, 8), (1, 0), (0, 1, 8), (1, 0, 8), (1, 1, 0)])
 def test_empty(shape):
     with pytest.raises(eplb.InvalidArgument, match="must be at least 1"):
@@ -208,6 +215,28 @@ def test_torch_in_every_layout(torch):
     views += [table.clone().requires_grad_(), torch.nn.Parameter(table), torch.conj(torch.complex(table, -table)).imag]
     for view in views:
         check_answer(eplb.rebalance_experts(view, *SIZES), table, torch.Tensor)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_torch_in_lists(torch, kind):
+    """What numpy itself cannot read of them: gradients, and types of torch alone."""
+    table = torch.tensor(PAIRS * 2, dtype=torch.float32)
+    rows = [table, table.clone().requires_grad_(), torch.nn.Parameter(table)]
+    for each in (*rows, [table[0], PAIRS[0]], [np.array(PAIRS[0]), rows[1][0]], rows[1][:, :, None].squeeze(2)):
+        check_answer(eplb.rebalance_experts(kind(each), *SIZES), table, np.ndarray)
+    check_answer(eplb.rebalance_experts(kind(table.bfloat16()), *SIZES), table.bfloat16().float(), np.ndarray)
+    scalars = kind(kind(torch.nn.Parameter(number) for number in row) for row in table)
+    check_answer(eplb.rebalance_experts(scalars, *SIZES), table, np.ndarray)
+    check_answer(eplb.rebalance_experts(kind(rows[1:]), *SIZES), 2 * table, np.ndarray)
+
+
+def test_torch_in_lists_that_cannot_be_read(torch):
+    for tensor in (torch.ones(8, device="meta"), torch.ones(8).to_sparse()):
+        with pytest.raises(eplb.InvalidArgument, match="^weights is a tensor that cannot be read"):
+            eplb.rebalance_experts([tensor], *SIZES)
+    for rows in ([torch.ones(8, requires_grad=True), torch.ones(7)], [torch.ones(8, requires_grad=True), "x"]):
+        with pytest.raises(eplb.InvalidArgument, match="^weights is no array: "):
+            eplb.rebalance_experts(rows, *SIZES)
 
 
 def test_torch_result_is_not_shared(torch):

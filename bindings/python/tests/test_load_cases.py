@@ -102,3 +102,31 @@ def test_placements_are_no_loads(run, name):
     code, out, err = run("solve", CASES / name, "--slots", 16, "--gpus", 8)
     assert (code, out) == (2, "")
     assert err.startswith(f"eplb: {CASES / name}: ")
+
+
+WARM_UP = "experts 5, 7, 43 and 58 have 87 % of the load: padding or warm-up?"
+
+
+@pytest.mark.parametrize("command", ["solve", "compare", "evaluate", "rebalance"])
+def test_warm_up(run, answer, in_order, command):
+    plan = in_order(1, order=np.arange(64) % 60)
+    sizes = ["--slots", 64, "--gpus", 8]
+    arguments = {"evaluate": [plan, "--gpus", 8], "rebalance": ["--current", plan, "--gpus", 8]}.get(command, sizes)
+    code, _, err = run(command, CASES / "08_warmup.csv", *arguments)
+    assert (code, err) == (0, f"eplb: {CASES / '08_warmup.csv'}: {WARM_UP}\n")
+    report = answer(command, "08_warmup.csv", *arguments)
+    assert report["warnings"] == [WARM_UP]
+    if command == "solve":
+        assert report["imbalance_mean"] == pytest.approx(1.0, abs=5e-4)
+
+
+def test_many_replicas(run, answer, tmp_path):
+    """Counts leave the table of slots as wide as the largest one, not as wide as it can become."""
+    path = tmp_path / "m.json"
+    answer("solve", "15_many_replicas.csv", "--slots", 1024, "--gpus", 64, "-o", path)
+    plan = json.loads(path.read_text())
+    largest = max(map(max, plan["replica_count"]))
+    slots = np.array(plan["logical_to_physical"])
+    assert slots.shape == (4, 64, largest)
+    assert largest <= 64
+    assert path.stat().st_size < 100_000

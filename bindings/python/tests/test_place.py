@@ -39,6 +39,24 @@ def test_no_groups(groups):
     assert np.array_equal(eplb.place(WEIGHTS, SLOTS, groups, 2, GPUS), eplb.place(WEIGHTS, SLOTS, 1, 2, GPUS))
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("strategy", ["best", "greedy"])
+def test_no_groups_in_the_call_of_the_published_program(nodes, strategy):
+    expected, *others = (
+        eplb.rebalance_experts(WEIGHTS, SLOTS, groups, nodes, GPUS, strategy=strategy)
+        for groups in (1, 0, None, np.int64(0))
+    )
+    for maps in others:
+        assert all(np.array_equal(*pair) for pair in zip(maps, expected, strict=True))
+
+
+@pytest.mark.parametrize("groups", [np.array([1, 2]), "", 0.0, "1", []])
+def test_no_number_of_groups(groups):
+    for call in (eplb.place, eplb.rebalance_experts):
+        with pytest.raises(eplb.InvalidArgument, match="^num_groups is .*, must be an integer"):
+            call(WEIGHTS, SLOTS, groups, 1, GPUS)
+
+
 @pytest.mark.parametrize("has_current", [False, True])
 @pytest.mark.parametrize("kind", [bool, np.int32])
 def test_dead_gpus_hold_nothing_and_the_rest_is_balanced(has_current, kind):

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arrays import Array, Ints
 from .._errors import FileError
+from .load_doubts import by_file, doubts_about
 from .load_parts import Part, check_sums
 from .values import counted, name_layers
 
@@ -74,6 +75,9 @@ def merge(parts: Sequence[Part], files: tuple[Path, ...], order: str, sizes: Siz
     _check_sizes(where, counts, sizes, int((~kept).sum()))
     if _is_placement(counts):
         notes.append(f"looks like a placement: all numbers from 0 to {counts.max()} are in each row")
+    alone = [part for part in parts if part.rank is None] if len(files) > 1 else []
+    of_files = by_file(files, [(part.where, np.compress(kept, part.counts, axis=1)) for part in alone])
+    notes += doubts_about(counts, layers[kept], of_files)
     kinds = ", ".join(dict.fromkeys(part.kind for part in parts))
     summed = f", {ranks} ranks summed" if ranks > 1 else ""
     ring = ", windows of a file as in the recorder's ring, which need not be in order of time"

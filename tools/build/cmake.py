@@ -26,8 +26,7 @@ def build_release():
 def build_cuda(nvcc):
     """The library with CUDA for every architecture of a release, and the tests of it that need no driver."""
     options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={nvcc}"]
-    # One file has nearly all kernels, so its compiler should use all cores.
-    options += ["CMAKE_COMPILE_WARNING_AS_ERROR=ON", "CMAKE_CUDA_FLAGS=-split-compile=0"]
+    options += ["CMAKE_COMPILE_WARNING_AS_ERROR=ON"]
     cmake("the library with CUDA", CUDA, options, ["eplb", "eplb_harness", "eplb_header_program"])
 
 

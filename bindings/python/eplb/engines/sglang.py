@@ -81,7 +81,7 @@ def around(original: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
 
 
 def register() -> None:
-    """The entry point, which SGLang calls in each process. Does nothing unless EPLB_ENGINE is set.
+    """What the entry point calls, in each process of SGLang. Does nothing unless EPLB_ENGINE is set.
 
     Raises:
         SystemExit: EPLB_ENGINE has an unknown word or a value that is not allowed. SGLang logs exceptions of plug-ins,

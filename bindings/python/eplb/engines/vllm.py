@@ -85,7 +85,7 @@ def policy(base: type, options: Options) -> type:
 
 
 def register() -> None:
-    """The entry point. vLLM calls it in each process before a model is made, perhaps more than once.
+    """What the entry point calls, in each process before a model is made, perhaps more than once.
 
     Does nothing unless EPLB_ENGINE is set. The key stays "default": vLLM accepts no other, and only that one may be
     asynchronous.

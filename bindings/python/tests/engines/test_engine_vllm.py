@@ -1,13 +1,16 @@
 """vLLM's call and its table of policies, with fakes of both."""
 
 import importlib
+import subprocess
+import sys
 from types import SimpleNamespace as Bag
 
 import engine_checks as rules
 import eplb
+import eplb_plugins
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, child_environment
 from engine_checks import EXPERTS, FIRST, GPUS, LATER, LAYERS, LOADS, PLACES, SLOTS
 from eplb.engines import counters, parse, vllm
 from eplb.engines._planner import sum_of_windows
@@ -80,6 +83,18 @@ def test_entry_points_are_the_plug_ins():
         for target in group.values():
             name, function = target.split(":")
             assert callable(getattr(importlib.import_module(name), function))
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_entry_points_load_nothing_unless_they_are_asked_for(engine):
+    code = f"import sys, eplb_plugins; eplb_plugins.{engine}(); sys.exit('eplb' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env=child_environment(EPLB_ENGINE=None), check=True)
+
+
+def test_the_entry_point_registers_if_it_is_asked_for(table, monkeypatch):
+    monkeypatch.setenv("EPLB_ENGINE", "best")
+    eplb_plugins.vllm()
+    assert table["default"].__name__ == "LibeplbPolicy"
 
 
 def test_the_policy_plans(table, array, monkeypatch):

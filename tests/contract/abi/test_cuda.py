@@ -14,8 +14,8 @@ import library
 ARCHITECTURES = ["sm_100", "sm_80", "sm_90"]
 MOST_BYTES = 16 << 20
 # Of one warp to a block. More than 255 registers there are not; what does not fit is spilled to the stack, and nothing
-# else should be there: 816 bytes at most, of evaluations on sm_90. From sm_90 on the driver takes 1 KiB of shared memory
-# of each block.
+# else should be there: 816 bytes at most, of evaluations on sm_90. From sm_90 on the driver takes 1 KiB of the shared
+# memory of each block.
 MOST_REGISTERS, MOST_STACK, MOST_STATIC_SHARED = 255, 832, 1280
 # Searches by excess call functions, which read their state there: 4176 bytes at most, on sm_80. A driver keeps local
 # memory for all threads that a device can hold: 3672 bytes are 0.92 GiB on an H100.

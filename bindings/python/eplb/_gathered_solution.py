@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Floats, Ints
-from ._fingerprint import fingerprint
+from ._fingerprint import plan_fingerprint
 from ._session import Session
 from ._solution import Solution, place_replicas, restore_slots, smallest_ints
 from ._windows import KeptWeights
@@ -56,7 +56,7 @@ class GatheredSolution(Solution):
         placement = place_replicas(*compact)
         self._replicas = compact
         self._answers["physical_to_logical"] = placement
-        self._fingerprint = fingerprint(placement, restore_slots(*compact), experts, num_gpus)
+        self._fingerprint = plan_fingerprint(placement, restore_slots(*compact), experts, num_gpus)
         self._of_moves = moves
         self._bounds = bounds
         if "window_bound" in bounds:

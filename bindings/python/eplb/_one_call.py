@@ -56,11 +56,7 @@ def solved(
     """This thread's session with the plan for weights of the host."""
     session = take_session()
     try:
-        session.set_problem(*sizes)
-        session.set_options(*options)
-        session.set_tables(Tables(cluster))
-        session.set_current(current)
-        session.upload(weights)
+        session.prepare(sizes, options, Tables(cluster), current, weights)
         session.solve()
         yield session
     finally:

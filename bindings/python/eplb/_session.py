@@ -206,6 +206,21 @@ class Session(Request):
             check(lib.eplb_upload_placement(self.context, ffi.NULL, 0, 0, 0, 0, self.error), self.error)
             self.current = None
 
+    def prepare(
+        self,
+        problem: tuple[Any, ...],
+        options: tuple[Any, ...],
+        tables: Tables,
+        current: Array | None,
+        weights: Array,
+    ) -> None:
+        """Gives the library all that a solve needs, arrays as weights_to_host and placement_to_host return them."""
+        self.set_problem(*problem)
+        self.set_options(*options)
+        self.set_tables(tables)
+        self.set_current(current)
+        self.upload(weights)
+
     def solve(self) -> None:
         check(lib.eplb_solve(self.context, self.problem, self.options, self.error), self.error)
 

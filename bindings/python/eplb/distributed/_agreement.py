@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from .._arrays import placement_to_host
+from .._fingerprint import placement_fingerprint
 from .._plan import Plan
 from ._group import Members, refuse_difference
 
@@ -46,6 +46,4 @@ def check_agreement(plan: Any, group: Any = None) -> None:
 def _fingerprint(plan: Any) -> int:
     if isinstance(plan, Plan):
         return plan.fingerprint
-    placement = placement_to_host(plan, "plan")
-    digest = hashlib.blake2b(repr(placement.shape).encode() + placement.tobytes(), digest_size=8)
-    return int.from_bytes(digest.digest(), "little")
+    return placement_fingerprint(placement_to_host(plan, "plan"))

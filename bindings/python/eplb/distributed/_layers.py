@@ -43,11 +43,7 @@ class Job(NamedTuple):
 
     def prepare(self, session: Session) -> None:
         """Gives a session everything, so that it may solve. The library refuses what is no weight and no expert."""
-        session.set_problem(*self.problem)
-        session.set_options(*self.options)
-        session.set_tables(self.tables)
-        session.set_current(self.current)
-        session.upload(self.weights)
+        session.prepare(self.problem, self.options, self.tables, self.current, self.weights)
 
 
 class _Reader(Context):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import sys
@@ -10,6 +9,7 @@ import threading
 from typing import NamedTuple
 
 from .._arrays import Ints
+from .._fingerprint import placement_fingerprint
 
 
 class Plan(NamedTuple):
@@ -59,15 +59,10 @@ def counters() -> Counters:
     return _counters
 
 
-def fingerprint_of(placement: Ints) -> str:
-    """A number for a map, on any machine and in any process."""
-    return hashlib.blake2b(placement.astype("<i4").tobytes(), digest_size=8).hexdigest()
-
-
 def note_plan(engine: str, placement: Ints, plan: Plan) -> None:
     """Counts a plan, and says of the first one what it is."""
     global _counters
-    fingerprint = fingerprint_of(placement)
+    fingerprint = f"{placement_fingerprint(placement):016x}"
     with _lock:
         known = _counters
         _counters = known._replace(

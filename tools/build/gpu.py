@@ -93,9 +93,8 @@ class Gpu:
         generator = ["-G", "Ninja"] if shutil.which("ninja") else ["-G", "Unix Makefiles"]
         options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=OFF", "EPLB_DEVICE_TESTS=ON", "EPLB_GPU_BENCH=ON"]
         # Only the architecture of this machine: the others would take most of the time. Line numbers serve the
-        # sanitizers. One file has nearly all kernels, so its compiler should use all cores.
-        options += ["EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={self.machine.nvcc}"]
-        options += ["CMAKE_CUDA_FLAGS=-lineinfo -split-compile=0"]
+        # sanitizers. Not -split-compile, which makes other kernels than a release has.
+        options += ["EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={self.machine.nvcc}", "CMAKE_CUDA_FLAGS=-lineinfo"]
         options += [f"CMAKE_CUDA_ARCHITECTURES={self.machine.architecture}-real"]
         highway = self.arguments.highway
         options += [f"EPLB_HIGHWAY_INCLUDE={os.path.abspath(highway)}"] if highway else []

@@ -155,7 +155,11 @@ enum {
                                         GPU */
   EPLB_STRATEGY_NOISE_SPECTRUM = 4,  /* 64 orders, from no noise to strong noise */
   EPLB_STRATEGY_HYBRID_INIT = 5,     /* 128 starts: noisy, shuffled, folded */
-  EPLB_STRATEGY_BEST = 6,            /* tabu search with changing replica counts */
+  EPLB_STRATEGY_BEST = 6,            /* tabu search with changing replica counts. Two replicas of an
+                                        expert never share a GPU where that can be avoided, even if
+                                        that would balance better. In layers of a few slots this
+                                        can cost 1/6 of the largest load; at a model's size it is
+                                        part of the gap to the bound, which allows duplicates */
   EPLB_STRATEGY_REBALANCE = 7        /* changes the current placement by few moves, within the
                                         limits in eplb_solve_options. Since ABI 1.1 */
 };
@@ -308,10 +312,10 @@ typedef struct eplb_problem {
                                  home, in each window that is balanced; EPLB_STRATEGY_REBALANCE
                                  takes its own target instead if it has one. With other policies it
                                  only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1 */
-  int64_t max_replicas;       /* 0 means no cap; otherwise the largest number of replicas of an expert,
-                                 at most 2^18. Placements with more are invalid, and bounds are those
-                                 of placements that keep it. A solve keeps the lower one of this and
-                                 of the one in its options. Since ABI 1.1 */
+  int64_t max_replicas;       /* 0 means no cap; otherwise the largest number of replicas of an
+                                 expert, at most 2^18. Placements with more are invalid, and bounds
+                                 are those of placements that keep it. A solve keeps the lower one
+                                 of this and of the one in its options. Since ABI 1.1 */
 } eplb_problem;
 
 /* Options of a solve. */

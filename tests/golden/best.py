@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from best_counts import RULES, Node, Replicas, bound, count_by_noisy_rule, count_by_rule
 from best_search import Search
 from best_state import start
+from packing import STRATEGIES, loads_of, run_chain
+from philox import Chance
 from two_slots import CountSearch, place_pairs
 
 TINY = 24  # slots
@@ -27,6 +29,7 @@ class Effort:
     fine: int  # a load is good enough mean / 2^fine above the mean
     two_slot_chains: int
     proposals: int  # in quarters of the slots
+    presets: bool = False  # are their packings chains, too, where there is no redundancy?
     # Of tiny problems alone.
     rounds: int = 0  # all chains and tried counts together, in quarters of the slots
     group_attempts: int = 0  # to choose a group, per slot of the layer
@@ -38,7 +41,7 @@ class Effort:
 FAST = Effort(2, 5, 5, slack=100, fine=16, two_slot_chains=1, proposals=3)
 NORMAL = Effort(3, 32, 8, slack=400, fine=16, two_slot_chains=1, proposals=16)
 MAX = Effort(4, 96, 8, slack=32768, fine=17, two_slot_chains=4, proposals=40)
-MAX_FEW_SLOTS = replace(MAX, chains=24, steps_per_slot=16)
+MAX_FEW_SLOTS = replace(MAX, chains=24, steps_per_slot=16, presets=True)
 FAST_TINY = replace(FAST, chains=1, rounds=1, group_attempts=4)
 NORMAL_TINY = replace(NORMAL, chains=1, steps_per_slot=8, proposals=8, rounds=4, group_attempts=8)
 MAX_TINY = replace(MAX_FEW_SLOTS, chains=8, rounds=97, group_attempts=194)
@@ -116,12 +119,28 @@ def search_from(node, count, chain, steps, fine):
     return Answer(search.best, search.state.experts(), search.spent)
 
 
+def packed_by_presets(node):
+    """The packings of all presets in integers, chain by chain, of as many slots as experts."""
+    chance = Chance(node.seed, Chance.REPLICAS_ON_GPUS, node.index)
+    for preset in STRATEGIES.values():
+        for chain in range(preset.chains if preset.name != "greedy" else 0):
+            contents = run_chain(preset, node.weights, node.gpus, chance, chain)
+            yield Answer(max(loads_of(node.weights, contents)), [expert for content in contents for expert in content])
+
+
+def chains_of(node, effort, choice):
+    for chain in range(effort.chains):
+        yield search_from(node, choice.counts(chain), chain, effort.steps(node), effort.fine)
+    if effort.presets and node.slots == node.experts:
+        yield from packed_by_presets(node)
+
+
 def search_chains(node, effort):
     choice = CountChoice(node)
     answers = []
-    for chain in range(effort.chains):
-        answers.append(search_from(node, choice.counts(chain), chain, effort.steps(node), effort.fine))
-        if answers[-1].load <= choice.lower + choice.lower // effort.slack:
+    for answer in chains_of(node, effort, choice):
+        answers.append(answer)
+        if answer.load <= choice.lower + choice.lower // effort.slack:
             break
     return replace(least(answers), spent=sum(answer.spent for answer in answers))
 

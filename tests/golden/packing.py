@@ -204,6 +204,10 @@ def run_chain(strategy, sizes, packs, chance, chain):
     return contents
 
 
+def loads_of(sizes, contents):
+    return [sum(sizes[item] for item in content) for content in contents]
+
+
 def pack(strategy, sizes, packs, chance):
     """place[item] = pack * items per pack + slot in the pack.
 
@@ -216,7 +220,7 @@ def pack(strategy, sizes, packs, chance):
     for chain in range(strategy.chains):
         contents = run_chain(strategy, sizes, packs, chance, chain)
         if strategy.chains > 1:
-            penalty = strategy.penalty([sum(sizes[item] for item in content) for content in contents])
+            penalty = strategy.penalty(loads_of(sizes, contents))
             if least is not None and penalty >= least:
                 continue
             least = penalty

@@ -6,8 +6,10 @@ import json
 import random
 
 import pytest
-from best import effort_of, group_attempts
+from arithmetic import Integer
+from best import effort_of, group_attempts, search_chains
 from best_counts import RULES, Node, Replicas, bound, count_by_rule
+from edge_cases import near
 from group_search import GroupSearch
 from reference import EFFORTS, Options, Problem, solve
 from test_reference import entry_weights
@@ -101,6 +103,20 @@ def test_the_library_agrees_at_the_largest_effort(library, per_gpu):
         experts = draw.randint(gpus, per_gpu * gpus - 1)
         options = Options(draw.randint(0, 2**64 - 1), effort="max")
         agree(library, [random_weights(draw, experts)], Problem(per_gpu * gpus, gpus), options)
+
+
+@pytest.mark.parametrize(("experts", "gpus", "nodes"), [(18, 6, 1), (21, 7, 1), (30, 10, 1), (36, 12, 2)])
+def test_packings_of_presets_at_the_largest_effort(library, experts, gpus, nodes):
+    """Without redundancy, BEST at MAX is no worse than any preset, and sometimes needs one for that."""
+    problem, won = Problem(experts, gpus, nodes, nodes), 0
+    for seed in range(41, 47):
+        weights = [near(1000, 900, experts, seed)]
+        agree(library, weights, problem, Options(effort="max"))
+        node = Node(Integer.read(weights[0]), experts, gpus, 0, 0, 0)
+        effort = effort_of("max", experts)
+        searched = search_chains(node, dataclasses.replace(effort, presets=False)).load
+        won += search_chains(node, effort).load < searched
+    assert won > 0
 
 
 def test_efforts():

@@ -114,6 +114,19 @@ TEST(Best, SolvesTinyProblems) {
   EXPECT_LE(excess / of_many, 0.012);
 }
 
+// The most that keeping replicas of an expert on different GPUs costs, of all layers of up to 10
+// slots that a search went through: expert 1 alone on a GPU would leave the others the other one.
+TEST(Best, AvoidsDuplicatesThatWouldBalanceBetter) {
+  const std::vector<double> weights = {1, 3, 2};
+  EXPECT_EQ(Exhaustive(weights, 4, 2, true, 4).largest_load(), 3);
+  Solver solver;
+  for (const eplb_effort effort : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX}) {
+    solver.solve(weights, problem_of(4, 2), effort);
+    EXPECT_EQ(solver.report.duplicates, 0);
+    EXPECT_NEAR(solver.largest, 3.5, 1e-9);
+  }
+}
+
 TEST(Best, FlashExampleAtEveryEffort) {
   Solver solver;
   for (const eplb_effort effort : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX}) {

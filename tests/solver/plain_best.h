@@ -4,6 +4,7 @@
 
 #include "tests/solver/plain_chain.h"
 #include "tests/solver/plain_fold.h"
+#include "tests/solver/plain_presets.h"
 
 namespace eplb::tests::plain {
 
@@ -74,6 +75,11 @@ class Best {
       answer_.improve(chain.best(), chain.experts());
       if (answer_.largest <= lower_ + lower_ / slack[effort_]) return;
     }
+    if (effort_ < 2 || layer_.slots != layer_.experts() || layer_.slots > 128) return;
+    Presets(layer_).each([&](const Packed& packed) {
+      answer_.improve(packed.largest(), packed.experts());
+      return answer_.largest > lower_ + lower_ / slack[effort_];
+    });
   }
 
   int64_t bound_of(const std::optional<Counts>& counts) const {

@@ -50,11 +50,10 @@ EPLB_FN LayerBound node_bound(Team auto& team, const Problem& problem,
   const auto [nodes, groups] = problem.partition;
   const View<int> size = workspace.group_size, slot_of = workspace.group_slot;
   pack<Integer>(team, greedy(), workspace.packing, groups, nodes, size, {}, all_chains(), slot_of);
-  const AssignedGroups assigned =
+  const auto [heaviest, proven] =
       search_groups(team, workspace.groups, size, slot_of, groups, nodes, group_steps(groups));
-  const double heaviest =
-      assigned.proven ? assigned.heaviest * unit : heaviest_groups(team, problem, workspace);
-  return {heaviest * (1 - 0x1p-40) / open_gpus(node_problem(problem).cluster), assigned.proven};
+  const double load = proven ? heaviest * unit : heaviest_groups(team, problem, workspace);
+  return {load * (1 - 0x1p-40) / open_gpus(node_problem(problem).cluster), proven};
 }
 
 EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, double total,

@@ -85,4 +85,27 @@ EPLB_FN Preset preset_of(eplb_strategy strategy) {
   }
 }
 
+// One chain of a preset.
+struct PresetChain {
+  Preset preset;
+  int chain;
+};
+
+// Those of all presets but GREEDY, one after the other, each judged by its largest load.
+EPLB_FN PresetChain preset_chain(int number) {
+  eplb_strategy strategy = EPLB_STRATEGY_LPT_SWAP;
+  while (number >= preset_of(strategy).chains) number -= preset_of(strategy++).chains;
+  Preset preset = preset_of(strategy);
+  preset.winner = Winner::kLeastLargest;
+  return {preset, number};
+}
+
+EPLB_FN int all_preset_chains() {
+  int chains = 0;
+  for (eplb_strategy strategy = EPLB_STRATEGY_LPT_SWAP; strategy <= EPLB_STRATEGY_HYBRID_INIT;
+       ++strategy)
+    chains += preset_of(strategy).chains;
+  return chains;
+}
+
 EPLB_STAGE_END

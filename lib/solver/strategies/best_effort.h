@@ -3,6 +3,7 @@
 
 #include "core/problem.h"
 #include "solver/counts/enumerate_counts.h"
+#include "solver/packing/preset.h"
 
 EPLB_STAGE_BEGIN
 
@@ -13,6 +14,7 @@ struct Effort {
   int steps_per_slot, steps_per_gpu;
   int tolerance_shift;  // a chain ends mean / 2^tolerance_shift above the mean
   int slack;            // a load that is at most 1/slack above the lower bound ends the choice
+  bool presets;         // without redundancy: are the presets' packings chains, too?
   // Two slots per GPU.
   int two_slot_chains;
   int proposals;  // of a chain, per 4 slots
@@ -36,6 +38,7 @@ EPLB_FN Effort effort_of(eplb_effort level, int slots) {
             .steps_per_gpu = 5,
             .tolerance_shift = 16,
             .slack = 100,
+            .presets = false,
             .two_slot_chains = 1,
             .proposals = 3,
             .rounds = 1,
@@ -46,6 +49,7 @@ EPLB_FN Effort effort_of(eplb_effort level, int slots) {
             .steps_per_gpu = 8,
             .tolerance_shift = 16,
             .slack = 400,
+            .presets = false,
             .two_slot_chains = 1,
             .proposals = tiny ? 8 : 16,
             .rounds = 4,
@@ -57,10 +61,16 @@ EPLB_FN Effort effort_of(eplb_effort level, int slots) {
           .steps_per_gpu = 8,
           .tolerance_shift = 17,
           .slack = 32768,
+          .presets = few,
           .two_slot_chains = 4,
           .proposals = 40,
           .rounds = 97,
           .group_steps = 194};
+}
+
+// On three or more slots per GPU.
+EPLB_FN int most_chains(const Effort& effort, int experts, int slots) {
+  return effort.chains + (effort.presets && slots == experts ? all_preset_chains() : 0);
 }
 
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {

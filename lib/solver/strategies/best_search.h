@@ -3,6 +3,7 @@
 #pragma once
 
 #include "solver/layer/solve_layer.h"
+#include "solver/packing/pack.h"
 #include "solver/search/level.h"
 #include "solver/search/start.h"
 #include "solver/search/tabu.h"
@@ -17,6 +18,8 @@ struct BestWorkspace {
   CountScratch counting;
   TwoSlotSearch two_slots;
   FillScratch start;
+  Packing packing;        // by presets, in few slots without redundancy
+  View<int> place;        // of that, by expert
   View<int> level_order;  // scratch of level
   View<int> partner;      // by pair
   CountList counts;
@@ -31,6 +34,9 @@ struct BestWorkspace {
     start.lay_out(arena, gpus);
     arena.take(gpus, level_order, partner);
     if (slots <= kTiny) counts.lay_out(arena, experts);
+    if (slots != experts || slots > kFewSlots) return;
+    packing.lay_out(arena, slots, gpus);
+    place = arena.take<int>(slots);
   }
   EPLB_FN View<int> weight() const { return search.state.sorted.weight; }
 };
@@ -56,6 +62,18 @@ EPLB_FN void improve(Team auto& team, BestAnswer& answer, const TabuSearch& sear
   team.for_each(state.sorted.slots, [&](int slot) { answer.expert[slot] = state.expert[slot]; });
 }
 
+// Keeps the packing of a preset's chain, if it is better than the answer.
+EPLB_FN void try_preset(Team auto& team, const BestWorkspace& workspace, const PresetChain& at,
+                        const Chance& chance, BestAnswer& answer) {
+  const SortedReplicas& sorted = workspace.search.state.sorted;
+  const int load =
+      pack<Integer>(team, at.preset, workspace.packing, sorted.slots, sorted.gpus, sorted.weight,
+                    chance.at(kReplicaKeys), {at.chain, at.chain + 1}, workspace.place);
+  if (load >= answer.load) return;
+  answer.load = load;
+  team.for_each(sorted.experts, [&](int e) { answer.expert[workspace.place[e]] = e; });
+}
+
 // Pairs the replicas, and keeps the pairs if they are better than the answer. Replicas of one
 // expert are kept apart here, which may cost something that the search for counts does not see.
 EPLB_FN void improve(Team auto& team, BestAnswer& answer, View<int> size, View<int> expert,
@@ -74,19 +92,28 @@ EPLB_FN void improve(Team auto& team, BestAnswer& answer, View<int> size, View<i
   });
 }
 
+EPLB_FN void search_chain(Team auto& team, BestWorkspace& workspace, const Effort& effort,
+                          CountChoice& choice, int first_bound, const Chance& chance,
+                          BestAnswer& answer) {
+  TabuSearch& search = workspace.search;
+  const int bound = choose_counts(team, choice, first_bound, chance);
+  start<Integer>(team, search.state, workspace.start);
+  level(team, search.state, workspace.level_order);
+  begin(team, search, chance, choice.limits, bound, effort.tolerance_shift);
+  run(team, search, steps_of(effort, choice.sorted.slots, choice.sorted.gpus));
+  improve(team, answer, search);
+}
+
 EPLB_FN void search_chains(Team auto& team, BestWorkspace& workspace, const Effort& effort,
                            CountChoice& choice, Chance chance, Chains chains, BestAnswer& answer) {
-  TabuSearch& search = workspace.search;
-  const int slots = choice.sorted.slots, gpus = choice.sorted.gpus;
   const int first_bound = begin_choice(team, choice, chance);
-  for (int chain = chains.from; chain < smaller(chains.to, effort.chains); ++chain) {
+  const int all = most_chains(effort, choice.sorted.experts, choice.sorted.slots);
+  for (int chain = chains.from; chain < smaller(chains.to, all); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
-    const int bound = choose_counts(team, choice, first_bound, chance);
-    start<Integer>(team, search.state, workspace.start);
-    level(team, search.state, workspace.level_order);
-    begin(team, search, chance, choice.limits, bound, effort.tolerance_shift);
-    run(team, search, steps_of(effort, slots, gpus));
-    improve(team, answer, search);
+    if (chain < effort.chains)
+      search_chain(team, workspace, effort, choice, first_bound, chance, answer);
+    else
+      try_preset(team, workspace, preset_chain(chain - effort.chains), chance, answer);
     if (ends_choice(choice, effort, answer.load)) break;
   }
 }
@@ -161,7 +188,7 @@ EPLB_FN int best_chains(const Problem& node) {
   const int slots = node.cluster.slots, gpus = node.cluster.gpus;
   const Effort effort = effort_of(node.options.effort, slots);
   if (slots <= kTiny || slots <= gpus) return 1;
-  if (slots > 2 * gpus) return effort.chains;
+  if (slots > 2 * gpus) return most_chains(effort, node.experts, slots);
   return slots > node.experts ? effort.two_slot_chains : 1;
 }
 

@@ -132,7 +132,7 @@ def _gib(slots: int, expert_mib: float) -> float:
 
 
 def _memory(slots: int, expert_mib: float | None) -> list[str]:
-    return [f"{_gib(slots, expert_mib):.1f}"] if expert_mib else []
+    return [f"{_gib(slots, expert_mib):.2f}"] if expert_mib else []
 
 
 def _figures(imbalance: Floats) -> tuple[float, float]:

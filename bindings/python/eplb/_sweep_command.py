@@ -204,5 +204,5 @@ def _cells(row: SweepRow, in_windows: bool) -> list[str]:
         figures += [row.windows_mean, row.windows_worst]
     cells += [f"{figure:.4f}" for figure in figures]
     if row.gib_per_gpu is not None:
-        cells.append(f"{row.gib_per_gpu:.1f}")
+        cells.append(f"{row.gib_per_gpu:.2f}")
     return [*cells, "<- enough" if row.knee else ""]

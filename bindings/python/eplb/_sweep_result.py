@@ -127,7 +127,7 @@ def _verdict(rows: list[SweepRow], figure: str) -> str:
         return f"{head}are enough, with an imbalance of {now}{more}."
     cost = ""
     if knee.gib_per_gpu is not None and first.gib_per_gpu is not None:
-        cost = f" for {knee.gib_per_gpu - first.gib_per_gpu:.1f} GiB more per GPU"
+        cost = f" for {knee.gib_per_gpu - first.gib_per_gpu:.2f} GiB more per GPU"
     return f"{head}take the imbalance from {was} with {first.redundant} to {now}{cost}{more}."
 
 

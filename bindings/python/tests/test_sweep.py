@@ -130,7 +130,7 @@ def test_sentences():
     ]
     priced = [*rows_of(figures[:1], gib_per_gpu=8.5), *list(rows_of(figures, gib_per_gpu=10.0))[1:]]
     costly = Sweep(priced, 3, "imbalance_mean", {})
-    assert f"{gained} for 1.5 GiB more per GPU; " in costly.sentences()[0]
+    assert f"{gained} for 1.50 GiB more per GPU; " in costly.sentences()[0]
 
 
 def test_memory():

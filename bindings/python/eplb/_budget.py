@@ -9,7 +9,7 @@ to layer, so that over all layers no GPU has more than one slot above another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -76,8 +76,9 @@ def plan_budget(
 ) -> Budget:
     """Shares one total of slots out over the layers, so that the mean of their imbalance is as small as can be.
 
-    It is the smallest mean over layers for the sizes that are tried: all steps up to 8 above the fewest slots, then
-    every other one up to 16, every fourth up to 32, and so on. Not all slots are used where no layer gains by them.
+    It is the smallest mean of all ways to share out the sizes that are tried: all steps up to 8 above the fewest slots,
+    then every other one up to 16, every fourth up to 32, and so on, and then all between those that came out as best;
+    it is never worse than as many slots in each layer. What no layer gains by stays unused.
 
     Args:
         weights: [L,E] or [T,L,E], as for Context.solve, on the host; or what read_loads returns.
@@ -105,20 +106,19 @@ def plan_budget(
     most = min(spare, grid.most_steps(cap or num_gpus))
     problem = {"num_nodes": num_nodes, "num_groups": num_groups, "policy": policy, "off_home_target": off_home_target}
     options = {"strategy": strategy, "objective": objective, "effort": effort, "seed": seed, "max_replicas": cap}
+    even = min(spare // layers, most)
     with Context("cpu", count_threads(threads)) as context:
-        solve = partial(_solve, context, host, grid, {**problem, **options})
-        tried = _try_sizes(solve, layers, most, progress or (lambda *_: None))
-        even = min(spare // layers, most)
-        even_imbalance = solve(even, range(layers)).imbalance
-    chosen = share_out([{steps: found.imbalance for steps, found in each.items()} for each in tried], spare)
-    best = [each[steps] for each, steps in zip(tried, chosen, strict=True)]
+        found = _Layers(partial(_solve, context, host, grid, {**problem, **options}), layers)
+        chosen = _search(found, most, even, spare, progress or (lambda *_: None))
+    best = [found.tried[layer][steps] for layer, steps in enumerate(chosen)]
     asked = {name: value for name, value in {**problem, **options}.items() if value is not None}
     budget = Budget(grid.arrange([each.row for each in best]), None, num_gpus, experts, problem=asked)
     held = budget.physical_to_logical >= 0
     budget.layer_slots = held.sum(axis=1)
     budget.gpu_totals = held.reshape(layers, num_gpus, -1).sum(axis=(0, 2))
     budget.imbalance = np.array([each.imbalance for each in best])
-    budget.even_slots, budget.even_imbalance = grid.size(even), even_imbalance
+    budget.even_slots = grid.size(even)
+    budget.even_imbalance = np.array([each[even].imbalance for each in found.tried])
     return budget
 
 
@@ -225,27 +225,54 @@ def _solve(
     return _Solved(plan.physical_to_logical, imbalance)
 
 
-def _try_sizes(solve: _Solve, layers: int, most: int, progress: Progress) -> list[dict[int, _Tried]]:
-    """What each layer comes to, by steps, until it has nothing to gain."""
-    tried: list[dict[int, _Tried]] = [{} for _ in range(layers)]
-    sizes = list(takewhile(lambda steps: steps <= most, _steps()))
-    for count, steps in enumerate(sizes, 1):
-        gaining = [layer for layer, found in enumerate(tried) if not found or _can_gain(found)]
-        if gaining:
-            solved = solve(steps, gaining)
-            for layer, row, imbalance in zip(gaining, *solved, strict=True):
-                tried[layer][steps] = _Tried(row, float(imbalance))
-        progress(count, len(sizes))
-    return tried
+class _Layers:
+    """What each layer comes to, by steps, as far as it was tried."""
+
+    def __init__(self, solve: _Solve, count: int) -> None:
+        self._solve = solve
+        self.tried: list[dict[int, _Tried]] = [{} for _ in range(count)]
+
+    def try_size(self, steps: int, layers: Iterable[int]) -> None:
+        missing = [layer for layer in layers if steps not in self.tried[layer]]
+        if missing:
+            for layer, row, imbalance in zip(missing, *self._solve(steps, missing), strict=True):
+                self.tried[layer][steps] = _Tried(row, float(imbalance))
+
+    def gaining(self) -> list[int]:
+        """Layers that more slots may help."""
+        least = [min((each.imbalance for each in found.values()), default=np.inf) for found in self.tried]
+        return [layer for layer, imbalance in enumerate(least) if imbalance > 1 + _NOTHING_TO_GAIN]
+
+    def share_out(self, spare: int) -> list[int]:
+        return share_out([{steps: each.imbalance for steps, each in found.items()} for found in self.tried], spare)
 
 
-def _can_gain(found: dict[int, _Tried]) -> bool:
-    return min(each.imbalance for each in found.values()) > 1 + _NOTHING_TO_GAIN
+def _search(found: _Layers, most: int, even: int, spare: int, progress: Progress) -> list[int]:
+    """Steps of each layer: sizes that grow apart come first, then what is between those that were chosen of them."""
+    coarse = list(takewhile(lambda steps: steps <= most, _steps()))
+    for count, steps in enumerate(coarse, 1):
+        found.try_size(steps, found.gaining())
+        progress(count, len(coarse) + 1)
+    # With as many in each layer among what is tried, shares by gain are never worse.
+    found.try_size(even, range(len(found.tried)))
+    close: dict[int, list[int]] = {}
+    for layer, steps in enumerate(found.share_out(spare)):
+        for near in range(max(0, steps - _width(steps) + 1), min(most, steps + _width(steps) - 1) + 1):
+            close.setdefault(near, []).append(layer)
+    for steps, layers in sorted(close.items()):
+        found.try_size(steps, layers)
+    progress(len(coarse) + 1, len(coarse) + 1)
+    return found.share_out(spare)
 
 
 def _steps() -> Iterator[int]:
-    """Numbers with three leading binary digits: what is added grows with what it is added to."""
+    """Numbers that grow apart, by what _width says."""
     steps = 0
     while True:
         yield steps
-        steps += 1 << max(0, steps.bit_length() - 3)
+        steps += _width(steps)
+
+
+def _width(steps: int) -> int:
+    """How far sizes are apart: numbers keep their three leading binary digits."""
+    return 1 << max(0, steps.bit_length() - 3)

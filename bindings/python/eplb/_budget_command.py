@@ -72,7 +72,7 @@ class SharedSlots:
     def _sentence(self) -> str:
         used, totals = int(self.budget.layer_slots.sum()), self.budget.gpu_totals
         on_each = str(totals.min()) if totals.min() == totals.max() else f"{totals.min()} or {totals.max()}"
-        rest = f"; no layer gains by the other {self.total - used}" if used < self.total else ""
+        rest = f"; no size that was tried gains by the other {self.total - used}" if used < self.total else ""
         return (
             f"{used} slots, {used / len(self.budget.layer_slots):.1f} in a layer on average, {on_each} on a GPU{rest}."
         )

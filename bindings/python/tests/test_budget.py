@@ -82,8 +82,7 @@ def test_placements(weights, total, context):
     check_budget(weights, budget, total, 8)
     evaluated = context.evaluate(budget, weights, num_gpus=8)
     np.testing.assert_allclose(evaluated.imbalance, budget.imbalance, rtol=1e-12)
-    # As many in each layer are one way to share them out; layers with less to gain than this get no more.
-    assert budget.imbalance.mean() <= budget.even_imbalance.mean() + 0.0005
+    assert budget.imbalance.mean() <= budget.even_imbalance.mean() + 1e-12
 
 
 def test_what_has_nothing_to_gain_gets_nothing(weights):

@@ -10,12 +10,13 @@ to layer, so that over all layers no GPU has more than one slot above another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ._arrays import Array, Floats, Ints, weights_to_host
 from ._cluster import Cluster
@@ -30,29 +31,39 @@ _NOTHING_TO_GAIN = 0.0005
 _MOST_SLOTS = 2**18
 
 
+class EqualSlots(NamedTuple):
+    """As many slots in each layer: their number, the imbalance [L], and its mean over layers with load."""
+
+    num_slots: int
+    imbalance: Floats
+    imbalance_mean: float
+
+
 class Budget(Placement):
     """A placement whose layers have different numbers of slots; the others are -1.
 
     Attributes:
         layer_slots: int64 [L], slots of each layer.
         gpu_totals: int64 [G], slots of each GPU over all layers; they differ by one at most.
-        imbalance: float64 [L]; the mean over windows for the objective windows.
-        even_slots: slots of each layer where all have as many.
-        even_imbalance: float64 [L], the imbalance then.
+        imbalance: float64 [L]; for the objective windows the mean over windows with load.
+        imbalance_mean: over layers with load.
+        layers_equal: what as many slots in each layer reach, as the total allows.
+        all_equal: the same with as many on each GPU, too, as engines have it; None where the total does not allow it.
     """
 
     layer_slots: Ints
     gpu_totals: Ints
     imbalance: Floats
-    even_slots: int
-    even_imbalance: Floats
+    imbalance_mean: float
+    layers_equal: EqualSlots
+    all_equal: EqualSlots | None
 
     def __repr__(self) -> str:
         fewest, most = self.layer_slots.min(), self.layer_slots.max()
         return (
             f"Budget({self.layer_slots.sum()} slots of {len(self.layers)} layers on {self.num_gpus} GPUs, {fewest} to "
-            f"{most} of a layer; imbalance {self.imbalance.mean():.4f}, {self.even_imbalance.mean():.4f} with "
-            f"{self.even_slots} in each)"
+            f"{most} of a layer; imbalance {self.imbalance_mean:.4f}, {self.layers_equal.imbalance_mean:.4f} with "
+            f"{self.layers_equal.num_slots} in each)"
         )
 
 
@@ -108,8 +119,12 @@ def plan_budget(
     options = {"strategy": strategy, "objective": objective, "effort": effort, "seed": seed, "max_replicas": cap}
     even = min(spare // layers, most)
     with Context("cpu", count_threads(threads)) as context:
-        found = _Layers(partial(_solve, context, host, grid, {**problem, **options}), layers)
+        solve = partial(_solve, context, host, {**problem, **options})
+        found = _Layers(partial(solve, grid), layers)
         chosen = _search(found, most, even, spare, progress or (lambda *_: None))
+        rectangle = replace(grid, step=grid.gpus)
+        steps = (grid.size(even) - rectangle.fewest) // rectangle.step
+        same = None if steps < 0 else solve(rectangle, steps, range(layers)).imbalance
     best = [found.tried[layer][steps] for layer, steps in enumerate(chosen)]
     asked = {name: value for name, value in {**problem, **options}.items() if value is not None}
     budget = Budget(grid.arrange([each.row for each in best]), None, num_gpus, experts, problem=asked)
@@ -117,8 +132,10 @@ def plan_budget(
     budget.layer_slots = held.sum(axis=1)
     budget.gpu_totals = held.reshape(layers, num_gpus, -1).sum(axis=(0, 2))
     budget.imbalance = np.array([each.imbalance for each in best])
-    budget.even_slots = grid.size(even)
-    budget.even_imbalance = np.array([each[even].imbalance for each in found.tried])
+    budget.imbalance_mean = _mean(budget.imbalance, host)
+    for_each = np.array([each[even].imbalance for each in found.tried])
+    budget.layers_equal = EqualSlots(grid.size(even), for_each, _mean(for_each, host))
+    budget.all_equal = None if same is None else EqualSlots(rectangle.size(steps), same, _mean(same, host))
     return budget
 
 
@@ -213,16 +230,32 @@ def _grid(experts: int, num_gpus: Any, num_nodes: Any, slot_step: Any) -> _Grid:
 
 
 def _solve(
-    context: Context, weights: Array, grid: _Grid, asked: dict[str, Any], steps: int, layers: Sequence[int]
+    context: Context, weights: Array, asked: dict[str, Any], grid: _Grid, steps: int, layers: Sequence[int]
 ) -> _Solved:
-    """Some layers with so many steps above the fewest slots."""
+    """Some layers with that many steps above the fewest slots."""
     slots = grid.gpu_slots(steps)
     cluster = Cluster(num_nodes=grid.nodes, slots=slots.tolist())
     chosen = np.ascontiguousarray(weights[..., list(layers), :])
     plan = context.solve(chosen, num_slots=int(slots.max()) * grid.gpus, cluster=cluster, **asked)
-    in_windows = str(asked["objective"]).lower() == "windows" and plan.report.num_windows > 1
-    imbalance = plan.window_imbalance.mean(axis=1) if in_windows else plan.imbalance
+    imbalance = plan.imbalance
+    if str(asked["objective"]).lower() == "windows" and plan.report.num_windows > 1:
+        loaded = _loaded(chosen)
+        imbalance = np.where(loaded, plan.window_imbalance, 0).sum(axis=1) / np.maximum(loaded.sum(axis=1), 1)
+        # As for the library, a layer without load is balanced.
+        imbalance[~loaded.any(axis=1)] = 1
     return _Solved(plan.physical_to_logical, imbalance)
+
+
+def _loaded(weights: Array) -> npt.NDArray[np.bool_]:
+    """Bool [L,T]: layers that have load in a window."""
+    windows = weights if weights.ndim == 3 else weights[np.newaxis]
+    return np.asarray(windows.any(axis=2).T, np.bool_)
+
+
+def _mean(imbalance: Floats, weights: Array) -> float:
+    """Over layers with load; 1 if there are none."""
+    loaded = _loaded(weights).any(axis=1)
+    return float(np.mean(imbalance[loaded])) if loaded.any() else 1.0
 
 
 class _Layers:

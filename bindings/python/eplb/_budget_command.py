@@ -7,31 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from . import _terminal
-from ._arrays import Floats
-from ._budget import Budget, plan_budget
+from ._budget import Budget, EqualSlots, plan_budget
 from ._errors import FileError
 from ._files.values import counted
 from ._given_loads import GivenLoads
+from ._loads import count_windows
 from ._options import naming, print_json
 from ._output_file import replacing
-from ._sweep import gib_per_gpu, sweep
-from ._sweep_result import SweepRow
+from ._sweep import gib_per_gpu
 
-_COLUMNS = ("", "slots of a layer", "of all layers", "imbalance: mean", "worst layer")
+_COLUMNS = ("", "slots of a layer", "of all layers")
 
 
 @dataclass(frozen=True)
 class SharedSlots:
-    """A budget of given loads, of at most total slots.
-
-    Attributes:
-        equal: the largest size with as many slots in every layer and on every GPU; None if it exceeds the total.
-    """
+    """A budget of given loads, of at most total slots."""
 
     given: GivenLoads
     total: int
     budget: Budget
-    equal: SweepRow | None
 
     def draw(self, path: Path) -> None:
         from .picture_of_sweep import draw_budget
@@ -48,7 +42,9 @@ class SharedSlots:
         where = counted(len(self.budget.gpu_totals), "GPU")
         _terminal.say(f"{self.given.short}: {counted(layers, 'layer')}, {experts} experts on {where}")
         rows = list(self._rows(expert_mib))
-        _terminal.show_table([*_COLUMNS, *(["GiB per GPU"] if expert_mib else [])], rows)
+        in_windows = count_windows(self.given.weights) > 1 and self.budget.problem["objective"] == "windows"
+        figures = ["in a window: mean" if in_windows else "imbalance: mean", "worst layer"]
+        _terminal.show_table([*_COLUMNS, *figures, *(["GiB per GPU"] if expert_mib else [])], rows)
         _terminal.say(self._sentence())
         if expert_mib:
             _terminal.say(memory_counts(layers, expert_mib))
@@ -57,16 +53,15 @@ class SharedSlots:
         budget, layers, gpus = self.budget, len(self.budget.layer_slots), len(self.budget.gpu_totals)
         fewest, most = budget.layer_slots.min(), budget.layer_slots.max()
         slots = str(fewest) if fewest == most else f"{fewest} to {most}"
-        placed = [("by gain", slots, int(budget.layer_slots.sum()), _figures(budget.imbalance))]
-        even = budget.even_slots
-        if self.equal is None or even != self.equal.num_slots:
-            placed.append(("layers equal", str(even), even * layers, _figures(budget.even_imbalance)))
-        if self.equal is not None:
-            figures = self.equal.imbalance_mean, self.equal.imbalance_worst
-            placed.append(("layers and GPUs equal", str(self.equal.num_slots), self.equal.num_slots * layers, figures))
+        placed = [("by gain", slots, int(budget.layer_slots.sum()), budget.imbalance_mean, budget.imbalance)]
+        names = {"layers equal": budget.layers_equal, "layers and GPUs equal": budget.all_equal}
+        for name, equal in names.items():
+            if equal is not None:
+                figures = equal.imbalance_mean, equal.imbalance
+                placed.append((name, str(equal.num_slots), equal.num_slots * layers, *figures))
         return [
-            [name, slots, str(total), *(f"{figure:.4f}" for figure in figures), *_memory(-(-total // gpus), expert_mib)]
-            for name, slots, total, figures in placed
+            [name, slots, str(total), f"{mean:.4f}", f"{each.max():.4f}", *_memory(-(-total // gpus), expert_mib)]
+            for name, slots, total, mean, each in placed
         ]
 
     def _sentence(self) -> str:
@@ -90,9 +85,9 @@ class SharedSlots:
             "gpu_totals": budget.gpu_totals.tolist(),
             **memory,
             "imbalance": budget.imbalance.tolist(),
-            "imbalance_mean": float(budget.imbalance.mean()),
-            "even": {"num_slots": budget.even_slots, "imbalance": budget.even_imbalance.tolist()},
-            "equal": None if self.equal is None else vars(self.equal),
+            "imbalance_mean": budget.imbalance_mean,
+            "layers_equal": _plain(budget.layers_equal),
+            "all_equal": None if budget.all_equal is None else _plain(budget.all_equal),
         }
 
 
@@ -110,16 +105,16 @@ def share_out_slots(
     given: GivenLoads, total: int, places: dict[str, int], options: dict[str, Any], slot_step: int | None
 ) -> SharedSlots:
     """Shares out a total of slots on the places: GPUs, nodes and groups."""
-    sizes = {f"num_{name}": number for name, number in places.items()}
-    weights, gpus = given.weights, places["gpus"]
+    asked: dict[str, Any] = {f"num_{name}": number for name, number in places.items()} | options
     with naming(given.name), _terminal.progress("solving", 1) as move:
-        asked: dict[str, Any] = {**sizes, **options, "slot_step": slot_step}
-        budget = plan_budget(weights, total, **asked, progress=lambda done, most: move(f"{done} of {most}", 1, most))
-        layers, experts = weights.shape[-2:]
-        redundant = total // layers // gpus * gpus - experts
-        same: dict[str, Any] = {**places, **options}
-        equal = sweep(weights, redundant=redundant, **same)[0] if redundant >= 0 else None
-    return SharedSlots(given, total, budget, equal)
+        budget = plan_budget(
+            given.weights,
+            total,
+            **asked,
+            slot_step=slot_step,
+            progress=lambda done, most: move(f"{done} of {most}", 1, most),
+        )
+    return SharedSlots(given, total, budget)
 
 
 def memory_counts(layers: int, expert_mib: float) -> str:
@@ -135,5 +130,5 @@ def _memory(slots: int, expert_mib: float | None) -> list[str]:
     return [f"{_gib(slots, expert_mib):.2f}"] if expert_mib else []
 
 
-def _figures(imbalance: Floats) -> tuple[float, float]:
-    return float(imbalance.mean()), float(imbalance.max())
+def _plain(equal: EqualSlots) -> dict[str, Any]:
+    return {**equal._asdict(), "imbalance": equal.imbalance.tolist()}

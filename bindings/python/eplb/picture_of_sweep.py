@@ -30,6 +30,8 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
     """
     figure = Figure(figsize=(8.2, 5.4), dpi=120)
     axes = figure.add_axes((0.09, 0.11, 0.87, 0.72))
+    # The bound is that of the sum of windows.
+    in_windows = found.figure == "windows_mean"
     places = list(found.by_place())
     for number, rows in enumerate(places):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -38,14 +40,16 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
         # The first ones are the widest: of equal lines, all can be seen.
         width = 1.5 + min(1.5, 6 / len(places)) * (len(places) - 1 - number)
         axes.plot(slots, figures, color=colour, marker="o", ms=width + 2.5, lw=width, label=place_name(rows[0].where))
-        axes.plot(slots, [row.bound_mean for row in rows], color=colour, ls="--", lw=1)
+        if not in_windows:
+            axes.plot(slots, [row.bound_mean for row in rows], color=colour, ls="--", lw=1)
         knee = next(row for row in rows if row.knee)
         ring: dict[str, Any] = {"ls": "", "marker": "o", "ms": 13, "mfc": "none", "mew": 1.6}
         axes.plot([knee.slots_per_gpu], [getattr(knee, found.figure)], mec=colour, **ring)
-    axes.plot([], [], color="#555555", ls="--", lw=1, label="proven limit")
+    if not in_windows:
+        axes.plot([], [], color="#555555", ls="--", lw=1, label="proven limit")
     axes.plot([], [], mec="#555555", label="smallest within 1 % of the best", **ring)
     axes.set_xlabel("slots per GPU in a layer")
-    window = " of single windows" if found.figure == "windows_mean" else ""
+    window = " in single windows" if in_windows else ""
     axes.set_ylabel(f"{_BUSIEST}{window}, average of the layers")
     axes.xaxis.set_major_locator(whole_numbers(1 + max(row.slots_per_gpu for row in found)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
@@ -65,11 +69,13 @@ def draw_budget(file: IO[bytes], suffix: str, budget: Budget, layers: Ints, titl
     """
     figure = Figure(figsize=(8.2, 6.4), dpi=120)
     above, below = figure.add_axes((0.1, 0.5, 0.86, 0.35)), figure.add_axes((0.1, 0.09, 0.86, 0.35))
-    fewest = budget.num_experts or 0
+    fewest, equal = budget.num_experts or 0, budget.layers_equal
     above.bar(layers, budget.layer_slots - fewest, 0.8, color=_BY_GAIN)
-    above.axhline(budget.even_slots - fewest, color=_EVEN, lw=1)
+    above.axhline(equal.num_slots - fewest, color=_EVEN, lw=1)
     above.set_ylabel("redundant experts")
-    below.plot(layers, budget.even_imbalance, color=_EVEN, label=f"{budget.even_slots} slots in each layer")
+    below.plot(
+        layers, budget.layers_equal.imbalance, color=_EVEN, label=f"{budget.layers_equal.num_slots} slots in each layer"
+    )
     below.plot(layers, budget.imbalance, color=_BY_GAIN, label="slots by gain")
     below.set_ylabel(_BUSIEST)
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
@@ -81,8 +87,8 @@ def draw_budget(file: IO[bytes], suffix: str, budget: Budget, layers: Ints, titl
         axes.set_axisbelow(True)
         axes.set_xlim(layers[0] - 0.6, layers[-1] + 0.6)
     above.tick_params(labelbottom=False)
-    was, now = budget.even_imbalance.mean(), budget.imbalance.mean()
-    headline = f"Imbalance {now:.3f} with slots by gain, {was:.3f} with {budget.even_slots} in each layer"
+    was, now = equal.imbalance_mean, budget.imbalance_mean
+    headline = f"Imbalance {now:.3f} with slots by gain, {was:.3f} with {equal.num_slots} in each layer"
     draw_titles(figure, headline, title)
     _save(figure, file, suffix)
 

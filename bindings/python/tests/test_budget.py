@@ -82,7 +82,7 @@ def test_placements(weights, total, context):
     check_budget(weights, budget, total, 8)
     evaluated = context.evaluate(budget, weights, num_gpus=8)
     np.testing.assert_allclose(evaluated.imbalance, budget.imbalance, rtol=1e-12)
-    assert budget.imbalance.mean() <= budget.even_imbalance.mean() + 1e-12
+    assert budget.imbalance_mean <= budget.layers_equal.imbalance_mean + 1e-12
 
 
 def test_what_has_nothing_to_gain_gets_nothing(weights):
@@ -91,13 +91,21 @@ def test_what_has_nothing_to_gain_gets_nothing(weights):
     assert budget.layer_slots.max() > 30
     without = weights.copy()
     without[3] = 0
-    assert eplb.plan_budget(without, 8 * 30, 8).layer_slots[3] == 24
+    budget = eplb.plan_budget(without, 8 * 30, 8)
+    assert budget.layer_slots[3] == 24
+    # It is in no mean, either.
+    assert budget.imbalance_mean == pytest.approx(np.delete(budget.imbalance, 3).mean())
+    assert eplb.plan_budget(0 * weights, 8 * 30, 8).imbalance_mean == 1
 
 
 def test_better_than_the_same_for_all(weights):
     budget = eplb.plan_budget(weights, 8 * 28, 8)
-    assert budget.even_slots == 28
-    assert budget.imbalance.mean() < budget.even_imbalance.mean() - 0.01
+    assert budget.layers_equal.num_slots == 28
+    assert budget.all_equal.num_slots == 24
+    with eplb.Context() as context:
+        report = context.solve(weights, num_slots=24, num_gpus=8).report
+    assert budget.all_equal.imbalance_mean == pytest.approx(report.imbalance_mean)
+    assert budget.imbalance_mean < budget.layers_equal.imbalance_mean - 0.01
 
 
 def test_best_of_all_shares(weights):
@@ -119,7 +127,7 @@ def test_best_of_all_shares(weights):
 def test_threads_change_nothing(weights):
     one, four = (eplb.plan_budget(weights, 8 * 28 + 3, 8, threads=threads) for threads in (1, 4))
     assert np.array_equal(one.physical_to_logical, four.physical_to_logical)
-    assert np.array_equal(one.even_imbalance, four.even_imbalance)
+    assert np.array_equal(one.layers_equal.imbalance, four.layers_equal.imbalance)
 
 
 @pytest.mark.parametrize("policy", ["hierarchical", "soft", "global"])
@@ -144,11 +152,15 @@ def test_a_cap_on_replicas(weights):
 
 
 def test_windows(weights):
-    windows = np.stack([weights, weights[:, ::-1]])
+    windows = np.stack([weights, weights[:, ::-1], weights])
+    # Without load in a window, and in all of them.
+    windows[2, 2:], windows[:, 7] = 0, 0
     budget = eplb.plan_budget(windows, 8 * 28, 8, objective="windows", effort="fast")
     with eplb.Context() as context:
         evaluated = context.evaluate(budget, windows, num_gpus=8)
-    np.testing.assert_allclose(evaluated.window_imbalance.mean(axis=1), budget.imbalance, rtol=1e-12)
+    each = evaluated.window_imbalance
+    expected = [*each[:2].mean(axis=1), *each[2:7, :2].mean(axis=1), 1]
+    np.testing.assert_allclose(expected, budget.imbalance, rtol=1e-12)
 
 
 def test_files(weights, tmp_path):
@@ -193,5 +205,5 @@ def test_a_measured_model():
     total = len(trace) * 260
     budget = eplb.plan_budget(trace, total, 32, effort="fast")
     check_budget(trace, budget, total, 32)
-    assert budget.imbalance.mean() < 1.001
-    assert budget.imbalance.mean() < budget.even_imbalance.mean()
+    assert budget.imbalance_mean < 1.001
+    assert budget.imbalance_mean < budget.layers_equal.imbalance_mean

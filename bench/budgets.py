@@ -150,8 +150,9 @@ def document(figures, of_windows, effort, commit):
 - command: python bench/budgets.py{"" if effort == "fast" else f" --effort {effort}"}
 - DeepSeek-V3, 58 layers of 256 experts; BEST at {effort.upper()}, policy global; imbalance: mean over layers, then over
   {len(UNSEEN)} traces
-- equal: as many slots in every layer on every GPU, so the largest multiple of the GPUs; layers equal: some GPUs have
-  one slot more; GPUs equal: all GPUs have as many in a layer, layers differ by gain; by gain: `eplb.plan_budget`
+- equal: as many slots in every layer on every GPU, the largest multiple of the GPUs that the total allows; layers
+  equal: some GPUs have one slot more; GPUs equal: all GPUs have as many in a layer, layers differ by gain; by gain:
+  `eplb.plan_budget`
 - over all layers no GPU has more than one slot above another, in all of them
 - ratio: equal over by gain, mean over the traces; unseen: judged by another trace of the same kind
 
@@ -171,9 +172,9 @@ The fewest redundant experts per layer, of those above, with which each trace ha
 
 ## Loads of several kinds
 
-Made for {len(WINDOWS)} windows ({", ".join(WINDOWS)}), each scaled to the same load, on {GPUS[0]} GPUs, every other
-layer; in the windows, and judged by two unseen traces. What the sum does not gain by stays unused: by the windows one
-sees what more slots are good for.
+Made for {len(WINDOWS)} windows ({", ".join(WINDOWS)}), each scaled to the same
+load, on {GPUS[0]} GPUs, every other layer; in the windows, and judged by two unseen traces. What the sum does not gain by
+stays unused, up to the share that all layers equal would have: windows show what more slots are good for.
 
 | redundant | used | objective | way | in the windows | {" | ".join(JUDGES)} |
 |---|---|---|---|---|---|---|

@@ -173,8 +173,8 @@ The fewest redundant experts per layer, of those above, with which each trace ha
 ## Loads of several kinds
 
 Made for {len(WINDOWS)} windows ({", ".join(WINDOWS)}), each scaled to the same
-load, on {GPUS[0]} GPUs, every other layer; in the windows, and judged by two unseen traces. What the sum does not gain by
-stays unused, up to the share that all layers equal would have: windows show what more slots are good for.
+load, on {GPUS[0]} GPUs, every other layer; in the windows, and judged by two unseen traces. What the sum does not gain
+by stays unused, up to the share that all layers equal would have: windows show what more slots are good for.
 
 | redundant | used | objective | way | in the windows | {" | ".join(JUDGES)} |
 |---|---|---|---|---|---|---|

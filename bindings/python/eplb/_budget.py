@@ -1,7 +1,8 @@
 """One total of slots shared out over the layers by what each of them gains.
 
 A layer is balanced for a series of sizes, which gives its imbalance at each. The sizes with the smallest mean are then
-found exactly, by dynamic programming over the layers. A layer leaves the series as soon as it has nothing to gain.
+found exactly, by dynamic programming over the layers. A layer leaves the series as soon as it seems to have nothing to
+gain.
 
 The slots of a layer need no multiple of the GPUs: some GPUs have one more than others. Which ones goes round from layer
 to layer, so that over all layers no GPU has more than one slot above another.
@@ -25,8 +26,9 @@ from ._files.placement import Placement
 from ._library import integer, invalid_argument
 from ._many_solves import Progress, count_threads
 
-# A layer with less than this above perfect balance gets no more slots.
+# A layer with less than this above perfect balance gets no more slots, and one that gains less by that many sizes.
 _NOTHING_TO_GAIN = 0.0005
+_PATIENCE = 8
 # The library places no more slots in a layer.
 _MOST_SLOTS = 2**18
 
@@ -273,11 +275,18 @@ class _Layers:
 
     def gaining(self) -> list[int]:
         """Layers that more slots may help."""
-        least = [min((each.imbalance for each in found.values()), default=np.inf) for found in self.tried]
-        return [layer for layer, imbalance in enumerate(least) if imbalance > 1 + _NOTHING_TO_GAIN]
+        return [
+            layer for layer, found in enumerate(self.tried) if _can_gain([each.imbalance for each in found.values()])
+        ]
 
     def share_out(self, spare: int) -> list[int]:
         return share_out([{steps: each.imbalance for steps, each in found.items()} for found in self.tried], spare)
+
+
+def _can_gain(imbalance: list[float]) -> bool:
+    """Whether more slots may help a layer. imbalance: at the sizes that were tried, ascending."""
+    best, before = min(imbalance, default=np.inf), imbalance[:-_PATIENCE]
+    return best > 1 + _NOTHING_TO_GAIN and (not before or best < min(before) - _NOTHING_TO_GAIN)
 
 
 def _search(found: _Layers, most: int, even: int, spare: int, progress: Progress) -> list[int]:

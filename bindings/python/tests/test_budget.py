@@ -6,7 +6,7 @@ import eplb
 import numpy as np
 import pytest
 from conftest import TRACES
-from eplb._budget import _steps, share_out
+from eplb._budget import _can_gain, _steps, share_out
 from eplb.sample import sample_weights
 from invariants import check_nodes
 
@@ -96,6 +96,23 @@ def test_what_has_nothing_to_gain_gets_nothing(weights):
     # It is in no mean, either.
     assert budget.imbalance_mean == pytest.approx(np.delete(budget.imbalance, 3).mean())
     assert eplb.plan_budget(0 * weights, 8 * 30, 8).imbalance_mean == 1
+
+
+@pytest.mark.parametrize(
+    ("imbalance", "gains"),
+    [
+        ([], True),
+        ([2.0], True),
+        ([2.0, 1.0004], False),
+        ([2.0] * 8, True),
+        ([2.0] * 9, False),
+        ([2.0] * 8 + [1.9], True),
+        ([2.0] * 8 + [1.9] + [1.9] * 7, True),
+        ([2.0] * 8 + [1.9] + [1.9] * 8, False),
+    ],
+)
+def test_when_a_series_ends(imbalance, gains):
+    assert _can_gain(imbalance) == gains
 
 
 def test_better_than_the_same_for_all(weights):

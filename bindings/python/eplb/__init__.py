@@ -13,6 +13,7 @@ expert; its replicas share it evenly. A load is the sum over the replicas on a G
 """
 
 from ._backends import Backend, backends, bounds, efforts, library_version, policies, strategies
+from ._budget import Budget, plan_budget
 from ._cluster import Cluster
 from ._context import Context
 from ._errors import (
@@ -39,12 +40,15 @@ from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._report import Report
 from ._sends import ModelledSends, modelled_sends
+from ._sweep import sweep
+from ._sweep_result import Sweep, SweepRow
 
 # The package and the library are built and released as one.
 __version__ = library_version()
 
 __all__ = [
     "Backend",
+    "Budget",
     "Cluster",
     "Context",
     "DeviceError",
@@ -64,6 +68,8 @@ __all__ = [
     "Placement",
     "Plan",
     "Report",
+    "Sweep",
+    "SweepRow",
     "Unavailable",
     "backends",
     "bounds",
@@ -73,11 +79,13 @@ __all__ = [
     "maps_of",
     "modelled_sends",
     "place",
+    "plan_budget",
     "policies",
     "read_loads",
     "read_placement",
     "rebalance_experts",
     "strategies",
+    "sweep",
     "synchronize",
     "write_placement",
 ]

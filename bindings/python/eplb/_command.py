@@ -43,12 +43,14 @@ from ._options import (
     OffHomeTarget,
     Output,
     Policy,
+    Redundant,
     Seed,
     Slots,
     Threads,
     check_picture,
     naming,
     print_json,
+    slots_of,
 )
 from ._output_file import check_output
 from ._plan import Plan
@@ -56,6 +58,7 @@ from ._plan_argument import check_plan_output, number_layers, read_plan, write_p
 from ._problem import asked_of, before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
 from ._report import Report
+from ._sweep_command import sweep_command
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -131,8 +134,9 @@ def _draw(
 @app.command()
 def solve(
     files: Files,
-    slots: Slots,
     gpus: Gpus,
+    slots: Slots = None,
+    redundant: Redundant = None,
     nodes: Nodes = 1,
     groups: Groups = 1,
     strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.")] = None,
@@ -165,7 +169,7 @@ def solve(
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
     numbers = number_layers(given, first_layer)
-    problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
+    problem = problem_of(slots_of(slots, redundant, weights.shape[-1]), gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
         "objective": objective,
@@ -225,6 +229,7 @@ def _show_plan(
 app.command()(rebalance)
 app.command()(convert)
 app.command()(compare)
+app.command("sweep")(sweep_command)
 
 
 @app.command()

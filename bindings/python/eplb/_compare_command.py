@@ -29,11 +29,13 @@ from ._options import (
     Nodes,
     OffHomeTarget,
     Policy,
+    Redundant,
     Seed,
     Slots,
     Threads,
     naming,
     print_json,
+    slots_of,
 )
 from ._plan import Plan
 from ._problem import before_of, problem_of, sizes_of
@@ -46,8 +48,9 @@ FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
 
 def compare(
     files: Files,
-    slots: Slots,
     gpus: Gpus,
+    slots: Slots = None,
+    redundant: Redundant = None,
     nodes: Nodes = 1,
     groups: Groups = 1,
     policy: Policy = "auto",
@@ -66,7 +69,7 @@ def compare(
     """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
     given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
-    problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
+    problem = problem_of(slots_of(slots, redundant, weights.shape[-1]), gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {**problem, "seed": seed, "max_replicas": max_replicas, "bound": bound}
     reports: dict[str, Report | str] = {}
     refusal: Error | None = None

@@ -35,7 +35,10 @@ Header = Annotated[
 Index = Annotated[
     bool | None, typer.Option("--index/--no-index", help="The first column of FILE numbers layers, or has loads.")
 ]
-Slots = Annotated[int, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
+Slots = Annotated[int | None, typer.Option("--slots", help="Slots of a layer over all GPUs.")]
+Redundant = Annotated[
+    int | None, typer.Option("--redundant", min=0, help="Slots beyond one for each expert, instead of --slots.")
+]
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
 Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
@@ -75,6 +78,8 @@ FirstLayer = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 _NUMBERS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_RANGE = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9})(?::([0-9]{1,9}))?)?")
+_MOST_NUMBERS = 10_000
 
 
 def parse_numbers(option: str, text: str, what: str, end: int) -> list[int]:
@@ -89,6 +94,34 @@ def parse_numbers(option: str, text: str, what: str, end: int) -> list[int]:
             raise FileError(f"{option} {text}: there are {what} 0 to {end - 1}")
         numbers += range(first, last + 1)
     return numbers
+
+
+def parse_range(option: str, text: str) -> list[int]:
+    """The numbers of an option like 0,16,32 or 0:64:8, which ends with 64; ascending, each once."""
+    numbers: set[int] = set()
+    for word in text.split(","):
+        match = _RANGE.fullmatch(word.strip())
+        if match is None:
+            raise FileError(f"{option} {text}: must be numbers like 0,16,32, or first:last:step like 0:64:8")
+        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+        if last < first or step < 1:
+            raise FileError(f"{option} {text}: {word.strip()} must not fall, and its step must be 1 at least")
+        several = range(first, last + 1, step)
+        if len(numbers) + len(several) > _MOST_NUMBERS:
+            raise FileError(f"{option} {text}: has more than {_MOST_NUMBERS} numbers")
+        numbers.update(several)
+    return sorted(numbers)
+
+
+def slots_of(slots: int | None, redundant: int | None, experts: int) -> int:
+    """Slots of a layer, from one of the two options for it."""
+    if slots is not None and redundant is not None:
+        raise FileError(f"--slots {slots} and --redundant {redundant} say the same: give one of them")
+    if slots is not None:
+        return slots
+    if redundant is None:
+        raise FileError("give --slots, or --redundant, the slots beyond one for each expert")
+    return experts + redundant
 
 
 @contextmanager

@@ -75,8 +75,19 @@ def write_plan(
     """
     known = {name: value for name, value in settings.items() if value is not None}
     placement = Placement(plan, layers, plan.num_gpus, plan.replica_count.shape[1], problem=known)
+    store_placement(path, placement, format, given, Wishes(plan=plan))
+
+
+def store_placement(
+    path: Path, placement: Placement, format: str | None, given: GivenLoads, wishes: Wishes | None = None
+) -> None:
+    """Writes a placement for given loads.
+
+    Raises:
+        FileError: the format cannot express it.
+    """
     name = check_format(path, format)
-    store(path, name, placement, Wishes(plan=plan))
+    store(path, name, placement, wishes or Wishes())
     note = note_of_numbers(path, name, placement)
     if note is not None:
         given.note(note)

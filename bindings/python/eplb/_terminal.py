@@ -157,14 +157,14 @@ def show_bars(layer: int, before: Floats, after: Floats) -> None:
 def progress(text: str, total: int | None = None) -> Iterator[Any]:
     """A bar on stderr while the body runs, if that is a terminal; without a total it shows activity only.
 
-    Yields a function that sets the description and advances the bar by `done`.
+    Yields a function that sets the description and advances the bar by `done`; it may also set the total.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_err, transient=True, disable=not sys.stderr.isatty()) as bar:
         task: TaskID = bar.add_task(text, total=total)
 
-        def move(description: str, done: int = 0) -> None:
-            bar.update(task, description=description, advance=done)
+        def move(description: str, done: int = 0, total: int | None = None) -> None:
+            bar.update(task, description=description, advance=done, total=total)
 
         yield move
 

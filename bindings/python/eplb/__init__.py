@@ -37,7 +37,9 @@ from ._moves import Moves
 from ._place import place
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
+from ._rebalancer import Rebalancer
 from ._report import Report
+from ._rule import Rule
 from ._sends import ModelledSends, modelled_sends
 
 # The package and the library are built and released as one.
@@ -63,7 +65,9 @@ __all__ = [
     "OutOfMemory",
     "Placement",
     "Plan",
+    "Rebalancer",
     "Report",
+    "Rule",
     "Unavailable",
     "backends",
     "bounds",

@@ -38,6 +38,8 @@ from ._place import place
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
 from ._rebalancer import Rebalancer
+from ._replay import replay
+from ._replay_figures import Outcome, Replay
 from ._report import Report
 from ._rule import Rule
 from ._sends import ModelledSends, modelled_sends
@@ -63,9 +65,11 @@ __all__ = [
     "ModelledSends",
     "Moves",
     "OutOfMemory",
+    "Outcome",
     "Placement",
     "Plan",
     "Rebalancer",
+    "Replay",
     "Report",
     "Rule",
     "Unavailable",
@@ -81,6 +85,7 @@ __all__ = [
     "read_loads",
     "read_placement",
     "rebalance_experts",
+    "replay",
     "strategies",
     "synchronize",
     "write_placement",

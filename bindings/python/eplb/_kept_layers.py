@@ -17,7 +17,7 @@ from ._plan import Plan
 Flags = npt.NDArray[np.bool_]
 
 
-def keep_layers(context: Context, plan: Plan, kept: Flags, current: Ints, cluster: Cluster) -> Plan:
+def keep_layers(context: Context, plan: Plan, kept: Flags, current: Array, cluster: Cluster) -> Plan:
     """The plan of a context's last call, a rebalance of current, but with the layers that are kept [L] as they were.
 
     Args:
@@ -42,12 +42,12 @@ def keep_layers(context: Context, plan: Plan, kept: Flags, current: Ints, cluste
         return Plan(GatheredSolution(session, weights, report.microseconds, slots, count, figures, {}))
 
 
-def _slots_of_experts(placement: Ints, experts: int) -> Array:
+def _slots_of_experts(placement: Array, experts: int) -> Array:
     """The slots of expert 0, then those of expert 1, and so on [L,S]; at the end those that are empty."""
     return np.argsort(np.where(placement < 0, experts, placement), axis=1, kind="stable")
 
 
-def _count(placement: Ints, experts: int) -> Ints:
+def _count(placement: Array, experts: int) -> Ints:
     count = np.zeros((len(placement), experts + 1), np.int64)
     # The last column is that of -1.
     np.add.at(count, (np.arange(len(placement))[:, np.newaxis], placement), 1)

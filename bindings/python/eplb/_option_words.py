@@ -83,8 +83,14 @@ def words_of(options: Any) -> str:
     """The text of a dataclass of options, whose first field is the name, without what is the default."""
     name, *fields = dataclasses.fields(options)
     given = [
-        f"{field.name}={getattr(options, field.name)}"
+        f"{field.name}={_shown(getattr(options, field.name))}"
         for field in fields
         if getattr(options, field.name) != field.default
     ]
     return ",".join([getattr(options, name.name), *given])
+
+
+def _shown(value: Any) -> str:
+    """As short as can be, such that it is read as the same number."""
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)

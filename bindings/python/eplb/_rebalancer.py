@@ -15,8 +15,9 @@ from ._context import Context
 from ._errors import Error, FileError, InvalidPlacement
 from ._evaluation import Evaluation
 from ._kept_layers import Flags, keep_layers
-from ._library import integer, invalid_argument, invalid_state
+from ._library import invalid_argument, invalid_state
 from ._maps import check_experts
+from ._one_call import groups_of_call
 from ._plan import Plan
 from ._rebalancer_file import State, read_state, write_state
 from ._rule import Rule
@@ -40,14 +41,14 @@ class Rebalancer:
         rule: a Rule, or its text.
         current: where experts are: a plan, a Placement, or integers [L,S], -1 where nothing is.
         num_gpus, num_nodes, cluster: the GPUs, as for Context.rebalance; None takes num_gpus from current.
-        num_groups: equal groups of consecutive experts.
+        num_groups: equal groups of consecutive experts; None and 0 are 1.
         context: what solves; its uploaded weights are replaced. None makes one of a single thread.
 
     Raises:
         InvalidArgument: a rule that lacks a price; sizes that do not fit each other.
     """
 
-    _placement: Ints
+    _placement: Array
     _cluster: Cluster
     _memory: list[Array]
     _seen: int
@@ -63,14 +64,14 @@ class Rebalancer:
         *,
         num_gpus: int | None = None,
         num_nodes: int | None = None,
-        num_groups: int = 1,
+        num_groups: int | None = 1,
         cluster: Cluster | None = None,
         context: Context | None = None,
     ) -> None:
         self._rule = rule if isinstance(rule, Rule) else Rule.parse(rule)
         if self._rule.name == "pays":
             _ = self._rule.price  # raises where it is missing
-        self._num_groups = integer("num_groups", num_groups, 1)
+        self._num_groups = groups_of_call(num_groups) or 1
         if num_gpus is None and cluster is None:
             num_gpus = getattr(current, "num_gpus", None)
         gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
@@ -91,7 +92,8 @@ class Rebalancer:
     @property
     def physical_to_logical(self) -> Ints:
         """int64 [L,S], where experts are: as of the last commit, or of set_current. A copy."""
-        return self._placement.copy()
+        copy: Ints = self._placement.copy()
+        return copy
 
     @property
     def windows_seen(self) -> int:

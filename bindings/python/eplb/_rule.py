@@ -141,7 +141,7 @@ class Rule:
         return self._options("strategy", "objective", *_SEARCH[2:])
 
     def rebalance_options(self, windows: int) -> dict[str, Any]:
-        """The same for Context.rebalance of so many windows."""
+        """The same for Context.rebalance, with the number of windows that it gets."""
         options = self._options("objective", *_SEARCH[2:], *_COUNTS, "target", "move_price")
         if self.name == "pays":
             options["move_price"] = min(self.price / self.horizon_of(windows), _HIGHEST_PRICE)

@@ -15,7 +15,7 @@ from ._context import Context
 from ._errors import Error, FileError, InvalidPlacement
 from ._evaluation import Evaluation
 from ._kept_layers import Flags, keep_layers
-from ._library import invalid_argument, invalid_state
+from ._library import integer, invalid_argument, invalid_state
 from ._maps import check_experts
 from ._one_call import groups_of_call
 from ._plan import Plan
@@ -71,7 +71,7 @@ class Rebalancer:
         self._rule = rule if isinstance(rule, Rule) else Rule.parse(rule)
         if self._rule.name == "pays":
             _ = self._rule.price  # raises where it is missing
-        self._num_groups = groups_of_call(num_groups) or 1
+        self._num_groups = integer("num_groups", groups_of_call(num_groups), 1)
         if num_gpus is None and cluster is None:
             num_gpus = getattr(current, "num_gpus", None)
         gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
@@ -203,9 +203,9 @@ class Rebalancer:
             made = cls(state.rule, state.placement, num_groups=state.num_groups, cluster=state.cluster, context=context)
             for window in state.windows:
                 made.observe(window)
+            made._seen = integer("windows_seen", state.seen, len(state.windows))
         except Error as error:
             raise FileError(f"{path}: {error}") from None
-        made._seen = state.seen
         return made
 
     def __repr__(self) -> str:

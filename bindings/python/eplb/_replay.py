@@ -35,8 +35,8 @@ DEFAULT_RULES = (
     "rebalance,max_moves=2",
     "pays",
 )
-# An expert of 24 MiB at 25 GB/s; 100 steps of half a millisecond.
-_MOVE_MS, _LAYER_MS = 1.0, 50.0
+# Milliseconds of a move, such as of 24 MiB at 25 GB/s; and of a layer in a window, such as 100 steps of half a one.
+DEFAULT_PRICES = 1.0, 50.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -189,7 +189,7 @@ def replay(
     gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
     sizes: dict[str, Any] = {
         "cluster": Cluster(gpus, nodes) if cluster is None else cluster,
-        "num_groups": groups_of_call(num_groups) or 1,
+        "num_groups": integer("num_groups", groups_of_call(num_groups), 1),
     }
     with Context(num_threads=num_threads) as context:
         if current is None:
@@ -211,15 +211,18 @@ def _play(
     series: _Series, rules: Mapping[str, Rule], log: ReplayLog, context: Context, progress: Progress | None
 ) -> None:
     """Window by window, so that a file of half a replay compares all rules."""
+    windows = range(series.warm_up, len(series.windows))
+    if all(len(rows) == len(windows) for rows in log.rows.values()):
+        return
     lives = {text: _Life(text, rule, series, context) for text, rule in rules.items()}
     for text, life in lives.items():
         for row in log.rows[text]:
             try:
                 life.skip(row)
             except (ValueError, Error) as error:
-                raise FileError(f"window {row['window']} of {text} cannot be resumed: {error}") from None
-    total = len(rules) * (len(series.windows) - series.warm_up)
-    for number in range(series.warm_up, len(series.windows)):
+                raise FileError(f"{log.path}: window {row['window']} of {text} cannot be resumed: {error}") from None
+    total = len(rules) * len(windows)
+    for number in windows:
         for text, life in lives.items():
             rows = log.rows[text]
             if len(rows) == number - series.warm_up:
@@ -237,7 +240,7 @@ def _windows_of(windows: Any) -> Array:
 
 def _rules_of(rules: Iterable[Rule | str], costs: Costs, policy: str, off_home_target: float) -> dict[str, Rule]:
     """By their texts, which stand for them everywhere; with the prices and the policy of the replay."""
-    prices = (_MOVE_MS, _LAYER_MS) if costs.price is None else (costs.move_time, costs.layer_ms)
+    prices = DEFAULT_PRICES if costs.price is None else (costs.move_time, costs.layer_ms)
     found: dict[str, Rule] = {}
     for each in rules:
         rule = each if isinstance(each, Rule) else Rule.parse(each)

@@ -29,7 +29,7 @@ from ._options import (
 from ._output_file import check_output, refuse_inputs, replacing
 from ._plan_argument import number_layers, read_plan
 from ._problem import asked_of
-from ._replay import DEFAULT_RULES, replay
+from ._replay import DEFAULT_PRICES, DEFAULT_RULES, replay
 from ._replay_figures import Outcome, Replay
 from ._rule import KNOWN
 from ._start import read_start
@@ -135,6 +135,9 @@ def replay_command(
             output=output,
             progress=lambda rule, done, total: move(f"{done} of {total}: {rule}", 1 / total),
         )
+    if found.costs.price is None and any(each.rule.split(",")[0] == "pays" for each in found.outcomes):
+        move_ms, layer_ms = DEFAULT_PRICES
+        given.note(f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer, unless --rule says it")
     if picture is not None:
         _draw(picture, found, given.short)
     if json_output:

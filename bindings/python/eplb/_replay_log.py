@@ -37,7 +37,7 @@ class ReplayLog:
 
     def __init__(self, path: Path | None, settings: dict[str, Any], rules: Sequence[str], first: int) -> None:
         self.rows: dict[str, list[dict[str, Any]]] = {rule: [] for rule in rules}
-        self._path, self._first = path, first
+        self.path, self._first = path, first
         self._layers: int = settings["layers"]
         if path is not None and not self._resume(path, settings):
             self._write(json.dumps({_MARK: _VERSION, **settings}), "w")
@@ -45,16 +45,16 @@ class ReplayLog:
     def add(self, row: dict[str, Any]) -> None:
         """Adds the next row of its rule."""
         self.rows[row["rule"]].append(row)
-        if self._path is not None:
+        if self.path is not None:
             self._write(json.dumps(row, allow_nan=False), "a")
 
     def _write(self, line: str, mode: str) -> None:
-        assert self._path is not None
+        assert self.path is not None
         try:
-            with self._path.open(mode, encoding="ascii") as file:
+            with self.path.open(mode, encoding="ascii") as file:
                 file.write(line + "\n")
         except OSError as error:
-            raise FileError(os_error_text(self._path, error)) from None
+            raise FileError(os_error_text(self.path, error)) from None
 
     def _resume(self, path: Path, settings: dict[str, Any]) -> bool:
         """Reads the rows of the file. False if there is nothing yet."""
@@ -64,7 +64,7 @@ class ReplayLog:
             raise FileError(os_error_text(path, error)) from None
         # A line that was being written when the program ended has no end.
         whole, _, rest = data.rpartition(b"\n")
-        if data and not data.startswith(b'{"%s"' % _MARK.encode()):
+        if not data.startswith(f'{{"{_MARK}"'.encode()[: len(data)]):
             raise FileError(f"{path}: is not what a replay has written: give the output another name")
         if not whole:
             return False

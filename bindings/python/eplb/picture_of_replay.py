@@ -18,8 +18,8 @@ _COLOURS = colormaps["tab10"](np.arange(10))
 _MANY, _PARTS = 60, 20
 # Moves further apart than this are drawn on a scale of powers of ten.
 _WIDE = 30
-# Characters of a rule.
-_MOST_OF_RULE = 75
+# Characters of a rule, in the key and at the top.
+_MOST_OF_RULE, _MOST_OF_HEADLINE = 75, 30
 # Inches.
 _WIDTH, _TOP, _LINES_HEIGHT, _MOVES_HEIGHT, _BETWEEN, _ROW = 10.2, 1.05, 3.6, 1.7, 0.65, 0.24
 
@@ -118,5 +118,6 @@ def _named(outcome: Outcome, is_best: bool) -> str:
 def _headline(found: Replay) -> str:
     best = found.best
     never = next((each for each in found.outcomes if each.rule == "never" and each is not best), None)
-    text = f"{best.rule.split(',')[0]} is best: the busiest GPU carries {best.imbalance_mean:.3f}x the mean load"
+    rule = best.rule if len(best.rule) <= _MOST_OF_HEADLINE else best.rule.split(",")[0]
+    text = f"{rule} is best: the busiest GPU carries {best.imbalance_mean:.3f}x the mean load"
     return text if never is None else f"{text}, {never.imbalance_mean:.3f}x with no change"

@@ -31,7 +31,7 @@ from ._plan_argument import number_layers, read_plan
 from ._problem import asked_of
 from ._replay import DEFAULT_PRICES, DEFAULT_RULES, replay
 from ._replay_figures import Outcome, Replay
-from ._rule import KNOWN
+from ._rule import KNOWN, Rule
 from ._start import read_start
 
 RulesOption = Annotated[
@@ -135,15 +135,20 @@ def replay_command(
             output=output,
             progress=lambda rule, done, total: move(f"{done} of {total}: {rule}", 1 / total),
         )
-    if found.costs.price is None and any(each.rule.split(",")[0] == "pays" for each in found.outcomes):
+    if found.costs.price is None and any(_lacks_prices(each.rule) for each in found.outcomes):
         move_ms, layer_ms = DEFAULT_PRICES
         given.note(f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer, unless --rule says it")
     if picture is not None:
         _draw(picture, found, given.short)
     if json_output:
-        print_json({**given.to_dict(), **_of_layers(found.to_dict(), given)})
+        print_json({**given.to_dict(), "num_slots": slots, **asked, **_of_layers(found.to_dict(), given)})
         return
     _show(found, given, len(windows))
+
+
+def _lacks_prices(text: str) -> bool:
+    rule = Rule.parse(text)
+    return rule.name == "pays" and None in (rule.move_ms, rule.layer_ms)
 
 
 def _check_outputs(output: Path | None, picture: Path | None) -> None:
@@ -166,7 +171,7 @@ def _added_up(given: GivenLoads, together: int) -> Array:
         return counts
     left = len(counts) - whole * together
     if left:
-        given.note(f"the last {left} of {len(counts)} windows are left out: {together} are added up to one")
+        given.note(f"{together} windows are added up to one, and the last {left} of {len(counts)} left out")
     return np.ascontiguousarray(counts[: whole * together].reshape(whole, together, *counts.shape[1:]).sum(axis=1))
 
 
@@ -202,7 +207,7 @@ def _show(found: Replay, given: GivenLoads, windows: int) -> None:
     _terminal.show_table(list(columns), rows)
     empty = found.outcomes[0].layers_without_load
     if empty:
-        _terminal.say(f"{empty} times a layer had no load in a window: left out of the means")
+        _terminal.say(f"Layers without load in a window, left out of the means: {empty}")
     best = found.best
     where = f"window {best.worst_window}, layer {given.layers[best.worst_layer]}"
     _terminal.say(f"{found.verdict()} Its worst is {best.imbalance_worst:.3f} ({where}).")

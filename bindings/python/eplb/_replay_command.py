@@ -218,12 +218,12 @@ def _columns(found: Replay) -> dict[str, Cell]:
     outcomes = found.outcomes
     columns: dict[str, Cell] = {
         "": lambda each: each.rule,
-        "imbalance: mean": lambda each: f"{each.imbalance_mean:.4f}",
+        "imbalance": lambda each: f"{each.imbalance_mean:.4f}",
         "p95": lambda each: f"{each.imbalance_p95:.3f}",
         "worst": lambda each: f"{each.imbalance_worst:.3f}",
         "predicted": lambda each: f"{each.predicted_mean:.4f}",
-        "gain that came": _gain_kept,
-        "moves per layer": lambda each: f"{each.moves_per_layer:.3f}",
+        "gain kept": _gain_kept,
+        "moves/layer": lambda each: f"{each.moves_per_layer:.3f}",
         "changes": lambda each: str(each.changes),
     }
     if any(each.moves_between_nodes for each in outcomes):

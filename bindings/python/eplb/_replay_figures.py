@@ -13,6 +13,8 @@ from ._arrays import Floats, Ints
 
 # Rules whose imbalance is within this of the lowest are as good; then moves decide.
 _AS_GOOD = 1.01
+# Differences below this are not shown.
+_SHOWN = 5e-5
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,9 @@ def _order(outcome: Outcome) -> tuple[float, int]:
 
 def _compared(best: Outcome, other: Outcome) -> str:
     difference = _value(other) - _value(best)
-    if difference >= 0:
+    if abs(difference) < _SHOWN:
+        return f"as good as {other.rule}"
+    if difference > 0:
         return f"{difference:.4f} below {other.rule}"
     return f"{-difference:.4f} above {other.rule}, which is within 1 % and takes {other.moves_per_layer:.3f} moves"
 

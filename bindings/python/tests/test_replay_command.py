@@ -44,7 +44,7 @@ def test_table(run, series):
     assert "pays assumes 1 ms for a move and 50 ms for a layer" in err
     lines = out.splitlines()
     assert lines[0] == "series.npz: windows 3 to 11 of 12 judged, 3 layers"
-    columns = ("imbalance: mean", "p95", "worst", "predicted", "gain that came", "moves per layer", "changes")
+    columns = ("imbalance", "p95", "worst", "predicted", "gain kept", "moves/layer", "changes")
     assert lines[1].split() == " ".join(columns).split()
     assert list(rows_of(out)) == RULES[1::2]
     assert lines[5] == "Layers without load in a window, left out of the means: 1"

@@ -192,6 +192,7 @@ def replay(
         "num_groups": integer("num_groups", groups_of_call(num_groups), 1),
     }
     with Context(num_threads=num_threads) as context:
+        context.upload(series)  # refuses what is no load, by its window
         if current is None:
             if num_slots is None:
                 raise invalid_argument("num_slots is missing: give it, or current")

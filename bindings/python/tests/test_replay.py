@@ -253,7 +253,7 @@ def test_wrong_input():
     for arguments, options, error, text in (
         ((windows[:1],), SIZES, eplb.InvalidArgument, r"^windows is \[1, 3, 16\], must be .* 2 windows or more$"),
         ((windows[0],), SIZES, eplb.InvalidArgument, r"^windows is \[3, 16\]"),
-        ((bad, ["rebalance"]), SIZES, eplb.InvalidWeight, "layer 1, expert 2"),
+        ((bad, ["rebalance"]), SIZES, eplb.InvalidWeight, "window 5, layer 1, expert 2"),
         ((windows, []), SIZES, eplb.InvalidArgument, "^rules is empty"),
         ((windows, ["never", "never"]), SIZES, eplb.InvalidArgument, "^the rule 'never' is given twice$"),
         ((windows, ["often"]), SIZES, eplb.InvalidArgument, "^rule is 'often'"),

@@ -22,9 +22,7 @@ def groups_of_call(num_groups: Any) -> int:
     return 1 if num_groups is None else integer("num_groups", num_groups) or 1
 
 
-def call_options(
-    strategy: Any, effort: Any, seed: Any, has_current: bool, limits: MoveLimits
-) -> tuple[Any, ...]:
+def call_options(strategy: Any, effort: Any, seed: Any, has_current: bool, limits: MoveLimits) -> tuple[Any, ...]:
     """The options of a call in the order of Request.set_options; only calls with a current placement know limits."""
     if has_current:
         if strategy not in (None, "rebalance"):

@@ -11,6 +11,7 @@ from eplb.sample import sample_weights
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
+from eplb import _terminal
 from test_command import refused
 
 SIZES = ["--slots", "24", "--gpus", "4"]
@@ -50,6 +51,17 @@ def test_table(run, series):
     assert lines[5] == "Layers without load in a window, left out of the means: 1"
     assert lines[6].startswith("Best: ")
     assert out.isascii()
+
+
+def test_narrow_terminals_get_two_tables(run, series, monkeypatch):
+    whole = run("replay", series, *SIZES, *RULES)[1].splitlines()
+    monkeypatch.setattr(_terminal, "width", lambda: 80)
+    lines = run("replay", series, *SIZES, *RULES)[1].splitlines()
+    balance, costs = lines[1:5], lines[5:9]
+    assert balance[0].split() == ["imbalance", "p95", "worst", "predicted", "gain", "kept"]
+    assert costs[0].split() == ["moves/layer", "changes"]
+    for one, first, second in zip(whole[1:5], balance, costs, strict=True):
+        assert one.split() == first.split() + [word for word in second.split() if word not in RULES]
 
 
 def test_table_is_that_of_the_function(run, series):

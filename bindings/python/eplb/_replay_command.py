@@ -185,10 +185,10 @@ def _start_of(path: Path, given: GivenLoads, asked: dict[str, Any], first_layer:
 
 
 def _draw(path: Path, found: Replay, title: str) -> None:
-    from .picture_of_replay import draw_replay
+    from .picture_of_replay import write_replay
 
     with replacing(path) as file:
-        draw_replay(file, path.suffix.lower().lstrip("."), found, title)
+        write_replay(file, path.suffix.lower().lstrip("."), found, title)
 
 
 def _of_layers(content: dict[str, Any], given: GivenLoads) -> dict[str, Any]:

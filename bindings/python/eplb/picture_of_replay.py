@@ -24,12 +24,16 @@ _MOST_OF_RULE, _MOST_OF_HEADLINE = 75, 30
 _WIDTH, _TOP, _LINES_HEIGHT, _MOVES_HEIGHT, _BETWEEN, _ROW = 10.2, 1.05, 3.6, 1.7, 0.65, 0.24
 
 
-def draw_replay(file: IO[bytes], suffix: str, found: Replay, title: str) -> None:
+def write_replay(file: IO[bytes], suffix: str, found: Replay, title: str) -> None:
+    """Writes the picture of a replay to a file; suffix: the format, one of picture.FORMATS."""
+    with unknown_glyphs_allowed():
+        draw_replay(found, title).savefig(file, format=suffix)
+
+
+def draw_replay(found: Replay, title: str) -> Figure:
     """Draws a line for each rule: the imbalance in each window, and below it the moves up to there.
 
     Args:
-        file: to write to.
-        suffix: the format, one of picture.FORMATS.
         found: what to draw.
         title: a caption, such as the name of the loads.
     """
@@ -55,8 +59,7 @@ def draw_replay(file: IO[bytes], suffix: str, found: Replay, title: str) -> None
     for text in legend.get_texts():
         text.set_parse_math(False)
     draw_titles(figure, _headline(found), title)
-    with unknown_glyphs_allowed():
-        figure.savefig(file, format=suffix)
+    return figure
 
 
 def _make_axes(rules: int) -> tuple[Figure, Any, Any, Any]:

@@ -43,7 +43,8 @@ class Rule:
         every: windows between two looks.
         memory: the windows that are looked at, the last ones, 1 to 64.
         objective: "windows" balances each of them, "sum" their sum.
-        strategy: of "fresh": one of eplb.strategies() but "rebalance". "greedy" is the published program.
+        strategy: of "fresh": one of eplb.strategies() but "rebalance"; all but "best" need the objective "sum". "greedy" is
+            the published program.
         move_ms: of "pays": the milliseconds for which moving one expert's weights of one layer stalls serving.
         layer_ms: of "pays": the milliseconds that the experts of one layer take in one window, if perfectly balanced:
             those of a step times the steps of a window.
@@ -87,6 +88,8 @@ class Rule:
         for name, names in (("objective", OBJECTIVES), ("policy", POLICIES), ("effort", EFFORTS)):
             value_of(names, name, getattr(self, name))
         value_of({name: each for name, each in STRATEGIES.items() if name != "rebalance"}, "strategy", self.strategy)
+        if self.strategy != "best" and self.objective != "sum":
+            raise invalid_argument(f"strategy is {self.strategy!r}, which knows sums only: give objective=sum")
         for name in ("move_ms", "layer_ms", "horizon"):
             check_positive(name, getattr(self, name))
         imbalance("off_home_target", self.off_home_target, 1, "1")

@@ -25,7 +25,7 @@ LIMITS = {
 }
 OPTIONS = {
     "never": {},
-    "fresh": {**COMMON, "strategy": st.sampled_from(["best", "greedy", "lpt_swap"])},
+    "fresh": COMMON,
     "rebalance": {**COMMON, **LIMITS, "target": st.floats(1, 3), "move_price": st.floats(0, 3)},
     "pays": {**COMMON, **LIMITS, "move_ms": NUMBERS, "layer_ms": NUMBERS, "horizon": NUMBERS},
 }
@@ -43,6 +43,7 @@ def test_as_documented():
     assert eplb.Rule.parse("never") == eplb.Rule("never")
     parsed = eplb.Rule.parse("rebalance, every=4,max_moves=8,memory=1,objective=sum")
     assert parsed == eplb.Rule("rebalance", every=4, max_moves=8, memory=1, objective="sum")
+    assert eplb.Rule.parse("fresh,strategy=greedy,objective=sum").strategy == "greedy"
     assert str(eplb.Rule("pays", move_ms=1.0, layer_ms=50.0)) == "pays,move_ms=1,layer_ms=50"
 
 
@@ -53,6 +54,7 @@ def test_as_documented():
         ("never,every=2", "'every=2' is no option of never, which has none"),
         ("fresh,max_moves=2", "'max_moves=2' is no option of fresh, which has every, "),
         ("fresh,strategy=rebalance", "strategy is 'rebalance', must be one of"),
+        ("fresh,strategy=greedy", "strategy is 'greedy', which knows sums only: give objective=sum"),
         ("rebalance,every=0", "every is 0, must be 1 to"),
         ("rebalance,memory=65", "memory is 65, must be 1 to 64"),
         ("rebalance,memory=all", "memory is 'all', must be an integer"),

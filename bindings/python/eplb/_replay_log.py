@@ -73,8 +73,14 @@ class ReplayLog:
         for number, line in enumerate(lines, start=2):
             self._take(path, number, _parsed(path, number, line))
         if rest:
-            os.truncate(path, len(data) - len(rest))
+            self._cut(path, len(data) - len(rest))
         return True
+
+    def _cut(self, path: Path, size: int) -> None:
+        try:
+            os.truncate(path, size)
+        except OSError as error:
+            raise FileError(os_error_text(path, error)) from None
 
     def _check_settings(self, path: Path, found: dict[str, Any], settings: dict[str, Any]) -> None:
         for name, value in {_MARK: _VERSION, **settings}.items():
@@ -85,7 +91,7 @@ class ReplayLog:
                 raise FileError(f"{path}: {was}: give the output another name")
 
     def _take(self, path: Path, number: int, row: dict[str, Any]) -> None:
-        rows = self.rows.get(row.get("rule", ""))
+        rows = self.rows.get(str(row.get("rule")))
         if rows is None or row.get("window") != self._first + len(rows) or not self._is_complete(row):
             raise FileError(f"{path}: line {number} is not the next window of a rule: give the output another name")
         rows.append(row)

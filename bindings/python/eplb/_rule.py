@@ -22,7 +22,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "rebalance": (*_LOOK, *_COUNTS, "target", "move_price", *_SEARCH),
     "pays": (*_LOOK, "move_ms", "layer_ms", "horizon", *_COUNTS, *_SEARCH),
 }
-# The library takes no higher price. Nothing pays at such a one: no imbalance is above the number of GPUs.
+# The library takes no higher price.
 _HIGHEST_PRICE = 1024.0
 
 
@@ -43,8 +43,8 @@ class Rule:
         every: windows between two looks.
         memory: the windows that are looked at, the last ones, 1 to 64.
         objective: "windows" balances each of them, "sum" their sum.
-        strategy: of "fresh": one of eplb.strategies() but "rebalance"; all but "best" need the objective "sum". "greedy"
-            is the published program.
+        strategy: of "fresh": one of eplb.strategies() but "rebalance", such as "greedy", the published program; all but
+            "best" need the objective "sum".
         move_ms: of "pays": the milliseconds for which moving one expert's weights of one layer stalls serving.
         layer_ms: of "pays": the milliseconds that the experts of one layer take in one window, if perfectly balanced:
             those of a step times the steps of a window.

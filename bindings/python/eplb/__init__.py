@@ -38,7 +38,11 @@ from ._moves import Moves
 from ._place import place
 from ._plan import DevicePlan, Plan
 from ._rebalance import rebalance_experts, synchronize
+from ._rebalancer import Rebalancer
+from ._replay import replay
+from ._replay_figures import Outcome, Replay
 from ._report import Report
+from ._rule import Rule
 from ._sends import ModelledSends, modelled_sends
 from ._sweep import sweep
 from ._sweep_result import Sweep, SweepRow
@@ -65,9 +69,13 @@ __all__ = [
     "ModelledSends",
     "Moves",
     "OutOfMemory",
+    "Outcome",
     "Placement",
     "Plan",
+    "Rebalancer",
+    "Replay",
     "Report",
+    "Rule",
     "Sweep",
     "SweepRow",
     "Unavailable",
@@ -84,6 +92,7 @@ __all__ = [
     "read_loads",
     "read_placement",
     "rebalance_experts",
+    "replay",
     "strategies",
     "sweep",
     "synchronize",

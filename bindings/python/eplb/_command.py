@@ -57,6 +57,7 @@ from ._plan import Plan
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._problem import asked_of, before_of, problem_of, sizes_of
 from ._rebalance_command import rebalance
+from ._replay_command import replay_command
 from ._report import Report
 from ._sweep_command import sweep_command
 from .sample import sample_weights
@@ -230,6 +231,7 @@ app.command()(rebalance)
 app.command()(convert)
 app.command()(compare)
 app.command("sweep")(sweep_command)
+app.command("replay")(replay_command)
 
 
 @app.command()

@@ -42,6 +42,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def width() -> int | None:
+    """Characters of a line of the terminal; None for a pipe, whose lines have no end."""
+    return _out.width if is_terminal() else None
+
+
 def say(text: str = "") -> None:
     _out.print(_encodable(text, _out), soft_wrap=True)
 

@@ -41,6 +41,27 @@ def test_replay_with_losses(tmp_path):
     assert len(lines) == 7
 
 
+def serving_loop(trace, state):
+    sizes = ["--slots", "48", "--gpus", "8", "--state", str(state)]
+    command = [sys.executable, str(ROOT / "examples" / "serving_loop.py"), str(trace), *sizes]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_serving_loop(tmp_path):
+    """The hot experts change half-way: moves follow, and pay; the second run goes on where the first ended."""
+    trace, state = tmp_path / "trace.npz", tmp_path / "state.npz"
+    np.savez(trace, counts=np.stack([sample_weights(2, 32, seed) for seed in (1, 1, 1, 2, 2, 2)]))
+    lines = serving_loop(trace, state)
+    assert [line.endswith("nothing moves") for line in lines[:3]] == [True] * 3
+    assert any(re.search(r"[1-9]\d* moves in [12] layers", line) for line in lines[3:6])
+    imbalance = [float(re.search(r"imbalance (\S+),", line)[1]) for line in lines[:6]]
+    assert imbalance[5] < imbalance[3]
+    assert lines[6].endswith(", 6 windows seen, 6 remembered)")
+    assert serving_loop(trace, state)[0].startswith("window 7: ")
+
+
 def test_several_processes():
     pytest.importorskip("torch")
     command = [sys.executable, str(ROOT / "examples" / "several_processes.py")]

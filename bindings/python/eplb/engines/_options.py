@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._library import EFFORTS, POLICIES, integer, invalid_argument, value_of
+from .._library import EFFORTS, POLICIES, integer, value_of
 from .._move_limits import imbalance, move_limits
+from .._option_words import OptionWords, words_of
 
 VARIABLE = "EPLB_ENGINE"
 
@@ -41,12 +40,7 @@ class Options:
 
     def __str__(self) -> str:
         """As EPLB_ENGINE has it, without what is the default."""
-        given = [
-            f"{field.name}={getattr(self, field.name)}"
-            for field in dataclasses.fields(self)
-            if field.name != "strategy" and getattr(self, field.name) != field.default
-        ]
-        return ",".join([self.strategy, *given])
+        return words_of(self)
 
     def limits(self) -> dict[str, Any]:
         """The arguments of place that limit moves."""
@@ -77,19 +71,7 @@ def parse(text: str) -> Options:
     Raises:
         InvalidArgument: an unknown strategy or option, with those that are known; a value that is not allowed.
     """
-    strategy, *rest = (word.strip() for word in text.split(","))
-    if strategy not in KNOWN:
-        raise _refused(text, f"{strategy!r} is no strategy, must be one of {', '.join(KNOWN)}")
-    values: dict[str, Any] = {}
-    for word in rest:
-        name, is_given, value = (part.strip() for part in word.partition("="))
-        if not is_given or name not in KNOWN[strategy]:
-            raise _refused(
-                text, f"{word!r} is no option of {strategy}, which has {', '.join(KNOWN[strategy])}, each =VALUE"
-            )
-        if name in values:
-            raise _refused(text, f"{name} is given twice")
-        values[name] = _read(text, name, value)
+    strategy, values = _words(text).read()
     return checked(Options(strategy, **values), text)
 
 
@@ -109,36 +91,11 @@ def checked(options: Options, text: str | None = None) -> Options:
             integer("max_replicas", options.max_replicas, 1)
         move_limits(*options.limits().values())
     except ValueError as error:
-        raise _refused(text, str(error)) from None
+        raise _words(text).refused(str(error)) from None
     if options.strategy == "greedy" and options.policy == "soft":
-        raise _refused(text, "greedy has no policy soft, must be auto, hierarchical or global")
+        raise _words(text).refused("greedy has no policy soft, must be auto, hierarchical or global")
     return options
 
 
-def _read(text: str, name: str, value: str) -> Any:
-    kind = _KINDS[name]
-    try:
-        number = kind(value)
-    except ValueError:
-        raise _refused(text, f"{name} is {value!r}, must be {'an integer' if kind is int else 'a number'}") from None
-    if isinstance(number, float) and not math.isfinite(number):
-        raise _refused(text, f"{name} is {value!r}, must be a finite number")
-    return number
-
-
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "policy": str,
-    "effort": str,
-    "off_home_target": float,
-    "target": float,
-    "move_price": float,
-    "seed": int,
-    "max_replicas": int,
-    "max_moves": int,
-    "max_moves_total": int,
-    "max_arrivals": int,
-}
-
-
-def _refused(text: str, why: str) -> Exception:
-    return invalid_argument(f"{VARIABLE} is {text!r}: {why}")
+def _words(text: str) -> OptionWords:
+    return OptionWords(VARIABLE, text, "strategy", KNOWN)

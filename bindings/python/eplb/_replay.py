@@ -1,0 +1,298 @@
+"""An engine's life over the windows of a series, under each of several rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, Floats, placement_to_host, weights_to_host
+from ._cluster import Cluster, sizes_with
+from ._context import Context
+from ._errors import Error, FileError
+from ._evaluation import Evaluation
+from ._fingerprint import placement_fingerprint
+from ._library import integer, invalid_argument, version
+from ._one_call import groups_of_call
+from ._plan import Plan
+from ._rebalancer import Rebalancer
+from ._replay_figures import Costs, Replay, summarise
+from ._replay_log import ReplayLog, apply_change, encode_change
+from ._rule import Rule, check_positive
+from ._tables import MOST_WINDOWS
+
+# What engines do today, and what they could do.
+DEFAULT_RULES = (
+    "never",
+    "fresh,memory=1,objective=sum",
+    "rebalance,memory=1,objective=sum",
+    "rebalance,max_moves=2",
+    "pays",
+)
+# Milliseconds of a move, such as of 24 MiB at 25 GB/s; and of a layer in a window, such as 100 steps of half a one.
+DEFAULT_PRICES = 1.0, 50.0
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """What all rules share: windows [T,L,E], the first of which only fill the memories; where experts are at first."""
+
+    windows: Array
+    warm_up: int
+    start: Array
+    sizes: dict[str, Any]  # cluster and num_groups
+
+    @property
+    def has_homes(self) -> bool:
+        """Are there several groups on several nodes?"""
+        return bool(self.sizes["num_groups"] > 1 and self.sizes["cluster"].num_nodes > 1)
+
+    def judge(self, context: Context, placement: Array, first: int, end: int) -> Evaluation:
+        """Of a placement in some windows; of groups, on which imbalance does not depend, any is valid."""
+        windows = self.windows[first] if end == first + 1 else self.windows[first:end]
+        return context.evaluate(placement, windows, **self.sizes, policy="global")
+
+
+class _Life:
+    """The windows of a series under one rule."""
+
+    def __init__(self, text: str, rule: Rule, series: _Series, context: Context) -> None:
+        self._text, self._rule, self._series, self._context = text, rule, series, context
+        self._rebalancer = Rebalancer(rule, series.start, **series.sizes, context=context)
+        for window in series.windows[: series.warm_up]:
+            self._rebalancer.observe(window)
+
+    def skip(self, row: dict[str, Any]) -> None:
+        """Goes on to the state after a window whose row is known."""
+        rebalancer = self._rebalancer
+        rebalancer.observe(self._series.windows[row["window"]])
+        if "change" in row:
+            rebalancer.set_current(apply_change(rebalancer.physical_to_logical, row["change"]))
+
+    def live(self, number: int) -> dict[str, Any]:
+        """Judges the placement by the next window, which it does not know, then decides with it."""
+        series, rebalancer = self._series, self._rebalancer
+        window, placement = series.windows[number], rebalancer.physical_to_logical
+        found = series.judge(self._context, placement, number, number + 1)
+        has_load = (window > 0).any(axis=1)
+        row: dict[str, Any] = {
+            "rule": self._text,
+            "window": number,
+            "imbalance": _listed(found.imbalance, has_load),
+            "off_home": float(found.off_home[has_load].mean()) if series.has_homes and has_load.any() else 0.0,
+            "predicted": _listed(self._expected(), has_load),
+        }
+        row |= dict.fromkeys(("moves", "moves_between_nodes", "layers_changed", "received"), 0)
+        row |= dict.fromkeys(("gain_predicted", "gain_came"), 0.0)
+        rebalancer.observe(window)
+        # What follows the last window serves none.
+        plan = rebalancer.propose() if number + 1 < len(series.windows) else None
+        if plan is not None:
+            row |= self._change(plan, placement, number)
+        return row
+
+    def _change(self, plan: Plan, before: Array, number: int) -> dict[str, Any]:
+        after, report = plan.physical_to_logical, plan.report
+        predicted = self._rebalancer.expected(before) - self._rebalancer.expected(after)
+        figures = {
+            "moves": report.moves,
+            "moves_between_nodes": report.moves_between_nodes,
+            "layers_changed": report.layers_changed,
+            "received": _busiest_receivers(plan),
+            "gain_predicted": float(predicted.mean()),
+            "gain_came": self._saved(before, after, number + 1),
+            "change": encode_change(before, after),
+        }
+        self._rebalancer.commit(plan)
+        return figures
+
+    def _expected(self) -> Floats:
+        # Nothing is expected of windows without any load.
+        return self._rebalancer.expected() if len(self._rebalancer.memory) else np.ones(len(self._series.start))
+
+    def _saved(self, before: Array, after: Array, first: int) -> float:
+        """What the next windows save by a change, as many as the rule remembers."""
+        series = self._series
+        end = min(first + self._rule.memory, len(series.windows))
+        was, now = (series.judge(self._context, each, first, end).window_imbalance for each in (before, after))
+        has_load = (series.windows[first:end] > 0).any(axis=2).T
+        return float((was - now)[has_load].mean()) if has_load.any() else 0.0
+
+
+def replay(
+    windows: Any,
+    rules: Iterable[Rule | str] | None = None,
+    *,
+    num_slots: int | None = None,
+    num_gpus: int | None = None,
+    num_nodes: int | None = None,
+    num_groups: int | None = 1,
+    cluster: Cluster | None = None,
+    policy: str = "auto",
+    off_home_target: float = 1.01,
+    current: Any = None,
+    warm_up: int | None = None,
+    expert_mib: float | None = None,
+    bandwidth: float | None = None,
+    move_ms: float | None = None,
+    layer_ms: float | None = None,
+    num_threads: int = 1,
+    output: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Replay:
+    """Plays the windows of a series to an engine under each of several rules, and says what each would have done.
+
+    A Rebalancer decides after every window. What counts is the imbalance in the next one, of the placement that was
+    chosen before it. All rules begin with the same placement and memory, and are judged in the same windows.
+
+    Args:
+        windows: [T,L,E], the tokens routed to each expert, oldest first; or Loads of read_loads.
+        rules: Rules, or their texts. None: DEFAULT_RULES.
+        num_slots: as for Context.solve; not needed with current.
+        num_gpus, num_nodes, num_groups, cluster: as for Context.solve.
+        policy, off_home_target: of groups, for the first placement, and for rules whose own policy is "auto".
+        current: where experts are at first, as for Rebalancer. None: a placement for the first windows, each balanced.
+        warm_up: the first windows, which fill the memories and are not judged, 1 to 64. None: as many as the longest
+            memory of a rule, but at most half of the windows.
+        expert_mib, bandwidth: the weights of an expert of one layer in MiB, and GB/s at which a GPU receives: for bytes
+            and stalls, and for move_ms, if that is not given.
+        move_ms, layer_ms: prices of the rule "pays" for those that have none, and of what rules are compared by: the
+            mean imbalance plus move_ms / layer_ms for each move per layer and window. Without them, "pays" takes
+            1 ms and 50 ms, and imbalance alone is compared.
+        num_threads: CPU threads of a solve.
+        output: a file of JSON lines, one for each rule and window. If it is there, the same replay goes on where it
+            stopped.
+        progress: called with the rule, and the windows of all rules that are done and that there are.
+
+    Raises:
+        InvalidArgument: sizes that do not fit each other, a rule that is not allowed, fewer than 2 windows.
+        InvalidWeight, InvalidPlacement: as Context.solve and Context.evaluate.
+        FileError: output is the file of another replay, or cannot be written.
+    """
+    series = _windows_of(windows)
+    given: dict[str, Any] = {"expert_mib": expert_mib, "bandwidth": bandwidth, "move_ms": move_ms, "layer_ms": layer_ms}
+    for name, value in given.items():
+        check_positive(name, value)
+    costs = Costs(**{name: None if value is None else float(value) for name, value in given.items()})
+    played = _rules_of(DEFAULT_RULES if rules is None else rules, costs, policy, off_home_target)
+    first = _warm_up_of(warm_up, len(series), list(played.values()))
+    if num_gpus is None and cluster is None:
+        num_gpus = getattr(current, "num_gpus", None)
+    gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
+    sizes: dict[str, Any] = {
+        "cluster": Cluster(gpus, nodes) if cluster is None else cluster,
+        "num_groups": integer("num_groups", groups_of_call(num_groups), 1),
+    }
+    with Context(num_threads=num_threads) as context:
+        context.upload(series)  # refuses what is no load, by its window
+        if current is None:
+            if num_slots is None:
+                raise invalid_argument("num_slots is missing: give it, or current")
+            options: dict[str, Any] = {"policy": policy, "off_home_target": off_home_target, "objective": "windows"}
+            current = context.solve(series[:first], num_slots, **sizes, **options)
+        elif num_slots is not None and num_slots != placement_to_host(current, "current").shape[-1]:
+            slots = placement_to_host(current, "current").shape[-1]
+            raise invalid_argument(f"num_slots is {num_slots}, but current has {slots} slots: leave num_slots out")
+        start = Rebalancer("never", current, **sizes, context=context).physical_to_logical
+        shared = _Series(series, first, start, sizes)
+        log = ReplayLog(_path_of(output), _settings(shared, played), list(played), first)
+        _play(shared, played, log, context, progress)
+    return summarise(log.rows, costs)
+
+
+def _play(
+    series: _Series, rules: Mapping[str, Rule], log: ReplayLog, context: Context, progress: Progress | None
+) -> None:
+    """Window by window, so that a file of half a replay compares all rules."""
+    windows = range(series.warm_up, len(series.windows))
+    if all(len(rows) == len(windows) for rows in log.rows.values()):
+        return
+    lives = {text: _Life(text, rule, series, context) for text, rule in rules.items()}
+    for text, life in lives.items():
+        for row in log.rows[text]:
+            try:
+                life.skip(row)
+            except (ValueError, Error) as error:
+                raise FileError(f"{log.path}: window {row['window']} of {text} cannot be resumed: {error}") from None
+    total = len(rules) * len(windows)
+    for number in windows:
+        for text, life in lives.items():
+            rows = log.rows[text]
+            if len(rows) == number - series.warm_up:
+                log.add(life.live(number))
+            if progress is not None:
+                progress(text, sum(map(len, log.rows.values())), total)
+
+
+def _windows_of(windows: Any) -> Array:
+    array, _ = weights_to_host(getattr(windows, "counts", windows))
+    if array.ndim != 3 or len(array) < 2:
+        raise invalid_argument(f"windows is {list(array.shape)}, must be [windows, layers, experts], 2 windows or more")
+    return array
+
+
+def _rules_of(rules: Iterable[Rule | str], costs: Costs, policy: str, off_home_target: float) -> dict[str, Rule]:
+    """By their texts, which stand for them everywhere; with the prices and the policy of the replay."""
+    prices = DEFAULT_PRICES if costs.price is None else (costs.move_time, costs.layer_ms)
+    found: dict[str, Rule] = {}
+    for each in rules:
+        rule = each if isinstance(each, Rule) else Rule.parse(each)
+        if str(rule) in found:
+            raise invalid_argument(f"the rule {str(rule)!r} is given twice")
+        full = rule.with_prices(*prices)
+        if rule.policy == "auto" and rule.name != "never":
+            full = dataclasses.replace(full, policy=policy, off_home_target=off_home_target)
+        found[str(rule)] = full
+    if not found:
+        raise invalid_argument("rules is empty, must have a rule at least")
+    return found
+
+
+def _warm_up_of(warm_up: Any, windows: int, rules: Sequence[Rule]) -> int:
+    most = min(MOST_WINDOWS, windows - 1)
+    if warm_up is not None:
+        return integer("warm_up", warm_up, 1, most)
+    longest = max(rule.memory for rule in rules if rule.name != "never" or len(rules) == 1)
+    return max(1, min(longest, windows // 2, most))
+
+
+def _path_of(output: str | PathLike[str] | None) -> Path | None:
+    return None if output is None else Path(output)
+
+
+def _settings(series: _Series, rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """What every row depends on."""
+    windows, cluster = series.windows, series.sizes["cluster"]
+    content = repr((windows.shape, windows.dtype.str)).encode() + windows.tobytes()
+    return {
+        "library": version(),
+        "layers": windows.shape[1],
+        "loads": hashlib.blake2b(content, digest_size=8).hexdigest(),
+        "rules": {text: str(rule) for text, rule in rules.items()},
+        "warm_up": series.warm_up,
+        "num_groups": series.sizes["num_groups"],
+        "cluster": repr(cluster),
+        "start": f"{placement_fingerprint(series.start):016x}",
+    }
+
+
+def _listed(values: Floats, has_load: Array) -> list[float | None]:
+    """None for layers without load."""
+    return [value if there else None for value, there in zip(values.tolist(), has_load.tolist(), strict=True)]
+
+
+def _busiest_receivers(plan: Plan) -> int:
+    """Experts that arrive at the GPU which gets most of them, summed over layers."""
+    table = plan.moves.table()
+    arriving = table[table["source_gpu"] != table["gpu"]]
+    layers, gpus = len(plan.moves.count), plan.num_gpus
+    counts = np.bincount(arriving["layer"].astype(np.int64) * gpus + arriving["gpu"], minlength=layers * gpus)
+    return int(counts.reshape(layers, gpus).max(axis=1).sum())

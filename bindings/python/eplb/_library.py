@@ -58,6 +58,11 @@ def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 
     return number
 
 
+def groups_of(num_groups: Any) -> int:
+    """The argument num_groups, of which None and 0 are 1: so engines call models without groups."""
+    return 1 if num_groups is None else integer("num_groups", num_groups) or 1
+
+
 def value_of(constants: dict[str, int], argument: str, name: Any) -> int:
     """The value of a constant by name, in upper or lower case."""
     try:

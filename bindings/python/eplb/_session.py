@@ -22,6 +22,7 @@ from ._library import (
     TRANSFER_ORDERS,
     check,
     ffi,
+    groups_of,
     integer,
     invalid_argument,
     lib,
@@ -79,7 +80,7 @@ class Request(Uncopyable):
         problem.num_slots = integer("num_slots", num_slots)
         problem.num_gpus = integer("num_gpus", num_gpus)
         problem.num_nodes = integer("num_nodes", num_nodes)
-        problem.num_groups = integer("num_groups", num_groups)
+        problem.num_groups = groups_of(num_groups)
         problem.policy = value_of(POLICIES, "policy", policy)
         problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
         problem.objective = value_of(OBJECTIVES, "objective", objective)

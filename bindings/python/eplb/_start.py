@@ -41,7 +41,7 @@ class Start:
         """Without arrays where all GPUs are equal."""
         places = self.current.shape[1] // self.num_gpus
         slots = None if all(count == places for count in self.slots) else self.slots
-        return Cluster(self.num_gpus, self.sizes["num_nodes"], slots=slots, speed=self.speed)
+        return Cluster(self.num_gpus, num_nodes=self.sizes["num_nodes"], slots=slots, speed=self.speed)
 
     def problem(self) -> dict[str, Any]:
         """Arguments of Context.rebalance."""

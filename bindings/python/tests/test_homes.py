@@ -15,7 +15,7 @@ HOMES = ("off_home", "off_home_bound")
 CLUSTERS = {
     "equal": None,
     "nodes that differ": eplb.Cluster(slots=[5] * 14 + [0, 3], node=[0] * 3 + [1] * 5 + [2] * 4 + [3] * 4),
-    "speeds": eplb.Cluster(16, 4, speed=[1, 2] * 8),
+    "speeds": eplb.Cluster(16, num_nodes=4, speed=[1, 2] * 8),
 }
 
 

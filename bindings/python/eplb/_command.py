@@ -121,7 +121,9 @@ def _draw(
     if plan.report.num_windows > 1:
         mean = weights.sum(axis=2, dtype=np.float64).T / plan.gpu_load.shape[1]
         lowest = np.divide(plan.window_bound, mean, out=np.ones_like(mean), where=mean > 0)
-        windows = Windows(before.window_imbalance, plan.window_imbalance, lowest)
+        empty = (mean == 0) & mean.any()
+        figures = before.window_imbalance, plan.window_imbalance, lowest
+        windows = Windows(*(np.ma.array(each, mask=empty) for each in figures))
     try:
         draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows, homes=homes)
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, Floats, Ints
+from ._arrays import Array, Flags, Floats, Ints
 from ._cluster import Cluster
 
 
@@ -38,6 +38,11 @@ def gpu_loads(weights: Floats, placement: Array, num_gpus: int) -> Floats:
     np.add.at(count, (layers, placement), 1)
     per_slot = (weights / np.maximum(count, 1))[layers, placement]
     return np.asarray(per_slot.reshape(len(weights), num_gpus, -1).sum(axis=2), np.float64)
+
+
+def mean_with_load(values: Floats, loaded: Flags) -> float:
+    """The mean of the layers' values where a layer has load; 1, which is balanced, where none has."""
+    return float(values[loaded].mean()) if loaded.any() else 1.0
 
 
 def relative_loads(loads: Floats) -> Floats:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Floats, Ints
+from ._arrays import Flags, Floats, Ints
 from ._library import BOUND_KINDS, POLICIES, POLICY_REASONS, STRATEGIES, name_of
+from ._loads import mean_with_load
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,8 @@ class Report:
 
     The imbalance of a layer is the largest GPU load over the mean GPU load: 1 is perfect. A bound is a proven lower
     bound on the largest GPU load of a layer, the same for every strategy; the gap is largest load / bound - 1, so the
-    placement is at most that far from the optimum. "Mean" and "worst" are over layers.
+    placement is at most that far from the optimum. "Mean" and "worst" are over layers, means over those that
+    have load.
 
     Attributes:
         imbalance_mean, imbalance_worst: of the model, and of its worst layer.
@@ -40,6 +42,7 @@ class Report:
         moves_forced: moves of experts that can stay on no GPU. No plan has fewer moves.
         moves_bound: the same, and for a rebalance with a target what reaching it takes at least.
         layers_missed: layers above the target of a rebalance.
+        num_empty_layers: layers without load, which are left out of all means.
         num_windows: windows of the weights; 0 if they were not kept, as of more than 64, and of weights on a device for
             which less was reserved: what follows is then 0, too.
         num_empty_windows: windows in which no layer has load.
@@ -77,6 +80,7 @@ class Report:
     moves_forced: int
     moves_bound: int
     layers_missed: int
+    num_empty_layers: int
     num_windows: int
     num_empty_windows: int
     windows_mean: float
@@ -106,7 +110,11 @@ class Report:
 
 
 # Fields copied from the C struct without conversion.
-_SCALARS = [field.name for field in dataclasses.fields(Report) if field.type in ("float", "int")]
+_SCALARS = [
+    field.name
+    for field in dataclasses.fields(Report)
+    if field.type in ("float", "int") and field.name != "num_empty_layers"
+]
 
 
 def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats) -> Report:
@@ -115,8 +123,13 @@ def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Int
     # A layer without weight has no gap.
     gap = np.divide(imbalance * mean_load, bound, out=np.zeros(len(bound)), where=bounded) - bounded
     evaluated = c_report.strategy < 0
+    figures = {name: getattr(c_report, name) for name in _SCALARS}
+    loaded = mean_load > 0
+    if loaded.any() and not loaded.all():
+        figures.update(_means_with_load(figures, loaded, imbalance, bound / np.where(loaded, mean_load, 1), gap))
     return Report(
-        **{name: getattr(c_report, name) for name in _SCALARS},
+        **figures,
+        num_empty_layers=int((~loaded).sum()),
         strategy=None if evaluated else name_of(STRATEGIES, c_report.strategy),
         policy=name_of(POLICIES, c_report.policy),
         policy_reason=name_of(POLICY_REASONS, c_report.policy_reason),
@@ -126,3 +139,16 @@ def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Int
         gap=gap,
         layer_duplicates=duplicates,
     )
+
+
+def _means_with_load(
+    figures: dict[str, Any], loaded: Flags, imbalance: Floats, bound: Floats, gap: Floats
+) -> dict[str, float]:
+    """Means over layers that have load; the library counts the others as balanced and at home. bound: over the mean."""
+    means = {"imbalance_mean": imbalance, "bound_mean": bound, "gap_mean": gap}
+    # The others add nothing to these two.
+    more = len(loaded) / loaded.sum()
+    return {
+        **{name: mean_with_load(each, loaded) for name, each in means.items()},
+        **{name: figures[name] * more for name in ("off_home_mean", "off_home_bound_mean")},
+    }

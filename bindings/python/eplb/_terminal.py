@@ -177,7 +177,7 @@ def show_work(name: str, work: Work, numbers: Ints) -> None:
     report = work.report
     time = f"planned in {report.microseconds / 1000:.2f} ms"
     say(f"{name}: {_count(layers, 'layer')} on {_count(gpus, 'GPU')}{without}, {time}")
-    total = (work.imbalance_before.mean(), report.imbalance_mean, report.moves, report.moves_between_nodes)
+    total = (work.mean_before, report.imbalance_mean, report.moves, report.moves_between_nodes)
     rows = [_work_row("all layers" if layers > 1 else f"layer {numbers[0]}", *total, report.reloads, report.rounds)]
     if layers > 1:
         by_layer = (work.moves, work.between_nodes, work.reloads, work.rounds)
@@ -206,7 +206,7 @@ def _work_sentence(work: Work) -> str:
     missed = f" {_count(report.layers_missed, 'layer')} did not reach the target." if report.layers_missed else ""
     return (
         f"{_count(report.moves, 'move')} in {_count(report.layers_changed, 'layer')}{forced}{needed}. The busiest GPU "
-        f"carries {report.imbalance_mean:.3f}x the mean, was {work.imbalance_before.mean():.3f}x{lost}.{missed}"
+        f"carries {report.imbalance_mean:.3f}x the mean, was {work.mean_before:.3f}x{lost}.{missed}"
     )
 
 

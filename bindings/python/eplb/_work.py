@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Floats, Ints
-from ._loads import gpu_loads, relative_times, sum_windows
+from ._loads import gpu_loads, mean_with_load, relative_times, sum_windows
 from ._moves import Moves
 from ._output_file import replacing
 from ._plan import Plan
@@ -25,6 +25,7 @@ class Work:
         report: of the plan.
         before, after: float64 [L,G], times of the GPUs over the mean; before, an expert that nobody holds is no load.
         imbalance_before, imbalance: float64 [L].
+        mean_before: of imbalance_before, over layers that have load, as the report's mean is.
         moves, between_nodes, reloads, rounds: int64 [L].
         sent: int64 [G,G], experts that a GPU (row) sends to another (column), over all layers.
         reloaded: int64 [G], experts that a GPU gets from storage.
@@ -39,9 +40,11 @@ class Work:
         self.gone = np.array(start.slots) == 0
         speed = np.where(self.gone, 0.0, np.array(cluster.speed or [1.0] * gpus))
         total = sum_windows(weights)
+        loaded = total.sum(axis=1) > 0
         self.before = relative_times(gpu_loads(total, start.current, gpus), total.sum(axis=1), speed)
         self.after = relative_times(plan.gpu_load, total.sum(axis=1), speed)
         self.imbalance_before, self.imbalance = self.before.max(axis=1), plan.imbalance
+        self.mean_before = mean_with_load(self.imbalance_before, loaded)
         self.moves = plan.moves.count
         self.between_nodes, self.reloads = (
             np.bincount(table["layer"][table["kind"] == kind], minlength=layers) for kind in (_BETWEEN_NODES, _RELOAD)
@@ -63,7 +66,7 @@ class Work:
         return {
             **self.report.to_dict(),
             "before": {
-                "imbalance_mean": float(before.mean()),
+                "imbalance_mean": self.mean_before,
                 "imbalance_worst": float(before.max()),
                 "imbalance": before.tolist(),
             },

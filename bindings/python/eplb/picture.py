@@ -13,8 +13,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator
 
-from ._arrays import Floats
-from ._loads import NodeLoads, relative_loads
+from ._arrays import Flags, Floats
+from ._loads import NodeLoads, mean_with_load, relative_loads
 
 FORMATS = ("png", "svg", "pdf")
 # Blue GPUs are idle, red ones make all others wait, grey is the mean.
@@ -30,7 +30,7 @@ _MOST_OF_NAME = 100
 
 
 class Windows(NamedTuple):
-    """Imbalance of each layer in each window [L,T], and the lowest that is possible."""
+    """Imbalance of each layer in each window [L,T], and the lowest that is possible; masked where there is no load."""
 
     before: Floats
     after: Floats
@@ -81,7 +81,7 @@ def draw_comparison(
     handles = dict(zip(*reversed(side.get_legend_handles_labels()), strict=True))
     names = ("before", "after", "proven limit")
     key.legend([handles[name] for name in names], names, loc="center", ncols=3, frameon=False, fontsize=9)
-    draw_titles(figure, _headline(before, after), title, more)
+    draw_titles(figure, _headline(before, after, mean > 0), title, more)
     with unknown_glyphs_allowed():
         figure.savefig(path)
 
@@ -150,7 +150,8 @@ def _draw_windows(places: list[Any], windows: Windows, norm: TwoSlopeNorm) -> No
     draw_window_heat(left, windows.before, norm, "Before")
     draw_window_heat(right, windows.after, norm, "After")
     left.set_ylabel("window")
-    _draw_imbalance(side, *(each.mean(axis=0) for each in windows))
+    # Of a window without load, nothing is above 1.
+    _draw_imbalance(side, *(np.ma.filled(each.mean(axis=0), 1.0) for each in windows))
     side.set_title("Imbalance, mean over layers", fontsize=11)
 
 
@@ -195,8 +196,8 @@ def _range(values: Floats) -> str:
     return f"{least} to {most}" if least != most else most
 
 
-def _headline(before: Floats, after: Floats) -> str:
-    was, now = before.max(axis=1).mean(), after.max(axis=1).mean()
+def _headline(before: Floats, after: Floats, loaded: Flags) -> str:
+    was, now = (mean_with_load(each.max(axis=1), loaded) for each in (before, after))
     return f"All GPUs wait for the busiest one: it carries {now:.3f}x the mean load, was {was:.2f}x"
 
 

@@ -65,7 +65,7 @@ def _make_axes(layers: int) -> tuple[Figure, list[Any]]:
 
 def _headline(work: Work) -> str:
     report = work.report
-    was, now = work.imbalance_before.mean(), report.imbalance_mean
+    was, now = work.mean_before, report.imbalance_mean
     moves = f"{report.moves} move{'' if report.moves == 1 else 's'}"
     return f"{moves}: the busiest GPU carries {now:.3f}x the mean load, was {was:.3f}x"
 

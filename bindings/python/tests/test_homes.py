@@ -60,9 +60,9 @@ def test_homes_are_as_defined(context, kind, policy):
     assert plan.off_home[1] == plan.off_home_bound[1] == 0
     assert (plan.off_home_bound <= plan.off_home + 1e-9).all() or plan.report.imbalance_worst > 1.05
     report = plan.report
-    assert report.off_home_mean == pytest.approx(plan.off_home.mean())
+    assert report.off_home_mean == pytest.approx(np.delete(plan.off_home, 1).mean())
     assert report.off_home_worst == plan.off_home.max()
-    assert report.off_home_bound_mean == pytest.approx(plan.off_home_bound.mean())
+    assert report.off_home_bound_mean == pytest.approx(np.delete(plan.off_home_bound, 1).mean())
     assert report.policy == policy
 
 

@@ -221,3 +221,18 @@ def test_a_newcomer_follows_a_trace(run, json_of, tmp_path, monkeypatch):
     assert final["imbalance_mean"] < 1.1
     with open("moves.csv") as file:
         assert {row["gpu"] for row in csv.DictReader(file)}.isdisjoint({"3", "11"})
+
+
+def test_layers_without_load_are_in_no_mean(run, olmoe, tmp_path):
+    """Before as after, in the table and in JSON."""
+    weights = olmoe.astype(int)
+    weights[1] = 0
+    np.savetxt(tmp_path / "loads.csv", weights, delimiter=",", fmt="%d")
+    np.save(tmp_path / "plan.npy", np.tile(np.arange(80) % 64, (len(weights), 1)))
+    arguments = ["rebalance", tmp_path / "loads.csv", "--current", tmp_path / "plan.npy", "--gpus", 16]
+    report = json.loads(run(*arguments, "--json")[1])
+    assert report["num_empty_layers"] == 1
+    for each in (report, report["before"]):
+        assert each["imbalance_mean"] == pytest.approx(np.delete(each["imbalance"], 1).mean())
+    assert report["warnings"] == ["layer 1 has no load, and is left out of all means"]
+    assert f"{report['before']['imbalance_mean']:.4f}" in run(*arguments)[1]

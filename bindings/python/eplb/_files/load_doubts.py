@@ -97,8 +97,8 @@ def _without(loads: Floats, layers: Ints) -> list[str]:
         why = "few tokens, warm-up, or those of one rank?"
         doubts.append(f"{some}{most}{none[where].max()} of {counted(experts, 'expert')} have no load: {why}")
     if empty.any():
-        verbs = ("has", "counts") if empty.sum() == 1 else ("have", "count")
-        doubts.append(f"{name_layers(layers[empty])} {verbs[0]} no load, and {verbs[1]} as balanced in all means")
+        verbs = ("has", "is") if empty.sum() == 1 else ("have", "are")
+        doubts.append(f"{name_layers(layers[empty])} {verbs[0]} no load, and {verbs[1]} left out of all means")
     return doubts
 
 

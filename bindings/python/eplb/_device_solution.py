@@ -47,6 +47,8 @@ class DeviceSolution:
                 )
             if name == "report":
                 return self._report(session)
+            if name == "warnings":
+                return self._warnings(session)
             if name == "fingerprint":
                 return session.fingerprint()
             if name in ("moves", "changed"):
@@ -54,6 +56,16 @@ class DeviceSolution:
             if name in ("window_imbalance", "window_bound", "off_home", "off_home_bound"):
                 return session.floats(name)
             return self._device.fetch(name, self._maker)
+
+    def _warnings(self, session: Session) -> list[str]:
+        report, problem = self._report(session), session.problem
+        asked = {
+            "num_nodes": problem.num_nodes,
+            "num_groups": problem.num_groups,
+            "objective": name_of(OBJECTIVES, problem.objective),
+            "current": session.current is not None,
+        }
+        return doubts_of_plan(report, report.num_windows, np.arange(len(report.imbalance)), asked)
 
     def _way(self, session: Session, name: str) -> Any:
         if session.current is None:

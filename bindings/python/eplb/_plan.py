@@ -102,6 +102,18 @@ class Plan:
         return report
 
     @property
+    def warnings(self) -> list[str]:
+        """What should be known before the plan is believed, a sentence each.
+
+        Windows that were summed, with what each of them gets; few experts with most of the load, experts and layers
+        without any; nodes and groups that have no effect; an imbalance above that without a balancer. Nothing is
+        solved for it: what whole groups on nodes or max_replicas cost is said by the command, which solves again.
+        Of weights that lie on a device, their loads are not looked at.
+        """
+        warnings: list[str] = self._answer("warnings")
+        return warnings
+
+    @property
     def imbalance(self) -> Floats:
         """float64 [L]: largest over mean GPU load."""
         return self._floats("imbalance")

@@ -15,8 +15,9 @@ import numpy as np
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
 from ._homes import HOME_MAPS, find_homes, prices_that_count
-from ._library import ffi, invalid_state
+from ._library import OBJECTIVES, ffi, invalid_state, name_of
 from ._moves import Change, Moves, fetch_change, plan_change
+from ._plan_doubts import doubts_of_solution
 from ._report import make_report
 from ._session import Session
 from ._session_lock import SharedSession
@@ -62,6 +63,15 @@ class Solution:
         self._problem: bytes = ffi.buffer(problem)[:]
         self._weights: KeptWeights | None = weights
         self._num_windows = weights.num_windows
+        # Their sum, once nothing but warnings needs them.
+        self._sums: Array | None = None
+        self._doubtful: dict[str, Any] = {
+            "num_nodes": problem.num_nodes,
+            "num_groups": problem.num_groups,
+            "objective": name_of(OBJECTIVES, problem.objective),
+            "current": session.current is not None,
+        }
+        self._num_given = weights.num_given
         # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
         self._may_be_empty: bool = options.allow_empty != 0
         self._bounds_at_once = self._may_be_empty and self._num_windows > 1
@@ -85,7 +95,7 @@ class Solution:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deepcopy: without the context, and complete but for figures of windows and of homes."""
-        self["report"]
+        self["warnings"]
         if self._bounds_at_once:
             self["window_bound"]
         self._own_replicas()
@@ -204,6 +214,18 @@ class Solution:
         figures: Floats = self._answers[name]
         return figures
 
+    def _warnings(self) -> list[str]:
+        report = self["report"]
+        weights = self._weights
+        sums = self._sums if weights is None else weights.sums
+        if sums is None:  # another thread was faster
+            found: list[str] = self._answers["warnings"]
+            return found
+        doubts = doubts_of_solution(report, sums, self._num_given, self._doubtful)
+        self._answers.setdefault("warnings", doubts)
+        self._sums = None
+        return doubts
+
     def _find(self, name: str) -> None:
         shared = self._shared
         if shared is None or not shared.read(self._changes, lambda session: self._fetch(session, name)):
@@ -214,6 +236,8 @@ class Solution:
         """Lets the context and the weights go once nothing is left to be fetched or computed."""
         left = ("report", *(_WINDOW_MAPS if self._num_windows > 1 else ()), *self._home_maps)
         if all(name in self._answers for name in left):
+            if self._weights is not None and "warnings" not in self._answers:
+                self._sums = self._weights.sums
             self._shared = self._weights = None
 
     def _fetch(self, session: Session, name: str) -> None:
@@ -305,6 +329,7 @@ _MADE_HERE = {
     "off_home": Solution._off_home,
     "off_home_bound": Solution._off_home_bound,
     "fingerprint": Solution._own_fingerprint,
+    "warnings": Solution._warnings,
 }
 
 

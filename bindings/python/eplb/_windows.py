@@ -23,13 +23,14 @@ class KeptWeights:
     Attributes:
         windows: [T,L,E] as uploaded; [1,L,E], their sum, of more windows than the library keeps.
         num_windows: that the library keeps; 0 if there are more.
+        num_given: that there were.
     """
 
     def __init__(self, weights: Array) -> None:
         windows = weights if weights.ndim == 3 else weights[np.newaxis]
         fit = len(windows) <= MOST_WINDOWS
         self.windows: Array = windows.copy() if fit else _sum(windows)[np.newaxis]
-        self.num_windows = len(windows) if fit else 0
+        self.num_windows, self.num_given = len(windows) if fit else 0, len(windows)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def _on_few(counts: Array, loads: Floats, layers: Ints) -> list[str]:
     descending = -np.sort(-loads, axis=1)
     used = (loads > 0).mean(axis=1) > _UNUSED_EXPERTS
     # Of fewer tokens than experts, few experts have most by chance.
-    enough = counts.sum(axis=(0, 2), dtype=np.float64) >= loads.shape[1] if counts.dtype == np.int64 else True
+    enough = counts.sum(axis=(0, 2), dtype=np.float64) >= loads.shape[1] if counts.dtype.kind == "i" else True
     where = np.flatnonzero((descending[:, :limit].sum(axis=1) >= _MOST_LOAD) & used & enough)
     if not len(where):
         return []

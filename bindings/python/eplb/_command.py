@@ -14,12 +14,14 @@ import typer
 from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
-from ._compare_command import FROM_NOTHING, compare
+from ._compare import FROM_NOTHING
+from ._compare_command import compare
 from ._context import Context
 from ._convert_command import convert
 from ._costs import note_costs
 from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
+from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
 from ._loads import node_loads, relative_loads, sum_windows
@@ -115,7 +117,7 @@ def _draw(
     from .picture import Windows, draw_comparison
 
     homes = windows = None
-    if _terminal.has_homes(problem):
+    if has_homes(problem):
         sizes = (problem[name] for name in ("num_gpus", "num_nodes", "num_groups"))
         homes = node_loads(sum_windows(weights), plan.physical_to_logical, *sizes)
     if plan.report.num_windows > 1:
@@ -192,7 +194,7 @@ def solve(
 
 def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
     """Layer by layer, for JSON."""
-    if not _terminal.has_homes(problem):
+    if not has_homes(problem):
         return {}
     return {"off_home": figures.off_home.tolist(), "off_home_bound": figures.off_home_bound.tolist()}
 

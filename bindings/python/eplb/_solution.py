@@ -17,7 +17,7 @@ from ._errors import InvalidState
 from ._homes import HOME_MAPS, find_homes, prices_that_count
 from ._library import ffi, invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
-from ._report import make_report
+from ._report import Grouping, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._thread_session import session_for
@@ -49,11 +49,11 @@ class Solution:
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
-        self._num_nodes: int = problem.num_nodes
+        self._grouping: Grouping = grouping_of(problem)
         self._cluster = session.cluster
         self._prices = prices_that_count(session)
         # On one node, all is at home.
-        self._home_maps = HOME_MAPS if self._num_nodes > 1 or self._prices is not None else ()
+        self._home_maps = HOME_MAPS if self._grouping.num_nodes > 1 or self._prices is not None else ()
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
@@ -141,7 +141,7 @@ class Solution:
         found: list[Change] = []
         shared = self._shared
         if shared is not None:
-            num_gpus, num_nodes = self._sizes[3], self._num_nodes
+            num_gpus, num_nodes = self._sizes[3], self._grouping.num_nodes
             shared.read(
                 self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
             )
@@ -291,7 +291,8 @@ class Solution:
         # The bits of loads.mean(axis=1), in a fraction of its time.
         open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
         mean_load = np.add.reduce(loads, axis=1) / open_gpus
-        answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
+        report = make_report(c_report, imbalance, bound, duplicates, mean_load, self._grouping)
+        answers.setdefault("report", report)
 
 
 _MADE_HERE = {

@@ -14,6 +14,7 @@ expert; its replicas share it evenly. A load is the sum over the replicas on a G
 
 from ._backends import Backend, backends, bounds, efforts, library_version, policies, strategies
 from ._cluster import Cluster
+from ._compare import Comparison, compare
 from ._context import Context
 from ._errors import (
     DeviceError,
@@ -46,6 +47,7 @@ __version__ = library_version()
 __all__ = [
     "Backend",
     "Cluster",
+    "Comparison",
     "Context",
     "DeviceError",
     "DevicePlan",
@@ -67,6 +69,7 @@ __all__ = [
     "Unavailable",
     "backends",
     "bounds",
+    "compare",
     "efforts",
     "library_version",
     "loads_of",

@@ -14,12 +14,14 @@ import typer
 from . import _terminal
 from ._arrays import Array, Floats
 from ._backends import describe_library
-from ._compare_command import FROM_NOTHING, compare
+from ._compare import FROM_NOTHING
+from ._compare_command import compare
 from ._context import Context
 from ._convert_command import convert
 from ._costs import note_costs
 from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
+from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
 from ._loads import node_loads, relative_loads, sum_windows
@@ -115,7 +117,7 @@ def _draw(
     from .picture import Windows, draw_comparison
 
     homes = windows = None
-    if _terminal.has_homes(problem):
+    if has_homes(problem):
         sizes = (problem[name] for name in ("num_gpus", "num_nodes", "num_groups"))
         homes = node_loads(sum_windows(weights), plan.physical_to_logical, *sizes)
     if plan.report.num_windows > 1:
@@ -178,6 +180,7 @@ def solve(
     with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
         solve_again = partial(context.solve, weights, **problem, **options, bound=bound)
         plan = solve_again()
+        given.note_plan(plan.report, summed=objective == "sum")
         before, before_loads = before_of(context, weights, problem)
         note_costs(given, plan.report, {**problem, **options}, solve_again, before)
     if output is not None:
@@ -194,7 +197,7 @@ def solve(
 
 def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
     """Layer by layer, for JSON."""
-    if not _terminal.has_homes(problem):
+    if not has_homes(problem):
         return {}
     return {"off_home": figures.off_home.tolist(), "off_home_bound": figures.off_home_bound.tolist()}
 
@@ -211,7 +214,7 @@ def _show_plan(
     layers, experts = given.weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
-    _terminal.show_windows(given.weights, report, given.layers, objective=objective)
+    _terminal.show_windows(given.weights, report, given.layers, objective)
     _terminal.show_homes(report, problem)
     _terminal.say(f"{given.short}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
     _terminal.show_reports({"before": before, str(report.strategy): report})
@@ -263,10 +266,10 @@ def evaluate(
     sizes = dict(problem)
     with naming(given.name, plan), Context() as context:
         report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
+        given.note_plan(report)
     if json_output:
         print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return
-    _terminal.show_windows(weights, report, given.layers)
     _terminal.show_homes(report, sizes)
     _terminal.show_reports({plan.name: report})
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._figures import has_homes
 from ._given_loads import GivenLoads
 from ._plan import Plan
 from ._report import Report
-from ._terminal import has_homes
 
 # What costs less of the balance is rarely worth giving up what was asked for.
 _WORTH_A_LINE = 1.01

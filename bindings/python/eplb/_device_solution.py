@@ -6,10 +6,11 @@ from typing import Any
 
 from ._device_arrays import Maker
 from ._device_session import DeviceSession
-from ._library import invalid_state
+from ._library import OBJECTIVES, invalid_state
 from ._moves import fetch_change
 from ._plan import DevicePlan
-from ._report import Report, make_report
+from ._plan_doubts import doubts_of_plan
+from ._report import Grouping, Report, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import no_moves
@@ -30,7 +31,7 @@ class DeviceSolution:
         self._shared, self._device, self._maker = shared, device, maker
         self._changes = shared.changes
         self._num_gpus: int = session.problem.num_gpus
-        self._num_nodes: int = session.problem.num_nodes
+        self._grouping: Grouping = grouping_of(session.problem)
         self._cluster = session.cluster
 
     def plan(self) -> DevicePlan:
@@ -58,19 +59,13 @@ class DeviceSolution:
             return self._device.fetch(name, self._maker)
 
     def _warnings(self, session: Session) -> list[str]:
-        report, problem = self._report(session), session.problem
-        asked = {
-            "num_nodes": problem.num_nodes,
-            "num_groups": problem.num_groups,
-            "objective": name_of(OBJECTIVES, problem.objective),
-            "current": session.current is not None,
-        }
-        return doubts_of_plan(report, report.num_windows, np.arange(len(report.imbalance)), asked)
+        report, summed = self._report(session), session.problem.objective == OBJECTIVES["sum"]
+        return doubts_of_plan(report, report.num_windows, summed=summed, moves=session.current is not None)
 
     def _way(self, session: Session, name: str) -> Any:
         if session.current is None:
             raise no_moves()
-        change = fetch_change(session, self._num_gpus, self._num_nodes, self._cluster)
+        change = fetch_change(session, self._num_gpus, self._grouping.num_nodes, self._cluster)
         return change.moves() if name == "moves" else change.changed
 
     def _report(self, session: Session) -> Report:
@@ -79,4 +74,5 @@ class DeviceSolution:
         loads, imbalance, bound = (session.floats(name) for name in ("gpu_load", "imbalance", "bound"))
         duplicates = session.ints("duplicates")
         open_gpus = self._num_gpus if self._cluster is None else self._cluster.num_open_gpus
-        return make_report(session.report(), imbalance, bound, duplicates, loads.sum(axis=1) / open_gpus)
+        mean_load = loads.sum(axis=1) / open_gpus
+        return make_report(session.report(), imbalance, bound, duplicates, mean_load, self._grouping)

@@ -12,7 +12,10 @@ from ._arrays import Array, Ints
 from ._files.content import STDIN
 from ._files.load_merge import Loads
 from ._files.loads import find_sources, read_loads
+from ._loads import count_windows
 from ._output_file import refuse_inputs
+from ._plan_doubts import doubts_of_plan
+from ._report import Report
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class GivenLoads:
         self.notes.append(text)
         if not self.quiet:
             _terminal.complain(f"{self.name}: {text}")
+
+    def note_plan(self, report: Report, **about: Any) -> None:
+        """Notes what a placement for these loads says against itself. about: as for doubts_of_plan."""
+        for doubt in doubts_of_plan(report, count_windows(self.weights), layers=self.layers, **about):
+            self.note(doubt)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what was read, and what should be known of it."""

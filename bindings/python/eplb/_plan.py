@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import Floats, Ints
+from ._files.values import counted
 from ._moves import Moves
 from ._report import Report
+from ._shown import Showing, Shown
 from ._solution import Solution
 from ._uncopyable import Uncopyable
 
 
-class Plan:
+class Plan(Showing):
     """A solved placement. It cannot change: it stays as it is when its context solves again, is closed, or is gone.
 
     Each answer is computed when it is first read, on any thread, and kept; what is not read costs nothing. While the
@@ -168,7 +170,17 @@ class Plan:
 
     def __repr__(self) -> str:
         # Not the report, which would have to be computed.
-        return f"{type(self).__name__}(max_replicas={self.max_replicas})"
+        return f"{type(self).__name__}({self._sizes()})"
+
+    def _sizes(self) -> str:
+        layers, slots = self.physical_to_logical.shape
+        return f"{counted(layers, 'layer')}, {slots} slots of {counted(self.num_gpus, 'GPU')}"
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: {self._sizes()}"
+
+    def _show(self) -> Shown:
+        return self.report._show()._replace(title=self._title())
 
 
 class DevicePlan(Uncopyable, Plan):

@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ._arrays import Array, Ints
+from ._figures import windows_sentence
 from ._files.load_doubts import doubts_about
 from ._files.values import counted
 from ._report import Report
 
 
-def doubts_of_plan(report: Report, windows: int, layers: Ints, problem: Mapping[str, Any], whose: str = "") -> list[str]:
-    """Sentences about a report, for which nothing is solved.
+def doubts_of_plan(
+    report: Report,
+    windows: int,
+    *,
+    summed: bool = True,
+    moves: bool = False,
+    layers: Ints | None = None,
+    whose: str = "",
+) -> list[str]:
+    """Sentences about a placement, for which nothing is solved.
 
     Args:
+        report: of it.
         windows: how many there were, also where the report does not know them.
+        summed: whether their sum was balanced, and not each of them.
+        moves: whether experts come from somewhere: from another node they come more slowly, whatever the policy.
         layers: the number of each layer.
-        problem: num_nodes and num_groups; objective, "sum" without it; and whether there was a current placement.
-        whose: " with best", say, where the report is one of several.
+        whose: of which placement, where there are several.
     """
-    doubts = []
-    if windows > 1 and problem.get("objective", "sum") == "sum":
-        doubts.append(windows_alone(report, windows, layers, "summed", whose))
-    doubts += _without_effect(report, problem)
+    doubts = [windows_sentence(report, windows, ", summed", whose, layers)] if summed and windows > 1 else []
+    nodes, groups = report.num_nodes, report.num_groups
+    if nodes == 1:
+        return [*doubts, f"{groups} groups have no effect on one node"] if groups > 1 else doubts
+    if report.policy_reason == "groups_do_not" and groups > 1:
+        why = f"{groups} is no multiple of {counted(nodes, 'node')}"
+        doubts.append(f"{groups} groups have no effect: {why}, so the policy auto is global, which knows no groups")
+    elif report.policy_reason == "groups_do_not" and not moves:
+        doubts.append(f"{nodes} nodes have no effect without groups")
     return doubts
 
 
-def windows_alone(report: Report, windows: int, layers: Ints, how: str, whose: str = "") -> str:
-    """What a placement for all windows gets in each."""
-    empty = f", {report.num_empty_windows} of them empty" if report.num_empty_windows else ""
-    if not report.num_windows:
-        return f"{windows} windows, {how}: too many to say what each of them gets"
-    where = f"window {report.worst_window}, layer {layers[report.worst_window_layer]}"
-    figures = f"mean {report.windows_mean:.3f}, worst {report.windows_worst:.3f} ({where})"
-    return f"{windows} windows{empty}, {how}; alone{whose}: {figures}"
-
-
-def _without_effect(report: Report, problem: Mapping[str, Any]) -> list[str]:
-    nodes, groups = problem.get("num_nodes") or 1, problem.get("num_groups") or 1
-    if nodes == 1:
-        return [f"{counted(groups, 'group')} have no effect on one node"] if groups > 1 else []
-    if report.policy_reason != "groups_do_not":
-        return []
-    if groups > 1:
-        why = f"{groups} is no multiple of {nodes} nodes"
-        return [f"{groups} groups have no effect: {why}, so the policy auto is global, which knows no groups"]
-    # What comes from another node costs more, whatever the policy.
-    return [] if problem.get("current") else [f"{nodes} nodes have no effect without groups"]
-
-
-def doubts_of_solution(report: Report, sums: Array, windows: int, problem: Mapping[str, Any]) -> list[str]:
-    """All that is said of a plan in Python: of its weights [L,E], summed over windows, and of itself."""
-    layers = np.arange(len(sums))
-    return [*doubts_about(sums[np.newaxis], layers, {}), *doubts_of_plan(report, windows, layers, problem)]
+def doubts_of_solution(report: Report, sums: Array, windows: int, summed: bool, moves: bool) -> list[str]:
+    """All that is said of a plan: of its weights [L,E], summed over windows, and of itself."""
+    loads = doubts_about(sums[np.newaxis], np.arange(len(sums)), {})
+    return [*loads, *doubts_of_plan(report, windows, summed=summed, moves=moves)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._arrays import Array, Floats
 from ._context import Context
 from ._evaluation import Evaluation
-from ._given_loads import GivenLoads
 from ._loads import gpu_loads, placement_before, sum_windows
+
+if TYPE_CHECKING:
+    from ._given_loads import GivenLoads
 
 
 def problem_of(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_home_target: float) -> dict[str, Any]:

@@ -148,6 +148,7 @@ def rebalance(
         rebalance_again = partial(context.rebalance, weights, start.current, **start.problem(), **limits, **options)
         plan = rebalance_again(bound=bound)
         work = Work(weights, start, plan)
+        given.note_plan(plan.report, summed=objective == "sum", moves=True)
         note_costs(given, plan.report, {**start.settings(), **options}, rebalance_again)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
@@ -159,7 +160,7 @@ def rebalance(
     if json_output:
         print_json({**given.to_dict(), "current": str(current), **start.settings(), **work.to_dict()})
         return
-    _terminal.show_windows(weights, work.report, given.layers, objective=objective)
+    _terminal.show_windows(weights, work.report, given.layers, objective)
     _terminal.show_homes(work.report, start.settings())
     _terminal.show_work(given.short, work, given.layers)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._arrays import Flags, Floats, Ints
+from ._figures import report_table, sentences_of
+from ._files.values import counted
 from ._library import BOUND_KINDS, POLICIES, POLICY_REASONS, STRATEGIES, name_of
 from ._loads import mean_with_load
+from ._shown import Showing, Shown
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(Showing):
     """How good a placement is under the weights it was solved for, or evaluated with.
 
     The imbalance of a layer is the largest GPU load over the mean GPU load: 1 is perfect. A bound is a proven lower
@@ -52,6 +55,7 @@ class Report:
             node over all load; a group's home is the node that serves most of it.
         off_home_bound_mean: with these homes, no placement whose imbalance is at most off_home_target has a smaller
             off_home_mean.
+        num_nodes, num_groups, off_home_target: what these are for, as the solve or the evaluation was given them.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -90,6 +94,9 @@ class Report:
     off_home_mean: float
     off_home_worst: float
     off_home_bound_mean: float
+    num_nodes: int
+    num_groups: int
+    off_home_target: float
     strategy: str | None
     policy: str
     policy_reason: str
@@ -103,21 +110,42 @@ class Report:
         """The figures over all layers as plain Python numbers and strings, ready for JSON."""
         return {name: value for name, value in self.to_dict().items() if not isinstance(value, list)}
 
+    def _show(self) -> Shown:
+        title = f"{type(self).__name__} of {counted(len(self.imbalance), 'layer')}"
+        where = f" on {self.num_nodes} nodes, policy {self.policy}" if self.num_nodes > 1 else ""
+        columns, *rows = report_table({self.strategy or "placement": self})
+        return Shown(title + where, columns, rows, sentences_of(self))
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python numbers, strings and lists, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Report)}
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
+class Grouping(NamedTuple):
+    """What of a problem says where groups are at home, and how much may be away. Fields of a report."""
+
+    num_nodes: int
+    num_groups: int
+    off_home_target: float
+
+
+def grouping_of(problem: Any) -> Grouping:
+    """That of the C struct."""
+    return Grouping(problem.num_nodes, problem.num_groups, problem.off_home_target)
+
+
 # Fields copied from the C struct without conversion.
 _SCALARS = [
     field.name
     for field in dataclasses.fields(Report)
-    if field.type in ("float", "int") and field.name != "num_empty_layers"
+    if field.type in ("float", "int") and field.name not in (*Grouping._fields, "num_empty_layers")
 ]
 
 
-def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats) -> Report:
+def make_report(
+    c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats, grouping: Grouping
+) -> Report:
     """A Report from the C struct and the figures of layers; mean_load is the mean load of their GPUs, float64 [L]."""
     bounded = bound > 0
     # A layer without weight has no gap.
@@ -129,6 +157,7 @@ def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Int
         figures.update(_means_with_load(figures, loaded, imbalance, bound / np.where(loaded, mean_load, 1), gap))
     return Report(
         **figures,
+        **grouping._asdict(),
         num_empty_layers=int((~loaded).sum()),
         strategy=None if evaluated else name_of(STRATEGIES, c_report.strategy),
         policy=name_of(POLICIES, c_report.policy),

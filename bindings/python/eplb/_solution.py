@@ -15,10 +15,10 @@ import numpy as np
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
 from ._homes import HOME_MAPS, find_homes, prices_that_count
-from ._library import OBJECTIVES, ffi, invalid_state, name_of
+from ._library import OBJECTIVES, ffi, invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
 from ._plan_doubts import doubts_of_solution
-from ._report import make_report
+from ._report import Grouping, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._thread_session import session_for
@@ -50,11 +50,11 @@ class Solution:
         self.width: int = options.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
-        self._num_nodes: int = problem.num_nodes
+        self._grouping: Grouping = grouping_of(problem)
         self._cluster = session.cluster
         self._prices = prices_that_count(session)
         # On one node, all is at home.
-        self._home_maps = HOME_MAPS if self._num_nodes > 1 or self._prices is not None else ()
+        self._home_maps = HOME_MAPS if self._grouping.num_nodes > 1 or self._prices is not None else ()
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
@@ -65,12 +65,7 @@ class Solution:
         self._num_windows = weights.num_windows
         # Their sum, once nothing but warnings needs them.
         self._sums: Array | None = None
-        self._doubtful: dict[str, Any] = {
-            "num_nodes": problem.num_nodes,
-            "num_groups": problem.num_groups,
-            "objective": name_of(OBJECTIVES, problem.objective),
-            "current": session.current is not None,
-        }
+        self._summed: bool = problem.objective == OBJECTIVES["sum"]
         self._num_given = weights.num_given
         # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
         self._may_be_empty: bool = options.allow_empty != 0
@@ -151,7 +146,7 @@ class Solution:
         found: list[Change] = []
         shared = self._shared
         if shared is not None:
-            num_gpus, num_nodes = self._sizes[3], self._num_nodes
+            num_gpus, num_nodes = self._sizes[3], self._grouping.num_nodes
             shared.read(
                 self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
             )
@@ -221,7 +216,8 @@ class Solution:
         if sums is None:  # another thread was faster
             found: list[str] = self._answers["warnings"]
             return found
-        doubts = doubts_of_solution(report, sums, self._num_given, self._doubtful)
+        moves = self._current is not None
+        doubts = doubts_of_solution(report, sums, self._num_given, self._summed, moves)
         self._answers.setdefault("warnings", doubts)
         self._sums = None
         return doubts
@@ -315,7 +311,8 @@ class Solution:
         # The bits of loads.mean(axis=1), in a fraction of its time.
         open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
         mean_load = np.add.reduce(loads, axis=1) / open_gpus
-        answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
+        report = make_report(c_report, imbalance, bound, duplicates, mean_load, self._grouping)
+        answers.setdefault("report", report)
 
 
 _MADE_HERE = {

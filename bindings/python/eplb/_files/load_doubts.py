@@ -31,10 +31,12 @@ def doubts_about(counts: Array, layers: Ints, files: Mapping[str, Array]) -> lis
         layers: the number of each layer.
         files: the loads of each file, if there are several.
     """
-    loads = _shares(counts)
+    loads = load_shares(counts)
     few = _on_few(counts, loads, layers)
     if not few:
-        of_files = [f"{name}: {text}" for name, each in files.items() for text in _on_few(each, _shares(each), layers)]
+        of_files = [
+            f"{name}: {text}" for name, each in files.items() for text in _on_few(each, load_shares(each), layers)
+        ]
         more = len(of_files) - _MOST_FILES
         rest = [f"{counted(more, 'more file')} with most of the load on few experts"] if more > 0 else []
         few = [*of_files[:_MOST_FILES], *rest]
@@ -102,7 +104,7 @@ def _without(loads: Floats, layers: Ints) -> list[str]:
     return doubts
 
 
-def _shares(counts: Array) -> Floats:
+def load_shares(counts: Array) -> Floats:
     """Which part of its layer's load an expert has [L,E], of all windows [T,L,E]; 0 where there is none."""
     largest = counts.max(axis=(0, 2), keepdims=True).astype(np.float64)
     # By the largest first: a sum of such numbers may be above all that there are.

@@ -1,0 +1,192 @@
+"""One problem solved in every way that there is, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, Ints, weights_to_host
+from ._context import Context
+from ._errors import Error, Unavailable
+from ._figures import has_homes, report_table
+from ._files.load_merge import Loads
+from ._files.values import counted
+from ._library import EFFORTS, STRATEGIES, integer
+from ._loads import count_windows
+from ._plan import Plan
+from ._plan_doubts import doubts_of_plan
+from ._problem import before_of
+from ._report import Report
+from ._shown import Showing, Shown
+from ._tables import MOST_WINDOWS
+
+# The other one starts from a placement, which Context.rebalance and the command rebalance have.
+FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Showing):
+    """A table with a row for each way to solve a problem. It is printed, and shown in a notebook, as that.
+
+    Attributes:
+        rows: the report of each, by its name: a strategy, with its effort or what else sets it apart.
+        refused: why others have none, by name.
+        options: arguments of Context.solve for each: context.solve(weights, **comparison.options["best max"]).
+        before: the report without a balancer.
+    """
+
+    rows: dict[str, Report]
+    refused: dict[str, str]
+    options: dict[str, dict[str, Any]]
+    before: Report
+    _layers: Ints
+    _num_windows: int
+
+    @property
+    def best(self) -> str | None:
+        """The row with the lowest imbalance, of equal ones the first; None if all are refused."""
+        return lowest(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain Python numbers, strings and lists, ready for JSON."""
+        rows = {name: report.to_dict() for name, report in self.rows.items()}
+        refused = {name: {"why": why} for name, why in self.refused.items()}
+        return {"before": self.before.to_dict(), "strategies": {**rows, **refused}}
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The names of the columns, then the rows, as they are shown."""
+        more = {"windows": "best windows" in self.options, "homes": has_homes(vars(self.before))}
+        return report_table({"before": self.before, **self.rows}, [kind for kind, shown in more.items() if shown])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What should be known of the best row before it is believed, as in Plan.warnings; but nothing of the loads."""
+        best = self.best
+        if best is None:
+            return []
+        summed, whose = self.options[best].get("objective") != "windows", f" with {best}"
+        return doubts_of_plan(self.rows[best], self._num_windows, summed=summed, layers=self._layers, whose=whose)
+
+    def refusals(self) -> list[str]:
+        """A line for each row without figures."""
+        return [f"{name}: {why}" for name, why in self.refused.items()]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _show(self) -> Shown:
+        columns, *rows = self.table()
+        sizes = next(iter(self.options.values()))
+        where = f"{sizes['num_slots']} slots of {counted(sizes['num_gpus'], 'GPU')}"
+        found = [] if self.best is None else [f"The lowest imbalance is that of {self.best}."]
+        said = [*found, *(f"{line}." for line in self.warnings), *self.refusals()]
+        return Shown(f"Comparison: {counted(len(self.before.imbalance), 'layer')} on {where}", columns, rows, said)
+
+
+def compare(
+    weights: Any,
+    num_slots: int,
+    num_gpus: int,
+    *,
+    num_nodes: int = 1,
+    num_groups: int = 1,
+    policy: str = "auto",
+    off_home_target: float = 1.01,
+    seed: int = 0,
+    max_replicas: int | None = None,
+    bound: str = "simple",
+    device: Any = "cpu",
+    num_threads: int = 1,
+) -> Comparison:
+    """Solves a problem with every strategy: best at all efforts, for windows if there are several, and soft.
+
+    Each row is solved up to five times, for its time, which is the least of these.
+
+    Args:
+        weights: [L,E] or [T,L,E] as for Context.solve, or Loads.
+        num_slots, num_gpus, num_nodes, num_groups, policy, off_home_target, seed, max_replicas, bound: as for
+            Context.solve.
+        device, num_threads: as for Context.
+
+    Raises:
+        InvalidArgument, InvalidWeight, Unavailable: as Context.solve. What one row alone refuses is in `refused`.
+    """
+    problem = {
+        "num_slots": num_slots,
+        "num_gpus": num_gpus,
+        "num_nodes": integer("num_nodes", num_nodes, 1),
+        "num_groups": integer("num_groups", num_groups, 1),
+        "policy": policy,
+        "off_home_target": off_home_target,
+    }
+    layers = weights.layers if isinstance(weights, Loads) else None
+    table, _ = weights_to_host(weights)
+    with Context(device, num_threads) as context:
+        return compare_in(context, table, problem, layers, seed=seed, max_replicas=max_replicas, bound=bound)
+
+
+def compare_in(
+    context: Context,
+    weights: Array,
+    problem: dict[str, Any],
+    layers: Ints | None,
+    move: Callable[[str, int], None] = lambda name, done: None,
+    **options: Any,
+) -> Comparison:
+    """The same in a context, for a problem as Context.solve takes it.
+
+    Args:
+        layers: their numbers.
+        move: is called with the name of each row, and 0 before its solve, 1 after it.
+        options: of all rows.
+    """
+    context.upload(weights)
+    rows: dict[str, Report] = {}
+    refused: dict[str, str] = {}
+    refusal: Error | None = None
+    options_of = {name: {**problem, **options, **choice} for name, choice in choices(weights, problem).items()}
+    for name, row in options_of.items():
+        move(name, 0)
+        try:
+            rows[name] = _fastest(partial(context.solve, None, **row))
+        except Unavailable as unavailable:
+            refused[name] = str(unavailable)
+        except Error as error:
+            # One strategy may reject what others accept, such as a cap. What all reject is the caller's mistake.
+            refused[name] = str(error)
+            refusal = error
+        move(name, 1)
+    if refusal is not None and not rows:
+        raise refusal
+    before = before_of(context, weights, problem)[0]
+    numbers = np.arange(weights.shape[-2]) if layers is None else layers
+    return Comparison(rows, refused, options_of, before, numbers, count_windows(weights))
+
+
+def choices(weights: Array, problem: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options of each row of the table, by its name."""
+    # Only best knows efforts.
+    choices: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
+    choices |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    if 1 < count_windows(weights) <= MOST_WINDOWS:
+        choices["best windows"] = {"strategy": "best", "objective": "windows"}
+    if has_homes(problem) and problem["policy"] != "soft":
+        choices["best soft"] = {"strategy": "best", "policy": "soft"}
+    return choices
+
+
+def lowest(rows: dict[str, Report]) -> str | None:
+    """The first of the rows with the lowest imbalance, if there is one."""
+    return min(rows, key=lambda name: rows[name].imbalance_mean, default=None)
+
+
+def _fastest(solve: Callable[[], Plan]) -> Report:
+    """The report of the fastest of several equal solves: the first one also allocates."""
+    reports: list[Report] = []
+    while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
+        reports.append(solve().report)
+    return min(reports, key=lambda report: report.microseconds)

@@ -26,6 +26,7 @@ from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
 from ._loads import node_loads, relative_loads, sum_windows
 from ._options import (
+    Before,
     Bound,
     Device,
     Effort,
@@ -52,10 +53,10 @@ from ._options import (
     naming,
     print_json,
 )
-from ._output_file import check_output
+from ._output_file import check_output, refuse_inputs
 from ._plan import Plan
-from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
-from ._problem import asked_of, before_of, problem_of, sizes_of
+from ._plan_argument import check_plan_output, number_layers, read_before, read_plan, write_plan
+from ._problem import asked_of, before_of, problem_of, rows_before, sizes_of, unbalanced_of
 from ._rebalance_command import rebalance
 from ._report import Report
 from .sample import sample_weights
@@ -149,6 +150,7 @@ def solve(
     bound: Bound = "simple",
     device: Device = "cpu",
     threads: Threads = 1,
+    before: Before = None,
     output: Output = None,
     format: Format = None,
     first_layer: FirstLayer = None,
@@ -166,9 +168,11 @@ def solve(
     if picture is not None:
         check_picture(picture)
     outputs = [output, picture]
+    refuse_inputs(outputs, filter(None, [before]))
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
     numbers = number_layers(given, first_layer)
+    former = read_before(before, given, gpus, numbers)
     problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -177,22 +181,23 @@ def solve(
         "seed": seed,
         "max_replicas": max_replicas,
     }
-    with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
+    with naming(given.name, before), Context(device, threads) as context, _terminal.progress("solving"):
         solve_again = partial(context.solve, weights, **problem, **options, bound=bound)
         plan = solve_again()
-        given.note_plan(plan.report, summed=objective == "sum")
-        before, before_loads = before_of(context, weights, problem)
-        note_costs(given, plan.report, {**problem, **options}, solve_again, before)
+        given.note_plan(plan.report, partial(context.evaluate, plan), summed=objective == "sum")
+        was, loads = before_of(context, weights, problem, former)
+        unbalanced = unbalanced_of(context, weights, problem)
+        note_costs(given, plan.report, {**problem, **options}, solve_again, unbalanced)
     if output is not None:
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
         write_plan(output, plan, settings, format, numbers, given)
     if picture is not None:
-        _draw(picture, weights, problem, before, before_loads, plan, given.title)
+        _draw(picture, weights, problem, was, loads, plan, given.title)
     if json_output:
         content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
-        print_json({**content, "before": before.to_dict()})
+        print_json({**content, "before": was.to_dict(), "no_balancer": unbalanced.to_dict()})
         return
-    _show_plan(given, problem, objective, plan, before, before_loads)
+    _show_plan(given, problem, objective, plan, rows_before(was, unbalanced), loads)
 
 
 def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
@@ -207,17 +212,17 @@ def _show_plan(
     problem: dict[str, Any],
     objective: str,
     plan: Plan,
-    before: Report,
+    rows: dict[str, Report],
     before_loads: Floats,
 ) -> None:
-    report, nodes = plan.report, problem["num_nodes"]
+    report, before, nodes = plan.report, rows["before"], problem["num_nodes"]
     layers, experts = given.weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
     _terminal.show_windows(given.weights, report, given.layers, objective)
     _terminal.show_homes(report, problem)
     _terminal.say(f"{given.short}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
-    _terminal.show_reports({"before": before, str(report.strategy): report})
+    _terminal.show_reports({**rows, str(report.strategy): report})
     worst = before.worst_layer
     loads = (relative_loads(before_loads)[worst], relative_loads(plan.gpu_load)[worst])
     _terminal.show_bars(int(given.layers[worst]), *loads)
@@ -265,8 +270,9 @@ def evaluate(
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     sizes = dict(problem)
     with naming(given.name, plan), Context() as context:
-        report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
-        given.note_plan(report)
+        options: dict[str, Any] = {"cluster": take_cluster(problem), **problem, "bound": bound}
+        report = context.evaluate(placement, weights, **options)
+        given.note_plan(report, lambda windows: context.evaluate(placement, windows, **options))
     if json_output:
         print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Ints, weights_to_host
+from ._by_name import sizes_by_name
 from ._context import Context
 from ._errors import Error, Unavailable
 from ._figures import has_homes, report_table
 from ._files.load_merge import Loads
 from ._files.values import counted
-from ._library import EFFORTS, STRATEGIES, integer
+from ._library import EFFORTS, STRATEGIES, groups_of, integer
 from ._loads import count_windows
 from ._plan import Plan
 from ._plan_doubts import doubts_of_plan
-from ._problem import before_of
+from ._problem import before_of, rows_before, unbalanced_of
 from ._report import Report
 from ._shown import Showing, Shown
 from ._tables import MOST_WINDOWS
@@ -36,13 +37,15 @@ class Comparison(Showing):
         rows: the report of each, by its name: a strategy, with its effort or what else sets it apart.
         refused: why others have none, by name.
         options: arguments of Context.solve for each: context.solve(weights, **comparison.options["best max"]).
-        before: the report without a balancer.
+        before: the report of what was there before, or of each expert once.
+        no_balancer: of all slots filled in order.
     """
 
     rows: dict[str, Report]
     refused: dict[str, str]
     options: dict[str, dict[str, Any]]
     before: Report
+    no_balancer: Report
     _layers: Ints
     _num_windows: int
 
@@ -51,21 +54,29 @@ class Comparison(Showing):
         """The row with the lowest imbalance, of equal ones the first; None if all are refused."""
         return lowest(self.rows)
 
+    @property
+    def best_as_asked(self) -> str | None:
+        """The same without the row of the soft policy, which nobody asked for; of equal ones that of most effort."""
+        strict = {name: report for name, report in reversed(self.rows.items()) if report.policy != "soft"}
+        return lowest(strict or self.rows)
+
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain Python numbers, strings and lists, ready for JSON."""
         rows = {name: report.to_dict() for name, report in self.rows.items()}
         refused = {name: {"why": why} for name, why in self.refused.items()}
-        return {"before": self.before.to_dict(), "strategies": {**rows, **refused}}
+        without = {"before": self.before.to_dict(), "no_balancer": self.no_balancer.to_dict()}
+        return {**without, "strategies": {**rows, **refused}}
 
     def table(self) -> list[tuple[str, ...]]:
         """The names of the columns, then the rows, as they are shown."""
         more = {"windows": "best windows" in self.options, "homes": has_homes(vars(self.before))}
-        return report_table({"before": self.before, **self.rows}, [kind for kind, shown in more.items() if shown])
+        rows = {**rows_before(self.before, self.no_balancer), **self.rows}
+        return report_table(rows, [kind for kind, shown in more.items() if shown])
 
     @property
     def warnings(self) -> list[str]:
         """What should be known of the best row before it is believed, as in Plan.warnings; but nothing of the loads."""
-        best = self.best
+        best = self.best_as_asked
         if best is None:
             return []
         summed, whose = self.options[best].get("objective") != "windows", f" with {best}"
@@ -87,18 +98,20 @@ class Comparison(Showing):
         return Shown(f"Comparison: {counted(len(self.before.imbalance), 'layer')} on {where}", columns, rows, said)
 
 
+@sizes_by_name
 def compare(
     weights: Any,
     num_slots: int,
     num_gpus: int,
     *,
-    num_nodes: int = 1,
-    num_groups: int = 1,
+    num_nodes: int | None = None,
+    num_groups: int | None = None,
     policy: str = "auto",
     off_home_target: float = 1.01,
     seed: int = 0,
     max_replicas: int | None = None,
     bound: str = "simple",
+    before: Any = None,
     device: Any = "cpu",
     num_threads: int = 1,
 ) -> Comparison:
@@ -110,23 +123,25 @@ def compare(
         weights: [L,E] or [T,L,E] as for Context.solve, or Loads.
         num_slots, num_gpus, num_nodes, num_groups, policy, off_home_target, seed, max_replicas, bound: as for
             Context.solve.
+        before: a plan or integers [L,S], for the row of this name; None: each expert once, in order.
         device, num_threads: as for Context.
 
     Raises:
+        InvalidPlacement: before is none.
         InvalidArgument, InvalidWeight, Unavailable: as Context.solve. What one row alone refuses is in `refused`.
     """
     problem = {
         "num_slots": num_slots,
         "num_gpus": num_gpus,
-        "num_nodes": integer("num_nodes", num_nodes, 1),
-        "num_groups": integer("num_groups", num_groups, 1),
+        "num_nodes": 1 if num_nodes is None else integer("num_nodes", num_nodes, 1),
+        "num_groups": integer("num_groups", groups_of(num_groups), 1),
         "policy": policy,
         "off_home_target": off_home_target,
     }
     layers = weights.layers if isinstance(weights, Loads) else None
     table, _ = weights_to_host(weights)
     with Context(device, num_threads) as context:
-        return compare_in(context, table, problem, layers, seed=seed, max_replicas=max_replicas, bound=bound)
+        return compare_in(context, table, problem, layers, before, seed=seed, max_replicas=max_replicas, bound=bound)
 
 
 def compare_in(
@@ -134,6 +149,7 @@ def compare_in(
     weights: Array,
     problem: dict[str, Any],
     layers: Ints | None,
+    before: Any = None,
     move: Callable[[str, int], None] = lambda name, done: None,
     **options: Any,
 ) -> Comparison:
@@ -141,6 +157,7 @@ def compare_in(
 
     Args:
         layers: their numbers.
+        before: as for compare.
         move: is called with the name of each row, and 0 before its solve, 1 after it.
         options: of all rows.
     """
@@ -162,9 +179,9 @@ def compare_in(
         move(name, 1)
     if refusal is not None and not rows:
         raise refusal
-    before = before_of(context, weights, problem)[0]
+    was, unbalanced = before_of(context, weights, problem, before)[0], unbalanced_of(context, weights, problem)
     numbers = np.arange(weights.shape[-2]) if layers is None else layers
-    return Comparison(rows, refused, options_of, before, numbers, count_windows(weights))
+    return Comparison(rows, refused, options_of, was, unbalanced, numbers, count_windows(weights))
 
 
 def choices(weights: Array, problem: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -6,15 +6,17 @@ from functools import partial
 from typing import Any
 
 from . import _terminal
-from ._compare import choices, compare_in, lowest
+from ._compare import choices, compare_in
 from ._context import Context
 from ._costs import note_costs
 from ._given_loads import read_given
 from ._options import (
+    Before,
     Bound,
     Device,
     Experts,
     Files,
+    FirstLayer,
     Gpus,
     Groups,
     Header,
@@ -31,6 +33,7 @@ from ._options import (
     naming,
     print_json,
 )
+from ._plan_argument import number_layers, read_before
 from ._problem import problem_of, sizes_of
 
 
@@ -45,6 +48,8 @@ def compare(
     seed: Seed = 0,
     max_replicas: MaxReplicas = None,
     bound: Bound = "simple",
+    before: Before = None,
+    first_layer: FirstLayer = None,
     device: Device = "cpu",
     threads: Threads = 1,
     experts: Experts = None,
@@ -56,20 +61,18 @@ def compare(
     """Solves FILE with every strategy and shows them side by side: best at all efforts, for windows, and soft."""
     given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
+    former = read_before(before, given, gpus, number_layers(given, first_layer))
     problem = problem_of(slots, gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {"seed": seed, "max_replicas": max_replicas, "bound": bound}
     rows = len(choices(weights, problem))
-    with naming(given.name), Context(device, threads) as context, _terminal.progress("", rows) as move:
-        comparison = compare_in(context, weights, problem, given.layers, move, **options)
+    with naming(given.name, before), Context(device, threads) as context, _terminal.progress("", rows) as move:
+        comparison = compare_in(context, weights, problem, given.layers, former, move, **options)
         for doubt in comparison.warnings:
             given.note(doubt)
-        # The soft policy has a row of its own. Of equal rows, the last is that of most effort.
-        solved = comparison.rows
-        strict = {name: report for name, report in reversed(solved.items()) if report.policy != "soft"}
-        best = lowest(strict or solved)
+        best = comparison.best_as_asked
         if best is not None:
             solve_again = partial(context.solve, weights, **comparison.options[best])
-            note_costs(given, solved[best], comparison.options[best], solve_again, comparison.before)
+            note_costs(given, comparison.rows[best], comparison.options[best], solve_again, comparison.no_balancer)
     if json_output:
         print_json({**sizes_of(given, problem), **comparison.to_dict()})
         return

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import _terminal
 from ._arrays import Array, Ints
+from ._evaluation import Evaluation
 from ._files.content import STDIN
 from ._files.load_merge import Loads
 from ._files.loads import find_sources, read_loads
 from ._loads import count_windows
 from ._output_file import refuse_inputs
-from ._plan_doubts import doubts_of_plan
+from ._plan_doubts import doubts_of_plan, with_all_windows
 from ._report import Report
 
 
@@ -63,9 +64,17 @@ class GivenLoads:
         if not self.quiet:
             _terminal.complain(f"{self.name}: {text}")
 
-    def note_plan(self, report: Report, **about: Any) -> None:
-        """Notes what a placement for these loads says against itself. about: as for doubts_of_plan."""
-        for doubt in doubts_of_plan(report, count_windows(self.weights), layers=self.layers, **about):
+    def note_plan(self, report: Report, evaluate: Callable[[Array], Evaluation], **about: Any) -> None:
+        """Notes what a placement for these loads says against itself.
+
+        Args:
+            evaluate: the placement under other loads.
+            about: as for doubts_of_plan.
+        """
+        windows = count_windows(self.weights)
+        if windows > 1 and not report.num_windows:
+            report = with_all_windows(report, self.weights, evaluate)
+        for doubt in doubts_of_plan(report, windows, layers=self.layers, **about):
             self.note(doubt)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Loads of GPUs and nodes of any placement, and the placement without a balancer, which is called "before"."""
+"""Loads of GPUs and nodes of any placement, and placements without a balancer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ from ._arrays import Array, Flags, Floats, Ints
 from ._cluster import Cluster
 
 
-def placement_before(num_layers: int, num_experts: int, num_slots: int) -> Ints:
-    """The placement without a balancer [L,S]: slot s holds expert s mod E."""
+def placement_without_redundancy(num_layers: int, num_experts: int, num_gpus: int) -> Ints:
+    """Each expert once, in order [L,S], with -1 where a GPU has one less than others; as engines do it."""
+    counts = np.full(num_gpus, num_experts // num_gpus)
+    counts[: num_experts % num_gpus] += 1
+    held = np.arange(counts.max()) < counts[:, np.newaxis]
+    row = np.full(held.shape, -1)
+    row[held] = np.arange(num_experts)
+    return np.tile(row.ravel(), (num_layers, 1))
+
+
+def placement_in_order(num_layers: int, num_experts: int, num_slots: int) -> Ints:
+    """All slots filled without a balancer [L,S]: slot s holds expert s mod E, as in engines that start."""
     return np.tile(np.arange(num_slots) % num_experts, (num_layers, 1))
 
 

@@ -59,6 +59,10 @@ Bound = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
+Before = Annotated[
+    Path | None,
+    typer.Option("--before", help="The placement before, as evaluate takes it. Default: each expert once, in order."),
+]
 Output = Annotated[
     Path | None,
     typer.Option(

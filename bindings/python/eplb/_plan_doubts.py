@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 
 from ._arrays import Array, Ints
+from ._evaluation import Evaluation
 from ._figures import windows_sentence
 from ._files.load_doubts import doubts_about
 from ._files.values import counted
+from ._loads import gpu_loads, mean_with_load, placement_in_order, relative_loads
 from ._report import Report
+from ._tables import MOST_WINDOWS
+
+# Sums in another order differ by less.
+_ROUNDING = 1e-9
 
 
 def doubts_of_plan(
@@ -42,7 +51,47 @@ def doubts_of_plan(
     return doubts
 
 
-def doubts_of_solution(report: Report, sums: Array, windows: int, summed: bool, moves: bool) -> list[str]:
-    """All that is said of a plan: of its weights [L,E], summed over windows, and of itself."""
-    loads = doubts_about(sums[np.newaxis], np.arange(len(sums)), {})
-    return [*loads, *doubts_of_plan(report, windows, summed=summed, moves=moves)]
+def with_all_windows(report: Report, weights: Array, evaluate: Callable[[Array], Evaluation]) -> Report:
+    """The report of a placement with figures of windows [T,L,E] of which more were given than are kept.
+
+    Args:
+        evaluate: the same placement under other windows.
+    """
+    parts = [weights[first : first + MOST_WINDOWS] for first in range(0, len(weights), MOST_WINDOWS)]
+    imbalance = np.concatenate([evaluate(part).window_imbalance for part in parts], axis=1).T
+    loaded = weights.sum(axis=2) > 0
+    window, layer = np.unravel_index(np.argmax(imbalance), imbalance.shape)
+    return dataclasses.replace(
+        report,
+        num_windows=len(weights),
+        num_empty_windows=int((~loaded.any(axis=1)).sum()),
+        windows_mean=mean_with_load(imbalance, loaded),
+        windows_worst=float(imbalance[window, layer]),
+        worst_window=int(window),
+        worst_window_layer=int(layer),
+    )
+
+
+def worse_than(imbalance: float, unbalanced: float) -> str:
+    """The end of a sentence about an imbalance, if it is above that without a balancer."""
+    return f", worse than no balancer ({unbalanced:.4f})" if imbalance > unbalanced * (1 + _ROUNDING) else ""
+
+
+def doubts_of_solution(
+    report: Report, sums: Array, windows: int, summed: bool, moves: bool, slots: tuple[int, int] | None
+) -> list[str]:
+    """All that is said of a plan: of its weights [L,E], summed over windows, and of itself.
+
+    Args:
+        slots: S and G, for the imbalance without a balancer; None where that is not what the plan is compared with.
+    """
+    doubts = doubts_about(sums[np.newaxis], np.arange(len(sums)), {})
+    doubts += doubts_of_plan(report, windows, summed=summed, moves=moves)
+    if slots is not None and summed and not moves:
+        layers, experts = sums.shape
+        placement = placement_in_order(layers, experts, slots[0])
+        loads = gpu_loads(sums.astype(np.float64), placement, slots[1])
+        unbalanced = mean_with_load(relative_loads(loads).max(axis=1), loads.sum(axis=1) > 0)
+        worse = worse_than(report.imbalance_mean, unbalanced)
+        doubts += [f"the imbalance is {report.imbalance_mean:.4f}{worse}"] if worse else []
+    return doubts

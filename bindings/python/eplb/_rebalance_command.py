@@ -148,7 +148,8 @@ def rebalance(
         rebalance_again = partial(context.rebalance, weights, start.current, **start.problem(), **limits, **options)
         plan = rebalance_again(bound=bound)
         work = Work(weights, start, plan)
-        given.note_plan(plan.report, summed=objective == "sum", moves=True)
+        judge = partial(context.evaluate, plan)
+        given.note_plan(plan.report, judge, summed=objective == "sum", moves=True)
         note_costs(given, plan.report, {**start.settings(), **options}, rebalance_again)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}

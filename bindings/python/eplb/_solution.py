@@ -217,7 +217,8 @@ class Solution:
             found: list[str] = self._answers["warnings"]
             return found
         moves = self._current is not None
-        doubts = doubts_of_solution(report, sums, self._num_given, self._summed, moves)
+        slots = None if self._cluster is not None else self._sizes[2:]
+        doubts = doubts_of_solution(report, sums, self._num_given, self._summed, moves, slots)
         self._answers.setdefault("warnings", doubts)
         self._sums = None
         return doubts

@@ -192,7 +192,7 @@ def test_windows_are_balanced_on_request(run, json_of, tmp_path):
     assert windows["windows_worst"] < json_of("rebalance", file, *options)["windows_worst"]
     assert max(windows["layer_moves"]) <= 9
     out = run("rebalance", file, *options, "--objective", "windows", "-o", tmp_path / "next.npz")[1]
-    assert out.startswith("4 windows, each balanced, 1 of them empty: ")
+    assert out.startswith("4 windows, 1 of them empty, each balanced; alone: ")
     with np.load(tmp_path / "next.npz", allow_pickle=False) as arrays:
         assert str(arrays["objective"]) == "windows"
 

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from . import _terminal
-from ._arrays import Array, Floats
+from ._arrays import Floats
 from ._backends import describe_library
 from ._compare import FROM_NOTHING
 from ._compare_command import compare
@@ -24,7 +23,7 @@ from ._evaluation import Evaluation
 from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
-from ._loads import node_loads, relative_loads, sum_windows
+from ._loads import relative_loads
 from ._options import (
     Bound,
     Device,
@@ -105,31 +104,6 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _draw(
-    path: Path,
-    weights: Array,
-    problem: dict[str, Any],
-    before: Evaluation,
-    before_loads: Floats,
-    plan: Plan,
-    title: str,
-) -> None:
-    from .picture import Windows, draw_comparison
-
-    homes = windows = None
-    if has_homes(problem):
-        sizes = (problem[name] for name in ("num_gpus", "num_nodes", "num_groups"))
-        homes = node_loads(sum_windows(weights), plan.physical_to_logical, *sizes)
-    if plan.report.num_windows > 1:
-        mean = weights.sum(axis=2, dtype=np.float64).T / plan.gpu_load.shape[1]
-        lowest = np.divide(plan.window_bound, mean, out=np.ones_like(mean), where=mean > 0)
-        windows = Windows(before.window_imbalance, plan.window_imbalance, lowest)
-    try:
-        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows, homes=homes)
-    except OSError as error:
-        raise FileError(os_error_text(path, error)) from None
-
-
 @app.command()
 def solve(
     files: Files,
@@ -184,7 +158,7 @@ def solve(
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
         write_plan(output, plan, settings, format, numbers, given)
     if picture is not None:
-        _draw(picture, weights, problem, before, before_loads, plan, given.title)
+        plan.draw(weights, picture, title=given.title)
     if json_output:
         content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
         print_json({**content, "before": before.to_dict()})

@@ -39,6 +39,8 @@ class DeviceSolution:
         return DevicePlan(maps, width, self._num_gpus, self._fetch, self._device.captured)
 
     def _fetch(self, name: str) -> Any:
+        if name == "cluster":
+            return self._cluster
         with self._shared as session:
             if self._changes != self._shared.changes:
                 raise invalid_state(
@@ -49,6 +51,8 @@ class DeviceSolution:
                 return self._report(session)
             if name == "fingerprint":
                 return session.fingerprint()
+            if name == "current":
+                return session.current
             if name in ("moves", "changed"):
                 return self._way(session, name)
             if name in ("window_imbalance", "window_bound", "off_home", "off_home_bound"):

@@ -106,12 +106,11 @@ def check_picture(path: Path) -> None:
     """Checks before the work that a picture can be written here."""
     check_output(path)
     try:
-        from .picture import FORMATS
+        from .picture import format_of
     except ModuleNotFoundError as error:
         text = f"--picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
         raise FileError(text) from None
-    if path.suffix.lower().lstrip(".") not in FORMATS:
-        raise FileError(f"{path}: a picture is written as {', '.join(FORMATS)}")
+    format_of(path)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ from ._options import (
     naming,
     print_json,
 )
-from ._output_file import check_output, refuse_inputs, replacing
+from ._output_file import check_output, refuse_inputs
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._problem import asked_of
 from ._start import read_start
@@ -147,7 +147,7 @@ def rebalance(
     with naming(given.name, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
         rebalance_again = partial(context.rebalance, weights, start.current, **start.problem(), **limits, **options)
         plan = rebalance_again(bound=bound)
-        work = Work(weights, start, plan)
+        work = Work(weights, start.current, start.cluster, plan)
         note_costs(given, plan.report, {**start.settings(), **options}, rebalance_again)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
@@ -174,7 +174,7 @@ def _check_outputs(moves: Path | None, picture: Path | None) -> None:
 
 
 def _draw(path: Path, work: Work, title: str) -> None:
-    from .picture_of_moves import draw_moves
+    from .picture import write_picture
+    from .picture_of_moves import draw_rebalance
 
-    with replacing(path) as file:
-        draw_moves(file, path.suffix.lower().lstrip("."), work, title)
+    write_picture(draw_rebalance(work, title), path)

@@ -23,6 +23,7 @@ from ._evaluation import Evaluation
 from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
+from ._library import POLICIES, version
 from ._loads import relative_loads
 from ._options import (
     Bound,
@@ -49,6 +50,7 @@ from ._options import (
     Threads,
     check_picture,
     naming,
+    one_of,
     print_json,
 )
 from ._output_file import check_output
@@ -60,7 +62,6 @@ from ._report import Report
 from .sample import sample_weights
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
@@ -104,6 +105,21 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _terminal.say(f"eplb {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    shows_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def solve(
     files: Files,
@@ -111,7 +127,9 @@ def solve(
     gpus: Gpus,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.", **one_of(FROM_NOTHING))
+    ] = None,
     policy: Policy = "auto",
     off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
@@ -212,7 +230,9 @@ def evaluate(
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
     groups: Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")] = None,
-    policy: Annotated[str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.")] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.", **one_of(POLICIES))
+    ] = None,
     off_home_target: Annotated[
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),

@@ -13,6 +13,7 @@ from ._context import Context
 from ._costs import note_costs
 from ._errors import FileError
 from ._given_loads import read_given
+from ._library import POLICIES, TRANSFER_ORDERS
 from ._options import (
     Bound,
     Device,
@@ -32,6 +33,7 @@ from ._options import (
     Threads,
     check_picture,
     naming,
+    one_of,
     print_json,
 )
 from ._output_file import check_output, refuse_inputs
@@ -53,7 +55,7 @@ Nodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan d
 Groups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
 Policy = Annotated[
     str | None,
-    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell."),
+    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell.", **one_of(POLICIES)),
 ]
 OffHomeTarget = Annotated[
     float | None,
@@ -73,7 +75,10 @@ Target = Annotated[
 MovePrice = Annotated[float, typer.Option("--move-price", help="Imbalance that every move must gain.")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let slots become empty where this saves moves.")]
 TransferOrder = Annotated[
-    str, typer.Option("--transfer-order", help="How the engine moves: buffered, in_place or exclusive.")
+    str,
+    typer.Option(
+        "--transfer-order", help="How the engine moves: buffered, in_place or exclusive.", **one_of(TRANSFER_ORDERS)
+    ),
 ]
 Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
 Picture = Annotated[

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from . import _terminal
-from ._arrays import Array, Floats
+from ._arrays import Floats
 from ._backends import describe_library
 from ._compare import FROM_NOTHING
 from ._compare_command import compare
@@ -24,7 +23,8 @@ from ._evaluation import Evaluation
 from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
-from ._loads import node_loads, relative_loads, sum_windows
+from ._library import POLICIES, version
+from ._loads import relative_loads
 from ._options import (
     Before,
     Bound,
@@ -51,6 +51,7 @@ from ._options import (
     Threads,
     check_picture,
     naming,
+    one_of,
     print_json,
 )
 from ._output_file import check_output, refuse_inputs
@@ -62,7 +63,6 @@ from ._report import Report
 from .sample import sample_weights
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
@@ -106,31 +106,19 @@ def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _draw(
-    path: Path,
-    weights: Array,
-    problem: dict[str, Any],
-    before: Evaluation,
-    before_loads: Floats,
-    plan: Plan,
-    title: str,
-) -> None:
-    from .picture import Windows, draw_comparison
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _terminal.say(f"eplb {version()}")
+        raise typer.Exit
 
-    homes = windows = None
-    if has_homes(problem):
-        sizes = (problem[name] for name in ("num_gpus", "num_nodes", "num_groups"))
-        homes = node_loads(sum_windows(weights), plan.physical_to_logical, *sizes)
-    if plan.report.num_windows > 1:
-        mean = weights.sum(axis=2, dtype=np.float64).T / plan.gpu_load.shape[1]
-        lowest = np.divide(plan.window_bound, mean, out=np.ones_like(mean), where=mean > 0)
-        empty = (mean == 0) & mean.any()
-        figures = before.window_imbalance, plan.window_imbalance, lowest
-        windows = Windows(*(np.ma.array(each, mask=empty) for each in figures))
-    try:
-        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows, homes=homes)
-    except OSError as error:
-        raise FileError(os_error_text(path, error)) from None
+
+@app.callback()
+def _all_commands(
+    shows_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -140,7 +128,9 @@ def solve(
     gpus: Gpus,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.", **one_of(FROM_NOTHING))
+    ] = None,
     policy: Policy = "auto",
     off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
@@ -192,7 +182,7 @@ def solve(
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
         write_plan(output, plan, settings, format, numbers, given)
     if picture is not None:
-        _draw(picture, weights, problem, was, loads, plan, given.title)
+        plan.draw(weights, picture, before=former, title=given.title)
     if json_output:
         content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
         print_json({**content, "before": was.to_dict(), "no_balancer": unbalanced.to_dict()})
@@ -246,7 +236,9 @@ def evaluate(
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
     groups: Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")] = None,
-    policy: Annotated[str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.")] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.", **one_of(POLICIES))
+    ] = None,
     off_home_target: Annotated[
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),

@@ -40,6 +40,8 @@ class DeviceSolution:
         return DevicePlan(maps, width, self._num_gpus, self._fetch, self._device.captured)
 
     def _fetch(self, name: str) -> Any:
+        if name == "cluster":
+            return self._cluster
         with self._shared as session:
             if self._changes != self._shared.changes:
                 raise invalid_state(
@@ -52,6 +54,8 @@ class DeviceSolution:
                 return self._warnings(session)
             if name == "fingerprint":
                 return session.fingerprint()
+            if name == "current":
+                return session.current
             if name in ("moves", "changed"):
                 return self._way(session, name)
             if name in ("window_imbalance", "window_bound", "off_home", "off_home_bound"):

@@ -71,6 +71,21 @@ def relative_times(loads: Floats, total: Floats, speed: Floats) -> Floats:
     return relative
 
 
+def gone_gpus(cluster: Cluster) -> Array:
+    """Bool [G]: which have no slots."""
+    return np.array([slots == 0 for slots in cluster.slots or [1] * cluster.num_gpus])
+
+
+def speeds_of(cluster: Cluster) -> Floats:
+    """Speeds [G], 0 for GPUs without slots."""
+    return np.where(gone_gpus(cluster), 0.0, cluster.speed or [1.0] * cluster.num_gpus)
+
+
+def without_gpus(loads: Floats, gone: Array) -> Array:
+    """Loads [L,G] without those of GPUs that are gone [G], which are white in a picture."""
+    return np.ma.array(loads, mask=np.broadcast_to(gone, loads.shape))
+
+
 def nodes_of_gpus(num_gpus: int, num_nodes: int, cluster: Cluster | None = None) -> Ints:
     """The node of each GPU."""
     if cluster is not None and cluster.node is not None:
@@ -101,10 +116,11 @@ class NodeLoads(NamedTuple):
     of_groups: Floats
 
 
-def node_loads(weights: Floats, placement: Array, num_gpus: int, num_nodes: int, num_groups: int) -> NodeLoads:
+def node_loads(weights: Floats, placement: Array, cluster: Cluster, num_groups: int) -> NodeLoads:
     """Of weights [L,E] and a placement [L,S]; a group's home is the node that serves most of it."""
     layers, experts = weights.shape
-    node_of_slot = np.repeat(nodes_of_gpus(num_gpus, num_nodes), placement.shape[1] // num_gpus)
+    num_gpus, num_nodes = cluster.num_gpus, cluster.num_nodes
+    node_of_slot = np.repeat(nodes_of_gpus(num_gpus, num_nodes, cluster), placement.shape[1] // num_gpus)
     served = weights[..., np.newaxis] * node_shares(placement, experts, node_of_slot, num_nodes)
     by_group = np.zeros((layers, num_groups, num_nodes))
     np.add.at(by_group, (np.arange(layers)[:, np.newaxis], groups_of_experts(experts, num_groups)), served)

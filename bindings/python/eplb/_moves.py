@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from ._loads import nodes_of_gpus
 from ._session import Session
 from ._shown import Showing, Shown
 from ._thread_session import keep_session, take_session
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _RELOAD = -2
 _TABLE = np.dtype(
@@ -120,6 +124,21 @@ class Moves(Showing):
         for name, each in {**maps, "round": change.round, "group": change.group}.items():
             rows[name] = each[layer, slot]
         return rows
+
+    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
+        """Draws who sends experts to whom, and the moves of each layer, as Plan.draw does.
+
+        Args:
+            path: where to write it, too: .png, .svg or .pdf.
+            title: a caption.
+
+        Raises:
+            FileError: the file cannot be written.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._plan_picture import draw_moves
+
+        return draw_moves(self, path, title)
 
     def _show(self) -> Shown:
         figures = TransferFigures(self)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from ._report import Report
 from ._shown import Showing, Shown
 from ._solution import Solution
 from ._uncopyable import Uncopyable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Plan(Showing):
@@ -167,6 +171,54 @@ class Plan(Showing):
         """How the current placement becomes this one. Raises InvalidState if the solve was given none."""
         moves: Moves = self._answer("moves")
         return moves
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        format: str | None = None,
+        *,
+        first_layer: int | None = None,
+        layers: Iterable[int] | None = None,
+        num_hidden_layers: int | None = None,
+        layer_updates_per_iter: int = 0,
+    ) -> None:
+        """Writes the placement as an engine reads it, or to a file of our own: write_placement(path, plan, ...)."""
+        from ._files.placements import write_placement
+
+        write_placement(
+            path,
+            self,
+            format=format,
+            first_layer=first_layer,
+            layers=layers,
+            num_hidden_layers=num_hidden_layers,
+            layer_updates_per_iter=layer_updates_per_iter,
+        )
+
+    def draw(
+        self, weights: Any = None, path: str | PathLike[str] | None = None, *, before: Any = None, title: str = ""
+    ) -> Figure:
+        """Draws the load of every GPU in every layer, as a figure that a notebook shows. Needs matplotlib.
+
+        Nothing of matplotlib's state changes, and no window opens.
+
+        Args:
+            weights: what the plan was solved for. What was before is then next to it: of a plan that was solved from a
+                current placement, that placement, and who sends experts to whom; of others, each expert once. So are
+                single windows, and what nodes serve, if there are several.
+            path: where to write it, too: .png, .svg or .pdf.
+            before: a plan or integers [L,S] to compare with instead; needs weights.
+            title: a caption.
+
+        Raises:
+            InvalidArgument: weights that are others, or a placement that does not fit them.
+            FileError: the file cannot be written.
+            InvalidState: as report.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._plan_picture import draw_plan
+
+        return draw_plan(self, weights, path, before, title)
 
     def __repr__(self) -> str:
         # Not the report, which would have to be computed.

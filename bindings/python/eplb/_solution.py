@@ -58,6 +58,7 @@ class Solution:
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
+        self._answers |= {"current": self._current, "cluster": self._cluster}
         self._order: int = options.transfer_order
         self._microseconds = microseconds
         self._problem: bytes = ffi.buffer(problem)[:]

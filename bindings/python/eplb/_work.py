@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ._arrays import Array, Floats
-from ._loads import gpu_loads, mean_with_load, relative_times, sum_windows
+from ._cluster import Cluster
+from ._loads import gone_gpus, gpu_loads, mean_with_load, relative_times, speeds_of, sum_windows
 from ._moves import Moves, TransferFigures
 from ._output_file import replacing
 from ._plan import Plan
-from ._start import Start
 
 _KINDS = ("within_gpu", "within_node", "between_nodes", "reload")
 
@@ -28,18 +26,14 @@ class Work(TransferFigures):
         gone: bool [G], GPUs without slots.
     """
 
-    def __init__(self, weights: Array, start: Start, plan: Plan) -> None:
+    def __init__(self, weights: Array, current: Array, cluster: Cluster, plan: Plan) -> None:
         super().__init__(plan.moves)
-        cluster, self.report = start.cluster, plan.report
-        gpus = plan.num_gpus
-        self.gone = np.array(start.slots) == 0
-        speed = np.where(self.gone, 0.0, np.array(cluster.speed or [1.0] * gpus))
+        self.report, self.gone, speed = plan.report, gone_gpus(cluster), speeds_of(cluster)
         total = sum_windows(weights)
-        loaded = total.sum(axis=1) > 0
-        self.before = relative_times(gpu_loads(total, start.current, gpus), total.sum(axis=1), speed)
+        self.before = relative_times(gpu_loads(total, current, plan.num_gpus), total.sum(axis=1), speed)
         self.after = relative_times(plan.gpu_load, total.sum(axis=1), speed)
         self.imbalance_before, self.imbalance = self.before.max(axis=1), plan.imbalance
-        self.mean_before = mean_with_load(self.imbalance_before, loaded)
+        self.mean_before = mean_with_load(self.imbalance_before, total.sum(axis=1) > 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists: the report, what was before, and the figures of every layer."""

@@ -1,5 +1,7 @@
 """Run by test_emulation.py on a library with an emulated CUDA: contexts on devices."""
 
+import html
+
 import eplb
 import numpy as np
 import pytest
@@ -347,9 +349,25 @@ def test_plan_outlives_its_context(put):
         plan = context.solve(put(np.array(PAIRS)), **SIZES)
     # Closing has waited.
     assert np.array_equal(plan.physical_to_logical.array, on_cpu(PAIRS, **SIZES).physical_to_logical)
-    assert "DevicePlan" in repr(plan)
-    with pytest.raises(eplb.InvalidState, match="closed"):
+    assert repr(plan) == "DevicePlan(1 layer, 16 slots of 8 GPUs)"
+    with pytest.raises(eplb.InvalidState, match="closed") as error:
         plan.report  # noqa: B018
+    # To show a plan asks for nothing, so it is no error that its figures are gone.
+    assert str(plan) == f"DevicePlan: 1 layer, 16 slots of 8 GPUs\n{error.value}"
+    assert html.escape(str(error.value)) in plan._repr_html_()
+
+
+def test_plan_shows_and_draws_itself(put, context):
+    pytest.importorskip("matplotlib")
+    weights, known = np.array(PAIRS), on_cpu(PAIRS, **SIZES)
+    plan = context.solve(put(weights), **SIZES)
+    assert f"{plan.report.imbalance_mean:.4f}" in str(plan)
+    # A library of arrays on a device waits before it copies; these do not.
+    plan.gpu_load  # noqa: B018
+    context.synchronize()
+    for figure in (plan.draw(), plan.draw(weights)):
+        shown = [axes.images[0].get_array() for axes in figure.axes if axes.images][-1]
+        np.testing.assert_allclose(shown.max(axis=1), known.imbalance)
 
 
 def test_plan_after_another_solve(put, context):

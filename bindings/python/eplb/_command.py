@@ -60,6 +60,7 @@ from ._plan_argument import check_plan_output, number_layers, read_before, read_
 from ._problem import asked_of, before_of, problem_of, rows_before, sizes_of, unbalanced_of
 from ._rebalance_command import rebalance
 from ._report import Report
+from ._wording import in_options, options_of
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -78,8 +79,11 @@ def run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             # A full disk shows up here, where it can still be reported, and not when Python exits.
             sys.stdout.flush()
-    except (FileError, Error) as error:
+    except FileError as error:
         _terminal.complain(str(error))
+        return 2
+    except Error as error:
+        _terminal.complain(in_options(str(error), _options(arguments[0])))
         return 2
     except KeyboardInterrupt:
         return 130
@@ -100,6 +104,12 @@ def run(arguments: list[str]) -> int:
         return 2
     # typer turns an interrupt into a code that it returns.
     return code if isinstance(code, int) else 0
+
+
+def _options(name: str) -> set[str]:
+    """Of the command of that name."""
+    commands = [each.callback for each in app.registered_commands]
+    return {option for each in commands if each and each.__name__ == name for option in options_of(each)}
 
 
 def _leave_output() -> None:
@@ -154,6 +164,8 @@ def solve(
     json_output: Json = False,
 ) -> None:
     """Places the experts of FILE and reports how well."""
+    if strategy is not None and strategy.lower() == "rebalance":
+        raise FileError("--strategy rebalance: starts from a placement, as eplb rebalance --current PLAN does")
     check_plan_output(output, format)
     if picture is not None:
         check_picture(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,7 @@ from ._options import (
 )
 from ._plan_argument import number_layers, read_before
 from ._problem import problem_of, sizes_of
+from ._wording import in_options, options_of
 
 
 def compare(
@@ -73,6 +75,9 @@ def compare(
         if best is not None:
             solve_again = partial(context.solve, weights, **comparison.options[best])
             note_costs(given, comparison.rows[best], comparison.options[best], solve_again, comparison.no_balancer)
+    options_here = options_of(compare)
+    refused = {name: in_options(why, options_here) for name, why in comparison.refused.items()}
+    comparison = replace(comparison, refused=refused)
     if json_output:
         print_json({**sizes_of(given, problem), **comparison.to_dict()})
         return

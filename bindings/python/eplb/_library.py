@@ -7,6 +7,7 @@ from typing import Any
 
 from ._errors import InvalidArgument, InvalidState, error_for
 from ._loader import load
+from ._wording import in_python
 
 ffi: Any
 lib: Any
@@ -24,12 +25,21 @@ DTYPES = _header.constants["dtype"]
 DEVICE_KINDS = _header.constants["device_kind"]
 STATUSES = _header.constants["status"]
 STATUS_NAMES = _header.full_names["status"]
+# Of constants that are arguments in Python: by what C calls them.
+_PYTHON_NAMES = {
+    _header.full_names[kind][value]: name
+    for kind in ("strategy", "effort", "policy", "bound_kind", "objective", "transfer_order", "map", "dtype")
+    for name, value in _header.constants[kind].items()
+}
+# A report may have others.
+BOUNDS_TO_ASK_FOR = {name: value for name, value in BOUND_KINDS.items() if name != "node"}
 
 
 def check(status: int, error: Any) -> None:
     """Raises the error that a call returned, unless it succeeded."""
     if status:
-        raise error_for(status, status_name(status), ffi.string(error.text).decode("utf-8", "replace"))
+        text: str = ffi.string(error.text).decode("utf-8", "replace")
+        raise error_for(status, status_name(status), in_python(text, _PYTHON_NAMES))
 
 
 def status_name(status: int) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from ._errors import FileError, InvalidPlacement, InvalidWeight
 from ._files.placements import FORMATS
-from ._library import BOUND_KINDS, DEVICE_KINDS, EFFORTS, OBJECTIVES, POLICIES
+from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, OBJECTIVES, POLICIES
 from ._output_file import check_output
 
 
@@ -76,7 +76,7 @@ MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="Most re
 Bound = Annotated[
     str,
     typer.Option(
-        "--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).", **one_of(BOUND_KINDS)
+        "--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).", **one_of(BOUNDS_TO_ASK_FOR)
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.", **one_of(DEVICE_KINDS))]

@@ -11,10 +11,12 @@ from ._cluster import Cluster
 from ._library import integer, invalid_argument
 from ._move_limits import move_limits
 from ._one_call import call_options, solved, try_on_device
+from ._wording import published_names
 
 _INTEGERS = ("int32", "int64")
 
 
+@published_names()
 def place(
     weight: Any,
     num_replicas: int,

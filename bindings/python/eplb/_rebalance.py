@@ -10,8 +10,10 @@ from ._library import DEVICE_KINDS
 from ._move_limits import move_limits
 from ._one_call import call_options, solved, try_on_device
 from ._session import parse_device
+from ._wording import published_names
 
 
+@published_names()
 def rebalance_experts(
     weight: Any,
     num_replicas: int,

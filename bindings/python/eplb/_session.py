@@ -11,7 +11,7 @@ import numpy as np
 from ._arrays import DTYPE_CODES, Array, Floats, Ints
 from ._cluster import Cluster
 from ._library import (
-    BOUND_KINDS,
+    BOUNDS_TO_ASK_FOR,
     DEVICE_KINDS,
     DTYPES,
     EFFORTS,
@@ -82,9 +82,9 @@ class Request(Uncopyable):
         problem.num_nodes = integer("num_nodes", num_nodes)
         problem.num_groups = groups_of(num_groups)
         problem.policy = value_of(POLICIES, "policy", policy)
-        problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
+        problem.bound_kind = value_of(BOUNDS_TO_ASK_FOR, "bound", bound)
         problem.objective = value_of(OBJECTIVES, "objective", objective)
-        problem.off_home_target = imbalance("off_home_target", off_home_target, 1, "1")
+        problem.off_home_target = imbalance("off_home_target", off_home_target, 1)
 
     def set_options(
         self,

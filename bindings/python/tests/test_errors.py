@@ -173,7 +173,7 @@ def test_bad_threads(num_threads):
 def test_bad_weight_is_named(value):
     weights = np.ones((4, 18))
     weights[3, 17] = value
-    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 3, expert 17\]") as raised:
+    with pytest.raises(eplb.InvalidWeight, match=r"weight\[layer 3, expert 17\]") as raised:
         eplb.rebalance_experts(weights, 20, 1, 1, 4)
     assert raised.value.status == "EPLB_INVALID_WEIGHT"
     assert eplb.rebalance_experts(np.ones((4, 18)), 20, 1, 1, 4)[0].shape == (4, 20)

@@ -179,7 +179,7 @@ def test_what_soft_is_refused(context):
     weights = sample_weights(2, 64)
     for strategy in FROM_WEIGHTS:
         if strategy != "best":
-            with pytest.raises(eplb.Unavailable, match="policy is EPLB_POLICY_SOFT, which strategy"):
+            with pytest.raises(eplb.Unavailable, match="policy is 'soft', which strategy"):
                 context.solve(weights, **SIZES, policy="soft", strategy=strategy)
     for target in (0, 0.99, float("nan"), "1.01", None, 1e9):
         with pytest.raises(eplb.InvalidArgument, match="off_home_target is "):

@@ -93,13 +93,15 @@ def test_compare_has_a_row_for_soft(run, file):
     rows = json.loads(run("compare", file, *OPTIONS, "--policy", "soft", "--json")[1])["strategies"]
     assert "best soft" not in rows
     assert rows["best normal"]["policy"] == "soft"
-    assert "EPLB_POLICY_SOFT" in rows["greedy"]["why"]
+    why = "--policy is 'soft', which strategy greedy does not have: 'best' and 'rebalance' do"
+    assert rows["greedy"]["why"] == why
+    assert f"greedy: {why}\n" in run("compare", file, *OPTIONS, "--policy", "soft")[1]
 
 
 def test_command_refuses_a_target(run, file, tmp_path):
     code, out, err = run("solve", file, *OPTIONS, "--policy", "soft", "--off-home-target", "0.9")
     assert (code, out) == (2, "")
-    assert "off_home_target is 0.9" in err
+    assert "--off-home-target is 0.9" in err
     (tmp_path / "plan.json").write_text('{"physical_to_logical": [[0, 1]], "num_gpus": 2, "off_home_target": "1"}')
     assert "off_home_target must be a number" in run("evaluate", file, tmp_path / "plan.json")[2]
 

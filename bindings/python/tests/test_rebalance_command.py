@@ -146,14 +146,14 @@ def test_inputs_are_never_written(run, plan, later, tmp_path):
         (["--drain", "9-8"], "--drain 9-8: there are GPUs 0 to 15"),
         (["--gpus", "15"], "is on 16 GPUs, more than --gpus 15"),
         (["--dead", "0-5"], "the cluster has 60 open slots, 4 fewer than the 64 experts"),
-        (["--max-moves", "-1"], "max_moves is -1, must be None for any number, or at least 0"),
-        (["--max-moves", "0", "--dead", "3"], "max_moves is 0"),
+        (["--max-moves", "-1"], "--max-moves is -1, must be at least 0"),
+        (["--max-moves", "0", "--dead", "3"], "--max-moves is 0"),
         (["--target", "0.9"], "target is 0.9, must be"),
-        (["--transfer-order", "any"], "transfer_order is 'any', must be one of"),
+        (["--transfer-order", "any"], "--transfer-order is 'any', must be one of"),
         (["--moves", "moves.txt"], "moves.txt: transfers are written as .csv"),
         (["-o", "plan.csv"], "plan.csv: a plan is written as .npz or .json"),
         (["--speeds", "nothing.csv"], "nothing.csv: no such file"),
-        (["--nodes", "3", "--policy", "hierarchical"], "num_groups is 1, must be a multiple of num_nodes = 3"),
+        (["--nodes", "3", "--policy", "hierarchical"], "--groups is 1, must be a multiple of --nodes = 3"),
     ],
 )
 def test_refused(run, monkeypatch, plan, later, tmp_path, arguments, sentence):

@@ -78,9 +78,17 @@ class Comparison(Showing):
         columns, *rows = self.table()
         sizes = next(iter(self.options.values()))
         where = f"{sizes['num_slots']} slots of {counted(sizes['num_gpus'], 'GPU')}"
-        found = [] if self.best is None else [f"The lowest imbalance is that of {self.best}."]
-        said = [*found, *(f"{line}." for line in self.windows()), *self.refusals()]
+        said = [*self._lowest(), *(f"{line}." for line in self.windows()), *self.refusals()]
         return Shown(f"Comparison: {counted(len(self.before.imbalance), 'layer')} on {where}", columns, rows, said)
+
+    def _lowest(self) -> list[str]:
+        best = self.best
+        if best is None:
+            return []
+        known = {name: report for name, report in self.rows.items() if report.num_windows > 1}
+        in_windows = min(known, key=lambda name: known[name].windows_mean, default=best)
+        more = f", in single windows that of {in_windows}" if in_windows != best else ""
+        return [f"The lowest imbalance is that of {best}{more}."]
 
 
 def compare(

@@ -181,13 +181,3 @@ def test_a_short_word_for_each(context, olmoe, calls):
     # Nobody has asked for more.
     assert calls == before
     assert repr(copy.copy(plan)) == repr(plan)
-
-
-def test_ipython_prints_what_print_does(context):
-    class Printer:
-        def text(self, text):
-            self.shown = text
-
-    plan, printer = context.solve(PAIRS, num_slots=16, num_gpus=8), Printer()
-    plan._repr_pretty_(printer, False)
-    assert printer.shown == str(plan)

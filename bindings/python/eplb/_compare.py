@@ -61,13 +61,13 @@ class Comparison(Showing):
         more = {"windows": "best windows" in self.options, "homes": has_homes(vars(self.before))}
         return report_table({"before": self.before, **self.rows}, [kind for kind, shown in more.items() if shown])
 
-    def windows(self) -> list[str]:
+    def _windows(self) -> list[str]:
         """One line where there are several windows: how good the best row is in each."""
         if self._num_windows == 1 or self.best is None:
             return []
         return [windows_sentence(self.rows[self.best], self._num_windows, ", summed", f" of {self.best}", self._layers)]
 
-    def refusals(self) -> list[str]:
+    def _refusals(self) -> list[str]:
         """A line for each row without figures."""
         return [f"{name}: {why}" for name, why in self.refused.items()]
 
@@ -78,7 +78,7 @@ class Comparison(Showing):
         columns, *rows = self.table()
         sizes = next(iter(self.options.values()))
         where = f"{sizes['num_slots']} slots of {counted(sizes['num_gpus'], 'GPU')}"
-        said = [*self._lowest(), *(f"{line}." for line in self.windows()), *self.refusals()]
+        said = [*self._lowest(), *(f"{line}." for line in self._windows()), *self._refusals()]
         return Shown(f"Comparison: {counted(len(self.before.imbalance), 'layer')} on {where}", columns, rows, said)
 
     def _lowest(self) -> list[str]:
@@ -174,13 +174,13 @@ def compare_in(
 def choices(weights: Array, problem: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The options of each row of the table, by its name."""
     # Only best knows efforts.
-    choices: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
-    choices |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    rows: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
+    rows |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
     if 1 < count_windows(weights) <= MOST_WINDOWS:
-        choices["best windows"] = {"strategy": "best", "objective": "windows"}
+        rows["best windows"] = {"strategy": "best", "objective": "windows"}
     if has_homes(problem) and problem["policy"] != "soft":
-        choices["best soft"] = {"strategy": "best", "policy": "soft"}
-    return choices
+        rows["best soft"] = {"strategy": "best", "policy": "soft"}
+    return rows
 
 
 def lowest(rows: dict[str, Report]) -> str | None:

@@ -71,9 +71,9 @@ def compare(
     if json_output:
         print_json({**sizes_of(given, problem), **comparison.to_dict()})
         return
-    for line in comparison.windows():
+    for line in comparison._windows():
         _terminal.say(line)
     columns, *table = comparison.table()
     _terminal.show_table(columns, table)
-    for line in comparison.refusals():
+    for line in comparison._refusals():
         _terminal.say(line)

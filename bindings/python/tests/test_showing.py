@@ -61,7 +61,7 @@ def test_windows_homes_and_moves_if_any(context, loads):
     plan = context.solve(loads, **problem)
     check_plan(loads, plan, problem)
     report, page = plan.report, page_of(plan)
-    assert page.caption == "Plan: 3 layers, 80 slots of 16 GPUs"
+    assert page.caption == "Plan: 3 layers, 80 slots of 16 GPUs on 4 nodes, policy soft"
     assert page.sentences[0] == (
         f"2 windows: in a single one the imbalance is {report.windows_mean:.3f} on average, "
         f"{report.windows_worst:.3f} at worst (window {report.worst_window}, layer {report.worst_window_layer})."

@@ -1,14 +1,22 @@
-"""docs/notebook.md is run as a notebook: its cells go on from each other, and what ends a cell is shown."""
+"""docs/notebook.md is run as a notebook: its cells go on from each other, and what ends a cell is shown.
+
+python tests/docs/test_notebook.py --write puts into the document what its cells show now.
+"""
 
 import ast
 import re
+import sys
+import tempfile
+from pathlib import Path
 
 from commands import run_python
-from documents import blocks, read
+from documents import ROOT, blocks, read
 
 DOCUMENT = "docs/notebook.md"
 # Between the outputs of cells.
 MARK = "\x1e"
+# What may follow a cell.
+BELOW = re.compile(r"```\n(?:\n```text\n(.*?)^```\n)?", re.M | re.S)
 # As IPython does it, in text. Pictures are drawn, and not shown.
 SHOW = """
 def show(value):
@@ -45,14 +53,33 @@ def outputs(folder):
     return printed.split(f"{MARK}\n")[:-1]
 
 
-def shown_after(cell):
-    """The text below a cell; none where it ends with a picture."""
-    found = re.match(r"```\n\n```text\n(.*?)^```$", read(DOCUMENT).split(cell, 1)[1], re.M | re.S)
-    return found[1] if found else ""
+def parts(text, cell):
+    """What is before a cell, what it shows (nothing, where it ends with a picture), and what is after that."""
+    start = f"```python\n{cell}"
+    before, after = text.split(start, 1)
+    below = BELOW.match(after)
+    return before + start, below[1] or "", after[below.end() :]
 
 
 def test_notebook(folder):
     printed = outputs(folder)
     assert len(printed) == len(cells()) > 5
     for cell, output in zip(cells(), printed, strict=True):
-        assert comparable(output) == comparable(shown_after(cell)), cell
+        assert comparable(output) == comparable(parts(read(DOCUMENT), cell)[1]), cell
+
+
+def write():
+    text = read(DOCUMENT)
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "examples").symlink_to(ROOT / "examples")
+        for cell, output in zip(cells(), outputs(Path(name)), strict=True):
+            before, _, after = parts(text, cell)
+            shown = f"\n```text\n{output}```\n" if output else ""
+            text = f"{before}```\n{shown}{after}"
+    (ROOT / DOCUMENT).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit(__doc__)
+    write()

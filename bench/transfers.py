@@ -171,7 +171,7 @@ def times(session, current, placement, order, yardstick, seconds):
 
 
 def solved(session, weights, strategy):
-    session.set_options(strategy, "normal", 0, None)
+    session.set_options(strategy, "normal", 0)
     session.upload(weights)
     session.solve()
     return session.ints32("physical_to_logical", (len(weights), session.problem.num_slots))

@@ -202,8 +202,9 @@ enum {
   EPLB_BOUND_NODE = 2       /* reported, not requested: the requested bound combined, under a
                                hierarchical policy, with the mean load of the heaviest node in the
                                best of all assignments of groups to nodes; with up to 16 groups
-                               always, with more where it was found; holds for hierarchical
-                               placements */
+                               always, with more where it was found, and else the kind that was
+                               requested, combined with what the heaviest groups weigh at least;
+                               holds for hierarchical placements */
 };
 
 /* How an engine carries out transfers, and so what may run at once. Since ABI 1.1. */
@@ -307,6 +308,10 @@ typedef struct eplb_problem {
                                  home, in each window that is balanced; EPLB_STRATEGY_REBALANCE
                                  takes its own target instead if it has one. With other policies it
                                  only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1 */
+  int64_t max_replicas;       /* 0 means no cap; otherwise the largest number of replicas of an expert,
+                                 at most 2^18. Placements with more are invalid, and bounds are those
+                                 of placements that keep it. A solve keeps the lower one of this and
+                                 of the one in its options. Since ABI 1.1 */
 } eplb_problem;
 
 /* Options of a solve. */
@@ -676,8 +681,8 @@ eplb_status eplb_fetch_report(eplb_context *context, eplb_report *report, eplb_e
  * layer, so that layers_length, which applies to all three, must be L.
  * Errors: EPLB_INVALID_STATE before an upload; EPLB_INVALID_PLACEMENT naming the rule and the
  * layer, slot or expert: an id below -1 or not below E, an expert in a closed slot, or without a
- * replica, under a hierarchical policy a replica that is not on the node of its group or a node
- * with more groups than its share. */
+ * replica or with more than max_replicas, under a hierarchical policy a replica that is not on the
+ * node of its group or a node with more groups than its share. */
 eplb_status eplb_evaluate(eplb_context *context, const eplb_problem *problem, const void *placement,
                           int64_t placement_length, eplb_dtype dtype, eplb_report *report,
                           double *imbalance, double *bound, int64_t *duplicates,

@@ -132,7 +132,8 @@ const (
 	BoundThreshold BoundKind = "threshold"
 	// Reported, not requested: the requested bound combined, under a hierarchical policy, with the
 	// mean load of the heaviest node in the best of all assignments of groups to nodes; with up to
-	// 16 groups always, with more where it was found; holds for hierarchical placements.
+	// 16 groups always, with more where it was found, and else the kind that was requested,
+	// combined with what the heaviest groups weigh at least; holds for hierarchical placements.
 	BoundNode BoundKind = "node"
 )
 

@@ -187,7 +187,9 @@ func checkReport(t *testing.T, in input, p *Plan) {
 // What the library says of its own plan when it is handed in as anyone's.
 func checkEvaluation(t *testing.T, context *Context, in input, p *Plan) {
 	t.Helper()
-	evaluated, err := context.Evaluate(in.problem, p.PhysicalToLogical)
+	problem := in.problem
+	problem.MaxReplicas = in.options.MaxReplicas
+	evaluated, err := context.Evaluate(problem, p.PhysicalToLogical)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,10 @@ type cProblem struct {
 	// balanced; StrategyRebalance takes its own target instead if it has one. With other policies
 	// it only says what MapOffHomeBound is for. Since ABI 1.1.
 	OffHomeTarget float64
+	// 0 means no cap; otherwise the largest number of replicas of an expert, at most 2^18.
+	// Placements with more are invalid, and bounds are those of placements that keep it. A solve
+	// keeps the lower one of this and of the one in its options. Since ABI 1.1.
+	MaxReplicas int64
 }
 
 // cSolveOptions is eplb_solve_options. Options of a solve.

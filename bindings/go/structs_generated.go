@@ -28,6 +28,10 @@ type Problem struct {
 	// StrategyRebalance takes its own target instead if it has one. With other policies it only
 	// says what MapOffHomeBound is for. Since ABI 1.1. Default 1.01.
 	OffHomeTarget float64
+	// 0 means no cap; otherwise the largest number of replicas of an expert, at most 2^18.
+	// Placements with more are invalid, and bounds are those of placements that keep it. A solve
+	// keeps the lower one of this and of the one in its options. Since ABI 1.1.
+	MaxReplicas int
 }
 
 // in writes to a struct of C; zero fields leave the default there.
@@ -37,6 +41,7 @@ func (from Problem) in(to *cProblem) error {
 	setUnlessZero(&to.NumNodes, from.NumNodes)
 	setUnlessZero(&to.NumGroups, from.NumGroups)
 	setUnlessZero(&to.OffHomeTarget, from.OffHomeTarget)
+	setUnlessZero(&to.MaxReplicas, from.MaxReplicas)
 	return firstRefusal(
 		policyNames.set(&to.Policy, "policy", string(from.Policy)),
 		boundNames.set(&to.BoundKind, "bound", string(from.Bound)),

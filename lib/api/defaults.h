@@ -19,7 +19,8 @@ inline constexpr GrowingStruct<eplb_problem> kProblem{"problem",
                                                        .bound_kind = EPLB_BOUND_SIMPLE,
                                                        .objective = EPLB_OBJECTIVE_SUM,
                                                        .reserved = 0,
-                                                       .off_home_target = 1.01}};
+                                                       .off_home_target = 1.01,
+                                                       .max_replicas = 0}};
 inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
     "options",
     32,

@@ -63,6 +63,11 @@ void check_sizes(const eplb_problem& asked) {
   check_most("num_gpus", asked.num_gpus, kMaxSlots, kWhy);
 }
 
+void check_max_replicas(int64_t cap) {
+  check_least("max_replicas", cap, 0);
+  check_most("max_replicas", cap, kMaxSlots, "2^18, the most slots there can be");
+}
+
 void check_ranges(const eplb_problem& asked) {
   check_sizes(asked);
   check_least("num_groups", asked.num_groups, 0);
@@ -71,6 +76,7 @@ void check_ranges(const eplb_problem& asked) {
   if (asked.reserved != 0)
     fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
   check_imbalance("off_home_target", asked.off_home_target, 1, "");
+  check_max_replicas(asked.max_replicas);
 }
 
 [[noreturn]] void refuse(const char* asked, eplb_strategy strategy) {
@@ -124,12 +130,16 @@ void check_order(eplb_transfer_order order) {
   check_constant("transfer_order", order, EPLB_TRANSFER_EXCLUSIVE);
 }
 
+// 0 is no cap.
+int lower_cap(int64_t one, int64_t other) {
+  return whole(one > 0 && other > 0 ? std::min(one, other) : std::max(one, other));
+}
+
 void check_options(const eplb_solve_options& options) {
   check_constant("strategy", options.strategy, EPLB_STRATEGY_REBALANCE);
   check_constant("effort", options.effort, EPLB_EFFORT_MAX);
   check_order(options.transfer_order);
-  check_least("max_replicas", options.max_replicas, 0);
-  check_most("max_replicas", options.max_replicas, kMaxSlots, "2^18, the most slots there can be");
+  check_max_replicas(options.max_replicas);
   check_move_limits(options);
 }
 
@@ -213,6 +223,7 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
                              .reason = reason,
                              .groups = whole(groups),
                              .off_home_target = asked.off_home_target,
+                             .max_replicas = whole(asked.max_replicas),
                              .most_replicas = equal.slots,
                              .refused_above = 0},
                   .partition = {.nodes = hierarchical ? equal.nodes : 1,
@@ -229,16 +240,16 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   check_options(options);
   check_wishes(asked, options.strategy);
   check_speeds(problem.cluster, options.strategy);
-  const int cap = whole(options.max_replicas);
+  const int cap = lower_cap(asked.max_replicas, options.max_replicas);
   check_cap(cap, slots, experts);
   problem.options = {.strategy = options.strategy,
                      .effort = options.effort,
                      .seed = options.seed,
-                     .max_replicas = cap,
                      .bound_kind = asked.bound_kind,
                      .transfer_order = options.transfer_order,
                      .objective = asked.objective};
   set_moves(asked, options, problem);
+  problem.limits.max_replicas = cap;
   const bool keeps_cap = traits_of(options.strategy).knows_caps;
   if (cap > 0 && keeps_cap) problem.limits.most_replicas = std::min(cap, slots);
   if (!keeps_cap) problem.limits.refused_above = cap;

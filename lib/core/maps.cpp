@@ -10,7 +10,7 @@ namespace {
 
 // The X of LOGICAL_TO_PHYSICAL.
 int64_t width_of(const Problem& problem) {
-  const int64_t cap = problem.options.max_replicas;
+  const int64_t cap = problem.limits.max_replicas;
   return cap > 0 ? cap : problem.cluster.slots - problem.experts + 1;
 }
 

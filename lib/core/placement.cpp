@@ -71,18 +71,29 @@ void check_closed_of_layer(const int32_t* row, int64_t layer, const Cluster& clu
              ll(layer), slot, row[slot], gpu, cluster.gpu_slots[gpu], per_gpu);
 }
 
-// Closed slots hold nothing, and every expert needs a replica. Under a hierarchical policy each
-// group stays on one node, and all nodes have the same number of groups.
+void check_counts_of_layer(const int32_t* row, int64_t layer, const Problem& problem) {
+  std::vector<int> count(problem.experts, 0);
+  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot)
+    if (row[slot] >= 0) ++count[row[slot]];
+  const int cap = problem.limits.max_replicas;
+  for (int64_t e = 0; e < problem.experts; ++e) {
+    if (count[e] == 0)
+      fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
+           ll(e));
+    if (cap > 0 && count[e] > cap)
+      fail(EPLB_INVALID_PLACEMENT,
+           "placement[layer %lld] has %d replicas of expert %lld, but max_replicas is %d",
+           ll(layer), count[e], ll(e), cap);
+  }
+}
+
+// Closed slots hold nothing, and every expert needs a replica, at most as many as the cap allows.
+// Under a hierarchical policy each group stays on one node, and all nodes have the same number of
+// groups.
 void check_layer(const int32_t* row, int64_t layer, const Problem& problem) {
   const std::vector<int64_t> groups_on = count_groups_on_nodes(row, layer, problem);
   check_closed_of_layer(row, layer, problem.cluster);
-  std::vector<bool> placed(problem.experts, false);
-  for (int64_t slot = 0; slot < problem.cluster.slots; ++slot)
-    if (row[slot] >= 0) placed[row[slot]] = true;
-  for (int64_t e = 0; e < problem.experts; ++e)
-    if (!placed[e])
-      fail(EPLB_INVALID_PLACEMENT, "placement[layer %lld] has no replica of expert %lld", ll(layer),
-           ll(e));
+  check_counts_of_layer(row, layer, problem);
   const int64_t wanted = problem.partition.groups / problem.partition.nodes;
   for (int64_t n = 0; n < problem.partition.nodes; ++n)
     if (groups_on[n] != wanted)

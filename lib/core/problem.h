@@ -33,7 +33,8 @@ struct Limits {
   eplb_policy_reason reason = EPLB_POLICY_REASON_ASKED;
   int groups = 1;                 // of experts, as the caller gave them, whatever the policy
   double off_home_target = 1.01;  // the imbalance up to which groups may leave home
-  int most_replicas = 1;  // of an expert, which the strategy keeps to; num_slots: any number
+  int max_replicas = 0;   // of an expert, as the caller gave it; 0: no cap
+  int most_replicas = 1;  // the same, which the strategy keeps to; num_slots: any number
   // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
   // May open slots hold nothing? Bounds then hold for such placements, too.
@@ -75,7 +76,6 @@ struct Options {
   eplb_strategy strategy = EPLB_STRATEGY_GREEDY;
   eplb_effort effort = EPLB_EFFORT_FAST;
   uint64_t seed = 0;
-  int max_replicas = 0;  // as the caller gave it; 0: no cap
   eplb_bound_kind bound_kind = EPLB_BOUND_SIMPLE;
   eplb_transfer_order transfer_order = EPLB_TRANSFER_BUFFERED;
   eplb_objective objective = EPLB_OBJECTIVE_SUM;

@@ -32,17 +32,20 @@ def duplicates(layer, problem):
     )
 
 
-def lower_bound(weights, problem):
+def lower_bound(weights, problem, max_replicas=0):
     """No placement has a largest load below this (exact): the mean load, and the largest replica of the best counts.
 
-    The counts that minimise the largest replica give each extra to the expert with the largest weight per replica.
-    Where each expert may be replicated is ignored, so it holds under every policy.
+    The counts that minimise the largest replica give each extra to the expert with the largest weight per replica. No
+    expert has more replicas than its node has extras and one more, nor than the cap.
     """
     exact = [Fraction(w) for w in weights]
     count = [1] * len(exact)
     for _ in range(problem.num_slots - len(exact)):
         count[max(range(len(exact)), key=lambda e: exact[e] / count[e])] += 1
-    return max(sum(exact) / problem.num_gpus, max(w / c for w, c in zip(exact, count, strict=False)))
+    most = (problem.num_slots - len(exact)) // problem.nodes_and_groups[0] + 1
+    if max_replicas:
+        most = min(most, max_replicas)
+    return max(sum(exact) / problem.num_gpus, max(exact) / most, *(w / c for w, c in zip(exact, count, strict=False)))
 
 
 def check_maps(weights, layer, problem, max_replicas=0):
@@ -79,7 +82,7 @@ def check(weights, layer, problem, max_replicas=0, claimed=None, bound=None):
     check_maps(weights, layer, problem, max_replicas)
     check_nodes(layer, problem, len(weights))
     largest = max(gpu_loads(weights, layer, problem))
-    assert lower_bound(weights, problem) <= largest
+    assert lower_bound(weights, problem, max_replicas) <= largest
     if bound is not None:
         assert Fraction(bound) <= largest
     if claimed is not None:

@@ -93,7 +93,7 @@ TEST(Best, SolvesTinyProblems) {
     if (experts < 4 && slots > 6) continue;  // nothing to choose, but long to try out
     const std::vector<double> weights = tiny_weights(random, experts);
     if (std::accumulate(weights.begin(), weights.end(), 0.0) == 0) continue;
-    const double optimum = Exhaustive(weights, slots, gpus, false).largest_load();
+    const double optimum = Exhaustive(weights, slots, gpus, false, slots).largest_load();
     if (!std::isfinite(optimum)) continue;  // duplicates are forced
     solver.solve(weights, problem_of(slots, gpus), EPLB_EFFORT_MAX);
     EXPECT_EQ(solver.report.duplicates, 0);

@@ -53,7 +53,10 @@ Problem any_problem(std::mt19937& random) {
   const int64_t spare = random() % 6 == 0 ? random() % 90 : random() % 3;
   const int64_t per_gpu = needed <= 2 && random() % 2 ? 2 : needed + spare;
   const bool threshold = per_gpu == 2 || random() % 2;
-  return problem_of({experts, per_gpu * gpus, gpus, nodes, groups}, {}, 1,
+  eplb_solve_options options{};
+  if (random() % 3 == 0)
+    options.max_replicas = (per_gpu * gpus + experts - 1) / experts + random() % 3;
+  return problem_of({experts, per_gpu * gpus, gpus, nodes, groups}, options, 1,
                     threshold ? EPLB_BOUND_THRESHOLD : EPLB_BOUND_SIMPLE);
 }
 
@@ -121,6 +124,12 @@ Evaluation shuffled(const Case& c, uint32_t seed, Counts counts, bool gpu_loads)
   return evaluation;
 }
 
+// Of an expert, on its node.
+int most_copies(const Problem& problem) {
+  const int most = (problem.cluster.slots - problem.experts) / problem.partition.nodes + 1;
+  return problem.limits.max_replicas > 0 ? std::min(most, problem.limits.max_replicas) : most;
+}
+
 void expect_plain(const Case& c, const Evaluation& got) {
   std::vector<double> weight(c.problem.experts);
   for (int64_t e = 0; e < c.problem.experts; ++e) weight[e] = c.weights.at(0, e);
@@ -136,7 +145,7 @@ void expect_plain(const Case& c, const Evaluation& got) {
   EXPECT_EQ(want.gpu_load, got.gpu_load);
   if (c.kind == kDenormals) return;
   EXPECT_TRUE(same(want.imbalance, layer.imbalance));
-  const double simple = plain::SimpleBound(weight, slots, gpus)();
+  const double simple = plain::SimpleBound(weight, slots, gpus, most_copies(c.problem))();
   if (c.problem.partition.nodes == 1 &&
       (slots != 2 * gpus || c.problem.options.bound_kind == EPLB_BOUND_SIMPLE))
     EXPECT_TRUE(same(simple, layer.bound)) << simple << " and " << layer.bound;

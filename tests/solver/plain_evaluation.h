@@ -46,12 +46,13 @@ inline Figures evaluate(const std::vector<double>& weight, const std::vector<int
 // The simple bound, step by step, with nothing left out because its answer is known.
 class SimpleBound {
  public:
-  SimpleBound(std::vector<double> weight, int slots, int gpus)
+  SimpleBound(std::vector<double> weight, int slots, int gpus, int most_copies)
       : weight_(std::move(weight)),
         experts_(static_cast<int>(weight_.size())),
         extras_(slots - experts_),
         gpus_(gpus),
-        per_gpu_(slots / gpus) {
+        per_gpu_(slots / gpus),
+        most_copies_(most_copies) {
     for (const double w : weight_) total_ += w;
     std::sort(weight_.begin(), weight_.end(), std::greater<>());
   }
@@ -74,7 +75,7 @@ class SimpleBound {
   }
 
  private:
-  // D'Hondt over all experts.
+  // D'Hondt over all experts; none has more copies than it can.
   double largest_replica() const {
     std::priority_queue<std::pair<double, int>> shares;
     for (int e = 0; e < experts_; ++e) shares.push({weight_[e], e});
@@ -84,7 +85,7 @@ class SimpleBound {
       shares.pop();
       shares.push({weight_[e] / ++copies[e], e});
     }
-    return shares.top().first;
+    return std::max(shares.top().first, weight_[0] / most_copies_);
   }
   bool reachable(double load, int j) const {
     const int others = per_gpu_ - 1 - j;
@@ -95,10 +96,11 @@ class SimpleBound {
     return false;
   }
   double filling(double x, int others, int spare) const {
+    const int pieces = std::min(1 + spare, most_copies_);
     double sum = 0;
     for (int i = 0; i < others; ++i)
-      sum += std::min(weight_[experts_ - 1 - std::min(i / (1 + spare), experts_ - 1)], x / 2) /
-             (1 + spare);
+      sum +=
+          std::min(weight_[experts_ - 1 - std::min(i / pieces, experts_ - 1)], x / 2) / pieces;
     return sum;
   }
   double largest_allowed(double load, int j, int others, int spare) const {
@@ -110,8 +112,11 @@ class SimpleBound {
   }
   bool cuts(double x, int64_t whole, int most) const {
     double needed = 0;
-    for (int64_t i = whole; i < experts_ && weight_[i] > x; ++i)
-      needed += std::ceil(weight_[i] / x - 1e-12) - 1;
+    for (int64_t i = whole; i < experts_ && weight_[i] > x; ++i) {
+      const double pieces = std::ceil(weight_[i] / x - 1e-12);
+      if (pieces > most_copies_) return false;
+      needed += pieces - 1;
+    }
     return needed <= most;
   }
   double heaviest_together() const {
@@ -129,7 +134,7 @@ class SimpleBound {
   }
 
   std::vector<double> weight_;  // largest first
-  int experts_, extras_, gpus_, per_gpu_;
+  int experts_, extras_, gpus_, per_gpu_, most_copies_;
   double total_ = 0;
 };
 

@@ -162,7 +162,7 @@ TEST(MapShape, NeverDependsOnData) {
   Problem problem = problem_of({256, 288, 32}, options_of(EPLB_STRATEGY_GREEDY), 58);
   const MapEntry& slots_of = map_entry(EPLB_MAP_LOGICAL_TO_PHYSICAL);
   EXPECT_EQ(slots_of.shape(problem).dims, (std::array<int64_t, 4>{58, 256, 33, 1}));
-  problem.options.max_replicas = 4;
+  problem.limits.max_replicas = 4;
   EXPECT_EQ(slots_of.shape(problem).dims, (std::array<int64_t, 4>{58, 256, 4, 1}));
   EXPECT_EQ(map_entry(EPLB_MAP_GPU_LOAD).shape(problem).elements(), 58 * 32);
   EXPECT_THROW(map_entry(99), Error);

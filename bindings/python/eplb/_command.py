@@ -165,7 +165,7 @@ def solve(
         "objective": objective,
         "effort": effort,
         "seed": seed,
-        "max_replicas": max_replicas,
+        "max_replicas": max_replicas or None,
     }
     with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
         solve_again = partial(context.solve, weights, **problem, **options, bound=bound)
@@ -237,6 +237,7 @@ def evaluate(
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
     ] = None,
+    max_replicas: MaxReplicas = None,
     first_layer: FirstLayer = None,
     bound: Bound = "simple",
     experts: Experts = None,
@@ -250,7 +251,7 @@ def evaluate(
     weights = given.weights
     numbers = number_layers(given, first_layer)
     placement = read_plan(plan, given, gpus, numbers)
-    asked = asked_of(gpus, nodes, groups, policy, off_home_target)
+    asked = asked_of(gpus, nodes, groups, policy, off_home_target, max_replicas)
     problem = {"num_gpus": placement.num_gpus, **placement.problem, **asked}
     if problem["num_gpus"] is None:
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")

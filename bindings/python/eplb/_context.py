@@ -99,8 +99,10 @@ class Context(OpenContext):
         windows = sizes[0] if len(sizes) == 3 else 1
         tables = Tables(cluster, read_prices(prices), read_window_weights(window_weights, windows))
         with self._shared as session:
-            session.set_problem(num_slots, gpus, nodes, num_groups, policy, bound, objective, off_home_target)
-            session.set_options(strategy, effort, 0, max_replicas)
+            session.set_problem(
+                num_slots, gpus, nodes, num_groups, policy, bound, objective, off_home_target, max_replicas
+            )
+            session.set_options(strategy, effort, 0)
             self._shared.change()
             self._device.set_tables(tables)
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
@@ -184,9 +186,9 @@ class Context(OpenContext):
         given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
         sizes = sizes_with(cluster, num_gpus, num_nodes)
-        problem = num_slots, *sizes, num_groups, policy, bound, objective, off_home_target
+        problem = num_slots, *sizes, num_groups, policy, bound, objective, off_home_target, max_replicas
         tables = self._tables(given, cluster, prices, window_weights)
-        return self._solve(given, now, tables, problem, strategy, effort, seed, max_replicas, transfer_order, limits)
+        return self._solve(given, now, tables, problem, strategy, effort, seed, transfer_order, limits)
 
     def rebalance(
         self,
@@ -255,9 +257,9 @@ class Context(OpenContext):
         if num_gpus is None and cluster is None and isinstance(current, Plan):
             num_gpus = current.num_gpus
         sizes = sizes_with(cluster, num_gpus, num_nodes)
-        problem = now.shape[1], *sizes, num_groups, policy, bound, objective, off_home_target
+        problem = now.shape[1], *sizes, num_groups, policy, bound, objective, off_home_target, max_replicas
         tables = self._tables(given, cluster, prices, window_weights)
-        return self._solve(given, now, tables, problem, "rebalance", effort, seed, max_replicas, transfer_order, limits)
+        return self._solve(given, now, tables, problem, "rebalance", effort, seed, transfer_order, limits)
 
     def _solve(
         self,

@@ -12,7 +12,7 @@ from ._tables import Prices
 class LastProblem(NamedTuple):
     """Its values are in the order of Session.set_problem: those of the last solve, or defaults before any."""
 
-    values: tuple[Any, ...] = (None, None, 1, 1, "auto", "simple", "sum", 1.01)
+    values: tuple[Any, ...] = (None, None, 1, 1, "auto", "simple", "sum", 1.01, None)
     cluster: Cluster | None = None
     prices: Prices | None = None
 

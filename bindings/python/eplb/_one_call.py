@@ -23,18 +23,18 @@ def groups_of_call(num_groups: Any) -> int:
 
 
 def call_options(
-    strategy: Any, effort: Any, seed: Any, max_replicas: Any, has_current: bool, limits: MoveLimits
+    strategy: Any, effort: Any, seed: Any, has_current: bool, limits: MoveLimits
 ) -> tuple[Any, ...]:
     """The options of a call in the order of Request.set_options; only calls with a current placement know limits."""
     if has_current:
         if strategy not in (None, "rebalance"):
             text = f"strategy is {strategy!r}, but current is given, which only 'rebalance' starts from"
             raise invalid_argument(text)
-        return "rebalance", effort, seed, max_replicas, "buffered", limits
+        return "rebalance", effort, seed, "buffered", limits
     for name, value in limits._asdict().items():
         if value is not None:
             raise invalid_argument(f"{name} is {value}, but current is not given: there are no moves to limit")
-    return strategy, effort, seed, max_replicas
+    return strategy, effort, seed
 
 
 def try_on_device(weight: Any, sizes: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, Any, Any] | None:

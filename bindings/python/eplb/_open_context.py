@@ -95,6 +95,7 @@ class OpenContext(Uncopyable):
         num_groups: int | None = None,
         policy: str | None = None,
         off_home_target: float | None = None,
+        max_replicas: int | None = None,
         bound: str | None = None,
         cluster: Cluster | None = None,
         prices: Any = None,
@@ -110,6 +111,8 @@ class OpenContext(Uncopyable):
             weights: as for solve; None takes those that were uploaded last.
             num_gpus, num_nodes, num_groups, policy, off_home_target, bound: as for solve; None takes those of the last
                 solve, and its defaults before any.
+            max_replicas: the most replicas that an expert may have; None for no limit. The bound is that of placements
+                which keep it.
             cluster: as for solve; None takes that of the last solve unless num_gpus is another one.
             prices: as for solve; None takes those of the last solve unless num_nodes is another one.
             current: integers [L,S] or [S], the expert that each slot holds now, -1 where it is empty or cannot be read.
@@ -117,7 +120,8 @@ class OpenContext(Uncopyable):
 
         Raises:
             InvalidPlacement: naming the rule and the layer, slot or expert: an id that is none, an expert without a
-                replica, under a hierarchical policy a replica that is not on the node of its group.
+                replica, more replicas of an expert than max_replicas, under a hierarchical policy one that is not on the
+                node of its group.
             InvalidArgument: sizes that do not fit each other; num_gpus missing before any solve.
             InvalidState: no weights yet; weights on a device, and nothing was solved yet.
             InvalidWeight: naming layer and expert.
@@ -128,7 +132,7 @@ class OpenContext(Uncopyable):
         given, sizes = read_prices(prices), (placement.shape[1], num_gpus, num_nodes, num_groups)
         with self._shared as session:
             problem, cluster, priced = self._last_problem.with_given(
-                cluster, given, *sizes, policy, bound, "sum", off_home_target
+                cluster, given, *sizes, policy, bound, "sum", off_home_target, max_replicas or 0
             )
             session.set_problem(*problem)
             tables = Tables(cluster, priced, session.window_weights)

@@ -76,9 +76,10 @@ def place(
         "simple",
         objective,
         off_home_target,
+        max_replicas,
     )
     limits = move_limits(max_moves, max_moves_total, max_arrivals, target, move_price)
-    options = call_options(strategy, effort, seed, max_replicas, current is not None, limits)
+    options = call_options(strategy, effort, seed, current is not None, limits)
     if current is None and alive is None and dtype is None:
         maps = try_on_device(weight, sizes, options)
         if maps is not None:

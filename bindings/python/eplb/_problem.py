@@ -26,7 +26,12 @@ def problem_of(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_
 
 
 def asked_of(
-    gpus: int | None, nodes: int | None, groups: int | None, policy: str | None, off_home_target: float | None
+    gpus: int | None,
+    nodes: int | None,
+    groups: int | None,
+    policy: str | None,
+    off_home_target: float | None,
+    max_replicas: int | None = None,
 ) -> dict[str, Any]:
     """The same, of options that may be None: that which is asked for, whatever a plan says."""
     asked = {
@@ -35,6 +40,7 @@ def asked_of(
         "num_groups": groups,
         "policy": policy,
         "off_home_target": off_home_target,
+        "max_replicas": max_replicas,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

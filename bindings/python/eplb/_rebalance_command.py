@@ -146,7 +146,7 @@ def rebalance(
         "objective": objective,
         "effort": effort,
         "seed": seed,
-        "max_replicas": max_replicas,
+        "max_replicas": max_replicas or None,
         "transfer_order": transfer_order,
     }
     with naming(given.name, current), Context(device, threads) as context, _terminal.progress("rebalancing"):

@@ -74,6 +74,7 @@ class Request(Uncopyable):
         bound: Any,
         objective: Any = "sum",
         off_home_target: Any = 1.01,
+        max_replicas: Any = None,
     ) -> None:
         problem = self.problem
         problem.num_slots = integer("num_slots", num_slots)
@@ -84,13 +85,13 @@ class Request(Uncopyable):
         problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
         problem.objective = value_of(OBJECTIVES, "objective", objective)
         problem.off_home_target = imbalance("off_home_target", off_home_target, 1, "1")
+        problem.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
 
     def set_options(
         self,
         strategy: Any,
         effort: Any,
         seed: Any,
-        max_replicas: Any,
         transfer_order: Any = "buffered",
         limits: MoveLimits = _NO_LIMITS,
     ) -> None:
@@ -98,7 +99,6 @@ class Request(Uncopyable):
         options.strategy = self.defaults.strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
         options.effort = value_of(EFFORTS, "effort", effort)
         options.seed = integer("seed", seed, 0, 2**64 - 1)
-        options.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
         options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
         if limits != self._limits:
             self._limits = limits
@@ -108,7 +108,7 @@ class Request(Uncopyable):
     def sizes(self) -> tuple[Any, ...]:
         """Everything that memory is sized for except the weights; the seed does not matter."""
         options = self.options
-        return bytes(ffi.buffer(self.problem)), options.strategy, options.effort, options.max_replicas
+        return bytes(ffi.buffer(self.problem)), options.strategy, options.effort
 
 
 class Session(Request):

@@ -46,7 +46,7 @@ class Solution:
         layers, experts = weights.shape[-2:]
         num_slots: int = problem.num_slots
         self._answers: dict[str, Any] = {}
-        self.width: int = options.max_replicas or num_slots - experts + 1
+        self.width: int = problem.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
         self._grouping: Grouping = grouping_of(problem)

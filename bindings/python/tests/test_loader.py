@@ -108,7 +108,7 @@ def test_structs_of_another_header(tmp_path):
         pytest.skip("no file")
     copy = shutil.copy(_library.path, tmp_path / "libeplb.so.0")
     text = HEADER.read_text()
-    for field in ("int64_t num_nodes", "int64_t num_groups", "double off_home_target"):
+    for field in ("int64_t num_nodes", "int64_t num_groups", "double off_home_target", "int64_t max_replicas"):
         text = text.replace(f"  {field};", "")
     (tmp_path / "eplb.h").write_text(text)
     done = run(EPLB_LIBRARY=str(copy))

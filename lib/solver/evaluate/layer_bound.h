@@ -16,13 +16,31 @@ EPLB_FN double add_group_weights(Team auto& team, const Problem& problem,
   return sum_in_order(problem.partition.groups, [&](int group) { return group_weight[group]; });
 }
 
+struct LayerBound {
+  double load;
+  bool nodes_proven;  // under a hierarchical policy: was every way to put groups on nodes tried?
+};
+
+// No heaviest node can weigh less than this: a closer look at the heaviest groups, and at the
+// lightest ones, which at best are with them.
+EPLB_FN double heaviest_groups(Team auto& team, const Problem& problem,
+                               const BoundWorkspace& workspace) {
+  const auto [nodes, groups] = problem.partition;
+  const View<double> weight = workspace.group_weight, descending = workspace.descending;
+  team.order(groups, workspace.order, [&](int group) { return largest_first(weight[group]); });
+  team.for_each(groups, [&](int i) { descending[i] = weight[workspace.order[i]]; });
+  double first = descending[0];
+  for (int i = 1; i < groups / nodes; ++i) first += descending[groups - i];
+  if (groups == nodes) return first;
+  return larger(first, heaviest_together(descending, groups, nodes, groups / nodes));
+}
+
 // Under a hierarchical policy whole groups are on nodes, as many on each: no way to put them there
-// makes the mean load of the heaviest node's GPUs less than this. 0 if there are too many ways to
-// go through them all.
-EPLB_FN double node_bound(Team auto& team, const Problem& problem,
-                          const BoundWorkspace& workspace) {
+// makes the mean load of the heaviest node's GPUs less than this.
+EPLB_FN LayerBound node_bound(Team auto& team, const Problem& problem,
+                              const BoundWorkspace& workspace) {
   const double total = add_group_weights(team, problem, workspace);
-  if (!(total > 0)) return 0;
+  if (!(total > 0)) return {0, true};
   // In units that are rounded down: the heaviest node of the best way can only get lighter by that.
   const double unit = total / (1 << 30);
   team.for_each(problem.partition.groups, [&](int group) {
@@ -34,22 +52,18 @@ EPLB_FN double node_bound(Team auto& team, const Problem& problem,
   pack<Integer>(team, greedy(), workspace.packing, groups, nodes, size, {}, all_chains(), slot_of);
   const AssignedGroups assigned =
       search_groups(team, workspace.groups, size, slot_of, groups, nodes, group_steps(groups));
-  if (!assigned.proven) return 0;
-  return assigned.heaviest * unit * (1 - 0x1p-40) / open_gpus(node_problem(problem).cluster);
+  const double heaviest =
+      assigned.proven ? assigned.heaviest * unit : heaviest_groups(team, problem, workspace);
+  return {heaviest * (1 - 0x1p-40) / open_gpus(node_problem(problem).cluster), assigned.proven};
 }
-
-struct LayerBound {
-  double load;
-  bool nodes_proven;  // under a hierarchical policy: was every way to put groups on nodes tried?
-};
 
 EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, double total,
                                     const BoundWorkspace& workspace) {
   const double bound = wants_threshold(problem) ? threshold_bound(team, problem, total, workspace)
                                                 : simple_bound(team, problem, total, workspace);
   if (problem.partition.nodes == 1) return {bound, false};
-  const double node = node_bound(team, problem, workspace);
-  return {larger(bound, node), node > 0 || bound == 0};
+  const LayerBound node = node_bound(team, problem, workspace);
+  return {larger(bound, node.load), node.nodes_proven};
 }
 
 // weight(e) is an expert's, in double; `total` is their sum in order. Quotients of denormals lose

@@ -11,10 +11,11 @@ EPLB_STAGE_BEGIN
 // Where GPUs differ in slots, what they can hold with j at most on each replaces j * G, and one
 // that holds j + 1 may hold no others, as where slots may be empty. Extras that this does not use
 // may cut the others smaller: with `spare` of them no expert of at most x has more than 1 + spare
-// copies.
+// copies, nor more than it can have at all.
 struct Pigeonhole {
   View<double> descending;  // weights of the experts, largest first
   int experts, extras, per_gpu;
+  int most_copies;  // of an expert
   bool filled;  // do all GPUs hold per_gpu replicas?
   int64_t together = 0;
 
@@ -35,7 +36,7 @@ struct Pigeonhole {
 
   // The least that the others on a GPU can weigh if pieces of larger experts weigh at least x / 2.
   EPLB_FN double filling(const Case& at, double x, int spare) const {
-    const int pieces = 1 + spare;
+    const int pieces = smaller(1 + spare, most_copies);
     double sum = 0;
     for (int i = 0, expert = experts - 1; i < at.others; expert = larger(expert - 1, 0)) {
       const double piece = smaller(descending[expert], x / 2) / pieces;
@@ -62,13 +63,13 @@ struct Pigeonhole {
     return cuts(smaller(above, step(at, step(at, above, spare), spare)), spare);
   }
   // Extras that cut all experts above x, but the ones together that need most, into pieces of at
-  // most x; `most` + 1 if those do not suffice.
+  // most x; `most` + 1 if those do not suffice, or an expert cannot have as many copies.
   EPLB_FN int extras_for(double x, int most) const {
     int needed = 0;
     for (int64_t i = together; i < experts && descending[static_cast<int>(i)] > x; ++i) {
       // Rounded up below; the last place is given away.
       const double pieces = descending[static_cast<int>(i)] / x - 1e-12;
-      if (!(pieces <= most + 1.0)) return most + 1;
+      if (!(pieces <= most + 1.0 && pieces <= most_copies)) return most + 1;
       const int whole_pieces = static_cast<int>(pieces);
       needed += whole_pieces - (static_cast<double>(whole_pieces) == pieces);
       if (needed > most) return most + 1;

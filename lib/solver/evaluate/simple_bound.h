@@ -10,7 +10,8 @@ EPLB_STAGE_BEGIN
 // The largest replica of the counts that make it least: every extra goes to the largest weight per
 // replica (Jefferson, D'Hondt). Then it is the (extras + 1)-th largest of all weight / copies,
 // whatever the order among equal ones. The weights of the extras + 1 heaviest experts are such
-// quotients, so lighter experts cannot change it.
+// quotients, so lighter experts cannot change it. Where experts can have fewer copies, those
+// of the heaviest weigh at least as much as with all that it can have.
 EPLB_FN double largest_replica(Team auto& team, const Problem& problem,
                                const BoundWorkspace& workspace) {
   const View<double> weight = workspace.descending;
@@ -24,7 +25,7 @@ EPLB_FN double largest_replica(Team auto& team, const Problem& problem,
   team.serve(candidates, workspace.key, extras,
              [&](int, int i, int64_t) { return key_of(weight[i] / ++workspace.copies[i]); });
   auto share_of = [&](int i) { return bits_of(weight[i] / workspace.copies[i]); };
-  return of_bits(team.max_of(candidates, share_of));
+  return larger(of_bits(team.max_of(candidates, share_of)), weight[0] / most_copies(problem));
 }
 
 // No redundancy: the m heaviest experts are on m GPUs, which hold (K-1) m others too, or two of
@@ -89,6 +90,7 @@ EPLB_FN double bound_of_loads(Team auto& team, const Problem& problem,
   const bool equal = !is_unequal(cluster);
   Pigeonhole pigeonhole{workspace.descending, problem.experts,
                         open_slots(cluster) - problem.experts, slots_per_gpu(cluster),
+                        most_copies(problem),
                         equal && !problem.limits.some_empty};
   double bound = larger(least, largest_replica(team, problem, workspace));
   for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j) {

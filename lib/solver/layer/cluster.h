@@ -54,4 +54,11 @@ EPLB_FN Problem node_problem(const Problem& problem) {
   return node;
 }
 
+// Replicas that an expert can have: under a hierarchical policy those on its node.
+EPLB_FN int most_copies(const Problem& problem) {
+  const Problem node = node_problem(problem);
+  const int most = open_slots(node.cluster) - node.experts + 1, cap = problem.limits.max_replicas;
+  return cap > 0 && cap < most ? cap : most;
+}
+
 EPLB_STAGE_END

@@ -35,7 +35,7 @@ EDITS = {
     "include/eplb.h": [*LATER_FIELDS, (f"{VERSION};", f"{VERSION};\nint32_t eplb_later(void);")],
     "lib/api/defaults.h": [
         ("EPLB_DEVICE_CPU, 0, 1}", "EPLB_DEVICE_CPU, 0, 1, 7}"),
-        (".off_home_target = 1.01}};", ".off_home_target = 1.01, .later = 7}};"),
+        (".max_replicas = 0}};", ".max_replicas = 0, .later = 7}};"),
         (".move_price = 0}};", ".move_price = 0, .later = 7}};"),
         ("inline eplb_problem read_problem", f"{CHECK}inline eplb_problem read_problem"),
         (READ_PROBLEM, f"only_seven({READ_PROBLEM})"),

@@ -212,9 +212,12 @@ static int evaluation_agrees(eplb_context *context, const plan *p, const input *
   double *imbalance = malloc(bytes), *bound = malloc(bytes);
   int64_t *duplicates = malloc(bytes);
   eplb_report report, expected = p->report;
-  int fine =
+  eplb_problem problem = in->problem;
+  int fine;
+  if (problem.max_replicas == 0) problem.max_replicas = in->options.max_replicas;
+  fine =
       EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR)) &&
-      EXPECT(EPLB_OK, CALL(evaluate)(context, &in->problem, p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL],
+      EXPECT(EPLB_OK, CALL(evaluate)(context, &problem, p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL],
                                      p->layers * p->slots, EPLB_INT64, &report, imbalance, bound,
                                      duplicates, p->layers, ERR));
   expected.strategy = -1;

@@ -133,6 +133,33 @@ static void experts_without_a_replica(void) {
   CHECK(outputs_untouched());
 }
 
+/* A cap makes bounds larger, and placements with more replicas of an expert invalid. */
+static void replicas_above_the_cap(void) {
+  static const float weights[8] = {300, 280, 60, 50, 40, 30, 20, 20};
+  static const int64_t most[16] = {0, 7, 1, 6, 2, 5, 3, 4, 4, 3, 5, 2, 6, 1, 7, 0};
+  int64_t placement[16];
+  input capped = input_of(weights, 8, 16, 8);
+  eplb_report of_cap;
+  memcpy(placement, most, sizeof placement);
+  if (!input_upload(context, &capped)) return;
+  EXPECT(EPLB_OK, CALL(report_init)(&of_cap, sizeof of_cap, ERR));
+#define EVALUATE_CAPPED()                                                                        \
+  CALL(evaluate)(context, &capped.problem, placement, 16, EPLB_INT64, &of_cap, NULL, NULL, NULL, \
+                 0, ERR)
+  EXPECT(EPLB_OK, EVALUATE_CAPPED());
+  CLOSE(0.6, of_cap.gap_mean, 1e-9);
+  capped.problem.max_replicas = 2;
+  EXPECT(EPLB_OK, EVALUATE_CAPPED());
+  CLOSE(1.6, of_cap.imbalance_mean, 1e-12);
+  CHECK(of_cap.gap_mean >= 0 && of_cap.gap_mean < 1e-11);
+  placement[1] = 0;
+  REFUSED(EPLB_INVALID_PLACEMENT, EVALUATE_CAPPED(), "layer 0", "3 replicas of expert 0",
+          "max_replicas is 2");
+#undef EVALUATE_CAPPED
+  input_upload_and_solve(context, &in);
+  input_free(&capped);
+}
+
 static void replicas_off_their_node(void) {
   int64_t placement[LENGTH];
   valid_placement(placement);
@@ -226,6 +253,7 @@ void rules_evaluation(void) {
   RUN(int32_placements_are_the_same);
   RUN(ids_out_of_range);
   RUN(experts_without_a_replica);
+  RUN(replicas_above_the_cap);
   RUN(replicas_off_their_node);
   RUN(nodes_with_more_groups_than_their_share);
   RUN(nodes_may_be_swapped);

@@ -127,6 +127,29 @@ static void caps_decide_the_shape(void) {
   EQUAL(SLOTS - EXPERTS + 1, width_of_logical_to_physical());
 }
 
+/* The problem's own cap and that of the options: the lower one holds. */
+static void the_lower_cap_holds(void) {
+  static const int64_t caps[][2] = {{9, 0}, {9, 12}, {12, 9}, {0, 9}};
+  size_t i;
+  for (i = 0; i < sizeof caps / sizeof *caps; i++) {
+    input capped = in;
+    capped.problem.max_replicas = caps[i][0];
+    capped.options.max_replicas = caps[i][1];
+    capped.options.strategy = EPLB_STRATEGY_LPT_SWAP;
+    if (!EXPECT(EPLB_OK, CALL(solve)(context, &capped.problem, &capped.options, ERR))) continue;
+    EQUAL(9, width_of_logical_to_physical());
+    capped.problem.max_replicas = 9;
+    capped.options.max_replicas = 9;
+    invariants_hold(context, &capped, NULL);
+  }
+  in.problem.max_replicas = -1;
+  INVALID(CALL(solve)(context, &in.problem, &in.options, ERR), "max_replicas", "-1");
+  in.problem.max_replicas = 1;
+  INVALID(CALL(solve)(context, &in.problem, NULL, ERR), "max_replicas", "1", "2");
+  in.problem.max_replicas = 0;
+  input_solve(context, &in);
+}
+
 static void caps_that_cannot_be_kept(void) {
   static const float one_hot[8] = {1000, 0, 0, 0, 0, 0, 0, 0};
   input hot = input_of(one_hot, 8, 16, 8);
@@ -204,6 +227,7 @@ void rules_maps(void) {
   RUN(null_pointers_are_named);
   RUN(a_longer_dims_is_welcome);
   RUN(caps_decide_the_shape);
+  RUN(the_lower_cap_holds);
   RUN(caps_that_cannot_be_kept);
   RUN(reserve_answers_shapes);
   CALL(context_destroy)(context);

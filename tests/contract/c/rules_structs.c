@@ -190,6 +190,7 @@ static void defaults_are_the_ones_in_the_header(void) {
   EQUAL(EPLB_OBJECTIVE_SUM, s.problem.objective);
   EQUAL(0, s.problem.reserved);
   CHECK(s.problem.off_home_target == 1.01);
+  EQUAL(0, s.problem.max_replicas);
   EXPECT(EPLB_OK, init_solve(&s, sizeof s.solve_options, ERR));
   EQUAL(EPLB_EFFORT_NORMAL, s.solve_options.effort);
   EQUAL(0, s.solve_options.seed);

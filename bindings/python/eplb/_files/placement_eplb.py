@@ -22,7 +22,7 @@ MAP = "physical_to_logical"
 DENSE = "has_dense_rows"
 # What an evaluation of the placement needs; these are read back.
 _NAMES = {"policy": str, "off_home_target": float}
-_COUNTS = ("num_nodes", "num_groups")
+_COUNTS = ("num_nodes", "num_groups", "max_replicas")
 # By GPU, where they are not all equal.
 _BY_GPU = {"gpu_slots": (int,), "gpu_speeds": (int, float)}
 

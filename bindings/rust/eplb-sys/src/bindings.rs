@@ -108,7 +108,8 @@ pub const EPLB_BOUND_SIMPLE: eplb_bound_kind = 0;
 pub const EPLB_BOUND_THRESHOLD: eplb_bound_kind = 1;
 /// reported, not requested: the requested bound combined, under a hierarchical policy, with the
 /// mean load of the heaviest node in the best of all assignments of groups to nodes; with up to 16
-/// groups always, with more where it was found; holds for hierarchical placements
+/// groups always, with more where it was found, and else the kind that was requested, combined with
+/// what the heaviest groups weigh at least; holds for hierarchical placements
 pub const EPLB_BOUND_NODE: eplb_bound_kind = 2;
 
 /// How an engine carries out transfers, and so what may run at once. Since ABI 1.1.
@@ -247,9 +248,13 @@ pub struct eplb_problem {
     /// is balanced; EPLB_STRATEGY_REBALANCE takes its own target instead if it has one. With other
     /// policies it only says what EPLB_MAP_OFF_HOME_BOUND is for. Since ABI 1.1
     pub off_home_target: f64,
+    /// 0 means no cap; otherwise the largest number of replicas of an expert, at most 2^18.
+    /// Placements with more are invalid, and bounds are those of placements that keep it. A solve
+    /// keeps the lower one of this and of the one in its options. Since ABI 1.1
+    pub max_replicas: i64,
 }
 const _: () = {
-    assert!(size_of::<eplb_problem>() == 64);
+    assert!(size_of::<eplb_problem>() == 72);
     assert!(align_of::<eplb_problem>() == 8);
     assert!(offset_of!(eplb_problem, struct_size) == 0);
     assert!(offset_of!(eplb_problem, num_slots) == 8);
@@ -261,6 +266,7 @@ const _: () = {
     assert!(offset_of!(eplb_problem, objective) == 48);
     assert!(offset_of!(eplb_problem, reserved) == 52);
     assert!(offset_of!(eplb_problem, off_home_target) == 56);
+    assert!(offset_of!(eplb_problem, max_replicas) == 64);
 };
 
 /// Options of a solve.
@@ -835,8 +841,9 @@ library! {
     /// *report; imbalance, bound and duplicates with one element per layer, so that layers_length,
     /// which applies to all three, must be L. Errors: EPLB_INVALID_STATE before an upload;
     /// EPLB_INVALID_PLACEMENT naming the rule and the layer, slot or expert: an id below -1 or not
-    /// below E, an expert in a closed slot, or without a replica, under a hierarchical policy a
-    /// replica that is not on the node of its group or a node with more groups than its share.
+    /// below E, an expert in a closed slot, or without a replica or with more than max_replicas,
+    /// under a hierarchical policy a replica that is not on the node of its group or a node with
+    /// more groups than its share.
     fn eplb_evaluate(
         context: *mut eplb_context,
         problem: *const eplb_problem,

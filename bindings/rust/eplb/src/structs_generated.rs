@@ -25,6 +25,7 @@ pub struct Problem {
     bound_kind: Option<BoundKind>,
     objective: Option<Objective>,
     off_home_target: Option<f64>,
+    max_replicas: Option<usize>,
 }
 
 impl Problem {
@@ -32,7 +33,7 @@ impl Problem {
     /// number of experts, a multiple of `num_gpus`, at most 2^18. `num_gpus` must be set.
     #[must_use]
     pub const fn new(num_slots: usize, num_gpus: usize) -> Self {
-        Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None, objective: None, off_home_target: None }
+        Self { num_slots, num_gpus, num_nodes: None, num_groups: None, policy: None, bound_kind: None, objective: None, off_home_target: None, max_replicas: None }
     }
 
     /// Hierarchical: must divide `num_gpus`. Default 1.
@@ -77,6 +78,14 @@ impl Problem {
         Self { off_home_target: Some(off_home_target), ..self }
     }
 
+    /// 0 means no cap; otherwise the largest number of replicas of an expert, at most 2^18.
+    /// Placements with more are invalid, and bounds are those of placements that keep it. A solve
+    /// keeps the lower one of this and of the one in its options. Since ABI 1.1.
+    #[must_use]
+    pub const fn max_replicas(self, max_replicas: usize) -> Self {
+        Self { max_replicas: Some(max_replicas), ..self }
+    }
+
     pub(crate) fn over(&self, defaults: &sys::eplb_problem) -> sys::eplb_problem {
         sys::eplb_problem {
             num_slots: to_c(self.num_slots),
@@ -87,6 +96,7 @@ impl Problem {
             bound_kind: self.bound_kind.map_or(defaults.bound_kind, BoundKind::as_raw),
             objective: self.objective.map_or(defaults.objective, Objective::as_raw),
             off_home_target: self.off_home_target.unwrap_or(defaults.off_home_target),
+            max_replicas: self.max_replicas.map_or(defaults.max_replicas, to_c),
             ..*defaults
         }
     }

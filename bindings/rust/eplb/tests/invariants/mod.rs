@@ -274,8 +274,8 @@ pub fn solve_and_check(context: &mut eplb::Context, input: &Input, strategy: Str
     if narrow.iter().map(|&expert| i64::from(expert)).ne(maps.physical_to_logical.iter().copied()) {
         return Err(Failure::Broken("int32 and int64 differ".into()));
     }
-    let evaluation =
-        plan.context().evaluate_layers(&input.problem(), &maps.physical_to_logical).map_err(Failure::Refused)?;
+    let capped = input.problem().max_replicas(input.max_replicas);
+    let evaluation = plan.context().evaluate_layers(&capped, &maps.physical_to_logical).map_err(Failure::Refused)?;
     let layers_agree = evaluation.imbalance == maps.imbalance
         && evaluation.bound == maps.bound
         && evaluation.duplicates == maps.duplicates;

@@ -82,7 +82,7 @@ class Comparison(Showing):
         summed, whose = self.options[best].get("objective") != "windows", f" with {best}"
         return doubts_of_plan(self.rows[best], self._num_windows, summed=summed, layers=self._layers, whose=whose)
 
-    def refusals(self) -> list[str]:
+    def _refusals(self) -> list[str]:
         """A line for each row without figures."""
         return [f"{name}: {why}" for name, why in self.refused.items()]
 
@@ -93,9 +93,17 @@ class Comparison(Showing):
         columns, *rows = self.table()
         sizes = next(iter(self.options.values()))
         where = f"{sizes['num_slots']} slots of {counted(sizes['num_gpus'], 'GPU')}"
-        found = [] if self.best is None else [f"The lowest imbalance is that of {self.best}."]
-        said = [*found, *(f"{line}." for line in self.warnings), *self.refusals()]
+        said = [*self._lowest(), *(f"{line}." for line in self.warnings), *self._refusals()]
         return Shown(f"Comparison: {counted(len(self.before.imbalance), 'layer')} on {where}", columns, rows, said)
+
+    def _lowest(self) -> list[str]:
+        best = self.best
+        if best is None:
+            return []
+        known = {name: report for name, report in self.rows.items() if report.num_windows > 1}
+        in_windows = min(known, key=lambda name: known[name].windows_mean, default=best)
+        more = f", in single windows that of {in_windows}" if in_windows != best else ""
+        return [f"The lowest imbalance is that of {best}{more}."]
 
 
 @sizes_by_name
@@ -187,13 +195,13 @@ def compare_in(
 def choices(weights: Array, problem: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The options of each row of the table, by its name."""
     # Only best knows efforts.
-    choices: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
-    choices |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
+    rows: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in FROM_NOTHING if name != "best"}
+    rows |= {f"best {effort}": {"strategy": "best", "effort": effort} for effort in EFFORTS if "best" in STRATEGIES}
     if 1 < count_windows(weights) <= MOST_WINDOWS:
-        choices["best windows"] = {"strategy": "best", "objective": "windows"}
+        rows["best windows"] = {"strategy": "best", "objective": "windows"}
     if has_homes(problem) and problem["policy"] != "soft":
-        choices["best soft"] = {"strategy": "best", "policy": "soft"}
-    return choices
+        rows["best soft"] = {"strategy": "best", "policy": "soft"}
+    return rows
 
 
 def lowest(rows: dict[str, Report]) -> str | None:

@@ -83,5 +83,5 @@ def compare(
         return
     columns, *table = comparison.table()
     _terminal.show_table(columns, table)
-    for line in comparison.refusals():
+    for line in comparison._refusals():
         _terminal.say(line)

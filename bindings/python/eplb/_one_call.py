@@ -17,9 +17,7 @@ from ._tables import Tables
 from ._thread_session import keep_session, take_session
 
 
-def call_options(
-    strategy: Any, effort: Any, seed: Any, has_current: bool, limits: MoveLimits
-) -> tuple[Any, ...]:
+def call_options(strategy: Any, effort: Any, seed: Any, has_current: bool, limits: MoveLimits) -> tuple[Any, ...]:
     """The options of a call in the order of Request.set_options; only calls with a current placement know limits."""
     if has_current:
         if strategy not in (None, "rebalance"):

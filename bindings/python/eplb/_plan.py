@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ._arrays import Floats, Ints
 from ._files.values import counted
 from ._moves import Moves
-from ._report import Report
+from ._report import Report, show_report
 from ._shown import Showing, Shown
 from ._solution import Solution
 from ._uncopyable import Uncopyable
@@ -232,7 +232,7 @@ class Plan(Showing):
         return f"{type(self).__name__}: {self._sizes()}"
 
     def _show(self) -> Shown:
-        return self.report._show()._replace(title=self._title())
+        return show_report(self.report, self._title())
 
 
 class DevicePlan(Uncopyable, Plan):

@@ -111,15 +111,19 @@ class Report(Showing):
         return {name: value for name, value in self.to_dict().items() if not isinstance(value, list)}
 
     def _show(self) -> Shown:
-        title = f"{type(self).__name__} of {counted(len(self.imbalance), 'layer')}"
-        where = f" on {self.num_nodes} nodes, policy {self.policy}" if self.num_nodes > 1 else ""
-        columns, *rows = report_table({self.strategy or "placement": self})
-        return Shown(title + where, columns, rows, sentences_of(self))
+        return show_report(self, f"{type(self).__name__} of {counted(len(self.imbalance), 'layer')}")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python numbers, strings and lists, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Report)}
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+
+
+def show_report(report: Report, title: str) -> Shown:
+    """What there is to say of a placement, under a title that names it."""
+    where = f" on {report.num_nodes} nodes, policy {report.policy}" if report.num_nodes > 1 else ""
+    columns, *rows = report_table({report.strategy or "placement": report})
+    return Shown(title + where, columns, rows, sentences_of(report))
 
 
 class Grouping(NamedTuple):

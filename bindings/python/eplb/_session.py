@@ -85,12 +85,8 @@ class Request(Uncopyable):
         problem.policy = value_of(POLICIES, "policy", policy)
         problem.bound_kind = value_of(BOUNDS_TO_ASK_FOR, "bound", bound)
         problem.objective = value_of(OBJECTIVES, "objective", objective)
-<<<<<<< HEAD
         problem.off_home_target = imbalance("off_home_target", off_home_target, 1)
-=======
-        problem.off_home_target = imbalance("off_home_target", off_home_target, 1, "1")
         problem.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
->>>>>>> origin/main
 
     def set_options(
         self,

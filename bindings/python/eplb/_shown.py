@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ._errors import InvalidState
 
@@ -52,10 +52,6 @@ class Showing:
         from ._html import html_of
 
         return html_of(self._shown())
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """IPython shows this where it shows no HTML."""
-        printer.text(str(self))
 
 
 def aligned(rows: Sequence[Sequence[str]], numbers: bool = True) -> list[str]:

@@ -32,7 +32,10 @@ def test_comparison(context, loads):
     assert comparison.rows[comparison.best].imbalance_mean == min(
         report.imbalance_mean for report in comparison.rows.values()
     )
-    assert page.sentences[0] == f"The lowest imbalance is that of {comparison.best}."
+    assert (
+        page.sentences[0]
+        == f"The lowest imbalance is that of {comparison.best}, in single windows that of best windows."
+    )
     best = comparison.options[comparison.best]
     plan = context.solve(loads, **best)
     check_plan(loads, plan, best)

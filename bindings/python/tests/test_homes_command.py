@@ -2,6 +2,7 @@
 
 import json
 
+import eplb
 import numpy as np
 import pytest
 from eplb._loads import node_loads
@@ -11,20 +12,21 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 SIZES = {"num_slots": 80, "num_gpus": 16, "num_nodes": 4, "num_groups": 8}
+GPUS = eplb.Cluster(16, num_nodes=4)
 
 
 def test_loads_of_nodes(context):
     weights = sample_weights(3, 64).astype(float)
     weights[2] = 0
     plan = context.solve(weights, **SIZES, policy="global")
-    at_home, away, of_groups = node_loads(weights, plan.physical_to_logical, 16, 4, 8)
+    at_home, away, of_groups = node_loads(weights, plan.physical_to_logical, GPUS, 8)
     np.testing.assert_allclose(at_home + away, plan.gpu_load.reshape(3, 4, 4).sum(axis=2), rtol=1e-12)
     for table in (at_home + away, of_groups):
         np.testing.assert_allclose(table.sum(axis=1), weights.sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(away[:2].sum(axis=1) / weights[:2].sum(axis=1), plan.off_home[:2], rtol=1e-12)
     # Whole groups on nodes: nothing is away, not even a rounding error.
     hierarchical = context.solve(weights, **SIZES).physical_to_logical
-    assert not node_loads(weights, hierarchical, 16, 4, 8).away.any()
+    assert not node_loads(weights, hierarchical, GPUS, 8).away.any()
 
 
 @pytest.fixture

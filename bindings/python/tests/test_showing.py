@@ -61,7 +61,7 @@ def test_windows_homes_and_moves_if_any(context, loads):
     plan = context.solve(loads, **problem)
     check_plan(loads, plan, problem)
     report, page = plan.report, page_of(plan)
-    assert page.caption == "Plan: 3 layers, 80 slots of 16 GPUs"
+    assert page.caption == "Plan: 3 layers, 80 slots of 16 GPUs on 4 nodes, policy soft"
     assert page.sentences[0] == (
         f"2 windows: in a single one the imbalance is {report.windows_mean:.3f} on average, "
         f"{report.windows_worst:.3f} at worst (window {report.worst_window}, layer {report.worst_window_layer})."
@@ -181,13 +181,3 @@ def test_a_short_word_for_each(context, olmoe, calls):
     # Nobody has asked for more.
     assert calls == before
     assert repr(copy.copy(plan)) == repr(plan)
-
-
-def test_ipython_prints_what_print_does(context):
-    class Printer:
-        def text(self, text):
-            self.shown = text
-
-    plan, printer = context.solve(PAIRS, num_slots=16, num_gpus=8), Printer()
-    plan._repr_pretty_(printer, False)
-    assert printer.shown == str(plan)

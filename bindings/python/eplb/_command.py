@@ -54,13 +54,13 @@ from ._options import (
     one_of,
     print_json,
 )
-from ._output_file import check_output, refuse_inputs
+from ._output_file import check_output, refuse_inputs, replacing
 from ._plan import Plan
 from ._plan_argument import check_plan_output, number_layers, read_before, read_plan, write_plan
 from ._problem import asked_of, before_of, problem_of, rows_before, sizes_of, unbalanced_of
 from ._rebalance_command import rebalance
 from ._report import Report
-from ._wording import in_options, options_of
+from ._wording import in_options, options_of, options_only
 from .sample import sample_weights
 
 app = typer.Typer(
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
             # A full disk shows up here, where it can still be reported, and not when Python exits.
             sys.stdout.flush()
     except FileError as error:
-        _terminal.complain(str(error))
+        _terminal.complain(options_only(str(error)))
         return 2
     except Error as error:
         _terminal.complain(in_options(str(error), _options(arguments[0])))
@@ -316,8 +316,6 @@ def sample(
     if layers * experts > _MOST_SAMPLES:
         raise FileError(f"--layers {layers} times --experts {experts} is above {_MOST_SAMPLES} values")
     rows = sample_weights(layers, experts, seed).tolist()
-    try:
-        output.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="ascii")
-    except OSError as error:
-        raise FileError(os_error_text(output, error)) from None
+    with replacing(output) as file:
+        file.write("".join(",".join(map(str, row)) + "\n" for row in rows).encode())
     _terminal.say(f"{output}: {layers} layers, {experts} experts, made up")

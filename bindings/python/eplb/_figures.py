@@ -53,10 +53,15 @@ def _report_row(name: str, report: Report) -> tuple[str, ...]:
     return (name, *numbers, time)
 
 
-def sentences_of(report: Report) -> list[str]:
-    """What else a report has to say: of windows, homes and moves if there are any, and of its worst layers."""
-    said = []
-    if report.num_windows > 1:
+def sentences_of(report: Report, warnings: Sequence[str] = ()) -> list[str]:
+    """What else a report has to say: of windows, homes and moves if there are any, and of its worst layers.
+
+    Args:
+        warnings: of the plan. What each of several windows gets is one of them, if they were summed.
+    """
+    said = [warning if warning.endswith("?") else f"{warning}." for warning in warnings]
+    windows = f"{report.num_windows} windows"
+    if report.num_windows > 1 and not any(warning.startswith(windows) for warning in warnings):
         said.append(f"{windows_sentence(report, report.num_windows)}.")
     if has_homes(vars(report)):
         said.append(f"{homes_sentence(report)}.")

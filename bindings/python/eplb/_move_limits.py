@@ -66,7 +66,7 @@ def _count(argument: str, value: Any, least: str) -> int | None:
 def imbalance(argument: str, value: Any, least: int, legal: str | None = None) -> float:
     """Checks an imbalance, or a difference of two: at least `least`, or 0 if `legal` says where values begin."""
     try:
-        number = math.nan if isinstance(value, (str, bytes)) else float(value)
+        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if (number == 0 and legal is not None) or least <= number <= _MOST_IMBALANCE:

@@ -122,8 +122,8 @@ class OpenContext(Uncopyable):
 
         Raises:
             InvalidPlacement: naming the rule and the layer, slot or expert: an id that is none, an expert without a
-                replica, more replicas of one than max_replicas, under a hierarchical policy one that is not on the node of
-                its group.
+                replica, more replicas of one than max_replicas, under a hierarchical policy one that is not on the
+                node of its group.
             InvalidArgument: sizes that do not fit each other; num_gpus missing before any solve.
             InvalidState: no weights yet; weights on a device, and nothing was solved yet.
             InvalidWeight: naming layer and expert.

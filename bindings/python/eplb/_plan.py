@@ -232,7 +232,7 @@ class Plan(Showing):
         return f"{type(self).__name__}: {self._sizes()}"
 
     def _show(self) -> Shown:
-        return show_report(self.report, self._title())
+        return show_report(self.report, self._title(), self.warnings)
 
 
 class DevicePlan(Uncopyable, Plan):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -119,11 +120,11 @@ class Report(Showing):
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
-def show_report(report: Report, title: str) -> Shown:
-    """What there is to say of a placement, under a title that names it."""
+def show_report(report: Report, title: str, warnings: Sequence[str] = ()) -> Shown:
+    """What there is to say of a placement, under a title that names it. warnings: those of a plan."""
     where = f" on {report.num_nodes} nodes, policy {report.policy}" if report.num_nodes > 1 else ""
     columns, *rows = report_table({report.strategy or "placement": report})
-    return Shown(title + where, columns, rows, sentences_of(report))
+    return Shown(title + where, columns, rows, sentences_of(report, warnings))
 
 
 class Grouping(NamedTuple):

@@ -29,6 +29,8 @@ _CONSTANT = re.compile(r"\bEPLB_[A-Z0-9_]+\b")
 _ARGUMENT = re.compile(r"^[a-z]+(?= is )|\b[a-z]+(?:_[a-z]+)+\b")
 # Options of the command are left out where Python says None.
 _NONE = re.compile(r"must be None for [^,]+, (?:or )?")
+# Sentences about files name both: "give header=True (--header)".
+_BOTH = re.compile(r"\b\w+(?:=\w+)? \((--[^)]+)\)")
 _SIZES = {"slots": "slots", "gpus": "GPUs", "nodes": "nodes", "groups": "groups", "threads": "threads"}
 
 
@@ -55,6 +57,11 @@ def options_of(command: Callable[..., object]) -> set[str]:
     # typer keeps the first name where other functions have a default.
     names = [name for each in about for name in (each.default, *(each.param_decls or ()))]
     return {name for name in names if isinstance(name, str) and name.startswith("--")}
+
+
+def options_only(text: str) -> str:
+    """A sentence about files, which names arguments and options, without the arguments."""
+    return _BOTH.sub(r"\1", text)
 
 
 def in_options(text: str, options: Collection[str]) -> str:

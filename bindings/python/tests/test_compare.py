@@ -22,7 +22,7 @@ def test_comparison(context, loads):
     page = page_of(comparison)
     assert repr(comparison) == str(comparison)
     names = [name for name, *_ in page.rows[1:]]
-    assert names == ["before", *comparison.rows]
+    assert names == ["before", "no balancer", *comparison.rows]
     assert {"greedy", "best fast", "best normal", "best max", "best windows", "best soft"} <= set(names)
     for name, report in comparison.rows.items():
         row = page.row(name)
@@ -42,7 +42,8 @@ def test_comparison(context, loads):
     assert plan.report.imbalance_mean == comparison.rows[comparison.best].imbalance_mean
     content = comparison.to_dict()
     assert content["strategies"]["greedy"] == comparison.rows["greedy"].to_dict()
-    assert content["before"]["imbalance_mean"] > 1.3
+    assert content["before"] == context.evaluate([list(range(64))] * 3, policy="global").to_dict()
+    assert content["no_balancer"]["imbalance_mean"] > 1.3
 
 
 def test_comparison_of_the_command(json_of, loads):

@@ -63,8 +63,8 @@ def test_windows_homes_and_moves_if_any(context, loads):
     report, page = plan.report, page_of(plan)
     assert page.caption == "Plan: 3 layers, 80 slots of 16 GPUs on 4 nodes, policy soft"
     assert page.sentences[0] == (
-        f"2 windows: in a single one the imbalance is {report.windows_mean:.3f} on average, "
-        f"{report.windows_worst:.3f} at worst (window {report.worst_window}, layer {report.worst_window_layer})."
+        f"2 windows, summed; alone: mean {report.windows_mean:.3f}, worst {report.windows_worst:.3f} "
+        f"(window {report.worst_window}, layer {report.worst_window_layer})."
     )
     assert page.sentences[1] == (
         f"{report.off_home_mean:.1%} of the load away from home; an imbalance of 1.01 takes at least "

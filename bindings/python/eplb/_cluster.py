@@ -111,7 +111,7 @@ def _whole(argument: str, value: Any) -> int:
 
 def _speed(argument: str, value: Any) -> float:
     try:
-        speed = float([] if isinstance(value, bool) else value)
+        speed = float("true" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
         raise invalid_argument(f"{argument} is {value!r}, must be a number") from None
     if not (speed > 0 and math.isfinite(speed)):

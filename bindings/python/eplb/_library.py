@@ -60,7 +60,9 @@ def invalid_state(text: str) -> InvalidState:
 def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
     """Checks an integer argument: rejects 288.0, "288" and True, accepts numpy's integers."""
     try:
-        number = operator.index("" if isinstance(value, bool) else value)
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
     except TypeError:
         raise invalid_argument(f"{argument} is {value!r}, must be an integer") from None
     if not low <= number <= high:

@@ -134,6 +134,28 @@ def test_no_groups_are_one(context):
         context.solve(weights, **sizes, num_groups=-1)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda context: context.solve(PAIRS, True, 1),
+        lambda context: context.solve(PAIRS, **SIZES, num_groups=True),
+        lambda context: context.solve(PAIRS, **SIZES, seed=True),
+        lambda context: context.solve(PAIRS, **SIZES, max_replicas=True),
+        lambda context: context.solve(PAIRS, **SIZES, off_home_target=True),
+        lambda context: context.rebalance(PAIRS, [[*range(8)] * 2], 8, max_moves=True),
+        lambda context: context.rebalance(PAIRS, [[*range(8)] * 2], 8, target=True),
+        lambda context: eplb.rebalance_experts(PAIRS, 16, True, 1, 8),
+        lambda context: eplb.Cluster(True),
+        lambda context: eplb.Cluster(slots=[2, True]),
+        lambda context: eplb.Cluster(speed=[2, True]),
+        lambda context: eplb.Context(num_threads=True),
+    ],
+)
+def test_true_is_no_number(context, call):
+    with pytest.raises(eplb.InvalidArgument, match="is True, must be "):
+        call(context)
+
+
 def test_names_in_capitals_and_numpy_integers(context):
     plan = context.solve(PAIRS, num_slots=np.int32(16), num_gpus=np.uint8(8), strategy="GREEDY", policy="Global")
     assert (plan.report.strategy, plan.report.policy) == ("greedy", "global")

@@ -31,8 +31,8 @@ class Plan(Showing):
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
     is that of the context which evaluated. Read the report at once where this matters. A plan of several windows keeps
     them all until window_imbalance and window_bound were read, too; one on several nodes whose report is read late,
-    until off_home was read. A plan that was solved from a current placement keeps a copy of that, from which its moves
-    follow; one of a rebalance takes its report along.
+    until off_home was read; all keep the sum of windows until warnings was read. A plan that was solved from a current
+    placement keeps a copy of that, from which its moves follow; one of a rebalance takes its report along.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 

@@ -82,7 +82,7 @@ def test_inputs_are_not_written(tmp_path):
         ["convert", "plan.npz", "-o", "out.json"],
     ],
 )
-def test_every_command_writes_beside_and_renames(run, tmp_path, monkeypatch, arguments):
+def test_every_command_writes_another_file_and_renames_it(run, tmp_path, monkeypatch, arguments):
     """Another name of the file that was there keeps what was in it."""
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)

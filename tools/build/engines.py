@@ -10,8 +10,8 @@ import time
 from packages import FOR_PYTHON, is_fresh, need, set_stamp
 from places import BUILD, EMULATED, RELEASE, ROOT, VENV_PYTHON
 from python_package import install_package
-from steps import attempt, step
-from suites import run_suite
+from runners import run_suite
+from steps import Failure, attempt, step
 from tally import Tally
 
 FOLDER = os.path.join(BUILD, "engines-venv")
@@ -23,6 +23,10 @@ ENGINES = ["vllm==0.33.0", "sglang==0.5.23", "torchvision==0.29.0", "xgrammar==0
 # What else is needed.
 IMPORTED = os.path.join(ROOT, "tools", "build", "engines.txt")
 
+# Where they are one of many things that are tested, they are left out rather than waited for.
+LEAST_FREE = 20 * 2**30  # bytes: what is installed, and pip's own copies of it
+LONGEST = 600  # seconds to install them
+
 
 def engines(arguments):
     """Installs the engines and runs their code; the last line counts all tests."""
@@ -30,26 +34,46 @@ def engines(arguments):
     tally, start = Tally(), time.monotonic()
     if attempt(tally, install_engines) and attempt(tally, install_ours):
         print(f"-- {FOLDER}: {size_of(FOLDER) / 2**30:.1f} GiB, {time.monotonic() - start:.0f} s")
-        run(tally, "tests/engines")
-        run(tally, "bindings/python/tests", tests_of_arrays())
+        run_all(tally)
     for name in tally.skips:
         print(f"skipped: {name}")
     print(tally)
     return 1 if tally.failed or not tally.passed else 0
 
 
-def pip(headline, *arguments):
-    step(headline, [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *arguments])
+def test_engines(tally):
+    """The same as a part of all tests. What cannot be installed here is skipped, and named."""
+    free = shutil.disk_usage(ROOT).free
+    if free < LEAST_FREE:
+        tally.skip(f"tests/engines: {free / 2**30:.0f} GiB are free, {LEAST_FREE / 2**30:.0f} are needed")
+        return
+    try:
+        install_engines(LONGEST)
+    except Failure as failure:
+        tally.skip(f"tests/engines: cannot {failure}")
+        return
+    if attempt(tally, install_ours):
+        run_all(tally)
 
 
-def install_engines():
+def run_all(tally):
+    run(tally, "tests/engines")
+    run(tally, "bindings/python/tests", tests_of_arrays())
+
+
+def pip(headline, *arguments, longest=None):
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *arguments]
+    step(headline, command, longest=longest)
+
+
+def install_engines(longest=None):
     key = "\n".join([sys.version, *ENGINES, read(IMPORTED)])
     stamp = os.path.join(FOLDER, "stamp-engines")
     if is_fresh(stamp, key):
         return
     step("make a virtual environment for engines", [sys.executable, "-m", "venv", "--clear", FOLDER])
-    pip("install torch and what else their planner modules import", "-r", IMPORTED)
-    pip(f"install {' '.join(ENGINES)} without what they require", "--no-deps", *ENGINES)
+    pip("install torch and what else their planner modules import", "-r", IMPORTED, longest=longest)
+    pip(f"install {' '.join(ENGINES)} without what they require", "--no-deps", *ENGINES, longest=longest)
     set_stamp(stamp, key)
 
 

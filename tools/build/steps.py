@@ -14,16 +14,20 @@ class Failure(Exception):
     printed = ""
 
 
-def step(headline, command, *, env=None, show=False, to=None):
+def step(headline, command, *, env=None, show=False, to=None, longest=None):
     """Runs a command and returns its output, which is shown if the command fails or `show` is set.
 
-    `to` is a file that receives standard output instead.
+    `to` is a file that receives standard output instead. A command that takes longer than `longest` seconds fails.
     """
     print(f"-- {headline}", end="\n" if show else " ", flush=True)
     start = time.monotonic()
     pipes = {"stdout": to or subprocess.PIPE, "stderr": subprocess.PIPE if to else subprocess.STDOUT}
     quiet = {} if show else {**pipes, "text": True, "errors": "replace"}
-    done = subprocess.run(command, env={**os.environ, **(env or {})}, **quiet)
+    try:
+        done = subprocess.run(command, env={**os.environ, **(env or {})}, timeout=longest, **quiet)
+    except subprocess.TimeoutExpired:
+        print(f"FAILED (not done after {longest} s)", flush=True)
+        raise Failure(f"{headline}, within {longest} s") from None
     if not show:
         print(f"{'FAILED ' if done.returncode else ''}({time.monotonic() - start:.1f} s)", flush=True)
     if done.returncode:

@@ -4,30 +4,16 @@ import glob
 import os
 
 from cmake import build_cuda, build_release, cmake, nvcc_of_wheels
+from engines import test_engines
 from go import test_go
 from packages import FOR_TESTS, need, pip_install
 from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
+from runners import run_suite
 from rust import cargo_environment, test_rust
-from steps import Failure, attempt, step
+from steps import attempt
 from tally import Tally
 from tidy import tidy
-
-
-def run_suite(tally, headline, command, junit, env=None):
-    """Counts the JUnit file. A runner that writes none, or fails without a failed test, counts as a failed test."""
-    if os.path.exists(junit):
-        os.remove(junit)
-    before = tally.failed
-    try:
-        step(headline, command, env=env)
-        failed = False
-    except Failure:
-        failed = True
-    if os.path.exists(junit):
-        tally.add_junit(junit)
-    if (failed and tally.failed == before) or not os.path.exists(junit):
-        tally.add(0, 1, 0)
 
 
 def run_ctest(tally, headline, folder, env=None, options=()):
@@ -64,8 +50,10 @@ def test(arguments):
             borrow_torch()
         for folder in ("bindings/python/tests", "tests/golden", "tests/docs"):
             run_pytest(tally, folder)
-    # What is tested on fakes of them above is not tested on engines here: CI has 45 minutes for everything.
-    tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; ./dev engines runs their own code")
+        if arguments.engines:
+            test_engines(tally)
+    if not arguments.engines:
+        tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
     sanitize = os.path.join(BUILD, "sanitize")
     # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
     options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]

@@ -22,7 +22,8 @@ def test_comparison(context, loads):
     page = page_of(comparison)
     assert repr(comparison) == str(comparison)
     names = [name for name, *_ in page.rows[1:]]
-    assert names == ["before", *comparison.rows]
+    assert names[0] == "before"
+    assert names[-len(comparison.rows) :] == list(comparison.rows)
     assert {"greedy", "best fast", "best normal", "best max", "best windows", "best soft"} <= set(names)
     for name, report in comparison.rows.items():
         row = page.row(name)

@@ -12,6 +12,8 @@ matplotlib = pytest.importorskip("matplotlib")
 
 OLMOE = ROOT / "examples" / "data" / "olmoe-1b-7b_allenai_L3xE64.csv"
 SIZES = {"num_slots": 80, "num_gpus": 16}
+# What no balancer would do.
+IN_ORDER = np.tile(np.arange(80) % 64, (3, 1))
 
 
 def texts(figure):
@@ -39,9 +41,11 @@ def test_a_plan_alone(context, olmoe):
 
 def test_before_and_after(context, olmoe):
     plan = context.solve(olmoe, **SIZES)
-    figure = plan.draw(olmoe, title="of OLMoE")
+    before, after = heat_maps(plan.draw(olmoe))
+    assert (before.max(axis=1) > 1.2).all()
+    figure = plan.draw(olmoe, before=IN_ORDER, title="of OLMoE")
     before, after = heat_maps(figure)
-    other = context.evaluate([list(range(64))] * 3, num_gpus=16)
+    other = context.evaluate(IN_ORDER, num_gpus=16)
     np.testing.assert_allclose(before.max(axis=1), other.imbalance)
     np.testing.assert_allclose(after.max(axis=1), plan.imbalance)
     assert f"was {other.imbalance_mean:.2f}x" in texts(figure)
@@ -55,10 +59,10 @@ def test_before_and_after(context, olmoe):
 def test_windows_and_homes(context, olmoe):
     windows = np.stack([olmoe, olmoe[:, ::-1]])
     plan = context.solve(windows, **SIZES, num_nodes=4, num_groups=8, policy="soft")
-    figure = plan.draw(windows)
+    figure = plan.draw(windows, before=IN_ORDER)
     *_, before, after = heat_maps(figure)
     np.testing.assert_allclose(after, plan.window_imbalance.T)
-    other = context.evaluate([list(range(64))] * 3, policy="global")
+    other = context.evaluate(IN_ORDER, policy="global")
     np.testing.assert_allclose(before, other.window_imbalance.T)
     assert "of the load away from home" in texts(figure)
     # The same weights in one window are the same loads.

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from ._arrays import Array, Ints, weights_to_host
+from ._arrays import Array, weights_to_host
 from ._by_name import sizes_by_name
 from ._context import Context
 from ._errors import Error, Unavailable
 from ._figures import has_homes, report_table
-from ._files.load_merge import Loads
 from ._files.values import counted
 from ._library import EFFORTS, STRATEGIES, groups_of, integer
 from ._loads import count_windows
@@ -24,6 +21,7 @@ from ._problem import before_of, rows_before, unbalanced_of
 from ._report import Report
 from ._shown import Showing, Shown
 from ._tables import MOST_WINDOWS
+from ._windows import Alone, alone_of, has_load
 
 # The other one starts from a placement, which Context.rebalance and the command rebalance have.
 FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
@@ -46,8 +44,8 @@ class Comparison(Showing):
     options: dict[str, dict[str, Any]]
     before: Report
     no_balancer: Report
-    _layers: Ints
     _num_windows: int
+    _alone: dict[str, Alone]
 
     @property
     def best(self) -> str | None:
@@ -80,7 +78,9 @@ class Comparison(Showing):
         if best is None:
             return []
         summed, whose = self.options[best].get("objective") != "windows", f" with {best}"
-        return doubts_of_plan(self.rows[best], self._num_windows, summed=summed, layers=self._layers, whose=whose)
+        return doubts_of_plan(
+            self.rows[best], self._num_windows, alone=self._alone.get(best), summed=summed, whose=whose
+        )
 
     def _refusals(self) -> list[str]:
         """A line for each row without figures."""
@@ -146,17 +146,15 @@ def compare(
         "policy": policy,
         "off_home_target": off_home_target,
     }
-    layers = weights.layers if isinstance(weights, Loads) else None
     table, _ = weights_to_host(weights)
     with Context(device, num_threads) as context:
-        return compare_in(context, table, problem, layers, before, seed=seed, max_replicas=max_replicas, bound=bound)
+        return compare_in(context, table, problem, before, seed=seed, max_replicas=max_replicas, bound=bound)
 
 
 def compare_in(
     context: Context,
     weights: Array,
     problem: dict[str, Any],
-    layers: Ints | None,
     before: Any = None,
     move: Callable[[str, int], None] = lambda name, done: None,
     **options: Any,
@@ -164,20 +162,23 @@ def compare_in(
     """The same in a context, for a problem as Context.solve takes it.
 
     Args:
-        layers: their numbers.
         before: as for compare.
         move: is called with the name of each row, and 0 before its solve, 1 after it.
         options: of all rows.
     """
     context.upload(weights)
     rows: dict[str, Report] = {}
+    alone: dict[str, Alone] = {}
     refused: dict[str, str] = {}
     refusal: Error | None = None
     options_of = {name: {**problem, **options, **choice} for name, choice in choices(weights, problem).items()}
     for name, row in options_of.items():
         move(name, 0)
         try:
-            rows[name] = _fastest(partial(context.solve, None, **row))
+            plan = _fastest(partial(context.solve, None, **row))
+            rows[name] = plan.report
+            if plan.report.num_windows > 1:
+                alone[name] = alone_of(plan.window_imbalance, has_load(weights))
         except Unavailable as unavailable:
             refused[name] = str(unavailable)
         except Error as error:
@@ -188,8 +189,7 @@ def compare_in(
     if refusal is not None and not rows:
         raise refusal
     was, unbalanced = before_of(context, weights, problem, before)[0], unbalanced_of(context, weights, problem)
-    numbers = np.arange(weights.shape[-2]) if layers is None else layers
-    return Comparison(rows, refused, options_of, was, unbalanced, numbers, count_windows(weights))
+    return Comparison(rows, refused, options_of, was, unbalanced, count_windows(weights), alone)
 
 
 def choices(weights: Array, problem: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -209,9 +209,11 @@ def lowest(rows: dict[str, Report]) -> str | None:
     return min(rows, key=lambda name: rows[name].imbalance_mean, default=None)
 
 
-def _fastest(solve: Callable[[], Plan]) -> Report:
-    """The report of the fastest of several equal solves: the first one also allocates."""
-    reports: list[Report] = []
-    while len(reports) < 5 and sum(report.microseconds for report in reports) < 200_000:
-        reports.append(solve().report)
-    return min(reports, key=lambda report: report.microseconds)
+def _fastest(solve: Callable[[], Plan]) -> Plan:
+    """The fastest of several equal solves: the first one also allocates."""
+    plans: list[Plan] = []
+    while len(plans) < 5 and sum(plan.report.microseconds for plan in plans) < 200_000:
+        plans.append(solve())
+        # Later, it would have another time.
+        plans[-1].report  # noqa: B018
+    return min(plans, key=lambda plan: plan.report.microseconds)

@@ -68,7 +68,7 @@ def compare(
     options: dict[str, Any] = {"seed": seed, "max_replicas": max_replicas, "bound": bound}
     rows = len(choices(weights, problem))
     with naming(given.name, before), Context(device, threads) as context, _terminal.progress("", rows) as move:
-        comparison = compare_in(context, weights, problem, given.layers, former, move, **options)
+        comparison = compare_in(context, weights, problem, former, move, **options)
         for doubt in comparison.warnings:
             given.note(doubt)
         best = comparison.best_as_asked

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ._device_arrays import Maker
 from ._device_session import DeviceSession
 from ._library import OBJECTIVES, invalid_state
@@ -14,6 +16,7 @@ from ._report import Grouping, Report, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import no_moves
+from ._windows import alone_of
 
 _AT_ONCE = ("physical_to_logical", "logical_to_physical", "replica_count")
 
@@ -64,7 +67,13 @@ class DeviceSolution:
 
     def _warnings(self, session: Session) -> list[str]:
         report, summed = self._report(session), session.problem.objective == OBJECTIVES["sum"]
-        return doubts_of_plan(report, report.num_windows, summed=summed, moves=session.current is not None)
+        alone = None
+        if summed and report.num_windows > 1:
+            # Where there is no load, which only the device knows, it is 1.
+            imbalance = session.floats("window_imbalance")
+            alone = alone_of(imbalance, np.ones(imbalance.shape, bool))
+        moves = session.current is not None
+        return doubts_of_plan(report, report.num_windows, alone=alone, summed=summed, moves=moves)
 
     def _way(self, session: Session, name: str) -> Any:
         if session.current is None:

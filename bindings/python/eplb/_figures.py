@@ -12,6 +12,7 @@ from ._files.values import counted
 
 if TYPE_CHECKING:
     from ._report import Report
+    from ._windows import Alone
 
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
 # After the imbalance, where asked for: columns, and the figures of a report that they show.
@@ -62,7 +63,7 @@ def sentences_of(report: Report, warnings: Sequence[str] = ()) -> list[str]:
     said = [warning if warning.endswith("?") else f"{warning}." for warning in warnings]
     windows = f"{report.num_windows} windows"
     if report.num_windows > 1 and not any(warning.startswith(windows) for warning in warnings):
-        said.append(f"{windows_sentence(report, report.num_windows)}.")
+        said.append(f"{report_of_windows(report)}.")
     if has_homes(vars(report)):
         said.append(f"{homes_sentence(report)}.")
     if report.moves:
@@ -83,23 +84,30 @@ def bound_clause(report: Report) -> str:
     return f"no placement gets below {report.bound_mean:.3f}x"
 
 
-def windows_sentence(
-    report: Report, windows: int, balanced: str = "", whose: str = "", layers: Ints | None = None
-) -> str:
-    """How good a placement is in each window.
+def windows_sentence(windows: int, alone: Alone | None, whose: str = "") -> str:
+    """What each of several windows gets of a placement for their sum.
 
     Args:
-        windows: how many there are; a report has no figures of more than are kept.
-        balanced: what was done with them.
+        windows: how many there are.
+        alone: figures of each; None: they are not known.
         whose: of which placement.
-        layers: the number of each layer.
     """
-    empty = f", {report.num_empty_windows} of them empty" if report.num_empty_windows else ""
+    if alone is None:
+        return f"{windows} windows, summed: too many to say what each of them gets"
+    figures = f"mean {alone.mean:.3f}, worst {alone.worst:.3f} (window {alone.worst_window})"
+    return f"{windows} windows{_empty(alone.num_empty)}, summed; alone{whose}: {figures}"
+
+
+def report_of_windows(report: Report, balanced: str = "", layers: Ints | None = None) -> str:
+    """What a report says of windows, whatever was balanced. layers: the number of each."""
     layer = report.worst_window_layer if layers is None else layers[report.worst_window_layer]
-    if not report.num_windows:
-        return f"{windows} windows{balanced}: too many to say what each of them gets"
-    worst = f"worst {report.windows_worst:.3f} (window {report.worst_window}, layer {layer})"
-    return f"{windows} windows{empty}{balanced}; alone{whose}: mean {report.windows_mean:.3f}, {worst}"
+    worst = f"worst layer {report.windows_worst:.3f} (window {report.worst_window}, layer {layer})"
+    windows = f"{report.num_windows} windows{_empty(report.num_empty_windows)}{balanced}"
+    return f"{windows}; alone: mean {report.windows_mean:.3f}, {worst}"
+
+
+def _empty(count: int) -> str:
+    return f", {count} of them empty" if count else ""
 
 
 def homes_sentence(report: Report) -> str:

@@ -15,8 +15,9 @@ from ._files.load_merge import Loads
 from ._files.loads import find_sources, read_loads
 from ._loads import count_windows
 from ._output_file import refuse_inputs
-from ._plan_doubts import doubts_of_plan, with_all_windows
+from ._plan_doubts import doubts_of_plan
 from ._report import Report
+from ._windows import imbalance_alone
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ class GivenLoads:
             evaluate: the placement under other loads.
             about: as for doubts_of_plan.
         """
-        windows = count_windows(self.weights)
-        if windows > 1 and not report.num_windows:
-            report = with_all_windows(report, self.weights, evaluate)
-        for doubt in doubts_of_plan(report, windows, layers=self.layers, **about):
+        windows, alone = count_windows(self.weights), None
+        if windows > 1 and about.get("summed", True):
+            alone = imbalance_alone(self.weights, evaluate)
+        for doubt in doubts_of_plan(report, windows, alone=alone, **about):
             self.note(doubt)
 
     def to_dict(self) -> dict[str, Any]:

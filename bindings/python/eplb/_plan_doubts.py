@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-
 import numpy as np
 
-from ._arrays import Array, Ints
-from ._evaluation import Evaluation
+from ._arrays import Array
 from ._figures import windows_sentence
 from ._files.load_doubts import doubts_about
 from ._files.values import counted
 from ._loads import gpu_loads, mean_with_load, placement_in_order, relative_loads
 from ._report import Report
-from ._tables import MOST_WINDOWS
+from ._windows import Alone
 
 # Sums in another order differ by less.
 _ROUNDING = 1e-9
@@ -24,9 +20,9 @@ def doubts_of_plan(
     report: Report,
     windows: int,
     *,
+    alone: Alone | None = None,
     summed: bool = True,
     moves: bool = False,
-    layers: Ints | None = None,
     whose: str = "",
 ) -> list[str]:
     """Sentences about a placement, for which nothing is solved.
@@ -34,12 +30,12 @@ def doubts_of_plan(
     Args:
         report: of it.
         windows: how many there were, also where the report does not know them.
+        alone: what each of them gets, if it is known.
         summed: whether their sum was balanced, and not each of them.
         moves: whether experts come from somewhere: from another node they come more slowly, whatever the policy.
-        layers: the number of each layer.
         whose: of which placement, where there are several.
     """
-    doubts = [windows_sentence(report, windows, ", summed", whose, layers)] if summed and windows > 1 else []
+    doubts = [windows_sentence(windows, alone, whose)] if summed and windows > 1 else []
     nodes, groups = report.num_nodes, report.num_groups
     if nodes == 1:
         return [*doubts, f"{groups} groups have no effect on one node"] if groups > 1 else doubts
@@ -51,34 +47,19 @@ def doubts_of_plan(
     return doubts
 
 
-def with_all_windows(report: Report, weights: Array, evaluate: Callable[[Array], Evaluation]) -> Report:
-    """The report of a placement with figures of windows [T,L,E] of which more were given than are kept.
-
-    Args:
-        evaluate: the same placement under other windows.
-    """
-    parts = [weights[first : first + MOST_WINDOWS] for first in range(0, len(weights), MOST_WINDOWS)]
-    imbalance = np.concatenate([evaluate(part).window_imbalance for part in parts], axis=1).T
-    loaded = weights.sum(axis=2) > 0
-    window, layer = np.unravel_index(np.argmax(imbalance), imbalance.shape)
-    return dataclasses.replace(
-        report,
-        num_windows=len(weights),
-        num_empty_windows=int((~loaded.any(axis=1)).sum()),
-        windows_mean=mean_with_load(imbalance, loaded),
-        windows_worst=float(imbalance[window, layer]),
-        worst_window=int(window),
-        worst_window_layer=int(layer),
-    )
-
-
 def worse_than(imbalance: float, unbalanced: float) -> str:
     """The end of a sentence about an imbalance, if it is above that without a balancer."""
     return f", worse than no balancer ({unbalanced:.4f})" if imbalance > unbalanced * (1 + _ROUNDING) else ""
 
 
 def doubts_of_solution(
-    report: Report, sums: Array, windows: int, summed: bool, moves: bool, slots: tuple[int, int] | None
+    report: Report,
+    sums: Array,
+    windows: int,
+    alone: Alone | None,
+    summed: bool,
+    moves: bool,
+    slots: tuple[int, int] | None,
 ) -> list[str]:
     """All that is said of a plan: of its weights [L,E], summed over windows, and of itself.
 
@@ -86,7 +67,7 @@ def doubts_of_solution(
         slots: S and G, for the imbalance without a balancer; None where that is not what the plan is compared with.
     """
     doubts = doubts_about(sums[np.newaxis], np.arange(len(sums)), {})
-    doubts += doubts_of_plan(report, windows, summed=summed, moves=moves)
+    doubts += doubts_of_plan(report, windows, alone=alone, summed=summed, moves=moves)
     if slots is not None and summed and not moves:
         layers, experts = sums.shape
         placement = placement_in_order(layers, experts, slots[0])

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def problem_of(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_home_target: float) -> dict[str, Any]:
-    """Arguments of Context.solve."""
+    """Arguments of Context.solve. No groups are one, also where a file says it."""
     return {
         "num_slots": slots,
         "num_gpus": gpus,
         "num_nodes": nodes,
-        "num_groups": groups,
+        "num_groups": groups or 1,
         "policy": policy,
         "off_home_target": off_home_target,
     }
@@ -40,7 +40,7 @@ def asked_of(
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,
-        "num_groups": groups,
+        "num_groups": 1 if groups == 0 else groups,
         "policy": policy,
         "off_home_target": off_home_target,
         "max_replicas": max_replicas,
@@ -64,19 +64,19 @@ def before_of(
         placement = placement_without_redundancy(layers, experts, gpus)
     else:
         placement = placement_to_host(before, "before")
-    return _evaluate(context, placement, problem), gpu_loads(sum_windows(weights), placement, gpus)
+    return _evaluate(context, placement, weights, problem), gpu_loads(sum_windows(weights), placement, gpus)
 
 
 def unbalanced_of(context: Context, weights: Array, problem: dict[str, Any]) -> Evaluation:
     """The report without a balancer, of the slots that the problem has."""
     layers, experts = weights.shape[-2:]
-    return _evaluate(context, placement_in_order(layers, experts, problem["num_slots"]), problem)
+    return _evaluate(context, placement_in_order(layers, experts, problem["num_slots"]), weights, problem)
 
 
-def _evaluate(context: Context, placement: Any, problem: dict[str, Any]) -> Evaluation:
+def _evaluate(context: Context, placement: Any, weights: Array, problem: dict[str, Any]) -> Evaluation:
     """Such placements ignore nodes, so the policy is global."""
     sizes = {name: value for name, value in problem.items() if name != "num_slots"}
-    return context.evaluate(placement, **{**sizes, "policy": "global"})
+    return context.evaluate(placement, weights, **{**sizes, "policy": "global"})
 
 
 def rows_before(before: Report, unbalanced: Report) -> dict[str, Report]:

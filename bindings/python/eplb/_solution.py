@@ -22,7 +22,7 @@ from ._report import Grouping, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._thread_session import session_for
-from ._windows import KeptWeights, forget_windows, not_kept, one_window, window_figure
+from ._windows import KeptWeights, alone_of, forget_windows, has_load, not_kept, one_window, window_figure
 
 _UINT8, _UINT16, _INT32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32)
 # What a report needs besides the C struct.
@@ -64,8 +64,8 @@ class Solution:
         self._problem: bytes = ffi.buffer(problem)[:]
         self._weights: KeptWeights | None = weights
         self._num_windows = weights.num_windows
-        # Their sum, once nothing but warnings needs them.
-        self._sums: Array | None = None
+        # Their sum and where windows have load, once nothing but warnings needs them.
+        self._remains: tuple[Array, Array] | None = None
         self._summed: bool = problem.objective == OBJECTIVES["sum"]
         self._num_given = weights.num_given
         # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
@@ -212,16 +212,19 @@ class Solution:
 
     def _warnings(self) -> list[str]:
         report = self["report"]
+        in_windows = self["window_imbalance"] if self._num_windows > 1 and self._summed else None
         weights = self._weights
-        sums = self._sums if weights is None else weights.sums
-        if sums is None:  # another thread was faster
+        remains = self._remains if weights is None else (weights.sums, has_load(weights.windows))
+        if remains is None:  # another thread was faster
             found: list[str] = self._answers["warnings"]
             return found
+        sums, loaded = remains
+        alone = None if in_windows is None else alone_of(in_windows, loaded)
         moves = self._current is not None
         slots = None if self._cluster is not None else self._sizes[2:]
-        doubts = doubts_of_solution(report, sums, self._num_given, self._summed, moves, slots)
+        doubts = doubts_of_solution(report, sums, self._num_given, alone, self._summed, moves, slots)
         self._answers.setdefault("warnings", doubts)
-        self._sums = None
+        self._remains = None
         return doubts
 
     def _find(self, name: str) -> None:
@@ -235,7 +238,7 @@ class Solution:
         left = ("report", *(_WINDOW_MAPS if self._num_windows > 1 else ()), *self._home_maps)
         if all(name in self._answers for name in left):
             if self._weights is not None and "warnings" not in self._answers:
-                self._sums = self._weights.sums
+                self._remains = self._weights.sums, has_load(self._weights.windows)
             self._shared = self._weights = None
 
     def _fetch(self, session: Session, name: str) -> None:

@@ -21,8 +21,8 @@ from ._figures import (
     has_homes,
     homes_sentence,
     moves_clause,
+    report_of_windows,
     report_table,
-    windows_sentence,
     worst_layers,
 )
 from ._files.values import counted
@@ -82,9 +82,8 @@ def show_reports(reports: Mapping[str, Report], more: Sequence[str] = ()) -> Non
 
 def show_windows(weights: Array, report: Report, layers: Ints, objective: str) -> None:
     """One line where each of several windows was balanced: what they get. That others were summed is a warning."""
-    windows = count_windows(weights)
-    if windows > 1 and objective == "windows":
-        say(windows_sentence(report, windows, ", each balanced", layers=layers))
+    if count_windows(weights) > 1 and objective == "windows":
+        say(report_of_windows(report, ", each balanced", layers))
 
 
 def show_homes(report: Report, problem: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -100,10 +101,18 @@ def test_a_warning_says_what_one_sum_hides(run, tmp_path, command):
         content, best = rows[best], f" with {best}"
     assert (content["num_windows"], content["num_empty_windows"]) == (4, 1)
     assert content["windows_worst"] > content["windows_mean"] > content["imbalance_mean"]
-    assert warning == (
-        f"4 windows, 1 of them empty, summed; alone{best}: mean {content['windows_mean']:.3f}, worst "
-        f"{content['windows_worst']:.3f} (window {content['worst_window']}, layer {content['worst_window_layer']})"
+    found = re.fullmatch(
+        r"4 windows, 1 of them empty, summed; alone(.*): mean (\S+), worst (\S+) \(window (\d)\)", warning
     )
+    assert found[1] == best
+    assert found[2] == f"{content['windows_mean']:.3f}"
+    if command != "compare":
+        placement = np.load(plan)["physical_to_logical"]
+        if command == "rebalance":
+            assert run(command, file, *arguments, "-o", tmp_path / "next.npz")[0] == 0
+            placement = np.load(tmp_path / "next.npz")["physical_to_logical"]
+        of_windows = eplb.Context().evaluate(placement, np.load(file), num_gpus=16).window_imbalance.mean(axis=0)
+        assert (float(found[3]), int(found[4])) == (pytest.approx(of_windows.max(), abs=6e-4), of_windows.argmax())
     assert run(command, OLMOE, *arguments)[2] == ""
 
 
@@ -116,7 +125,7 @@ def test_windows_are_balanced_on_request(run, tmp_path):
     out = run("solve", file, *CLUSTER, *windows, "-o", plan)[1]
     where = f"(window {report['worst_window']}, layer {report['worst_window_layer']})"
     assert out.splitlines()[0] == (
-        f"4 windows, 1 of them empty, each balanced; alone: mean {report['windows_mean']:.3f}, worst "
+        f"4 windows, 1 of them empty, each balanced; alone: mean {report['windows_mean']:.3f}, worst layer "
         f"{report['windows_worst']:.3f} {where}"
     )
     assert report["warnings"] == []
@@ -162,12 +171,16 @@ def test_more_windows_than_are_kept(run, tmp_path, command):
     counts = np.load(file)
     with eplb.Context() as context:
         placement = np.load(plan)["physical_to_logical"]
-        alone = [context.evaluate(placement, window, num_gpus=16).imbalance for window in counts]
-    worst = np.unravel_index(np.argmax(alone), np.shape(alone))
+        alone = np.mean([context.evaluate(placement, window, num_gpus=16).imbalance for window in counts], axis=1)
     assert warning == (
-        f"130 windows, 1 of them empty, summed; alone: mean {np.delete(alone, 1, axis=0).mean():.3f}, worst "
-        f"{np.max(alone):.3f} (window {worst[0]}, layer {worst[1]})"
+        f"130 windows, 1 of them empty, summed; alone: mean {np.delete(alone, 1).mean():.3f}, worst "
+        f"{alone.max():.3f} (window {alone.argmax()})"
     )
+    # What was there before is judged by all of them.
+    if command == "solve":
+        before = json.loads(run("solve", file, *CLUSTER, "--json")[1])["before"]
+        expected = eplb.Context().evaluate([list(range(64))] * 3, counts.sum(axis=0), num_gpus=16)
+        assert before["imbalance"] == expected.imbalance.tolist()
 
 
 def test_compare(run, available_strategies):
@@ -392,3 +405,12 @@ def test_a_plan_before_that_does_not_fit(run, tmp_path):
     assert few.startswith(f"{tmp_path / 'few.npy'}: placement[layer 0] has no replica of expert 60")
     assert "is an input" in refused(run("solve", OLMOE, *CLUSTER, "--before", plan, "-o", plan))
     assert plan.read_bytes() == kept
+
+
+def test_no_groups_are_one(run, tmp_path):
+    plan, later = tmp_path / "plan.json", tmp_path / "later.json"
+    assert run("solve", OLMOE, *CLUSTER, "--groups", 0, "-o", plan)[0] == 0
+    assert run("rebalance", OLMOE, "--current", plan, "--groups", 0, "-o", later)[0] == 0
+    for path in (plan, later):
+        assert json.loads(path.read_text())["num_groups"] == 1
+        assert run("evaluate", OLMOE, path, "--groups", 0)[0] == 0

@@ -77,7 +77,7 @@ def test_notes_go_to_stderr_and_into_json(run, tmp_path, command):
 def test_layers_keep_their_numbers(run, tmp_path):
     path, plan = write(tmp_path / "dump.json", DUMP), tmp_path / "plan.npz"
     windows = write(tmp_path / "windows.json", json.dumps({"logical_count": [json.loads(DUMP)["logical_count"]] * 2}))
-    said = run("solve", windows, *SMALL, "-o", plan)[2]
+    said = run("solve", windows, *SMALL, "--objective", "windows", "-o", plan)[1]
     assert "(window 0, layer 1)" in said or "(window 0, layer 2)" in said
     rows = [line.split()[:2] for line in run("rebalance", path, "--current", plan)[1].splitlines() if "layer" in line]
     assert {tuple(row) for row in rows if row[0] == "layer" and row[1].isdigit()} == {("layer", "1"), ("layer", "2")}

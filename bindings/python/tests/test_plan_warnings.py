@@ -45,10 +45,17 @@ def test_loads(context):
 def test_windows(context):
     weights = windows()
     plan = context.solve(weights, **SIZES)
-    report = plan.report
-    where = f"window {report.worst_window}, layer {report.worst_window_layer}"
-    figures = f"mean {report.windows_mean:.3f}, worst {report.windows_worst:.3f} ({where})"
+    of_windows = plan.window_imbalance.mean(axis=0)
+    figures = f"mean {of_windows.mean():.3f}, worst {of_windows.max():.3f} (window {of_windows.argmax()})"
     assert plan.warnings == [f"3 windows, summed; alone: {figures}"]
+    # A layer, and a window, without load is in no mean.
+    weights[1], weights[2, 0] = 0, 0
+    plan = context.solve(weights, **SIZES)
+    first, last = plan.window_imbalance[:, 0], plan.window_imbalance[1, 2]
+    worst, window = max((first.mean(), 0), (last, 2))
+    mean = (first.sum() + last) / 3
+    empty = "3 windows, 1 of them empty, summed; alone"
+    assert plan.warnings[-1] == f"{empty}: mean {mean:.3f}, worst {worst:.3f} (window {window})"
     assert context.solve(weights, **SIZES, objective="windows").warnings == []
     assert context.solve(weights[:1], **SIZES).warnings == []
     many = context.solve(windows(65), **SIZES)
@@ -96,7 +103,7 @@ def test_nothing_is_solved_for_it_and_nothing_kept_after_it(context, calls):
     calls.clear()
     assert plan.warnings is plan.warnings
     assert sum(calls.values()) == 0
-    assert plan._solution._weights is plan._solution._sums is None
+    assert plan._solution._weights is plan._solution._remains is None
     plan.warnings.append("mine")
     assert context.solve(padded(), **SIZES).warnings == [PADDING]
 

@@ -282,7 +282,7 @@ class Context(OpenContext):
                 maker = self._device.solve(given)
                 self._last_problem, self._weights = last, None
                 self._num_windows = self._num_windows if given is None else windows_of(given)
-                return DeviceSolution(shared, self._device, maker).plan()
+                return DeviceSolution(shared, self._device, maker, self._num_windows).plan()
             if given is not None:
                 self._upload(session, given)
             start = perf_counter()

@@ -27,12 +27,14 @@ class DeviceSolution:
     Args:
         shared, device: the session of the context, which has just solved.
         maker: of the weights, and so of the maps.
+        num_windows: of the weights, whether they are kept or not.
     """
 
-    def __init__(self, shared: SharedSession, device: DeviceSession, maker: Maker) -> None:
+    def __init__(self, shared: SharedSession, device: DeviceSession, maker: Maker, num_windows: int) -> None:
         session = device.session
         self._shared, self._device, self._maker = shared, device, maker
         self._changes = shared.changes
+        self._num_windows = num_windows
         self._num_gpus: int = session.problem.num_gpus
         self._grouping: Grouping = grouping_of(session.problem)
         self._cluster = session.cluster
@@ -73,7 +75,7 @@ class DeviceSolution:
             imbalance = session.floats("window_imbalance")
             alone = alone_of(imbalance, np.ones(imbalance.shape, bool))
         moves = session.current is not None
-        return doubts_of_plan(report, report.num_windows, alone=alone, summed=summed, moves=moves)
+        return doubts_of_plan(report, self._num_windows, alone=alone, summed=summed, moves=moves)
 
     def _way(self, session: Session, name: str) -> Any:
         if session.current is None:

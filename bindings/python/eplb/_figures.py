@@ -93,7 +93,7 @@ def windows_sentence(windows: int, alone: Alone | None, whose: str = "") -> str:
         whose: of which placement.
     """
     if alone is None:
-        return f"{windows} windows, summed: too many to say what each of them gets"
+        return f"{windows} windows, summed; what each of them gets is not known"
     figures = f"mean {alone.mean:.3f}, worst {alone.worst:.3f} (window {alone.worst_window})"
     return f"{windows} windows{_empty(alone.num_empty)}, summed; alone{whose}: {figures}"
 

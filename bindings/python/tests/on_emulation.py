@@ -62,6 +62,7 @@ def test_windows_on_the_device(put, context):
     plan = context.solve(put(weights), **LARGE)  # the sum needs no more than that
     plan.replica_slots  # noqa: B018
     assert plan.report.num_windows == 0
+    assert plan.warnings == ["2 windows, summed; what each of them gets is not known"]
     check_plan(plan, expected)
     for judged in (plan, context.evaluate(expected)):
         with pytest.raises(eplb.Unavailable, match="windows of these weights were not kept"):
@@ -70,10 +71,13 @@ def test_windows_on_the_device(put, context):
         where(each, **LARGE, objective="windows") for where, each in ((context.solve, put(weights)), (on_cpu, weights))
     )
     apart.replica_slots  # noqa: B018
+    assert apart.warnings == expected_apart.warnings == []
     same_windows(apart, expected_apart)
     check_plan(apart, expected_apart)
     plan = context.solve(put(weights), **LARGE)
     assert plan.report.num_windows == 2
+    assert plan.warnings == expected.warnings
+    assert len(plan.warnings) == 1
     same_windows(plan, expected)
     same_windows(context.evaluate(expected), expected)
     for one in (weights[0], weights[:1]):

@@ -59,7 +59,7 @@ def test_windows(context):
     assert context.solve(weights, **SIZES, objective="windows").warnings == []
     assert context.solve(weights[:1], **SIZES).warnings == []
     many = context.solve(windows(65), **SIZES)
-    assert many.warnings == ["65 windows, summed: too many to say what each of them gets"]
+    assert many.warnings == ["65 windows, summed; what each of them gets is not known"]
 
 
 DO_NOT_DIVIDE = "2 is no multiple of 4 nodes, so the policy auto is global, which knows no groups"

@@ -158,8 +158,8 @@ def run_torch(program, case, weights, seed):
 
 def run_ours(context, case, weights, seed):
     shape = case.shape
-    sizes = shape.slots, shape.gpus, shape.nodes, shape.groups
-    return context.solve(weights, *sizes, strategy=case.strategy.name, seed=seed).physical_to_logical
+    sizes = {"num_slots": shape.slots, "num_gpus": shape.gpus, "num_nodes": shape.nodes, "num_groups": shape.groups}
+    return context.solve(weights, **sizes, strategy=case.strategy.name, seed=seed).physical_to_logical
 
 
 # ---------------------------------------------------------------------------------------------------------- measuring

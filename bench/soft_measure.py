@@ -211,7 +211,7 @@ class Solver:
 def _problem(terms):
     """Arguments of both kinds of solve."""
     slots = None if terms.slots is None and terms.dead is None else slots_of(terms)
-    cluster = eplb.Cluster(terms.shape.gpus, terms.shape.nodes, slots=slots, speed=terms.speed)
+    cluster = eplb.Cluster(terms.shape.gpus, num_nodes=terms.shape.nodes, slots=slots, speed=terms.speed)
     return {
         "cluster": cluster,
         "num_groups": GROUPS,

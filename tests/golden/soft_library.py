@@ -6,7 +6,8 @@ import numpy as np
 
 def cluster_of(question):
     slots, speeds, nodes = (question.cluster.get(name) for name in ("slots", "speeds", "nodes"))
-    return eplb.Cluster(question.problem.num_gpus, question.problem.num_nodes, slots=slots, speed=speeds, node=nodes)
+    problem = question.problem
+    return eplb.Cluster(problem.num_gpus, num_nodes=problem.num_nodes, slots=slots, speed=speeds, node=nodes)
 
 
 def plan_of(context, question):

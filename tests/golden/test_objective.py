@@ -133,7 +133,7 @@ def test_layers_are_solved_alone_and_by_any_number_of_threads():
 
 @pytest.mark.parametrize("strategy", sorted(set(eplb.strategies()) - {"best", "rebalance"}))
 def test_other_strategies_are_refused_by_name(strategy):
-    with pytest.raises(eplb.Unavailable, match=f"EPLB_OBJECTIVE_WINDOWS, which strategy {strategy} "):
+    with pytest.raises(eplb.Unavailable, match=f"objective is 'windows', which strategy {strategy} "):
         solve(WEIGHTS, strategy=strategy)
 
 

@@ -86,7 +86,7 @@ def best(weights, problem, options):
 
 def best_of_library(weights, problem, slots, speeds, options):
     """GPUs differ, and BEST has no plain program for such."""
-    cluster = eplb.Cluster(problem.num_gpus, problem.num_nodes, slots=slots, speed=speeds)
+    cluster = eplb.Cluster(problem.num_gpus, num_nodes=problem.num_nodes, slots=slots, speed=speeds)
     with eplb.Context() as context:
         return context.solve(
             np.array(weights), num_slots=problem.num_slots, cluster=cluster, num_groups=problem.num_groups,
@@ -128,7 +128,7 @@ def is_kept(placements, current, problem, limits):
 
 
 def library(weights, current, problem, slots, speeds, limits, options):
-    cluster = eplb.Cluster(problem.num_gpus, problem.num_nodes, slots=slots, speed=speeds)
+    cluster = eplb.Cluster(problem.num_gpus, num_nodes=problem.num_nodes, slots=slots, speed=speeds)
     with eplb.Context() as context:
         return context.rebalance(
             np.array(weights), np.array(current), cluster=cluster, num_groups=problem.num_groups, policy=problem.policy,

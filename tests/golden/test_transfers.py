@@ -89,9 +89,8 @@ def test_what_is_left_empty_has_no_transfer():
 
 def solve(context, weights, current, order, sizes):
     num_slots, num_gpus, num_nodes = sizes
-    return context.solve(
-        weights, num_slots, num_gpus, num_nodes, policy="global", effort="fast", current=current, transfer_order=order
-    )
+    options = {"num_nodes": num_nodes, "policy": "global", "effort": "fast"}
+    return context.solve(weights, num_slots, num_gpus, **options, current=current, transfer_order=order)
 
 
 def moves_of_layer(current, placement, num_gpus):
@@ -163,7 +162,7 @@ def test_random_placements(order, seed):
     sizes = num_slots, num_gpus, num_nodes
     weights = random.integers(1, 1000, (4, experts))
     with eplb.Context() as context:
-        new = context.solve(weights, num_slots, num_gpus, num_nodes, policy="global", effort="fast")
+        new = context.solve(weights, num_slots, num_gpus, num_nodes=num_nodes, policy="global", effort="fast")
         placement = new.physical_to_logical
         currents = [
             random.integers(-1, experts, placement.shape),

@@ -15,6 +15,7 @@ expert; its replicas share it evenly. A load is the sum over the replicas on a G
 from ._backends import Backend, backends, bounds, efforts, library_version, policies, strategies
 from ._budget import Budget, plan_budget
 from ._cluster import Cluster
+from ._compare import Comparison, compare
 from ._context import Context
 from ._errors import (
     DeviceError,
@@ -54,6 +55,7 @@ __all__ = [
     "Backend",
     "Budget",
     "Cluster",
+    "Comparison",
     "Context",
     "DeviceError",
     "DevicePlan",
@@ -81,6 +83,7 @@ __all__ = [
     "Unavailable",
     "backends",
     "bounds",
+    "compare",
     "efforts",
     "library_version",
     "loads_of",

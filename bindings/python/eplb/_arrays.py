@@ -18,6 +18,7 @@ from ._library import DTYPES, STATUSES, invalid_argument
 Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 Deliver: TypeAlias = Callable[[Array], Any]
 
 # Types that C reads without conversion.

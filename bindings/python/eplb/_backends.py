@@ -8,7 +8,7 @@ from typing import Any
 from . import _library
 from ._context import Context
 from ._errors import Error, Unavailable
-from ._library import BOUND_KINDS, DEVICE_KINDS, EFFORTS, POLICIES, STRATEGIES, check, ffi, lib
+from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, POLICIES, STRATEGIES, check, ffi, lib
 
 
 def strategies() -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def policies() -> tuple[str, ...]:
 
 def bounds() -> tuple[str, ...]:
     """Names of the kinds of lower bound that a report can be over."""
-    return tuple(BOUND_KINDS)
+    return tuple(BOUNDS_TO_ASK_FOR)
 
 
 def library_version() -> str:

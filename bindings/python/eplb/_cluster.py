@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ._by_name import sizes_by_name
 from ._library import integer, invalid_argument
 
 
@@ -39,11 +40,12 @@ class Cluster:
     speed: tuple[float, ...] | None
     node: tuple[int, ...] | None
 
+    @sizes_by_name
     def __init__(
         self,
         num_gpus: int | None = None,
-        num_nodes: int | None = None,
         *,
+        num_nodes: int | None = None,
         slots: Iterable[int] | None = None,
         speed: Iterable[float] | None = None,
         node: Iterable[int] | None = None,
@@ -109,7 +111,7 @@ def _whole(argument: str, value: Any) -> int:
 
 def _speed(argument: str, value: Any) -> float:
     try:
-        speed = float(value)
+        speed = float("true" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
         raise invalid_argument(f"{argument} is {value!r}, must be a number") from None
     if not (speed > 0 and math.isfinite(speed)):

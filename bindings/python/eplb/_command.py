@@ -8,22 +8,25 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from . import _terminal
-from ._arrays import Array, Floats
+from ._arrays import Floats
 from ._backends import describe_library
-from ._compare_command import FROM_NOTHING, compare
+from ._compare import FROM_NOTHING
+from ._compare_command import compare
 from ._context import Context
 from ._convert_command import convert
 from ._costs import note_costs
 from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
+from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
-from ._loads import node_loads, relative_loads, sum_windows
+from ._library import POLICIES, version
+from ._loads import relative_loads
 from ._options import (
+    Before,
     Bound,
     Device,
     Effort,
@@ -49,21 +52,22 @@ from ._options import (
     Threads,
     check_picture,
     naming,
+    one_of,
     print_json,
     slots_of,
 )
-from ._output_file import check_output
+from ._output_file import check_output, refuse_inputs, replacing
 from ._plan import Plan
-from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
-from ._problem import asked_of, before_of, problem_of, sizes_of
+from ._plan_argument import check_plan_output, number_layers, read_before, read_plan, write_plan
+from ._problem import asked_of, before_of, problem_of, rows_before, sizes_of, unbalanced_of
 from ._rebalance_command import rebalance
 from ._replay_command import replay_command
 from ._report import Report
 from ._sweep_command import sweep_command
+from ._wording import in_options, options_of, options_only
 from .sample import sample_weights
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
@@ -79,8 +83,11 @@ def run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             # A full disk shows up here, where it can still be reported, and not when Python exits.
             sys.stdout.flush()
-    except (FileError, Error) as error:
-        _terminal.complain(str(error))
+    except FileError as error:
+        _terminal.complain(options_only(str(error)))
+        return 2
+    except Error as error:
+        _terminal.complain(in_options(str(error), _options(arguments[0])))
         return 2
     except KeyboardInterrupt:
         return 130
@@ -103,33 +110,29 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _options(name: str) -> set[str]:
+    """Of the command of that name."""
+    commands = [each.callback for each in app.registered_commands]
+    return {option for each in commands if each and each.__name__ == name for option in options_of(each)}
+
+
 def _leave_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _draw(
-    path: Path,
-    weights: Array,
-    problem: dict[str, Any],
-    before: Evaluation,
-    before_loads: Floats,
-    plan: Plan,
-    title: str,
-) -> None:
-    from .picture import Windows, draw_comparison
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _terminal.say(f"eplb {version()}")
+        raise typer.Exit
 
-    homes = windows = None
-    if _terminal.has_homes(problem):
-        sizes = (problem[name] for name in ("num_gpus", "num_nodes", "num_groups"))
-        homes = node_loads(sum_windows(weights), plan.physical_to_logical, *sizes)
-    if plan.report.num_windows > 1:
-        mean = weights.sum(axis=2, dtype=np.float64).T / plan.gpu_load.shape[1]
-        lowest = np.divide(plan.window_bound, mean, out=np.ones_like(mean), where=mean > 0)
-        windows = Windows(before.window_imbalance, plan.window_imbalance, lowest)
-    try:
-        draw_comparison(path, before_loads, plan.gpu_load, plan.bound, title=title, windows=windows, homes=homes)
-    except OSError as error:
-        raise FileError(os_error_text(path, error)) from None
+
+@app.callback()
+def _all_commands(
+    shows_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -140,7 +143,9 @@ def solve(
     redundant: Redundant = None,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.", **one_of(FROM_NOTHING))
+    ] = None,
     policy: Policy = "auto",
     off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
@@ -150,6 +155,7 @@ def solve(
     bound: Bound = "simple",
     device: Device = "cpu",
     threads: Threads = 1,
+    before: Before = None,
     output: Output = None,
     format: Format = None,
     first_layer: FirstLayer = None,
@@ -163,13 +169,17 @@ def solve(
     json_output: Json = False,
 ) -> None:
     """Places the experts of FILE and reports how well."""
+    if strategy is not None and strategy.lower() == "rebalance":
+        raise FileError("--strategy rebalance: starts from a placement, as eplb rebalance --current PLAN does")
     check_plan_output(output, format)
     if picture is not None:
         check_picture(picture)
     outputs = [output, picture]
+    refuse_inputs(outputs, filter(None, [before]))
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
     numbers = number_layers(given, first_layer)
+    former = read_before(before, given, gpus, numbers)
     problem = problem_of(slots_of(slots, redundant, weights.shape[-1]), gpus, nodes, groups, policy, off_home_target)
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -178,26 +188,28 @@ def solve(
         "seed": seed,
         "max_replicas": max_replicas or None,
     }
-    with naming(given.name), Context(device, threads) as context, _terminal.progress("solving"):
+    with naming(given.name, before), Context(device, threads) as context, _terminal.progress("solving"):
         solve_again = partial(context.solve, weights, **problem, **options, bound=bound)
         plan = solve_again()
-        before, before_loads = before_of(context, weights, problem)
-        note_costs(given, plan.report, {**problem, **options}, solve_again, before)
+        given.note_plan(plan.report, partial(context.evaluate, plan), summed=objective == "sum")
+        was, loads = before_of(context, weights, problem, former)
+        unbalanced = unbalanced_of(context, weights, problem)
+        note_costs(given, plan.report, {**problem, **options}, solve_again, unbalanced)
     if output is not None:
         settings = {**problem, **options, "strategy": plan.report.strategy, "bound_kind": bound}
         write_plan(output, plan, settings, format, numbers, given)
     if picture is not None:
-        _draw(picture, weights, problem, before, before_loads, plan, given.title)
+        plan.draw(weights, picture, before=former, title=given.title)
     if json_output:
         content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
-        print_json({**content, "before": before.to_dict()})
+        print_json({**content, "before": was.to_dict(), "no_balancer": unbalanced.to_dict()})
         return
-    _show_plan(given, problem, objective, plan, before, before_loads)
+    _show_plan(given, problem, objective, plan, rows_before(was, unbalanced), loads)
 
 
 def _homes_of(figures: Plan | Evaluation, problem: dict[str, Any]) -> dict[str, list[float]]:
     """Layer by layer, for JSON."""
-    if not _terminal.has_homes(problem):
+    if not has_homes(problem):
         return {}
     return {"off_home": figures.off_home.tolist(), "off_home_bound": figures.off_home_bound.tolist()}
 
@@ -207,17 +219,17 @@ def _show_plan(
     problem: dict[str, Any],
     objective: str,
     plan: Plan,
-    before: Report,
+    rows: dict[str, Report],
     before_loads: Floats,
 ) -> None:
-    report, nodes = plan.report, problem["num_nodes"]
+    report, before, nodes = plan.report, rows["before"], problem["num_nodes"]
     layers, experts = given.weights.shape[-2:]
     slots, gpus = plan.physical_to_logical.shape[1], plan.gpu_load.shape[1]
     where = f"{slots} slots of {gpus} GPUs" + (f" on {nodes} nodes, {report.policy}" if nodes > 1 else "")
-    _terminal.show_windows(given.weights, report, given.layers, objective=objective)
+    _terminal.show_windows(given.weights, report, given.layers, objective)
     _terminal.show_homes(report, problem)
     _terminal.say(f"{given.short}: {layers} layer{'s' * (layers > 1)}, {experts} experts on {where}")
-    _terminal.show_reports({"before": before, str(report.strategy): report})
+    _terminal.show_reports({**rows, str(report.strategy): report})
     worst = before.worst_layer
     loads = (relative_loads(before_loads)[worst], relative_loads(plan.gpu_load)[worst])
     _terminal.show_bars(int(given.layers[worst]), *loads)
@@ -243,7 +255,9 @@ def evaluate(
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
     groups: Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")] = None,
-    policy: Annotated[str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.")] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.", **one_of(POLICIES))
+    ] = None,
     off_home_target: Annotated[
         float | None,
         typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
@@ -268,11 +282,12 @@ def evaluate(
         raise FileError(f"{plan}: does not tell the number of GPUs: give --gpus")
     sizes = dict(problem)
     with naming(given.name, plan), Context() as context:
-        report = context.evaluate(placement, weights, cluster=take_cluster(problem), **problem, bound=bound)
+        options: dict[str, Any] = {"cluster": take_cluster(problem), **problem, "bound": bound}
+        report = context.evaluate(placement, weights, **options)
+        given.note_plan(report, lambda windows: context.evaluate(placement, windows, **options))
     if json_output:
         print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return
-    _terminal.show_windows(weights, report, given.layers)
     _terminal.show_homes(report, sizes)
     _terminal.show_reports({plan.name: report})
 
@@ -308,8 +323,6 @@ def sample(
     if layers * experts > _MOST_SAMPLES:
         raise FileError(f"--layers {layers} times --experts {experts} is above {_MOST_SAMPLES} values")
     rows = sample_weights(layers, experts, seed).tolist()
-    try:
-        output.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="ascii")
-    except OSError as error:
-        raise FileError(os_error_text(output, error)) from None
+    with replacing(output) as file:
+        file.write("".join(",".join(map(str, row)) + "\n" for row in rows).encode())
     _terminal.say(f"{output}: {layers} layers, {experts} experts, made up")

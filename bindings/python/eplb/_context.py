@@ -13,6 +13,7 @@ from ._arrays import (
     placement_to_host,
     wider_dtype,
 )
+from ._by_name import sizes_by_name
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, read_weights
 from ._device_solution import DeviceSolution
@@ -57,14 +58,15 @@ class Context(OpenContext):
     def __enter__(self) -> Context:
         return self
 
+    @sizes_by_name
     def reserve(
         self,
         shape: Any,
         num_slots: int,
         num_gpus: int | None = None,
-        num_nodes: int | None = None,
-        num_groups: int = 1,
         *,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
         dtype: Any = "float32",
         strategy: str | None = None,
         policy: str = "auto",
@@ -107,14 +109,15 @@ class Context(OpenContext):
             self._device.set_tables(tables)
             self._device.reserve(code, sizes if len(sizes) == 3 else (1, *sizes))
 
+    @sizes_by_name
     def solve(
         self,
         weights: Any,
         num_slots: int,
         num_gpus: int | None = None,
-        num_nodes: int | None = None,
-        num_groups: int = 1,
         *,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
         strategy: str | None = None,
         policy: str = "auto",
         objective: str = "sum",
@@ -132,9 +135,6 @@ class Context(OpenContext):
     ) -> Plan:
         """Computes a placement.
 
-        Sizes are in another order than in rebalance_experts, which has num_groups before num_nodes and num_gpus. Give
-        them by name: numbers in the other order can be a legal problem, without groups.
-
         Args:
             weights: [L,E], the tokens routed to each expert, or [T,L,E], the same in several windows. torch, numpy, any
                 DLPack array or nested lists; float32, float64, int32, int64, and what these can hold: float16,
@@ -143,7 +143,7 @@ class Context(OpenContext):
             num_slots: slots of a layer over all GPUs: at least E, a multiple of num_gpus.
             num_gpus: GPUs that the slots are on; those of the cluster, if there is one.
             num_nodes: nodes that the GPUs are on: None is 1, or those of the cluster.
-            num_groups: equal groups of consecutive experts.
+            num_groups: equal groups of consecutive experts; None and 0 are 1, for models without groups.
             strategy: one of eplb.strategies(); None takes the library's default.
             policy: "hierarchical" keeps every group on one node, "global" knows no groups, "soft" keeps groups at home
                 on a node as far as the balance allows (the strategies best and rebalance only, any sizes), "auto" is
@@ -190,14 +190,15 @@ class Context(OpenContext):
         tables = self._tables(given, cluster, prices, window_weights)
         return self._solve(given, now, tables, problem, strategy, effort, seed, transfer_order, limits)
 
+    @sizes_by_name
     def rebalance(
         self,
         weights: Any,
         current: Any,
         num_gpus: int | None = None,
-        num_nodes: int | None = None,
-        num_groups: int = 1,
         *,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
         cluster: Cluster | None = None,
         prices: Any = None,
         window_weights: Any = None,
@@ -281,7 +282,7 @@ class Context(OpenContext):
                 maker = self._device.solve(given)
                 self._last_problem, self._weights = last, None
                 self._num_windows = self._num_windows if given is None else windows_of(given)
-                return DeviceSolution(shared, self._device, maker).plan()
+                return DeviceSolution(shared, self._device, maker, self._num_windows).plan()
             if given is not None:
                 self._upload(session, given)
             start = perf_counter()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ._device_arrays import Maker
 from ._device_session import DeviceSession
-from ._library import invalid_state
+from ._library import OBJECTIVES, invalid_state
 from ._moves import fetch_change
 from ._plan import DevicePlan
-from ._report import Report, make_report
+from ._plan_doubts import doubts_of_plan
+from ._report import Grouping, Report, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import no_moves
+from ._windows import alone_of
 
 _AT_ONCE = ("physical_to_logical", "logical_to_physical", "replica_count")
 
@@ -23,14 +27,16 @@ class DeviceSolution:
     Args:
         shared, device: the session of the context, which has just solved.
         maker: of the weights, and so of the maps.
+        num_windows: of the weights, whether they are kept or not.
     """
 
-    def __init__(self, shared: SharedSession, device: DeviceSession, maker: Maker) -> None:
+    def __init__(self, shared: SharedSession, device: DeviceSession, maker: Maker, num_windows: int) -> None:
         session = device.session
         self._shared, self._device, self._maker = shared, device, maker
         self._changes = shared.changes
+        self._num_windows = num_windows
         self._num_gpus: int = session.problem.num_gpus
-        self._num_nodes: int = session.problem.num_nodes
+        self._grouping: Grouping = grouping_of(session.problem)
         self._cluster = session.cluster
 
     def plan(self) -> DevicePlan:
@@ -39,6 +45,8 @@ class DeviceSolution:
         return DevicePlan(maps, width, self._num_gpus, self._fetch, self._device.captured)
 
     def _fetch(self, name: str) -> Any:
+        if name == "cluster":
+            return self._cluster
         with self._shared as session:
             if self._changes != self._shared.changes:
                 raise invalid_state(
@@ -47,18 +55,32 @@ class DeviceSolution:
                 )
             if name == "report":
                 return self._report(session)
+            if name == "warnings":
+                return self._warnings(session)
             if name == "fingerprint":
                 return session.fingerprint()
+            if name == "current":
+                return session.current
             if name in ("moves", "changed"):
                 return self._way(session, name)
             if name in ("window_imbalance", "window_bound", "off_home", "off_home_bound"):
                 return session.floats(name)
             return self._device.fetch(name, self._maker)
 
+    def _warnings(self, session: Session) -> list[str]:
+        report, summed = self._report(session), session.problem.objective == OBJECTIVES["sum"]
+        alone = None
+        if summed and report.num_windows > 1:
+            # Where there is no load, which only the device knows, it is 1.
+            imbalance = session.floats("window_imbalance")
+            alone = alone_of(imbalance, np.ones(imbalance.shape, bool))
+        moves = session.current is not None
+        return doubts_of_plan(report, self._num_windows, alone=alone, summed=summed, moves=moves)
+
     def _way(self, session: Session, name: str) -> Any:
         if session.current is None:
             raise no_moves()
-        change = fetch_change(session, self._num_gpus, self._num_nodes, self._cluster)
+        change = fetch_change(session, self._num_gpus, self._grouping.num_nodes, self._cluster)
         return change.moves() if name == "moves" else change.changed
 
     def _report(self, session: Session) -> Report:
@@ -67,4 +89,5 @@ class DeviceSolution:
         loads, imbalance, bound = (session.floats(name) for name in ("gpu_load", "imbalance", "bound"))
         duplicates = session.ints("duplicates")
         open_gpus = self._num_gpus if self._cluster is None else self._cluster.num_open_gpus
-        return make_report(session.report(), imbalance, bound, duplicates, loads.sum(axis=1) / open_gpus)
+        mean_load = loads.sum(axis=1) / open_gpus
+        return make_report(session.report(), imbalance, bound, duplicates, mean_load, self._grouping)

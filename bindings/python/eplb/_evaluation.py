@@ -15,7 +15,7 @@ from ._errors import Unavailable
 from ._homes import find_homes, prices_that_count
 from ._library import STATUSES, ffi
 from ._moves import figures_of_moves, plan_moves
-from ._report import Report, make_report
+from ._report import Report, grouping_of, make_report
 from ._session import Session
 from ._tables import Prices
 from ._windows import KeptWeights, not_kept, one_window, window_figure
@@ -82,7 +82,7 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
     # A graph may have changed those of a device since the last call.
     parts = session.floats("gpu_load") if weights is None else weights.sums
     mean_load = parts.sum(axis=1, dtype=np.float64) / session.num_open_gpus()
-    report = make_report(c_report, imbalance, bounds, duplicates, mean_load)
+    report = make_report(c_report, imbalance, bounds, duplicates, mean_load, grouping_of(session.problem))
     prices, placed = prices_that_count(session), None
     is_home = session.problem.num_nodes == 1 and prices is None
     if weights is not None and (report.num_windows > 1 or not is_home):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import _terminal
 from ._arrays import Array, Ints
+from ._evaluation import Evaluation
 from ._files.content import STDIN
 from ._files.load_merge import Loads
 from ._files.loads import find_sources, read_loads
+from ._loads import count_windows
 from ._output_file import refuse_inputs
+from ._plan_doubts import doubts_of_plan
+from ._report import Report
+from ._windows import imbalance_alone
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,19 @@ class GivenLoads:
         self.notes.append(text)
         if not self.quiet:
             _terminal.complain(f"{self.name}: {text}")
+
+    def note_plan(self, report: Report, evaluate: Callable[[Array], Evaluation], **about: Any) -> None:
+        """Notes what a placement for these loads says against itself.
+
+        Args:
+            evaluate: the placement under other loads.
+            about: as for doubts_of_plan.
+        """
+        windows, alone = count_windows(self.weights), None
+        if windows > 1 and about.get("summed", True):
+            alone = imbalance_alone(self.weights, evaluate)
+        for doubt in doubts_of_plan(report, windows, alone=alone, **about):
+            self.note(doubt)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what was read, and what should be known of it."""

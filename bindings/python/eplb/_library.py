@@ -7,6 +7,7 @@ from typing import Any
 
 from ._errors import InvalidArgument, InvalidState, error_for
 from ._loader import load
+from ._wording import in_python
 
 ffi: Any
 lib: Any
@@ -24,12 +25,21 @@ DTYPES = _header.constants["dtype"]
 DEVICE_KINDS = _header.constants["device_kind"]
 STATUSES = _header.constants["status"]
 STATUS_NAMES = _header.full_names["status"]
+# Of constants that are arguments in Python: by what C calls them.
+_PYTHON_NAMES = {
+    _header.full_names[kind][value]: name
+    for kind in ("strategy", "effort", "policy", "bound_kind", "objective", "transfer_order", "map", "dtype")
+    for name, value in _header.constants[kind].items()
+}
+# A report may have others.
+BOUNDS_TO_ASK_FOR = {name: value for name, value in BOUND_KINDS.items() if name != "node"}
 
 
 def check(status: int, error: Any) -> None:
     """Raises the error that a call returned, unless it succeeded."""
     if status:
-        raise error_for(status, status_name(status), ffi.string(error.text).decode("utf-8", "replace"))
+        text: str = ffi.string(error.text).decode("utf-8", "replace")
+        raise error_for(status, status_name(status), in_python(text, _PYTHON_NAMES))
 
 
 def status_name(status: int) -> str:
@@ -48,14 +58,21 @@ def invalid_state(text: str) -> InvalidState:
 
 
 def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
-    """Checks an integer argument: rejects 288.0 and "288", accepts numpy's integers."""
+    """Checks an integer argument: rejects 288.0, "288" and True, accepts numpy's integers."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise invalid_argument(f"{argument} is {value!r}, must be an integer") from None
     if not low <= number <= high:
         raise invalid_argument(f"{argument} is {number}, must be {low} to {high}")
     return number
+
+
+def groups_of(num_groups: Any) -> int:
+    """The argument num_groups, of which None and 0 are 1: so engines call models without groups."""
+    return 1 if num_groups is None else integer("num_groups", num_groups) or 1
 
 
 def value_of(constants: dict[str, int], argument: str, name: Any) -> int:

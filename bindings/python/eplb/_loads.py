@@ -1,4 +1,4 @@
-"""Loads of GPUs and nodes of any placement, and the placement without a balancer, which is called "before"."""
+"""Loads of GPUs and nodes of any placement, and placements without a balancer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, Floats, Ints
+from ._arrays import Array, Flags, Floats, Ints
 from ._cluster import Cluster
 
 
-def placement_before(num_layers: int, num_experts: int, num_slots: int) -> Ints:
-    """The placement without a balancer [L,S]: slot s holds expert s mod E."""
+def placement_without_redundancy(num_layers: int, num_experts: int, num_gpus: int) -> Ints:
+    """Each expert once, in order [L,S], with -1 where a GPU has one less than others; as engines do it."""
+    counts = np.full(num_gpus, num_experts // num_gpus)
+    counts[: num_experts % num_gpus] += 1
+    held = np.arange(counts.max()) < counts[:, np.newaxis]
+    row = np.full(held.shape, -1)
+    row[held] = np.arange(num_experts)
+    return np.tile(row.ravel(), (num_layers, 1))
+
+
+def placement_in_order(num_layers: int, num_experts: int, num_slots: int) -> Ints:
+    """All slots filled without a balancer [L,S]: slot s holds expert s mod E, as in engines that start."""
     return np.tile(np.arange(num_slots) % num_experts, (num_layers, 1))
 
 
@@ -40,6 +50,11 @@ def gpu_loads(weights: Floats, placement: Array, num_gpus: int) -> Floats:
     return np.asarray(per_slot.reshape(len(weights), num_gpus, -1).sum(axis=2), np.float64)
 
 
+def mean_with_load(values: Floats, loaded: Flags) -> float:
+    """The mean of the layers' values where a layer has load; 1, which is balanced, where none has."""
+    return float(values[loaded].mean()) if loaded.any() else 1.0
+
+
 def relative_loads(loads: Floats) -> Floats:
     """Loads over the mean load of their layer; 1 where a layer has no load at all."""
     return relative_times(loads, loads.sum(axis=1), np.ones(loads.shape[1]))
@@ -54,6 +69,21 @@ def relative_times(loads: Floats, total: Floats, speed: Floats) -> Floats:
     times = np.divide(loads, speed, out=np.zeros_like(loads), where=speed > 0)
     relative: Floats = np.divide(times, fair, out=np.ones_like(loads), where=fair > 0)
     return relative
+
+
+def gone_gpus(cluster: Cluster) -> Array:
+    """Bool [G]: which have no slots."""
+    return np.array([slots == 0 for slots in cluster.slots or [1] * cluster.num_gpus])
+
+
+def speeds_of(cluster: Cluster) -> Floats:
+    """Speeds [G], 0 for GPUs without slots."""
+    return np.where(gone_gpus(cluster), 0.0, cluster.speed or [1.0] * cluster.num_gpus)
+
+
+def without_gpus(loads: Floats, gone: Array) -> Array:
+    """Loads [L,G] without those of GPUs that are gone [G], which are white in a picture."""
+    return np.ma.array(loads, mask=np.broadcast_to(gone, loads.shape))
 
 
 def nodes_of_gpus(num_gpus: int, num_nodes: int, cluster: Cluster | None = None) -> Ints:
@@ -86,10 +116,11 @@ class NodeLoads(NamedTuple):
     of_groups: Floats
 
 
-def node_loads(weights: Floats, placement: Array, num_gpus: int, num_nodes: int, num_groups: int) -> NodeLoads:
+def node_loads(weights: Floats, placement: Array, cluster: Cluster, num_groups: int) -> NodeLoads:
     """Of weights [L,E] and a placement [L,S]; a group's home is the node that serves most of it."""
     layers, experts = weights.shape
-    node_of_slot = np.repeat(nodes_of_gpus(num_gpus, num_nodes), placement.shape[1] // num_gpus)
+    num_gpus, num_nodes = cluster.num_gpus, cluster.num_nodes
+    node_of_slot = np.repeat(nodes_of_gpus(num_gpus, num_nodes, cluster), placement.shape[1] // num_gpus)
     served = weights[..., np.newaxis] * node_shares(placement, experts, node_of_slot, num_nodes)
     by_group = np.zeros((layers, num_groups, num_nodes))
     np.add.at(by_group, (np.arange(layers)[:, np.newaxis], groups_of_experts(experts, num_groups)), served)

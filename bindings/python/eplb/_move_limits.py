@@ -63,12 +63,12 @@ def _count(argument: str, value: Any, least: str) -> int | None:
     return number
 
 
-def imbalance(argument: str, value: Any, least: int, legal: str) -> float:
-    """Checks an imbalance, or a difference of two: 0 or at least `least`; `legal` says where values begin."""
+def imbalance(argument: str, value: Any, least: int, legal: str | None = None) -> float:
+    """Checks an imbalance, or a difference of two: at least `least`, or 0 if `legal` says where values begin."""
     try:
-        number = math.nan if isinstance(value, (str, bytes)) else float(value)
+        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if number == 0 or least <= number <= _MOST_IMBALANCE:
+    if (number == 0 and legal is not None) or least <= number <= _MOST_IMBALANCE:
         return number
-    raise invalid_argument(f"{argument} is {value!r}, must be {legal} to {_MOST_IMBALANCE}")
+    raise invalid_argument(f"{argument} is {value!r}, must be {legal or least} to {_MOST_IMBALANCE}")

@@ -5,17 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arrays import Array, Ints
 from ._cluster import Cluster
+from ._figures import COLUMNS_OF_MOVES, MOST_WORST_LAYERS
+from ._files.values import counted
 from ._library import TRANSFER_ORDERS, invalid_argument, value_of
 from ._loads import nodes_of_gpus
 from ._session import Session
+from ._shown import Showing, Shown
 from ._thread_session import keep_session, take_session
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _RELOAD = -2
 _TABLE = np.dtype(
@@ -65,7 +72,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Moves:
+class Moves(Showing):
     """How a current placement becomes a plan.
 
     A move is a GPU and an expert that it gets. A transfer is how one slot gets its contents: from a slot of the current
@@ -93,6 +100,11 @@ class Moves:
         """GPUs that the slots are on, G."""
         return self._change.num_gpus
 
+    @property
+    def num_nodes(self) -> int:
+        """Nodes that these are on, N."""
+        return int(self._change.node.max()) + 1
+
     def table(self) -> npt.NDArray[np.void]:
         """The transfers, one row each, by layer, round and slot: a structured array of int32.
 
@@ -112,6 +124,55 @@ class Moves:
         for name, each in {**maps, "round": change.round, "group": change.group}.items():
             rows[name] = each[layer, slot]
         return rows
+
+    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
+        """Draws who sends experts to whom, and the moves of each layer, as Plan.draw does.
+
+        Args:
+            path: where to write it, too: .png, .svg or .pdf.
+            title: a caption.
+
+        Raises:
+            FileError: the file cannot be written.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._plan_picture import draw_moves
+
+        return draw_moves(self, path, title)
+
+    def _show(self) -> Shown:
+        figures = TransferFigures(self)
+        by_layer = np.stack([figures.moves, figures.between_nodes, figures.reloads, figures.rounds])
+        most = [int(layer) for layer in np.argsort(-figures.moves, kind="stable")[:MOST_WORST_LAYERS]]
+        rows = [("all layers", *map(str, by_layer.sum(axis=1)))]
+        rows += [(f"layer {layer}", *map(str, by_layer[:, layer])) for layer in most if figures.moves[layer]]
+        where = f"{counted(len(self.count), 'layer')} on {counted(self.num_gpus, 'GPU')}"
+        return Shown(f"Moves of {where}", ("", *COLUMNS_OF_MOVES), rows)
+
+
+class TransferFigures:
+    """What the transfers of moves come to.
+
+    Attributes:
+        moves, between_nodes, reloads, rounds: int64 [L].
+        sent: int64 [G,G], experts that a GPU (row) sends to another (column), over all layers.
+        reloaded: int64 [G], experts that a GPU gets from storage.
+        num_nodes: of the GPUs.
+    """
+
+    def __init__(self, moves: Moves) -> None:
+        table, layers, gpus = moves.table(), len(moves.count), moves.num_gpus
+        self.moves = moves.count
+        self.between_nodes, self.reloads = (
+            np.bincount(table["layer"][table["kind"] == kind], minlength=layers)
+            for kind in (_BETWEEN_NODES, _FROM_STORAGE)
+        )
+        self.rounds: Ints = np.maximum(moves.round.max(axis=1, initial=0), 0)
+        self.sent = np.zeros((gpus, gpus), np.int64)
+        crossing = table[(table["kind"] == _WITHIN_NODE) | (table["kind"] == _BETWEEN_NODES)]
+        np.add.at(self.sent, (crossing["source_gpu"], crossing["gpu"]), 1)
+        self.reloaded = np.bincount(table["gpu"][table["kind"] == _FROM_STORAGE], minlength=gpus)
+        self.num_nodes = moves.num_nodes
 
 
 def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Cluster | None) -> Change:

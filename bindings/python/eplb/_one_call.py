@@ -10,16 +10,11 @@ from ._arrays import Array
 from ._cluster import Cluster
 from ._device_arrays import cuda_index, device_weights
 from ._device_pool import solve_on_device
-from ._library import integer, invalid_argument
+from ._library import invalid_argument
 from ._move_limits import MoveLimits
 from ._session import Request, Session
 from ._tables import Tables
 from ._thread_session import keep_session, take_session
-
-
-def groups_of_call(num_groups: Any) -> int:
-    """Engines mean 1 by None and 0, for models without groups."""
-    return 1 if num_groups is None else integer("num_groups", num_groups) or 1
 
 
 def call_options(strategy: Any, effort: Any, seed: Any, has_current: bool, limits: MoveLimits) -> tuple[Any, ...]:

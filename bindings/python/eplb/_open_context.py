@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from ._arrays import Array, current_to_host, placement_to_host, weights_to_host
+from ._by_name import sizes_by_name
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, read_weights
 from ._device_session import DeviceSession
@@ -85,6 +86,7 @@ class OpenContext(Uncopyable):
         windows = self._num_windows if given is None else windows_of(given)
         return Tables(cluster, read_prices(prices), read_window_weights(window_weights, windows))
 
+    @sizes_by_name
     def evaluate(
         self,
         physical_to_logical: Any,
@@ -144,6 +146,7 @@ class OpenContext(Uncopyable):
             evaluation = evaluate(session, placement, self._weights)
             return evaluation if now is None else with_change(evaluation, now, placement, session)
 
+    @sizes_by_name
     def plan_transfers(
         self,
         current: Any,

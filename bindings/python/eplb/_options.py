@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,18 @@ import typer
 
 from ._errors import FileError, InvalidPlacement, InvalidWeight
 from ._files.placements import FORMATS
+from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, OBJECTIVES, POLICIES
 from ._output_file import check_output
+
+
+def one_of(names: Iterable[str]) -> dict[str, Callable[[str], list[str]]]:
+    """For an option: what a shell completes it to. What is wrong, the library says, which knows the reasons."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return {"autocompletion": complete}
+
 
 Files = Annotated[
     list[Path],
@@ -44,7 +55,11 @@ Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.
 Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
 Policy = Annotated[
     str,
-    typer.Option("--policy", help="hierarchical (groups on nodes), global (no groups), soft (between both) or auto."),
+    typer.Option(
+        "--policy",
+        help="hierarchical (groups on nodes), global (no groups), soft (between both) or auto.",
+        **one_of(POLICIES),
+    ),
 ]
 OffHomeTarget = Annotated[
     float,
@@ -52,16 +67,27 @@ OffHomeTarget = Annotated[
 ]
 Objective = Annotated[
     str,
-    typer.Option("--objective", help="What is balanced of several windows: sum, or windows, which is each of them."),
+    typer.Option(
+        "--objective",
+        help="What is balanced of several windows: sum, or windows, which is each of them.",
+        **one_of(OBJECTIVES),
+    ),
 ]
-Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.")]
+Effort = Annotated[str, typer.Option("--effort", help="fast, normal or max.", **one_of(EFFORTS))]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed, another answer, for strategies with chance.")]
 MaxReplicas = Annotated[int | None, typer.Option("--max-replicas", help="Most replicas of an expert; 0: any.")]
 Bound = Annotated[
-    str, typer.Option("--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).")
+    str,
+    typer.Option(
+        "--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).", **one_of(BOUNDS_TO_ASK_FOR)
+    ),
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.", **one_of(DEVICE_KINDS))]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
+Before = Annotated[
+    Path | None,
+    typer.Option("--before", help="The placement before, as evaluate takes it. Default: each expert once, in order."),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -69,7 +95,8 @@ Output = Annotated[
     ),
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", help=f"Format of -o, if its name does not tell: {', '.join(FORMATS)}.")
+    str | None,
+    typer.Option("--format", help=f"Format of -o, if its name does not tell: {', '.join(FORMATS)}.", **one_of(FORMATS)),
 ]
 FirstLayer = Annotated[
     int | None,
@@ -139,12 +166,11 @@ def check_picture(path: Path) -> None:
     """Checks before the work that a picture can be written here."""
     check_output(path)
     try:
-        from .picture import FORMATS
+        from .picture import format_of
     except ModuleNotFoundError as error:
         text = f"--picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
         raise FileError(text) from None
-    if path.suffix.lower().lstrip(".") not in FORMATS:
-        raise FileError(f"{path}: a picture is written as {', '.join(FORMATS)}")
+    format_of(path)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -8,10 +8,20 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import product
+from os import fspath
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ._errors import FileError, os_error_text
+from ._library import invalid_argument
+
+
+def path_of(value: Any) -> Path:
+    """What a caller gives as a path."""
+    try:
+        return Path(fspath(value))
+    except TypeError:
+        raise invalid_argument(f"path is {value!r}, must be a path") from None
 
 
 def check_output(path: Path) -> None:

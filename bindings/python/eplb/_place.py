@@ -10,11 +10,13 @@ from ._arrays import Array, current_to_host, dtype_name, to_host, weights_to_hos
 from ._cluster import Cluster
 from ._library import integer, invalid_argument
 from ._move_limits import move_limits
-from ._one_call import call_options, groups_of_call, solved, try_on_device
+from ._one_call import call_options, solved, try_on_device
+from ._wording import published_names
 
 _INTEGERS = ("int32", "int64")
 
 
+@published_names()
 def place(
     weight: Any,
     num_replicas: int,
@@ -71,7 +73,7 @@ def place(
         num_replicas,
         num_gpus,
         num_nodes,
-        groups_of_call(num_groups),
+        num_groups,
         policy,
         "simple",
         objective,

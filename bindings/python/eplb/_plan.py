@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arrays import Floats, Ints
+from ._files.values import counted
 from ._moves import Moves
-from ._report import Report
+from ._report import Report, show_report
+from ._shown import Showing, Shown
 from ._solution import Solution
 from ._uncopyable import Uncopyable
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-class Plan:
+
+class Plan(Showing):
     """A solved placement. It cannot change: it stays as it is when its context solves again, is closed, or is gone.
 
     Each answer is computed when it is first read, on any thread, and kept; what is not read costs nothing. While the
@@ -25,8 +31,8 @@ class Plan:
     figures of such a report differ: `microseconds` is the time of the solve as measured in Python, and `context_bytes`
     is that of the context which evaluated. Read the report at once where this matters. A plan of several windows keeps
     them all until window_imbalance and window_bound were read, too; one on several nodes whose report is read late,
-    until off_home was read. A plan that was solved from a current placement keeps a copy of that, from which its moves
-    follow; one of a rebalance takes its report along.
+    until off_home was read; all keep the sum of windows until warnings was read. A plan that was solved from a current
+    placement keeps a copy of that, from which its moves follow; one of a rebalance takes its report along.
 
     Plans can be copied and pickled. The arrays belong to the caller, who may change them.
 
@@ -102,6 +108,18 @@ class Plan:
         return report
 
     @property
+    def warnings(self) -> list[str]:
+        """What should be known before the plan is believed, a sentence each.
+
+        Windows that were summed, with what each of them gets; few experts with most of the load, experts and layers
+        without any; nodes and groups that have no effect; an imbalance above that without a balancer. Nothing is
+        solved for it: what whole groups on nodes or max_replicas cost is said by the command, which solves again.
+        Of weights that lie on a device, their loads are not looked at.
+        """
+        warnings: list[str] = self._answer("warnings")
+        return warnings
+
+    @property
     def imbalance(self) -> Floats:
         """float64 [L]: largest over mean GPU load."""
         return self._floats("imbalance")
@@ -154,9 +172,67 @@ class Plan:
         moves: Moves = self._answer("moves")
         return moves
 
+    def save(
+        self,
+        path: str | PathLike[str],
+        format: str | None = None,
+        *,
+        first_layer: int | None = None,
+        layers: Iterable[int] | None = None,
+        num_hidden_layers: int | None = None,
+        layer_updates_per_iter: int = 0,
+    ) -> None:
+        """Writes the placement as an engine reads it, or to a file of our own: write_placement(path, plan, ...)."""
+        from ._files.placements import write_placement
+
+        write_placement(
+            path,
+            self,
+            format=format,
+            first_layer=first_layer,
+            layers=layers,
+            num_hidden_layers=num_hidden_layers,
+            layer_updates_per_iter=layer_updates_per_iter,
+        )
+
+    def draw(
+        self, weights: Any = None, path: str | PathLike[str] | None = None, *, before: Any = None, title: str = ""
+    ) -> Figure:
+        """Draws the load of every GPU in every layer, as a figure that a notebook shows. Needs matplotlib.
+
+        Nothing of matplotlib's state changes, and no window opens.
+
+        Args:
+            weights: what the plan was solved for. What was before is then next to it: of a plan that was solved from a
+                current placement, that placement, and who sends experts to whom; of others, each expert once. So are
+                single windows, and what nodes serve, if there are several.
+            path: where to write it, too: .png, .svg or .pdf.
+            before: a plan or integers [L,S] to compare with instead; needs weights.
+            title: a caption.
+
+        Raises:
+            InvalidArgument: weights that are others, or a placement that does not fit them.
+            FileError: the file cannot be written.
+            InvalidState: as report.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._plan_picture import draw_plan
+
+        return draw_plan(self, weights, path, before, title)
+
     def __repr__(self) -> str:
         # Not the report, which would have to be computed.
-        return f"{type(self).__name__}(max_replicas={self.max_replicas})"
+        return f"{type(self).__name__}({self._sizes()})"
+
+    def _sizes(self) -> str:
+        layers, slots = self.physical_to_logical.shape
+        return f"{counted(layers, 'layer')}, {slots} slots of {counted(self.num_gpus, 'GPU')}"
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: {self._sizes()}"
+
+    def _show(self) -> Shown:
+        return show_report(self.report, self._title(), self.warnings)
 
 
 class DevicePlan(Uncopyable, Plan):

@@ -51,6 +51,20 @@ def read_plan(path: Path, given: GivenLoads, gpus: int | None, numbers: list[int
     return placement.number(layers=numbers)
 
 
+def read_before(path: Path | None, given: GivenLoads, gpus: int, numbers: list[int] | None) -> Placement | None:
+    """Reads what --before says, as read_plan, if it says anything.
+
+    Raises:
+        FileError: as read_plan; it is on other GPUs.
+    """
+    if path is None:
+        return None
+    placement = read_plan(path, given, gpus, numbers)
+    if placement.num_gpus not in (None, gpus):
+        raise FileError(f"{path}: is on {placement.num_gpus} GPUs, but --gpus is {gpus}")
+    return placement
+
+
 def check_plan_output(path: Path | None, format: str | None) -> None:
     """Checks before the work that a plan can be written here."""
     if path is not None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._arrays import Array, Floats
+import numpy as np
+
+from ._arrays import Array, Floats, placement_to_host
 from ._context import Context
 from ._evaluation import Evaluation
-from ._given_loads import GivenLoads
-from ._loads import gpu_loads, placement_before, sum_windows
+from ._loads import gpu_loads, placement_in_order, placement_without_redundancy, sum_windows
+from ._report import Report
+
+if TYPE_CHECKING:
+    from ._given_loads import GivenLoads
 
 
 def problem_of(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_home_target: float) -> dict[str, Any]:
-    """Arguments of Context.solve."""
+    """Arguments of Context.solve. No groups are one, also where a file says it."""
     return {
         "num_slots": slots,
         "num_gpus": gpus,
         "num_nodes": nodes,
-        "num_groups": groups,
+        "num_groups": groups or 1,
         "policy": policy,
         "off_home_target": off_home_target,
     }
@@ -35,7 +40,7 @@ def asked_of(
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,
-        "num_groups": groups,
+        "num_groups": 1 if groups == 0 else groups,
         "policy": policy,
         "off_home_target": off_home_target,
         "max_replicas": max_replicas,
@@ -49,8 +54,32 @@ def sizes_of(given: GivenLoads, problem: dict[str, Any]) -> dict[str, Any]:
     return {**given.to_dict(), "num_layers": layers, "num_experts": experts, **problem}
 
 
-def before_of(context: Context, weights: Array, problem: dict[str, Any]) -> tuple[Evaluation, Floats]:
-    """Report and loads without a balancer. That placement ignores nodes, so it is evaluated under the global policy."""
-    sizes = {**problem, "policy": "global"}
-    placement = placement_before(weights.shape[-2], weights.shape[-1], sizes.pop("num_slots"))
-    return context.evaluate(placement, **sizes), gpu_loads(sum_windows(weights), placement, sizes["num_gpus"])
+def before_of(
+    context: Context, weights: Array, problem: dict[str, Any], before: Any = None
+) -> tuple[Evaluation, Floats]:
+    """Report and loads of a placement before a solve; None: of each expert once, in order, whatever the slots."""
+    layers, experts = weights.shape[-2:]
+    gpus = problem["num_gpus"]
+    if before is None:
+        placement = placement_without_redundancy(layers, experts, gpus)
+    else:
+        placement = placement_to_host(before, "before")
+    return _evaluate(context, placement, weights, problem), gpu_loads(sum_windows(weights), placement, gpus)
+
+
+def unbalanced_of(context: Context, weights: Array, problem: dict[str, Any]) -> Evaluation:
+    """The report without a balancer, of the slots that the problem has."""
+    layers, experts = weights.shape[-2:]
+    return _evaluate(context, placement_in_order(layers, experts, problem["num_slots"]), weights, problem)
+
+
+def _evaluate(context: Context, placement: Any, weights: Array, problem: dict[str, Any]) -> Evaluation:
+    """Such placements ignore nodes, so the policy is global."""
+    sizes = {name: value for name, value in problem.items() if name != "num_slots"}
+    return context.evaluate(placement, weights, **{**sizes, "policy": "global"})
+
+
+def rows_before(before: Report, unbalanced: Report) -> dict[str, Report]:
+    """Rows of a table, by name; one where both are the same."""
+    same = np.array_equal(before.imbalance, unbalanced.imbalance)
+    return {"before": before} if same else {"before": before, "no balancer": unbalanced}

@@ -8,10 +8,12 @@ from ._arrays import current_to_host, weights_to_host
 from ._device_pool import MAPS_OF_A_CALL, synchronize_devices
 from ._library import DEVICE_KINDS
 from ._move_limits import move_limits
-from ._one_call import call_options, groups_of_call, solved, try_on_device
+from ._one_call import call_options, solved, try_on_device
 from ._session import parse_device
+from ._wording import published_names
 
 
+@published_names()
 def rebalance_experts(
     weight: Any,
     num_replicas: int,
@@ -35,7 +37,7 @@ def rebalance_experts(
 ) -> tuple[Any, Any, Any]:
     """Places the experts of every layer. Replaces the function of this name in the published program.
 
-    Sizes are in its order: num_groups comes first, where Context.solve has num_gpus and num_nodes before it.
+    Sizes are in its order, where Context.solve takes num_nodes and num_groups by name only.
 
     Args:
         weight: [layers, experts], the tokens routed to each expert; or [windows, layers, experts].
@@ -93,7 +95,7 @@ def rebalance_experts(
         num_replicas,
         num_gpus,
         num_nodes,
-        groups_of_call(num_groups),
+        num_groups,
         policy,
         "simple",
         objective,

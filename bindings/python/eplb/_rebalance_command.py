@@ -13,6 +13,7 @@ from ._context import Context
 from ._costs import note_costs
 from ._errors import FileError
 from ._given_loads import read_given
+from ._library import POLICIES, TRANSFER_ORDERS
 from ._options import (
     Bound,
     Device,
@@ -32,9 +33,10 @@ from ._options import (
     Threads,
     check_picture,
     naming,
+    one_of,
     print_json,
 )
-from ._output_file import check_output, refuse_inputs, replacing
+from ._output_file import check_output, refuse_inputs
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
 from ._problem import asked_of
 from ._start import read_start
@@ -53,7 +55,7 @@ Nodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan d
 Groups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
 Policy = Annotated[
     str | None,
-    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell."),
+    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell.", **one_of(POLICIES)),
 ]
 OffHomeTarget = Annotated[
     float | None,
@@ -73,7 +75,10 @@ Target = Annotated[
 MovePrice = Annotated[float, typer.Option("--move-price", help="Imbalance that every move must gain.")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Let slots become empty where this saves moves.")]
 TransferOrder = Annotated[
-    str, typer.Option("--transfer-order", help="How the engine moves: buffered, in_place or exclusive.")
+    str,
+    typer.Option(
+        "--transfer-order", help="How the engine moves: buffered, in_place or exclusive.", **one_of(TRANSFER_ORDERS)
+    ),
 ]
 Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
 Picture = Annotated[
@@ -147,7 +152,9 @@ def rebalance(
     with naming(given.name, current), Context(device, threads) as context, _terminal.progress("rebalancing"):
         rebalance_again = partial(context.rebalance, weights, start.current, **start.problem(), **limits, **options)
         plan = rebalance_again(bound=bound)
-        work = Work(weights, start, plan)
+        work = Work(weights, start.current, start.cluster, plan)
+        judge = partial(context.evaluate, plan)
+        given.note_plan(plan.report, judge, summed=objective == "sum", moves=True)
         note_costs(given, plan.report, {**start.settings(), **options}, rebalance_again)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
@@ -159,7 +166,7 @@ def rebalance(
     if json_output:
         print_json({**given.to_dict(), "current": str(current), **start.settings(), **work.to_dict()})
         return
-    _terminal.show_windows(weights, work.report, given.layers, objective=objective)
+    _terminal.show_windows(weights, work.report, given.layers, objective)
     _terminal.show_homes(work.report, start.settings())
     _terminal.show_work(given.short, work, given.layers)
 
@@ -174,7 +181,7 @@ def _check_outputs(moves: Path | None, picture: Path | None) -> None:
 
 
 def _draw(path: Path, work: Work, title: str) -> None:
-    from .picture_of_moves import draw_moves
+    from .picture import write_picture
+    from .picture_of_moves import draw_rebalance
 
-    with replacing(path) as file:
-        draw_moves(file, path.suffix.lower().lstrip("."), work, title)
+    write_picture(draw_rebalance(work, title), path)

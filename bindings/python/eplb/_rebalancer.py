@@ -15,9 +15,8 @@ from ._context import Context
 from ._errors import Error, FileError, InvalidPlacement
 from ._evaluation import Evaluation
 from ._kept_layers import Flags, keep_layers
-from ._library import integer, invalid_argument, invalid_state
+from ._library import groups_of, integer, invalid_argument, invalid_state
 from ._maps import check_experts
-from ._one_call import groups_of_call
 from ._plan import Plan
 from ._rebalancer_file import State, read_state, write_state
 from ._rule import Rule
@@ -71,13 +70,13 @@ class Rebalancer:
         self._rule = rule if isinstance(rule, Rule) else Rule.parse(rule)
         if self._rule.name == "pays":
             _ = self._rule.price  # raises where it is missing
-        self._num_groups = integer("num_groups", groups_of_call(num_groups), 1)
+        self._num_groups = integer("num_groups", groups_of(num_groups), 1)
         if num_gpus is None and cluster is None:
             num_gpus = getattr(current, "num_gpus", None)
         gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
         self._context = Context() if context is None else context
         self._memory, self._seen = [], 0
-        self._set(current, Cluster(gpus, nodes) if cluster is None else cluster)
+        self._set(current, Cluster(gpus, num_nodes=nodes) if cluster is None else cluster)
 
     @property
     def rule(self) -> Rule:

@@ -78,7 +78,7 @@ def read_state(path: Path) -> State:
 def _state(found: dict[str, Array]) -> State:
     sizes = {name: int(found[name]) for name in ("num_gpus", "num_nodes", "num_groups", "windows_seen", "num_windows")}
     by_gpu = {name: found[f"gpu_{name}"].tolist() for name in ("slots", "speed", "node") if f"gpu_{name}" in found}
-    cluster = Cluster(sizes["num_gpus"], sizes["num_nodes"], **by_gpu)
+    cluster = Cluster(sizes["num_gpus"], num_nodes=sizes["num_nodes"], **by_gpu)
     rule = str(found["rule"])
     Rule.parse(rule)
     windows = [found[f"window_{number}"] for number in range(sizes["num_windows"])]

@@ -18,8 +18,7 @@ from ._context import Context
 from ._errors import Error, FileError
 from ._evaluation import Evaluation
 from ._fingerprint import placement_fingerprint
-from ._library import integer, invalid_argument, version
-from ._one_call import groups_of_call
+from ._library import groups_of, integer, invalid_argument, version
 from ._plan import Plan
 from ._rebalancer import Rebalancer
 from ._replay_figures import Costs, Replay, summarise
@@ -188,8 +187,8 @@ def replay(
         num_gpus = getattr(current, "num_gpus", None)
     gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
     sizes: dict[str, Any] = {
-        "cluster": Cluster(gpus, nodes) if cluster is None else cluster,
-        "num_groups": integer("num_groups", groups_of_call(num_groups), 1),
+        "cluster": Cluster(gpus, num_nodes=nodes) if cluster is None else cluster,
+        "num_groups": integer("num_groups", groups_of(num_groups), 1),
     }
     with Context(num_threads=num_threads) as context:
         context.upload(series)  # refuses what is no load, by its window

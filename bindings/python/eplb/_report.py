@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arrays import Floats, Ints
+from ._arrays import Flags, Floats, Ints
+from ._figures import report_table, sentences_of
+from ._files.values import counted
 from ._library import BOUND_KINDS, POLICIES, POLICY_REASONS, STRATEGIES, name_of
+from ._loads import mean_with_load
+from ._shown import Showing, Shown
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(Showing):
     """How good a placement is under the weights it was solved for, or evaluated with.
 
     The imbalance of a layer is the largest GPU load over the mean GPU load: 1 is perfect. A bound is a proven lower
     bound on the largest GPU load of a layer, the same for every strategy; the gap is largest load / bound - 1, so the
-    placement is at most that far from the optimum. "Mean" and "worst" are over layers.
+    placement is at most that far from the optimum. "Mean" and "worst" are over layers, means over those that
+    have load.
 
     Attributes:
         imbalance_mean, imbalance_worst: of the model, and of its worst layer.
@@ -40,6 +46,7 @@ class Report:
         moves_forced: moves of experts that can stay on no GPU. No plan has fewer moves.
         moves_bound: the same, and for a rebalance with a target what reaching it takes at least.
         layers_missed: layers above the target of a rebalance.
+        num_empty_layers: layers without load, which are left out of all means.
         num_windows: windows of the weights; 0 if they were not kept, as of more than 64, and of weights on a device for
             which less was reserved: what follows is then 0, too.
         num_empty_windows: windows in which no layer has load.
@@ -49,6 +56,7 @@ class Report:
             node over all load; a group's home is the node that serves most of it.
         off_home_bound_mean: with these homes, no placement whose imbalance is at most off_home_target has a smaller
             off_home_mean.
+        num_nodes, num_groups, off_home_target: what these are for, as the solve or the evaluation was given them.
         strategy: what solved it; None for a placement that was evaluated.
         policy, policy_reason: what was used, never "auto", and why: "asked", "groups_divide" or "groups_do_not".
         bound_kind: which bound the gaps are over.
@@ -77,6 +85,7 @@ class Report:
     moves_forced: int
     moves_bound: int
     layers_missed: int
+    num_empty_layers: int
     num_windows: int
     num_empty_windows: int
     windows_mean: float
@@ -86,6 +95,9 @@ class Report:
     off_home_mean: float
     off_home_worst: float
     off_home_bound_mean: float
+    num_nodes: int
+    num_groups: int
+    off_home_target: float
     strategy: str | None
     policy: str
     policy_reason: str
@@ -99,24 +111,59 @@ class Report:
         """The figures over all layers as plain Python numbers and strings, ready for JSON."""
         return {name: value for name, value in self.to_dict().items() if not isinstance(value, list)}
 
+    def _show(self) -> Shown:
+        return show_report(self, f"{type(self).__name__} of {counted(len(self.imbalance), 'layer')}")
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python numbers, strings and lists, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Report)}
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
+def show_report(report: Report, title: str, warnings: Sequence[str] = ()) -> Shown:
+    """What there is to say of a placement, under a title that names it. warnings: those of a plan."""
+    where = f" on {report.num_nodes} nodes, policy {report.policy}" if report.num_nodes > 1 else ""
+    columns, *rows = report_table({report.strategy or "placement": report})
+    return Shown(title + where, columns, rows, sentences_of(report, warnings))
+
+
+class Grouping(NamedTuple):
+    """What of a problem says where groups are at home, and how much may be away. Fields of a report."""
+
+    num_nodes: int
+    num_groups: int
+    off_home_target: float
+
+
+def grouping_of(problem: Any) -> Grouping:
+    """That of the C struct."""
+    return Grouping(problem.num_nodes, problem.num_groups, problem.off_home_target)
+
+
 # Fields copied from the C struct without conversion.
-_SCALARS = [field.name for field in dataclasses.fields(Report) if field.type in ("float", "int")]
+_SCALARS = [
+    field.name
+    for field in dataclasses.fields(Report)
+    if field.type in ("float", "int") and field.name not in (*Grouping._fields, "num_empty_layers")
+]
 
 
-def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats) -> Report:
+def make_report(
+    c_report: Any, imbalance: Floats, bound: Floats, duplicates: Ints, mean_load: Floats, grouping: Grouping
+) -> Report:
     """A Report from the C struct and the figures of layers; mean_load is the mean load of their GPUs, float64 [L]."""
     bounded = bound > 0
     # A layer without weight has no gap.
     gap = np.divide(imbalance * mean_load, bound, out=np.zeros(len(bound)), where=bounded) - bounded
     evaluated = c_report.strategy < 0
+    figures = {name: getattr(c_report, name) for name in _SCALARS}
+    loaded = mean_load > 0
+    if loaded.any() and not loaded.all():
+        figures.update(_means_with_load(figures, loaded, imbalance, bound / np.where(loaded, mean_load, 1), gap))
     return Report(
-        **{name: getattr(c_report, name) for name in _SCALARS},
+        **figures,
+        **grouping._asdict(),
+        num_empty_layers=int((~loaded).sum()),
         strategy=None if evaluated else name_of(STRATEGIES, c_report.strategy),
         policy=name_of(POLICIES, c_report.policy),
         policy_reason=name_of(POLICY_REASONS, c_report.policy_reason),
@@ -126,3 +173,16 @@ def make_report(c_report: Any, imbalance: Floats, bound: Floats, duplicates: Int
         gap=gap,
         layer_duplicates=duplicates,
     )
+
+
+def _means_with_load(
+    figures: dict[str, Any], loaded: Flags, imbalance: Floats, bound: Floats, gap: Floats
+) -> dict[str, float]:
+    """Means over layers that have load; the library counts the others as balanced and at home. bound: over the mean."""
+    means = {"imbalance_mean": imbalance, "bound_mean": bound, "gap_mean": gap}
+    # The others add nothing to these two.
+    more = len(loaded) / loaded.sum()
+    return {
+        **{name: mean_with_load(each, loaded) for name, each in means.items()},
+        **{name: figures[name] * more for name in ("off_home_mean", "off_home_bound_mean")},
+    }

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Floats, Ints, current_to_host, weights_to_host
+from ._by_name import sizes_by_name
 from ._cluster import Cluster, sizes_with
 from ._errors import InvalidPlacement, InvalidWeight
-from ._library import STATUSES, integer, invalid_argument
+from ._library import STATUSES, groups_of, integer, invalid_argument
 from ._loads import groups_of_experts, node_shares, nodes_of_gpus, sum_windows
 from ._plan import Plan
 from ._router import Router
@@ -34,13 +35,14 @@ class ModelledSends:
     error: Floats
 
 
+@sizes_by_name
 def modelled_sends(
     weights: Any,
     placement: Any,
     *,
     num_gpus: int | None = None,
     num_nodes: int | None = None,
-    num_groups: int,
+    num_groups: int | None,
     picks: int = 8,
     groups_per_token: int = 4,
     cluster: Cluster | None = None,
@@ -63,7 +65,7 @@ def modelled_sends(
         num_gpus: GPUs that the slots are on: None takes those of the cluster, or else of a plan.
         num_nodes: nodes that the GPUs are on: None is 1, or those of the cluster.
         num_groups: groups of consecutive experts: expert e is in group floor(e * num_groups / E). They need not be
-            equally large.
+            equally large. None and 0 are 1.
         picks: distinct experts that a token picks. No expert is picked twice: what is above 1 / picks of all load is
             cut off and goes to the other experts, by their load.
         groups_per_token: the most groups that they are from; num_groups if there is no such limit.
@@ -86,7 +88,7 @@ def modelled_sends(
     gpus, nodes = (integer(name, size, 1) for name, size in sizes)
     _check_placement(held, layers, experts, gpus)
     node = nodes_of_gpus(gpus, nodes, cluster)
-    group = groups_of_experts(experts, integer("num_groups", num_groups, 1, experts))
+    group = groups_of_experts(experts, integer("num_groups", groups_of(num_groups), 1, experts))
     most_groups = _check_picks(group, integer("picks", picks, 1, experts), groups_per_token)
     reached, error = np.zeros((layers, nodes)), np.zeros(layers)
     used = loads.any(axis=1)

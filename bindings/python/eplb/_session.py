@@ -11,7 +11,7 @@ import numpy as np
 from ._arrays import DTYPE_CODES, Array, Floats, Ints
 from ._cluster import Cluster
 from ._library import (
-    BOUND_KINDS,
+    BOUNDS_TO_ASK_FOR,
     DEVICE_KINDS,
     DTYPES,
     EFFORTS,
@@ -22,6 +22,7 @@ from ._library import (
     TRANSFER_ORDERS,
     check,
     ffi,
+    groups_of,
     integer,
     invalid_argument,
     lib,
@@ -80,11 +81,11 @@ class Request(Uncopyable):
         problem.num_slots = integer("num_slots", num_slots)
         problem.num_gpus = integer("num_gpus", num_gpus)
         problem.num_nodes = integer("num_nodes", num_nodes)
-        problem.num_groups = integer("num_groups", num_groups)
+        problem.num_groups = groups_of(num_groups)
         problem.policy = value_of(POLICIES, "policy", policy)
-        problem.bound_kind = value_of(BOUND_KINDS, "bound", bound)
+        problem.bound_kind = value_of(BOUNDS_TO_ASK_FOR, "bound", bound)
         problem.objective = value_of(OBJECTIVES, "objective", objective)
-        problem.off_home_target = imbalance("off_home_target", off_home_target, 1, "1")
+        problem.off_home_target = imbalance("off_home_target", off_home_target, 1)
         problem.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
 
     def set_options(

@@ -15,13 +15,14 @@ import numpy as np
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
 from ._homes import HOME_MAPS, find_homes, prices_that_count
-from ._library import ffi, invalid_state
+from ._library import OBJECTIVES, ffi, invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
-from ._report import make_report
+from ._plan_doubts import doubts_of_solution
+from ._report import Grouping, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._thread_session import session_for
-from ._windows import KeptWeights, forget_windows, not_kept, one_window, window_figure
+from ._windows import KeptWeights, alone_of, forget_windows, has_load, not_kept, one_window, window_figure
 
 _UINT8, _UINT16, _INT32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int32)
 # What a report needs besides the C struct.
@@ -49,19 +50,24 @@ class Solution:
         self.width: int = problem.max_replicas or num_slots - experts + 1
         self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
         self.num_gpus: int = problem.num_gpus
-        self._num_nodes: int = problem.num_nodes
+        self._grouping: Grouping = grouping_of(problem)
         self._cluster = session.cluster
         self._prices = prices_that_count(session)
         # On one node, all is at home.
-        self._home_maps = HOME_MAPS if self._num_nodes > 1 or self._prices is not None else ()
+        self._home_maps = HOME_MAPS if self._grouping.num_nodes > 1 or self._prices is not None else ()
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
+        self._answers |= {"current": self._current, "cluster": self._cluster}
         self._order: int = options.transfer_order
         self._microseconds = microseconds
         self._problem: bytes = ffi.buffer(problem)[:]
         self._weights: KeptWeights | None = weights
         self._num_windows = weights.num_windows
+        # Their sum and where windows have load, once nothing but warnings needs them.
+        self._remains: tuple[Array, Array] | None = None
+        self._summed: bool = problem.objective == OBJECTIVES["sum"]
+        self._num_given = weights.num_given
         # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
         self._may_be_empty: bool = options.allow_empty != 0
         self._bounds_at_once = self._may_be_empty and self._num_windows > 1
@@ -85,7 +91,7 @@ class Solution:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deepcopy: without the context, and complete but for figures of windows and of homes."""
-        self["report"]
+        self["warnings"]
         if self._bounds_at_once:
             self["window_bound"]
         self._own_replicas()
@@ -141,7 +147,7 @@ class Solution:
         found: list[Change] = []
         shared = self._shared
         if shared is not None:
-            num_gpus, num_nodes = self._sizes[3], self._num_nodes
+            num_gpus, num_nodes = self._sizes[3], self._grouping.num_nodes
             shared.read(
                 self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
             )
@@ -204,6 +210,23 @@ class Solution:
         figures: Floats = self._answers[name]
         return figures
 
+    def _warnings(self) -> list[str]:
+        report = self["report"]
+        in_windows = self["window_imbalance"] if self._num_windows > 1 and self._summed else None
+        weights = self._weights
+        remains = self._remains if weights is None else (weights.sums, has_load(weights.windows))
+        if remains is None:  # another thread was faster
+            found: list[str] = self._answers["warnings"]
+            return found
+        sums, loaded = remains
+        alone = None if in_windows is None else alone_of(in_windows, loaded)
+        moves = self._current is not None
+        slots = None if self._cluster is not None else self._sizes[2:]
+        doubts = doubts_of_solution(report, sums, self._num_given, alone, self._summed, moves, slots)
+        self._answers.setdefault("warnings", doubts)
+        self._remains = None
+        return doubts
+
     def _find(self, name: str) -> None:
         shared = self._shared
         if shared is None or not shared.read(self._changes, lambda session: self._fetch(session, name)):
@@ -214,6 +237,8 @@ class Solution:
         """Lets the context and the weights go once nothing is left to be fetched or computed."""
         left = ("report", *(_WINDOW_MAPS if self._num_windows > 1 else ()), *self._home_maps)
         if all(name in self._answers for name in left):
+            if self._weights is not None and "warnings" not in self._answers:
+                self._remains = self._weights.sums, has_load(self._weights.windows)
             self._shared = self._weights = None
 
     def _fetch(self, session: Session, name: str) -> None:
@@ -291,7 +316,8 @@ class Solution:
         # The bits of loads.mean(axis=1), in a fraction of its time.
         open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
         mean_load = np.add.reduce(loads, axis=1) / open_gpus
-        answers.setdefault("report", make_report(c_report, imbalance, bound, duplicates, mean_load))
+        report = make_report(c_report, imbalance, bound, duplicates, mean_load, self._grouping)
+        answers.setdefault("report", report)
 
 
 _MADE_HERE = {
@@ -305,6 +331,7 @@ _MADE_HERE = {
     "off_home": Solution._off_home,
     "off_home_bound": Solution._off_home_bound,
     "fingerprint": Solution._own_fingerprint,
+    "warnings": Solution._warnings,
 }
 
 

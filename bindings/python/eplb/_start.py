@@ -10,7 +10,7 @@ import numpy as np
 
 from ._arrays import Array
 from ._cluster import Cluster
-from ._errors import FileError
+from ._errors import FileError, InvalidArgument
 from ._files.content import read_content
 from ._files.placement import Placement
 from ._files.rows import read_csv
@@ -41,7 +41,7 @@ class Start:
         """Without arrays where all GPUs are equal."""
         places = self.current.shape[1] // self.num_gpus
         slots = None if all(count == places for count in self.slots) else self.slots
-        return Cluster(self.num_gpus, self.sizes["num_nodes"], slots=slots, speed=self.speed)
+        return Cluster(self.num_gpus, num_nodes=self.sizes["num_nodes"], slots=slots, speed=self.speed)
 
     def problem(self) -> dict[str, Any]:
         """Arguments of Context.rebalance."""
@@ -57,9 +57,16 @@ class Start:
         """As the options of the command say."""
         if slots is not None:
             self.slots = [_whole(slots, gpu, value) for gpu, value in enumerate(self._row(slots))]
+        places = self.current.shape[1] // self.num_gpus
         if speeds is not None:
             self.speed = self._row(speeds)
-        places = self.current.shape[1] // self.num_gpus
+            try:
+                Cluster(speed=self.speed)
+            except InvalidArgument as error:
+                raise FileError(f"{speeds}: {error}") from None
+        if slots is not None and max(self.slots) > places:
+            gpu = self.slots.index(max(self.slots))
+            raise FileError(f"{slots}: GPU {gpu} has {self.slots[gpu]} slots, but the plan has room for {places}")
         for gpu in self._parse("--dead", dead):
             self.current[:, gpu * places : (gpu + 1) * places] = -1
             self.slots[gpu] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,25 @@ from rich.table import Table
 from rich.text import Text
 
 from ._arrays import Array, Floats, Ints
+from ._figures import (
+    COLUMNS_OF_MOVES,
+    has_homes,
+    homes_sentence,
+    moves_clause,
+    report_of_windows,
+    report_table,
+    worst_layers,
+)
+from ._files.values import counted
 from ._loads import count_windows
 from ._report import Report
+from ._shown import aligned
 
 if TYPE_CHECKING:
     from ._work import Work
 
 MOST_BARS = 32
-_WORST_LAYERS = 5
-_WORK_COLUMNS = ("", "imbalance before", "after", "moves", "between nodes", "reloads", "rounds")
-_COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
-# After the imbalance, where asked for: columns, and the figures of a report that they show.
-_MORE_COLUMNS = {
-    "windows": (("in a window: mean", "windows_mean", ".4f"), ("worst", "windows_worst", ".4f")),
-    "homes": (("away from home: mean", "off_home_mean", ".2%"), ("worst", "off_home_worst", ".2%")),
-}
-_BEFORE_MORE = 3
+_WORK_COLUMNS = ("", "imbalance before", "after", *COLUMNS_OF_MOVES)
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
 _out = Console(highlight=False, markup=False, emoji=False)
@@ -65,7 +68,8 @@ def _encodable(text: str, console: Console) -> str:
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The first column holds names, the others numbers."""
     if not is_terminal():
-        _show_plain([columns, *rows])
+        for line in aligned([columns, *rows]):
+            say(line)
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
@@ -75,67 +79,22 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     _out.print(table)
 
 
-def _show_plain(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[0] = row[0].ljust(widths[0])
-        say("  ".join(cells).rstrip())
+def show_reports(reports: Mapping[str, Report], more: Sequence[str] = ()) -> None:
+    """A row for each placement. more: figures of "windows", of "homes"."""
+    columns, *rows = report_table(reports, more)
+    show_table(columns, rows)
 
 
-def show_reports(rows: dict[str, Report | str], more: Sequence[str] = ()) -> None:
-    """A row for each placement: its report, or the reason why there is none. more: figures of "windows", of "homes"."""
-    reports = {name: report for name, report in rows.items() if isinstance(report, Report)}
-    table = [_COLUMNS, *(_report_row(name, report) for name, report in reports.items())]
-    added = [column for kind in more for column in _MORE_COLUMNS[kind]]
-    cells = [
-        [title for title, *_ in added],
-        *([f"{getattr(report, name):{form}}" for _, name, form in added] for report in reports.values()),
-    ]
-    table = [(*row[:_BEFORE_MORE], *each, *row[_BEFORE_MORE:]) for row, each in zip(table, cells, strict=True)]
-    show_table(table[0], table[1:])
-    for name, report in rows.items():
-        if isinstance(report, str):
-            say(f"{name}: {report}")
-
-
-def _report_row(name: str, report: Report) -> tuple[str, ...]:
-    time = f"{report.microseconds / 1000:.2f} ms" if report.strategy else "-"
-    numbers = (
-        f"{report.imbalance_mean:.4f}",
-        f"{report.imbalance_worst:.4f}",
-        f"{report.gap_mean:.3%}",
-        f"{report.gap_worst:.3%}",
-        str(report.duplicates),
-    )
-    return (name, *numbers, time)
-
-
-def show_windows(weights: Array, report: Report, layers: Ints, whose: str = "", objective: str = "sum") -> None:
-    """One line where there are several windows: how good a placement for them is in each. layers: their numbers."""
-    windows = count_windows(weights)
-    if windows == 1:
-        return
-    balanced = "summed" if objective == "sum" else "each balanced"
-    empty = f", {report.num_empty_windows} of them empty" if report.num_empty_windows else ""
-    figures = (
-        f": in a single one the imbalance{whose} is {report.windows_mean:.3f} on average, {report.windows_worst:.3f} "
-        f"at worst (window {report.worst_window}, layer {layers[report.worst_window_layer]})"
-    )
-    say(f"{windows} windows, {balanced}{empty}{figures if report.num_windows else ''}")
-
-
-def has_homes(problem: dict[str, Any]) -> bool:
-    """Whether there are several nodes and several groups."""
-    return all(problem.get(name, 1) > 1 for name in ("num_nodes", "num_groups"))
+def show_windows(weights: Array, report: Report, layers: Ints, objective: str) -> None:
+    """One line where each of several windows was balanced: what they get. That others were summed is a warning."""
+    if count_windows(weights) > 1 and objective == "windows":
+        say(report_of_windows(report, ", each balanced", layers))
 
 
 def show_homes(report: Report, problem: dict[str, Any]) -> None:
     """One line where there are several nodes and groups: how much of the load is away from its group's home."""
     if has_homes(problem):
-        target = problem.get("off_home_target", 1.01)
-        needed = f"an imbalance of {target:g} takes at least {report.off_home_bound_mean:.1%}"
-        say(f"{report.off_home_mean:.1%} of the load away from home; {needed}")
+        say(homes_sentence(report))
 
 
 def show_bars(layer: int, before: Floats, after: Floats) -> None:
@@ -181,12 +140,12 @@ def show_work(name: str, work: Work, numbers: Ints) -> None:
     without = f", {gone} of them without slots" if gone else ""
     report = work.report
     time = f"planned in {report.microseconds / 1000:.2f} ms"
-    say(f"{name}: {_count(layers, 'layer')} on {_count(gpus, 'GPU')}{without}, {time}")
-    total = (work.imbalance_before.mean(), report.imbalance_mean, report.moves, report.moves_between_nodes)
+    say(f"{name}: {counted(layers, 'layer')} on {counted(gpus, 'GPU')}{without}, {time}")
+    total = (work.mean_before, report.imbalance_mean, report.moves, report.moves_between_nodes)
     rows = [_work_row("all layers" if layers > 1 else f"layer {numbers[0]}", *total, report.reloads, report.rounds)]
     if layers > 1:
         by_layer = (work.moves, work.between_nodes, work.reloads, work.rounds)
-        for layer in work.worst_layers(_WORST_LAYERS):
+        for layer in worst_layers(work.imbalance):
             figures = (int(each[layer]) for each in by_layer)
             rows.append(
                 _work_row(f"layer {numbers[layer]}", work.imbalance_before[layer], work.imbalance[layer], *figures)
@@ -205,15 +164,7 @@ def _work_sentence(work: Work) -> str:
     report = work.report
     if not report.layers_changed:
         return "Nothing moves: no layer needs a change, or the limits allow none."
-    forced = f", {report.moves_forced} of them forced" if report.moves_forced else ""
     lost = " without the experts that are lost" if report.reloads else ""
-    needed = f", where {report.moves_bound} are needed at least" if report.moves_bound > report.moves_forced else ""
-    missed = f" {_count(report.layers_missed, 'layer')} did not reach the target." if report.layers_missed else ""
-    return (
-        f"{_count(report.moves, 'move')} in {_count(report.layers_changed, 'layer')}{forced}{needed}. The busiest GPU "
-        f"carries {report.imbalance_mean:.3f}x the mean, was {work.imbalance_before.mean():.3f}x{lost}.{missed}"
-    )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    missed = f" {counted(report.layers_missed, 'layer')} did not reach the target." if report.layers_missed else ""
+    was = f"was {work.mean_before:.3f}x{lost}"
+    return f"{moves_clause(report)}. The busiest GPU carries {report.imbalance_mean:.3f}x the mean, {was}.{missed}"

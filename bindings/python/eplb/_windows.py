@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, Floats, Ints
+from ._arrays import Array, Flags, Floats, Ints
 from ._cluster import Cluster
 from ._errors import Unavailable
 from ._library import STATUSES
+from ._loads import mean_with_load
 from ._tables import MOST_WINDOWS
 from ._thread_session import session_for
 
@@ -23,13 +25,14 @@ class KeptWeights:
     Attributes:
         windows: [T,L,E] as uploaded; [1,L,E], their sum, of more windows than the library keeps.
         num_windows: that the library keeps; 0 if there are more.
+        num_given: that there were.
     """
 
     def __init__(self, weights: Array) -> None:
         windows = weights if weights.ndim == 3 else weights[np.newaxis]
         fit = len(windows) <= MOST_WINDOWS
         self.windows: Array = windows.copy() if fit else _sum(windows)[np.newaxis]
-        self.num_windows = len(windows) if fit else 0
+        self.num_windows, self.num_given = len(windows) if fit else 0, len(windows)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,6 +44,39 @@ class KeptWeights:
         """[L,E], with windows summed as the library sums them."""
         first: Array = self.windows[0]
         return first if len(self.windows) == 1 else _sum(self.windows)
+
+
+class Alone(NamedTuple):
+    """What a placement gets in single windows: the mean over layers and windows that have load, and of the worst one.
+
+    A window's figure is the mean over its layers, as an imbalance of the model is.
+    """
+
+    mean: float
+    worst: float
+    worst_window: int
+    num_empty: int
+
+
+def alone_of(imbalance: Floats, loaded: Flags) -> Alone:
+    """From the imbalance of each layer in each window [L,T], and whether there is load."""
+    count = loaded.sum(axis=0)
+    of_windows = np.divide((imbalance * loaded).sum(axis=0), count, out=np.ones(len(count)), where=count > 0)
+    worst = int(np.argmax(of_windows))
+    return Alone(mean_with_load(imbalance, loaded), float(of_windows[worst]), worst, int((count == 0).sum()))
+
+
+def imbalance_alone(weights: Array, evaluate: Callable[[Array], Any]) -> Alone:
+    """Of any number of windows [T,L,E]. evaluate: the placement under some of them."""
+    parts = [weights[first : first + MOST_WINDOWS] for first in range(0, len(weights), MOST_WINDOWS)]
+    imbalance = np.concatenate([evaluate(part).window_imbalance for part in parts], axis=1)
+    return alone_of(imbalance, has_load(weights))
+
+
+def has_load(windows: Array) -> Flags:
+    """Bool [L,T] of weights [T,L,E]."""
+    loaded: Flags = (windows > 0).any(axis=2).T
+    return loaded
 
 
 def _sum(windows: Array) -> Array:

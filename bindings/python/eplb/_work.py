@@ -5,57 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ._arrays import Array, Floats, Ints
-from ._loads import gpu_loads, relative_times, sum_windows
-from ._moves import Moves
+from ._arrays import Array, Floats
+from ._cluster import Cluster
+from ._loads import gone_gpus, gpu_loads, mean_with_load, relative_times, speeds_of, sum_windows
+from ._moves import Moves, TransferFigures
 from ._output_file import replacing
 from ._plan import Plan
-from ._start import Start
 
 _KINDS = ("within_gpu", "within_node", "between_nodes", "reload")
-_BETWEEN_NODES, _RELOAD = 2, 3
 
 
-class Work:
-    """Figures of a rebalance.
+class Work(TransferFigures):
+    """Figures of a rebalance, and of its transfers.
 
     Attributes:
         report: of the plan.
         before, after: float64 [L,G], times of the GPUs over the mean; before, an expert that nobody holds is no load.
         imbalance_before, imbalance: float64 [L].
-        moves, between_nodes, reloads, rounds: int64 [L].
-        sent: int64 [G,G], experts that a GPU (row) sends to another (column), over all layers.
-        reloaded: int64 [G], experts that a GPU gets from storage.
-        num_nodes: of the GPUs.
+        mean_before: of imbalance_before, over layers that have load, as the report's mean is.
         gone: bool [G], GPUs without slots.
     """
 
-    def __init__(self, weights: Array, start: Start, plan: Plan) -> None:
-        cluster, self.report = start.cluster, plan.report
-        table = plan.moves.table()
-        layers, gpus = plan.gpu_load.shape
-        self.gone = np.array(start.slots) == 0
-        speed = np.where(self.gone, 0.0, np.array(cluster.speed or [1.0] * gpus))
+    def __init__(self, weights: Array, current: Array, cluster: Cluster, plan: Plan) -> None:
+        super().__init__(plan.moves)
+        self.report, self.gone, speed = plan.report, gone_gpus(cluster), speeds_of(cluster)
         total = sum_windows(weights)
-        self.before = relative_times(gpu_loads(total, start.current, gpus), total.sum(axis=1), speed)
+        self.before = relative_times(gpu_loads(total, current, plan.num_gpus), total.sum(axis=1), speed)
         self.after = relative_times(plan.gpu_load, total.sum(axis=1), speed)
         self.imbalance_before, self.imbalance = self.before.max(axis=1), plan.imbalance
-        self.moves = plan.moves.count
-        self.between_nodes, self.reloads = (
-            np.bincount(table["layer"][table["kind"] == kind], minlength=layers) for kind in (_BETWEEN_NODES, _RELOAD)
-        )
-        self.rounds: Ints = np.maximum(plan.moves.round.max(axis=1), 0)
-        self.sent = np.zeros((gpus, gpus), np.int64)
-        crossing = table[(table["kind"] == 1) | (table["kind"] == _BETWEEN_NODES)]
-        np.add.at(self.sent, (crossing["source_gpu"], crossing["gpu"]), 1)
-        self.reloaded = np.bincount(table["gpu"][table["kind"] == _RELOAD], minlength=gpus)
-        self.num_nodes: int = cluster.num_nodes
-
-    def worst_layers(self, count: int) -> list[int]:
-        """Those with the highest imbalance in the new placement."""
-        return [int(layer) for layer in np.argsort(-self.imbalance, kind="stable")[:count]]
+        self.mean_before = mean_with_load(self.imbalance_before, total.sum(axis=1) > 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists: the report, what was before, and the figures of every layer."""
@@ -63,7 +41,7 @@ class Work:
         return {
             **self.report.to_dict(),
             "before": {
-                "imbalance_mean": float(before.mean()),
+                "imbalance_mean": self.mean_before,
                 "imbalance_worst": float(before.max()),
                 "imbalance": before.tolist(),
             },

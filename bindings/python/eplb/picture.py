@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,10 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator
 
-from ._arrays import Floats
-from ._loads import NodeLoads, relative_loads
+from ._arrays import Array, Floats
+from ._errors import FileError
+from ._loads import NodeLoads
+from ._output_file import check_output, replacing
 
 FORMATS = ("png", "svg", "pdf")
 # Blue GPUs are idle, red ones make all others wait, grey is the mean.
@@ -30,45 +33,80 @@ _MOST_OF_NAME = 100
 
 
 class Windows(NamedTuple):
-    """Imbalance of each layer in each window [L,T], and the lowest that is possible."""
+    """Imbalance of each layer in each window [L,T], and the lowest that is possible; masked where there is no load."""
 
     before: Floats
     after: Floats
     lowest: Floats
 
 
+class Picture(Figure):
+    """A figure that a notebook shows, whether pyplot is used there or not."""
+
+    def savefig(self, fname: Any, *, transparent: bool | None = None, **options: Any) -> None:
+        """As that of any figure. Characters that no installed font has are drawn as boxes."""
+        with _unknown_glyphs_allowed():
+            super().savefig(fname, transparent=transparent, **options)
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
+def format_of(path: Path) -> str:
+    """The format that the suffix of a picture stands for.
+
+    Raises:
+        FileError: none of FORMATS.
+    """
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in FORMATS:
+        raise FileError(f"{path}: a picture is written as {', '.join(FORMATS)}")
+    return suffix
+
+
+def write_picture(figure: Figure, path: Path) -> None:
+    """Writes a picture in the format of the suffix. The file is there whole or not at all.
+
+    Raises:
+        FileError: another suffix, or the file cannot be written.
+    """
+    suffix = format_of(path)
+    check_output(path)
+    with replacing(path) as file:
+        figure.savefig(file, format=suffix)
+
+
 def draw_comparison(
-    path: str | PathLike[str],
-    before: Floats,
-    after: Floats,
-    bound: Floats,
+    before: Array | None,
+    after: Array,
+    lowest: Floats,
     *,
     title: str,
     windows: Windows | None = None,
     homes: NodeLoads | None = None,
-) -> None:
+) -> Picture:
     """Draws two heat maps, layers by GPUs, on one scale, and next to them the imbalance of every layer.
 
     Args:
-        path: where to write it; the suffix selects the format, one of FORMATS.
-        before, after: loads [L,G].
-        bound: [L], proven lower bounds on the largest load, in the same unit.
+        before, after: times of GPUs over the mean of their layer [L,G]; masked where a GPU has no slots or a layer no
+            load. Without
+            before there is one heat map.
+        lowest: [L], imbalance that no placement is below.
         title: a caption, such as the name of the file.
         windows: of several windows, what is below: two more heat maps, windows by layers, and the mean of every window.
         homes: of groups on several nodes, what is at the bottom: the load of each node in the layer where most is
             served away from home.
     """
-    mean = after.mean(axis=1)
-    lowest = np.divide(bound, mean, out=np.ones_like(mean), where=mean > 0)
-    before, after = relative_loads(before), relative_loads(after)
-    figure, (left, right, side, scale, key), below, nodes = _make_axes(len(before), windows, homes is not None)
-    largest = max(2.0, *(float(each.max()) for each in (before, after, *(windows or ()))))
+    figure, (*maps, side, scale, key), below, nodes = _make_axes(before is not None, len(after), windows, homes)
+    loads = {"Before": before, "After": after} if before is not None else {"Load": after}
+    largest = max(2.0, *(float(each.max()) for each in (*loads.values(), *(windows or ()))))
     norm = TwoSlopeNorm(1, 0, largest)
-    draw_heat(left, before, norm, "Before")
-    image = draw_heat(right, after, norm, "After")
-    left.set_ylabel("layer")
-    draw_scale(figure, image, scale, largest)
-    _draw_imbalance(side, before.max(axis=1), after.max(axis=1), lowest)
+    images = [draw_heat(axes, each, norm, name) for axes, (name, each) in zip(maps, loads.items(), strict=True)]
+    maps[0].set_ylabel("layer")
+    draw_scale(figure, images[-1], scale, largest)
+    _draw_imbalance(side, None if before is None else before.max(axis=1), after.max(axis=1), lowest)
     side.set_title("Imbalance: the busiest GPU", fontsize=11)
     more = ""
     if windows is not None:
@@ -76,14 +114,13 @@ def draw_comparison(
         more = f"; in a single window {windows.after.mean():.3f}x, was {windows.before.mean():.2f}x"
     if homes is not None:
         _draw_homes(nodes, homes)
-    for axes in (right, side, *below[1:]):
+    for axes in (*maps[1:], side, *below[1:]):
         axes.tick_params(labelleft=False)
     handles = dict(zip(*reversed(side.get_legend_handles_labels()), strict=True))
-    names = ("before", "after", "proven limit")
+    names = [name for name in ("before", "after", "load", "proven limit") if name in handles]
     key.legend([handles[name] for name in names], names, loc="center", ncols=3, frameon=False, fontsize=9)
     draw_titles(figure, _headline(before, after), title, more)
-    with unknown_glyphs_allowed():
-        figure.savefig(path)
+    return figure
 
 
 def draw_titles(figure: Figure, headline: str, name: str, more: str = "") -> None:
@@ -107,7 +144,7 @@ def _printable(name: str) -> str:
 
 
 @contextmanager
-def unknown_glyphs_allowed() -> Iterator[None]:
+def _unknown_glyphs_allowed() -> Iterator[None]:
     """Characters that no installed font has are drawn as boxes; warnings would name a line of this installation."""
     with warnings.catch_warnings():
         # The second one is that of versions before 3.11.
@@ -116,8 +153,10 @@ def unknown_glyphs_allowed() -> Iterator[None]:
         yield
 
 
-def _make_axes(layers: int, windows: Windows | None, homes: bool) -> tuple[Figure, list[Any], list[Any], list[Any]]:
-    """Two heat maps, the imbalance, the colour scale and the key, what windows and what homes add.
+def _make_axes(
+    two: bool, layers: int, windows: Windows | None, homes: NodeLoads | None
+) -> tuple[Picture, list[Any], list[Any], list[Any]]:
+    """One heat map or two, the imbalance, the colour scale and the key, what windows and what homes add.
 
     All is in inches, so that text fits.
     """
@@ -125,18 +164,19 @@ def _make_axes(layers: int, windows: Windows | None, homes: bool) -> tuple[Figur
     # Between both are the labels of one and the titles of the other.
     lift = 0.0 if windows is None else of_windows + 0.95
     # Below it all, with its own labels and title.
-    base = _HOMES_HEIGHT + 1.05 if homes else 0.0
+    base = 0.0 if homes is None else _HOMES_HEIGHT + 1.05
     width, height = 12.5, rows + lift + base + 2.5
-    figure = Figure(figsize=(width, height), dpi=120)
-    three = [(0.75, 4.1), (5.1, 4.1), (9.6, 2.65)]
+    figure = Picture(figsize=(width, height), dpi=120)
+    whole, right = (0.75, 8.45), (9.6, 2.65)
+    three = [(0.75, 4.1), (5.1, 4.1), right]
 
     def add(places: Sequence[tuple[float, float]], y: float, high: float) -> list[Any]:
         return [figure.add_axes((x / width, (y + base) / height, wide / width, high / height)) for x, wide in places]
 
-    axes = [*add(three, 1.42 + lift, rows), *add([(0.75, 8.45), (9.6, 2.65)], 0.62, 0.16)]
-    axes[4].axis("off")
+    axes = [*add(three if two else [whole, right], 1.42 + lift, rows), *add([whole, right], 0.62, 0.16)]
+    axes[-1].axis("off")
     below = [] if windows is None else add(three, 1.42, of_windows)
-    nodes = add([(0.75, 8.45), (9.6, 2.65)], 0.55 - base, _HOMES_HEIGHT) if homes else []
+    nodes = [] if homes is None else add([whole, right], 0.55 - base, _HOMES_HEIGHT)
     return figure, axes, below, nodes
 
 
@@ -190,17 +230,17 @@ def draw_window_heat(axes: Any, imbalance: Floats, norm: TwoSlopeNorm, name: str
     return image
 
 
-def _range(values: Floats) -> str:
+def _range(values: Array) -> str:
     least, most = f"{values.min():.2f}x", f"{values.max():.2f}x"
     return f"{least} to {most}" if least != most else most
 
 
-def _headline(before: Floats, after: Floats) -> str:
-    was, now = before.max(axis=1).mean(), after.max(axis=1).mean()
-    return f"All GPUs wait for the busiest one: it carries {now:.3f}x the mean load, was {was:.2f}x"
+def _headline(before: Array | None, after: Array) -> str:
+    was = "" if before is None else f", was {before.max(axis=1).mean():.2f}x"
+    return f"All GPUs wait for the busiest one: it carries {after.max(axis=1).mean():.3f}x the mean load{was}"
 
 
-def draw_heat(axes: Any, loads: Floats, norm: TwoSlopeNorm, name: str) -> Any:
+def draw_heat(axes: Any, loads: Array, norm: TwoSlopeNorm, name: str) -> Any:
     image = axes.imshow(loads, norm=norm, cmap=_COLOURS, aspect="auto", interpolation="nearest")
     carried = _range(loads)
     who = "GPUs carry" if " to " in carried else "every GPU carries"
@@ -228,22 +268,28 @@ def _ticks_from_mean(largest: float) -> list[float]:
     return [1, *(float(tick) for tick in ticks if 1.01 < tick <= largest)]
 
 
-def _draw_imbalance(axes: Any, before: Floats, after: Floats, lowest: Floats) -> None:
+def _draw_imbalance(axes: Any, before: Floats | None, after: Floats, lowest: Floats) -> None:
     """Of layers or of windows, one below the other."""
-    layers = np.arange(len(before))
+    # Where there is no load, nothing is above 1.
+    before = None if before is None else np.ma.filled(before, 1.0)
+    after, lowest = (np.ma.filled(each, 1.0) for each in (after, lowest))
+    layers = np.arange(len(after))
+    name, shift = ("load", 0.0) if before is None else ("after", 0.2)
     if len(layers) <= _FEW:
-        axes.barh(layers - 0.2, before - 1, 0.36, left=1, color=_BEFORE, label="before")
-        axes.barh(layers + 0.2, after - 1, 0.36, left=1, color=_AFTER, label="after")
-        axes.plot(lowest, layers + 0.2, color=_BOUND, marker="|", markersize=14, ls="", label="proven limit")
+        if before is not None:
+            axes.barh(layers - shift, before - 1, 0.36, left=1, color=_BEFORE, label="before")
+        axes.barh(layers + shift, after - 1, 0.36, left=1, color=_AFTER, label=name)
+        axes.plot(lowest, layers + shift, color=_BOUND, marker="|", markersize=14, ls="", label="proven limit")
     else:
-        axes.plot(before, layers, color=_BEFORE, label="before")
-        axes.plot(after, layers, color=_AFTER, label="after")
+        if before is not None:
+            axes.plot(before, layers, color=_BEFORE, label="before")
+            axes.fill_betweenx(layers, after, before, color=_BEFORE, alpha=0.12, lw=0)
+        axes.plot(after, layers, color=_AFTER, label=name)
         axes.plot(lowest, layers, color=_BOUND, ls=":", label="proven limit")
-        axes.fill_betweenx(layers, after, before, color=_BEFORE, alpha=0.12, lw=0)
     axes.set_ylim(len(layers) - 0.5, -0.5)
     axes.yaxis.set_major_locator(whole_numbers(len(layers)))
     axes.set_xlabel("its load over the mean")
-    span = max(float(before.max()), float(after.max()), 1.1) - 1
+    span = max(*(float(each.max()) for each in (before, after) if each is not None), 1.1) - 1
     axes.set_xlim(1 - 0.05 * span, 1 + 1.08 * span)
     axes.set_xticks(_ticks_from_mean(1 + span))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))

@@ -6,12 +6,11 @@ from typing import IO, Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ._arrays import Floats
 from ._replay_figures import Outcome, Replay
-from .picture import draw_titles, unknown_glyphs_allowed
+from .picture import Picture, draw_titles
 
 _COLOURS = colormaps["tab10"](np.arange(10))
 # From this number of windows on, a line is the mean of a twentieth of them, and single ones are pale.
@@ -26,11 +25,10 @@ _WIDTH, _TOP, _LINES_HEIGHT, _MOVES_HEIGHT, _BETWEEN, _ROW = 10.2, 1.05, 3.6, 1.
 
 def write_replay(file: IO[bytes], suffix: str, found: Replay, title: str) -> None:
     """Writes the picture of a replay to a file; suffix: the format, one of picture.FORMATS."""
-    with unknown_glyphs_allowed():
-        draw_replay(found, title).savefig(file, format=suffix)
+    draw_replay(found, title).savefig(file, format=suffix)
 
 
-def draw_replay(found: Replay, title: str) -> Figure:
+def draw_replay(found: Replay, title: str) -> Picture:
     """Draws a line for each rule: the imbalance in each window, and below it the moves up to there.
 
     Args:
@@ -62,11 +60,11 @@ def draw_replay(found: Replay, title: str) -> Figure:
     return figure
 
 
-def _make_axes(rules: int) -> tuple[Figure, Any, Any, Any]:
+def _make_axes(rules: int) -> tuple[Picture, Any, Any, Any]:
     """Two panels on one axis of time and the key below, laid out in inches from the bottom."""
     base = 0.35 + _ROW * rules
     height = base + 0.75 + _MOVES_HEIGHT + _BETWEEN + _LINES_HEIGHT + _TOP
-    figure = Figure(figsize=(_WIDTH, height), dpi=120)
+    figure = Picture(figsize=(_WIDTH, height), dpi=120)
 
     def add(y: float, high: float) -> Any:
         return figure.add_axes((0.85 / _WIDTH, y / height, (_WIDTH - 1.1) / _WIDTH, high / height))

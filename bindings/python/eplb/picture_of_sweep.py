@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import IO, Any
 
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ._arrays import Ints
 from ._budget import Budget
 from ._sweep_result import Sweep, place_name
-from .picture import draw_titles, unknown_glyphs_allowed, whole_numbers
+from .picture import Picture, draw_titles, whole_numbers
 
 # More lines than colours start again.
 _COLOURS = colormaps["tab10"].colors  # type: ignore[attr-defined]
@@ -28,7 +27,7 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
         found: what to draw.
         title: a caption, such as the name of the weights.
     """
-    figure = Figure(figsize=(8.2, 5.4), dpi=120)
+    figure = Picture(figsize=(8.2, 5.4), dpi=120)
     axes = figure.add_axes((0.09, 0.11, 0.87, 0.72))
     # The bound is that of the sum of windows.
     in_windows = found.figure == "windows_mean"
@@ -56,7 +55,7 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)
     draw_titles(figure, _headline(found), title)
-    _save(figure, file, suffix)
+    figure.savefig(file, format=suffix)
 
 
 def draw_budget(file: IO[bytes], suffix: str, budget: Budget, layers: Ints, title: str) -> None:
@@ -67,7 +66,7 @@ def draw_budget(file: IO[bytes], suffix: str, budget: Budget, layers: Ints, titl
         budget: what to draw.
         layers: the number of each layer.
     """
-    figure = Figure(figsize=(8.2, 6.4), dpi=120)
+    figure = Picture(figsize=(8.2, 6.4), dpi=120)
     above, below = figure.add_axes((0.1, 0.5, 0.86, 0.35)), figure.add_axes((0.1, 0.09, 0.86, 0.35))
     fewest, equal = budget.num_experts or 0, budget.layers_equal
     above.bar(layers, budget.layer_slots - fewest, 0.8, color=_BY_GAIN)
@@ -90,7 +89,7 @@ def draw_budget(file: IO[bytes], suffix: str, budget: Budget, layers: Ints, titl
     was, now = equal.imbalance_mean, budget.imbalance_mean
     headline = f"Imbalance {now:.3f} with slots by gain, {was:.3f} with {equal.num_slots} in each layer"
     draw_titles(figure, headline, title)
-    _save(figure, file, suffix)
+    figure.savefig(file, format=suffix)
 
 
 def _headline(found: Sweep) -> str:
@@ -99,8 +98,3 @@ def _headline(found: Sweep) -> str:
         return "What redundant experts gain"
     knee = found.knees[0]
     return f"{place_name(knee.where)}: {knee.slots_per_gpu} slots per GPU, {knee.redundant} redundant, are enough"
-
-
-def _save(figure: Figure, file: IO[bytes], suffix: str) -> None:
-    with unknown_glyphs_allowed():
-        figure.savefig(file, format=suffix)

@@ -175,7 +175,8 @@ def test_graph(device, context, lazy):
         context.synchronize()
         expected = on_cpu(given, **LARGE)
         check_plan_of_replay(context, plan, expected)
-    for tables in ({"prices": [[1]]}, {"window_weights": [1]}, {"cluster": eplb.Cluster(16, 2, slots=[5] * 15 + [4])}):
+    cluster = eplb.Cluster(16, num_nodes=2, slots=[5] * 15 + [4])
+    for tables in ({"prices": [[1]]}, {"window_weights": [1]}, {"cluster": cluster}):
         with pytest.raises(eplb.InvalidState, match=f"captured in a graph, which holds its {next(iter(tables))}"):
             context.solve(weights, **LARGE, **tables)
     array[1, 3] = -5

@@ -1,5 +1,7 @@
 """Run by test_emulation.py on a library with an emulated CUDA: contexts on devices."""
 
+import html
+
 import eplb
 import numpy as np
 import pytest
@@ -60,6 +62,7 @@ def test_windows_on_the_device(put, context):
     plan = context.solve(put(weights), **LARGE)  # the sum needs no more than that
     plan.replica_slots  # noqa: B018
     assert plan.report.num_windows == 0
+    assert plan.warnings == ["2 windows, summed; what each of them gets is not known"]
     check_plan(plan, expected)
     for judged in (plan, context.evaluate(expected)):
         with pytest.raises(eplb.Unavailable, match="windows of these weights were not kept"):
@@ -68,10 +71,13 @@ def test_windows_on_the_device(put, context):
         where(each, **LARGE, objective="windows") for where, each in ((context.solve, put(weights)), (on_cpu, weights))
     )
     apart.replica_slots  # noqa: B018
+    assert apart.warnings == expected_apart.warnings == []
     same_windows(apart, expected_apart)
     check_plan(apart, expected_apart)
     plan = context.solve(put(weights), **LARGE)
     assert plan.report.num_windows == 2
+    assert plan.warnings == expected.warnings
+    assert len(plan.warnings) == 1
     same_windows(plan, expected)
     same_windows(context.evaluate(expected), expected)
     for one in (weights[0], weights[:1]):
@@ -347,9 +353,25 @@ def test_plan_outlives_its_context(put):
         plan = context.solve(put(np.array(PAIRS)), **SIZES)
     # Closing has waited.
     assert np.array_equal(plan.physical_to_logical.array, on_cpu(PAIRS, **SIZES).physical_to_logical)
-    assert "DevicePlan" in repr(plan)
-    with pytest.raises(eplb.InvalidState, match="closed"):
+    assert repr(plan) == "DevicePlan(1 layer, 16 slots of 8 GPUs)"
+    with pytest.raises(eplb.InvalidState, match="closed") as error:
         plan.report  # noqa: B018
+    # To show a plan asks for nothing, so it is no error that its figures are gone.
+    assert str(plan) == f"DevicePlan: 1 layer, 16 slots of 8 GPUs\n{error.value}"
+    assert html.escape(str(error.value)) in plan._repr_html_()
+
+
+def test_plan_shows_and_draws_itself(put, context):
+    pytest.importorskip("matplotlib")
+    weights, known = np.array(PAIRS), on_cpu(PAIRS, **SIZES)
+    plan = context.solve(put(weights), **SIZES)
+    assert f"{plan.report.imbalance_mean:.4f}" in str(plan)
+    # A library of arrays on a device waits before it copies; these do not.
+    plan.gpu_load  # noqa: B018
+    context.synchronize()
+    for figure in (plan.draw(), plan.draw(weights)):
+        shown = [axes.images[0].get_array() for axes in figure.axes if axes.images][-1]
+        np.testing.assert_allclose(shown.max(axis=1), known.imbalance)
 
 
 def test_plan_after_another_solve(put, context):

@@ -83,11 +83,11 @@ def test_uint64_that_fits():
 
 def test_uint64_that_does_not_fit():
     with pytest.raises(
-        eplb.InvalidWeight, match=r"weights\[layer 1, expert 0\] is 9223372036854775808, above"
+        eplb.InvalidWeight, match=r"weight\[layer 1, expert 0\] is 9223372036854775808, above"
     ) as raised:
         eplb.rebalance_experts(np.array([[1, 1], [2**63, 1]], np.uint64), 2, 1, 1, 2)
     assert raised.value.status == "EPLB_INVALID_WEIGHT"
-    with pytest.raises(eplb.InvalidWeight, match=r"weights\[window 0, layer 1, expert 0\]"):
+    with pytest.raises(eplb.InvalidWeight, match=r"weight\[window 0, layer 1, expert 0\]"):
         eplb.rebalance_experts(np.array([[[1, 1], [2**63, 1]]], np.uint64), 2, 1, 1, 2)
 
 
@@ -102,7 +102,7 @@ def test_uint64_that_does_not_fit():
         (np.ones(8), "1 dimension, must be"),
         (np.ones((1, 1, 1, 8)), "4 dimensions, must be"),
         (3.5, "0 dimensions, must be"),
-        ([[1, 2], [3]], "weights is no array"),
+        ([[1, 2], [3]], "weight is no array"),
         (np.ma.masked_array(PAIRS, PAIRS), "masked array"),
         (None, "0 dimensions, must be"),
     ],
@@ -115,7 +115,7 @@ def test_what_is_refused(weights, text):
 def test_a_list_in_itself_is_refused():
     rows = []
     rows.append(rows)
-    with pytest.raises(eplb.InvalidArgument, match="^weights is no array: "):
+    with pytest.raises(eplb.InvalidArgument, match="^weight is no array: "):
         eplb.rebalance_experts(rows, *SIZES)
 
 
@@ -173,7 +173,7 @@ def test_dlpack_of_the_producers_module(monkeypatch):
 
 
 def test_dlpack_on_a_device_that_cannot_be_read():
-    with pytest.raises(eplb.InvalidArgument, match="weights is a Tensor (on cuda:0 )?that cannot be read"):
+    with pytest.raises(eplb.InvalidArgument, match="weight is a Tensor (on cuda:0 )?that cannot be read"):
         eplb.rebalance_experts(Tensor(np.array(PAIRS), device=(2, 0)), *SIZES)
 
 
@@ -232,10 +232,10 @@ def test_torch_in_lists(torch, kind):
 
 def test_torch_in_lists_that_cannot_be_read(torch):
     for tensor in (torch.ones(8, device="meta"), torch.ones(8).to_sparse()):
-        with pytest.raises(eplb.InvalidArgument, match="^weights is a tensor that cannot be read"):
+        with pytest.raises(eplb.InvalidArgument, match="^weight is a tensor that cannot be read"):
             eplb.rebalance_experts([tensor], *SIZES)
     for rows in ([torch.ones(8, requires_grad=True), torch.ones(7)], [torch.ones(8, requires_grad=True), "x"]):
-        with pytest.raises(eplb.InvalidArgument, match="^weights is no array: "):
+        with pytest.raises(eplb.InvalidArgument, match="^weight is no array: "):
             eplb.rebalance_experts(rows, *SIZES)
 
 
@@ -250,7 +250,7 @@ def test_torch_result_is_not_shared(torch):
 
 def test_torch_that_cannot_be_read(torch):
     for tensor in (torch.ones(1, 8, device="meta"), torch.ones(1, 8).to_sparse()):
-        with pytest.raises(eplb.InvalidArgument, match="weights is a tensor that cannot be read"):
+        with pytest.raises(eplb.InvalidArgument, match="weight is a tensor that cannot be read"):
             eplb.rebalance_experts(tensor, *SIZES)
     for tensor in (torch.ones(1, 8, dtype=torch.bool), torch.ones(1, 8, dtype=torch.complex64)):
         with pytest.raises(eplb.InvalidArgument, match="dtype"):

@@ -22,7 +22,7 @@ def test_arrays_say_how_many_gpus_and_nodes_there_are():
 
 def test_it_is_a_value():
     cluster = eplb.Cluster(slots=[2, 0], speed=[1, 0.5], node=[0, 1])
-    assert cluster == eplb.Cluster(2, 2, slots=(2, 0), speed=(1, 0.5), node=(0, 1))
+    assert cluster == eplb.Cluster(2, num_nodes=2, slots=(2, 0), speed=(1, 0.5), node=(0, 1))
     assert cluster != eplb.Cluster(slots=[2, 0])
     assert len({cluster, pickle.loads(pickle.dumps(cluster))}) == 1
     assert eval(repr(cluster), {"Cluster": eplb.Cluster}) == cluster
@@ -61,7 +61,7 @@ def test_sizes_may_be_left_out_or_must_agree():
     cluster, weights = eplb.Cluster(num_gpus=4, num_nodes=2), np.arange(1, 9).reshape(1, 8)
     with eplb.Context() as context:
         plan = context.solve(weights, num_slots=8, cluster=cluster)
-        same = context.solve(weights, 8, 4, 2)
+        same = context.solve(weights, 8, 4, num_nodes=2)
         np.testing.assert_array_equal(plan.physical_to_logical, same.physical_to_logical)
         for name, value in (("num_gpus", 8), ("num_nodes", 1)):
             with pytest.raises(eplb.InvalidArgument, match=f"{name} is {value}, but the cluster has"):

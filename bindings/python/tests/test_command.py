@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -85,28 +86,34 @@ def several_windows(path, count):
 
 
 @pytest.mark.parametrize("command", ["solve", "compare", "evaluate", "rebalance"])
-def test_the_first_line_says_what_one_sum_hides(run, tmp_path, command):
+def test_a_warning_says_what_one_sum_hides(run, tmp_path, command):
     file, plan = several_windows(tmp_path / "counts.npy", 4), tmp_path / "plan.npz"
     assert run("solve", file, *CLUSTER, "-o", plan)[0] == 0
     arguments = {"evaluate": [plan], "rebalance": ["--current", plan]}.get(command, CLUSTER)
-    code, out, err = run(command, file, *arguments)
-    assert (code, err) == (0, "")
+    code, _, err = run(command, file, *arguments)
     content = json.loads(run(command, file, *arguments, "--json")[1])
+    (warning,) = content["warnings"]
+    assert (code, err) == (0, f"eplb: {file}: {warning}\n")
     best = ""
     if command == "compare":
         rows = content["strategies"]
         best = min(rows, key=lambda name: rows[name].get("imbalance_mean", np.inf))
-        content, best = rows[best], f" of {best}"
+        content, best = rows[best], f" with {best}"
     assert (content["num_windows"], content["num_empty_windows"]) == (4, 1)
     assert content["windows_worst"] > content["windows_mean"] > content["imbalance_mean"]
-    assert out.splitlines()[0] == (
-        f"4 windows, summed, 1 of them empty: in a single one the imbalance{best} is {content['windows_mean']:.3f} on "
-        f"average, {content['windows_worst']:.3f} at worst (window {content['worst_window']}, layer "
-        f"{content['worst_window_layer']})"
+    found = re.fullmatch(
+        r"4 windows, 1 of them empty, summed; alone(.*): mean (\S+), worst (\S+) \(window (\d)\)", warning
     )
-    # The table of compare has a row for windows.
-    assert out.count("windows") == (2 if command == "compare" else 1)
-    assert "windows" not in run(command, OLMOE, *arguments)[1]
+    assert found[1] == best
+    assert found[2] == f"{content['windows_mean']:.3f}"
+    if command != "compare":
+        placement = np.load(plan)["physical_to_logical"]
+        if command == "rebalance":
+            assert run(command, file, *arguments, "-o", tmp_path / "next.npz")[0] == 0
+            placement = np.load(tmp_path / "next.npz")["physical_to_logical"]
+        of_windows = eplb.Context().evaluate(placement, np.load(file), num_gpus=16).window_imbalance.mean(axis=0)
+        assert (float(found[3]), int(found[4])) == (pytest.approx(of_windows.max(), abs=6e-4), of_windows.argmax())
+    assert run(command, OLMOE, *arguments)[2] == ""
 
 
 def test_windows_are_balanced_on_request(run, tmp_path):
@@ -118,9 +125,10 @@ def test_windows_are_balanced_on_request(run, tmp_path):
     out = run("solve", file, *CLUSTER, *windows, "-o", plan)[1]
     where = f"(window {report['worst_window']}, layer {report['worst_window_layer']})"
     assert out.splitlines()[0] == (
-        f"4 windows, each balanced, 1 of them empty: in a single one the imbalance is {report['windows_mean']:.3f} on "
-        f"average, {report['windows_worst']:.3f} at worst {where}"
+        f"4 windows, 1 of them empty, each balanced; alone: mean {report['windows_mean']:.3f}, worst layer "
+        f"{report['windows_worst']:.3f} {where}"
     )
+    assert report["warnings"] == []
     with np.load(plan, allow_pickle=False) as arrays:
         assert str(arrays["objective"]) == "windows"
     code, evaluated, _ = run("evaluate", file, plan, "--json")
@@ -145,7 +153,7 @@ def test_compare_with_windows(run, tmp_path):
     best = rows.pop("best windows")
     assert all(best["windows_mean"] < row["windows_mean"] for row in rows.values())
     lines = run("compare", file, *CLUSTER)[1].splitlines()
-    assert "worst layer  in a window: mean  " in lines[1]
+    assert "worst layer  in a window: mean  " in lines[0]
     assert f"{best['windows_mean']:.4f}  {best['windows_worst']:.4f}" in lines[-1]
     for other in (OLMOE, several_windows(tmp_path / "many.npy", 65)):
         out = run("compare", other, *CLUSTER)[1]
@@ -153,9 +161,26 @@ def test_compare_with_windows(run, tmp_path):
         assert "best windows" not in out
 
 
-def test_more_windows_than_are_kept(run, tmp_path):
-    out = run("solve", several_windows(tmp_path / "windows.npy", 65), *CLUSTER)[1]
-    assert out.splitlines()[0] == "65 windows, summed"
+@pytest.mark.parametrize("command", ["solve", "evaluate", "rebalance"])
+def test_more_windows_than_are_kept(run, tmp_path, command):
+    """The library knows their sum; what each gets is that of a few windows at a time."""
+    file, plan = several_windows(tmp_path / "windows.npy", 130), tmp_path / "plan.npz"
+    assert run("solve", file, *CLUSTER, "-o", plan)[0] == 0
+    arguments = {"evaluate": [plan], "rebalance": ["--current", plan]}.get(command, CLUSTER)
+    (warning,) = json.loads(run(command, file, *arguments, "--json")[1])["warnings"]
+    counts = np.load(file)
+    with eplb.Context() as context:
+        placement = np.load(plan)["physical_to_logical"]
+        alone = np.mean([context.evaluate(placement, window, num_gpus=16).imbalance for window in counts], axis=1)
+    assert warning == (
+        f"130 windows, 1 of them empty, summed; alone: mean {np.delete(alone, 1).mean():.3f}, worst "
+        f"{alone.max():.3f} (window {alone.argmax()})"
+    )
+    # What was there before is judged by all of them.
+    if command == "solve":
+        before = json.loads(run("solve", file, *CLUSTER, "--json")[1])["before"]
+        expected = eplb.Context().evaluate([list(range(64))] * 3, counts.sum(axis=0), num_gpus=16)
+        assert before["imbalance"] == expected.imbalance.tolist()
 
 
 def test_compare(run, available_strategies):
@@ -171,7 +196,7 @@ def test_compare(run, available_strategies):
 
 def test_compare_where_one_refuses(run):
     rows = json.loads(run("compare", OLMOE, *CLUSTER, "--max-replicas", "2", "--json")[1])["strategies"]
-    assert "max_replicas" in rows["greedy"]["why"]
+    assert rows["greedy"]["why"].startswith("--max-replicas is 2, but greedy gives ")
     assert "imbalance_mean" in rows["lpt_swap"]
 
 
@@ -222,11 +247,11 @@ def test_help(run):
     ("arguments", "sentence"),
     [
         (["solve", "nothing.csv", *CLUSTER], "nothing.csv: no such file or directory"),
-        (["solve", OLMOE, "--slots", "81", "--gpus", "16"], "num_slots is 81, must be a multiple of num_gpus = 16"),
-        (["compare", OLMOE, "--slots", "81", "--gpus", "16"], "num_slots is 81, must be a multiple of num_gpus = 16"),
+        (["solve", OLMOE, "--slots", "81", "--gpus", "16"], "--slots is 81, must be a multiple of --gpus = 16"),
+        (["compare", OLMOE, "--slots", "81", "--gpus", "16"], "--slots is 81, must be a multiple of --gpus = 16"),
         (["solve", OLMOE, *CLUSTER, "--strategy", "good"], "strategy is 'good', must be one of greedy,"),
         (["solve", OLMOE, *CLUSTER, "--device", "gpu"], "device is 'gpu', must be one of cpu, cuda"),
-        (["solve", OLMOE, *CLUSTER, "--threads", "0"], "num_threads"),
+        (["solve", OLMOE, *CLUSTER, "--threads", "0"], "--threads is 0"),
         (["solve", OLMOE, *CLUSTER, "--seed", "-1"], "seed is -1"),
         (["solve", OLMOE, *CLUSTER, "-o", "plan.txt"], "plan.txt: a plan is written as .npz or .json"),
         (["solve", OLMOE, *CLUSTER, "-o", "/nowhere/plan.npz"], "/nowhere/plan.npz: there is no folder /nowhere"),

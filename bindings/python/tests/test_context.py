@@ -202,3 +202,25 @@ def test_backends():
 def test_version():
     assert eplb.library_version() == eplb.__version__
     assert re.fullmatch(r"\d+\.\d+\.\d+", eplb.library_version())
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"num_nodes": 4, "num_groups": 8, "policy": "global"}, {"cluster": eplb.Cluster(speed=[1, 2] * 8)}]
+)
+def test_means_leave_out_layers_without_load(context, olmoe, sizes, late):
+    """And are those of the others alone, whose answers do not depend on it."""
+    some = olmoe.copy()
+    some[1] = 0
+    problem = {"num_slots": 80, "num_gpus": 16, **sizes}
+    expected = context.solve(np.delete(olmoe, 1, axis=0), **problem).report
+    plan = context.solve(some, **problem)
+    if late:
+        context.solve(PAIRS, **SIZES)
+    reports = [plan.report, context.evaluate(plan, some, **{"num_gpus": 16, **sizes})]
+    for report in reports:
+        assert (report.num_empty_layers, expected.num_empty_layers) == (1, 0)
+        for name in ("imbalance_mean", "bound_mean", "gap_mean", "off_home_mean", "off_home_bound_mean"):
+            assert getattr(report, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+    empty = context.solve(np.zeros((2, 8)), **SIZES).report
+    assert (empty.num_empty_layers, empty.imbalance_mean, empty.bound_mean, empty.gap_mean) == (2, 1, 1, 0)

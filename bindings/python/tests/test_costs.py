@@ -14,6 +14,7 @@ pytest.importorskip("rich")
 CASES = ROOT.parent / "shared" / "cases"
 SIZES = {"num_slots": 36, "num_gpus": 4, "num_nodes": 4, "num_groups": 4}
 OPTIONS = ["--slots", 36, "--gpus", 4, "--nodes", 4, "--groups", 4]
+ONE_NODE = "4 groups have no effect on one node"
 GROUPS = r"the imbalance is (\S+) with whole groups on nodes(.*?), but (\S+) with --policy global"
 
 
@@ -71,6 +72,23 @@ def test_given_or_chosen(run, hot, policy):
     assert re.fullmatch(GROUPS, warning(run, "solve", hot, *OPTIONS, "--policy", policy))
 
 
+@pytest.mark.parametrize("command", ["solve", "compare", "evaluate"])
+def test_groups_that_do_not_divide(run, even, tmp_path, command):
+    np.save(tmp_path / "plan.npy", np.tile(np.arange(36) % 32, (2, 1)))
+    sizes = ["--gpus", 6, "--nodes", 3, "--groups", 4]
+    text = warning(run, command, even, *([tmp_path / "plan.npy"] if command == "evaluate" else ["--slots", 36]), *sizes)
+    why = "4 is no multiple of 3 nodes, so the policy auto is global, which knows no groups"
+    assert text == f"4 groups have no effect: {why}"
+    assert "no effect" not in run("compare", even, "--slots", 36, *sizes, "--policy", "global")[2]
+
+
+def test_nodes_matter_where_experts_move(run, even, tmp_path):
+    """Without groups, too: they say what is near."""
+    plan = tmp_path / "plan.npz"
+    assert run("solve", even, "--slots", 36, "--gpus", 4, "--nodes", 2, "-o", plan)[0] == 0
+    assert run("rebalance", even, "--current", plan)[2] == ""
+
+
 @pytest.mark.parametrize("command", ["compare", "rebalance"])
 def test_other_commands(run, hot, tmp_path, command):
     plan = tmp_path / "plan.npz"
@@ -89,10 +107,11 @@ def test_other_policies_cost_nothing(run, hot, policy):
 def test_what_costs_little_is_not_said_and_what_nobody_asked_for_not_solved(run, even, calls):
     assert run("solve", even, *OPTIONS)[2] == ""
     assert calls["solve"] == 2
-    for sizes in (["--slots", 36, "--gpus", 4, "--nodes", 4], ["--slots", 36, "--gpus", 4, "--groups", 4]):
+    sizes = ["--slots", 36, "--gpus", 4]
+    for more, why in ((["--nodes", 4], "4 nodes have no effect without groups"), (["--groups", 4], ONE_NODE)):
         calls.clear()
-        assert run("solve", even, *sizes)[2] == ""
-        assert calls["solve"] == 1
+        assert warning(run, "solve", even, *sizes, *more) == why
+        assert calls["solve"] == 2
 
 
 def test_windows(run, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from conftest import PAIRS
 from eplb import _library
 from eplb._errors import error_for
+from eplb.sample import sample_weights
 
 SIZES = {"num_slots": 16, "num_gpus": 8}
 
@@ -76,6 +77,85 @@ def test_bad_argument(context, change, text):
     assert context.solve(PAIRS, **SIZES).physical_to_logical.shape == (1, 16)
 
 
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda context: context.solve(PAIRS, 16, 8, 1, 1),
+            "5 arguments are given by position: after weights, num_slots, num_gpus, "
+            "give num_nodes and num_groups by name",
+        ),
+        (
+            lambda context: context.rebalance(PAIRS, [[*range(8)] * 2], 8, 1),
+            "4 arguments are given by position: after weights, current, num_gpus, "
+            "give num_nodes and num_groups by name",
+        ),
+        (
+            lambda context: context.reserve((1, 8), 16, 8, 1),
+            "4 arguments are given by position: after shape, num_slots, num_gpus, "
+            "give num_nodes and num_groups by name",
+        ),
+        (
+            lambda context: context.evaluate([[*range(8)] * 2], PAIRS, 8, 1, 1),
+            "5 arguments are given by position: after physical_to_logical, weights, "
+            "give num_gpus, num_nodes and num_groups by name",
+        ),
+        (
+            lambda context: eplb.Cluster(8, 2),
+            "2 arguments are given by position: after num_gpus, give num_nodes by name",
+        ),
+    ],
+)
+def test_sizes_are_given_by_name(context, call, text):
+    """Another order of nodes and groups can be a legal problem."""
+    with pytest.raises(TypeError) as raised:
+        call(context)
+    assert str(raised.value) == text
+
+
+def test_no_groups_are_one(context):
+    weights = sample_weights(2, 64)
+    sizes = {"num_slots": 80, "num_gpus": 16, "num_nodes": 4}
+    expected = context.solve(weights, **sizes)
+    for num_groups in (None, 0, 1):
+        plan = context.solve(weights, **sizes, num_groups=num_groups)
+        assert (plan.fingerprint, plan.report.policy) == (expected.fingerprint, "global")
+        context.reserve(weights.shape, **sizes, num_groups=num_groups)
+        changed = context.rebalance(weights, plan, num_nodes=4, num_groups=num_groups)
+        assert changed.fingerprint == context.rebalance(weights, plan, num_nodes=4).fingerprint
+        sizes_of_call = {"num_nodes": 4, "num_gpus": 16}
+        maps = eplb.rebalance_experts(weights, 80, num_groups, **sizes_of_call)
+        assert np.array_equal(maps[0], expected.physical_to_logical)
+        assert np.array_equal(eplb.place(weights, 80, num_groups, **sizes_of_call), expected.physical_to_logical)
+        found = context.evaluate(plan, weights, num_gpus=16, num_nodes=4, num_groups=num_groups)
+        assert found.off_home_mean == expected.report.off_home_mean
+        assert eplb.modelled_sends(weights, plan, num_nodes=4, num_groups=num_groups).sends.shape == (2,)
+    with pytest.raises(eplb.InvalidArgument, match="num_groups is -1, must be"):
+        context.solve(weights, **sizes, num_groups=-1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda context: context.solve(PAIRS, True, 1),
+        lambda context: context.solve(PAIRS, **SIZES, num_groups=True),
+        lambda context: context.solve(PAIRS, **SIZES, seed=True),
+        lambda context: context.solve(PAIRS, **SIZES, max_replicas=True),
+        lambda context: context.solve(PAIRS, **SIZES, off_home_target=True),
+        lambda context: context.rebalance(PAIRS, [[*range(8)] * 2], 8, max_moves=True),
+        lambda context: context.rebalance(PAIRS, [[*range(8)] * 2], 8, target=True),
+        lambda context: eplb.rebalance_experts(PAIRS, 16, True, 1, 8),
+        lambda context: eplb.Cluster(True),
+        lambda context: eplb.Cluster(slots=[2, True]),
+        lambda context: eplb.Cluster(speed=[2, True]),
+        lambda context: eplb.Context(num_threads=True),
+    ],
+)
+def test_true_is_no_number(context, call):
+    with pytest.raises(eplb.InvalidArgument, match="is True, must be "):
+        call(context)
+
+
 def test_names_in_capitals_and_numpy_integers(context):
     plan = context.solve(PAIRS, num_slots=np.int32(16), num_gpus=np.uint8(8), strategy="GREEDY", policy="Global")
     assert (plan.report.strategy, plan.report.policy) == ("greedy", "global")
@@ -115,7 +195,7 @@ def test_bad_threads(num_threads):
 def test_bad_weight_is_named(value):
     weights = np.ones((4, 18))
     weights[3, 17] = value
-    with pytest.raises(eplb.InvalidWeight, match=r"weights\[layer 3, expert 17\]") as raised:
+    with pytest.raises(eplb.InvalidWeight, match=r"weight\[layer 3, expert 17\]") as raised:
         eplb.rebalance_experts(weights, 20, 1, 1, 4)
     assert raised.value.status == "EPLB_INVALID_WEIGHT"
     assert eplb.rebalance_experts(np.ones((4, 18)), 20, 1, 1, 4)[0].shape == (4, 20)

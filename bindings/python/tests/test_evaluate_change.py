@@ -14,7 +14,7 @@ def test_figures_are_those_of_the_plan(context, nodes, lost):
     current = stale_placement()
     if lost is not None:
         current[1:, lost] = -1
-    plan = context.solve(WEIGHTS, SLOTS, GPUS, nodes, current=current, policy="global")
+    plan = context.solve(WEIGHTS, SLOTS, GPUS, num_nodes=nodes, current=current, policy="global")
     found = context.evaluate(plan, current=current)
     assert {name: getattr(found, name) for name in FIGURES} == {name: getattr(plan.report, name) for name in FIGURES}
     assert found.moves > 0

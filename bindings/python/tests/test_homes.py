@@ -15,7 +15,7 @@ HOMES = ("off_home", "off_home_bound")
 CLUSTERS = {
     "equal": None,
     "nodes that differ": eplb.Cluster(slots=[5] * 14 + [0, 3], node=[0] * 3 + [1] * 5 + [2] * 4 + [3] * 4),
-    "speeds": eplb.Cluster(16, 4, speed=[1, 2] * 8),
+    "speeds": eplb.Cluster(16, num_nodes=4, speed=[1, 2] * 8),
 }
 
 
@@ -60,9 +60,9 @@ def test_homes_are_as_defined(context, kind, policy):
     assert plan.off_home[1] == plan.off_home_bound[1] == 0
     assert (plan.off_home_bound <= plan.off_home + 1e-9).all() or plan.report.imbalance_worst > 1.05
     report = plan.report
-    assert report.off_home_mean == pytest.approx(plan.off_home.mean())
+    assert report.off_home_mean == pytest.approx(np.delete(plan.off_home, 1).mean())
     assert report.off_home_worst == plan.off_home.max()
-    assert report.off_home_bound_mean == pytest.approx(plan.off_home_bound.mean())
+    assert report.off_home_bound_mean == pytest.approx(np.delete(plan.off_home_bound, 1).mean())
     assert report.policy == policy
 
 
@@ -179,7 +179,7 @@ def test_what_soft_is_refused(context):
     weights = sample_weights(2, 64)
     for strategy in FROM_WEIGHTS:
         if strategy != "best":
-            with pytest.raises(eplb.Unavailable, match="policy is EPLB_POLICY_SOFT, which strategy"):
+            with pytest.raises(eplb.Unavailable, match="policy is 'soft', which strategy"):
                 context.solve(weights, **SIZES, policy="soft", strategy=strategy)
     for target in (0, 0.99, float("nan"), "1.01", None, 1e9):
         with pytest.raises(eplb.InvalidArgument, match="off_home_target is "):

@@ -2,6 +2,7 @@
 
 import json
 
+import eplb
 import numpy as np
 import pytest
 from eplb._loads import node_loads
@@ -11,20 +12,21 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 SIZES = {"num_slots": 80, "num_gpus": 16, "num_nodes": 4, "num_groups": 8}
+GPUS = eplb.Cluster(16, num_nodes=4)
 
 
 def test_loads_of_nodes(context):
     weights = sample_weights(3, 64).astype(float)
     weights[2] = 0
     plan = context.solve(weights, **SIZES, policy="global")
-    at_home, away, of_groups = node_loads(weights, plan.physical_to_logical, 16, 4, 8)
+    at_home, away, of_groups = node_loads(weights, plan.physical_to_logical, GPUS, 8)
     np.testing.assert_allclose(at_home + away, plan.gpu_load.reshape(3, 4, 4).sum(axis=2), rtol=1e-12)
     for table in (at_home + away, of_groups):
         np.testing.assert_allclose(table.sum(axis=1), weights.sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(away[:2].sum(axis=1) / weights[:2].sum(axis=1), plan.off_home[:2], rtol=1e-12)
     # Whole groups on nodes: nothing is away, not even a rounding error.
     hierarchical = context.solve(weights, **SIZES).physical_to_logical
-    assert not node_loads(weights, hierarchical, 16, 4, 8).away.any()
+    assert not node_loads(weights, hierarchical, GPUS, 8).away.any()
 
 
 @pytest.fixture
@@ -84,20 +86,24 @@ def test_compare_has_a_row_for_soft(run, file):
     lines = run("compare", file, *OPTIONS)[1].splitlines()
     assert "worst layer  away from home: mean  " in lines[0]
     assert f"{rows['best soft']['off_home_mean']:.2%}  {rows['best soft']['off_home_worst']:.2%}" in lines[-1]
-    # The placement before is one of nodes and groups, too.
-    before = json.loads(run("compare", file, *OPTIONS, "--json")[1])["before"]
-    assert before["off_home_mean"] > 0
+    # The placement before is one of nodes and groups, too: in order, each expert is at home.
+    before, filled = (
+        json.loads(run("compare", file, *OPTIONS, "--json")[1])[name] for name in ("before", "no_balancer")
+    )
+    assert before["off_home_mean"] == 0 < filled["off_home_mean"]
     # Where all are asked to be soft, one row says it.
     rows = json.loads(run("compare", file, *OPTIONS, "--policy", "soft", "--json")[1])["strategies"]
     assert "best soft" not in rows
     assert rows["best normal"]["policy"] == "soft"
-    assert "EPLB_POLICY_SOFT" in rows["greedy"]["why"]
+    why = "--policy is 'soft', which strategy greedy does not have: 'best' and 'rebalance' do"
+    assert rows["greedy"]["why"] == why
+    assert f"greedy: {why}\n" in run("compare", file, *OPTIONS, "--policy", "soft")[1]
 
 
 def test_command_refuses_a_target(run, file, tmp_path):
     code, out, err = run("solve", file, *OPTIONS, "--policy", "soft", "--off-home-target", "0.9")
     assert (code, out) == (2, "")
-    assert "off_home_target is 0.9" in err
+    assert "--off-home-target is 0.9" in err
     (tmp_path / "plan.json").write_text('{"physical_to_logical": [[0, 1]], "num_gpus": 2, "off_home_target": "1"}')
     assert "off_home_target must be a number" in run("evaluate", file, tmp_path / "plan.json")[2]
 

@@ -45,13 +45,13 @@ def test_integer_header(run, answer):
     assert "--header" in err
     report = answer("solve", "01_integer_header.csv", *arguments, "--header")
     assert (report["num_layers"], report["num_experts"], report["layers"]) == (2, 8, [0, 1])
-    assert report["before"]["imbalance_mean"] == pytest.approx(2.3833, abs=5e-5)
+    assert report["no_balancer"]["imbalance_mean"] == pytest.approx(2.3833, abs=5e-5)
 
 
 def test_long_table(run, answer):
     report = answer("solve", "02_long_table.csv", "--slots", 16, "--gpus", 8)
     assert (report["layers"], report["num_experts"]) == ([3, 4], 8)
-    assert report["before"]["imbalance_mean"] == pytest.approx(2.4202, abs=5e-5)
+    assert report["no_balancer"]["imbalance_mean"] == pytest.approx(2.4202, abs=5e-5)
     assert eplb.read_loads(CASES / "02_long_table.csv").counts[0, [0, 1], [7, 0]].tolist() == [0, 0]
     assert (
         "experts are counted by the largest number, 7"
@@ -64,16 +64,18 @@ def test_sglang_dump(run, answer, in_order):
     report = answer("evaluate", "03_sglang_dump.npz", in_order(2), "--gpus", 4)
     # Layer 0 has no load: it is not among those that means are of.
     assert report["layers"] == [1, 2]
-    assert report["warnings"] == ["layer 0 without any load is left out, as dense layers are"]
+    assert report["warnings"] == [
+        "layer 0 without any load is left out, as dense layers are",
+        "2 windows, summed; alone: mean 2.383, worst 2.383 (window 0)",
+    ]
     assert report["imbalance"] == pytest.approx([1.6, 1.0])
     loads = eplb.read_loads(CASES / "03_sglang_dump.npz")
     assert (loads.layers.tolist(), loads.left_out.tolist()) == ([1, 2], [0])
     with eplb.Context() as context:
         evaluation = context.evaluate([list(range(8))] * 2, loads.counts, num_gpus=4)
         np.testing.assert_allclose(evaluation.window_imbalance, [[3.1, 3.1], [1.6667, 1.6667]], rtol=1e-4)
-    code, out, err = run("solve", CASES / "03_sglang_dump.npz", "--slots", 8, "--gpus", 4)
+    code, _, err = run("solve", CASES / "03_sglang_dump.npz", "--slots", 8, "--gpus", 4)
     assert code == 0
-    assert out.startswith("2 windows, summed")
     assert "layer 0 without any load is left out" in err
 
 
@@ -81,8 +83,9 @@ def test_windows(answer, in_order, run):
     plan = in_order(1, order=[0, 2, 1, 3, 4, 5, 6, 7])
     report = answer("evaluate", "05_windows.npz", plan, "--gpus", 4)
     assert (report["num_windows"], report["imbalance_mean"], report["windows_worst"]) == (2, 1.0, 1.0)
-    out = run("solve", CASES / "05_windows.npz", "--slots", 8, "--gpus", 4)[1]
-    assert out.startswith("2 windows, summed: in a single one the imbalance is ")
+    alone = "2 windows, summed; alone: mean {0:.3f}, worst {0:.3f} (window 0)"
+    assert report["warnings"] == [alone.format(1)]
+    assert answer("solve", "05_windows.npz", "--slots", 8, "--gpus", 4)["warnings"] == [alone.format(1.5)]
 
 
 def test_json(answer, in_order):
@@ -93,7 +96,7 @@ def test_json(answer, in_order):
 
 def test_a_pickled_neighbour(answer):
     report = answer("solve", "13_counts_and_meta.npz", "--slots", 16, "--gpus", 8)
-    assert report["before"]["imbalance_mean"] == pytest.approx(2.3833, abs=5e-5)
+    assert report["no_balancer"]["imbalance_mean"] == pytest.approx(2.3833, abs=5e-5)
     assert report["warnings"] == []
 
 

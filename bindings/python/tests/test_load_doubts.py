@@ -111,10 +111,10 @@ def test_experts_without_load(tmp_path, unused, sentence):
 def test_layers_without_load(tmp_path):
     counts = healthy(3, 2, EXPERTS)[0].repeat(2, axis=0)
     counts[0] = 0
-    assert notes(tmp_path, counts) == ["layer 0 has no load, and counts as balanced in all means"]
+    assert notes(tmp_path, counts) == ["layer 0 has no load, and is left out of all means"]
     counts[[1, 3]] = 0
-    assert notes(tmp_path, counts) == ["layers 0 to 1, 3 have no load, and count as balanced in all means"]
-    assert notes(tmp_path, [[1, 2], [0, 0]]) == ["layer 1 has no load, and counts as balanced in all means"]
+    assert notes(tmp_path, counts) == ["layers 0 to 1, 3 have no load, and are left out of all means"]
+    assert notes(tmp_path, [[1, 2], [0, 0]]) == ["layer 1 has no load, and is left out of all means"]
 
 
 def test_one_file_of_several(tmp_path):

@@ -110,7 +110,7 @@ def test_a_plan_takes_its_moves_along(context, read):
     known, figures = arrays(kept), [getattr(kept.report, name) for name in FIGURES]
     goes_on = [
         lambda other: other.solve(PAIRS, 16, 8),
-        lambda other: other.solve(WEIGHTS, 96, 16, 4, current=np.zeros((4, 96), int)),
+        lambda other: other.solve(WEIGHTS, 96, 16, num_nodes=4, current=np.zeros((4, 96), int)),
         lambda other: other.upload(PAIRS),
         lambda other: other.reserve((4, 64), 96, 16),
         lambda other: other.evaluate([list(range(8)) * 2], PAIRS, num_gpus=8, num_nodes=1, num_groups=1),

@@ -68,3 +68,30 @@ def test_inputs_are_not_written(tmp_path):
     for output in (given, link, tmp_path / ".." / tmp_path.name / "weights.npz"):
         with pytest.raises(FileError, match="is an input of this command"):
             refuse_inputs([output], [other, given])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "--layers", "2", "--experts", "8", "-o", "out.csv"],
+        ["solve", "in.csv", "--slots", "16", "--gpus", "8", "-o", "out.json"],
+        ["solve", "in.csv", "--slots", "16", "--gpus", "8", "--picture", "out.png"],
+        ["rebalance", "in.csv", "--current", "plan.npz", "-o", "out.yaml"],
+        ["rebalance", "in.csv", "--current", "plan.npz", "--moves", "out.csv"],
+        ["rebalance", "in.csv", "--current", "plan.npz", "--picture", "out.png"],
+        ["convert", "plan.npz", "-o", "out.json"],
+    ],
+)
+def test_every_command_writes_another_file_and_renames_it(run, tmp_path, monkeypatch, arguments):
+    """Another name of the file that was there keeps what was in it."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text("600,560,120,120,20,10,10,10\n")
+    assert run("solve", "in.csv", "--slots", "16", "--gpus", "8", "-o", "plan.npz")[0] == 0
+    (output,) = (word for word in arguments if word.startswith("out."))
+    Path(output).write_text("kept")
+    os.link(output, "other")
+    assert run(*arguments)[0] == 0
+    assert Path("other").read_text() == "kept"
+    assert Path(output).stat().st_size > 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.csv", "plan.npz", output, "other"])

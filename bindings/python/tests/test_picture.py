@@ -6,16 +6,22 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from eplb import _command
-from eplb.picture import FORMATS, Windows, draw_comparison
+from eplb._loads import relative_loads
+from eplb.picture import FORMATS, Windows, draw_comparison, write_picture
+
+
+def write(path, before, after, **more):
+    times = [None if each is None else relative_loads(each) for each in (before, after)]
+    write_picture(draw_comparison(*times, np.ones(len(after)), **{"title": "of no model", **more}), path)
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 8), (1, 144), (3, 16), (13, 2), (58, 32), (58, 144), (300, 8)])
 def test_sizes(tmp_path, sizes):
     random = np.random.default_rng(0)
     before, after = random.lognormal(0, 1, sizes), random.lognormal(0, 0.01, sizes)
-    path = tmp_path / "picture.png"
-    draw_comparison(path, before, after, after.mean(axis=1), title="of no model")
-    assert path.read_bytes().startswith(b"\x89PNG")
+    for name, loads in {"both.png": (before, after), "one.png": (None, after)}.items():
+        write(tmp_path / name, *loads)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("windows", [2, 13, 64])
@@ -24,10 +30,8 @@ def test_windows(tmp_path, layers, windows):
     random = np.random.default_rng(0)
     loads = random.lognormal(0, 1, (layers, 8))
     before, after = (1 + random.lognormal(-1, 1, (layers, windows)) for _ in range(2))
-    title = "of no model"
-    draw_comparison(tmp_path / "sum.png", loads, loads, loads.mean(axis=1), title=title)
-    of_windows = Windows(before, after, np.ones_like(after))
-    draw_comparison(tmp_path / "all.png", loads, loads, loads.mean(axis=1), title=title, windows=of_windows)
+    write(tmp_path / "sum.png", loads, loads)
+    write(tmp_path / "all.png", loads, loads, windows=Windows(before, after, np.ones_like(after)))
     heights = [int.from_bytes((tmp_path / name).read_bytes()[20:24], "big") for name in ("sum.png", "all.png")]
     assert heights[1] > heights[0] + 200
 
@@ -45,13 +49,13 @@ def test_command_with_windows(tmp_path):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_formats(tmp_path, suffix):
     path = tmp_path / f"picture.{suffix}"
-    draw_comparison(path, np.ones((2, 4)), np.ones((2, 4)), np.ones(2), title="$even & <good>_")
+    write(path, np.ones((2, 4)), np.ones((2, 4)), title="$even & <good>_")
     assert path.stat().st_size > 1000
 
 
 def test_layer_without_load(tmp_path):
     zeros = np.zeros((2, 4))
-    draw_comparison(tmp_path / "picture.png", zeros, zeros, np.zeros(2), title="nothing")
+    write(tmp_path / "picture.png", zeros, zeros)
 
 
 def test_command(tmp_path, capsys):

@@ -15,7 +15,7 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 import matplotlib
-from eplb.picture import FORMATS, draw_comparison, draw_titles
+from eplb.picture import FORMATS, draw_comparison, draw_titles, write_picture
 from matplotlib.figure import Figure
 
 CASES = ROOT.parent / "shared" / "cases"
@@ -47,7 +47,7 @@ def titled(path, name):
     """The text of a picture that is written as text."""
     ones = np.ones((2, 4))
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        draw_comparison(path, ones, ones, np.ones(2), title=name)
+        write_picture(draw_comparison(ones, ones, np.ones(2), title=name), path)
     return html.unescape(path.read_text(encoding="utf-8"))
 
 

@@ -37,7 +37,7 @@ class Case:
         return self.arguments["policy"] == "hierarchical"
 
     def cluster(self):
-        return eplb.Cluster(self.gpus, self.nodes, slots=self.slots.tolist(), speed=self.speed.tolist())
+        return eplb.Cluster(self.gpus, num_nodes=self.nodes, slots=self.slots.tolist(), speed=self.speed.tolist())
 
 
 def sizes(random):
@@ -83,8 +83,8 @@ def make(seed):
     current = random.integers(-1, experts, (layers, num_slots))
     if policy == "hierarchical" or random.random() < 0.7:
         with eplb.Context() as context:
-            problem = num_slots, gpus, nodes, groups
-            current = context.solve(before, *problem, policy=policy, effort="fast").physical_to_logical
+            problem = {"num_nodes": nodes, "num_groups": groups, "policy": policy}
+            current = context.solve(before, num_slots, gpus, **problem, effort="fast").physical_to_logical
         current[random.random(current.shape) < 0.1] = -1
     slots, speed = np.full(gpus, places), np.ones(gpus)
     if policy == "global" and random.random() < 0.5:

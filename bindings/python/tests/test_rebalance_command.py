@@ -146,14 +146,14 @@ def test_inputs_are_never_written(run, plan, later, tmp_path):
         (["--drain", "9-8"], "--drain 9-8: there are GPUs 0 to 15"),
         (["--gpus", "15"], "is on 16 GPUs, more than --gpus 15"),
         (["--dead", "0-5"], "the cluster has 60 open slots, 4 fewer than the 64 experts"),
-        (["--max-moves", "-1"], "max_moves is -1, must be None for any number, or at least 0"),
-        (["--max-moves", "0", "--dead", "3"], "max_moves is 0"),
+        (["--max-moves", "-1"], "--max-moves is -1, must be at least 0"),
+        (["--max-moves", "0", "--dead", "3"], "--max-moves is 0"),
         (["--target", "0.9"], "target is 0.9, must be"),
-        (["--transfer-order", "any"], "transfer_order is 'any', must be one of"),
+        (["--transfer-order", "any"], "--transfer-order is 'any', must be one of"),
         (["--moves", "moves.txt"], "moves.txt: transfers are written as .csv"),
         (["-o", "plan.csv"], "plan.csv: a plan is written as .npz or .json"),
         (["--speeds", "nothing.csv"], "nothing.csv: no such file"),
-        (["--nodes", "3", "--policy", "hierarchical"], "num_groups is 1, must be a multiple of num_nodes = 3"),
+        (["--nodes", "3", "--policy", "hierarchical"], "--groups is 1, must be a multiple of --nodes = 3"),
     ],
 )
 def test_refused(run, monkeypatch, plan, later, tmp_path, arguments, sentence):
@@ -192,7 +192,7 @@ def test_windows_are_balanced_on_request(run, json_of, tmp_path):
     assert windows["windows_worst"] < json_of("rebalance", file, *options)["windows_worst"]
     assert max(windows["layer_moves"]) <= 9
     out = run("rebalance", file, *options, "--objective", "windows", "-o", tmp_path / "next.npz")[1]
-    assert out.startswith("4 windows, each balanced, 1 of them empty: ")
+    assert out.startswith("4 windows, 1 of them empty, each balanced; alone: ")
     with np.load(tmp_path / "next.npz", allow_pickle=False) as arrays:
         assert str(arrays["objective"]) == "windows"
 
@@ -221,3 +221,18 @@ def test_a_newcomer_follows_a_trace(run, json_of, tmp_path, monkeypatch):
     assert final["imbalance_mean"] < 1.1
     with open("moves.csv") as file:
         assert {row["gpu"] for row in csv.DictReader(file)}.isdisjoint({"3", "11"})
+
+
+def test_layers_without_load_are_in_no_mean(run, olmoe, tmp_path):
+    """Before as after, in the table and in JSON."""
+    weights = olmoe.astype(int)
+    weights[1] = 0
+    np.savetxt(tmp_path / "loads.csv", weights, delimiter=",", fmt="%d")
+    np.save(tmp_path / "plan.npy", np.tile(np.arange(80) % 64, (len(weights), 1)))
+    arguments = ["rebalance", tmp_path / "loads.csv", "--current", tmp_path / "plan.npy", "--gpus", 16]
+    report = json.loads(run(*arguments, "--json")[1])
+    assert report["num_empty_layers"] == 1
+    for each in (report, report["before"]):
+        assert each["imbalance_mean"] == pytest.approx(np.delete(each["imbalance"], 1).mean())
+    assert report["warnings"] == ["layer 1 has no load, and is left out of all means"]
+    assert f"{report['before']['imbalance_mean']:.4f}" in run(*arguments)[1]

@@ -197,12 +197,12 @@ def test_scale_windows_and_kinds_of_placements(context):
     random = np.random.default_rng(3)
     weights = random.integers(1, 1000, (3, 2, 32))
     sizes = {"num_nodes": 4, "num_groups": 8, "picks": 4}
-    plan = context.solve(weights, 40, 8, 4, 8, policy="global")
+    plan = context.solve(weights, 40, 8, num_nodes=4, num_groups=8, policy="global")
     found = eplb.modelled_sends(weights, plan, **sizes)
     others = [
         eplb.modelled_sends(weights.sum(axis=0), plan.physical_to_logical, num_gpus=8, **sizes),
         eplb.modelled_sends(weights * 2.0**-80, plan, **sizes),
-        eplb.modelled_sends(weights, plan, cluster=eplb.Cluster(8, 4), num_groups=8, picks=4),
+        eplb.modelled_sends(weights, plan, cluster=eplb.Cluster(8, num_nodes=4), num_groups=8, picks=4),
     ]
     for other in others:
         np.testing.assert_allclose(other.reached, found.reached, rtol=1e-6)
@@ -267,7 +267,7 @@ def test_measured_loads(context, trace, hierarchical, everywhere):
     """Figures of a study with a program of its own, whose placements differ a little."""
     weights = np.loadtxt(TRACES / f"deepseek-v3_{trace}_L58xE256.csv", delimiter=",")
     for policy, strategy, expected in (("hierarchical", "best", hierarchical), ("global", "greedy", everywhere)):
-        plan = context.solve(weights, 288, 32, 4, 8, policy=policy, strategy=strategy)
+        plan = context.solve(weights, 288, 32, num_nodes=4, num_groups=8, policy=policy, strategy=strategy)
         found = eplb.modelled_sends(weights, plan, num_nodes=4, num_groups=8)
         assert found.error.max() < 1e-7
         assert (found.sends.mean(), found.busiest.mean()) == pytest.approx(expected, abs=0.002)

@@ -31,10 +31,12 @@ def doubts_about(counts: Array, layers: Ints, files: Mapping[str, Array]) -> lis
         layers: the number of each layer.
         files: the loads of each file, if there are several.
     """
-    loads = _shares(counts)
+    loads = load_shares(counts)
     few = _on_few(counts, loads, layers)
     if not few:
-        of_files = [f"{name}: {text}" for name, each in files.items() for text in _on_few(each, _shares(each), layers)]
+        of_files = [
+            f"{name}: {text}" for name, each in files.items() for text in _on_few(each, load_shares(each), layers)
+        ]
         more = len(of_files) - _MOST_FILES
         rest = [f"{counted(more, 'more file')} with most of the load on few experts"] if more > 0 else []
         few = [*of_files[:_MOST_FILES], *rest]
@@ -49,7 +51,7 @@ def _on_few(counts: Array, loads: Floats, layers: Ints) -> list[str]:
     descending = -np.sort(-loads, axis=1)
     used = (loads > 0).mean(axis=1) > _UNUSED_EXPERTS
     # Of fewer tokens than experts, few experts have most by chance.
-    enough = counts.sum(axis=(0, 2), dtype=np.float64) >= loads.shape[1] if counts.dtype == np.int64 else True
+    enough = counts.sum(axis=(0, 2), dtype=np.float64) >= loads.shape[1] if counts.dtype.kind == "i" else True
     where = np.flatnonzero((descending[:, :limit].sum(axis=1) >= _MOST_LOAD) & used & enough)
     if not len(where):
         return []
@@ -97,12 +99,12 @@ def _without(loads: Floats, layers: Ints) -> list[str]:
         why = "few tokens, warm-up, or those of one rank?"
         doubts.append(f"{some}{most}{none[where].max()} of {counted(experts, 'expert')} have no load: {why}")
     if empty.any():
-        verbs = ("has", "counts") if empty.sum() == 1 else ("have", "count")
-        doubts.append(f"{name_layers(layers[empty])} {verbs[0]} no load, and {verbs[1]} as balanced in all means")
+        verbs = ("has", "is") if empty.sum() == 1 else ("have", "are")
+        doubts.append(f"{name_layers(layers[empty])} {verbs[0]} no load, and {verbs[1]} left out of all means")
     return doubts
 
 
-def _shares(counts: Array) -> Floats:
+def load_shares(counts: Array) -> Floats:
     """Which part of its layer's load an expert has [L,E], of all windows [T,L,E]; 0 where there is none."""
     largest = counts.max(axis=(0, 2), keepdims=True).astype(np.float64)
     # By the largest first: a sum of such numbers may be above all that there are.

@@ -6,21 +6,23 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._arrays import Array, Ints
 from .._errors import FileError
-from .load_doubts import by_file, doubts_about
+from .._shown import Showing, Shown
+from .load_doubts import by_file, doubts_about, load_shares
 from .load_parts import Part, check_sums
-from .values import counted, name_layers
+from .values import counted, name_layers, numbers_of
 
 # Loads of so few tokens may be in each row by chance.
 _FEW = 7
 
 
 @dataclass(frozen=True, eq=False)
-class Loads:
+class Loads(Showing):
     """Loads of experts in windows of time, as files have them.
 
     Attributes:
@@ -46,6 +48,27 @@ class Loads:
         names = ("window", "layer", "expert")
         sizes = ", ".join(counted(size, name) for size, name in zip(self.counts.shape, names, strict=True))
         return f"Loads({sizes}; {self.source})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """The counts: loads can be given where weights are taken."""
+        return np.array(self.counts, dtype, copy=True) if copy else np.asarray(self.counts, dtype)
+
+    def _show(self) -> Shown:
+        windows, layers, experts = self.counts.shape
+        shares = load_shares(self.counts)
+        layer, expert = (int(index) for index in np.unravel_index(shares.argmax(), shares.shape))
+        times = f"{shares[layer, expert] * experts:.1f}x the mean of its layer"
+        facts = {
+            "source": self.source,
+            "windows": str(windows),
+            "layers": f"{layers}: {numbers_of(self.layers)}",
+            "layers left out": numbers_of(self.left_out),
+            "layers without load": numbers_of(self.layers[~shares.any(axis=1)]),
+            "experts": str(experts),
+            "tokens routed": f"{self.counts.sum(dtype=np.float64):,.15g}",
+            "heaviest expert": f"expert {expert} of layer {self.layers[layer]}, {times}",
+        }
+        return Shown("Loads", rows=[(name, text) for name, text in facts.items() if text], sentences=self.notes)
 
 
 @dataclass(frozen=True)

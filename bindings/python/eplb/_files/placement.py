@@ -11,10 +11,11 @@ import numpy as np
 from .._arrays import Ints, placement_to_host
 from .._library import integer, invalid_argument
 from .._plan import Plan
-from .values import name_layers
+from .._shown import Showing, Shown
+from .values import name_layers, numbers_of
 
 
-class Placement:
+class Placement(Showing):
     """Which expert is in each slot, of which layers of a model, on how many GPUs. Fit for evaluate and rebalance.
 
     Args:
@@ -119,6 +120,20 @@ class Placement:
         count, slots = self.physical_to_logical.shape
         gpus = "?" if self.num_gpus is None else self.num_gpus
         return f"Placement({count} layers, {self.least_experts} experts on {slots} slots of {gpus} GPUs)"
+
+    def _show(self) -> Shown:
+        layers, slots = self.physical_to_logical.shape
+        replicas = max(int(np.bincount(row[row >= 0], minlength=1).max()) for row in self.physical_to_logical)
+        facts = {
+            "layers": f"{layers}: {numbers_of(self.layers)}" if self.numbered else f"{layers}, without numbers",
+            "experts": f"{self.least_experts}{' or more' if self.num_experts is None else ''}",
+            "slots of a layer": str(slots),
+            "GPUs": "not known" if self.num_gpus is None else str(self.num_gpus),
+            "most replicas of an expert": str(replicas),
+            "empty slots": str((self.physical_to_logical < 0).sum()),
+            **{name: str(value) for name, value in self.problem.items()},
+        }
+        return Shown("Placement", rows=list(facts.items()))
 
 
 @dataclass(frozen=True)

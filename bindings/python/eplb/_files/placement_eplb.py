@@ -99,4 +99,4 @@ def take_cluster(problem: dict[str, Any]) -> Cluster | None:
     slots, speed = (problem.pop(name, None) for name in _BY_GPU)
     if slots is None and speed is None:
         return None
-    return Cluster(problem.pop("num_gpus", None), problem.pop("num_nodes", None), slots=slots, speed=speed)
+    return Cluster(problem.pop("num_gpus", None), num_nodes=problem.pop("num_nodes", None), slots=slots, speed=speed)

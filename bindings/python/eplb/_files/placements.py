@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import FileError, InvalidArgument
 from .._library import integer, invalid_argument
-from .._output_file import check_output, replacing
+from .._output_file import check_output, path_of, replacing
 from .._plan import DevicePlan, Plan
 from . import kinds
 from . import placement_ascend as ascend
@@ -98,7 +98,7 @@ def read_placement(
         FileError: no such file, or no placement in it; one sentence that begins with the path.
         InvalidArgument: an argument that cannot be.
     """
-    file = _path(path)
+    file = path_of(path)
     sizes = {"num_gpus": num_gpus, "num_experts": num_experts}
     for name, size in sizes.items():
         if size is not None:
@@ -184,7 +184,7 @@ def write_placement(
             with the path. What was there is then as it was.
         InvalidArgument: an argument that cannot be.
     """
-    file = _path(path)
+    file = path_of(path)
     name = check_format(file, format)
     source = _placed(placement, num_gpus, num_experts)
     if name == "ascend" and source.has_dense_rows and first_layer is None and layers is None:
@@ -202,13 +202,6 @@ def store(path: Path, format: str, placement: Placement, wishes: Wishes) -> None
     check_output(path)
     with replacing(path) as file:
         file.write(content)
-
-
-def _path(path: Any) -> Path:
-    try:
-        return Path(fspath(path))
-    except TypeError:
-        raise invalid_argument(f"path is {path!r}, must be a path") from None
 
 
 def _placed(value: Any, num_gpus: int | None, num_experts: int | None) -> Placement:

@@ -25,10 +25,15 @@ def counted(number: int, what: str) -> str:
 def name_layers(layers: Iterable[int]) -> str:
     """Numbers for a sentence: runs of them, the first four runs."""
     numbers = np.unique(np.asarray(list(layers)))
-    runs = [run.tolist() for run in np.split(numbers, np.nonzero(np.diff(numbers) > 1)[0] + 1)]
+    return f"layer{'' if len(numbers) == 1 else 's'} {numbers_of(numbers)}"
+
+
+def numbers_of(layers: Iterable[int]) -> str:
+    """The same without their name; of no layers, nothing."""
+    numbers = np.unique(np.asarray(list(layers), np.int64))
+    runs = [run.tolist() for run in np.split(numbers, np.nonzero(np.diff(numbers) > 1)[0] + 1) if len(run)]
     words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    more = "" if len(words) <= 4 else f" and {sum(map(len, runs[4:]))} more"
-    return f"layer{'' if len(numbers) == 1 else 's'} {', '.join(words[:4])}{more}"
+    return ", ".join(words[:4]) + ("" if len(words) <= 4 else f" and {sum(map(len, runs[4:]))} more")
 
 
 def shown(value: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import Array, Ints
-from ._current import Flags, holdings
+from .._arrays import Array, Flags, Ints
+from ._current import holdings
 
 
 def complete(placement: Ints, loads: Array, wanted: Flags, num_gpus: int, num_nodes: int) -> None:

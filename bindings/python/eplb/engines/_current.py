@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from .._arrays import Array, Ints
-
-Flags = npt.NDArray[np.bool_]
+from .._arrays import Array, Flags, Ints
 
 
 def fit_width(current: Ints, num_slots: int) -> Ints:

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, Floats, Ints, placement_to_host, to_host
+from .._arrays import Array, Flags, Floats, Ints, placement_to_host, to_host
 from .._errors import InvalidArgument, InvalidPlacement, InvalidWeight
 from .._library import integer, invalid_argument
-from .._loads import gpu_loads
+from .._loads import gpu_loads, mean_with_load, relative_loads
 from .._maps import check_experts
 from .._place import place, read_alive
 from ._complete import complete
 from ._counters import Plan, note_kept, note_plan
-from ._current import Flags, count_moves, fit_width, holdings, is_double, keep_slots, lacks_nothing, lay_over
+from ._current import count_moves, fit_width, holdings, is_double, keep_slots, lacks_nothing, lay_over
 from ._options import COUNTS, Options
 
 # A function of the arguments, which all ranks share.
@@ -199,10 +199,8 @@ class _Task:
         return Plan(str(self.options), moves, before, after, microseconds)
 
     def _imbalance(self, loads: Floats, placement: Ints) -> float:
-        """The mean over layers that have load."""
         of_gpus = gpu_loads(loads, placement, self.num_gpus)[:, self.living]
-        mean = of_gpus.mean(axis=1)
-        return float((of_gpus.max(axis=1)[mean > 0] / mean[mean > 0]).mean()) if (mean > 0).any() else 1.0
+        return mean_with_load(relative_loads(of_gpus).max(axis=1), of_gpus.sum(axis=1) > 0)
 
 
 def _task(loads: Array, question: Question, known: Ints | None, options: Options) -> _Task:

@@ -1,0 +1,123 @@
+"""Figures of placements in columns and sentences, which the command prints and notebooks show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._arrays import Ints
+from ._files.values import counted
+
+if TYPE_CHECKING:
+    from ._report import Report
+    from ._windows import Alone
+
+_COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
+# After the imbalance, where asked for: columns, and the figures of a report that they show.
+_MORE_COLUMNS = {
+    "windows": (("in a window: mean", "windows_mean", ".4f"), ("worst", "windows_worst", ".4f")),
+    "homes": (("away from home: mean", "off_home_mean", ".2%"), ("worst", "off_home_worst", ".2%")),
+}
+_BEFORE_MORE = 3
+# Of a rebalance, after the imbalance; and of moves alone.
+COLUMNS_OF_MOVES = ("moves", "between nodes", "reloads", "rounds")
+MOST_WORST_LAYERS = 5
+
+
+def has_homes(problem: Mapping[str, Any]) -> bool:
+    """Whether there are several nodes and several groups."""
+    return all(problem.get(name, 1) > 1 for name in ("num_nodes", "num_groups"))
+
+
+def report_table(reports: Mapping[str, Report], more: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """Columns, then a row for each placement. more: figures of "windows", of "homes"."""
+    table = [_COLUMNS, *(_report_row(name, report) for name, report in reports.items())]
+    added = [column for kind in more for column in _MORE_COLUMNS[kind]]
+    cells = [
+        [title for title, *_ in added],
+        *([f"{getattr(report, name):{form}}" for _, name, form in added] for report in reports.values()),
+    ]
+    return [(*row[:_BEFORE_MORE], *each, *row[_BEFORE_MORE:]) for row, each in zip(table, cells, strict=True)]
+
+
+def _report_row(name: str, report: Report) -> tuple[str, ...]:
+    time = f"{report.microseconds / 1000:.2f} ms" if report.strategy else "-"
+    numbers = (
+        f"{report.imbalance_mean:.4f}",
+        f"{report.imbalance_worst:.4f}",
+        f"{report.gap_mean:.3%}",
+        f"{report.gap_worst:.3%}",
+        str(report.duplicates),
+    )
+    return (name, *numbers, time)
+
+
+def sentences_of(report: Report, warnings: Sequence[str] = ()) -> list[str]:
+    """What else a report has to say: of windows, homes and moves if there are any, and of its worst layers.
+
+    Args:
+        warnings: of the plan. What each of several windows gets is one of them, if they were summed.
+    """
+    said = [warning if warning.endswith("?") else f"{warning}." for warning in warnings]
+    windows = f"{report.num_windows} windows"
+    if report.num_windows > 1 and not any(warning.startswith(windows) for warning in warnings):
+        said.append(f"{report_of_windows(report)}.")
+    if has_homes(vars(report)):
+        said.append(f"{homes_sentence(report)}.")
+    if report.moves:
+        said.append(f"{moves_clause(report)}.")
+    if len(report.imbalance) > 1:
+        worst = [f"{layer} ({report.imbalance[layer]:.4f})" for layer in worst_layers(report.imbalance)]
+        said.append(f"The worst layers are {', '.join(worst)}.")
+    carries = f"The busiest GPU carries {report.imbalance_mean:.3f}x the mean"
+    return [*said, f"{carries}; {bound_clause(report)}."]
+
+
+def worst_layers(imbalance: Any) -> list[int]:
+    """The first of those with the highest imbalance."""
+    return [int(layer) for layer in np.argsort(-imbalance, kind="stable")[:MOST_WORST_LAYERS]]
+
+
+def bound_clause(report: Report) -> str:
+    return f"no placement gets below {report.bound_mean:.3f}x"
+
+
+def windows_sentence(windows: int, alone: Alone | None, whose: str = "") -> str:
+    """What each of several windows gets of a placement for their sum.
+
+    Args:
+        windows: how many there are.
+        alone: figures of each; None: they are not known.
+        whose: of which placement.
+    """
+    if alone is None:
+        return f"{windows} windows, summed; what each of them gets is not known"
+    figures = f"mean {alone.mean:.3f}, worst {alone.worst:.3f} (window {alone.worst_window})"
+    return f"{windows} windows{_empty(alone.num_empty)}, summed; alone{whose}: {figures}"
+
+
+def report_of_windows(report: Report, balanced: str = "", layers: Ints | None = None) -> str:
+    """What a report says of windows, whatever was balanced. layers: the number of each."""
+    layer = report.worst_window_layer if layers is None else layers[report.worst_window_layer]
+    worst = f"worst layer {report.windows_worst:.3f} (window {report.worst_window}, layer {layer})"
+    windows = f"{report.num_windows} windows{_empty(report.num_empty_windows)}{balanced}"
+    return f"{windows}; alone: mean {report.windows_mean:.3f}, {worst}"
+
+
+def _empty(count: int) -> str:
+    return f", {count} of them empty" if count else ""
+
+
+def homes_sentence(report: Report) -> str:
+    """How much of the load is away from its group's home."""
+    needed = f"an imbalance of {report.off_home_target:g} takes at least {report.off_home_bound_mean:.1%}"
+    return f"{report.off_home_mean:.1%} of the load away from home; {needed}"
+
+
+def moves_clause(report: Report) -> str:
+    """How many moves there are, and how many there have to be."""
+    forced = f", {report.moves_forced} of them forced" if report.moves_forced else ""
+    needed = f", where {report.moves_bound} are needed at least" if report.moves_bound > report.moves_forced else ""
+    return f"{counted(report.moves, 'move')} in {counted(report.layers_changed, 'layer')}{forced}{needed}"

@@ -1,0 +1,64 @@
+"""What objects show of themselves: a table with a title and sentences, on a terminal and in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ._errors import InvalidState
+
+
+class Shown(NamedTuple):
+    """What an object has to say.
+
+    Attributes:
+        title: what it is.
+        columns: their names; empty where rows are facts, a name and a value each.
+        rows: names first, then one text for each of the other columns.
+        sentences: what follows the table.
+    """
+
+    title: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    sentences: Sequence[str] = ()
+
+
+class Showing:
+    """Shows itself when it is printed, and at the end of a cell of a notebook. repr stays short, and computes nothing.
+
+    A derived class says what in _show. What cannot be known any more is a sentence there, since an object that nobody
+    asked for anything must not raise.
+    """
+
+    def _show(self) -> Shown:
+        raise NotImplementedError
+
+    def _title(self) -> str:
+        """What can be said in any case."""
+        return type(self).__name__
+
+    def _shown(self) -> Shown:
+        try:
+            return self._show()
+        except InvalidState as error:
+            return Shown(self._title(), sentences=[str(error)])
+
+    def __str__(self) -> str:
+        title, columns, rows, sentences = self._shown()
+        return "\n".join([title, *aligned([*([columns] if columns else []), *rows], bool(columns)), *sentences])
+
+    def _repr_html_(self) -> str:
+        from ._html import html_of
+
+        return html_of(self._shown())
+
+
+def aligned(rows: Sequence[Sequence[str]], numbers: bool = True) -> list[str]:
+    """Lines of a table in text: names on the left, numbers on the right; what is no number on the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) if numbers else cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]).rstrip())
+    return lines

@@ -13,7 +13,8 @@ expert; its replicas share it evenly. A load is the sum over the replicas on a G
 """
 
 from ._backends import Backend, backends, bounds, efforts, library_version, policies, strategies
-from ._budget import Budget, plan_budget
+from ._budget import plan_budget
+from ._budget_result import Budget
 from ._cluster import Cluster
 from ._compare import Comparison, compare
 from ._context import Context

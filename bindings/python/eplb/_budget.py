@@ -17,56 +17,21 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ._arrays import Array, Floats, Ints, weights_to_host
+from ._budget_result import Budget, EqualSlots
 from ._cluster import Cluster
 from ._context import Context
-from ._files.placement import Placement
-from ._library import integer, invalid_argument
+from ._library import integer, invalid_argument, positive
+from ._loads import count_windows, mean_with_load
 from ._many_solves import Progress, count_threads
+from ._windows import balances_windows, has_load, mean_of_windows
 
 # A layer with less than this above perfect balance gets no more slots, and one that gains less by that many sizes.
 _NOTHING_TO_GAIN = 0.0005
 _PATIENCE = 8
 # The library places no more slots in a layer.
 _MOST_SLOTS = 2**18
-
-
-class EqualSlots(NamedTuple):
-    """As many slots in each layer: their number, the imbalance [L], and its mean over layers with load."""
-
-    num_slots: int
-    imbalance: Floats
-    imbalance_mean: float
-
-
-class Budget(Placement):
-    """A placement whose layers have different numbers of slots; the others are -1.
-
-    Attributes:
-        layer_slots: int64 [L], slots of each layer.
-        gpu_totals: int64 [G], slots of each GPU over all layers; they differ by one at most.
-        imbalance: float64 [L]; for the objective windows the mean over windows with load.
-        imbalance_mean: over layers with load.
-        layers_equal: what as many slots in each layer reach, as the total allows.
-        all_equal: the same with as many on each GPU, too, as engines have it; None where the total does not allow it.
-    """
-
-    layer_slots: Ints
-    gpu_totals: Ints
-    imbalance: Floats
-    imbalance_mean: float
-    layers_equal: EqualSlots
-    all_equal: EqualSlots | None
-
-    def __repr__(self) -> str:
-        fewest, most = self.layer_slots.min(), self.layer_slots.max()
-        return (
-            f"Budget({self.layer_slots.sum()} slots of {len(self.layers)} layers on {self.num_gpus} GPUs, {fewest} to "
-            f"{most} of a layer; imbalance {self.imbalance_mean:.4f}, {self.layers_equal.imbalance_mean:.4f} with "
-            f"{self.layers_equal.num_slots} in each)"
-        )
 
 
 def plan_budget(
@@ -84,7 +49,8 @@ def plan_budget(
     effort: str = "normal",
     seed: int = 0,
     max_replicas: int | None = None,
-    threads: int | None = None,
+    expert_mib: float | None = None,
+    num_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Budget:
     """Shares one total of slots out over the layers, so that the mean of their imbalance is as small as can be.
@@ -100,18 +66,19 @@ def plan_budget(
         slot_step: the slots of a layer are a multiple of it, which is one of num_nodes. num_gpus gives every GPU as
             many in a layer, for engines that need it. None: num_nodes, the finest, which saves most memory.
         policy, strategy, objective, off_home_target, effort, seed, max_replicas: as for Context.solve.
-        threads: CPU threads; None: all cores that this process may use. The answer is the same for any number.
+        expert_mib: memory of an expert in one layer, in MiB, for gib_per_gpu.
+        num_threads: CPU threads; None: all cores that this process may use. The answer is the same for any number.
         progress: called after each size that was tried, with the number of those and of all that may follow.
 
     Raises:
         InvalidArgument: fewer slots than the layers need, with both numbers; other arguments that cannot be.
         InvalidWeight, Unavailable: as Context.solve.
     """
-    host, _ = weights_to_host(getattr(weights, "counts", weights))
+    host, _ = weights_to_host(weights)
     layers, experts = host.shape[-2:]
     cap = None if max_replicas is None else integer("max_replicas", max_replicas, 0)
     grid = _grid(experts, num_gpus, num_nodes, slot_step)
-    total = integer("total_slots", total_slots)
+    total, size = integer("total_slots", total_slots), positive("expert_mib", expert_mib)
     if total < layers * grid.fewest:
         needed = f"{layers} layers of {experts} experts need {layers * grid.fewest}"
         raise invalid_argument(f"total_slots is {total}, too few: {needed}")
@@ -120,7 +87,7 @@ def plan_budget(
     problem = {"num_nodes": num_nodes, "num_groups": num_groups, "policy": policy, "off_home_target": off_home_target}
     options = {"strategy": strategy, "objective": objective, "effort": effort, "seed": seed, "max_replicas": cap}
     even = min(spare // layers, most)
-    with Context("cpu", count_threads(threads)) as context:
+    with Context("cpu", count_threads(num_threads)) as context:
         solve = partial(_solve, context, host, {**problem, **options})
         found = _Layers(partial(solve, grid), layers)
         chosen = _search(found, most, even, spare, progress or (lambda *_: None))
@@ -129,15 +96,22 @@ def plan_budget(
         same = None if steps < 0 else solve(rectangle, steps, range(layers)).imbalance
     best = [found.tried[layer][steps] for layer, steps in enumerate(chosen)]
     asked = {name: value for name, value in {**problem, **options}.items() if value is not None}
-    budget = Budget(grid.arrange([each.row for each in best]), None, num_gpus, experts, problem=asked)
+    numbers = weights.layers.tolist() if getattr(weights, "numbered", False) else None
+    loaded = np.asarray(has_load(host).any(axis=1), np.bool_)
+
+    def equal(slots: int, imbalance: Floats) -> EqualSlots:
+        return EqualSlots(slots, imbalance, mean_with_load(imbalance, loaded))
+
+    budget = Budget(grid.arrange([each.row for each in best]), numbers, grid.gpus, experts, problem=asked)
+    budget.total_slots, budget.expert_mib = total, size
+    budget.in_windows = balances_windows(objective, count_windows(host))
     held = budget.physical_to_logical >= 0
     budget.layer_slots = held.sum(axis=1)
-    budget.gpu_totals = held.reshape(layers, num_gpus, -1).sum(axis=(0, 2))
+    budget.gpu_totals = held.reshape(layers, grid.gpus, -1).sum(axis=(0, 2))
     budget.imbalance = np.array([each.imbalance for each in best])
-    budget.imbalance_mean = _mean(budget.imbalance, host)
-    for_each = np.array([each[even].imbalance for each in found.tried])
-    budget.layers_equal = EqualSlots(grid.size(even), for_each, _mean(for_each, host))
-    budget.all_equal = None if same is None else EqualSlots(rectangle.size(steps), same, _mean(same, host))
+    budget.imbalance_mean = mean_with_load(budget.imbalance, loaded)
+    budget.layers_equal = equal(grid.size(even), np.array([each[even].imbalance for each in found.tried]))
+    budget.all_equal = None if same is None else equal(rectangle.size(steps), same)
     return budget
 
 
@@ -240,24 +214,9 @@ def _solve(
     chosen = np.ascontiguousarray(weights[..., list(layers), :])
     plan = context.solve(chosen, num_slots=int(slots.max()) * grid.gpus, cluster=cluster, **asked)
     imbalance = plan.imbalance
-    if str(asked["objective"]).lower() == "windows" and plan.report.num_windows > 1:
-        loaded = _loaded(chosen)
-        imbalance = np.where(loaded, plan.window_imbalance, 0).sum(axis=1) / np.maximum(loaded.sum(axis=1), 1)
-        # As for the library, a layer without load is balanced.
-        imbalance[~loaded.any(axis=1)] = 1
+    if balances_windows(asked["objective"], plan.report.num_windows):
+        imbalance = mean_of_windows(plan.window_imbalance, has_load(chosen))
     return _Solved(plan.physical_to_logical, imbalance)
-
-
-def _loaded(weights: Array) -> npt.NDArray[np.bool_]:
-    """Bool [L,T]: layers that have load in a window."""
-    windows = weights if weights.ndim == 3 else weights[np.newaxis]
-    return np.asarray(windows.any(axis=2).T, np.bool_)
-
-
-def _mean(imbalance: Floats, weights: Array) -> float:
-    """Over layers with load; 1 if there are none."""
-    loaded = _loaded(weights).any(axis=1)
-    return float(np.mean(imbalance[loaded])) if loaded.any() else 1.0
 
 
 class _Layers:

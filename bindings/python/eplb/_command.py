@@ -13,7 +13,6 @@ import typer
 from . import _terminal
 from ._arrays import Floats
 from ._backends import describe_library
-from ._compare import FROM_NOTHING
 from ._compare_command import compare
 from ._context import Context
 from ._convert_command import convert
@@ -23,7 +22,7 @@ from ._evaluation import Evaluation
 from ._figures import has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
-from ._library import POLICIES, version
+from ._library import version
 from ._loads import relative_loads
 from ._options import (
     Before,
@@ -45,15 +44,20 @@ from ._options import (
     Objective,
     OffHomeTarget,
     Output,
+    Picture,
+    PlanGpus,
+    PlanGroups,
+    PlanNodes,
+    PlanOffHomeTarget,
+    PlanPolicy,
     Policy,
     Redundant,
     Seed,
     Slots,
+    Strategy,
     Threads,
     check_picture,
     naming,
-    one_of,
-    print_json,
     slots_of,
 )
 from ._output_file import check_output, refuse_inputs, replacing
@@ -112,8 +116,8 @@ def run(arguments: list[str]) -> int:
 
 def _options(name: str) -> set[str]:
     """Of the command of that name."""
-    commands = [each.callback for each in app.registered_commands]
-    return {option for each in commands if each and each.__name__ == name for option in options_of(each)}
+    commands = {each.name or each.callback.__name__: each.callback for each in app.registered_commands if each.callback}
+    return options_of(commands[name]) if name in commands else set()
 
 
 def _leave_output() -> None:
@@ -143,9 +147,7 @@ def solve(
     redundant: Redundant = None,
     nodes: Nodes = 1,
     groups: Groups = 1,
-    strategy: Annotated[
-        str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.", **one_of(FROM_NOTHING))
-    ] = None,
+    strategy: Strategy = None,
     policy: Policy = "auto",
     off_home_target: OffHomeTarget = 1.01,
     objective: Objective = "sum",
@@ -159,9 +161,7 @@ def solve(
     output: Output = None,
     format: Format = None,
     first_layer: FirstLayer = None,
-    picture: Annotated[
-        Path | None, typer.Option("--picture", help="Draw before and after, as .png, .svg or .pdf.")
-    ] = None,
+    picture: Picture = None,
     experts: Experts = None,
     layers: Layers = None,
     header: Header = None,
@@ -191,7 +191,7 @@ def solve(
     with naming(given.name, before), Context(device, threads) as context, _terminal.progress("solving"):
         solve_again = partial(context.solve, weights, **problem, **options, bound=bound)
         plan = solve_again()
-        given.note_plan(plan.report, partial(context.evaluate, plan), summed=objective == "sum")
+        given.note_plan(plan.report, partial(context.evaluate, plan), objective)
         was, loads = before_of(context, weights, problem, former)
         unbalanced = unbalanced_of(context, weights, problem)
         note_costs(given, plan.report, {**problem, **options}, solve_again, unbalanced)
@@ -202,7 +202,7 @@ def solve(
         plan.draw(weights, picture, before=former, title=given.title)
     if json_output:
         content = {**sizes_of(given, problem), **plan.report.to_dict(), **_homes_of(plan, problem)}
-        print_json({**content, "before": was.to_dict(), "no_balancer": unbalanced.to_dict()})
+        _terminal.print_json({**content, "before": was.to_dict(), "no_balancer": unbalanced.to_dict()})
         return
     _show_plan(given, problem, objective, plan, rows_before(was, unbalanced), loads)
 
@@ -252,16 +252,11 @@ def evaluate(
     plan: Annotated[
         Path, typer.Argument(help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot.")
     ],
-    gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
-    nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,
-    groups: Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")] = None,
-    policy: Annotated[
-        str | None, typer.Option("--policy", help="auto, hierarchical, global or soft.", **one_of(POLICIES))
-    ] = None,
-    off_home_target: Annotated[
-        float | None,
-        typer.Option("--off-home-target", help="Imbalance that the least load away from home is for."),
-    ] = None,
+    gpus: PlanGpus = None,
+    nodes: PlanNodes = None,
+    groups: PlanGroups = None,
+    policy: PlanPolicy = None,
+    off_home_target: PlanOffHomeTarget = None,
     max_replicas: MaxReplicas = None,
     first_layer: FirstLayer = None,
     bound: Bound = "simple",
@@ -286,7 +281,7 @@ def evaluate(
         report = context.evaluate(placement, weights, **options)
         given.note_plan(report, lambda windows: context.evaluate(placement, windows, **options))
     if json_output:
-        print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
+        _terminal.print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
         return
     _terminal.show_homes(report, sizes)
     _terminal.show_reports({plan.name: report})
@@ -297,7 +292,7 @@ def info(json_output: Json = False) -> None:
     """Shows the version, and which backends, devices and strategies there are, or why not."""
     facts = describe_library()
     if json_output:
-        print_json(facts)
+        _terminal.print_json(facts)
         return
     _terminal.say(f"libeplb {facts['version']}, ABI {facts['abi']}: {facts['library']}")
     for name, backend in facts["backends"].items():

@@ -13,7 +13,7 @@ from ._context import Context
 from ._errors import Error, Unavailable
 from ._figures import has_homes, report_table
 from ._files.values import counted
-from ._library import EFFORTS, STRATEGIES, groups_of, integer
+from ._library import EFFORTS, FROM_NOTHING, STRATEGIES, groups_of, integer
 from ._loads import count_windows
 from ._plan import Plan
 from ._plan_doubts import doubts_of_plan
@@ -22,9 +22,6 @@ from ._report import Report
 from ._shown import Showing, Shown
 from ._tables import MOST_WINDOWS
 from ._windows import Alone, alone_of, has_load
-
-# The other one starts from a placement, which Context.rebalance and the command rebalance have.
-FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

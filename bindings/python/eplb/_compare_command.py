@@ -33,7 +33,6 @@ from ._options import (
     Slots,
     Threads,
     naming,
-    print_json,
     slots_of,
 )
 from ._plan_argument import number_layers, read_before
@@ -82,7 +81,7 @@ def compare(
     refused = {name: in_options(why, options_here) for name, why in comparison.refused.items()}
     comparison = replace(comparison, refused=refused)
     if json_output:
-        print_json({**sizes_of(given, problem), **comparison.to_dict()})
+        _terminal.print_json({**sizes_of(given, problem), **comparison.to_dict()})
         return
     columns, *table = comparison.table()
     _terminal.show_table(columns, table)

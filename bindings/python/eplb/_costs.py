@@ -10,6 +10,7 @@ from ._given_loads import GivenLoads
 from ._plan import Plan
 from ._plan_doubts import worse_than
 from ._report import Report
+from ._windows import balances_windows
 
 # What costs less of the balance is rarely worth giving up what was asked for.
 _WORTH_A_LINE = 1.01
@@ -30,7 +31,7 @@ def note_costs(
         solve: the same again, but for options that are given by name.
         unbalanced: without a balancer; None where that is not what the work began with.
     """
-    in_windows = asked.get("objective") == "windows" and report.num_windows > 1
+    in_windows = balances_windows(asked.get("objective"), report.num_windows)
     field, where = ("windows_mean", " in single windows") if in_windows else ("imbalance_mean", "")
     found: float = getattr(report, field)
     worse = "" if unbalanced is None else worse_than(found, getattr(unbalanced, field))

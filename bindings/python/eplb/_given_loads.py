@@ -17,7 +17,7 @@ from ._loads import count_windows
 from ._output_file import refuse_inputs
 from ._plan_doubts import doubts_of_plan
 from ._report import Report
-from ._windows import imbalance_alone
+from ._windows import balances_windows, imbalance_alone
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,36 @@ class GivenLoads:
         if not self.quiet:
             _terminal.complain(f"{self.name}: {text}")
 
-    def note_plan(self, report: Report, evaluate: Callable[[Array], Evaluation], **about: Any) -> None:
+    def note_plan(
+        self, report: Report, evaluate: Callable[[Array], Evaluation], objective: str = "sum", moves: bool = False
+    ) -> None:
         """Notes what a placement for these loads says against itself.
 
         Args:
             evaluate: the placement under other loads.
-            about: as for doubts_of_plan.
+            objective: what was balanced.
+            moves: as for doubts_of_plan.
         """
-        windows, alone = count_windows(self.weights), None
-        if windows > 1 and about.get("summed", True):
-            alone = imbalance_alone(self.weights, evaluate)
-        for doubt in doubts_of_plan(report, windows, alone=alone, **about):
+        windows = count_windows(self.weights)
+        summed = windows > 1 and not balances_windows(objective, windows)
+        alone = imbalance_alone(self.weights, evaluate) if summed else None
+        for doubt in doubts_of_plan(report, windows, alone=alone, summed=summed, moves=moves):
             self.note(doubt)
+
+    def show(self, found: Any, picture: Path | None, **sizes: Any) -> None:
+        """Draws what was found of the loads, and shows it as a table and sentences, or as JSON if quiet.
+
+        Args:
+            found: an object that shows and draws itself.
+            picture: the file to draw it to, if any.
+            sizes: for JSON, what was asked for.
+        """
+        if picture is not None:
+            found.draw(picture, title=self.title)
+        if self.quiet:
+            _terminal.print_json({**self.to_dict(), **sizes, **found.to_dict()})
+        else:
+            _terminal.show(found, self.short)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what was read, and what should be known of it."""

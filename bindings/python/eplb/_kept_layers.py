@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ._arrays import Array, Ints
+from ._arrays import Array, Flags, Ints
 from ._cluster import Cluster
 from ._context import Context
 from ._gathered_solution import GatheredSolution
 from ._moves import figures_of_moves
 from ._plan import Plan
-
-Flags = npt.NDArray[np.bool_]
 
 
 def keep_layers(context: Context, plan: Plan, kept: Flags, current: Array, cluster: Cluster) -> Plan:

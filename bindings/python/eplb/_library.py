@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -14,6 +15,8 @@ lib: Any
 ffi, lib, _header, path = load()
 
 STRATEGIES = _header.constants["strategy"]
+# The other one starts from a placement, which Context.rebalance and the command rebalance have.
+FROM_NOTHING = [name for name in STRATEGIES if name != "rebalance"]
 EFFORTS = _header.constants["effort"]
 POLICIES = _header.constants["policy"]
 POLICY_REASONS = _header.constants["policy_reason"]
@@ -67,6 +70,19 @@ def integer(argument: str, value: Any, low: int = -(2**63), high: int = 2**63 - 
         raise invalid_argument(f"{argument} is {value!r}, must be an integer") from None
     if not low <= number <= high:
         raise invalid_argument(f"{argument} is {number}, must be {low} to {high}")
+    return number
+
+
+def positive(argument: str, value: Any) -> float | None:
+    """Checks a number above 0 and finite; None stays None."""
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise invalid_argument(f"{argument} is {value!r}, must be a number above 0")
     return number
 
 

@@ -21,8 +21,8 @@ _PATIENCE = "10s"
 
 
 def count_threads(threads: int | None) -> int:
-    """An argument threads; None: all cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if threads is None else integer("threads", threads, 1)
+    """An argument num_threads; None: all cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if threads is None else integer("num_threads", threads, 1)
 
 
 def solve_on_threads(weights: Array, problems: Sequence[dict[str, Any]], threads: int, done: Progress) -> list[Report]:

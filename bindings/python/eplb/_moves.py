@@ -136,7 +136,7 @@ class Moves(Showing):
             FileError: the file cannot be written.
             Unavailable: matplotlib is not installed.
         """
-        from ._plan_picture import draw_moves
+        from ._pictures import draw_moves
 
         return draw_moves(self, path, title)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ._errors import FileError, InvalidPlacement, InvalidWeight
 from ._files.placements import FORMATS
-from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, OBJECTIVES, POLICIES
+from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, FROM_NOTHING, OBJECTIVES, POLICIES
 from ._output_file import check_output
 
 
@@ -50,6 +49,7 @@ Slots = Annotated[int | None, typer.Option("--slots", help="Slots of a layer ove
 Redundant = Annotated[
     int | None, typer.Option("--redundant", min=0, help="Slots beyond one for each expert, instead of --slots.")
 ]
+Strategy = Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.", **one_of(FROM_NOTHING))]
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
 Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
@@ -64,6 +64,18 @@ Policy = Annotated[
 OffHomeTarget = Annotated[
     float,
     typer.Option("--off-home-target", help="Imbalance up to which replicas leave home under the policy soft."),
+]
+# Of commands that begin with a plan, which may say it.
+PlanGpus = Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")]
+PlanNodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")]
+PlanGroups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
+PlanPolicy = Annotated[
+    str | None,
+    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell.", **one_of(POLICIES)),
+]
+PlanOffHomeTarget = Annotated[
+    float | None,
+    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home, if the plan does not tell."),
 ]
 Objective = Annotated[
     str,
@@ -81,6 +93,9 @@ Bound = Annotated[
     typer.Option(
         "--bound", help="Which bound gaps are over: simple, or threshold (slower, closer).", **one_of(BOUNDS_TO_ASK_FOR)
     ),
+]
+ExpertMib = Annotated[
+    float | None, typer.Option("--expert-mib", help="Memory of an expert in one layer, in MiB: adds figures in GiB.")
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1.", **one_of(DEVICE_KINDS))]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; the answer is the same for any number.")]
@@ -102,42 +117,28 @@ FirstLayer = Annotated[
     int | None,
     typer.Option("--first-layer", min=0, help="The model's number of its first layer with experts, as engines count."),
 ]
+Picture = Annotated[Path | None, typer.Option("--picture", "--plot", help="Draw the answer, as .png, .svg or .pdf.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
-_NUMBERS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
-_RANGE = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9})(?::([0-9]{1,9}))?)?")
-_MOST_NUMBERS = 10_000
+_NUMBERS = re.compile(r"([0-9]{1,9})(?:[-:]([0-9]{1,9})(?::([0-9]{1,9}))?)?")
+# No layer has more slots.
+MOST_SLOTS = 2**18
 
 
-def parse_numbers(option: str, text: str, what: str, end: int) -> list[int]:
-    """The numbers of an option like 3,17 or 8-15, all below end."""
+def parse_numbers(option: str, text: str, what: str, end: int = MOST_SLOTS + 1) -> list[int]:
+    """The numbers of an option like 3,17 or 8-15, or 0:64:8, which is every eighth; all below end."""
     numbers: list[int] = []
-    for word in text.split(","):
-        match = _NUMBERS.fullmatch(word.strip())
+    for word in map(str.strip, text.split(",")):
+        match = _NUMBERS.fullmatch(word)
         if match is None:
-            raise FileError(f"{option} {text}: must be {what} like 3,17 or 8-15")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < end:
-            raise FileError(f"{option} {text}: there are {what} 0 to {end - 1}")
-        numbers += range(first, last + 1)
-    return numbers
-
-
-def parse_range(option: str, text: str) -> list[int]:
-    """The numbers of an option like 0,16,32 or 0:64:8, which ends with 64; ascending, each once."""
-    numbers: set[int] = set()
-    for word in text.split(","):
-        match = _RANGE.fullmatch(word.strip())
-        if match is None:
-            raise FileError(f"{option} {text}: must be numbers like 0,16,32, or first:last:step like 0:64:8")
+            raise FileError(f"{option} {text}: must be {what} like 3,17 or 8-15, or 0:64:8 for every eighth")
         first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        if last < first or step < 1:
-            raise FileError(f"{option} {text}: {word.strip()} must not fall, and its step must be 1 at least")
-        several = range(first, last + 1, step)
-        if len(numbers) + len(several) > _MOST_NUMBERS:
-            raise FileError(f"{option} {text}: has more than {_MOST_NUMBERS} numbers")
-        numbers.update(several)
-    return sorted(numbers)
+        if last >= end:
+            raise FileError(f"{option} {text}: there are {what} 0 to {end - 1}")
+        if last < first or not step:
+            raise FileError(f"{option} {text}: {word} must not fall, and its step must be 1 at least")
+        numbers += range(first, last + 1, step)
+    return numbers
 
 
 def slots_of(slots: int | None, redundant: int | None, experts: int) -> int:
@@ -171,7 +172,3 @@ def check_picture(path: Path) -> None:
         text = f"--picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
         raise FileError(text) from None
     format_of(path)
-
-
-def print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, allow_nan=False))

@@ -216,20 +216,17 @@ class Plan(Showing):
             InvalidState: as report.
             Unavailable: matplotlib is not installed.
         """
-        from ._plan_picture import draw_plan
+        from ._pictures import draw_plan
 
         return draw_plan(self, weights, path, before, title)
 
     def __repr__(self) -> str:
         # Not the report, which would have to be computed.
-        return f"{type(self).__name__}({self._sizes()})"
+        return f"{type(self).__name__}({self._about()})"
 
-    def _sizes(self) -> str:
+    def _about(self) -> str:
         layers, slots = self.physical_to_logical.shape
         return f"{counted(layers, 'layer')}, {slots} slots of {counted(self.num_gpus, 'GPU')}"
-
-    def _title(self) -> str:
-        return f"{type(self).__name__}: {self._sizes()}"
 
     def _show(self) -> Shown:
         return show_report(self.report, self._title(), self.warnings)

@@ -13,7 +13,7 @@ from ._context import Context
 from ._costs import note_costs
 from ._errors import FileError
 from ._given_loads import read_given
-from ._library import POLICIES, TRANSFER_ORDERS
+from ._library import TRANSFER_ORDERS
 from ._options import (
     Bound,
     Device,
@@ -29,12 +29,16 @@ from ._options import (
     MaxReplicas,
     Objective,
     Output,
+    Picture,
+    PlanGroups,
+    PlanNodes,
+    PlanOffHomeTarget,
+    PlanPolicy,
     Seed,
     Threads,
     check_picture,
     naming,
     one_of,
-    print_json,
 )
 from ._output_file import check_output, refuse_inputs
 from ._plan_argument import check_plan_output, number_layers, read_plan, write_plan
@@ -50,16 +54,6 @@ Current = Annotated[
 ]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell. More than it has: the last are new.")
-]
-Nodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")]
-Groups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
-Policy = Annotated[
-    str | None,
-    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell.", **one_of(POLICIES)),
-]
-OffHomeTarget = Annotated[
-    float | None,
-    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home, if the plan does not tell."),
 ]
 Dead = Annotated[str | None, typer.Option("--dead", help="GPUs that are lost with their contents, like 3,17 or 8-15.")]
 Drain = Annotated[str | None, typer.Option("--drain", help="GPUs to be emptied, whose contents can still be read.")]
@@ -81,20 +75,16 @@ TransferOrder = Annotated[
     ),
 ]
 Transfers = Annotated[Path | None, typer.Option("--moves", help="Write the transfers as CSV, one per row.")]
-Picture = Annotated[
-    Path | None,
-    typer.Option("--picture", "--plot", help="Draw loads and who sends to whom, as .png, .svg or .pdf."),
-]
 
 
 def rebalance(
     files: Files,
     current: Current,
     gpus: Gpus = None,
-    nodes: Nodes = None,
-    groups: Groups = None,
-    policy: Policy = None,
-    off_home_target: OffHomeTarget = None,
+    nodes: PlanNodes = None,
+    groups: PlanGroups = None,
+    policy: PlanPolicy = None,
+    off_home_target: PlanOffHomeTarget = None,
     dead: Dead = None,
     drain: Drain = None,
     gpu_slots: GpuSlots = None,
@@ -154,7 +144,7 @@ def rebalance(
         plan = rebalance_again(bound=bound)
         work = Work(weights, start.current, start.cluster, plan)
         judge = partial(context.evaluate, plan)
-        given.note_plan(plan.report, judge, summed=objective == "sum", moves=True)
+        given.note_plan(plan.report, judge, objective, moves=True)
         note_costs(given, plan.report, {**start.settings(), **options}, rebalance_again)
     if output is not None:
         settings = {**start.settings(), **limits, **options, "strategy": "rebalance", "bound_kind": bound}
@@ -162,9 +152,9 @@ def rebalance(
     if moves is not None:
         write_transfers(moves, plan.moves)
     if picture is not None:
-        _draw(picture, work, given.title)
+        plan.draw(weights, picture, title=given.title)
     if json_output:
-        print_json({**given.to_dict(), "current": str(current), **start.settings(), **work.to_dict()})
+        _terminal.print_json({**given.to_dict(), "current": str(current), **start.settings(), **work.to_dict()})
         return
     _terminal.show_windows(weights, work.report, given.layers, objective)
     _terminal.show_homes(work.report, start.settings())
@@ -178,10 +168,3 @@ def _check_outputs(moves: Path | None, picture: Path | None) -> None:
             raise FileError(f"{moves}: transfers are written as .csv")
     if picture is not None:
         check_picture(picture)
-
-
-def _draw(path: Path, work: Work, title: str) -> None:
-    from .picture import write_picture
-    from .picture_of_moves import draw_rebalance
-
-    write_picture(draw_rebalance(work, title), path)

@@ -9,20 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, Floats, Ints, placement_to_host, weights_to_host
+from ._arrays import Array, Flags, Floats, Ints, placement_to_host, weights_to_host
 from ._cluster import Cluster, sizes_with
 from ._context import Context
 from ._errors import Error, FileError, InvalidPlacement
 from ._evaluation import Evaluation
-from ._kept_layers import Flags, keep_layers
+from ._files.values import counted
+from ._kept_layers import keep_layers
 from ._library import groups_of, integer, invalid_argument, invalid_state
 from ._maps import check_experts
 from ._plan import Plan
 from ._rebalancer_file import State, read_state, write_state
 from ._rule import Rule
+from ._shown import Showing, Shown
+from ._windows import has_load, mean_of_windows
 
 
-class Rebalancer:
+class Rebalancer(Showing):
     """Decides by a rule when an engine changes its placement: a state machine that the engine drives.
 
         rebalancer = eplb.Rebalancer("pays,move_ms=1,layer_ms=50", plan)
@@ -210,6 +213,20 @@ class Rebalancer:
     def __repr__(self) -> str:
         return f"Rebalancer({str(self._rule)!r}, {self._seen} windows seen, {len(self._memory)} remembered)"
 
+    def _about(self) -> str:
+        layers, slots = self._placement.shape
+        return f"{counted(layers, 'layer')}, {slots} slots of {counted(self._cluster.num_gpus, 'GPU')}"
+
+    def _show(self) -> Shown:
+        proposed = "nothing" if self._proposed is None else counted(int(self._proposed.moves.count.sum()), "move")
+        facts = {
+            "rule": str(self._rule),
+            "windows seen": str(self._seen),
+            "windows remembered": f"{len(self._memory)}, at most {self._rule.memory}",
+            "proposed": proposed,
+        }
+        return Shown(self._title(), rows=list(facts.items()))
+
     def _set(self, current: Any, cluster: Cluster) -> None:
         placement = placement_to_host(current, "current")
         if placement.size == 0 or placement.shape[1] % cluster.num_gpus:
@@ -296,10 +313,7 @@ class Rebalancer:
     def _mean(self, figures: Plan | Evaluation, windows: Array) -> Floats:
         if self._rule.objective == "sum" or len(windows) == 1:
             return figures.imbalance
-        has_load = (windows > 0).any(axis=2).T
-        total = np.where(has_load, figures.window_imbalance, 0).sum(axis=1)
-        mean: Floats = np.divide(total, has_load.sum(axis=1), out=np.ones(len(total)), where=has_load.any(axis=1))
-        return mean
+        return mean_of_windows(figures.window_imbalance, has_load(windows))
 
     def _problem(self) -> dict[str, Any]:
         rule = self._rule

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,17 @@ from ._cluster import Cluster, sizes_with
 from ._context import Context
 from ._errors import Error, FileError
 from ._evaluation import Evaluation
+from ._figures import has_homes
 from ._fingerprint import placement_fingerprint
-from ._library import groups_of, integer, invalid_argument, version
+from ._library import groups_of, integer, invalid_argument, positive, version
+from ._output_file import path_of
 from ._plan import Plan
 from ._rebalancer import Rebalancer
 from ._replay_figures import Costs, Replay, summarise
 from ._replay_log import ReplayLog, apply_change, encode_change
-from ._rule import Rule, check_positive
+from ._rule import Rule
 from ._tables import MOST_WINDOWS
+from ._windows import has_load
 
 # What engines do today, and what they could do.
 DEFAULT_RULES = (
@@ -52,7 +54,7 @@ class _Series:
     @property
     def has_homes(self) -> bool:
         """Are there several groups on several nodes?"""
-        return bool(self.sizes["num_groups"] > 1 and self.sizes["cluster"].num_nodes > 1)
+        return has_homes({"num_groups": self.sizes["num_groups"], "num_nodes": self.sizes["cluster"].num_nodes})
 
     def judge(self, context: Context, placement: Array, first: int, end: int) -> Evaluation:
         """Of a placement in some windows; of groups, on which imbalance does not depend, any is valid."""
@@ -81,13 +83,13 @@ class _Life:
         series, rebalancer = self._series, self._rebalancer
         window, placement = series.windows[number], rebalancer.physical_to_logical
         found = series.judge(self._context, placement, number, number + 1)
-        has_load = (window > 0).any(axis=1)
+        loaded = has_load(window)[:, 0]
         row: dict[str, Any] = {
             "rule": self._text,
             "window": number,
-            "imbalance": _listed(found.imbalance, has_load),
-            "off_home": float(found.off_home[has_load].mean()) if series.has_homes and has_load.any() else 0.0,
-            "predicted": _listed(self._expected(), has_load),
+            "imbalance": _listed(found.imbalance, loaded),
+            "off_home": float(found.off_home[loaded].mean()) if series.has_homes and loaded.any() else 0.0,
+            "predicted": _listed(self._expected(), loaded),
         }
         row |= dict.fromkeys(("moves", "moves_between_nodes", "layers_changed", "received"), 0)
         row |= dict.fromkeys(("gain_predicted", "gain_came"), 0.0)
@@ -122,8 +124,8 @@ class _Life:
         series = self._series
         end = min(first + self._rule.memory, len(series.windows))
         was, now = (series.judge(self._context, each, first, end).window_imbalance for each in (before, after))
-        has_load = (series.windows[first:end] > 0).any(axis=2).T
-        return float((was - now)[has_load].mean()) if has_load.any() else 0.0
+        loaded = has_load(series.windows[first:end])
+        return float((was - now)[loaded].mean()) if loaded.any() else 0.0
 
 
 def replay(
@@ -178,9 +180,7 @@ def replay(
     """
     series = _windows_of(windows)
     given: dict[str, Any] = {"expert_mib": expert_mib, "bandwidth": bandwidth, "move_ms": move_ms, "layer_ms": layer_ms}
-    for name, value in given.items():
-        check_positive(name, value)
-    costs = Costs(**{name: None if value is None else float(value) for name, value in given.items()})
+    costs = Costs(**{name: positive(name, value) for name, value in given.items()})
     played = _rules_of(DEFAULT_RULES if rules is None else rules, costs, policy, off_home_target)
     first = _warm_up_of(warm_up, len(series), list(played.values()))
     if num_gpus is None and cluster is None:
@@ -202,9 +202,9 @@ def replay(
             raise invalid_argument(f"num_slots is {num_slots}, but current has {slots} slots: leave num_slots out")
         start = Rebalancer("never", current, **sizes, context=context).physical_to_logical
         shared = _Series(series, first, start, sizes)
-        log = ReplayLog(_path_of(output), _settings(shared, played), list(played), first)
+        log = ReplayLog(None if output is None else path_of(output), _settings(shared, played), list(played), first)
         _play(shared, played, log, context, progress)
-    return summarise(log.rows, costs)
+    return summarise(log.rows, costs, np.asarray(getattr(windows, "layers", np.arange(series.shape[1]))))
 
 
 def _play(
@@ -232,7 +232,7 @@ def _play(
 
 
 def _windows_of(windows: Any) -> Array:
-    array, _ = weights_to_host(getattr(windows, "counts", windows))
+    array, _ = weights_to_host(windows)
     if array.ndim != 3 or len(array) < 2:
         raise invalid_argument(f"windows is {list(array.shape)}, must be [windows, layers, experts], 2 windows or more")
     return array
@@ -263,10 +263,6 @@ def _warm_up_of(warm_up: Any, windows: int, rules: Sequence[Rule]) -> int:
     return max(1, min(longest, windows // 2, most))
 
 
-def _path_of(output: str | PathLike[str] | None) -> Path | None:
-    return None if output is None else Path(output)
-
-
 def _settings(series: _Series, rules: Mapping[str, Rule]) -> dict[str, Any]:
     """What every row depends on."""
     windows, cluster = series.windows, series.sizes["cluster"]
@@ -283,9 +279,9 @@ def _settings(series: _Series, rules: Mapping[str, Rule]) -> dict[str, Any]:
     }
 
 
-def _listed(values: Floats, has_load: Array) -> list[float | None]:
+def _listed(values: Floats, loaded: Array) -> list[float | None]:
     """None for layers without load."""
-    return [value if there else None for value, there in zip(values.tolist(), has_load.tolist(), strict=True)]
+    return [value if there else None for value, there in zip(values.tolist(), loaded.tolist(), strict=True)]
 
 
 def _busiest_receivers(plan: Plan) -> int:

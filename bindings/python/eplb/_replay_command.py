@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from ._arrays import Array
 from ._errors import FileError
 from ._given_loads import GivenLoads, read_given
 from ._options import (
+    ExpertMib,
     Experts,
     Files,
     FirstLayer,
@@ -21,16 +22,23 @@ from ._options import (
     Index,
     Json,
     Layers,
+    Picture,
+    PlanGpus,
+    PlanGroups,
+    PlanNodes,
+    PlanOffHomeTarget,
+    PlanPolicy,
+    Redundant,
+    Slots,
     Threads,
     check_picture,
     naming,
-    print_json,
+    slots_of,
 )
-from ._output_file import check_output, refuse_inputs, replacing
+from ._output_file import check_output, refuse_inputs
 from ._plan_argument import number_layers, read_plan
 from ._problem import asked_of
 from ._replay import DEFAULT_PRICES, DEFAULT_RULES, replay
-from ._replay_figures import Outcome, Replay
 from ._rule import KNOWN, Rule
 from ._start import read_start
 
@@ -42,17 +50,6 @@ RulesOption = Annotated[
         f"times. Default: {'; '.join(DEFAULT_RULES)}.",
     ),
 ]
-Slots = Annotated[int | None, typer.Option("--slots", help="Slots of a layer over all GPUs; not with --current.")]
-Gpus = Annotated[int | None, typer.Option("--gpus", help="GPUs, if there is no plan that tells.")]
-Nodes = Annotated[int | None, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
-Groups = Annotated[int | None, typer.Option("--groups", help="Equal groups of consecutive experts.")]
-Policy = Annotated[
-    str | None, typer.Option("--policy", help="auto, hierarchical, global or soft, for rules that do not say it.")
-]
-OffHomeTarget = Annotated[
-    float | None,
-    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home under the policy soft."),
-]
 Current = Annotated[
     Path | None,
     typer.Option("--current", help="Where experts are at first. Default: a placement for the windows of the warm-up."),
@@ -62,9 +59,6 @@ WarmUp = Annotated[
     typer.Option("--warm-up", help="First windows, which are not judged. Default: the longest memory, at most half."),
 ]
 Together = Annotated[int, typer.Option("--together", min=1, help="Windows that are added up to one.")]
-ExpertMib = Annotated[
-    float | None, typer.Option("--expert-mib", help="MiB of one expert of one layer: shows what is moved.")
-]
 Bandwidth = Annotated[
     float | None, typer.Option("--bandwidth", help="GB/s at which a GPU receives: with --expert-mib, shows the stall.")
 ]
@@ -78,22 +72,18 @@ RunFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="JSON lines, a rule and window each. If it is there, the replay goes on."),
 ]
-Picture = Annotated[Path | None, typer.Option("--picture", "--plot", help="Draw it over time, as .png, .svg or .pdf.")]
-
-Cell = Callable[[Outcome], str]
-# The first columns of the table, with the name, are about balance.
-_OF_BALANCE = 6
 
 
 def replay_command(
     files: Files,
     rules: RulesOption = None,
     slots: Slots = None,
-    gpus: Gpus = None,
-    nodes: Nodes = None,
-    groups: Groups = None,
-    policy: Policy = None,
-    off_home_target: OffHomeTarget = None,
+    redundant: Redundant = None,
+    gpus: PlanGpus = None,
+    nodes: PlanNodes = None,
+    groups: PlanGroups = None,
+    policy: PlanPolicy = None,
+    off_home_target: PlanOffHomeTarget = None,
     current: Current = None,
     warm_up: WarmUp = None,
     together: Together = 1,
@@ -122,13 +112,18 @@ def replay_command(
     given = read_given(files, [output, picture], json_output, **reading)
     windows = _added_up(given, together)
     asked = asked_of(gpus, nodes, groups, policy, off_home_target)
-    problem = _start_of(current, given, asked, first_layer) if current is not None else {"num_slots": slots, **asked}
-    if current is None and (slots is None or gpus is None):
-        raise FileError("--slots and --gpus are needed, or --current with a plan that has them")
+    if current is None:
+        if gpus is None:
+            raise FileError("give --gpus and --slots, or --current with a plan that has them")
+        asked["num_slots"] = slots_of(slots, redundant, windows.shape[-1])
+        problem = asked
+    else:
+        _refuse_slots({"--slots": slots, "--redundant": redundant})
+        problem = _start_of(current, given, asked, first_layer)
     costs: dict[str, Any] = {"expert_mib": expert_mib, "bandwidth": bandwidth, "move_ms": move_ms, "layer_ms": layer_ms}
     with naming(given.name, current), _terminal.progress("replaying", 1) as move:
         found = replay(
-            windows,
+            replace(given.loads, counts=windows),
             rules or None,
             **problem,
             **costs,
@@ -140,12 +135,7 @@ def replay_command(
     if found.costs.price is None and any(_lacks_prices(each.rule) for each in found.outcomes):
         move_ms, layer_ms = DEFAULT_PRICES
         given.note(f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer, unless --rule says it")
-    if picture is not None:
-        _draw(picture, found, given.short)
-    if json_output:
-        print_json({**given.to_dict(), "num_slots": slots, **asked, **_of_layers(found.to_dict(), given)})
-        return
-    _show(found, given, len(windows))
+    given.show(found, picture, **asked)
 
 
 def _lacks_prices(text: str) -> bool:
@@ -177,81 +167,14 @@ def _added_up(given: GivenLoads, together: int) -> Array:
     return np.ascontiguousarray(counts[: whole * together].reshape(whole, together, *counts.shape[1:]).sum(axis=1))
 
 
+def _refuse_slots(options: dict[str, int | None]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise FileError(f"{option} {value}: the plan of --current has slots: leave it out")
+
+
 def _start_of(path: Path, given: GivenLoads, asked: dict[str, Any], first_layer: int | None) -> dict[str, Any]:
     """Arguments of replay, as a plan has them, and what is asked for instead."""
     placement = read_plan(path, given, asked.get("num_gpus"), number_layers(given, first_layer))
     start = read_start(path, asked, placement)
     return {"current": start.current, **start.problem()}
-
-
-def _draw(path: Path, found: Replay, title: str) -> None:
-    from .picture_of_replay import write_replay
-
-    with replacing(path) as file:
-        write_replay(file, path.suffix.lower().lstrip("."), found, title)
-
-
-def _of_layers(content: dict[str, Any], given: GivenLoads) -> dict[str, Any]:
-    """With the layers' own numbers."""
-    for rule in content["rules"]:
-        rule["worst_layer"] = int(given.layers[rule["worst_layer"]])
-    return content
-
-
-def _show(found: Replay, given: GivenLoads, windows: int) -> None:
-    first, last = int(found.windows[0]), int(found.windows[-1])
-    what = f"windows {first} to {last} of {windows} judged" if first != last else f"window {first} of {windows} judged"
-    price = found.costs.price
-    priced = "" if price is None else f"; a move costs {price:.4g} of imbalance in one window"
-    _terminal.say(f"{given.short}: {what}, {len(given.layers)} layers{priced}")
-    _show_table(found)
-    empty = found.outcomes[0].layers_without_load
-    if empty:
-        _terminal.say(f"Layers without load in a window, left out of the means: {empty}")
-    best = found.best
-    where = f"window {best.worst_window}, layer {given.layers[best.worst_layer]}"
-    _terminal.say(f"{found.verdict()} Its worst is {best.imbalance_worst:.3f} ({where}).")
-
-
-def _show_table(found: Replay) -> None:
-    """One table, or two where a terminal is too narrow for it: of balance, and of what it takes."""
-    columns = _columns(found)
-    table = [list(columns), *([show(each) for show in columns.values()] for each in found.outcomes)]
-    needed = sum(3 + max(map(len, column)) for column in zip(*table, strict=True))
-    width = _terminal.width()
-    if width is None or needed <= width:
-        _terminal.show_table(table[0], table[1:])
-        return
-    for part in (slice(1, _OF_BALANCE), slice(_OF_BALANCE, None)):
-        rows = [[row[0], *row[part]] for row in table]
-        _terminal.show_table(rows[0], rows[1:])
-
-
-def _columns(found: Replay) -> dict[str, Cell]:
-    """Of the table: what there is nothing to say of has no column."""
-    outcomes = found.outcomes
-    columns: dict[str, Cell] = {
-        "": lambda each: each.rule,
-        "imbalance": lambda each: f"{each.imbalance_mean:.4f}",
-        "p95": lambda each: f"{each.imbalance_p95:.3f}",
-        "worst": lambda each: f"{each.imbalance_worst:.3f}",
-        "predicted": lambda each: f"{each.predicted_mean:.4f}",
-        "gain kept": _gain_kept,
-        "moves/layer": lambda each: f"{each.moves_per_layer:.3f}",
-        "changes": lambda each: str(each.changes),
-    }
-    if any(each.moves_between_nodes for each in outcomes):
-        columns["between nodes"] = lambda each: str(each.moves_between_nodes)
-    if any(each.off_home_mean for each in outcomes):
-        columns["away from home"] = lambda each: f"{each.off_home_mean:.2%}"
-    if outcomes[0].bytes is not None:
-        columns["GiB"] = lambda each: f"{(each.bytes or 0) / 2**30:.1f}"
-    if outcomes[0].stall_ms is not None:
-        columns["stall"] = lambda each: f"{(each.stall_ms or 0) / 1000:.2f} s"
-    if outcomes[0].cost is not None:
-        columns["cost"] = lambda each: f"{each.cost:.4f}"
-    return columns
-
-
-def _gain_kept(outcome: Outcome) -> str:
-    return f"{outcome.gain_came / outcome.gain_predicted:.0%}" if outcome.gain_predicted > 0 else "-"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._arrays import Floats, Ints
+from ._files.values import counted
+from ._shown import Showing, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Rules whose imbalance is within this of the lowest are as good; then moves decide.
 _AS_GOOD = 1.01
@@ -22,7 +28,7 @@ class Costs:
     """What turns moves into bytes, time and imbalance; None: not known.
 
     Attributes:
-        expert_mib: the weights of one expert of one layer, in MiB.
+        expert_mib: memory of an expert in one layer, in MiB.
         bandwidth: at which a GPU receives, in GB/s, 10^9 bytes.
         move_ms, layer_ms: as of the rule "pays".
     """
@@ -61,9 +67,9 @@ class Outcome:
 
     Attributes:
         rule: its text.
-        windows: that were scored.
+        windows: how many were judged.
         imbalance_mean, imbalance_p95, imbalance_worst: over layers and windows where there is load.
-        worst_window, worst_layer: where the last one was; the layer is its row.
+        worst_window, worst_layer: where the last one was; the layer has its number of Loads, else that of its row.
         layers_without_load: of all windows together, left out of the figures.
         changes: windows after which the placement changed.
         layers_changed: of all changes together.
@@ -107,17 +113,18 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
-    """What a series of windows would have done under each rule.
+class Replay(Showing):
+    """What a series of windows would have done under each rule. It is printed, and shown in a notebook, as a table.
 
     Attributes:
         outcomes: one for each rule, in the order given.
         best: that with the lowest cost; without prices, that with the fewest moves of those whose mean imbalance is
             within 1 % of the lowest. Of equal ones, the one with fewer moves, then the first.
-        windows: int64 [T], the numbers of the windows that were scored.
+        windows: int64 [T], the numbers of the windows that were judged.
+        num_windows: how many there are, with those of the warm-up.
         imbalance: by rule, float64 [T], mean over the layers that have load; NaN where none has.
         moves: by rule, int64 [T], moves after each window.
-        num_layers: L.
+        layers: int64 [L], the number of each layer: those of Loads, else 0, 1, 2, ...
         costs: the prices.
     """
 
@@ -126,8 +133,13 @@ class Replay:
     windows: Ints
     imbalance: Mapping[str, Floats] = dataclasses.field(repr=False)
     moves: Mapping[str, Ints] = dataclasses.field(repr=False)
-    num_layers: int
+    layers: Ints
     costs: Costs
+
+    @property
+    def num_windows(self) -> int:
+        # Those that are judged are the last ones.
+        return int(self.windows[-1]) + 1
 
     def verdict(self) -> str:
         """A sentence that names the best rule, and by how much it is better."""
@@ -151,6 +163,69 @@ class Replay:
             "verdict": self.verdict(),
         }
 
+    def table(self) -> list[tuple[str, ...]]:
+        """The names of the columns, then a row for each rule, as they are shown."""
+        columns = _columns(self.outcomes)
+        return [tuple(columns), *(tuple(cell(each) for cell in columns.values()) for each in self.outcomes)]
+
+    def sentences(self) -> list[str]:
+        """What it comes to, and what is left out."""
+        best, empty = self.best, self.outcomes[0].layers_without_load
+        left_out = [f"Layers without load in a window, left out of the means: {empty}."] if empty else []
+        where = f"window {best.worst_window}, layer {best.worst_layer}"
+        return [*left_out, f"{self.verdict()} Its worst is {best.imbalance_worst:.3f} ({where})."]
+
+    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
+        """Draws imbalance and moves over time, as Plan.draw does.
+
+        Args:
+            path: where to write it, too: .png, .svg or .pdf.
+            title: a caption.
+
+        Raises:
+            FileError: the file cannot be written.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._pictures import draw_replay
+
+        return draw_replay(self, path, title)
+
+    def _about(self) -> str:
+        first, last = int(self.windows[0]), int(self.windows[-1])
+        judged = f"windows {first} to {last}" if first != last else f"window {first}"
+        price = self.costs.price
+        priced = "" if price is None else f"; a move costs {price:.4g} of imbalance in one window"
+        return f"{judged} of {self.num_windows} judged, {counted(len(self.layers), 'layer')}{priced}"
+
+    def _show(self) -> Shown:
+        columns, *rows = self.table()
+        return Shown(self._title(), columns, rows, self.sentences())
+
+
+def _columns(outcomes: Sequence[Outcome]) -> dict[str, Callable[[Outcome], str]]:
+    """What a table shows of each rule; what there is nothing to say of has no column."""
+    columns: dict[str, Callable[[Outcome], str]] = {
+        "": lambda each: each.rule,
+        "imbalance": lambda each: f"{each.imbalance_mean:.4f}",
+        "p95": lambda each: f"{each.imbalance_p95:.3f}",
+        "worst": lambda each: f"{each.imbalance_worst:.3f}",
+        "predicted": lambda each: f"{each.predicted_mean:.4f}",
+        "gain kept": lambda each: f"{each.gain_came / each.gain_predicted:.0%}" if each.gain_predicted > 0 else "-",
+        "moves/layer": lambda each: f"{each.moves_per_layer:.3f}",
+        "changes": lambda each: str(each.changes),
+    }
+    if any(each.moves_between_nodes for each in outcomes):
+        columns["between nodes"] = lambda each: str(each.moves_between_nodes)
+    if any(each.off_home_mean for each in outcomes):
+        columns["away from home"] = lambda each: f"{each.off_home_mean:.2%}"
+    if outcomes[0].bytes is not None:
+        columns["GiB"] = lambda each: f"{(each.bytes or 0) / 2**30:.1f}"
+    if outcomes[0].stall_ms is not None:
+        columns["stall"] = lambda each: f"{(each.stall_ms or 0) / 1000:.2f} s"
+    if outcomes[0].cost is not None:
+        columns["cost"] = lambda each: f"{each.cost:.4f}"
+    return columns
+
 
 def _value(outcome: Outcome) -> float:
     return outcome.imbalance_mean if outcome.cost is None else outcome.cost
@@ -169,9 +244,9 @@ def _compared(best: Outcome, other: Outcome) -> str:
     return f"{-difference:.4f} above {other.rule}, which is within 1 % and takes {other.moves_per_layer:.3f} moves"
 
 
-def summarise(runs: Mapping[str, Sequence[dict[str, Any]]], costs: Costs) -> Replay:
-    """Figures of the rows of each rule, which are of the same windows."""
-    outcomes = tuple(_outcome(rule, rows, costs) for rule, rows in runs.items())
+def summarise(runs: Mapping[str, Sequence[dict[str, Any]]], costs: Costs, layers: Ints) -> Replay:
+    """Figures of the rows of each rule, which are of the same windows. layers: the number of each."""
+    outcomes = tuple(_outcome(rule, rows, costs, layers) for rule, rows in runs.items())
     if costs.price is None:
         lowest = min(each.imbalance_mean for each in outcomes)
         best = min(
@@ -183,11 +258,10 @@ def summarise(runs: Mapping[str, Sequence[dict[str, Any]]], costs: Costs) -> Rep
     imbalance = {rule: np.array([_mean(_numbers(row["imbalance"])) for row in rows]) for rule, rows in runs.items()}
     moves = {rule: np.array([row["moves"] for row in rows], np.int64) for rule, rows in runs.items()}
     windows = np.array([row["window"] for row in next(iter(runs.values()))], np.int64)
-    layers = len(next(iter(runs.values()))[0]["imbalance"])
     return Replay(outcomes, best, windows, imbalance, moves, layers, costs)
 
 
-def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs) -> Outcome:
+def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs, layers: Ints) -> Outcome:
     imbalance = np.stack([_numbers(row["imbalance"]) for row in rows])
     has_load = ~np.isnan(imbalance)
     known = imbalance[has_load] if has_load.any() else np.ones(1)
@@ -204,7 +278,7 @@ def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs) -> Outcome
         imbalance_p95=float(np.percentile(known, 95)),
         imbalance_worst=float(known.max()),
         worst_window=rows[window]["window"],
-        worst_layer=layer,
+        worst_layer=int(layers[layer]),
         layers_without_load=int((~has_load).sum()),
         changes=sum("change" in row for row in rows),
         layers_changed=sum(row["layers_changed"] for row in rows),

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from ._library import EFFORTS, OBJECTIVES, POLICIES, STRATEGIES, integer, invalid_argument, value_of
+from ._library import (
+    EFFORTS,
+    FROM_NOTHING,
+    OBJECTIVES,
+    POLICIES,
+    STRATEGIES,
+    integer,
+    invalid_argument,
+    positive,
+    value_of,
+)
 from ._move_limits import imbalance, move_limits
 from ._option_words import OptionWords, words_of
 from ._tables import MOST_WINDOWS
@@ -87,11 +96,11 @@ class Rule:
         integer("memory", self.memory, 1, MOST_WINDOWS)
         for name, names in (("objective", OBJECTIVES), ("policy", POLICIES), ("effort", EFFORTS)):
             value_of(names, name, getattr(self, name))
-        value_of({name: each for name, each in STRATEGIES.items() if name != "rebalance"}, "strategy", self.strategy)
+        value_of({name: STRATEGIES[name] for name in FROM_NOTHING}, "strategy", self.strategy)
         if self.strategy != "best" and self.objective != "sum":
             raise invalid_argument(f"strategy is {self.strategy!r}, which knows sums only: give objective=sum")
         for name in ("move_ms", "layer_ms", "horizon"):
-            check_positive(name, getattr(self, name))
+            positive(name, getattr(self, name))
         imbalance("off_home_target", self.off_home_target, 1, "1")
         integer("seed", self.seed, 0, 2**64 - 1)
         if self.max_replicas is not None:
@@ -152,13 +161,3 @@ class Rule:
 
     def _options(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raises InvalidArgument unless a number is None, or above 0 and finite."""
-    try:
-        number = 1.0 if value is None else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (0 < number < math.inf):
-        raise invalid_argument(f"{name} is {value!r}, must be a number above 0")

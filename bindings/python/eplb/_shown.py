@@ -34,9 +34,13 @@ class Showing:
     def _show(self) -> Shown:
         raise NotImplementedError
 
+    def _about(self) -> str:
+        """What can be said in any case, after the name of the class, or of the file that it was made from."""
+        return ""
+
     def _title(self) -> str:
-        """What can be said in any case."""
-        return type(self).__name__
+        about = self._about()
+        return f"{type(self).__name__}: {about}" if about else type(self).__name__
 
     def _shown(self) -> Shown:
         try:

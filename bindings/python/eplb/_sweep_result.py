@@ -1,4 +1,4 @@
-"""What a sweep finds: a row for each size, the smallest that is good enough, and sentences."""
+"""What a sweep finds: a row for each size, the smallest that is enough, and sentences."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from os import PathLike
+from typing import TYPE_CHECKING, Any, overload
 
 from ._files.values import counted
+from ._memory import memory_cells, memory_columns, memory_sentences
+from ._shown import Showing, Shown
+from ._tables import MOST_WINDOWS
 
-# Within this of the best of its GPUs, nodes and groups, a size is good enough.
-_GOOD_ENOUGH = 1.01
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Within this of the best of its GPUs, nodes and groups, a size is enough.
+_ENOUGH = 1.01
+_COLUMNS = ("", "redundant", "slots per GPU", "imbalance: mean", "worst layer", "bound")
+_COLUMNS_OF_WINDOWS = ("in a window: mean", "worst")
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class SweepRow:
         imbalance_mean, imbalance_worst, worst_layer, bound_mean: as in a Report.
         windows_mean, windows_worst: of the imbalance in single windows, as in a Report.
         policy: what was used, never "auto".
-        knee: whether it is the smallest size within 1 % of the best imbalance of the same GPUs, nodes and groups.
+        enough: whether it is the smallest size within 1 % of the best imbalance of the same GPUs, nodes and groups.
     """
 
     num_gpus: int
@@ -43,7 +52,7 @@ class SweepRow:
     windows_mean: float
     windows_worst: float
     policy: str
-    knee: bool = False
+    enough: bool = False
 
     @property
     def where(self) -> tuple[int, int, int]:
@@ -51,19 +60,31 @@ class SweepRow:
         return self.num_gpus, self.num_nodes, self.num_groups
 
 
-class Sweep(Sequence[SweepRow]):
-    """Rows by GPUs, nodes, groups and size, all ascending.
+class Sweep(Showing, Sequence[SweepRow]):
+    """Rows by GPUs, nodes, groups and size, all ascending. It is printed, and shown in a notebook, as a table of them.
 
     Attributes:
-        num_layers: of the weights.
-        figure: the field of a row that was balanced and that knees are found by: "imbalance_mean", or "windows_mean"
+        num_layers, num_experts, num_windows: of the weights.
+        figure: the field of a row that was balanced and that says what is enough: "imbalance_mean", or "windows_mean"
             for the objective windows.
-        left_out: how often which rule makes a combination illegal.
+        expert_mib: memory of an expert in one layer, in MiB, as it was given.
+        left_out: why combinations are not legal, and how many for each reason.
     """
 
-    def __init__(self, rows: Iterable[SweepRow], num_layers: int, figure: str, left_out: dict[str, int]) -> None:
-        self.num_layers, self.figure, self.left_out = num_layers, figure, left_out
-        self._rows = tuple(_with_knees(list(rows), figure))
+    def __init__(
+        self,
+        rows: Iterable[SweepRow],
+        *,
+        num_layers: int,
+        num_experts: int,
+        num_windows: int = 1,
+        figure: str = "imbalance_mean",
+        expert_mib: float | None = None,
+        left_out: dict[str, int] | None = None,
+    ) -> None:
+        self.num_layers, self.num_experts, self.num_windows = num_layers, num_experts, num_windows
+        self.figure, self.expert_mib, self.left_out = figure, expert_mib, left_out or {}
+        self._rows = tuple(_with_enough(list(rows), figure))
 
     @overload
     def __getitem__(self, index: int) -> SweepRow: ...
@@ -81,34 +102,74 @@ class Sweep(Sequence[SweepRow]):
             yield [row for row in self if row.where == where]
 
     @property
-    def knees(self) -> list[SweepRow]:
-        """The smallest good size for each GPUs, nodes and groups."""
-        return [row for row in self if row.knee]
+    def enough(self) -> list[SweepRow]:
+        """The smallest size that is enough, for each GPUs, nodes and groups."""
+        return [row for row in self if row.enough]
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The names of the columns, then the rows, as they are shown."""
+        # Of more windows, only their sum is known.
+        in_windows = 1 < self.num_windows <= MOST_WINDOWS
+        columns = (*_COLUMNS, *(_COLUMNS_OF_WINDOWS if in_windows else ()), *memory_columns(self.expert_mib), "")
+        return [columns, *(_cells(row, in_windows) for row in self)]
 
     def sentences(self) -> list[str]:
-        """What it comes to, one for each GPUs, nodes and groups, and one of what was left out."""
+        """What it comes to for each GPUs, nodes and groups, what was left out, and what the memory is of."""
         found = [_verdict(rows, self.figure) for rows in self.by_place()]
-        return [*found, _left_out(self.left_out, len(self))] if self.left_out else found
+        left_out = [_left_out(self.left_out, len(self))] if self.left_out else []
+        return [*found, *left_out, *memory_sentences(self.num_layers, self.expert_mib)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, strings and lists, ready for JSON."""
         rows = [dataclasses.asdict(row) for row in self]
-        return {"num_layers": self.num_layers, "figure": self.figure, "rows": rows, "left_out": dict(self.left_out)}
+        names = ("num_layers", "num_experts", "num_windows", "figure", "expert_mib")
+        return {**{name: getattr(self, name) for name in names}, "rows": rows, "left_out": dict(self.left_out)}
+
+    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
+        """Draws the imbalance by slots per GPU, and the bound, as Plan.draw does.
+
+        Args:
+            path: where to write it, too: .png, .svg or .pdf.
+            title: a caption.
+
+        Raises:
+            FileError: the file cannot be written.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._pictures import draw_sweep
+
+        return draw_sweep(self, path, title)
 
     def __repr__(self) -> str:
-        good = "; ".join(f"{row.num_slots} slots on {place_name(row.where)}" for row in self.knees)
-        return f"Sweep({len(self)} sizes; the smallest that are good enough: {good})"
+        sizes = "; ".join(f"{row.num_slots} slots on {place_name(row.where)}" for row in self.enough)
+        return f"Sweep({counted(len(self), 'size')}; the smallest that are enough: {sizes})"
+
+    def _about(self) -> str:
+        windows = f", {self.num_windows} windows" if self.num_windows > 1 else ""
+        weights = f"{counted(self.num_layers, 'layer')}, {self.num_experts} experts{windows}"
+        return f"{weights}; {counted(len(self), 'size')}"
+
+    def _show(self) -> Shown:
+        columns, *rows = self.table()
+        return Shown(self._title(), columns, rows, self.sentences())
 
 
-def _with_knees(rows: list[SweepRow], figure: str) -> list[SweepRow]:
+def _with_enough(rows: list[SweepRow], figure: str) -> list[SweepRow]:
     best: dict[tuple[int, ...], float] = {}
     for row in rows:
         best[row.where] = min(best.get(row.where, math.inf), getattr(row, figure))
     found: dict[tuple[int, ...], SweepRow] = {}
     for row in rows:
-        if getattr(row, figure) <= _GOOD_ENOUGH * best[row.where]:
+        if getattr(row, figure) <= _ENOUGH * best[row.where]:
             found.setdefault(row.where, row)
-    return [dataclasses.replace(row, knee=row is found[row.where]) for row in rows]
+    return [dataclasses.replace(row, enough=row is found[row.where]) for row in rows]
+
+
+def _cells(row: SweepRow, in_windows: bool) -> tuple[str, ...]:
+    windows = (row.windows_mean, row.windows_worst) if in_windows else ()
+    figures = [f"{figure:.4f}" for figure in (row.imbalance_mean, row.imbalance_worst, row.bound_mean, *windows)]
+    sizes = place_name(row.where), str(row.redundant), str(row.slots_per_gpu)
+    return (*sizes, *figures, *memory_cells(row.gib_per_gpu), "<- enough" if row.enough else "")
 
 
 def place_name(where: tuple[int, int, int]) -> str:
@@ -118,20 +179,20 @@ def place_name(where: tuple[int, int, int]) -> str:
 
 
 def _verdict(rows: list[SweepRow], figure: str) -> str:
-    first, knee = rows[0], next(row for row in rows if row.knee)
+    first, enough = rows[0], next(row for row in rows if row.enough)
     best = min(rows, key=lambda row: float(getattr(row, figure)))
-    was, now, lowest = (f"{getattr(row, figure):.3f}" for row in (first, knee, best))
-    head = f"{place_name(knee.where)}: {knee.slots_per_gpu} slots per GPU ({knee.redundant} redundant) "
+    was, now, lowest = (f"{getattr(row, figure):.3f}" for row in (first, enough, best))
+    head = f"{place_name(enough.where)}: {enough.slots_per_gpu} slots per GPU ({enough.redundant} redundant) "
     more = f"; {best.redundant} redundant reach {lowest}" if lowest != now else ""
-    if knee is first:
+    if enough is first:
         return f"{head}are enough, with an imbalance of {now}{more}."
     cost = ""
-    if knee.gib_per_gpu is not None and first.gib_per_gpu is not None:
-        cost = f" for {knee.gib_per_gpu - first.gib_per_gpu:.2f} GiB more per GPU"
+    if enough.gib_per_gpu is not None and first.gib_per_gpu is not None:
+        cost = f" for {enough.gib_per_gpu - first.gib_per_gpu:.2f} GiB more per GPU"
     return f"{head}take the imbalance from {was} with {first.redundant} to {now}{cost}{more}."
 
 
-def _left_out(rules: dict[str, int], kept: int) -> str:
-    count = sum(rules.values())
-    why = "; ".join(f"{rule} ({number})" if len(rules) > 1 else rule for rule, number in rules.items())
+def _left_out(reasons: dict[str, int], kept: int) -> str:
+    count = sum(reasons.values())
+    why = "; ".join(f"{reason} ({number})" if len(reasons) > 1 else reason for reason, number in reasons.items())
     return f"{count} of {count + kept} combinations are left out: {why}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,12 +29,14 @@ from ._figures import (
 from ._files.values import counted
 from ._loads import count_windows
 from ._report import Report
-from ._shown import aligned
+from ._shown import Showing, aligned
+from ._windows import balances_windows
 
 if TYPE_CHECKING:
     from ._work import Work
 
 MOST_BARS = 32
+_BETWEEN_COLUMNS = 3
 _WORK_COLUMNS = ("", "imbalance before", "after", *COLUMNS_OF_MOVES)
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
@@ -66,7 +69,30 @@ def _encodable(text: str, console: Console) -> str:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column holds names, the others numbers."""
+    """The first column holds names, the others numbers. Columns that no line has room for are a table below."""
+    for part in _parts([columns, *rows]):
+        _show_part(part[0], part[1:])
+
+
+def _parts(table: Sequence[Sequence[str]]) -> list[list[list[str]]]:
+    """The same rows with as many columns as fit, names first in each; titles may be broken between words."""
+    names, *columns = zip(*table, strict=True)
+    room = width()
+    parts: list[list[Sequence[str]]] = [[names]]
+    for column in columns:
+        needed = sum(map(_least_width, [*parts[-1], column]))
+        if room is not None and needed > room and len(parts[-1]) > 1:
+            parts.append([names])
+        parts[-1].append(column)
+    return [[list(row) for row in zip(*part, strict=True)] for part in parts]
+
+
+def _least_width(column: Sequence[str]) -> int:
+    title, *cells = column
+    return _BETWEEN_COLUMNS + max(map(len, [*title.split(), *cells]), default=0)
+
+
+def _show_part(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not is_terminal():
         for line in aligned([columns, *rows]):
             say(line)
@@ -79,6 +105,19 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     _out.print(table)
 
 
+def show(found: Showing, name: str) -> None:
+    """What was found of the file of that name, as the object shows itself."""
+    _, columns, rows, sentences = found._shown()
+    say(f"{name}: {found._about()}")
+    show_table(columns, rows)
+    for sentence in sentences:
+        say(sentence)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    print(json.dumps(content, allow_nan=False))
+
+
 def show_reports(reports: Mapping[str, Report], more: Sequence[str] = ()) -> None:
     """A row for each placement. more: figures of "windows", of "homes"."""
     columns, *rows = report_table(reports, more)
@@ -87,7 +126,7 @@ def show_reports(reports: Mapping[str, Report], more: Sequence[str] = ()) -> Non
 
 def show_windows(weights: Array, report: Report, layers: Ints, objective: str) -> None:
     """One line where each of several windows was balanced: what they get. That others were summed is a warning."""
-    if count_windows(weights) > 1 and objective == "windows":
+    if balances_windows(objective, count_windows(weights)):
         say(report_of_windows(report, ", each balanced", layers))
 
 

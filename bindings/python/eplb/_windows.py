@@ -60,10 +60,11 @@ class Alone(NamedTuple):
 
 def alone_of(imbalance: Floats, loaded: Flags) -> Alone:
     """From the imbalance of each layer in each window [L,T], and whether there is load."""
-    count = loaded.sum(axis=0)
-    of_windows = np.divide((imbalance * loaded).sum(axis=0), count, out=np.ones(len(count)), where=count > 0)
+    # A window is the mean over its layers as a layer is over its windows.
+    of_windows = mean_of_windows(imbalance.T, loaded.T)
     worst = int(np.argmax(of_windows))
-    return Alone(mean_with_load(imbalance, loaded), float(of_windows[worst]), worst, int((count == 0).sum()))
+    num_empty = int((~loaded.any(axis=0)).sum())
+    return Alone(mean_with_load(imbalance, loaded), float(of_windows[worst]), worst, num_empty)
 
 
 def imbalance_alone(weights: Array, evaluate: Callable[[Array], Any]) -> Alone:
@@ -73,10 +74,23 @@ def imbalance_alone(weights: Array, evaluate: Callable[[Array], Any]) -> Alone:
     return alone_of(imbalance, has_load(weights))
 
 
-def has_load(windows: Array) -> Flags:
-    """Bool [L,T] of weights [T,L,E]."""
+def has_load(weights: Array) -> Flags:
+    """Bool [L,T] of weights [T,L,E], or [L,1] of [L,E]."""
+    windows = weights if weights.ndim == 3 else weights[np.newaxis]
     loaded: Flags = (windows > 0).any(axis=2).T
     return loaded
+
+
+def mean_of_windows(imbalance: Floats, loaded: Flags) -> Floats:
+    """The mean [L] of figures [L,T] over the windows in which a layer has load; 1 where it has none."""
+    count = loaded.sum(axis=1)
+    mean: Floats = np.divide((imbalance * loaded).sum(axis=1), count, out=np.ones(len(count)), where=count > 0)
+    return mean
+
+
+def balances_windows(objective: Any, windows: int) -> bool:
+    """Whether each of several windows is balanced, and not their sum."""
+    return windows > 1 and str(objective).lower() == "windows"
 
 
 def _sum(windows: Array) -> Array:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator
@@ -20,6 +21,8 @@ from ._loads import NodeLoads
 from ._output_file import check_output, replacing
 
 FORMATS = ("png", "svg", "pdf")
+# The label of an axis of imbalance.
+BUSIEST = "busiest GPU over the mean"
 # Blue GPUs are idle, red ones make all others wait, grey is the mean.
 _COLOURS = "coolwarm"
 # Up to this number of layers or GPUs, each has a label, and each layer its own bars.
@@ -255,6 +258,16 @@ def whole_numbers(count: int) -> Locator:
     return FixedLocator(range(count)) if count <= _FEW else MaxNLocator(8, integer=True)
 
 
+def show_times(axis: Any) -> None:
+    """Labels an axis of imbalance: how many times the mean."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+
+
+def line_colour(number: int) -> Any:
+    """Of one of several lines; more lines than colours start again."""
+    return colormaps["tab10"](number % 10)
+
+
 def draw_scale(figure: Figure, image: Any, axes: Any, largest: float) -> None:
     bar = figure.colorbar(image, cax=axes, orientation="horizontal")
     bar.set_ticks([0, 0.5, *_ticks_from_mean(largest)])
@@ -292,5 +305,5 @@ def _draw_imbalance(axes: Any, before: Floats | None, after: Floats, lowest: Flo
     span = max(*(float(each.max()) for each in (before, after) if each is not None), 1.1) - 1
     axes.set_xlim(1 - 0.05 * span, 1 + 1.08 * span)
     axes.set_xticks(_ticks_from_mean(1 + span))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+    show_times(axes.xaxis)
     axes.grid(alpha=0.25)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ._arrays import Floats
 from ._replay_figures import Outcome, Replay
-from .picture import Picture, draw_titles
+from .picture import BUSIEST, Picture, draw_titles, line_colour, show_times
 
-_COLOURS = colormaps["tab10"](np.arange(10))
 # From this number of windows on, a line is the mean of a twentieth of them, and single ones are pale.
 _MANY, _PARTS = 60, 20
 # Moves further apart than this are drawn on a scale of powers of ten.
@@ -21,11 +19,6 @@ _WIDE = 30
 _MOST_OF_RULE, _MOST_OF_HEADLINE = 75, 30
 # Inches.
 _WIDTH, _TOP, _LINES_HEIGHT, _MOVES_HEIGHT, _BETWEEN, _ROW = 10.2, 1.05, 3.6, 1.7, 0.65, 0.24
-
-
-def write_replay(file: IO[bytes], suffix: str, found: Replay, title: str) -> None:
-    """Writes the picture of a replay to a file; suffix: the format, one of picture.FORMATS."""
-    draw_replay(found, title).savefig(file, format=suffix)
 
 
 def draw_replay(found: Replay, title: str) -> Picture:
@@ -41,7 +34,7 @@ def draw_replay(found: Replay, title: str) -> Picture:
     for number, outcome in enumerate(found.outcomes):
         is_best = outcome is found.best
         style = {
-            "color": _COLOURS[number % len(_COLOURS)],
+            "color": line_colour(number),
             "lw": 2.6 if is_best else 1.5,
             "zorder": 3 if is_best else 2,
         }
@@ -49,7 +42,7 @@ def draw_replay(found: Replay, title: str) -> Picture:
         if smooth > 1:
             lines.plot(found.windows, imbalance, color=style["color"], lw=0.6, alpha=0.25)
         handles += lines.plot(found.windows, _smooth(imbalance, smooth), **style)
-        so_far = np.cumsum(found.moves[outcome.rule]) / found.num_layers
+        so_far = np.cumsum(found.moves[outcome.rule]) / len(found.layers)
         moves.plot(found.windows, so_far, drawstyle="steps-post", **style)
     _dress(lines, moves, found, smooth)
     names = [_named(outcome, outcome is found.best) for outcome in found.outcomes]
@@ -90,8 +83,8 @@ def _dress(lines: Any, moves: Any, found: Replay, smooth: int) -> None:
     windows = found.windows
     around = f", mean of {smooth} windows; single windows are pale" if smooth > 1 else ""
     lines.set_title(f"Imbalance in the next window{around}", fontsize=11)
-    lines.set_ylabel("busiest GPU over the mean")
-    lines.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+    lines.set_ylabel(BUSIEST)
+    show_times(lines.yaxis)
     lines.set_ylim(bottom=1)
     lines.tick_params(labelbottom=False)
     moves.set_title("Moves of a layer up to there", fontsize=11)

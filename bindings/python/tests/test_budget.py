@@ -142,7 +142,7 @@ def test_best_of_all_shares(weights):
 
 
 def test_threads_change_nothing(weights):
-    one, four = (eplb.plan_budget(weights, 8 * 28 + 3, 8, threads=threads) for threads in (1, 4))
+    one, four = (eplb.plan_budget(weights, 8 * 28 + 3, 8, num_threads=threads) for threads in (1, 4))
     assert np.array_equal(one.physical_to_logical, four.physical_to_logical)
     assert np.array_equal(one.layers_equal.imbalance, four.layers_equal.imbalance)
 
@@ -205,7 +205,7 @@ def test_files(weights, tmp_path):
             {"num_nodes": 2, "num_groups": 3, "policy": "hierarchical"},
             "num_groups is 3, must be a multiple of num_nodes",
         ),
-        ({"threads": 0}, "threads is 0"),
+        ({"num_threads": 0}, "num_threads is 0"),
         ({"strategy": "bestest"}, "strategy is 'bestest'"),
     ],
 )

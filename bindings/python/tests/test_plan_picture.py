@@ -164,7 +164,7 @@ assert dict(matplotlib.rcParams) == before
 def test_without_matplotlib(context, monkeypatch):
     plan = context.solve(PAIRS, num_slots=16, num_gpus=8)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for module in ("picture", "picture_of_moves", "_plan_picture"):
+    for module in ("picture", "picture_of_moves", "_pictures"):
         monkeypatch.delitem(sys.modules, f"eplb.{module}", raising=False)
         monkeypatch.delattr(eplb, module, raising=False)
     with pytest.raises(eplb.Unavailable, match=r"a picture needs matplotlib.*pip install 'eplb\[picture\]'"):

@@ -143,7 +143,7 @@ def test_inputs_are_never_written(run, plan, later, tmp_path):
     [
         (["--dead", "16"], "--dead 16: there are GPUs 0 to 15"),
         (["--dead", "3;4"], "--dead 3;4: must be GPUs like 3,17 or 8-15"),
-        (["--drain", "9-8"], "--drain 9-8: there are GPUs 0 to 15"),
+        (["--drain", "9-8"], "--drain 9-8: 9-8 must not fall, and its step must be 1 at least"),
         (["--gpus", "15"], "is on 16 GPUs, more than --gpus 15"),
         (["--dead", "0-5"], "the cluster has 60 open slots, 4 fewer than the 64 experts"),
         (["--max-moves", "-1"], "--max-moves is -1, must be at least 0"),

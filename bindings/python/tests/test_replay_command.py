@@ -48,7 +48,7 @@ def test_table(run, series):
     columns = ("imbalance", "p95", "worst", "predicted", "gain kept", "moves/layer", "changes")
     assert lines[1].split() == " ".join(columns).split()
     assert list(rows_of(out)) == RULES[1::2]
-    assert lines[5] == "Layers without load in a window, left out of the means: 1"
+    assert lines[5] == "Layers without load in a window, left out of the means: 1."
     assert lines[6].startswith("Best: ")
     assert out.isascii()
 
@@ -170,13 +170,15 @@ def test_picture(run, series, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "--slots and --gpus are needed, or --current with a plan that has them"),
-        (["--slots", "24"], "--slots and --gpus are needed"),
-        ([*SIZES, "--rule", "often"], "rule is 'often': 'often' is no rule"),
+        ([], "give --gpus and --slots, or --current with a plan that has them"),
+        (["--slots", "24"], "give --gpus and --slots"),
+        (["--gpus", "4"], "give --slots, or --redundant"),
+        (["--slots", "24", "--current", "plan.npz"], "--slots 24: the plan of --current has slots: leave it out"),
+        ([*SIZES, "--rule", "often"], "--rule is 'often': 'often' is no rule"),
         ([*SIZES, "--rule", "never", "--rule", "never"], "the rule 'never' is given twice"),
-        ([*SIZES, "--warm-up", "12"], "warm_up is 12, must be 1 to 11"),
+        ([*SIZES, "--warm-up", "12"], "--warm-up is 12, must be 1 to 11"),
         ([*SIZES, "--together", "7"], "12 windows, 7 added up to one: a replay needs 2 or more"),
-        ([*SIZES, "--bandwidth", "0"], "bandwidth is 0.0, must be a number above 0"),
+        ([*SIZES, "--bandwidth", "0"], "--bandwidth is 0.0, must be a number above 0"),
         ([*SIZES, "-o", "nowhere/run.jsonl"], "there is no folder nowhere"),
         ([*SIZES, "--picture", "life.gif"], "a picture is written as png, svg, pdf"),
     ],

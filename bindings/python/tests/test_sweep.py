@@ -3,18 +3,18 @@
 import itertools
 import json
 import sys
-from types import SimpleNamespace
 
 import eplb
 import numpy as np
 import pytest
 from conftest import TRACES
 from eplb._many_solves import count_threads
-from eplb._sweep import gib_per_gpu
+from eplb._memory import gib_of
 from eplb._sweep_result import Sweep, SweepRow
 from eplb.sample import sample_weights
 
 TRACE = TRACES / "deepseek-v3_decode-in1000out1000_L58xE256.csv"
+SIZES = {"num_layers": 3, "num_experts": 32}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def rows_of(figures, **fields):
 
 
 def test_rows_are_those_of_solve(weights, context):
-    found = eplb.sweep(weights, [4, 8], range(0, 25), nodes=[1, 2], groups=[1, 4], expert_mib=42, bound="threshold")
+    found = eplb.sweep(
+        weights, [4, 8], range(0, 25), num_nodes=[1, 2], num_groups=[1, 4], expert_mib=42, bound="threshold"
+    )
     assert [(*row.where, row.redundant) for row in found] == sorted((*row.where, row.redundant) for row in found)
     assert {row.where for row in found} == {
         (g, n, k) for g, n, k in itertools.product((4, 8), (1, 2), (1, 4)) if n > 1 or k == 1
@@ -50,7 +52,7 @@ def test_rows_are_those_of_solve(weights, context):
 def test_what_is_legal_is_what_the_library_takes(weights, context, policy):
     gpus, nodes, groups, redundant = [3, 4, 6, 8], [1, 2, 3, 5], [2, 3, 6, 7], [0, 4, 8, 12, 24]
     options = {"policy": policy, "max_replicas": 1 + (policy == "auto"), "effort": "fast"}
-    found = eplb.sweep(weights, gpus, redundant, nodes=nodes, groups=groups, **options)
+    found = eplb.sweep(weights, gpus, redundant, num_nodes=nodes, num_groups=groups, **options)
     accepted = set()
     for sizes in itertools.product(gpus, nodes, groups, redundant):
         on = dict(zip(("num_gpus", "num_nodes", "num_groups"), sizes, strict=False))
@@ -69,7 +71,7 @@ def test_what_is_legal_is_what_the_library_takes(weights, context, policy):
 
 def test_threads_change_nothing(weights):
     several = [
-        list(eplb.sweep(weights, [4, 6, 8], range(0, 49, 4), nodes=[1, 2], groups=[2, 4], threads=threads))
+        list(eplb.sweep(weights, [4, 6, 8], range(0, 49, 4), num_nodes=[1, 2], num_groups=[2, 4], num_threads=threads))
         for threads in (1, 4, None)
     ]
     assert several[0] == several[1] == several[2]
@@ -77,7 +79,7 @@ def test_threads_change_nothing(weights):
 
 
 def test_more_threads_than_sizes(weights):
-    assert list(eplb.sweep(weights, 8, 8, threads=9)) == list(eplb.sweep(weights, 8, 8, threads=1))
+    assert list(eplb.sweep(weights, 8, 8, num_threads=9)) == list(eplb.sweep(weights, 8, 8, num_threads=1))
 
 
 def test_cores_are_those_of_the_process(monkeypatch):
@@ -94,17 +96,19 @@ def test_sizes_without_a_wish(weights):
     assert not found.left_out
 
 
-def test_windows(weights):
+def test_windows(weights, tmp_path):
     windows = np.stack([weights, weights[:, ::-1]])
     found = eplb.sweep(windows, 8, [0, 8], objective="windows", effort="fast")
     assert found.figure == "windows_mean"
     assert all(row.windows_mean != row.imbalance_mean for row in found)
     assert eplb.sweep(weights, 8, 8, objective="windows").figure == "imbalance_mean"
-    assert list(eplb.sweep(SimpleNamespace(counts=windows), 8, 8)) == list(eplb.sweep(windows, 8, 8))
+    np.save(tmp_path / "loads.npy", windows)
+    loads = eplb.read_loads(tmp_path / "loads.npy")
+    assert list(eplb.sweep(loads, 8, 8)) == list(eplb.sweep(windows, 8, 8))
 
 
 @pytest.mark.parametrize(
-    ("figures", "knee"),
+    ("figures", "smallest"),
     [
         ((1.5, 1.2, 1.005, 1.0), 2),
         ((1.0, 1.0), 0),
@@ -113,15 +117,15 @@ def test_windows(weights):
         ((1.2, 1.1, 1.011, 1.0), 3),
     ],
 )
-def test_the_knee_is_the_smallest_good_size(figures, knee):
-    found = Sweep(rows_of(figures), 3, "imbalance_mean", {})
-    assert [row.knee for row in found] == [number == knee for number in range(len(figures))]
-    assert found.knees == [found[knee]]
+def test_enough_is_the_smallest_good_size(figures, smallest):
+    found = Sweep(rows_of(figures), **SIZES)
+    assert [row.enough for row in found] == [number == smallest for number in range(len(figures))]
+    assert found.enough == [found[smallest]]
 
 
 def test_sentences():
     figures = (1.41, 1.02, 1.015)
-    found = Sweep([*rows_of(figures), *rows_of((1.0,), num_gpus=16)], 3, "imbalance_mean", {"a": 2, "b": 1})
+    found = Sweep([*rows_of(figures), *rows_of((1.0,), num_gpus=16)], **SIZES, left_out={"a": 2, "b": 1})
     gained = "take the imbalance from 1.410 with 0 to 1.020"
     assert found.sentences() == [
         f"8 GPUs: 5 slots per GPU (8 redundant) {gained}; 16 redundant reach 1.015.",
@@ -129,12 +133,12 @@ def test_sentences():
         "3 of 7 combinations are left out: a (2); b (1).",
     ]
     priced = [*rows_of(figures[:1], gib_per_gpu=8.5), *list(rows_of(figures, gib_per_gpu=10.0))[1:]]
-    costly = Sweep(priced, 3, "imbalance_mean", {})
+    costly = Sweep(priced, **SIZES)
     assert f"{gained} for 1.50 GiB more per GPU; " in costly.sentences()[0]
 
 
 def test_memory():
-    assert gib_per_gpu(9, 58, 42) == pytest.approx(21.410156)
+    assert gib_of(9 * 58, 42) == pytest.approx(21.410156)
 
 
 def test_progress_and_json(weights):
@@ -144,7 +148,7 @@ def test_progress_and_json(weights):
     content = json.loads(json.dumps(found.to_dict()))
     assert content["left_out"] == {"slots must be a multiple of the GPUs": 2}
     assert [SweepRow(**row) for row in content["rows"]] == list(found)
-    assert repr(found).startswith("Sweep(4 sizes; the smallest that are good enough: ")
+    assert repr(found).startswith("Sweep(4 sizes; the smallest that are enough: ")
     assert list(found[1:3]) == [found[1], found[2]]
 
 
@@ -158,30 +162,33 @@ def test_a_fault_of_one_solve_ends_it(weights):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"gpus": "8"}, "gpus is '8', must be a number, or several"),
-        ({"gpus": []}, "gpus is empty, must have a number at least"),
-        ({"gpus": [8, 0]}, "gpus is 0, must be 1 to 262144"),
-        ({"gpus": 8.0}, "gpus is 8.0, must be an integer"),
+        ({"num_gpus": "8"}, "num_gpus is '8', must be a number, or several"),
+        ({"num_gpus": []}, "num_gpus is empty, must have a number at least"),
+        ({"num_gpus": [8, 0]}, "num_gpus is 0, must be 1 to 262144"),
+        ({"num_gpus": 8.0}, "num_gpus is 8.0, must be an integer"),
         ({"redundant": [-1]}, "redundant is -1, must be 0 to 262144"),
         (
             {"redundant": [1, 2]},
             "no combination of sizes is legal for 24 experts: slots must be a multiple of the GPUs: 0 or 8 redundant",
         ),
         (
-            {"nodes": 3, "groups": 9},
+            {"num_nodes": 3, "num_groups": 9},
             "no combination of sizes is legal for 24 experts: experts must be a multiple of the groups",
         ),
-        ({"expert_mib": 0}, "expert_mib is 0.0, must be positive and finite"),
+        ({"expert_mib": 0}, "expert_mib is 0, must be a number above 0"),
         ({"expert_mib": "a"}, "expert_mib is 'a', must be a number"),
-        ({"threads": 0}, "threads is 0, must be 1 to"),
+        ({"num_threads": 0}, "num_threads is 0, must be 1 to"),
         ({"max_replicas": -1}, "max_replicas is -1, must be 0 to"),
         ({"strategy": "bestest"}, "strategy is 'bestest', must be one of"),
-        ({"gpus": range(1, 201), "nodes": range(1, 201)}, "200000 combinations of sizes are too many: at most 10000"),
+        (
+            {"num_gpus": range(1, 201), "num_nodes": range(1, 201)},
+            "200000 combinations of sizes are too many: at most 10000",
+        ),
     ],
 )
 def test_wrong_input(weights, arguments, sentence):
     with pytest.raises(eplb.InvalidArgument) as refused:
-        eplb.sweep(weights, **{"gpus": 8, **arguments})
+        eplb.sweep(weights, **{"num_gpus": 8, **arguments})
     assert str(refused.value).startswith(sentence)
 
 
@@ -189,7 +196,7 @@ def test_dask(weights):
     pytest.importorskip("distributed")
     from distributed import LocalCluster
 
-    options = {"nodes": [1, 2], "groups": [1, 4], "expert_mib": 42}
+    options = {"num_nodes": [1, 2], "num_groups": [1, 4], "expert_mib": 42}
     quiet = {"dashboard_address": None, "processes": False}
     with LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as cluster:
         address, seen = cluster.scheduler_address, []
@@ -213,5 +220,5 @@ def test_without_dask(weights, monkeypatch):
 @pytest.mark.skipif(not TRACE.exists(), reason="needs the measured traces")
 def test_a_measured_model():
     found = eplb.sweep(np.loadtxt(TRACE, delimiter=","), [32, 64], effort="fast")
-    assert [(row.num_gpus, row.num_slots) for row in found.knees] == [(32, 288), (64, 320)]
-    assert all(row.imbalance_mean < 1.002 for row in found.knees)
+    assert [(row.num_gpus, row.num_slots) for row in found.enough] == [(32, 288), (64, 320)]
+    assert all(row.imbalance_mean < 1.002 for row in found.enough)

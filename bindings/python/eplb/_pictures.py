@@ -1,4 +1,4 @@
-"""Pictures of plans: those that the commands solve and rebalance draw."""
+"""Pictures that objects draw of themselves, and commands of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Floats, placement_to_host, to_host, weights_to_host
+from ._budget_result import Budget
 from ._cluster import Cluster
 from ._errors import Unavailable
 from ._figures import has_homes
@@ -25,10 +26,12 @@ from ._loads import (
 from ._moves import Moves, TransferFigures
 from ._output_file import path_of
 from ._plan import Plan
+from ._replay_figures import Replay
+from ._sweep_result import Sweep
 from ._work import Work
 
 try:
-    from . import picture, picture_of_moves
+    from . import picture, picture_of_moves, picture_of_replay, picture_of_sweep
 except ModuleNotFoundError as error:
     why = f"a picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
     raise Unavailable(why, STATUSES["unavailable"], "EPLB_UNAVAILABLE") from None
@@ -45,6 +48,21 @@ def draw_plan(plan: Plan, weights: Any, path: Any, before: Any, title: str) -> p
 def draw_moves(moves: Moves, path: Any, title: str) -> picture.Picture:
     """As Moves.draw."""
     return _written(picture_of_moves.draw_transfers(TransferFigures(moves), title), path)
+
+
+def draw_sweep(found: Sweep, path: Any, title: str) -> picture.Picture:
+    """As Sweep.draw."""
+    return _written(picture_of_sweep.draw_sweep(found, title), path)
+
+
+def draw_budget(budget: Budget, path: Any, title: str) -> picture.Picture:
+    """As Budget.draw."""
+    return _written(picture_of_sweep.draw_budget(budget, title), path)
+
+
+def draw_replay(found: Replay, path: Any, title: str) -> picture.Picture:
+    """As Replay.draw."""
+    return _written(picture_of_replay.draw_replay(found, title), path)
 
 
 def _written(figure: picture.Picture, path: Any) -> picture.Picture:

@@ -113,5 +113,5 @@ def _headline(found: Replay) -> str:
     best = found.best
     never = next((each for each in found.outcomes if each.rule == "never" and each is not best), None)
     rule = best.rule if len(best.rule) <= _MOST_OF_HEADLINE else best.rule.split(",")[0]
-    text = f"{rule} is best: the busiest GPU carries {best.imbalance_mean:.3f}x the mean load"
-    return text if never is None else f"{text}, {never.imbalance_mean:.3f}x with no change"
+    text = f"{rule} is best: imbalance {best.imbalance_mean:.3f}"
+    return text if never is None else f"{text}, {never.imbalance_mean:.3f} with no change"

@@ -12,7 +12,8 @@ import numpy as np
 
 from .._arrays import Array
 from .._cluster import Cluster
-from .._errors import FileError
+from .._errors import FileError, InvalidState
+from .._plan import Plan
 from .._solution import expand_replica_slots
 from .placement import Known, Placement, Wishes
 from .placement_checks import as_json
@@ -92,6 +93,23 @@ def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:
     arrays |= {name: np.array(value) for name, value in known.items()}
     np.savez_compressed(file, **arrays)
     return file.getvalue()
+
+
+def problem_of_plan(plan: Plan) -> dict[str, Any]:
+    """What an evaluation of a plan needs to know, as far as a file has a place for it."""
+    try:
+        report = plan.report
+    except InvalidState:  # of a device: its context is closed, or has solved again
+        return {}
+    problem: dict[str, Any] = {"policy": report.policy, "off_home_target": report.off_home_target}
+    cluster: Cluster | None = plan._answer("cluster")
+    # Nodes of a cluster that are not consecutive GPUs have no place.
+    if cluster is None or cluster.node is None:
+        problem |= {"num_nodes": report.num_nodes, "num_groups": report.num_groups}
+    if cluster is not None:
+        by_gpu = zip(_BY_GPU, (cluster.slots, cluster.speed), strict=True)
+        problem |= {name: list(values) for name, values in by_gpu if values is not None}
+    return problem
 
 
 def take_cluster(problem: dict[str, Any]) -> Cluster | None:

@@ -186,7 +186,13 @@ def write_placement(
     """
     file = path_of(path)
     name = check_format(file, format)
-    source = _placed(placement, num_gpus, num_experts)
+    if isinstance(placement, Plan):
+        # Other formats have no place for it, and a report takes an evaluation if it was not read yet.
+        problem = ours.problem_of_plan(placement) if name == "eplb" else None
+        value = Placement(placement, None, placement.num_gpus, placement.replica_count.shape[1], problem=problem)
+    else:
+        value = placement
+    source = _placed(value, num_gpus, num_experts)
     if name == "ascend" and source.has_dense_rows and first_layer is None and layers is None:
         text = "SGLang counts layers without experts and vllm-ascend does not: give first_layer (--first-layer)"
         raise FileError(f"{file}: {text}")
@@ -206,9 +212,7 @@ def store(path: Path, format: str, placement: Placement, wishes: Wishes) -> None
 
 def _placed(value: Any, num_gpus: int | None, num_experts: int | None) -> Placement:
     """What is to be written, with sizes that are asked for where it says none."""
-    if isinstance(value, Plan):
-        value = Placement(value, None, value.num_gpus, value.replica_count.shape[1])
-    elif not isinstance(value, Placement):
+    if not isinstance(value, Placement):
         return Placement(value, None, num_gpus, num_experts)
     if num_gpus is not None and value.num_gpus not in (None, num_gpus):
         raise invalid_argument(f"num_gpus is {num_gpus}, but the placement is of {value.num_gpus} GPUs")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ._arrays import Floats, Ints
 from ._files.placement import Placement
 from ._files.values import counted
 from ._memory import gib_of, memory_cells, memory_columns, memory_sentences
-from ._shown import Shown
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ._shown import Drawing, Shown
 
 
 class EqualSlots(NamedTuple):
@@ -27,8 +23,10 @@ class EqualSlots(NamedTuple):
         return {**self._asdict(), "imbalance": self.imbalance.tolist()}
 
 
-class Budget(Placement):
+class Budget(Drawing, Placement):
     """A placement whose layers have different numbers of slots; the others are -1.
+
+    Its table has it next to equal layers, its picture the slots and the imbalance of each layer.
 
     Attributes:
         total_slots: of all layers, that there might be.
@@ -102,21 +100,6 @@ class Budget(Placement):
             "layers_equal": self.layers_equal.to_dict(),
             "all_equal": None if self.all_equal is None else self.all_equal.to_dict(),
         }
-
-    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
-        """Draws slots and imbalance of each layer, as Plan.draw does.
-
-        Args:
-            path: where to write it, too: .png, .svg or .pdf.
-            title: a caption.
-
-        Raises:
-            FileError: the file cannot be written.
-            Unavailable: matplotlib is not installed.
-        """
-        from ._pictures import draw_budget
-
-        return draw_budget(self, path, title)
 
     def __repr__(self) -> str:
         equal = self.layers_equal

@@ -172,8 +172,7 @@ def solve(
     if strategy is not None and strategy.lower() == "rebalance":
         raise FileError("--strategy rebalance: starts from a placement, as eplb rebalance --current PLAN does")
     check_plan_output(output, format)
-    if picture is not None:
-        check_picture(picture)
+    check_picture(picture)
     outputs = [output, picture]
     refuse_inputs(outputs, filter(None, [before]))
     given = read_given(files, outputs, json_output, experts=experts, layers=layers, header=header, index=index)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,8 @@ from ._files.values import counted
 from ._library import TRANSFER_ORDERS, invalid_argument, value_of
 from ._loads import nodes_of_gpus
 from ._session import Session
-from ._shown import Showing, Shown
+from ._shown import Drawing, Shown
 from ._thread_session import keep_session, take_session
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _RELOAD = -2
 _TABLE = np.dtype(
@@ -72,8 +68,8 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Moves(Showing):
-    """How a current placement becomes a plan.
+class Moves(Drawing):
+    """How a current placement becomes a plan. Its picture says who sends experts to whom, and the moves of each layer.
 
     A move is a GPU and an expert that it gets. A transfer is how one slot gets its contents: from a slot of the current
     placement, or by a reload if none holds the expert. In a round each GPU sends at most one expert to another and
@@ -124,21 +120,6 @@ class Moves(Showing):
         for name, each in {**maps, "round": change.round, "group": change.group}.items():
             rows[name] = each[layer, slot]
         return rows
-
-    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
-        """Draws who sends experts to whom, and the moves of each layer, as Plan.draw does.
-
-        Args:
-            path: where to write it, too: .png, .svg or .pdf.
-            title: a caption.
-
-        Raises:
-            FileError: the file cannot be written.
-            Unavailable: matplotlib is not installed.
-        """
-        from ._pictures import draw_moves
-
-        return draw_moves(self, path, title)
 
     def _show(self) -> Shown:
         figures = TransferFigures(self)

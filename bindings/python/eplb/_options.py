@@ -163,8 +163,10 @@ def naming(file: str, plan: Path | None = None) -> Iterator[None]:
         raise FileError(f"{plan}: {error}" if plan else str(error)) from None
 
 
-def check_picture(path: Path) -> None:
-    """Checks before the work that a picture can be written here."""
+def check_picture(path: Path | None) -> None:
+    """Checks before the work that a picture can be written here; None: there is none."""
+    if path is None:
+        return
     check_output(path)
     try:
         from .picture import format_of

@@ -24,8 +24,10 @@ def path_of(value: Any) -> Path:
         raise invalid_argument(f"path is {value!r}, must be a path") from None
 
 
-def check_output(path: Path) -> None:
-    """Checks, before the work and as far as possible, that a file can be written here."""
+def check_output(path: Path | None) -> None:
+    """Checks, before the work and as far as possible, that a file can be written here; None: there is none."""
+    if path is None:
+        return
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():

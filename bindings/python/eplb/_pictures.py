@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from ._moves import Moves, TransferFigures
 from ._output_file import path_of
 from ._plan import Plan
 from ._replay_figures import Replay
+from ._shown import Drawing
 from ._sweep_result import Sweep
 from ._work import Work
 
@@ -36,6 +38,12 @@ except ModuleNotFoundError as error:
     why = f"a picture needs {error.name}, which is not installed: pip install 'eplb[picture]'"
     raise Unavailable(why, STATUSES["unavailable"], "EPLB_UNAVAILABLE") from None
 
+_DRAW: dict[type, Callable[[Any, str], picture.Picture]] = {
+    Moves: lambda moves, title: picture_of_moves.draw_transfers(TransferFigures(moves), title),
+    Sweep: picture_of_sweep.draw_sweep,
+    Budget: picture_of_sweep.draw_budget,
+    Replay: picture_of_replay.draw_replay,
+}
 # Sums of the same weights in another order differ by less.
 _SAME_SUM = 1e-6
 
@@ -45,24 +53,10 @@ def draw_plan(plan: Plan, weights: Any, path: Any, before: Any, title: str) -> p
     return _written(_PlanPicture(plan).draw(weights, before, title), path)
 
 
-def draw_moves(moves: Moves, path: Any, title: str) -> picture.Picture:
-    """As Moves.draw."""
-    return _written(picture_of_moves.draw_transfers(TransferFigures(moves), title), path)
-
-
-def draw_sweep(found: Sweep, path: Any, title: str) -> picture.Picture:
-    """As Sweep.draw."""
-    return _written(picture_of_sweep.draw_sweep(found, title), path)
-
-
-def draw_budget(budget: Budget, path: Any, title: str) -> picture.Picture:
-    """As Budget.draw."""
-    return _written(picture_of_sweep.draw_budget(budget, title), path)
-
-
-def draw_replay(found: Replay, path: Any, title: str) -> picture.Picture:
-    """As Replay.draw."""
-    return _written(picture_of_replay.draw_replay(found, title), path)
+def draw(found: Drawing, path: Any, title: str) -> picture.Picture:
+    """As found.draw."""
+    kind = next(kind for kind in _DRAW if isinstance(found, kind))
+    return _written(_DRAW[kind](found, title), path)
 
 
 def _written(figure: picture.Picture, path: Any) -> picture.Picture:

@@ -166,5 +166,4 @@ def _check_outputs(moves: Path | None, picture: Path | None) -> None:
         check_output(moves)
         if moves.suffix.lower() != ".csv":
             raise FileError(f"{moves}: transfers are written as .csv")
-    if picture is not None:
-        check_picture(picture)
+    check_picture(picture)

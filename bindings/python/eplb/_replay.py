@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -19,6 +19,7 @@ from ._evaluation import Evaluation
 from ._figures import has_homes
 from ._fingerprint import placement_fingerprint
 from ._library import groups_of, integer, invalid_argument, positive, version
+from ._many_solves import Progress
 from ._output_file import path_of
 from ._plan import Plan
 from ._rebalancer import Rebalancer
@@ -38,8 +39,6 @@ DEFAULT_RULES = (
 )
 # Milliseconds of a move, such as of 24 MiB at 25 GB/s; and of a layer in a window, such as 100 steps of half a one.
 DEFAULT_PRICES = 1.0, 50.0
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def replay(
         num_threads: CPU threads of a solve.
         output: a file of JSON lines, one for each rule and window. If it is there, the same replay goes on where it
             stopped.
-        progress: called with the rule, and the windows of all rules that are done and that there are.
+        progress: called with the windows of all rules that are done, and that there are.
 
     Raises:
         InvalidArgument: sizes that do not fit each other, a rule that is not allowed, fewer than 2 windows.
@@ -228,7 +227,7 @@ def _play(
             if len(rows) == number - series.warm_up:
                 log.add(life.live(number))
             if progress is not None:
-                progress(text, sum(map(len, log.rows.values())), total)
+                progress(sum(map(len, log.rows.values())), total)
 
 
 def _windows_of(windows: Any) -> Array:

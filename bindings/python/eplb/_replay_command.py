@@ -12,6 +12,7 @@ import typer
 from . import _terminal
 from ._arrays import Array
 from ._errors import FileError
+from ._files.values import counted
 from ._given_loads import GivenLoads, read_given
 from ._options import (
     ExpertMib,
@@ -106,7 +107,8 @@ def replay_command(
     A rule changes the placement after a window; what counts is the imbalance in the next one. FILE has several windows,
     or there are several.
     """
-    _check_outputs(output, picture)
+    check_output(output)
+    check_picture(picture)
     refuse_inputs([output, picture], [] if current is None else [current])
     reading: dict[str, Any] = {"experts": experts, "layers": layers, "header": header, "index": index}
     given = read_given(files, [output, picture], json_output, **reading)
@@ -121,7 +123,7 @@ def replay_command(
         _refuse_slots({"--slots": slots, "--redundant": redundant})
         problem = _start_of(current, given, asked, first_layer)
     costs: dict[str, Any] = {"expert_mib": expert_mib, "bandwidth": bandwidth, "move_ms": move_ms, "layer_ms": layer_ms}
-    with naming(given.name, current), _terminal.progress("replaying", 1) as move:
+    with naming(given.name, current), _terminal.counting("replaying") as progress:
         found = replay(
             replace(given.loads, counts=windows),
             rules or None,
@@ -130,7 +132,7 @@ def replay_command(
             warm_up=warm_up,
             num_threads=threads,
             output=output,
-            progress=lambda rule, done, total: move(f"{done} of {total}: {rule}", 1 / total),
+            progress=progress,
         )
     if found.costs.price is None and any(_lacks_prices(each.rule) for each in found.outcomes):
         move_ms, layer_ms = DEFAULT_PRICES
@@ -143,22 +145,13 @@ def _lacks_prices(text: str) -> bool:
     return rule.name == "pays" and None in (rule.move_ms, rule.layer_ms)
 
 
-def _check_outputs(output: Path | None, picture: Path | None) -> None:
-    if output is not None:
-        check_output(output)
-    if picture is not None:
-        check_picture(picture)
-
-
 def _added_up(given: GivenLoads, together: int) -> Array:
     """The windows [T,L,E], several of them added up to one."""
     counts = given.loads.counts
     whole = len(counts) // together
     if whole < 2:
-        what = f"{len(counts)} window{'' if len(counts) == 1 else 's'}" + (
-            "" if together == 1 else f", {together} added up to one"
-        )
-        raise FileError(f"{given.name}: {what}: a replay needs 2 or more to compare")
+        added = "" if together == 1 else f", {together} added up to one"
+        raise FileError(f"{given.name}: {counted(len(counts), 'window')}{added}: a replay needs 2 or more to compare")
     if together == 1:
         return counts
     left = len(counts) - whole * together

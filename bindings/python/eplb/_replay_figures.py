@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ._arrays import Floats, Ints
 from ._files.values import counted
-from ._shown import Showing, Shown
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ._shown import Drawing, Shown
 
 # Rules whose imbalance is within this of the lowest are as good; then moves decide.
 _AS_GOOD = 1.01
@@ -113,8 +109,9 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Replay(Showing):
-    """What a series of windows would have done under each rule. It is printed, and shown in a notebook, as a table.
+class Replay(Drawing):
+    """What a series of windows would have done under each rule. It is printed, and shown in a notebook, as a
+    table; its picture has imbalance and moves over time.
 
     Attributes:
         outcomes: one for each rule, in the order given.
@@ -174,21 +171,6 @@ class Replay(Showing):
         left_out = [f"Layers without load in a window, left out of the means: {empty}."] if empty else []
         where = f"window {best.worst_window}, layer {best.worst_layer}"
         return [*left_out, f"{self.verdict()} Its worst is {best.imbalance_worst:.3f} ({where})."]
-
-    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
-        """Draws imbalance and moves over time, as Plan.draw does.
-
-        Args:
-            path: where to write it, too: .png, .svg or .pdf.
-            title: a caption.
-
-        Raises:
-            FileError: the file cannot be written.
-            Unavailable: matplotlib is not installed.
-        """
-        from ._pictures import draw_replay
-
-        return draw_replay(self, path, title)
 
     def _about(self) -> str:
         first, last = int(self.windows[0]), int(self.windows[-1])

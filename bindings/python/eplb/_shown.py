@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from os import PathLike
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._errors import InvalidState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Shown(NamedTuple):
@@ -56,6 +60,25 @@ class Showing:
         from ._html import html_of
 
         return html_of(self._shown())
+
+
+class Drawing(Showing):
+    """Draws itself, too; what, the derived class says."""
+
+    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
+        """Draws it as a figure that a notebook shows, as Plan.draw does.
+
+        Args:
+            path: where to write it, too: .png, .svg or .pdf.
+            title: a caption.
+
+        Raises:
+            FileError: the file cannot be written.
+            Unavailable: matplotlib is not installed.
+        """
+        from ._pictures import draw
+
+        return draw(self, path, title)
 
 
 def aligned(rows: Sequence[Sequence[str]], numbers: bool = True) -> list[str]:

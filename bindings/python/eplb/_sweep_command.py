@@ -116,8 +116,7 @@ def sweep_command(
     else:
         _check_budget(places, {"--redundant": redundant, "--dask": dask})
         check_plan_output(output, format)
-    if picture is not None:
-        check_picture(picture)
+    check_picture(picture)
     positive("expert_mib", expert_mib)
     given = read_given(
         files, [output, picture], json_output, experts=experts, layers=layers, header=header, index=index
@@ -133,11 +132,7 @@ def sweep_command(
         "expert_mib": expert_mib,
         "num_threads": threads,
     }
-    with naming(given.name), _terminal.progress("solving", 1) as move:
-
-        def progress(done: int, total: int) -> None:
-            move(f"{done} of {total}", 1, total)
-
+    with naming(given.name), _terminal.counting("solving") as progress:
         found: Any
         if total_slots is None:
             more: dict[str, Any] = {"redundant": wanted, "bound": bound, "dask": dask}

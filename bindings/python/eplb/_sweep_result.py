@@ -6,16 +6,12 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from ._files.values import counted
 from ._memory import memory_cells, memory_columns, memory_sentences
-from ._shown import Showing, Shown
+from ._shown import Drawing, Shown
 from ._tables import MOST_WINDOWS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Within this of the best of its GPUs, nodes and groups, a size is enough.
 _ENOUGH = 1.01
@@ -60,8 +56,9 @@ class SweepRow:
         return self.num_gpus, self.num_nodes, self.num_groups
 
 
-class Sweep(Showing, Sequence[SweepRow]):
-    """Rows by GPUs, nodes, groups and size, all ascending. It is printed, and shown in a notebook, as a table of them.
+class Sweep(Drawing, Sequence[SweepRow]):
+    """Rows by GPUs, nodes, groups and size, all ascending. It is printed, and shown in a notebook, as a table of them;
+    its picture has the imbalance by slots per GPU, and the bound.
 
     Attributes:
         num_layers, num_experts, num_windows: of the weights.
@@ -124,21 +121,6 @@ class Sweep(Showing, Sequence[SweepRow]):
         rows = [dataclasses.asdict(row) for row in self]
         names = ("num_layers", "num_experts", "num_windows", "figure", "expert_mib")
         return {**{name: getattr(self, name) for name in names}, "rows": rows, "left_out": dict(self.left_out)}
-
-    def draw(self, path: str | PathLike[str] | None = None, *, title: str = "") -> Figure:
-        """Draws the imbalance by slots per GPU, and the bound, as Plan.draw does.
-
-        Args:
-            path: where to write it, too: .png, .svg or .pdf.
-            title: a caption.
-
-        Raises:
-            FileError: the file cannot be written.
-            Unavailable: matplotlib is not installed.
-        """
-        from ._pictures import draw_sweep
-
-        return draw_sweep(self, path, title)
 
     def __repr__(self) -> str:
         sizes = "; ".join(f"{row.num_slots} slots on {place_name(row.where)}" for row in self.enough)

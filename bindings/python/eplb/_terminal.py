@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -157,19 +157,35 @@ def show_bars(layer: int, before: Floats, after: Floats) -> None:
 
 
 @contextmanager
+def _bar(text: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True, disable=not sys.stderr.isatty()) as bar:
+        yield bar, bar.add_task(text, total=total)
+
+
+@contextmanager
 def progress(text: str, total: int | None = None) -> Iterator[Any]:
     """A bar on stderr while the body runs, if that is a terminal; without a total it shows activity only.
 
-    Yields a function that sets the description and advances the bar by `done`; it may also set the total.
+    Yields a function that sets the description and advances the bar by `done`.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task: TaskID = bar.add_task(text, total=total)
+    with _bar(text, total) as (bar, task):
 
-        def move(description: str, done: int = 0, total: int | None = None) -> None:
-            bar.update(task, description=description, advance=done, total=total)
+        def move(description: str, done: int = 0) -> None:
+            bar.update(task, description=description, advance=done)
 
         yield move
+
+
+@contextmanager
+def counting(text: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for work of many parts. Yields a function of the number of those that are done, and of all."""
+    with _bar(text, 1) as (bar, task):
+
+        def count(done: int, total: int) -> None:
+            bar.update(task, description=f"{text} {done} of {total}", completed=done, total=total)
+
+        yield count
 
 
 def show_work(name: str, work: Work, numbers: Ints) -> None:

@@ -195,7 +195,7 @@ def test_the_file_goes_on_where_it_stopped(tmp_path, monkeypatch):
         assert path.read_bytes() == content
         assert found.to_dict() == whole.to_dict()
         if cut < len(content):
-            progress.assert_called_with(RULES[-1], len(lines) - 1, len(lines) - 1)
+            progress.assert_called_with(len(lines) - 1, len(lines) - 1)
     monkeypatch.setattr(eplb.Rebalancer, "propose", None)
     assert eplb.replay(windows, RULES, **options, output=path).to_dict() == whole.to_dict()
 

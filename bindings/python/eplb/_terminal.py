@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ._work import Work
 
 MOST_BARS = 32
-_BETWEEN_COLUMNS = 3
+_BETWEEN_COLUMNS = 2
 _WORK_COLUMNS = ("", "imbalance before", "after", *COLUMNS_OF_MOVES)
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
@@ -78,18 +78,19 @@ def _parts(table: Sequence[Sequence[str]]) -> list[list[list[str]]]:
     """The same rows with as many columns as fit, names first in each; titles may be broken between words."""
     names, *columns = zip(*table, strict=True)
     room = width()
+    if room is not None and _width_of([names, *columns]) > room:
+        columns = [(title.replace(" ", "\n"), *cells) for title, *cells in columns]
     parts: list[list[Sequence[str]]] = [[names]]
     for column in columns:
-        needed = sum(map(_least_width, [*parts[-1], column]))
-        if room is not None and needed > room and len(parts[-1]) > 1:
+        if room is not None and _width_of([*parts[-1], column]) > room and len(parts[-1]) > 1:
             parts.append([names])
         parts[-1].append(column)
     return [[list(row) for row in zip(*part, strict=True)] for part in parts]
 
 
-def _least_width(column: Sequence[str]) -> int:
-    title, *cells = column
-    return _BETWEEN_COLUMNS + max(map(len, [*title.split(), *cells]), default=0)
+def _width_of(columns: Sequence[Sequence[str]]) -> int:
+    """Of a table on a terminal, where titles may have several lines."""
+    return sum(_BETWEEN_COLUMNS + max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
 
 
 def _show_part(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -97,9 +98,10 @@ def _show_part(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for line in aligned([columns, *rows]):
             say(line)
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    # With the box's own space, columns are as far apart as in a pipe.
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index else "left", no_wrap=not index)
+        table.add_column(Text(column), justify="right" if index else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(_encodable(cell, _out)) for cell in row))
     _out.print(table)

@@ -1,6 +1,7 @@
 """eplb replay: what it says, writes and draws, of loads that are made up here."""
 
 import importlib.util
+import io
 import json
 
 import eplb
@@ -12,6 +13,7 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 from eplb import _terminal
+from rich.console import Console
 from test_command import refused
 
 SIZES = ["--slots", "24", "--gpus", "4"]
@@ -53,15 +55,24 @@ def test_table(run, series):
     assert out.isascii()
 
 
-def test_narrow_terminals_get_two_tables(run, series, monkeypatch):
-    whole = run("replay", series, *SIZES, *RULES)[1].splitlines()
-    monkeypatch.setattr(_terminal, "width", lambda: 80)
-    lines = run("replay", series, *SIZES, *RULES)[1].splitlines()
-    balance, costs = lines[1:5], lines[5:9]
-    assert balance[0].split() == ["imbalance", "p95", "worst", "predicted", "gain", "kept"]
-    assert costs[0].split() == ["moves/layer", "changes"]
-    for one, first, second in zip(whole[1:5], balance, costs, strict=True):
-        assert one.split() == first.split() + [word for word in second.split() if word not in RULES]
+@pytest.mark.parametrize(("columns", "parts"), [(120, 1), (94, 1), (93, 2), (50, 4)])
+def test_narrow_terminals_get_several_tables(monkeypatch, columns, parts):
+    """All that a table has is there once, next to its row's name, and fits."""
+    names = ["", "imbalance", "p95", "worst", "predicted", "gain kept", "moves/layer", "changes"]
+    rows = [["fresh,memory=1,objective=sum", "1.1397", "1.470", "1.572", "1.0003", "100%", "14.133", "1"]]
+    monkeypatch.setattr(_terminal, "width", lambda: columns)
+    monkeypatch.setattr(_terminal, "is_terminal", lambda: True)
+    printed = Console(width=columns, file=io.StringIO(), force_terminal=False)
+    monkeypatch.setattr(_terminal, "_out", printed)
+    _terminal.show_table(names, rows)
+    lines = printed.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    shown = [line.split() for line in lines if line.startswith(" fresh,")]
+    assert len(shown) == parts
+    assert [cell for row in shown for cell in row[1:]] == rows[0][1:]
+    assert {row[0] for row in shown} == {rows[0][0]}
+    titles = " ".join(line for line in lines if line.strip() and not line.startswith(" fresh,")).split()
+    assert {word for name in names for word in name.split()} <= set(titles)
 
 
 def test_table_is_that_of_the_function(run, series):

@@ -95,3 +95,20 @@ def test_a_rebalancer(loads):
     assert page.rows == facts
     rebalancer.commit(proposed)
     assert "proposed            nothing" in str(rebalancer)
+
+
+def test_of_many_windows_only_the_sum_is_shown():
+    """The library keeps 64; figures of single ones are not known of more."""
+    windows = np.random.default_rng(0).integers(1, 100, (65, 2, 16))
+    assert "in a window: mean" in eplb.sweep(windows[:64], 4, 4).table()[0]
+    assert "in a window: mean" not in eplb.sweep(windows, 4, 4).table()[0]
+
+
+@pytest.mark.parametrize("objective", ["sum", "SUM", "windows", "WINDOWS"])
+def test_objectives_in_any_case(run, objective):
+    pytest.importorskip("typer")
+    code, out, err = run("solve", *FILES, "--slots", 80, "--gpus", 16, "--objective", objective)
+    assert code == 0
+    in_windows = objective.lower() == "windows"
+    assert ("3 windows, summed; alone: " in err) != in_windows
+    assert ("3 windows, each balanced; alone: " in out) == in_windows

@@ -5,6 +5,7 @@ torch is never imported here: a caller who passes a tensor has imported it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -52,6 +53,9 @@ def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
         return value.get(), cupy.asarray
     if isinstance(value, np.ma.MaskedArray):
         raise invalid_argument(f"{argument} is a masked array: fill its holes first")
+    if isinstance(value, (str, os.PathLike)):
+        readers = "eplb.read_loads reads loads, eplb.read_placement placements"
+        raise invalid_argument(f"{argument} is the name {str(value)!r}, must be an array: {readers}")
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         return _dlpack_to_host(argument, value), _dlpack_delivery(value)
     return _nested_to_host(argument, torch, value), _as_it_is

@@ -53,7 +53,8 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
     axes.xaxis.set_major_locator(whole_numbers(1 + max(row.slots_per_gpu for row in found)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    # Of many lines, some are behind it.
+    axes.legend(framealpha=0.85, edgecolor="none", fontsize=9)
     draw_titles(figure, _headline(found), title)
     figure.savefig(file, format=suffix)
 

@@ -66,7 +66,7 @@ def test_sglang_dump(run, answer, in_order):
     assert report["layers"] == [1, 2]
     assert report["warnings"] == [
         "layer 0 without any load is left out, as dense layers are",
-        "2 windows, summed; alone: mean 2.383, worst 2.383 (window 0)",
+        "2 windows, summed; alone: mean 2.383, mean of the worst 2.383 (window 0)",
     ]
     assert report["imbalance"] == pytest.approx([1.6, 1.0])
     loads = eplb.read_loads(CASES / "03_sglang_dump.npz")

@@ -83,7 +83,7 @@ def test_windows(answer, in_order, run):
     plan = in_order(1, order=[0, 2, 1, 3, 4, 5, 6, 7])
     report = answer("evaluate", "05_windows.npz", plan, "--gpus", 4)
     assert (report["num_windows"], report["imbalance_mean"], report["windows_worst"]) == (2, 1.0, 1.0)
-    alone = "2 windows, summed; alone: mean {0:.3f}, worst {0:.3f} (window 0)"
+    alone = "2 windows, summed; alone: mean {0:.3f}, mean of the worst {0:.3f} (window 0)"
     assert report["warnings"] == [alone.format(1)]
     assert answer("solve", "05_windows.npz", "--slots", 8, "--gpus", 4)["warnings"] == [alone.format(1.5)]
 

@@ -156,11 +156,3 @@ def test_files_without_load_are_named(tmp_path):
     assert read_loads(paths, header=False, index=False).notes == (
         f"no load in {paths[0]}, {paths[1]}, {paths[3]}, 2 more",
     )
-
-
-def test_windows_without_load_are_counted_out(tmp_path):
-    counts = healthy(6, 2, EXPERTS)
-    counts[2:4] = 0
-    assert notes(tmp_path, counts) == ["no load in windows 2 to 3"]
-    counts[2] = 1
-    assert notes(tmp_path, counts) == ["no load in window 3"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Array, Floats, Ints
-from .values import counted, name_layers, numbers_of
+from .values import counted, name_layers
 
 # Padding and warm-up tokens are equal, and all go to the same experts, as many as a token picks: an eighth of all
 # at most, but for a few models. In measured loads an eighth has 55 % of a layer's load at most, and 71 % in a single
@@ -40,20 +40,16 @@ def doubts_about(counts: Array, layers: Ints, files: Mapping[str, Array]) -> lis
         more = len(of_files) - _MOST_FILES
         rest = [f"{counted(more, 'more file')} with most of the load on few experts"] if more > 0 else []
         few = [*of_files[:_MOST_FILES], *rest]
-    return [*few, *_empty_windows(counts, files), *_without(loads, layers)]
+    return [*few, *_empty_files(files), *_without(loads, layers)]
 
 
-def _empty_windows(counts: Array, files: Mapping[str, Array]) -> list[str]:
-    """Files without load, or else windows; nothing where there is no load at all."""
-    if not counts.any():
+def _empty_files(files: Mapping[str, Array]) -> list[str]:
+    """Which files are without load, where others have some."""
+    empty = [name for name, counts in files.items() if not counts.any()]
+    if not empty or len(empty) == len(files):
         return []
-    empty = [name for name, each in files.items() if not each.any()]
-    if empty:
-        more = len(empty) - _MOST_FILES
-        names = [*empty[:_MOST_FILES], *([f"{more} more"] if more > 0 else [])]
-        return [f"no load in {', '.join(names)}"]
-    windows = np.flatnonzero(~counts.any(axis=(1, 2)))
-    return [f"no load in window{'' if len(windows) == 1 else 's'} {numbers_of(windows)}"] if len(windows) else []
+    more = len(empty) - _MOST_FILES
+    return [f"no load in {', '.join([*empty[:_MOST_FILES], *([f'{more} more'] if more > 0 else [])])}"]
 
 
 def _on_few(counts: Array, loads: Floats, layers: Ints) -> list[str]:

@@ -53,9 +53,6 @@ def to_host(argument: str, value: Any) -> tuple[Array, Deliver]:
         return value.get(), cupy.asarray
     if isinstance(value, np.ma.MaskedArray):
         raise invalid_argument(f"{argument} is a masked array: fill its holes first")
-    if isinstance(value, (str, os.PathLike)):
-        readers = "eplb.read_loads reads loads, eplb.read_placement placements"
-        raise invalid_argument(f"{argument} is the name {str(value)!r}, must be an array: {readers}")
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         return _dlpack_to_host(argument, value), _dlpack_delivery(value)
     return _nested_to_host(argument, torch, value), _as_it_is
@@ -93,6 +90,8 @@ def weights_to_host(weights: Any) -> tuple[Array, Deliver]:
         InvalidArgument: a type or number of dimensions that cannot be.
         InvalidWeight: a uint64 above 2^63 - 1.
     """
+    if isinstance(weights, (str, os.PathLike)):
+        raise invalid_argument(f"weights is the name {str(weights)!r}, must be an array: eplb.read_loads reads files")
     array, deliver = to_host("weights", weights)
     check_dimensions(array.ndim)
     if array.dtype in DTYPE_CODES and array.flags.carray:

@@ -106,7 +106,7 @@ def test_uint64_that_does_not_fit():
         ([[1, 2], [3]], "weight is no array"),
         (np.ma.masked_array(PAIRS, PAIRS), "masked array"),
         (None, "0 dimensions, must be"),
-        ("loads.csv", "weight is the name 'loads.csv', must be an array: eplb.read_loads reads loads"),
+        ("loads.csv", "weight is the name 'loads.csv', must be an array: eplb.read_loads reads files"),
         (Path("loads.csv"), "weight is the name 'loads.csv'"),
     ],
 )

@@ -250,7 +250,10 @@ app.command("replay")(replay_command)
 def evaluate(
     files: Files,
     plan: Annotated[
-        Path, typer.Argument(help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot.")
+        Path,
+        typer.Argument(
+            metavar="PLAN", help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot."
+        ),
     ],
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")] = None,

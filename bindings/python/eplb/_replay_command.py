@@ -81,8 +81,6 @@ RunFile = Annotated[
 Picture = Annotated[Path | None, typer.Option("--picture", "--plot", help="Draw it over time, as .png, .svg or .pdf.")]
 
 Cell = Callable[[Outcome], str]
-# The first columns of the table, with the name, are about balance.
-_OF_BALANCE = 6
 
 
 def replay_command(
@@ -139,7 +137,12 @@ def replay_command(
         )
     if found.costs.price is None and any(_lacks_prices(each.rule) for each in found.outcomes):
         move_ms, layer_ms = DEFAULT_PRICES
-        given.note(f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer, unless --rule says it")
+        given.note(
+            f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer in a window: give --layer-ms, and "
+            "--move-ms or --expert-mib with --bandwidth"
+        )
+    if bandwidth is not None and expert_mib is None:
+        given.note("--bandwidth says nothing without --expert-mib")
     if picture is not None:
         _draw(picture, found, given.short)
     if json_output:
@@ -204,27 +207,14 @@ def _show(found: Replay, given: GivenLoads, windows: int) -> None:
     price = found.costs.price
     priced = "" if price is None else f"; a move costs {price:.4g} of imbalance in one window"
     _terminal.say(f"{given.short}: {what}, {len(given.layers)} layers{priced}")
-    _show_table(found)
+    columns = _columns(found)
+    _terminal.show_table(list(columns), [[show(each) for show in columns.values()] for each in found.outcomes])
     empty = found.outcomes[0].layers_without_load
     if empty:
         _terminal.say(f"Layers without load in a window, left out of the means: {empty}")
     best = found.best
     where = f"window {best.worst_window}, layer {given.layers[best.worst_layer]}"
     _terminal.say(f"{found.verdict()} Its worst is {best.imbalance_worst:.3f} ({where}).")
-
-
-def _show_table(found: Replay) -> None:
-    """One table, or two where a terminal is too narrow for it: of balance, and of what it takes."""
-    columns = _columns(found)
-    table = [list(columns), *([show(each) for show in columns.values()] for each in found.outcomes)]
-    needed = sum(3 + max(map(len, column)) for column in zip(*table, strict=True))
-    width = _terminal.width()
-    if width is None or needed <= width:
-        _terminal.show_table(table[0], table[1:])
-        return
-    for part in (slice(1, _OF_BALANCE), slice(_OF_BALANCE, None)):
-        rows = [[row[0], *row[part]] for row in table]
-        _terminal.show_table(rows[0], rows[1:])
 
 
 def _columns(found: Replay) -> dict[str, Cell]:

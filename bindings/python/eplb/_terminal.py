@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ._work import Work
 
 MOST_BARS = 32
+# Characters between two columns of a table on a terminal, and at both ends of its lines.
+_GAP, _ENDS = 2, 2
 _WORK_COLUMNS = ("", "imbalance before", "after", *COLUMNS_OF_MOVES)
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
@@ -43,11 +45,6 @@ _err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def is_terminal() -> bool:
     return sys.stdout.isatty()
-
-
-def width() -> int | None:
-    """Characters of a line of the terminal; None for a pipe, whose lines have no end."""
-    return _out.width if is_terminal() else None
 
 
 def say(text: str = "") -> None:
@@ -66,17 +63,37 @@ def _encodable(text: str, console: Console) -> str:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column holds names, the others numbers."""
+    """The first column holds names, the others numbers. Where a terminal is too narrow, several tables have them."""
     if not is_terminal():
         for line in aligned([columns, *rows]):
             say(line)
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index else "left", no_wrap=not index)
-    for row in rows:
-        table.add_row(*(Text(_encodable(cell, _out)) for cell in row))
-    _out.print(table)
+    # Numbers are never cut; headings are broken between words.
+    least = [max(map(len, (*heading.split(), *cells))) for heading, *cells in zip(columns, *rows, strict=True)]
+    width = _out.width - _ENDS
+    for part in _parts_that_fit(least, width):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        whole = _line_of(max(least[at], len(columns[at])) for at in part) <= width
+        for at in part:
+            of_column = None if whole else least[at]
+            table.add_column(Text(columns[at]), justify="right" if at else "left", no_wrap=not at, width=of_column)
+        for row in rows:
+            table.add_row(*(Text(_encodable(row[at], _out)) for at in part))
+        _out.print(table)
+
+
+def _parts_that_fit(widths: Sequence[int], width: int) -> list[list[int]]:
+    """Columns of tables that are no wider than a line as far as can be, each with the first one."""
+    parts = [[0]]
+    for at in range(1, len(widths)):
+        if len(parts[-1]) > 1 and _line_of(widths[each] for each in (*parts[-1], at)) > width:
+            parts.append([0])
+        parts[-1].append(at)
+    return parts
+
+
+def _line_of(widths: Iterable[int]) -> int:
+    return sum(_GAP + width for width in widths) - _GAP
 
 
 def show_reports(reports: Mapping[str, Report], more: Sequence[str] = ()) -> None:

@@ -16,6 +16,8 @@ from .picture import Picture, draw_titles, whole_numbers
 _COLOURS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 _EVEN, _BY_GAIN = "#b40426", "#3b4cc0"
 _BUSIEST = "busiest GPU over the mean"
+# Names of lines that fit into the axes, and inches of a row of them below.
+_NAMES_INSIDE, _NAME = 4, 0.2
 
 
 def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
@@ -27,11 +29,14 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
         found: what to draw.
         title: a caption, such as the name of the weights.
     """
-    figure = Picture(figsize=(8.2, 5.4), dpi=120)
-    axes = figure.add_axes((0.09, 0.11, 0.87, 0.72))
+    places = list(found.by_place())
+    # There is room for a few names above the lines.
+    below = _NAME * (1 + len(places) // 2) if len(places) > _NAMES_INSIDE else 0.0
+    high = 5.4 + below
+    figure = Picture(figsize=(8.2, high), dpi=120)
+    axes = figure.add_axes((0.09, (0.6 + below) / high, 0.87, 3.9 / high))
     # The bound is that of the sum of windows.
     in_windows = found.figure == "windows_mean"
-    places = list(found.by_place())
     for number, rows in enumerate(places):
         colour = _COLOURS[number % len(_COLOURS)]
         slots = [row.slots_per_gpu for row in rows]
@@ -53,7 +58,10 @@ def draw_sweep(file: IO[bytes], suffix: str, found: Sweep, title: str) -> None:
     axes.xaxis.set_major_locator(whole_numbers(1 + max(row.slots_per_gpu for row in found)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    if below:
+        figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2, frameon=False, fontsize=9)
+    else:
+        axes.legend(frameon=False, fontsize=9)
     draw_titles(figure, _headline(found), title)
     figure.savefig(file, format=suffix)
 
@@ -97,4 +105,5 @@ def _headline(found: Sweep) -> str:
     if len(places) > 1:
         return "What redundant experts gain"
     knee = found.knees[0]
-    return f"{place_name(knee.where)}: {knee.slots_per_gpu} slots per GPU, {knee.redundant} redundant, are enough"
+    verdict = "as good as more" if knee is found[0] else "enough"
+    return f"{place_name(knee.where)}: {knee.slots_per_gpu} slots per GPU, {knee.redundant} redundant, are {verdict}"

@@ -11,11 +11,14 @@ from eplb.sample import sample_weights
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from eplb import _terminal
 from test_command import refused
 
 SIZES = ["--slots", "24", "--gpus", "4"]
 RULES = ["--rule", "never", "--rule", "pays,memory=3,effort=fast", "--rule", "fresh,memory=1,objective=sum"]
+UNPRICED = (
+    "pays assumes 1 ms for a move and 50 ms for a layer in a window: give --layer-ms, and --move-ms or --expert-mib "
+    "with --bandwidth"
+)
 
 
 @pytest.fixture
@@ -53,15 +56,12 @@ def test_table(run, series):
     assert out.isascii()
 
 
-def test_narrow_terminals_get_two_tables(run, series, monkeypatch):
-    whole = run("replay", series, *SIZES, *RULES)[1].splitlines()
-    monkeypatch.setattr(_terminal, "width", lambda: 80)
-    lines = run("replay", series, *SIZES, *RULES)[1].splitlines()
-    balance, costs = lines[1:5], lines[5:9]
-    assert balance[0].split() == ["imbalance", "p95", "worst", "predicted", "gain", "kept"]
-    assert costs[0].split() == ["moves/layer", "changes"]
-    for one, first, second in zip(whole[1:5], balance, costs, strict=True):
-        assert one.split() == first.split() + [word for word in second.split() if word not in RULES]
+def test_without_prices_pays_says_how_to_give_them(run, series):
+    _, _, err = run("replay", series, *SIZES, "--rule", "pays", "--bandwidth", 50)
+    assert UNPRICED in err
+    assert "--bandwidth says nothing without --expert-mib" in err
+    priced = ("--expert-mib", 10, "--layer-ms", 100, "--bandwidth", 50)
+    assert run("replay", series, *SIZES, "--rule", "pays", *priced)[2] == ""
 
 
 def test_table_is_that_of_the_function(run, series):
@@ -99,7 +99,7 @@ def test_json(run, series):
     assert [each["rule"] for each in found["rules"]] == RULES[1::2]
     assert found["best"] in RULES
     assert found["windows"] == list(range(3, 12))
-    assert found["warnings"] == ["pays assumes 1 ms for a move and 50 ms for a layer, unless --rule says it"]
+    assert found["warnings"] == [UNPRICED]
 
 
 def test_layers_have_their_own_numbers(run, tmp_path):

@@ -350,13 +350,13 @@ typedef struct eplb_solve_options {
                               as pay */
 } eplb_solve_options;
 
-/* How good a placement is. "Mean" and "worst" are over layers. */
+/* How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
+ * none has, imbalance and bound are 1 and the other means 0. */
 typedef struct eplb_report {
   int64_t struct_size;
-  double imbalance_mean;            /* of the model: the mean over its layers */
+  double imbalance_mean;            /* of the model */
   double imbalance_worst;           /* of the worst layer */
-  double bound_mean;                /* mean over layers of bound / mean load: imbalance_mean
-                                       cannot be lower */
+  double bound_mean;                /* mean of bound / mean load: imbalance_mean cannot be lower */
   double gap_mean;                  /* mean of largest load, or time, / bound - 1: distance from
                                        the optimum, at most */
   double gap_worst;                 /* of the layer where it is widest */
@@ -401,6 +401,7 @@ typedef struct eplb_report {
   double off_home_mean;             /* mean of EPLB_MAP_OFF_HOME */
   double off_home_worst;            /* the largest of EPLB_MAP_OFF_HOME */
   double off_home_bound_mean;       /* mean of EPLB_MAP_OFF_HOME_BOUND */
+  int64_t num_empty_layers;         /* layers without load */
 } eplb_report;
 
 /* What a backend is and what it can do on this machine. */

@@ -161,9 +161,12 @@ func checkReport(t *testing.T, in input, p *Plan) {
 	t.Helper()
 	var imbalance, worst float64
 	var duplicates, unavoidable int64
-	worstLayer := 0
+	worstLayer, loaded := 0, 0
 	for layer, value := range reportOf(p).LayerImbalance {
-		imbalance += value
+		if slices.Max(p.GPULoad()[layer*p.NumGPUs:(layer+1)*p.NumGPUs]) > 0 {
+			imbalance += value
+			loaded++
+		}
 		if value > worst {
 			worst, worstLayer = value, layer
 		}
@@ -171,7 +174,13 @@ func checkReport(t *testing.T, in input, p *Plan) {
 		unavoidable += in.unavoidable(p, layer)
 	}
 	r := reportOf(p)
-	near(t, "mean imbalance", imbalance/float64(p.NumLayers), r.ImbalanceMean)
+	if loaded == 0 {
+		imbalance = 1
+	}
+	near(t, "mean imbalance", imbalance/float64(max(loaded, 1)), r.ImbalanceMean)
+	if r.NumEmptyLayers != p.NumLayers-loaded {
+		t.Errorf("%d layers have load, but the report counts %d without", loaded, r.NumEmptyLayers)
+	}
 	near(t, "worst imbalance", worst, r.ImbalanceWorst)
 	if r.WorstLayer != worstLayer || int64(r.Duplicates) != duplicates || int64(r.DuplicatesUnavoidable) != unavoidable {
 		t.Errorf("report says %+v", r)

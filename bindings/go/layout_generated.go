@@ -87,14 +87,15 @@ type cSolveOptions struct {
 	MovePrice float64
 }
 
-// cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers.
+// cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers, means over
+// those that have load; if none has, imbalance and bound are 1 and the other means 0.
 type cReport struct {
 	StructSize int64
-	// Of the model: the mean over its layers.
+	// Of the model.
 	ImbalanceMean float64
 	// Of the worst layer.
 	ImbalanceWorst float64
-	// Mean over layers of bound / mean load: ImbalanceMean cannot be lower.
+	// Mean of bound / mean load: ImbalanceMean cannot be lower.
 	BoundMean float64
 	// Mean of largest load, or time, / bound - 1: distance from the optimum, at most.
 	GapMean float64
@@ -163,6 +164,8 @@ type cReport struct {
 	OffHomeWorst float64
 	// Mean of MapOffHomeBound.
 	OffHomeBoundMean float64
+	// Layers without load.
+	NumEmptyLayers int64
 }
 
 // cBackend is eplb_backend. What a backend is and what it can do on this machine.

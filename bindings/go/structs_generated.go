@@ -96,14 +96,15 @@ func (from SolveOptions) in(to *cSolveOptions) error {
 	)
 }
 
-// Report is how good a placement is. "Mean" and "worst" are over layers. A gap of 0.01 means: at
-// most one percent above the optimum.
+// Report is how good a placement is. "Mean" and "worst" are over layers, means over those that have
+// load; if none has, imbalance and bound are 1 and the other means 0. A gap of 0.01 means: at most
+// one percent above the optimum.
 type Report struct {
-	// Of the model: the mean over its layers.
+	// Of the model.
 	ImbalanceMean float64
 	// Of the worst layer.
 	ImbalanceWorst float64
-	// Mean over layers of bound / mean load: ImbalanceMean cannot be lower.
+	// Mean of bound / mean load: ImbalanceMean cannot be lower.
 	BoundMean float64
 	// Mean of largest load, or time, / bound - 1: distance from the optimum, at most.
 	GapMean float64
@@ -172,6 +173,8 @@ type Report struct {
 	OffHomeWorst float64
 	// Mean of MapOffHomeBound.
 	OffHomeBoundMean float64
+	// Layers without load.
+	NumEmptyLayers int
 	// [L]: largest over mean GPU load; of GPUs of different speeds, time.
 	LayerImbalance []float64
 	// [L]: no placement under the policy has a largest GPU load (time, if speeds differ) below
@@ -218,5 +221,6 @@ func (from *cReport) inGo() Report {
 		OffHomeMean:           from.OffHomeMean,
 		OffHomeWorst:          from.OffHomeWorst,
 		OffHomeBoundMean:      from.OffHomeBoundMean,
+		NumEmptyLayers:        int(from.NumEmptyLayers),
 	}
 }

@@ -5,12 +5,16 @@
 namespace eplb {
 namespace {
 
-// Means are sums at first.
+// Means are sums at first, of layers that have load.
 void add_layer(const LayerFigures& layer, int64_t number, eplb_report& report) {
   const double gap = layer.bound > 0 ? layer.largest_load / layer.bound - 1 : 0;
-  report.imbalance_mean += layer.imbalance;
-  report.gap_mean += gap;
-  report.bound_mean += layer.mean_load > 0 ? layer.bound / layer.mean_load : 1;
+  if (layer.largest_load > 0) {
+    report.imbalance_mean += layer.imbalance;
+    report.gap_mean += gap;
+    report.bound_mean += layer.mean_load > 0 ? layer.bound / layer.mean_load : 1;
+  } else {
+    ++report.num_empty_layers;
+  }
   if (layer.imbalance > report.imbalance_worst) {
     report.imbalance_worst = layer.imbalance;
     report.worst_layer = number;
@@ -38,15 +42,20 @@ void fill_report(const Evaluation& evaluation, const Problem& problem, eplb_repo
   report.imbalance_mean = report.imbalance_worst = report.gap_mean = report.gap_worst = 0;
   report.bound_mean = report.off_home_mean = report.off_home_worst = report.off_home_bound_mean = 0;
   report.duplicates = report.duplicates_unavoidable = report.experts_on_one_gpu = 0;
+  report.num_empty_layers = 0;
   int64_t number = 0;
   bool nodes_proven = true;
   for (const LayerFigures& layer : evaluation.layers) {
     add_layer(layer, number++, report);
     nodes_proven &= layer.nodes_proven;
   }
-  for (double* sum : {&report.imbalance_mean, &report.bound_mean, &report.gap_mean,
-                      &report.off_home_mean, &report.off_home_bound_mean})
-    *sum /= static_cast<double>(number);
+  if (const int64_t loaded = number - report.num_empty_layers; loaded > 0) {
+    for (double* sum : {&report.imbalance_mean, &report.bound_mean, &report.gap_mean,
+                        &report.off_home_mean, &report.off_home_bound_mean})
+      *sum /= static_cast<double>(loaded);
+  } else {
+    report.imbalance_mean = report.bound_mean = 1;
+  }
   report.policy = problem.limits.policy;
   report.policy_reason = problem.limits.reason;
   report.bound_kind = bound_kind_of(problem, nodes_proven);

@@ -40,9 +40,9 @@ double bound_of(const std::vector<double>& weights, int slots, int gpus, eplb_bo
   layer.layers = 1;
   layer.experts = static_cast<int64_t>(weights.size());
   layer.real = weights;
-  const Problem problem =
-      problem_of({layer.experts, slots, gpus, demands.nodes, demands.groups},
-                 options_of(EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, demands.max_replicas), 1, kind);
+  const Problem problem = problem_of(
+      {layer.experts, slots, gpus, demands.nodes, demands.groups},
+      options_of(EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST, 0, demands.max_replicas), 1, kind);
   std::vector<int32_t> placement(slots);  // a bound does not depend on it
   for (int s = 0; s < slots; ++s) placement[s] = s % static_cast<int>(layer.experts);
   return evaluate(layer, problem, placement.data(), kBounds).layers[0].bound;
@@ -167,9 +167,9 @@ TEST(Bound, KnownValues) {
   // The heaviest and the lightest share a GPU.
   EXPECT_NEAR(simple_bound({10, 3, 2, 1}, 4, 2), 11, 1e-9);
   // All have two replicas, so the largest shares a GPU with one of the smallest.
-  EXPECT_NEAR(bound_of({300, 280, 60, 50, 40, 30, 20, 20}, 16, 8, EPLB_BOUND_SIMPLE,
-                       {.max_replicas = 2}),
-              160, 1e-9);
+  EXPECT_NEAR(
+      bound_of({300, 280, 60, 50, 40, 30, 20, 20}, 16, 8, EPLB_BOUND_SIMPLE, {.max_replicas = 2}),
+      160, 1e-9);
   // The heaviest has one replica more than there are spare slots on its node.
   EXPECT_NEAR(bound_of({8, 0, 0, 0}, 8, 8, EPLB_BOUND_SIMPLE, {.nodes = 2, .groups = 2}), 8.0 / 3,
               1e-9);

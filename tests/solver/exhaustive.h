@@ -100,8 +100,8 @@ inline double best_on_two_nodes(const std::vector<double>& weights, int groups, 
     if (node[0].size() != node[1].size()) continue;
     double largest = 0;
     for (const auto& of_node : node)
-      largest = std::max(largest, Exhaustive(of_node, slots / 2, gpus / 2, true, most_copies)
-                                      .largest_load());
+      largest = std::max(
+          largest, Exhaustive(of_node, slots / 2, gpus / 2, true, most_copies).largest_load());
     best = std::min(best, largest);
   }
   return best;

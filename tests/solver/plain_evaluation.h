@@ -99,8 +99,7 @@ class SimpleBound {
     const int pieces = std::min(1 + spare, most_copies_);
     double sum = 0;
     for (int i = 0; i < others; ++i)
-      sum +=
-          std::min(weight_[experts_ - 1 - std::min(i / pieces, experts_ - 1)], x / 2) / pieces;
+      sum += std::min(weight_[experts_ - 1 - std::min(i / pieces, experts_ - 1)], x / 2) / pieces;
     return sum;
   }
   double largest_allowed(double load, int j, int others, int spare) const {

@@ -194,10 +194,16 @@ class Rebalance : RebalanceSteps {
       }
     }
   }
+  // Nodes may have other groups in a fresh placement.
+  void stay_on_nodes() {
+    for (int g = 0; g < layer_.gpus(); ++g)
+      for (const int e : now_.at[g]) layer_.home[e] = layer_.node[g];
+  }
   void try_fresh() {
     const Arranged before = now_;
     place_fresh();
     if (layer_.q.size() > 1) {
+      if (nodes_ > 1) stay_on_nodes();
       moves_cost_ = false;
       level();
     }

@@ -76,7 +76,7 @@ struct RebalanceAsk {
 class RebalanceStart {
  protected:
   RebalanceStart(const OldLayer& layer, const RebalanceAsk& ask)
-      : layer_(layer), ask_(ask), now_(layer), budget_(ask.budget) {
+      : layer_(layer), ask_(ask), now_(layer_), budget_(ask.budget) {
     choose_times();
   }
 
@@ -187,7 +187,7 @@ class RebalanceStart {
     return all;
   }
 
-  const OldLayer& layer_;
+  OldLayer layer_;
   RebalanceAsk ask_;
   Arranged now_;
   int64_t budget_, mean_ = 0, least_ = 0;  // least_: the target, or the mean

@@ -39,7 +39,8 @@ TEST(Report, FiguresByHand) {
   const auto [figures, report] = evaluate(weights, problem, placement);
   EXPECT_DOUBLE_EQ(figures.layers[0].imbalance, 7.0 / 6.0);
   EXPECT_DOUBLE_EQ(figures.layers[1].imbalance, 1.0);
-  EXPECT_DOUBLE_EQ(report.imbalance_mean, (7.0 / 6.0 + 1) / 2);
+  EXPECT_DOUBLE_EQ(report.imbalance_mean, 7.0 / 6.0);  // of the layer that has load
+  EXPECT_EQ(report.num_empty_layers, 1);
   EXPECT_DOUBLE_EQ(report.imbalance_worst, 7.0 / 6.0);
   EXPECT_EQ(report.worst_layer, 0);
   EXPECT_NEAR(figures.layers[0].bound, 6, 1e-9);

@@ -75,7 +75,7 @@ struct Memory {
 };
 
 inline Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& layer,
-                eplb_strategy strategy, eplb_effort effort, int rubbish) {
+                       eplb_strategy strategy, eplb_effort effort, int rubbish) {
   const Problem problem = layer.problem(strategy, effort);
   Memory memory(instruction_set.workspace_bytes(problem), rubbish);
   Answer answer(problem);

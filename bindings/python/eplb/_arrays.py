@@ -5,6 +5,7 @@ torch is never imported here: a caller who passes a tensor has imported it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -89,6 +90,8 @@ def weights_to_host(weights: Any) -> tuple[Array, Deliver]:
         InvalidArgument: a type or number of dimensions that cannot be.
         InvalidWeight: a uint64 above 2^63 - 1.
     """
+    if isinstance(weights, (str, os.PathLike)):
+        raise invalid_argument(f"weights is the name {str(weights)!r}, must be an array: eplb.read_loads reads files")
     array, deliver = to_host("weights", weights)
     check_dimensions(array.ndim)
     if array.dtype in DTYPE_CODES and array.flags.carray:

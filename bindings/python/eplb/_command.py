@@ -249,7 +249,10 @@ app.command("replay")(replay_command)
 def evaluate(
     files: Files,
     plan: Annotated[
-        Path, typer.Argument(help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot.")
+        Path,
+        typer.Argument(
+            metavar="PLAN", help="A plan, an engine's file; or CSV, .npy [layers, slots], the expert in each slot."
+        ),
     ],
     gpus: PlanGpus = None,
     nodes: PlanNodes = None,

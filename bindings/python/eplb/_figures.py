@@ -94,7 +94,7 @@ def windows_sentence(windows: int, alone: Alone | None, whose: str = "") -> str:
     """
     if alone is None:
         return f"{windows} windows, summed; what each of them gets is not known"
-    figures = f"mean {alone.mean:.3f}, worst {alone.worst:.3f} (window {alone.worst_window})"
+    figures = f"mean {alone.mean:.3f}, mean of the worst {alone.worst:.3f} (window {alone.worst_window})"
     return f"{windows} windows{_empty(alone.num_empty)}, summed; alone{whose}: {figures}"
 
 

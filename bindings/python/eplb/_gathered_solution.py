@@ -71,8 +71,11 @@ class GatheredSolution(Solution):
             setattr(c_report, name, value)
         if self._bounds:
             bound = self._bounds["bound"]
+            loaded = weights.sums.any(axis=1)
             for name, of_layer in (("bound_mean", "bound_share"), ("gap_mean", "gap")):
                 # In the library's order, for its bits.
-                setattr(c_report, name, float(np.add.accumulate(self._bounds[of_layer])[-1]) / len(bound))
+                sums = np.add.accumulate(self._bounds[of_layer][loaded])
+                if len(sums):
+                    setattr(c_report, name, float(sums[-1]) / len(sums))
             c_report.gap_worst = float(self._bounds["gap"].max())
         return c_report, imbalance, bound, duplicates

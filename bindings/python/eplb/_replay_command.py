@@ -136,7 +136,12 @@ def replay_command(
         )
     if found.costs.price is None and any(_lacks_prices(each.rule) for each in found.outcomes):
         move_ms, layer_ms = DEFAULT_PRICES
-        given.note(f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer, unless --rule says it")
+        given.note(
+            f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer in a window: give --layer-ms, and "
+            "--move-ms or --expert-mib with --bandwidth"
+        )
+    if bandwidth is not None and expert_mib is None:
+        given.note("--bandwidth says nothing without --expert-mib")
     given.show(found, picture, **asked)
 
 

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arrays import Flags, Floats, Ints
+from ._arrays import Floats, Ints
 from ._figures import report_table, sentences_of
 from ._files.values import counted
 from ._library import BOUND_KINDS, POLICIES, POLICY_REASONS, STRATEGIES, name_of
-from ._loads import mean_with_load
 from ._shown import Showing, Shown
 
 
@@ -144,7 +143,7 @@ def grouping_of(problem: Any) -> Grouping:
 _SCALARS = [
     field.name
     for field in dataclasses.fields(Report)
-    if field.type in ("float", "int") and field.name not in (*Grouping._fields, "num_empty_layers")
+    if field.type in ("float", "int") and field.name not in Grouping._fields
 ]
 
 
@@ -156,14 +155,9 @@ def make_report(
     # A layer without weight has no gap.
     gap = np.divide(imbalance * mean_load, bound, out=np.zeros(len(bound)), where=bounded) - bounded
     evaluated = c_report.strategy < 0
-    figures = {name: getattr(c_report, name) for name in _SCALARS}
-    loaded = mean_load > 0
-    if loaded.any() and not loaded.all():
-        figures.update(_means_with_load(figures, loaded, imbalance, bound / np.where(loaded, mean_load, 1), gap))
     return Report(
-        **figures,
+        **{name: getattr(c_report, name) for name in _SCALARS},
         **grouping._asdict(),
-        num_empty_layers=int((~loaded).sum()),
         strategy=None if evaluated else name_of(STRATEGIES, c_report.strategy),
         policy=name_of(POLICIES, c_report.policy),
         policy_reason=name_of(POLICY_REASONS, c_report.policy_reason),
@@ -173,16 +167,3 @@ def make_report(
         gap=gap,
         layer_duplicates=duplicates,
     )
-
-
-def _means_with_load(
-    figures: dict[str, Any], loaded: Flags, imbalance: Floats, bound: Floats, gap: Floats
-) -> dict[str, float]:
-    """Means over layers that have load; the library counts the others as balanced and at home. bound: over the mean."""
-    means = {"imbalance_mean": imbalance, "bound_mean": bound, "gap_mean": gap}
-    # The others add nothing to these two.
-    more = len(loaded) / loaded.sum()
-    return {
-        **{name: mean_with_load(each, loaded) for name, each in means.items()},
-        **{name: figures[name] * more for name in ("off_home_mean", "off_home_bound_mean")},
-    }

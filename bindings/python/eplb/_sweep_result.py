@@ -167,11 +167,19 @@ def _verdict(rows: list[SweepRow], figure: str) -> str:
     head = f"{place_name(enough.where)}: {enough.slots_per_gpu} slots per GPU ({enough.redundant} redundant) "
     more = f"; {best.redundant} redundant reach {lowest}" if lowest != now else ""
     if enough is first:
-        return f"{head}are enough, with an imbalance of {now}{more}."
+        return f"{head}are as good as more, with an imbalance of {now}{more}{_of_homes(rows)}."
     cost = ""
     if enough.gib_per_gpu is not None and first.gib_per_gpu is not None:
         cost = f" for {enough.gib_per_gpu - first.gib_per_gpu:.2f} GiB more per GPU"
-    return f"{head}take the imbalance from {was} with {first.redundant} to {now}{cost}{more}."
+    return f"{head}take the imbalance from {was} with {first.redundant} to {now}{cost}{more}{_of_homes(rows)}."
+
+
+def _of_homes(rows: list[SweepRow]) -> str:
+    """What no number of slots can mend: the heaviest node, where whole groups stay on nodes."""
+    limit = min(row.bound_mean for row in rows)
+    if rows[0].policy != "hierarchical" or min(rows[0].where[1:]) == 1 or limit <= _ENOUGH:
+        return ""
+    return f"; with whole groups on nodes no size gets below {limit:.3f}, with the policies soft and global they do"
 
 
 def _left_out(reasons: dict[str, int], kept: int) -> str:

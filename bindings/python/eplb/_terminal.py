@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from ._work import Work
 
 MOST_BARS = 32
-_BETWEEN_COLUMNS = 2
+# Characters between two columns of a table on a terminal, and at both ends of its lines.
+_GAP, _ENDS = 2, 2
 _WORK_COLUMNS = ("", "imbalance before", "after", *COLUMNS_OF_MOVES)
 
 # Names of files and strategies are not markup, and numbers are not highlighted.
@@ -46,11 +47,6 @@ _err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def is_terminal() -> bool:
     return sys.stdout.isatty()
-
-
-def width() -> int | None:
-    """Characters of a line of the terminal; None for a pipe, whose lines have no end."""
-    return _out.width if is_terminal() else None
 
 
 def say(text: str = "") -> None:
@@ -69,42 +65,37 @@ def _encodable(text: str, console: Console) -> str:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column holds names, the others numbers. Columns that no line has room for are a table below."""
-    for part in _parts([columns, *rows]):
-        _show_part(part[0], part[1:])
-
-
-def _parts(table: Sequence[Sequence[str]]) -> list[list[list[str]]]:
-    """The same rows with as many columns as fit, names first in each; titles may be broken between words."""
-    names, *columns = zip(*table, strict=True)
-    room = width()
-    if room is not None and _width_of([names, *columns]) > room:
-        columns = [(title.replace(" ", "\n"), *cells) for title, *cells in columns]
-    parts: list[list[Sequence[str]]] = [[names]]
-    for column in columns:
-        if room is not None and _width_of([*parts[-1], column]) > room and len(parts[-1]) > 1:
-            parts.append([names])
-        parts[-1].append(column)
-    return [[list(row) for row in zip(*part, strict=True)] for part in parts]
-
-
-def _width_of(columns: Sequence[Sequence[str]]) -> int:
-    """Of a table on a terminal, where titles may have several lines."""
-    return sum(_BETWEEN_COLUMNS + max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
-
-
-def _show_part(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The first column holds names, the others numbers. Where a terminal is too narrow, several tables have them."""
     if not is_terminal():
         for line in aligned([columns, *rows]):
             say(line)
         return
-    # With the box's own space, columns are as far apart as in a pipe.
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(_encodable(cell, _out)) for cell in row))
-    _out.print(table)
+    # Numbers are never cut; headings are broken between words.
+    least = [max(map(len, (*heading.split(), *cells))) for heading, *cells in zip(columns, *rows, strict=True)]
+    width = _out.width - _ENDS
+    for part in _parts_that_fit(least, width):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        whole = _line_of(max(least[at], len(columns[at])) for at in part) <= width
+        for at in part:
+            of_column = None if whole else least[at]
+            table.add_column(Text(columns[at]), justify="right" if at else "left", no_wrap=not at, width=of_column)
+        for row in rows:
+            table.add_row(*(Text(_encodable(row[at], _out)) for at in part))
+        _out.print(table)
+
+
+def _parts_that_fit(widths: Sequence[int], width: int) -> list[list[int]]:
+    """Columns of tables that are no wider than a line as far as can be, each with the first one."""
+    parts = [[0]]
+    for at in range(1, len(widths)):
+        if len(parts[-1]) > 1 and _line_of(widths[each] for each in (*parts[-1], at)) > width:
+            parts.append([0])
+        parts[-1].append(at)
+    return parts
+
+
+def _line_of(widths: Iterable[int]) -> int:
+    return sum(_GAP + width for width in widths) - _GAP
 
 
 def show(found: Showing, name: str) -> None:

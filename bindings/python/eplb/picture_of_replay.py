@@ -18,7 +18,7 @@ _WIDE = 30
 # Characters of a rule, in the key and at the top.
 _MOST_OF_RULE, _MOST_OF_HEADLINE = 75, 30
 # Inches.
-_WIDTH, _TOP, _LINES_HEIGHT, _MOVES_HEIGHT, _BETWEEN, _ROW = 10.2, 1.05, 3.6, 1.7, 0.65, 0.24
+_WIDTH, _TOP, _LINES_HEIGHT, _MOVES_HEIGHT, _BETWEEN, _ROW = 10.2, 1.05, 3.6, 1.7, 0.65, 0.2
 
 
 def draw_replay(found: Replay, title: str) -> Picture:

@@ -11,6 +11,8 @@ from ._sweep_result import Sweep, place_name
 from .picture import BUSIEST, Picture, draw_titles, line_colour, show_times, whole_numbers
 
 _EVEN, _BY_GAIN = "#b40426", "#3b4cc0"
+# Names of lines that fit into the axes, and inches of a row of them below.
+_NAMES_INSIDE, _NAME = 4, 0.2
 
 
 def draw_sweep(found: Sweep, title: str) -> Picture:
@@ -20,11 +22,14 @@ def draw_sweep(found: Sweep, title: str) -> Picture:
         found: what to draw.
         title: a caption, such as the name of the weights.
     """
-    figure = Picture(figsize=(8.2, 5.4), dpi=120)
-    axes = figure.add_axes((0.09, 0.11, 0.87, 0.72))
+    places = list(found.by_place())
+    # There is room for a few names above the lines.
+    below = _NAME * (1 + len(places) // 2) if len(places) > _NAMES_INSIDE else 0.0
+    high = 5.4 + below
+    figure = Picture(figsize=(8.2, high), dpi=120)
+    axes = figure.add_axes((0.09, (0.6 + below) / high, 0.87, 3.9 / high))
     # The bound is that of the sum of windows.
     in_windows = found.figure == "windows_mean"
-    places = list(found.by_place())
     for number, rows in enumerate(places):
         colour = line_colour(number)
         slots = [row.slots_per_gpu for row in rows]
@@ -46,7 +51,10 @@ def draw_sweep(found: Sweep, title: str) -> Picture:
     axes.xaxis.set_major_locator(whole_numbers(1 + max(row.slots_per_gpu for row in found)))
     show_times(axes.yaxis)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    if below:
+        figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2, frameon=False, fontsize=9)
+    else:
+        axes.legend(frameon=False, fontsize=9)
     draw_titles(figure, _headline(found), title)
     return figure
 
@@ -87,4 +95,5 @@ def _headline(found: Sweep) -> str:
     if len(places) > 1:
         return "What redundant experts gain"
     row = found.enough[0]
-    return f"{place_name(row.where)}: {row.slots_per_gpu} slots per GPU, {row.redundant} redundant, are enough"
+    verdict = "as good as more" if row is found[0] else "enough"
+    return f"{place_name(row.where)}: {row.slots_per_gpu} slots per GPU, {row.redundant} redundant, are {verdict}"

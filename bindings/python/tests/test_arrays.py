@@ -1,6 +1,7 @@
 """Arrays of every kind: what comes in is what goes out, and the answer is the same for all."""
 
 import sys
+from pathlib import Path
 
 import eplb
 import numpy as np
@@ -105,6 +106,8 @@ def test_uint64_that_does_not_fit():
         ([[1, 2], [3]], "weight is no array"),
         (np.ma.masked_array(PAIRS, PAIRS), "masked array"),
         (None, "0 dimensions, must be"),
+        ("loads.csv", "weight is the name 'loads.csv', must be an array: eplb.read_loads reads files"),
+        (Path("loads.csv"), "weight is the name 'loads.csv'"),
     ],
 )
 def test_what_is_refused(weights, text):

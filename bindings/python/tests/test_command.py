@@ -102,7 +102,7 @@ def test_a_warning_says_what_one_sum_hides(run, tmp_path, command):
     assert (content["num_windows"], content["num_empty_windows"]) == (4, 1)
     assert content["windows_worst"] > content["windows_mean"] > content["imbalance_mean"]
     found = re.fullmatch(
-        r"4 windows, 1 of them empty, summed; alone(.*): mean (\S+), worst (\S+) \(window (\d)\)", warning
+        r"4 windows, 1 of them empty, summed; alone(.*): mean (\S+), mean of the worst (\S+) \(window (\d)\)", warning
     )
     assert found[1] == best
     assert found[2] == f"{content['windows_mean']:.3f}"
@@ -173,7 +173,7 @@ def test_more_windows_than_are_kept(run, tmp_path, command):
         placement = np.load(plan)["physical_to_logical"]
         alone = np.mean([context.evaluate(placement, window, num_gpus=16).imbalance for window in counts], axis=1)
     assert warning == (
-        f"130 windows, 1 of them empty, summed; alone: mean {np.delete(alone, 1).mean():.3f}, worst "
+        f"130 windows, 1 of them empty, summed; alone: mean {np.delete(alone, 1).mean():.3f}, mean of the worst "
         f"{alone.max():.3f} (window {alone.argmax()})"
     )
     # What was there before is judged by all of them.

@@ -66,7 +66,7 @@ def test_sglang_dump(run, answer, in_order):
     assert report["layers"] == [1, 2]
     assert report["warnings"] == [
         "layer 0 without any load is left out, as dense layers are",
-        "2 windows, summed; alone: mean 2.383, worst 2.383 (window 0)",
+        "2 windows, summed; alone: mean 2.383, mean of the worst 2.383 (window 0)",
     ]
     assert report["imbalance"] == pytest.approx([1.6, 1.0])
     loads = eplb.read_loads(CASES / "03_sglang_dump.npz")
@@ -83,7 +83,7 @@ def test_windows(answer, in_order, run):
     plan = in_order(1, order=[0, 2, 1, 3, 4, 5, 6, 7])
     report = answer("evaluate", "05_windows.npz", plan, "--gpus", 4)
     assert (report["num_windows"], report["imbalance_mean"], report["windows_worst"]) == (2, 1.0, 1.0)
-    alone = "2 windows, summed; alone: mean {0:.3f}, worst {0:.3f} (window 0)"
+    alone = "2 windows, summed; alone: mean {0:.3f}, mean of the worst {0:.3f} (window 0)"
     assert report["warnings"] == [alone.format(1)]
     assert answer("solve", "05_windows.npz", "--slots", 8, "--gpus", 4)["warnings"] == [alone.format(1.5)]
 

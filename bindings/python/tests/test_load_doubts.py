@@ -144,3 +144,15 @@ def test_lines_of_files_belong_to_their_file(tmp_path):
     write(tmp_path / "a.jsonl2.jsonl", f"{much}\n{much}")
     found = read_loads([tmp_path / "a.jsonl", tmp_path / "a.jsonl2.jsonl"]).notes
     assert found == (f"{tmp_path / 'a.jsonl'}: experts 5, 7, 43 and 58 have 88 % of the load: {QUESTION}",)
+
+
+def test_files_without_load_are_named(tmp_path):
+    paths = [tmp_path / f"load{number}.npy" for number in range(6)]
+    for number, path in enumerate(paths):
+        np.save(path, healthy(2, EXPERTS) * (number == 2))
+    loads = read_loads(paths[1:4], header=False, index=False)
+    assert loads.notes == (f"no load in {paths[1]}, {paths[3]}",)
+    assert not loads.counts[0].any()
+    assert read_loads(paths, header=False, index=False).notes == (
+        f"no load in {paths[0]}, {paths[1]}, {paths[3]}, 2 more",
+    )

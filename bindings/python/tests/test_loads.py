@@ -74,6 +74,11 @@ def test_bad_csv(tmp_path, text, complaint):
     assert refused(path) == f"{path}{complaint}"
 
 
+def test_a_text_is_no_table(tmp_path):
+    path = write(tmp_path / "README.txt", "notes of\nthis week\n")
+    assert refused(path) == f"{path}: has no numbers, so it is no table of loads"
+
+
 HEADER = "the first row looks like a header"
 INDEX = "the first column looks like an index"
 

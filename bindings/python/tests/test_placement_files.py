@@ -375,6 +375,7 @@ def test_names_of_files(tmp_path, name, format, expected):
     [
         ("plan", None, "plan: a plan is written as .npz or .json"),
         ("plan.txt", "sglang", "plan.txt: a plan of the format sglang is written as .json or .pt"),
+        ("plan.vllm.json", None, "plan.vllm.json: vLLM reads no placement from a file"),
         ("plan.ascend.npz", None, "a plan of the format ascend is written as .json"),
         ("plan.json", "tensorrt-llm", "a plan of the format tensorrt-llm is written as .yaml or .yml"),
     ],

@@ -46,7 +46,7 @@ def test_windows(context):
     weights = windows()
     plan = context.solve(weights, **SIZES)
     of_windows = plan.window_imbalance.mean(axis=0)
-    figures = f"mean {of_windows.mean():.3f}, worst {of_windows.max():.3f} (window {of_windows.argmax()})"
+    figures = f"mean {of_windows.mean():.3f}, mean of the worst {of_windows.max():.3f} (window {of_windows.argmax()})"
     assert plan.warnings == [f"3 windows, summed; alone: {figures}"]
     # A layer, and a window, without load is in no mean.
     weights[1], weights[2, 0] = 0, 0
@@ -55,7 +55,7 @@ def test_windows(context):
     worst, window = max((first.mean(), 0), (last, 2))
     mean = (first.sum() + last) / 3
     empty = "3 windows, 1 of them empty, summed; alone"
-    assert plan.warnings[-1] == f"{empty}: mean {mean:.3f}, worst {worst:.3f} (window {window})"
+    assert plan.warnings[-1] == f"{empty}: mean {mean:.3f}, mean of the worst {worst:.3f} (window {window})"
     assert context.solve(weights, **SIZES, objective="windows").warnings == []
     assert context.solve(weights[:1], **SIZES).warnings == []
     many = context.solve(windows(65), **SIZES)

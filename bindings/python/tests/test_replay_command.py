@@ -1,7 +1,6 @@
 """eplb replay: what it says, writes and draws, of loads that are made up here."""
 
 import importlib.util
-import io
 import json
 
 import eplb
@@ -12,12 +11,14 @@ from eplb.sample import sample_weights
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from eplb import _terminal
-from rich.console import Console
 from test_command import refused
 
 SIZES = ["--slots", "24", "--gpus", "4"]
 RULES = ["--rule", "never", "--rule", "pays,memory=3,effort=fast", "--rule", "fresh,memory=1,objective=sum"]
+UNPRICED = (
+    "pays assumes 1 ms for a move and 50 ms for a layer in a window: give --layer-ms, and --move-ms or --expert-mib "
+    "with --bandwidth"
+)
 
 
 @pytest.fixture
@@ -55,24 +56,12 @@ def test_table(run, series):
     assert out.isascii()
 
 
-@pytest.mark.parametrize(("columns", "parts"), [(120, 1), (94, 1), (93, 2), (50, 4)])
-def test_narrow_terminals_get_several_tables(monkeypatch, columns, parts):
-    """All that a table has is there once, next to its row's name, and fits."""
-    names = ["", "imbalance", "p95", "worst", "predicted", "gain kept", "moves/layer", "changes"]
-    rows = [["fresh,memory=1,objective=sum", "1.1397", "1.470", "1.572", "1.0003", "100%", "14.133", "1"]]
-    monkeypatch.setattr(_terminal, "width", lambda: columns)
-    monkeypatch.setattr(_terminal, "is_terminal", lambda: True)
-    printed = Console(width=columns, file=io.StringIO(), force_terminal=False)
-    monkeypatch.setattr(_terminal, "_out", printed)
-    _terminal.show_table(names, rows)
-    lines = printed.file.getvalue().splitlines()
-    assert max(map(len, lines)) <= columns
-    shown = [line.split() for line in lines if line.startswith(" fresh,")]
-    assert len(shown) == parts
-    assert [cell for row in shown for cell in row[1:]] == rows[0][1:]
-    assert {row[0] for row in shown} == {rows[0][0]}
-    titles = " ".join(line for line in lines if line.strip() and not line.startswith(" fresh,")).split()
-    assert {word for name in names for word in name.split()} <= set(titles)
+def test_without_prices_pays_says_how_to_give_them(run, series):
+    _, _, err = run("replay", series, *SIZES, "--rule", "pays", "--bandwidth", 50)
+    assert UNPRICED in err
+    assert "--bandwidth says nothing without --expert-mib" in err
+    priced = ("--expert-mib", 10, "--layer-ms", 100, "--bandwidth", 50)
+    assert run("replay", series, *SIZES, "--rule", "pays", *priced)[2] == ""
 
 
 def test_table_is_that_of_the_function(run, series):
@@ -110,7 +99,7 @@ def test_json(run, series):
     assert [each["rule"] for each in found["rules"]] == RULES[1::2]
     assert found["best"] in RULES
     assert found["windows"] == list(range(3, 12))
-    assert found["warnings"] == ["pays assumes 1 ms for a move and 50 ms for a layer, unless --rule says it"]
+    assert found["warnings"] == [UNPRICED]
 
 
 def test_layers_have_their_own_numbers(run, tmp_path):

@@ -64,7 +64,7 @@ def test_windows_homes_and_moves_if_any(context, loads):
     assert page.caption == "Plan: 3 layers, 80 slots of 16 GPUs on 4 nodes, policy soft"
     of_windows = plan.window_imbalance.mean(axis=0)
     assert page.sentences[0] == (
-        f"2 windows, summed; alone: mean {report.windows_mean:.3f}, worst {of_windows.max():.3f} "
+        f"2 windows, summed; alone: mean {report.windows_mean:.3f}, mean of the worst {of_windows.max():.3f} "
         f"(window {of_windows.argmax()})."
     )
     assert page.sentences[1] == (

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from dataclasses import replace
 
 import eplb
 import numpy as np
@@ -129,12 +130,24 @@ def test_sentences():
     gained = "take the imbalance from 1.410 with 0 to 1.020"
     assert found.sentences() == [
         f"8 GPUs: 5 slots per GPU (8 redundant) {gained}; 16 redundant reach 1.015.",
-        "16 GPUs: 4 slots per GPU (0 redundant) are enough, with an imbalance of 1.000.",
+        "16 GPUs: 4 slots per GPU (0 redundant) are as good as more, with an imbalance of 1.000.",
         "3 of 7 combinations are left out: a (2); b (1).",
     ]
     priced = [*rows_of(figures[:1], gib_per_gpu=8.5), *list(rows_of(figures, gib_per_gpu=10.0))[1:]]
     costly = Sweep(priced, **SIZES)
     assert f"{gained} for 1.50 GiB more per GPU; " in costly.sentences()[0]
+
+
+def test_groups_on_nodes_that_no_size_mends_are_named():
+    where = {"num_nodes": 4, "num_groups": 8, "policy": "hierarchical"}
+    rows = [*rows_of((1.32,), bound_mean=1.31, **where), *list(rows_of((1, 1.3), bound_mean=1.29, **where))[1:]]
+    limit = "with whole groups on nodes no size gets below 1.290, with the policies soft and global they do."
+    (sentence,) = Sweep(rows, **SIZES).sentences()
+    assert sentence.endswith(limit)
+    for other in ({"policy": "soft"}, {"num_nodes": 1}, {"num_groups": 1}):
+        others = [replace(row, **other) for row in rows]
+        (sentence,) = Sweep(others, **SIZES).sentences()
+        assert "whole groups" not in sentence
 
 
 def test_memory():

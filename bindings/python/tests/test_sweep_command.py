@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import eplb
@@ -81,6 +82,27 @@ def test_the_title_of_a_picture_is_text(run, tmp_path):
     text = path.read_text()
     assert "run$a_{$1" in text
     assert "16 GPUs: 5 slots per GPU, 16 redundant, are enough" in text
+
+
+def test_the_title_does_not_praise_what_no_size_mends(run, tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    path = tmp_path / "sweep.svg"
+    where = ("--gpus", "16", "--nodes", "8", "--groups", "8", "--redundant", "0,64")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        code, out, _ = run("sweep", OLMOE, *where, "--picture", path)
+    assert code == 0
+    assert "16 GPUs, 8 nodes, 8 groups: " in path.read_text()
+    assert ("are as good as more" in path.read_text()) is ("(0 redundant) are as good as more" in out)
+
+
+def test_many_names_are_below_the_lines(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    heights = []
+    for gpus in ("4,8,16,32", "2,4,8,16,32"):
+        assert run("sweep", OLMOE, "--gpus", gpus, "--redundant", "0", "--picture", tmp_path / "sweep.svg")[0] == 0
+        size = re.search(r'<svg [^>]*height="([0-9.]+)pt"', (tmp_path / "sweep.svg").read_text())
+        heights.append(float(size[1]))
+    assert heights[0] < heights[1] < 1.2 * heights[0]
 
 
 @pytest.mark.parametrize("step", [None, 16])

@@ -61,6 +61,14 @@ struct WindowSums {
   }
 };
 
+// Under the hierarchical policy: from now on, no expert leaves the node that it is on.
+EPLB_FN void stay_on_nodes(Team auto& team, const ExcessSearch& search) {
+  const Arrangement& state = search.state;
+  team.for_each(state.experts, [&](int e) {
+    state.home[e] = node_of(search.cluster, state.gpu[state.any_place[e]]);
+  });
+}
+
 struct ExcessMethod : NodesOfBest {
   static constexpr bool kInlined = false;
 

@@ -13,11 +13,8 @@ EPLB_ONCE void take_as_current(Team auto& team, ExcessSearch& search, bool keeps
   const Arrangement& state = search.state;
   read_slots(team, state, scratch);
   remember_current(team, state, scratch.data);
-  team.single([&] {
-    derive_all(state);
-    for (int e = 0; keeps_nodes && e < state.experts; ++e)
-      state.home[e] = node_of(search.cluster, state.gpu[state.any_place[e]]);
-  });
+  team.single([&] { derive_all(state); });
+  if (keeps_nodes) stay_on_nodes(team, search);
   search.counts_moves = false;
   keep(search);
 }

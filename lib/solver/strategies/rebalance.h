@@ -121,6 +121,7 @@ struct RebalanceMethod : FreshByExcess {
     store(team, state, best, largest_time(team, state, problem.cluster));
     place_best(team, search);
     if (windows > 1) {
+      if (partition.nodes > 1) stay_on_nodes(team, search);
       keep(search);
       search.counts_moves = false;
       level_windows(team, search, effort.window_rounds, aims.least());

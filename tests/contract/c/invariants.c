@@ -138,10 +138,27 @@ static int duplicates_recount(const plan *p, const input *in, int64_t layer, int
   return EQUAL(found, p->ints[EPLB_MAP_DUPLICATES][layer]);
 }
 
+static int has_load(const plan *p, int64_t layer) {
+  const double *load = p->doubles[EPLB_MAP_GPU_LOAD] + layer * p->gpus;
+  int64_t g;
+  for (g = 0; g < p->gpus; g++)
+    if (load[g] > 0) return 1;
+  return 0;
+}
+
+/* Of layers that have load; of none, what is given. */
+static double mean_of(double sum, int64_t count) { return count > 0 ? sum / (double)count : sum; }
+
+static int64_t count_layers_with_load(const plan *p) {
+  int64_t layer, count = 0;
+  for (layer = 0; layer < p->layers; layer++) count += has_load(p, layer);
+  return count;
+}
+
 static int report_holds(const plan *p, const input *in) {
   double imbalance_sum = 0, bound_sum = 0, gap_sum = 0, gap_worst = 0, worst = 0;
   int64_t layer, worst_layer = 0, duplicates = 0, unavoidable = 0;
-  double count = (double)p->layers;
+  int64_t loaded = count_layers_with_load(p);
   for (layer = 0; layer < p->layers; layer++) {
     double imbalance, relative, gap;
     if (!loads_hold(p, in, layer, &imbalance, &relative, &gap) ||
@@ -153,16 +170,20 @@ static int report_holds(const plan *p, const input *in) {
       worst = imbalance;
       worst_layer = layer;
     }
-    imbalance_sum += imbalance;
-    bound_sum += relative;
-    gap_sum += gap;
+    if (has_load(p, layer)) {
+      imbalance_sum += imbalance;
+      bound_sum += relative;
+      gap_sum += gap;
+    }
     gap_worst = fmax(gap_worst, gap);
     duplicates += p->ints[EPLB_MAP_DUPLICATES][layer];
   }
-  return CLOSE(imbalance_sum / count, p->report.imbalance_mean, kTolerance) &
+  if (loaded == 0) imbalance_sum = bound_sum = 1;
+  return EQUAL(p->layers - loaded, p->report.num_empty_layers) &
+         CLOSE(mean_of(imbalance_sum, loaded), p->report.imbalance_mean, kTolerance) &
          CLOSE(worst, p->report.imbalance_worst, kTolerance) &
-         CLOSE(bound_sum / count, p->report.bound_mean, kTolerance) &
-         CLOSE(1 + gap_sum / count, 1 + p->report.gap_mean, kTolerance) &
+         CLOSE(mean_of(bound_sum, loaded), p->report.bound_mean, kTolerance) &
+         CLOSE(1 + mean_of(gap_sum, loaded), 1 + p->report.gap_mean, kTolerance) &
          CLOSE(1 + gap_worst, 1 + p->report.gap_worst, kTolerance) &
          EQUAL(worst_layer, p->report.worst_layer) & EQUAL(duplicates, p->report.duplicates) &
          EQUAL(unavoidable, p->report.duplicates_unavoidable) &
@@ -173,7 +194,8 @@ static int report_holds(const plan *p, const input *in) {
 /* What off-home shares the placement has, and what it takes to reach the target. */
 static int homes_hold(const plan *p, const input *in) {
   const double *share = p->doubles[EPLB_MAP_OFF_HOME], *bound = p->doubles[EPLB_MAP_OFF_HOME_BOUND];
-  double sum = 0, worst = 0, bound_sum = 0, count = (double)p->layers;
+  double sum = 0, worst = 0, bound_sum = 0;
+  int64_t loaded = count_layers_with_load(p);
   int64_t layer;
   for (layer = 0; layer < p->layers; layer++) {
     const int64_t *row = p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL] + layer * p->slots;
@@ -186,9 +208,9 @@ static int homes_hold(const plan *p, const input *in) {
     worst = fmax(worst, share[layer]);
     bound_sum += bound[layer];
   }
-  return CLOSE(sum / count, p->report.off_home_mean, kTolerance) &
+  return CLOSE(mean_of(sum, loaded), p->report.off_home_mean, kTolerance) &
          CHECK(worst == p->report.off_home_worst) &
-         CLOSE(bound_sum / count, p->report.off_home_bound_mean, kTolerance);
+         CLOSE(mean_of(bound_sum, loaded), p->report.off_home_bound_mean, kTolerance);
 }
 
 static int report_names_the_rule(const plan *p, const input *in) {
@@ -215,11 +237,10 @@ static int evaluation_agrees(eplb_context *context, const plan *p, const input *
   eplb_problem problem = in->problem;
   int fine;
   if (problem.max_replicas == 0) problem.max_replicas = in->options.max_replicas;
-  fine =
-      EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR)) &&
-      EXPECT(EPLB_OK, CALL(evaluate)(context, &problem, p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL],
-                                     p->layers * p->slots, EPLB_INT64, &report, imbalance, bound,
-                                     duplicates, p->layers, ERR));
+  fine = EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR)) &&
+         EXPECT(EPLB_OK, CALL(evaluate)(context, &problem, p->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL],
+                                        p->layers * p->slots, EPLB_INT64, &report, imbalance, bound,
+                                        duplicates, p->layers, ERR));
   expected.strategy = -1;
   fine = fine && report_same(&expected, &report) &&
          CHECK(memcmp(imbalance, p->doubles[EPLB_MAP_IMBALANCE], bytes) == 0) &&

@@ -132,7 +132,8 @@ int report_same(const eplb_report *a, const eplb_report *b) {
          EQUAL(a->duplicates_unavoidable, b->duplicates_unavoidable) &
          CHECK(a->off_home_mean == b->off_home_mean) &
          CHECK(a->off_home_worst == b->off_home_worst) &
-         CHECK(a->off_home_bound_mean == b->off_home_bound_mean) & EQUAL(a->strategy, b->strategy) &
+         CHECK(a->off_home_bound_mean == b->off_home_bound_mean) &
+         EQUAL(a->num_empty_layers, b->num_empty_layers) & EQUAL(a->strategy, b->strategy) &
          EQUAL(a->policy, b->policy) & EQUAL(a->policy_reason, b->policy_reason) &
          EQUAL(a->bound_kind, b->bound_kind);
 }

@@ -40,7 +40,16 @@ def doubts_about(counts: Array, layers: Ints, files: Mapping[str, Array]) -> lis
         more = len(of_files) - _MOST_FILES
         rest = [f"{counted(more, 'more file')} with most of the load on few experts"] if more > 0 else []
         few = [*of_files[:_MOST_FILES], *rest]
-    return [*few, *_without(loads, layers)]
+    return [*few, *_empty_files(files), *_without(loads, layers)]
+
+
+def _empty_files(files: Mapping[str, Array]) -> list[str]:
+    """Which files are without load, where others have some."""
+    empty = [name for name, counts in files.items() if not counts.any()]
+    if not empty or len(empty) == len(files):
+        return []
+    more = len(empty) - _MOST_FILES
+    return [f"no load in {', '.join([*empty[:_MOST_FILES], *([f'{more} more'] if more > 0 else [])])}"]
 
 
 def _on_few(counts: Array, loads: Floats, layers: Ints) -> list[str]:

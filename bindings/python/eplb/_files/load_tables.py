@@ -27,6 +27,8 @@ def read_table(content: Content, labels: Labels) -> list[Part]:
     if set(_LONG) <= set(names):
         return [_long_table(content, rows, names)]
     _refuse_other_text(content, rows)
+    if all(number_of(word) is None for row in rows for word in row.words):
+        raise FileError(f"{where}: has no numbers, so it is no table of loads")
     labels.refuse(where, *_worded_labels(rows))
     if labels.header:
         check_header(where, rows[0].words[1:] if labels.index else rows[0].words)

@@ -238,6 +238,8 @@ def check_format(path: Path, format: str | None = None) -> str:
     suffix, suffixes = path.suffix.lower(), [each.lower() for each in path.suffixes]
     word = suffixes[-2][1:] if len(suffixes) > 1 else None
     name = _NAMES.get(format or word or "", _BY_SUFFIX.get(suffix))
+    if format is None and word == "vllm":
+        raise FileError(f"{path}: vLLM reads no placement from a file: docs/engines.md says how it plans with eplb")
     if name is None:
         raise FileError(f"{path}: a plan is written as .npz or .json, for some engines as .yaml or .pt")
     if suffix not in FORMATS[name].suffixes:

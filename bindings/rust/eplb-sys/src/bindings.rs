@@ -323,16 +323,17 @@ const _: () = {
     assert!(offset_of!(eplb_solve_options, move_price) == 72);
 };
 
-/// How good a placement is. "Mean" and "worst" are over layers.
+/// How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
+/// none has, imbalance and bound are 1 and the other means 0.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_report {
     pub struct_size: i64,
-    /// of the model: the mean over its layers
+    /// of the model
     pub imbalance_mean: f64,
     /// of the worst layer
     pub imbalance_worst: f64,
-    /// mean over layers of bound / mean load: imbalance_mean cannot be lower
+    /// mean of bound / mean load: imbalance_mean cannot be lower
     pub bound_mean: f64,
     /// mean of largest load, or time, / bound - 1: distance from the optimum, at most
     pub gap_mean: f64,
@@ -401,9 +402,11 @@ pub struct eplb_report {
     pub off_home_worst: f64,
     /// mean of EPLB_MAP_OFF_HOME_BOUND
     pub off_home_bound_mean: f64,
+    /// layers without load
+    pub num_empty_layers: i64,
 }
 const _: () = {
-    assert!(size_of::<eplb_report>() == 264);
+    assert!(size_of::<eplb_report>() == 272);
     assert!(align_of::<eplb_report>() == 8);
     assert!(offset_of!(eplb_report, struct_size) == 0);
     assert!(offset_of!(eplb_report, imbalance_mean) == 8);
@@ -440,6 +443,7 @@ const _: () = {
     assert!(offset_of!(eplb_report, off_home_mean) == 240);
     assert!(offset_of!(eplb_report, off_home_worst) == 248);
     assert!(offset_of!(eplb_report, off_home_bound_mean) == 256);
+    assert!(offset_of!(eplb_report, num_empty_layers) == 264);
 };
 
 /// What a backend is and what it can do on this machine.

@@ -223,17 +223,18 @@ impl SolveOptions {
     }
 }
 
-/// How good a placement is. "Mean" and "worst" are over layers. The imbalance of a layer is its
+/// How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
+/// none has, imbalance and bound are 1 and the other means 0. The imbalance of a layer is its
 /// largest over its mean GPU load: 1 is perfect. A bound is a proven lower bound on the largest GPU
 /// load, the same for every strategy.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Of the model: the mean over its layers.
+    /// Of the model.
     pub imbalance_mean: f64,
     /// Of the worst layer.
     pub imbalance_worst: f64,
-    /// Mean over layers of bound / mean load: `imbalance_mean` cannot be lower.
+    /// Mean of bound / mean load: `imbalance_mean` cannot be lower.
     pub bound_mean: f64,
     /// Mean of largest load, or time, / bound - 1: distance from the optimum, at most.
     pub gap_mean: f64,
@@ -303,6 +304,8 @@ pub struct Report {
     pub off_home_worst: f64,
     /// Mean of [`Map::OffHomeBound`](crate::Map::OffHomeBound).
     pub off_home_bound_mean: f64,
+    /// Layers without load.
+    pub num_empty_layers: u64,
 }
 
 impl Report {
@@ -342,6 +345,7 @@ impl Report {
             off_home_mean: from.off_home_mean,
             off_home_worst: from.off_home_worst,
             off_home_bound_mean: from.off_home_bound_mean,
+            num_empty_layers: count(from.num_empty_layers),
         }
     }
 }

@@ -202,7 +202,8 @@ fn check_homes(input: &Input, maps: &Maps) -> Checked {
         ensure!(close_shares(share, maps.off_home[layer]), "layer {layer}: the off-home share is {share}");
         ensure!(close_shares(bound, maps.off_home_bound[layer]), "layer {layer}: the bound of that is {bound}");
     }
-    let mean = |map: &[f64]| map.iter().sum::<f64>() / layers as f64;
+    let loaded = layers as u64 - report.num_empty_layers;
+    let mean = |map: &[f64]| map.iter().sum::<f64>() / loaded.max(1) as f64;
     let worst = maps.off_home.iter().copied().fold(0.0, f64::max);
     ensure!(close_shares(mean(&maps.off_home), report.off_home_mean), "off_home_mean is wrong");
     ensure!(close_shares(mean(&maps.off_home_bound), report.off_home_bound_mean), "off_home_bound_mean is wrong");
@@ -226,7 +227,7 @@ fn check_policy(input: &Input, report: &Report) -> Checked {
 pub fn check(input: &Input, strategy: Strategy, maps: &Maps) -> Checked {
     let report = &maps.report;
     let mut imbalance_sum = 0.0;
-    let (mut duplicates, mut unavoidable) = (0, 0);
+    let (mut duplicates, mut unavoidable, mut loaded) = (0, 0, 0);
     ensure!(maps.physical_to_logical.len() == input.layers * input.num_slots, "physical_to_logical has a wrong length");
     for number in 0..input.layers {
         let layer = Layer {
@@ -249,13 +250,18 @@ pub fn check(input: &Input, strategy: Strategy, maps: &Maps) -> Checked {
         let (found, forced, avoidable) = layer.duplicates();
         ensure!(found == maps.duplicates[number], "layer {number}: {found} duplicates");
         ensure!(strategy != Strategy::Best || !avoidable, "layer {number}: a duplicate that could be avoided");
-        imbalance_sum += maps.imbalance[number];
+        if largest > 0.0 {
+            imbalance_sum += maps.imbalance[number];
+            loaded += 1;
+        }
         duplicates += found;
         unavoidable += forced;
     }
     let worst = maps.imbalance.iter().copied().fold(0.0, f64::max);
     let worst_layer = maps.imbalance.iter().position(|&imbalance| imbalance == worst);
-    ensure!(close(imbalance_sum / input.layers as f64, report.imbalance_mean), "imbalance_mean is wrong");
+    let imbalance_mean = if loaded > 0 { imbalance_sum / loaded as f64 } else { 1.0 };
+    ensure!(close(imbalance_mean, report.imbalance_mean), "imbalance_mean is wrong");
+    ensure!((input.layers - loaded) as u64 == report.num_empty_layers, "num_empty_layers is wrong");
     ensure!(close(worst, report.imbalance_worst), "imbalance_worst is wrong");
     ensure!(worst_layer == Some(report.worst_layer), "worst_layer is wrong");
     ensure!(index(duplicates) as u64 == report.duplicates, "duplicates is wrong");

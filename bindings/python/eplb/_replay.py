@@ -40,6 +40,8 @@ DEFAULT_RULES = (
 # Milliseconds of a move, such as of 24 MiB at 25 GB/s; and of a layer in a window, such as 100 steps of half a one.
 DEFAULT_PRICES = 1.0, 50.0
 
+_WARM_UP = 16
+
 
 @dataclass(frozen=True)
 class _Series:
@@ -160,8 +162,8 @@ def replay(
         num_gpus, num_nodes, num_groups, cluster: as for Context.solve.
         policy, off_home_target: of groups, for the first placement, and for rules whose own policy is "auto".
         current: where experts are at first, as for Rebalancer. None: a placement for the first windows, each balanced.
-        warm_up: the first windows, which fill the memories and are not judged, 1 to 64. None: as many as the longest
-            memory of a rule, but at most half of the windows.
+        warm_up: the first windows, which fill the memories and are not judged, 1 to 64. None: 16, or the longest
+            memory of a rule if that is more, but at most half of the windows.
         expert_mib, bandwidth: the weights of an expert of one layer in MiB, and GB/s at which a GPU receives: for bytes
             and stalls, and for move_ms, if that is not given.
         move_ms, layer_ms: prices of the rule "pays" for those that have none, and of what rules are compared by: the
@@ -258,8 +260,8 @@ def _warm_up_of(warm_up: Any, windows: int, rules: Sequence[Rule]) -> int:
     most = min(MOST_WINDOWS, windows - 1)
     if warm_up is not None:
         return integer("warm_up", warm_up, 1, most)
-    longest = max(rule.memory for rule in rules if rule.name != "never" or len(rules) == 1)
-    return max(1, min(longest, windows // 2, most))
+    # As many whichever rules are compared, unless one remembers more: the first placement is made for them.
+    return max(1, min(max(_WARM_UP, *(rule.memory for rule in rules)), windows // 2, most))
 
 
 def _settings(series: _Series, rules: Mapping[str, Rule]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ Current = Annotated[
 ]
 WarmUp = Annotated[
     int | None,
-    typer.Option("--warm-up", help="First windows, which are not judged. Default: the longest memory, at most half."),
+    typer.Option("--warm-up", help="First windows, which are not judged. Default: 16, at most half of all."),
 ]
 Together = Annotated[int, typer.Option("--together", min=1, help="Windows that are added up to one.")]
 Bandwidth = Annotated[

@@ -62,17 +62,9 @@ LIVES = st.lists(st.one_of(st.integers(0, 30), DO), max_size=14)
 HOMES = st.sampled_from([{}, {"num_nodes": 2, "num_groups": 4}])
 
 
-def keeps_homes(rule):
-    """Whether all plans of a rule keep groups on nodes. REBALANCE for windows does not yet, where a fresh placement
-    takes over: RebalanceMethod::try_fresh goes on with the homes of the current one."""
-    parsed = eplb.Rule.parse(rule)
-    return parsed.name in ("never", "fresh") or parsed.objective == "sum" or parsed.policy == "soft"
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rule=st.sampled_from(RULES), life=LIVES, homes=HOMES)
 def test_only_observe_and_commit_change_anything(rule, life, homes, tmp_path, context):
-    homes = homes if keeps_homes(rule) else {}
     rebalancer, other = started(rule, context, **homes), None
     for step in life:
         before = state_of(rebalancer)

@@ -14,7 +14,8 @@ pytest.importorskip("rich")
 from test_command import refused
 
 SIZES = ["--slots", "24", "--gpus", "4"]
-RULES = ["--rule", "never", "--rule", "pays,memory=3,effort=fast", "--rule", "fresh,memory=1,objective=sum"]
+NAMES = ["never", "pays,memory=3,effort=fast", "fresh,memory=1,objective=sum"]
+RULES = [*(word for name in NAMES for word in ("--rule", name)), "--warm-up", "3"]
 UNPRICED = (
     "pays assumes 1 ms for a move and 50 ms for a layer in a window: give --layer-ms, and --move-ms or --expert-mib "
     "with --bandwidth"
@@ -33,7 +34,7 @@ def series(tmp_path):
 
 def rows_of(out):
     """The cells of the table, by rule."""
-    rules = RULES[1::2]
+    rules = NAMES
     found = {}
     for line in out.splitlines():
         rule = next((each for each in rules if line.startswith(f"{each} ")), None)
@@ -50,7 +51,7 @@ def test_table(run, series):
     assert lines[0] == "series.npz: windows 3 to 11 of 12 judged, 3 layers"
     columns = ("imbalance", "p95", "worst", "predicted", "gain kept", "moves/layer", "changes")
     assert lines[1].split() == " ".join(columns).split()
-    assert list(rows_of(out)) == RULES[1::2]
+    assert list(rows_of(out)) == NAMES
     assert lines[5] == "Layers without load in a window, left out of the means: 1."
     assert lines[6].startswith("Best: ")
     assert out.isascii()
@@ -70,7 +71,7 @@ def test_table_is_that_of_the_function(run, series):
     code, out, err = run("replay", series, *SIZES, "--nodes", 2, *RULES, *options)
     assert (code, err) == (0, "")
     loads = eplb.read_loads(series)
-    found = eplb.replay(loads, RULES[1::2], num_slots=24, num_gpus=4, num_nodes=2, **costs)
+    found = eplb.replay(loads, NAMES, num_slots=24, num_gpus=4, num_nodes=2, warm_up=3, **costs)
     assert "; a move costs 0.02097 of imbalance in one window\n" in out
     rows = rows_of(out)
     for outcome in found.outcomes:
@@ -96,7 +97,7 @@ def test_json(run, series):
     code, out, err = run("replay", series, *SIZES, *RULES, "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert [each["rule"] for each in found["rules"]] == RULES[1::2]
+    assert [each["rule"] for each in found["rules"]] == NAMES
     assert found["best"] in RULES
     assert found["windows"] == list(range(3, 12))
     assert found["warnings"] == [UNPRICED]

@@ -70,10 +70,10 @@ def test_the_library_is_the_plain_program(seed):
                 assert plan.physical_to_logical[layer].tolist() == want.physical_to_logical, name
                 assert plan.replica_slots[layer].tolist() == want.replica_slots, name
                 assert plan.replica_count[layer].tolist() == want.replica_count, name
-            check_figures(context, plan, weights, problem, slots, pace)
+            check_figures(context, plan, weights, problem, slots, pace, own.max_replicas)
 
 
-def check_figures(context, plan, weights, problem, slots, pace):
+def check_figures(context, plan, weights, problem, slots, pace, cap):
     """Loads, times, duplicates and what is lost with a GPU, from the maps alone."""
     places = problem.num_slots // problem.num_gpus
     count, placed = plan.replica_count, plan.physical_to_logical
@@ -98,7 +98,7 @@ def check_figures(context, plan, weights, problem, slots, pace):
         assert plan.duplicates[layer] == sum(len(held) - len(set(held)) for held in on)
         lost.append(max(sum(held.count(e) == count[layer, e] for e in set(held)) for held in on))
     assert plan.report.experts_on_one_gpu == max(lost)
-    report = context.evaluate(placed)
+    report = context.evaluate(placed, max_replicas=cap or None)
     for name in ("imbalance", "bound", "layer_duplicates"):
         assert np.array_equal(getattr(report, name), getattr(plan.report, name)), name
     assert report.experts_on_one_gpu == max(lost)

@@ -65,10 +65,10 @@ const (
 	StrategyNoiseSpectrum Strategy = "noise_spectrum"
 	// 128 starts: noisy, shuffled, folded.
 	StrategyHybridInit Strategy = "hybrid_init"
-	// Tabu search with changing replica counts. Two replicas of an expert never share a GPU where
-	// that can be avoided, even if that would balance better. In layers of a few slots this can
-	// cost 1/6 of the largest load; at a model's size it is part of the gap to the bound, which
-	// allows duplicates.
+	// Tabu search with changing replica counts. On GPUs of up to 64 slots, two replicas of an
+	// expert share one only where that cannot be avoided, even if it would balance better. In
+	// layers of a few slots this can cost 1/6 of the largest load; at a model's size it is part of
+	// the gap to the bound, which allows duplicates.
 	StrategyBest Strategy = "best"
 	// Changes the current placement by few moves, within the limits in eplb_solve_options. Since
 	// ABI 1.1.

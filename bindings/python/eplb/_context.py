@@ -144,7 +144,9 @@ class Context(OpenContext):
             num_gpus: GPUs that the slots are on; those of the cluster, if there is one.
             num_nodes: nodes that the GPUs are on: None is 1, or those of the cluster.
             num_groups: equal groups of consecutive experts; None and 0 are 1, for models without groups.
-            strategy: one of eplb.strategies(); None takes the library's default.
+            strategy: one of eplb.strategies(); None takes the library's default, "best". That keeps replicas of an
+                expert on different GPUs where that can be done, even if it would balance better not to: in layers of a
+                few slots by up to a sixth.
             policy: "hierarchical" keeps every group on one node, "global" knows no groups, "soft" keeps groups at home
                 on a node as far as the balance allows (the strategies best and rebalance only, any sizes), "auto" is
                 hierarchical if num_groups is a multiple of num_nodes, else global.

@@ -12,7 +12,7 @@ import typer
 
 from ._errors import FileError, InvalidPlacement, InvalidWeight
 from ._files.placements import FORMATS
-from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, FROM_NOTHING, OBJECTIVES, POLICIES
+from ._library import BOUNDS_TO_ASK_FOR, DEVICE_KINDS, EFFORTS, FROM_NOTHING, MOST_SLOTS, OBJECTIVES, POLICIES
 from ._output_file import check_output
 
 
@@ -49,7 +49,15 @@ Slots = Annotated[int | None, typer.Option("--slots", help="Slots of a layer ove
 Redundant = Annotated[
     int | None, typer.Option("--redundant", min=0, help="Slots beyond one for each expert, instead of --slots.")
 ]
-Strategy = Annotated[str | None, typer.Option("--strategy", help=f"{', '.join(FROM_NOTHING)}.", **one_of(FROM_NOTHING))]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        help=f"{', '.join(FROM_NOTHING)}. best, the default, keeps replicas of an expert on different GPUs where that "
+        "can be done, even if it would balance better not to.",
+        **one_of(FROM_NOTHING),
+    ),
+]
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Nodes that the GPUs are on.")]
 Groups = Annotated[int, typer.Option("--groups", help="Equal groups of consecutive experts.")]
@@ -66,16 +74,16 @@ OffHomeTarget = Annotated[
     typer.Option("--off-home-target", help="Imbalance up to which replicas leave home under the policy soft."),
 ]
 # Of commands that begin with a plan, which may say it.
-PlanGpus = Annotated[int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell.")]
-PlanNodes = Annotated[int | None, typer.Option("--nodes", help="Nodes, if the plan does not tell.")]
-PlanGroups = Annotated[int | None, typer.Option("--groups", help="Groups, if the plan does not tell.")]
+PlanGpus = Annotated[int | None, typer.Option("--gpus", help="GPUs. Default: those of the plan.")]
+PlanNodes = Annotated[int | None, typer.Option("--nodes", help="Nodes. Default: those of the plan.")]
+PlanGroups = Annotated[int | None, typer.Option("--groups", help="Groups. Default: those of the plan.")]
 PlanPolicy = Annotated[
     str | None,
-    typer.Option("--policy", help="auto, hierarchical, global or soft, if the plan does not tell.", **one_of(POLICIES)),
+    typer.Option("--policy", help="auto, hierarchical, global or soft. Default: that of the plan.", **one_of(POLICIES)),
 ]
 PlanOffHomeTarget = Annotated[
     float | None,
-    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home, if the plan does not tell."),
+    typer.Option("--off-home-target", help="Imbalance up to which replicas leave home. Default: that of the plan."),
 ]
 Objective = Annotated[
     str,
@@ -121,8 +129,6 @@ Picture = Annotated[Path | None, typer.Option("--picture", "--plot", help="Draw 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 _NUMBERS = re.compile(r"([0-9]{1,9})(?:[-:]([0-9]{1,9})(?::([0-9]{1,9}))?)?")
-# No layer has more slots.
-MOST_SLOTS = 2**18
 
 
 def parse_numbers(option: str, text: str, what: str, end: int = MOST_SLOTS + 1) -> list[int]:

@@ -21,8 +21,8 @@ struct LayerBound {
   bool nodes_proven;  // under a hierarchical policy: was every way to put groups on nodes tried?
 };
 
-// No heaviest node can weigh less than this: a closer look at the heaviest groups, and at the
-// lightest ones, which at best are with them.
+// No heaviest node weighs less than the heaviest group with as many of the lightest as fill its
+// node, nor less than heaviest_together, of groups on nodes.
 EPLB_FN double heaviest_groups(Team auto& team, const Problem& problem,
                                const BoundWorkspace& workspace) {
   const auto [nodes, groups] = problem.partition;

@@ -59,9 +59,10 @@ pub const EPLB_STRATEGY_RANDOM_RESTARTS: eplb_strategy = 3;
 pub const EPLB_STRATEGY_NOISE_SPECTRUM: eplb_strategy = 4;
 /// 128 starts: noisy, shuffled, folded
 pub const EPLB_STRATEGY_HYBRID_INIT: eplb_strategy = 5;
-/// tabu search with changing replica counts. Two replicas of an expert never share a GPU where that
-/// can be avoided, even if that would balance better. In layers of a few slots this can cost 1/6 of
-/// the largest load; at a model's size it is part of the gap to the bound, which allows duplicates
+/// tabu search with changing replica counts. On GPUs of up to 64 slots, two replicas of an expert
+/// share one only where that cannot be avoided, even if it would balance better. In layers of a few
+/// slots this can cost 1/6 of the largest load; at a model's size it is part of the gap to the
+/// bound, which allows duplicates
 pub const EPLB_STRATEGY_BEST: eplb_strategy = 6;
 /// changes the current placement by few moves, within the limits in eplb_solve_options. Since ABI
 /// 1.1

@@ -212,8 +212,8 @@ def document(rows, missing, commit, command):
 - machine: {processor()}, shared with other work while this ran; one thread; {eplb.backends()["cpu"].text}
 - library: libeplb {eplb.__version__}, commit {commit}, Release (-O3)
 - command: {command}
-- eplb.replay: T windows of memory, which also give the first placement; the next window judges. Rules but "fresh"
-  balance each window (objective="windows"); policy global, seed 0
+- eplb.replay: T windows of memory, which also give the first placement; the next window judges.
+  Rules but "fresh" and "rebalance, target=0" balance each window (objective="windows"); policy global, seed 0
 - moves: per layer and window. One costs {PRICE:g} of imbalance in one window, so cost: imbalance + {PRICE:g} * moves.
   pays, k: a change has to pay for itself in T / k windows
 - rebalance, target=0: of the sum, as good as can be, whatever has to move; in the study a fresh solve whose GPUs were

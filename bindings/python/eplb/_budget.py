@@ -22,7 +22,7 @@ from ._arrays import Array, Floats, Ints, weights_to_host
 from ._budget_result import Budget, EqualSlots
 from ._cluster import Cluster
 from ._context import Context
-from ._library import integer, invalid_argument, positive
+from ._library import MOST_SLOTS, integer, invalid_argument, positive
 from ._loads import count_windows, mean_with_load
 from ._many_solves import Progress, count_threads
 from ._windows import balances_windows, has_load, mean_of_windows
@@ -30,8 +30,6 @@ from ._windows import balances_windows, has_load, mean_of_windows
 # A layer with less than this above perfect balance gets no more slots, and one that gains less by that many sizes.
 _NOTHING_TO_GAIN = 0.0005
 _PATIENCE = 8
-# The library places no more slots in a layer.
-_MOST_SLOTS = 2**18
 
 
 def plan_budget(
@@ -176,7 +174,7 @@ class _Grid:
 
     def most_steps(self, replicas: int) -> int:
         """Of a layer whose experts have at most that many replicas."""
-        return max(0, (min(replicas * self.experts, _MOST_SLOTS - self.gpus) - self.fewest) // self.step)
+        return max(0, (min(replicas * self.experts, MOST_SLOTS - self.gpus) - self.fewest) // self.step)
 
     def gpu_slots(self, steps: int) -> Ints:
         """Slots of each GPU: the first ones of a node may have one more than the others."""
@@ -196,10 +194,10 @@ class _Grid:
 
 
 def _grid(experts: int, num_gpus: Any, num_nodes: Any, slot_step: Any) -> _Grid:
-    gpus, nodes = integer("num_gpus", num_gpus, 1, _MOST_SLOTS), integer("num_nodes", num_nodes, 1)
+    gpus, nodes = integer("num_gpus", num_gpus, 1, MOST_SLOTS), integer("num_nodes", num_nodes, 1)
     if gpus % nodes:
         raise invalid_argument(f"num_gpus is {gpus}, must be a multiple of num_nodes = {nodes}")
-    step = nodes if slot_step is None else integer("slot_step", slot_step, 1, _MOST_SLOTS)
+    step = nodes if slot_step is None else integer("slot_step", slot_step, 1, MOST_SLOTS)
     if step % nodes:
         raise invalid_argument(f"slot_step is {step}, must be a multiple of num_nodes = {nodes}")
     return _Grid(experts, gpus, nodes, step)

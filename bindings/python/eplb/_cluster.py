@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._by_name import sizes_by_name
-from ._library import integer, invalid_argument
+from ._library import MOST_SLOTS, integer, invalid_argument
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -76,6 +76,14 @@ class Cluster:
         return [("slots", self.slots), ("speed", self.speed), ("node", self.node)]
 
 
+def cluster_for(current: Any, num_gpus: Any, num_nodes: Any, cluster: Cluster | None) -> Cluster:
+    """The GPUs of a call that begins with a placement, which may know how many there are."""
+    if num_gpus is None and cluster is None:
+        num_gpus = getattr(current, "num_gpus", None)
+    gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
+    return Cluster(gpus, num_nodes=nodes) if cluster is None else cluster
+
+
 def sizes_with(cluster: Any, num_gpus: Any, num_nodes: Any) -> tuple[Any, Any]:
     """num_gpus and num_nodes of a call, which a cluster may give; num_nodes None is 1 without one."""
     if cluster is None:
@@ -106,7 +114,7 @@ def _values(name: str, values: Any, check: Any) -> tuple[Any, ...] | None:
 
 
 def _whole(argument: str, value: Any) -> int:
-    return integer(argument, value, 0, 2**18)
+    return integer(argument, value, 0, MOST_SLOTS)
 
 
 def _speed(argument: str, value: Any) -> float:

@@ -19,7 +19,7 @@ from ._convert_command import convert
 from ._costs import note_costs
 from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
-from ._figures import has_homes
+from ._figures import bound_clause, has_homes
 from ._files.placement_eplb import take_cluster
 from ._given_loads import GivenLoads, read_given
 from ._library import version
@@ -234,7 +234,7 @@ def _show_plan(
     _terminal.show_bars(int(given.layers[worst]), *loads)
     _terminal.say(
         f"The busiest GPU carries {report.imbalance_mean:.3f}x the mean, was {before.imbalance_mean:.3f}x; "
-        f"no placement gets below {report.bound_mean:.3f}x."
+        f"{bound_clause(report)}."
     )
 
 

@@ -17,7 +17,7 @@ from ._library import EFFORTS, FROM_NOTHING, STRATEGIES, groups_of, integer
 from ._loads import count_windows
 from ._plan import Plan
 from ._plan_doubts import doubts_of_plan
-from ._problem import before_of, rows_before, unbalanced_of
+from ._problem import before_of, problem_of, rows_before, unbalanced_of
 from ._report import Report
 from ._shown import Showing, Shown
 from ._tables import MOST_WINDOWS
@@ -132,17 +132,12 @@ def compare(
         device, num_threads: as for Context.
 
     Raises:
-        InvalidPlacement: before is none.
+        InvalidPlacement: before is no placement.
         InvalidArgument, InvalidWeight, Unavailable: as Context.solve. What one row alone refuses is in `refused`.
     """
-    problem = {
-        "num_slots": num_slots,
-        "num_gpus": num_gpus,
-        "num_nodes": 1 if num_nodes is None else integer("num_nodes", num_nodes, 1),
-        "num_groups": integer("num_groups", groups_of(num_groups), 1),
-        "policy": policy,
-        "off_home_target": off_home_target,
-    }
+    nodes = 1 if num_nodes is None else integer("num_nodes", num_nodes, 1)
+    groups = integer("num_groups", groups_of(num_groups), 1)
+    problem = problem_of(num_slots, num_gpus, nodes, groups, policy, off_home_target)
     table, _ = weights_to_host(weights)
     with Context(device, num_threads) as context:
         return compare_in(context, table, problem, before, seed=seed, max_replicas=max_replicas, bound=bound)

@@ -23,7 +23,7 @@ _MORE_COLUMNS = {
 _BEFORE_MORE = 3
 # Of a rebalance, after the imbalance; and of moves alone.
 COLUMNS_OF_MOVES = ("moves", "between nodes", "reloads", "rounds")
-MOST_WORST_LAYERS = 5
+_MOST_WORST_LAYERS = 5
 
 
 def has_homes(problem: Mapping[str, Any]) -> bool:
@@ -75,9 +75,9 @@ def sentences_of(report: Report, warnings: Sequence[str] = ()) -> list[str]:
     return [*said, f"{carries}; {bound_clause(report)}."]
 
 
-def worst_layers(imbalance: Any) -> list[int]:
-    """The first of those with the highest imbalance."""
-    return [int(layer) for layer in np.argsort(-imbalance, kind="stable")[:MOST_WORST_LAYERS]]
+def worst_layers(figures: Any) -> list[int]:
+    """The first of those with the highest figures [L]."""
+    return [int(layer) for layer in np.argsort(-figures, kind="stable")[:_MOST_WORST_LAYERS]]
 
 
 def bound_clause(report: Report) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, Flags, Ints
+from ._arrays import Array, Flags
 from ._cluster import Cluster
 from ._context import Context
 from ._gathered_solution import GatheredSolution
+from ._maps import maps_of
 from ._moves import figures_of_moves
 from ._plan import Plan
 
@@ -23,7 +24,7 @@ def keep_layers(context: Context, plan: Plan, kept: Flags, current: Array, clust
     """
     experts, keep = plan.replica_count.shape[1], kept[:, np.newaxis]
     slots = np.where(keep, _slots_of_experts(current, experts), plan.replica_slots)
-    count = np.where(keep, _count(current, experts), plan.replica_count)
+    count = np.where(keep, maps_of(current, experts)[1], plan.replica_count)
     placement = np.where(keep, current, plan.physical_to_logical)
     moves = context.plan_transfers(current, placement, cluster=cluster)
     report = plan.report
@@ -42,10 +43,3 @@ def keep_layers(context: Context, plan: Plan, kept: Flags, current: Array, clust
 def _slots_of_experts(placement: Array, experts: int) -> Array:
     """The slots of expert 0, then those of expert 1, and so on [L,S]; at the end those that are empty."""
     return np.argsort(np.where(placement < 0, experts, placement), axis=1, kind="stable")
-
-
-def _count(placement: Array, experts: int) -> Ints:
-    count = np.zeros((len(placement), experts + 1), np.int64)
-    # The last column is that of -1.
-    np.add.at(count, (np.arange(len(placement))[:, np.newaxis], placement), 1)
-    return count[:, :-1]

@@ -86,6 +86,10 @@ def positive(argument: str, value: Any) -> float | None:
     return number
 
 
+# No layer has more.
+MOST_SLOTS = 2**18
+
+
 def groups_of(num_groups: Any) -> int:
     """The argument num_groups, of which None and 0 are 1: so engines call models without groups."""
     return 1 if num_groups is None else integer("num_groups", num_groups) or 1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ._library import integer, invalid_argument
 
 # As in the library.
-_MOST_IMBALANCE = 1024
+MOST_IMBALANCE = 1024
 
 
 class MoveLimits(NamedTuple):
@@ -69,6 +69,6 @@ def imbalance(argument: str, value: Any, least: int, legal: str | None = None) -
         number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if (number == 0 and legal is not None) or least <= number <= _MOST_IMBALANCE:
+    if (number == 0 and legal is not None) or least <= number <= MOST_IMBALANCE:
         return number
-    raise invalid_argument(f"{argument} is {value!r}, must be {legal or least} to {_MOST_IMBALANCE}")
+    raise invalid_argument(f"{argument} is {value!r}, must be {legal or least} to {MOST_IMBALANCE}")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ._arrays import Array, Ints
 from ._cluster import Cluster
-from ._figures import COLUMNS_OF_MOVES, MOST_WORST_LAYERS
+from ._figures import COLUMNS_OF_MOVES, worst_layers
 from ._files.values import counted
 from ._library import TRANSFER_ORDERS, invalid_argument, value_of
 from ._loads import nodes_of_gpus
@@ -124,7 +124,7 @@ class Moves(Drawing):
     def _show(self) -> Shown:
         figures = TransferFigures(self)
         by_layer = np.stack([figures.moves, figures.between_nodes, figures.reloads, figures.rounds])
-        most = [int(layer) for layer in np.argsort(-figures.moves, kind="stable")[:MOST_WORST_LAYERS]]
+        most = worst_layers(figures.moves)
         rows = [("all layers", *map(str, by_layer.sum(axis=1)))]
         rows += [(f"layer {layer}", *map(str, by_layer[:, layer])) for layer in most if figures.moves[layer]]
         where = f"{counted(len(self.count), 'layer')} on {counted(self.num_gpus, 'GPU')}"

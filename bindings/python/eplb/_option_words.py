@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._library import invalid_argument
+from ._library import EFFORTS, POLICIES, integer, invalid_argument, value_of
+from ._move_limits import imbalance
 
 # What the values of options are; names and words are strings.
 KINDS: dict[str, type[int | float]] = {
@@ -94,3 +95,17 @@ def _shown(value: Any) -> str:
     """As short as can be, such that it is read as the same number."""
     short = f"{value:g}" if isinstance(value, float) else str(value)
     return short if not isinstance(value, float) or float(short) == value else repr(value)
+
+
+def check_search(options: Any) -> None:
+    """Checks the options that a planner's search has: of engines, and of the rules of a replay.
+
+    Raises:
+        InvalidArgument: naming the option and what is allowed.
+    """
+    value_of(POLICIES, "policy", options.policy)
+    value_of(EFFORTS, "effort", options.effort)
+    imbalance("off_home_target", options.off_home_target, 1, "1")
+    integer("seed", options.seed, 0, 2**64 - 1)
+    if options.max_replicas is not None:
+        integer("max_replicas", options.max_replicas, 1)

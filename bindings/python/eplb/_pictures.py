@@ -24,6 +24,7 @@ from ._loads import (
     sum_windows,
     without_gpus,
 )
+from ._maps import check_experts
 from ._moves import Moves, TransferFigures
 from ._output_file import path_of
 from ._plan import Plan
@@ -118,11 +119,7 @@ class _PlanPicture:
         if rows != layers or places % self._plan.num_gpus:
             wanted = f"{layers} layers and a multiple of {self._plan.num_gpus} GPUs as slots"
             raise invalid_argument(f"before is {list(placement.shape)}, must have {wanted}")
-        wrong = (placement < -1) | (placement >= experts)
-        if wrong.any():
-            layer, slot = np.argwhere(wrong)[0].tolist()
-            text = f"before[layer {layer}, slot {slot}] is {placement[layer, slot]}, but there are {experts} experts"
-            raise invalid_argument(text)
+        check_experts(placement, experts, "before")
         return placement
 
     def _without_redundancy(self, layers: int, experts: int) -> Array:

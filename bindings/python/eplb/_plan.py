@@ -212,6 +212,7 @@ class Plan(Showing):
 
         Raises:
             InvalidArgument: weights that are others, or a placement that does not fit them.
+            InvalidPlacement: an id in before that is no expert.
             FileError: the file cannot be written.
             InvalidState: as report.
             Unavailable: matplotlib is not installed.

@@ -9,6 +9,7 @@ import numpy as np
 from ._arrays import Array, Floats, placement_to_host
 from ._context import Context
 from ._evaluation import Evaluation
+from ._library import groups_of
 from ._loads import gpu_loads, placement_in_order, placement_without_redundancy, sum_windows
 from ._report import Report
 
@@ -22,7 +23,7 @@ def problem_of(slots: int, gpus: int, nodes: int, groups: int, policy: str, off_
         "num_slots": slots,
         "num_gpus": gpus,
         "num_nodes": nodes,
-        "num_groups": groups or 1,
+        "num_groups": groups_of(groups),
         "policy": policy,
         "off_home_target": off_home_target,
     }
@@ -40,7 +41,7 @@ def asked_of(
     asked = {
         "num_gpus": gpus,
         "num_nodes": nodes,
-        "num_groups": 1 if groups == 0 else groups,
+        "num_groups": None if groups is None else groups_of(groups),
         "policy": policy,
         "off_home_target": off_home_target,
         "max_replicas": max_replicas,

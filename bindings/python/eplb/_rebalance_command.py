@@ -53,7 +53,7 @@ Current = Annotated[
     ),
 ]
 Gpus = Annotated[
-    int | None, typer.Option("--gpus", help="GPUs, if the plan does not tell. More than it has: the last are new.")
+    int | None, typer.Option("--gpus", help="GPUs. Default: those of the plan; more than it has: the last are new.")
 ]
 Dead = Annotated[str | None, typer.Option("--dead", help="GPUs that are lost with their contents, like 3,17 or 8-15.")]
 Drain = Annotated[str | None, typer.Option("--drain", help="GPUs to be emptied, whose contents can still be read.")]

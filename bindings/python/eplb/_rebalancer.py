@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Flags, Floats, Ints, placement_to_host, weights_to_host
-from ._cluster import Cluster, sizes_with
+from ._cluster import Cluster, cluster_for
 from ._context import Context
 from ._errors import Error, FileError, InvalidPlacement
 from ._evaluation import Evaluation
@@ -35,9 +35,10 @@ class Rebalancer(Showing):
             ...                            # carry out plan.moves
             rebalancer.commit(plan)        # experts are there now; or reject(plan)
 
-    observe adds to the memory, and only commit changes the placement. propose changes nothing: until the next observe
-    or commit it gives the same answer. Windows may be observed while a plan is carried out. What is proposed depends on
-    rule, placement and memory alone, so it is the same on all ranks, and after load. Used by one thread at a time.
+    observe adds to the memory, and only commit and set_current change the placement. propose changes nothing: until the
+    next observe, commit or set_current it gives the same answer. Windows may be observed while a plan is carried out.
+    What is proposed depends on what save writes alone, so it is the same on all ranks, and after load. Used by one
+    thread at a time.
 
     Args:
         rule: a Rule, or its text.
@@ -74,12 +75,9 @@ class Rebalancer(Showing):
         if self._rule.name == "pays":
             _ = self._rule.price  # raises where it is missing
         self._num_groups = integer("num_groups", groups_of(num_groups), 1)
-        if num_gpus is None and cluster is None:
-            num_gpus = getattr(current, "num_gpus", None)
-        gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
         self._context = Context() if context is None else context
         self._memory, self._seen = [], 0
-        self._set(current, Cluster(gpus, num_nodes=nodes) if cluster is None else cluster)
+        self._set(current, cluster_for(current, num_gpus, num_nodes, cluster))
 
     @property
     def rule(self) -> Rule:

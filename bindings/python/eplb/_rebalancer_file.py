@@ -15,7 +15,6 @@ from ._cluster import Cluster
 from ._errors import Error, FileError
 from ._files.content import read_content
 from ._output_file import replacing
-from ._rule import Rule
 
 _VERSION = 1
 
@@ -36,7 +35,7 @@ def write_state(path: Path, state: State) -> None:
     cluster = state.cluster
     # Each window keeps its own type, on which the bits of an answer may depend.
     arrays: dict[str, Any] = {f"window_{number}": window for number, window in enumerate(state.windows)}
-    arrays |= {f"gpu_{name}": np.array(values) for name, values in _by_gpu(cluster).items() if values is not None}
+    arrays |= {f"gpu_{name}": np.array(values) for name, values in cluster._arrays() if values is not None}
     with replacing(path) as file:
         np.savez_compressed(
             file,
@@ -79,12 +78,6 @@ def _state(found: dict[str, Array]) -> State:
     sizes = {name: int(found[name]) for name in ("num_gpus", "num_nodes", "num_groups", "windows_seen", "num_windows")}
     by_gpu = {name: found[f"gpu_{name}"].tolist() for name in ("slots", "speed", "node") if f"gpu_{name}" in found}
     cluster = Cluster(sizes["num_gpus"], num_nodes=sizes["num_nodes"], **by_gpu)
-    rule = str(found["rule"])
-    Rule.parse(rule)
     windows = [found[f"window_{number}"] for number in range(sizes["num_windows"])]
     placement = found["physical_to_logical"]
-    return State(rule, placement, cluster, sizes["num_groups"], sizes["windows_seen"], windows)
-
-
-def _by_gpu(cluster: Cluster) -> dict[str, tuple[Any, ...] | None]:
-    return {"slots": cluster.slots, "speed": cluster.speed, "node": cluster.node}
+    return State(str(found["rule"]), placement, cluster, sizes["num_groups"], sizes["windows_seen"], windows)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Floats, placement_to_host, weights_to_host
-from ._cluster import Cluster, sizes_with
+from ._cluster import Cluster, cluster_for
 from ._context import Context
 from ._errors import Error, FileError
 from ._evaluation import Evaluation
@@ -27,7 +27,7 @@ from ._replay_figures import Costs, Replay, summarise
 from ._replay_log import ReplayLog, apply_change, encode_change
 from ._rule import Rule
 from ._tables import MOST_WINDOWS
-from ._windows import has_load
+from ._windows import has_load, mean_of_windows
 
 # What engines do today, and what they could do.
 DEFAULT_RULES = (
@@ -89,7 +89,7 @@ class _Life:
             "rule": self._text,
             "window": number,
             "imbalance": _listed(found.imbalance, loaded),
-            "off_home": float(found.off_home[loaded].mean()) if series.has_homes and loaded.any() else 0.0,
+            "off_home": _listed(found.off_home if series.has_homes else np.zeros(len(loaded)), loaded),
             "predicted": _listed(self._expected(), loaded),
         }
         row |= dict.fromkeys(("moves", "moves_between_nodes", "layers_changed", "received"), 0)
@@ -126,7 +126,8 @@ class _Life:
         end = min(first + self._rule.memory, len(series.windows))
         was, now = (series.judge(self._context, each, first, end).window_imbalance for each in (before, after))
         loaded = has_load(series.windows[first:end])
-        return float((was - now)[loaded].mean()) if loaded.any() else 0.0
+        # Of a layer without load both are 1.
+        return float((mean_of_windows(was, loaded) - mean_of_windows(now, loaded)).mean())
 
 
 def replay(
@@ -157,7 +158,7 @@ def replay(
 
     Args:
         windows: [T,L,E], the tokens routed to each expert, oldest first; or Loads of read_loads.
-        rules: Rules, or their texts. None: DEFAULT_RULES.
+        rules: Rules, or their texts. None: those of eplb replay --help.
         num_slots: as for Context.solve; not needed with current.
         num_gpus, num_nodes, num_groups, cluster: as for Context.solve.
         policy, off_home_target: of groups, for the first placement, and for rules whose own policy is "auto".
@@ -184,11 +185,8 @@ def replay(
     costs = Costs(**{name: positive(name, value) for name, value in given.items()})
     played = _rules_of(DEFAULT_RULES if rules is None else rules, costs, policy, off_home_target)
     first = _warm_up_of(warm_up, len(series), list(played.values()))
-    if num_gpus is None and cluster is None:
-        num_gpus = getattr(current, "num_gpus", None)
-    gpus, nodes = sizes_with(cluster, num_gpus, num_nodes)
     sizes: dict[str, Any] = {
-        "cluster": Cluster(gpus, num_nodes=nodes) if cluster is None else cluster,
+        "cluster": cluster_for(current, num_gpus, num_nodes, cluster),
         "num_groups": integer("num_groups", groups_of(num_groups), 1),
     }
     with Context(num_threads=num_threads) as context:
@@ -198,8 +196,7 @@ def replay(
                 raise invalid_argument("num_slots is missing: give it, or current")
             options: dict[str, Any] = {"policy": policy, "off_home_target": off_home_target, "objective": "windows"}
             current = context.solve(series[:first], num_slots, **sizes, **options)
-        elif num_slots is not None and num_slots != placement_to_host(current, "current").shape[-1]:
-            slots = placement_to_host(current, "current").shape[-1]
+        elif num_slots not in (None, slots := placement_to_host(current, "current").shape[-1]):
             raise invalid_argument(f"num_slots is {num_slots}, but current has {slots} slots: leave num_slots out")
         start = Rebalancer("never", current, **sizes, context=context).physical_to_logical
         shared = _Series(series, first, start, sizes)
@@ -241,7 +238,8 @@ def _windows_of(windows: Any) -> Array:
 
 def _rules_of(rules: Iterable[Rule | str], costs: Costs, policy: str, off_home_target: float) -> dict[str, Rule]:
     """By their texts, which stand for them everywhere; with the prices and the policy of the replay."""
-    prices = DEFAULT_PRICES if costs.price is None else (costs.move_time, costs.layer_ms)
+    known = costs.move_time, costs.layer_ms
+    prices = [default if price is None else price for price, default in zip(known, DEFAULT_PRICES, strict=True)]
     found: dict[str, Rule] = {}
     for each in rules:
         rule = each if isinstance(each, Rule) else Rule.parse(each)

@@ -40,6 +40,7 @@ from ._output_file import check_output, refuse_inputs
 from ._plan_argument import number_layers, read_plan
 from ._problem import asked_of
 from ._replay import DEFAULT_PRICES, DEFAULT_RULES, replay
+from ._replay_figures import Replay
 from ._rule import KNOWN, Rule
 from ._start import read_start
 
@@ -57,7 +58,10 @@ Current = Annotated[
 ]
 WarmUp = Annotated[
     int | None,
-    typer.Option("--warm-up", help="First windows, which are not judged. Default: 16, at most half of all."),
+    typer.Option(
+        "--warm-up",
+        help="First windows, which are not judged. Default: 16, or the longest memory if that is more; at most half.",
+    ),
 ]
 Together = Annotated[int, typer.Option("--together", min=1, help="Windows that are added up to one.")]
 Bandwidth = Annotated[
@@ -134,20 +138,24 @@ def replay_command(
             output=output,
             progress=progress,
         )
-    if found.costs.price is None and any(_lacks_prices(each.rule) for each in found.outcomes):
-        move_ms, layer_ms = DEFAULT_PRICES
-        given.note(
-            f"pays assumes {move_ms:g} ms for a move and {layer_ms:g} ms for a layer in a window: give --layer-ms, and "
-            "--move-ms or --expert-mib with --bandwidth"
-        )
+    note = _note_of_prices(found)
+    if note is not None:
+        given.note(note)
     if bandwidth is not None and expert_mib is None:
         given.note("--bandwidth says nothing without --expert-mib")
     given.show(found, picture, **asked)
 
 
-def _lacks_prices(text: str) -> bool:
-    rule = Rule.parse(text)
-    return rule.name == "pays" and None in (rule.move_ms, rule.layer_ms)
+def _note_of_prices(found: Replay) -> str | None:
+    """Which prices rules took for want of given ones."""
+    rules = [rule for each in found.outcomes if (rule := Rule.parse(each.rule)).name == "pays"]
+    move_ms, layer_ms = DEFAULT_PRICES
+    missing = {}
+    if found.costs.move_time is None and any(rule.move_ms is None for rule in rules):
+        missing[f"{move_ms:g} ms for a move"] = "--move-ms, or --expert-mib with --bandwidth"
+    if found.costs.layer_ms is None and any(rule.layer_ms is None for rule in rules):
+        missing[f"{layer_ms:g} ms for a layer in a window"] = "--layer-ms"
+    return f"pays assumes {' and '.join(missing)}: give {'; and '.join(missing.values())}" if missing else None
 
 
 def _added_up(given: GivenLoads, together: int) -> Array:

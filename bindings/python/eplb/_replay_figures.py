@@ -11,6 +11,7 @@ import numpy as np
 
 from ._arrays import Floats, Ints
 from ._files.values import counted
+from ._loads import mean_with_load
 from ._shown import Drawing, Shown
 
 # Rules whose imbalance is within this of the lowest are as good; then moves decide.
@@ -37,9 +38,7 @@ class Costs:
     @property
     def move_time(self) -> float | None:
         """Milliseconds of a move: as given, else those of an expert at the bandwidth."""
-        if self.move_ms is not None or self.expert_mib is None or self.bandwidth is None:
-            return self.move_ms
-        return self.expert_mib * 2**20 / (self.bandwidth * 1e6)
+        return self._transfer_ms if self.move_ms is None else self.move_ms
 
     @property
     def price(self) -> float | None:
@@ -52,9 +51,13 @@ class Costs:
 
     def stall_ms(self, received: int) -> float | None:
         """Layers follow each other, and each takes as long as the GPU that receives most experts in it."""
+        return None if self._transfer_ms is None else received * self._transfer_ms
+
+    @property
+    def _transfer_ms(self) -> float | None:
         if self.expert_mib is None or self.bandwidth is None:
             return None
-        return received * self.expert_mib * 2**20 / (self.bandwidth * 1e6)
+        return self.expert_mib * 2**20 / (self.bandwidth * 1e6)
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Outcome:
         predicted_mean: what was expected before each window, from the windows that were remembered; the mean as above.
         gain_predicted, gain_came: the imbalance that changes were expected to save, and what they saved in the windows
             that followed, as many as the rule remembers; means over all layers, summed over changes.
-        off_home_mean: the load that was served away from its group's home over all load; 0 on one
-            node, or without groups.
+        off_home_mean: the part of a layer's load in a window that was served away from its group's home, the mean as
+            above; 0 on one node, or without groups.
         cost: imbalance_mean plus the price of the moves of a layer in a window; None without prices.
     """
 
@@ -251,8 +254,8 @@ def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs, layers: In
     window, layer = divmod(worst, imbalance.shape[1])
     total = {name: sum(row[name] for row in rows) for name in ("moves", "moves_between_nodes", "received")}
     per_layer = total["moves"] / imbalance.size
-    mean, price = float(known.mean()), costs.price
-    predicted = np.stack([_numbers(row["predicted"]) for row in rows])[has_load]
+    mean, price = mean_with_load(imbalance, has_load), costs.price
+    predicted, off_home = (np.stack([_numbers(row[name]) for row in rows]) for name in ("predicted", "off_home"))
     return Outcome(
         rule=rule,
         windows=len(rows),
@@ -269,10 +272,10 @@ def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs, layers: In
         moves_per_layer=per_layer,
         bytes=costs.bytes_of(total["moves"]),
         stall_ms=costs.stall_ms(total["received"]),
-        predicted_mean=_mean(predicted) if len(predicted) else 1.0,
+        predicted_mean=mean_with_load(predicted, has_load),
         gain_predicted=sum(row["gain_predicted"] for row in rows),
         gain_came=sum(row["gain_came"] for row in rows),
-        off_home_mean=float(np.mean([row["off_home"] for row in rows])),
+        off_home_mean=float(off_home[has_load].mean()) if has_load.any() else 0.0,
         cost=None if price is None else mean + price * per_layer,
     )
 

@@ -18,8 +18,8 @@ from ._errors import FileError, os_error_text
 
 _VERSION = 1
 _MARK = "eplb_replay"
-_FIGURES = ("imbalance", "predicted", "off_home", "moves", "moves_between_nodes", "layers_changed", "received")
-_GAINS = ("gain_predicted", "gain_came")
+_BY_LAYER = ("imbalance", "predicted", "off_home")
+_FIGURES = ("moves", "moves_between_nodes", "layers_changed", "received", "gain_predicted", "gain_came")
 
 
 class ReplayLog:
@@ -97,8 +97,8 @@ class ReplayLog:
         rows.append(row)
 
     def _is_complete(self, row: dict[str, Any]) -> bool:
-        by_layer = (row.get("imbalance"), row.get("predicted"))
-        return all(name in row for name in (*_FIGURES, *_GAINS)) and all(
+        by_layer = map(row.get, _BY_LAYER)
+        return all(name in row for name in _FIGURES) and all(
             isinstance(each, list) and len(each) == self._layers for each in by_layer
         )
 

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._library import (
-    EFFORTS,
     FROM_NOTHING,
     OBJECTIVES,
-    POLICIES,
     STRATEGIES,
     integer,
     invalid_argument,
     positive,
     value_of,
 )
-from ._move_limits import imbalance, move_limits
-from ._option_words import OptionWords, words_of
+from ._move_limits import MOST_IMBALANCE, move_limits
+from ._option_words import OptionWords, check_search, words_of
 from ._tables import MOST_WINDOWS
 
 _SEARCH = ("policy", "off_home_target", "effort", "seed", "max_replicas")
@@ -31,8 +29,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "rebalance": (*_LOOK, *_COUNTS, "target", "move_price", *_SEARCH),
     "pays": (*_LOOK, "move_ms", "layer_ms", "horizon", *_COUNTS, *_SEARCH),
 }
-# The library takes no higher price.
-_HIGHEST_PRICE = 1024.0
 
 
 @dataclass(frozen=True)
@@ -94,17 +90,13 @@ class Rule:
                 raise invalid_argument(f"{field.name} is {value!r}, but the rule {self.name} has no such option")
         integer("every", self.every, 1)
         integer("memory", self.memory, 1, MOST_WINDOWS)
-        for name, names in (("objective", OBJECTIVES), ("policy", POLICIES), ("effort", EFFORTS)):
-            value_of(names, name, getattr(self, name))
+        value_of(OBJECTIVES, "objective", self.objective)
         value_of({name: STRATEGIES[name] for name in FROM_NOTHING}, "strategy", self.strategy)
         if self.strategy != "best" and self.objective != "sum":
             raise invalid_argument(f"strategy is {self.strategy!r}, which knows sums only: give objective=sum")
         for name in ("move_ms", "layer_ms", "horizon"):
             positive(name, getattr(self, name))
-        imbalance("off_home_target", self.off_home_target, 1, "1")
-        integer("seed", self.seed, 0, 2**64 - 1)
-        if self.max_replicas is not None:
-            integer("max_replicas", self.max_replicas, 1)
+        check_search(self)
         move_limits(*(getattr(self, name) for name in (*_COUNTS, "target", "move_price")))
 
     def __str__(self) -> str:
@@ -156,7 +148,7 @@ class Rule:
         """The same for Context.rebalance, with the number of windows that it gets."""
         options = self._options("objective", *_SEARCH[2:], *_COUNTS, "target", "move_price")
         if self.name == "pays":
-            options["move_price"] = min(self.price / self.horizon_of(windows), _HIGHEST_PRICE)
+            options["move_price"] = min(self.price / self.horizon_of(windows), MOST_IMBALANCE)
         return options
 
     def _options(self, *names: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from ._arrays import weights_to_host
-from ._library import integer, invalid_argument, positive
+from ._library import MOST_SLOTS, integer, invalid_argument, positive
 from ._loads import count_windows
 from ._many_solves import Progress, count_threads, solve_on_dask, solve_on_threads
 from ._memory import gib_of
@@ -109,7 +109,7 @@ def _numbers(argument: str, given: Any, least: int = 1) -> list[int]:
         several = [given]
     if not several:
         raise invalid_argument(f"{argument} is empty, must have a number at least")
-    return sorted({integer(argument, number, least, 2**18) for number in several})
+    return sorted({integer(argument, number, least, MOST_SLOTS) for number in several})
 
 
 def _combined(experts: int, gpus: Any, nodes: Any, groups: Any, redundant: Any) -> list[tuple[int, ...]]:

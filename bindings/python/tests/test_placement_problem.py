@@ -21,6 +21,8 @@ def test_ours_keeps_the_problem_of_a_plan(tmp_path, context, olmoe, suffix):
     context.rebalance(olmoe, plan, cluster=cluster, num_groups=8, policy="soft").save(path)
     kept = eplb.read_placement(path).problem
     assert (kept["num_nodes"], kept["gpu_slots"], kept["gpu_speeds"]) == (4, slots, speed)
+    context.solve(olmoe, num_slots=80, num_gpus=16, max_replicas=2).save(path)
+    assert eplb.read_placement(path).problem["max_replicas"] == 2
     racks = eplb.Cluster(16, node=[0, 1] * 8)
     context.solve(olmoe, num_slots=80, cluster=racks, num_groups=8, policy="soft").save(path)
     assert "num_nodes" not in eplb.read_placement(path).problem

@@ -185,7 +185,7 @@ def expected(windows, placement, objective):
 
 
 def test_layers_that_do_not_pay_keep_every_slot(context):
-    """Two layers of equal loads, one of which is balanced already."""
+    """Of three layers, two are balanced already."""
     window = window_of(2)
     current = started("never").physical_to_logical
     good = context.solve(window, SLOTS, num_gpus=GPUS).physical_to_logical
@@ -199,6 +199,30 @@ def test_layers_that_do_not_pay_keep_every_slot(context):
     assert copy.report.moves == plan.report.moves == plan.moves.count.sum() > 0
     rebalancer.commit(copy)
     assert np.array_equal(rebalancer.physical_to_logical, plan.physical_to_logical)
+
+
+@pytest.mark.parametrize("homes", [{}, {"num_nodes": 2, "num_groups": 4}], ids=["global", "groups on nodes"])
+def test_layers_that_change_but_do_not_pay_are_put_back(monkeypatch, homes):
+    """A rebalance changes more layers than pay; those are as they were, in all that a plan says."""
+    kept_layers = []
+
+    def spy(context, plan, kept, *others):
+        kept_layers.append(kept)
+        return keep_layers(context, plan, kept, *others)
+
+    keep_layers = eplb._rebalancer.keep_layers
+    monkeypatch.setattr(eplb._rebalancer, "keep_layers", spy)
+    rebalancer = started("pays,memory=3,move_ms=1,layer_ms=10", **homes)
+    for seed in (1, 2, 3, 5, 6, 7, 8, 11, 12, 13):
+        rebalancer.observe(window_of(seed))
+        before = len(kept_layers)
+        plan = rebalancer.propose()
+        if plan is None or len(kept_layers) == before:
+            continue
+        check_step(rebalancer, plan, homes)
+        assert kept_layers[-1].any() and not plan.changed[kept_layers[-1]].any()
+        assert same_plan(plan, pickle.loads(pickle.dumps(plan)))
+    assert kept_layers
 
 
 def test_a_price_of_nothing_is_as_good_as_the_target_can_be():

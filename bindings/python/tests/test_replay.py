@@ -113,6 +113,33 @@ def test_prices():
     assert found.verdict().startswith(f"Best: {found.best.rule}, cost {found.best.cost:.4f} with ")
 
 
+@pytest.mark.parametrize("price", ["move_ms", "layer_ms"])
+def test_one_price_alone_counts(price):
+    cheap, dear = (0.01, 1e6) if price == "move_ms" else (1e6, 0.01)
+    moves = [
+        eplb.replay(series(), ["pays,memory=3,effort=fast"], **SIZES, **{price: value}).outcomes[0].moves
+        for value in (cheap, dear)
+    ]
+    assert moves[0] > moves[1] == 0
+
+
+def test_what_has_no_load_is_of_no_account():
+    """Neither windows nor layers without load change a mean."""
+    homes = {**SIZES, "num_nodes": 2, "num_groups": 4, "policy": "soft", "warm_up": 3}
+    rules, windows = ["never", "rebalance,memory=3,effort=fast"], series()[:7]
+    means = ("imbalance_mean", "predicted_mean", "off_home_mean")
+    want = eplb.replay(windows, rules, **homes)
+    later = eplb.replay(np.concatenate([windows, np.zeros_like(windows[:3])]), ["never"], **homes)
+    assert want.outcomes[0].off_home_mean > 0
+    assert [getattr(later.outcomes[0], name) for name in means] == [getattr(want.outcomes[0], name) for name in means]
+    wide = eplb.replay(np.concatenate([windows, np.zeros_like(windows)], axis=1), rules, **homes)
+    for one, other in zip(want.outcomes, wide.outcomes, strict=True):
+        assert [getattr(other, name) for name in means] == [getattr(one, name) for name in means]
+        for gain in ("gain_predicted", "gain_came"):
+            assert getattr(other, gain) == pytest.approx(getattr(one, gain) / 2)
+    assert want.outcomes[1].gain_came != 0
+
+
 def test_stall_is_that_of_the_busiest_receivers():
     windows = series()
     found = eplb.replay(windows, ["fresh,memory=1"], **SIZES, expert_mib=1000, bandwidth=1.048576, warm_up=3)
@@ -229,7 +256,7 @@ def test_files_of_other_replays_are_refused(tmp_path):
         with pytest.raises(eplb.FileError, match=rf"^\S*run\.jsonl: was {text}.*: give the output another name$"):
             eplb.replay(arguments.pop("windows"), arguments.pop("rules"), **arguments)
     # Bytes and stalls are worked out from the rows.
-    assert eplb.replay(windows, RULES, **options, expert_mib=3, bandwidth=1).outcomes[1].stall_ms > 0
+    assert eplb.replay(windows, RULES, **options, move_ms=1, expert_mib=3, bandwidth=1).outcomes[1].stall_ms > 0
     lines = content.splitlines(keepends=True)
     broken = json.loads(lines[2])
     broken["change"] = base64.b64encode(b"no change").decode()

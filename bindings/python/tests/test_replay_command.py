@@ -17,8 +17,8 @@ SIZES = ["--slots", "24", "--gpus", "4"]
 NAMES = ["never", "pays,memory=3,effort=fast", "fresh,memory=1,objective=sum"]
 RULES = [*(word for name in NAMES for word in ("--rule", name)), "--warm-up", "3"]
 UNPRICED = (
-    "pays assumes 1 ms for a move and 50 ms for a layer in a window: give --layer-ms, and --move-ms or --expert-mib "
-    "with --bandwidth"
+    "pays assumes 1 ms for a move and 50 ms for a layer in a window: give --move-ms, or --expert-mib with --bandwidth; "
+    "and --layer-ms"
 )
 
 
@@ -61,6 +61,8 @@ def test_without_prices_pays_says_how_to_give_them(run, series):
     _, _, err = run("replay", series, *SIZES, "--rule", "pays", "--bandwidth", 50)
     assert UNPRICED in err
     assert "--bandwidth says nothing without --expert-mib" in err
+    _, _, err = run("replay", series, *SIZES, "--rule", "pays,move_ms=7", "--rule", "never")
+    assert "pays assumes 50 ms for a layer in a window: give --layer-ms" in err
     priced = ("--expert-mib", 10, "--layer-ms", 100, "--bandwidth", 50)
     assert run("replay", series, *SIZES, "--rule", "pays", *priced)[2] == ""
 

@@ -102,6 +102,9 @@ def problem_of_plan(plan: Plan) -> dict[str, Any]:
     except InvalidState:  # of a device: its context is closed, or has solved again
         return {}
     problem: dict[str, Any] = {"policy": report.policy, "off_home_target": report.off_home_target}
+    # Without a cap, as many as all spare slots allow.
+    if plan.max_replicas < plan.physical_to_logical.shape[1] - plan.replica_count.shape[1] + 1:
+        problem["max_replicas"] = plan.max_replicas
     cluster: Cluster | None = plan._answer("cluster")
     # Nodes of a cluster that are not consecutive GPUs have no place.
     if cluster is None or cluster.node is None:

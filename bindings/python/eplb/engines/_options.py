@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._library import EFFORTS, POLICIES, integer, value_of
-from .._move_limits import imbalance, move_limits
-from .._option_words import OptionWords, words_of
+from .._move_limits import move_limits
+from .._option_words import OptionWords, check_search, words_of
 
 VARIABLE = "EPLB_ENGINE"
 
@@ -83,12 +82,7 @@ def checked(options: Options, text: str | None = None) -> Options:
     """
     text = str(options) if text is None else text
     try:
-        value_of(POLICIES, "policy", options.policy)
-        value_of(EFFORTS, "effort", options.effort)
-        integer("seed", options.seed, 0, 2**64 - 1)
-        imbalance("off_home_target", options.off_home_target, 1, "1")
-        if options.max_replicas is not None:
-            integer("max_replicas", options.max_replicas, 1)
+        check_search(options)
         move_limits(*options.limits().values())
     except ValueError as error:
         raise _words(text).refused(str(error)) from None

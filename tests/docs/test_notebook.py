@@ -66,6 +66,7 @@ def test_notebook(folder):
     assert len(printed) == len(cells()) > 5
     for cell, output in zip(cells(), printed, strict=True):
         assert comparable(output) == comparable(parts(read(DOCUMENT), cell)[1]), cell
+    assert read(DOCUMENT).count("```text\n") == sum(map(bool, printed)), "some output is of no cell"
 
 
 def write():

@@ -25,7 +25,7 @@ IMPORTED = os.path.join(ROOT, "tools", "build", "engines.txt")
 
 # Where they are one of many things that are tested, they are left out rather than waited for.
 LEAST_FREE = 20 * 2**30  # bytes: what is installed, and pip's own copies of it
-LONGEST = 600  # seconds to install them
+LONGEST = 600  # seconds to install them, all downloads together
 
 
 def engines(arguments):
@@ -71,9 +71,11 @@ def install_engines(longest=None):
     stamp = os.path.join(FOLDER, "stamp-engines")
     if is_fresh(stamp, key):
         return
+    start = time.monotonic()
     step("make a virtual environment for engines", [sys.executable, "-m", "venv", "--clear", FOLDER])
     pip("install torch and what else their planner modules import", "-r", IMPORTED, longest=longest)
-    pip(f"install {' '.join(ENGINES)} without what they require", "--no-deps", *ENGINES, longest=longest)
+    left = longest and max(1, longest - (time.monotonic() - start))
+    pip(f"install {' '.join(ENGINES)} without what they require", "--no-deps", *ENGINES, longest=left)
     set_stamp(stamp, key)
 
 

@@ -9,7 +9,8 @@
  *         -> eplb_fetch_map, eplb_fetch_report -> eplb_context_destroy
  *
  * THREADS. A context may move between threads but serves one call at a time: a second call that
- * arrives while one is running returns EPLB_INVALID_STATE. Different contexts are independent.
+ * arrives while one is running returns EPLB_INVALID_STATE; eplb_context_interrupt, which ends the
+ * running one, is the exception. Different contexts are independent.
  * Functions without a context may be called from any thread at any time. A context is unusable
  * after fork(): in the child every call returns EPLB_INVALID_STATE, except eplb_context_destroy,
  * which is allowed.
@@ -56,8 +57,8 @@
  * argument and the numbers. After a failed call on host memory, outputs and context are unchanged.
  * Every function may return EPLB_INVALID_ARGUMENT (a null pointer, a wrong length, a wrong
  * struct_size) and, if it takes a context, EPLB_INVALID_STATE (used by two threads at once, or
- * after fork) and EPLB_OUT_OF_MEMORY; on a CUDA context also EPLB_DEVICE_ERROR and
- * EPLB_DEVICE_OUT_OF_MEMORY. The comments of functions list additional errors only.
+ * after fork), EPLB_OUT_OF_MEMORY and EPLB_INTERRUPTED; on a CUDA context also EPLB_DEVICE_ERROR
+ * and EPLB_DEVICE_OUT_OF_MEMORY. The comments of functions list additional errors only.
  *
  * CUDA. A context on a CUDA device accepts the same calls: with arrays in host memory, and finished
  * when they return. In addition there are ..._device functions for arrays in device memory. They
@@ -123,6 +124,7 @@ enum {
   EPLB_DEVICE_OUT_OF_MEMORY = 21, /* no more device memory */
   EPLB_DEVICE_ERROR = 22,         /* the device or its driver failed; the text includes its
                                      message */
+  EPLB_INTERRUPTED = 23,          /* eplb_context_interrupt was called during the call */
   EPLB_INTERNAL_ERROR = 30        /* a bug in this library: please report it with the text */
 };
 
@@ -472,6 +474,16 @@ eplb_status eplb_context_create(eplb_context **context, const eplb_context_optio
 /* Frees a context and everything it holds. NULL is allowed. After fork it frees host memory only.
  * Cannot fail; must not run at the same time as another call on the same context. */
 void eplb_context_destroy(eplb_context *context);
+
+/* Makes the call that is running in this context, if there is one, return EPLB_INTERRUPTED: its
+ * outputs and the context are then as they were before it. May be called while another call runs in
+ * the context, from any thread, and from a signal handler; but not during or after
+ * eplb_context_destroy. A call looks for this between the steps of a search and between layers,
+ * which takes milliseconds, on a CUDA context between kernels. It succeeds all the same if all its
+ * work was done by then. Without a running call this does nothing, and the next call is not
+ * affected: to be sure of the end of a call that is about to begin, repeat this until it has
+ * returned. Work that ..._device calls have put on a stream is not stopped. NULL is allowed. */
+void eplb_context_interrupt(eplb_context *context);
 
 /* Waits until all work of the context is done, and reports what only the device could detect, once:
  * EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a max_replicas

@@ -32,6 +32,8 @@ const (
 	ErrDeviceOutOfMemory Status = 21
 	// The device or its driver failed; the text includes its message.
 	ErrDeviceError Status = 22
+	// ContextInterrupt was called during the call.
+	ErrInterrupted Status = 23
 	// A bug in this library: please report it with the text.
 	ErrInternal Status = 30
 )
@@ -262,5 +264,6 @@ var statusNames = map[Status]string{
 	20: "EPLB_OUT_OF_MEMORY",
 	21: "EPLB_DEVICE_OUT_OF_MEMORY",
 	22: "EPLB_DEVICE_ERROR",
+	23: "EPLB_INTERRUPTED",
 	30: "EPLB_INTERNAL_ERROR",
 }

@@ -230,6 +230,8 @@ type functions struct {
 
 	ContextDestroy func(context cHandle) `c:"eplb_context_destroy"`
 
+	ContextInterrupt func(context cHandle) `c:"eplb_context_interrupt"`
+
 	ContextSynchronize func(context cHandle, err *cError) int32 `c:"eplb_context_synchronize"`
 
 	ContextReserve func(

@@ -38,6 +38,7 @@ var numbersInGo = map[string]int32{
 	"EPLB_OUT_OF_MEMORY":           int32(ErrOutOfMemory),
 	"EPLB_DEVICE_OUT_OF_MEMORY":    int32(ErrDeviceOutOfMemory),
 	"EPLB_DEVICE_ERROR":            int32(ErrDeviceError),
+	"EPLB_INTERRUPTED":             int32(ErrInterrupted),
 	"EPLB_INTERNAL_ERROR":          int32(ErrInternal),
 }
 

@@ -42,6 +42,10 @@ void eplb_context_destroy(eplb_context* context) {
   delete context;
 }
 
+void eplb_context_interrupt(eplb_context* context) {
+  if (context != nullptr) context->session.interrupt();
+}
+
 eplb_status eplb_context_synchronize(eplb_context* context, eplb_error* err) {
   return with_session(context, err, [](Session& session) { session.synchronize(); });
 }

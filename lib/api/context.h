@@ -30,6 +30,7 @@ eplb_status with_session(eplb_context* context, eplb_error* err, Body&& body) no
     if (!in_use)
       fail(EPLB_INVALID_STATE,
            "the context is in use by another call: one at a time, or a context per thread");
+    context->session.forget_interrupt();  // it was meant for an earlier call
     body(context->session);
   });
 }

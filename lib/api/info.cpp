@@ -49,6 +49,7 @@ const char* eplb_status_name(eplb_status status) {
     case EPLB_OUT_OF_MEMORY: return "EPLB_OUT_OF_MEMORY";
     case EPLB_DEVICE_OUT_OF_MEMORY: return "EPLB_DEVICE_OUT_OF_MEMORY";
     case EPLB_DEVICE_ERROR: return "EPLB_DEVICE_ERROR";
+    case EPLB_INTERRUPTED: return "EPLB_INTERRUPTED";
     case EPLB_INTERNAL_ERROR: return "EPLB_INTERNAL_ERROR";
     default: return "unknown status";
   }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/evaluation.h"
+#include "core/interrupt.h"
 #include "core/maps.h"
 #include "core/move_shares.h"
 #include "core/placement.h"
@@ -23,10 +24,13 @@ struct MachineFacts {
   std::string sentence;  // why it can or cannot be used
 };
 
-// Calls come one at a time, on values in host memory, and return finished.
+// Calls come one at a time, on values in host memory, and return finished; or they throw what
+// `interrupt` throws, before anything of the machine or of the caller has become known.
 class Machine {
  public:
   virtual ~Machine() = default;
+
+  Interrupt interrupt;
 
   // Takes memory such that solves of problems up to this one allocate nothing, and calls `then`
   // before anything is given up for it. If that throws, or this does, no value has changed.

@@ -14,11 +14,14 @@ namespace {
 struct Layers {
   const std::function<void(int64_t, int)>& work;
   int64_t count;
+  const Interrupt& interrupt;
   std::atomic<int64_t> next{0};
 
   void take(int worker) {
-    for (int64_t layer; (layer = next.fetch_add(1, std::memory_order_relaxed)) < count;)
+    for (int64_t layer; (layer = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      if (interrupt.asked()) return;
       work(layer, worker);
+    }
   }
 };
 
@@ -38,8 +41,7 @@ void* start(void* argument) {
 // worker 0: a free worker takes the next layer. Where a thread cannot be had, fewer of them do it
 // all. They end with the work, and no signal of the process is handled on them. One worker
 // allocates nothing.
-void share_layers(int workers, int64_t count, const std::function<void(int64_t, int)>& work) {
-  Layers layers{work, count};
+void run_layers(int workers, Layers& layers) {
   if (workers <= 1) return layers.take(0);
   std::vector<Worker> others;
   others.reserve(workers - 1);
@@ -59,6 +61,13 @@ void share_layers(int workers, int64_t count, const std::function<void(int64_t, 
 }
 
 }  // namespace
+
+void CpuMachine::share_layers(int64_t count, int64_t bytes,
+                              const std::function<void(int64_t, int)>& work) {
+  Layers layers{work, count, interrupt};
+  run_layers(prepare_workers(count, bytes), layers);
+  interrupt.check();
+}
 
 int CpuMachine::prepare_workers(int64_t layers, int64_t bytes) {
   const auto workers = std::min<int64_t>({num_threads_, layers, 65536});
@@ -88,8 +97,7 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
                          .replica_slots = &plan.replica_slots[slot]};
     instruction_set_.solve(problem, task, workspaces_[worker].data());
   };
-  share_layers(prepare_workers(problem.layers, instruction_set_.workspace_bytes(problem)),
-               problem.layers, std::ref(solve_layer));
+  share_layers(problem.layers, instruction_set_.workspace_bytes(problem), std::ref(solve_layer));
   return false;
 }
 
@@ -104,7 +112,7 @@ void CpuMachine::evaluate(const Weights& weights, bool, const Problem& problem,
     instruction_set_.evaluate(problem, task, workspaces_[worker].data());
   };
   const int64_t bytes = instruction_set_.evaluate_workspace_bytes(problem, parts);
-  share_layers(prepare_workers(weights.layers, bytes), weights.layers, std::ref(evaluate_layer));
+  share_layers(weights.layers, bytes, std::ref(evaluate_layer));
   evaluation.known |= parts;
 }
 
@@ -122,7 +130,7 @@ void CpuMachine::evaluate_windows(const Weights& weights, const Problem& problem
     }
   };
   const int64_t bytes = instruction_set_.evaluate_workspace_bytes(problem, parts);
-  share_layers(prepare_workers(weights.layers, bytes), weights.layers, std::ref(evaluate_layer));
+  share_layers(weights.layers, bytes, std::ref(evaluate_layer));
   figures.known |= parts;
 }
 
@@ -136,8 +144,7 @@ void CpuMachine::find_paths(const Weights& weights, bool, const Problem& problem
                         .mean = &paths.mean[layer]};
     instruction_set_.find_path(problem, task, workspaces_[worker].data());
   };
-  share_layers(prepare_workers(problem.layers, instruction_set_.workspace_bytes(problem)),
-               problem.layers, std::ref(find_path));
+  share_layers(problem.layers, instruction_set_.workspace_bytes(problem), std::ref(find_path));
 }
 
 void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement,
@@ -153,7 +160,7 @@ void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement
     instruction_set_.plan_transfers(problem, task, workspaces_[worker].data());
   };
   const int64_t bytes = instruction_set_.transfer_workspace_bytes(problem);
-  share_layers(prepare_workers(problem.layers, bytes), problem.layers, std::ref(plan_layer));
+  share_layers(problem.layers, bytes, std::ref(plan_layer));
   transfers.known = true;
 }
 

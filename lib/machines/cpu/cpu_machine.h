@@ -35,6 +35,8 @@ class CpuMachine final : public Machine {
   };
   using Workspace = std::vector<Line>;
 
+  // Calls work(layer, worker) once for each layer, on threads with a workspace of `bytes` each.
+  void share_layers(int64_t count, int64_t bytes, const std::function<void(int64_t, int)>& work);
   // Lets as many workspaces have `bytes` as threads will share these layers: returns their number.
   int prepare_workers(int64_t layers, int64_t bytes);
 

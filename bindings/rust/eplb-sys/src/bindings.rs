@@ -28,6 +28,8 @@ pub const EPLB_OUT_OF_MEMORY: eplb_status = 20;
 pub const EPLB_DEVICE_OUT_OF_MEMORY: eplb_status = 21;
 /// the device or its driver failed; the text includes its message
 pub const EPLB_DEVICE_ERROR: eplb_status = 22;
+/// eplb_context_interrupt was called during the call
+pub const EPLB_INTERRUPTED: eplb_status = 23;
 /// a bug in this library: please report it with the text
 pub const EPLB_INTERNAL_ERROR: eplb_status = 30;
 
@@ -554,6 +556,17 @@ library! {
     /// Frees a context and everything it holds. NULL is allowed. After fork it frees host memory
     /// only. Cannot fail; must not run at the same time as another call on the same context.
     fn eplb_context_destroy(context: *mut eplb_context);
+
+    /// Makes the call that is running in this context, if there is one, return EPLB_INTERRUPTED:
+    /// its outputs and the context are then as they were before it. May be called while another
+    /// call runs in the context, from any thread, and from a signal handler; but not during or
+    /// after eplb_context_destroy. A call looks for this between the steps of a search and between
+    /// layers, which takes milliseconds, on a CUDA context between kernels. It succeeds all the
+    /// same if all its work was done by then. Without a running call this does nothing, and the
+    /// next call is not affected: to be sure of the end of a call that is about to begin, repeat
+    /// this until it has returned. Work that ..._device calls have put on a stream is not stopped.
+    /// NULL is allowed.
+    fn eplb_context_interrupt(context: *mut eplb_context);
 
     /// Waits until all work of the context is done, and reports what only the device could detect,
     /// once: EPLB_INVALID_WEIGHT with the lowest (layer, expert), or EPLB_INVALID_ARGUMENT for a

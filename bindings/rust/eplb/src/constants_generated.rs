@@ -27,6 +27,8 @@ errors! {
     DeviceOutOfMemory = EPLB_DEVICE_OUT_OF_MEMORY,
     /// The device or its driver failed; the text includes its message.
     DeviceError = EPLB_DEVICE_ERROR,
+    /// `context_interrupt` was called during the call.
+    Interrupted = EPLB_INTERRUPTED,
     /// A bug in this library: please report it with the text.
     InternalError = EPLB_INTERNAL_ERROR,
 }

@@ -99,7 +99,7 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
 def with_change(evaluation: Evaluation, current: Ints, placement: Ints, session: Session) -> Evaluation:
     """The evaluation with what it takes to get there from a current placement, for the session's problem."""
     gpus, nodes = session.problem.num_gpus, session.problem.num_nodes
-    moves = plan_moves(current, placement, gpus, nodes, session.cluster, "buffered")
+    moves = plan_moves(current, placement, gpus, nodes, session.cluster, "buffered", session.handle.stop)
     written = ((placement != current) & (placement != -1)).sum(axis=1)
     figures: dict[str, Any] = figures_of_moves(moves, gpus)
     figures["layers_changed"] = int((placement != current).any(axis=1).sum())

@@ -39,6 +39,12 @@ class KeptWeights:
         """The last two are layers and experts."""
         return self.windows.shape
 
+    def to_upload(self) -> Array:
+        """What lets the library know as much as of what was uploaded first; it sums windows above a number of them."""
+        if self.num_windows:
+            return self.windows
+        return np.concatenate([self.windows, np.zeros((MOST_WINDOWS, *self.shape[1:]), self.windows.dtype)])
+
     @cached_property
     def sums(self) -> Array:
         """[L,E], with windows summed as the library sums them."""

@@ -36,6 +36,7 @@ void check_reserved(const char* what, const MemorySizes& needed, const MemorySiz
 // The delegated constructor has finished when this body runs, so if it throws, the destructor
 // releases what was had so far.
 CudaMachine::CudaMachine(int index) : CudaMachine(Closed(), index) {
+  host_->interrupt = interrupt;
   const DeviceScope scope(device_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   prepare_kernels(limits_, stream_);
@@ -163,6 +164,7 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
               stream_);
     task.problem.current.expert = memory.current();
   }
+  interrupt->check();  // the last time: launched kernels end by themselves
   launch_solve(task, stream_);
   bring_maps(task.plan, plan, "a solve");
   return is_reserved;
@@ -194,6 +196,7 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
   to_device(task.placement, placement, layers * problem.cluster.slots, stream_);
   // The kernel writes what is wanted of the figures, so the others go there first.
   to_device(task.figures, evaluation.layers.data(), layers, stream_);
+  interrupt->check();
   launch_evaluation(task, stream_);
   to_host(evaluation.layers.data(), task.figures, layers, stream_);
   if (parts & kLoads)

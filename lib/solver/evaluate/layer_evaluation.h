@@ -41,21 +41,26 @@ EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const Place
                             const auto& weight, double total, const auto& count,
                             LayerFigures& figures) {
   const int places = slots_per_gpu(problem.cluster);
-  auto load_of = [&](int gpu) {
-    return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
+  auto load_of = [&](int gpu, double scale) {
+    auto scaled = [&](int e) { return weight(e) * scale; };
+    return gpu_load(layer.placement + int64_t{gpu} * places, places, scaled, count);
   };
   double* const loads = layer.gpu_load;
   const double* const speed = problem.cluster.gpu_speed;
-  if (loads) team.for_each(problem.cluster.gpus, [&](int gpu) { loads[gpu] = load_of(gpu); });
+  if (loads) team.for_each(problem.cluster.gpus, [&](int gpu) { loads[gpu] = load_of(gpu, 1); });
   // Numbers that are not negative compare like their bits.
-  const int64_t largest = team.max_of(problem.cluster.gpus, [&](int gpu) {
-    const double load = loads ? loads[gpu] : load_of(gpu);
-    return bits_of(speed ? load / speed[gpu] : load);
-  });
+  auto largest_of = [&](double scale) {
+    return of_bits(team.max_of(problem.cluster.gpus, [&](int gpu) {
+      const double load = loads && scale == 1 ? loads[gpu] : load_of(gpu, scale);
+      return bits_of(speed ? load / speed[gpu] : load);
+    }));
+  };
   const int gpus = open_gpus(problem.cluster);  // their speeds have the mean 1
   figures.mean_load = total / gpus;
-  figures.largest_load = of_bits(largest);
-  figures.imbalance = imbalance_of(total, figures.largest_load, gpus);
+  figures.largest_load = largest_of(1);
+  figures.imbalance = total < kLittle
+                          ? imbalance_of(total * kMagnified, largest_of(kMagnified), gpus)
+                          : imbalance_of(total, figures.largest_load, gpus);
 }
 
 EPLB_FN void evaluate_places(Team auto& team, const Problem& problem,

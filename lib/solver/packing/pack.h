@@ -85,6 +85,7 @@ EPLB_FN int pack(Team auto& team, const Preset& preset, Packing packing, int ite
   }
   int best = kNever;
   for (int chain = chains.from; chain < smaller(chains.to, preset.chains); ++chain) {
+    if (best < kNever && team.stopped()) break;
     chance.chain = static_cast<uint32_t>(chain);
     arrange(team, packing, size, preset, chance);
     place_longest_first<Number>(team, packing, [](int) { return 1; });

@@ -49,6 +49,16 @@ EPLB_FN void place_apart(Team auto& team, const UnequalStart& start, View<int> e
   }
 }
 
+// The same without looking for copies.
+EPLB_FN void place_quickly(Team auto& team, const UnequalStart& start, View<int> expert) {
+  const Packing& packing = start.unequal.packing;
+  place_longest_first<Integer>(team, start.unequal);
+  team.for_each(packing.items, [&](int position) {
+    const int slot = packing.pack[position] * packing.slots_per_pack + packing.slot[position];
+    expert[slot] = start.items.expert[packing.order[position]];
+  });
+}
+
 // Exchanges of the replica in a slot, which shares its GPU with a copy.
 struct Separation {
   const UnequalStart& start;
@@ -84,11 +94,14 @@ struct Separation {
 };
 
 // While the replica of a slot is with a copy on its GPU it is exchanged with that of another GPU
-// for which the later of the two GPUs is earliest; ties: lowest slot. It stays if there is none.
-EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expert, int slot) {
+// for which the later of the two GPUs is earliest; ties: lowest slot. It stays if there is none, or
+// no looks are left.
+EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expert, int slot,
+                      int64_t& looks) {
   const Separation separation{start, expert, slot};
   const int slots = start.unequal.cluster.slots;
-  while (expert[slot] >= 0 && separation.is_with_copy(slot, separation.gpu_of(slot))) {
+  while (looks > 0 && expert[slot] >= 0 && separation.is_with_copy(slot, separation.gpu_of(slot))) {
+    looks -= int64_t{slots} * slots_per_gpu(start.unequal.cluster);
     const int64_t best = team.max_of(slots, [&](int other) { return -separation.cost(other); });
     if (best == -kNever64) return;
     const int other = team.find_of(slots, [&](int at) { return separation.cost(at) == -best; });
@@ -110,9 +123,12 @@ EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& 
   count_replicas<Integer>(team, weight, node.experts, replicas, most, start.pricing, start.items);
   arrange(team, packing, start.items.size, Preset{}, {});
   team.for_each(cluster.slots, [&](int slot) { expert[slot] = -1; });
-  place_apart(team, start, expert);
+  // Where there are far more slots than models have, neither takes longer than seconds.
+  int64_t looks = int64_t{1} << 31;
+  const bool too_large = int64_t{cluster.slots} * cluster.slots > looks;
+  too_large ? place_quickly(team, start, expert) : place_apart(team, start, expert);
   if (replicas == node.experts) return;
-  for (int slot = 0; slot < cluster.slots; ++slot) separate(team, start, expert, slot);
+  for (int slot = 0; slot < cluster.slots; ++slot) separate(team, start, expert, slot, looks);
 }
 
 EPLB_STAGE_END

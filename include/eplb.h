@@ -484,9 +484,10 @@ void eplb_context_destroy(eplb_context *context);
  * the context, from any thread, and from a signal handler; but not during or after
  * eplb_context_destroy. A call looks for this between the steps of a search and between layers,
  * which takes milliseconds, on a CUDA context before it launches kernels. It succeeds all the same
- * if it does not look again before its end. Without a running call this does nothing, and the next call is not
- * affected: to be sure of the end of a call that is about to begin, repeat this until it has
- * returned. Work that ..._device calls have put on a stream is not stopped. NULL is allowed. */
+ * if it does not look again before its end. Without a running call this does nothing, and the next
+ * call is not affected: to be sure of the end of a call that is about to begin, repeat this until
+ * it has returned. Work that ..._device calls have put on a stream is not stopped. NULL is
+ * allowed. */
 void eplb_context_interrupt(eplb_context *context);
 
 /* Waits until all work of the context is done, and reports what only the device could detect, once:

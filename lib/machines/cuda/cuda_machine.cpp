@@ -143,6 +143,13 @@ void CudaMachine::send(const Weights& weights) {
   finish(stream_);
 }
 
+// If there is one.
+void CudaMachine::send_current(const Problem& from, const DeviceMemory& memory, SolveTask& task) {
+  if (from.current.expert == nullptr) return;
+  to_device(memory.current(), from.current.expert, from.layers * from.cluster.slots, stream_);
+  task.problem.current.expert = memory.current();
+}
+
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   // Shares of moves are found on the host, and so is what follows from them.
   if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
@@ -159,11 +166,7 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   if (!is_reserved || !resident || replays())
     send_weights(weights, memory, is_reserved || problem.windows_apart > 1);
   SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
-  if (problem.current.expert) {
-    to_device(memory.current(), problem.current.expert, problem.layers * problem.cluster.slots,
-              stream_);
-    task.problem.current.expert = memory.current();
-  }
+  send_current(problem, memory, task);
   interrupt->check();  // the last time: launched kernels end by themselves
   launch_solve(task, stream_);
   bring_maps(task.plan, plan, "a solve");

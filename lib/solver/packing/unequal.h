@@ -248,8 +248,7 @@ EPLB_FN int pack(Team auto& team, const Preset& preset, UnequalPacking unequal, 
   packing.packs = unequal.cluster.gpus;
   const int per_pack = packing.slots_per_pack = slots_per_gpu(unequal.cluster);
   int best = kNever;
-  for (int chain = chains.from; chain < smaller(chains.to, preset.chains); ++chain) {
-    if (best < kNever && team.stopped()) break;
+  for (int chain = chains.from; goes_on(team, preset, chains, chain, best); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     arrange(team, packing, size, preset, chance);
     place_longest_first<Number>(team, unequal);

@@ -109,10 +109,10 @@ EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expe
   }
 }
 
-// expert[slot] of a node, -1 where a slot is closed; start.items.count are the counts. No expert
-// has more copies than there are GPUs with slots, unless there are too few experts.
-EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& node,
-                           View<int> weight, View<int> expert) {
+// Counts replicas, largest first. No expert has more copies than there are GPUs with slots, unless
+// there are too few experts.
+EPLB_FN void list_replicas(Team auto& team, UnequalStart& start, const Problem& node,
+                           View<int> weight) {
   const Cluster& cluster = node.cluster;
   const int replicas = open_slots(cluster), round = (replicas + node.experts - 1) / node.experts;
   const int most = larger(smaller(open_gpus(cluster), node.limits.most_replicas), round);
@@ -122,12 +122,19 @@ EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& 
   packing.slots_per_pack = slots_per_gpu(cluster);
   count_replicas<Integer>(team, weight, node.experts, replicas, most, start.pricing, start.items);
   arrange(team, packing, start.items.size, Preset{}, {});
+}
+
+// expert[slot] of a node, -1 where a slot is closed; start.items.count are the counts.
+EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& node,
+                           View<int> weight, View<int> expert) {
+  const Cluster& cluster = node.cluster;
+  list_replicas(team, start, node, weight);
   team.for_each(cluster.slots, [&](int slot) { expert[slot] = -1; });
   // Where there are far more slots than models have, neither takes longer than seconds.
   int64_t looks = int64_t{1} << 31;
   const bool too_large = int64_t{cluster.slots} * cluster.slots > looks;
   too_large ? place_quickly(team, start, expert) : place_apart(team, start, expert);
-  if (replicas == node.experts) return;
+  if (open_slots(cluster) == node.experts) return;
   for (int slot = 0; slot < cluster.slots; ++slot) separate(team, start, expert, slot, looks);
 }
 

@@ -7,12 +7,12 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from .._errors import FileError, os_error_text
+from .._lazy import lazy
 
 # Read from where it is open already: a socket cannot be opened by this name.
 STDIN = Path("/dev/stdin")
@@ -37,7 +37,7 @@ class Content:
         found = re.search(r"(?<![a-z])rank[_-]?(\d{1,5})(?!\d)", self.name, re.I)
         return int(found[1]) if found else None
 
-    @cached_property
+    @lazy
     def text(self) -> str:
         """In UTF-8, with or without a byte order mark.
 

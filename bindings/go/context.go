@@ -77,11 +77,10 @@ func (l *Library) NewContext(options ContextOptions) (*Context, error) {
 	return &Context{session: s}, nil
 }
 
-// WithContext returns the same context, whose calls end when ctx is done, within milliseconds: with an error that is
-// ErrInterrupted and ctx.Err(), so context.Canceled or context.DeadlineExceeded, to errors.Is. Of a Solve or Rebalance that
-// has ended so, what was uploaded stays, and so does a plan that was already solved; all else is as before the call. When
-// ctx is done before a call, nothing is done. A call whose work is done by then succeeds. Device calls return at once, and
-// their work on a stream is not stopped.
+// WithContext returns the same context, whose calls end when ctx is done, within milliseconds. The error is ErrInterrupted
+// and ctx.Err(), context.Canceled or context.DeadlineExceeded, to errors.Is, and everything is as before the call, but for
+// what Solve or Rebalance had uploaded before it solved. When ctx is done already, nothing begins; a call whose work is done
+// by then succeeds. Work that device calls have queued on a stream is not stopped.
 //
 // c itself is not bound to ctx, and closing either closes both.
 func (c *Context) WithContext(ctx context.Context) *Context {

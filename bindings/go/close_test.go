@@ -91,7 +91,7 @@ func counting() (*Library, *atomic.Int64) {
 	return &counted, &freed
 }
 
-// A copied struct is not another owner: there is one handle, whoever closes it.
+// A copied struct is not another owner: there is one handle, which is freed once.
 func TestACopyIsTheSameContext(t *testing.T) {
 	counted, freed := counting()
 	context, err := counted.NewContext(ContextOptions{})

@@ -126,7 +126,7 @@ func asGroup(t *testing.T, group int, from, to string) {
 	}
 }
 
-// Whoever starts a program that has more rights does not choose what it loads.
+// A program that has more rights than its caller does not load what the caller chooses.
 func TestLoadTrustsNoCallerWithFewerRights(t *testing.T) {
 	const group = 65534
 	folder := t.TempDir()

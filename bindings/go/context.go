@@ -22,7 +22,7 @@ type Context struct {
 	ctx context.Context // ends calls when it is done; nil: nothing does
 }
 
-// session is what all copies of a Context share, so that the handle is freed once, and by none of them twice.
+// session is what all copies of a Context share: none of them can free the handle again, or use it after that.
 type session struct {
 	library *Library
 	handle  cHandle // 0 when closed
@@ -82,7 +82,7 @@ func (l *Library) NewContext(options ContextOptions) (*Context, error) {
 // what Solve or Rebalance had uploaded before it solved. When ctx is done already, nothing begins; a call whose work is done
 // by then succeeds. Work that device calls have queued on a stream is not stopped.
 //
-// c itself is not bound to ctx, and closing either closes both.
+// Neither c nor a plan is bound to ctx: Plan.ReportContext takes one of its own. Closing either context closes both.
 func (c *Context) WithContext(ctx context.Context) *Context {
 	if c == nil {
 		return nil

@@ -19,8 +19,8 @@ const (
 	file        = "libeplb.so.0"
 	// The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
 	abiMajor, abiMinor = 1, 1
-	// Why a place that is the caller's choice is not looked at. A program next to which a library lies is such a place, too:
-	// permissions do not show everybody who can write there, and a hard link puts the program into any folder.
+	// Why a place that is the caller's choice is not looked at. The program's folder is one, too: its permissions do not show
+	// everybody who can write there, and a hard link puts the program into any folder.
 	notTrusted = "the program has more rights than its caller (setuid, setgid or capabilities of its file), who must not " +
 		"choose what it runs: give Load a path, or install the library where the system looks"
 )

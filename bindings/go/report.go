@@ -11,7 +11,8 @@ func (c *Context) Fingerprint() (value uint64, err error) {
 		return 0, err
 	}
 	defer c.release()
-	return value, c.check(c.library.call.Fingerprint(c.handle, &value, &c.err))
+	err = c.check(c.library.call.Fingerprint(c.handle, &value, &c.err))
+	return value, err
 }
 
 // Report says how good the solved plan is. Loads are recomputed in float64 from the original weights; bounds are

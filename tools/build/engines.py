@@ -41,19 +41,23 @@ def engines(arguments):
     return 1 if tally.failed or not tally.passed else 0
 
 
-def test_engines(tally):
-    """The same as a part of all tests. What cannot be installed here is skipped, and named."""
+def install_engines_or_skip(tally):
+    """As one of many stages. What cannot be installed here is skipped, and named."""
     free = shutil.disk_usage(ROOT).free
     if free < LEAST_FREE:
         tally.skip(f"tests/engines: {free / 2**30:.0f} GiB are free, {LEAST_FREE / 2**30:.0f} are needed")
-        return
+        return False
     try:
         install_engines(LONGEST)
     except Failure as failure:
         tally.skip(f"tests/engines: cannot {failure}")
-        return
-    if attempt(tally, install_ours):
-        run_all(tally)
+        return False
+    return True
+
+
+def test_engines(tally):
+    install_ours()
+    run_all(tally)
 
 
 def run_all(tally):

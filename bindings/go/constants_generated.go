@@ -78,8 +78,11 @@ const (
 )
 
 // Effort is how much work StrategyBest and StrategyRebalance may do: a number of rounds, never a
-// time. Other strategies ignore it. The zero value means the library's default, which is
-// EffortNormal.
+// time. Other strategies ignore it. Work is also limited by size, such that a layer of up to 2^18
+// slots takes at most about ten seconds at EffortFast and with other strategies: with many
+// thousands of slots, far more than models have, searches end earlier, packings choose from fewer
+// candidates, and with more than 2^15 slots on GPUs that differ, duplicates may remain. The zero
+// value means the library's default, which is EffortNormal.
 type Effort string
 
 // Values of Effort.

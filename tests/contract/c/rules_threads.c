@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness.h"
 #include "invariants.h"
@@ -194,6 +195,28 @@ static void contexts_are_independent(void) {
   }
 }
 
+/* ---- More threads than can work are not started: memory for them would be there. */
+
+static int64_t bytes_with_threads(const input *in, int64_t threads) {
+  eplb_report report;
+  eplb_context *context = context_make(threads);
+  EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
+  if (input_upload_and_solve(context, in))
+    EXPECT(EPLB_OK, CALL(fetch_report)(context, &report, ERR));
+  CALL(context_destroy)(context);
+  return report.context_bytes;
+}
+
+static void threads_are_limited(void) {
+  input in = input_make(EPLB_FLOAT32, 3000, 16, 24, 8, 97);
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  int64_t most = processors > 16 ? processors : 16, one = bytes_with_threads(&in, 1),
+          two = bytes_with_threads(&in, 2), endless = bytes_with_threads(&in, 1000000000);
+  CHECK(two > one && endless > two);
+  CHECK(endless <= one + (most - 1) * (two - one) + 4096);
+  input_free(&in);
+}
+
 /* ---- One context, one thread at a time, but each time another. */
 
 static struct {
@@ -271,6 +294,7 @@ void rules_threads(void) {
   RUN(one_context_two_threads);
   RUN(a_solving_thread_is_cancelled);
   RUN(contexts_are_independent);
+  RUN(threads_are_limited);
   RUN(a_context_may_move_between_threads);
   RUN(information_is_free_for_all);
 }

@@ -11,4 +11,4 @@ LIBRARY = os.path.join(RELEASE, "libeplb.so.0")
 EMULATED = os.path.join(RELEASE, "libeplb_emulated.so")  # its CUDA backend over an emulation of CUDA
 CUDA = os.path.join(BUILD, "cuda")
 SANITIZE = os.path.join(BUILD, "sanitize")
-SANITIZE_THREADS = os.path.join(BUILD, "sanitize-threads")
+THREADS = os.path.join(BUILD, "threads")

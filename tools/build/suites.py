@@ -8,7 +8,7 @@ from cmake import CUOBJDUMP, build_cuda, build_release, build_sanitized, compile
 from engines import install_engines_or_skip, test_engines
 from go import test_go
 from packages import FOR_TESTS, make_venv, need, pip_install
-from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, SANITIZE_THREADS, VENV, VENV_PYTHON
+from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, THREADS, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
 from runners import run_suite
 from rust import cargo_environment, test_rust
@@ -68,13 +68,13 @@ def python_stages(arguments):
 def sanitizer_stages():
     """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
     everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
-    harness = "the C harness with TSan", SANITIZE_THREADS, "thread", "eplb_harness"
+    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
     ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
     return [
         Stage("sanitize", lambda tally: build_sanitized(*everything), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
         Stage("threads", lambda tally: build_sanitized(*harness, sets="avx2"), ["release"]),
-        Stage("ctest, threads", ctest("TSan", SANITIZE_THREADS, options=["--tests-regex", "^c_harness$"]), ["threads"]),
+        Stage("ctest, threads", ctest("TSan", THREADS, options=["--tests-regex", "^c_harness$"]), ["threads"]),
     ]
 
 

@@ -25,7 +25,7 @@ IMPORTED = os.path.join(ROOT, "tools", "build", "engines.txt")
 
 # Where they are one of many things that are tested, they are left out rather than waited for.
 LEAST_FREE = 20 * 2**30  # bytes: what is installed, and pip's own copies of it
-LONGEST = 600  # seconds to install them, all downloads together
+LONGEST = 900  # seconds to install them, all downloads together, while other stages take the processor
 
 
 def engines(arguments):
@@ -66,7 +66,8 @@ def run_all(tally):
 
 
 def pip(headline, *arguments, longest=None):
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *arguments]
+    # Of 8 GB of packages few modules are imported: compiling all would take minutes of the processor.
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile", *arguments]
     step(headline, command, longest=longest)
 
 

@@ -28,6 +28,7 @@ TOOLS = {
     "valgrind": ("program", "valgrind", "valgrind"),
     "clang-format": ("program", "clang-format-14", "clang-format-14"),
     "clang-tidy": ("program", "clang-tidy-14", "clang-tidy-14"),
+    "ccache": ("program", "ccache", "ccache"),
 }
 FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
 FOR_PYTHON = FOR_LIBRARY + ["venv"]
@@ -43,6 +44,7 @@ FOR_TESTS = FOR_PYTHON + [
     "clang-tidy",
     "abidw",
     "valgrind",
+    "ccache",
 ]
 
 # Python packages of the build tool; those of the package eplb are in bindings/python/pyproject.toml.

@@ -2,7 +2,7 @@
 
 import os
 
-from packages import PIP_CUDA, is_fresh, pip_install, set_stamp
+from packages import is_fresh, pip_install, set_stamp
 from places import BUILD, CUDA, RELEASE, ROOT, VENV
 from steps import step
 
@@ -30,9 +30,9 @@ def compile_once():
     os.environ["CCACHE_DEPEND"] = "1"
 
 
-def build_release():
+def build_release(*targets):
     options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_BENCH=ON", "EPLB_CUDA=OFF"]
-    cmake("everything, Release", RELEASE, options)
+    cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
 def build_sanitized(headline, folder, sanitizers, *targets, sets=None):
@@ -52,7 +52,7 @@ def build_cuda(*targets):
 
 def install_nvcc():
     # A separate folder: where torch is borrowed from the system, pip would find the wheels there and install nothing.
-    pip_install("cuda", PIP_CUDA, "--target", os.path.join(VENV, "cuda"))
+    pip_install("cuda", "--target", os.path.join(VENV, "cuda"))
     # nvcc looks for its libraries in lib64; the wheels have them in lib.
     link = os.path.join(TOOLKIT, "lib64")
     if not os.path.lexists(link):

@@ -7,14 +7,15 @@ from functools import partial
 from cmake import CUOBJDUMP, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
 from engines import install_engines_or_skip, test_engines
 from go import test_go
-from packages import FOR_TESTS, make_venv, need, pip_install
+from packages import FOR_TESTS, PIP, make_venv, need
 from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, THREADS, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
 from runners import run_suite
 from rust import cargo_environment, test_rust
 from stages import Stage, run_stages
-from steps import attempt
+from steps import attempt, step
 from tidy import tidy
+from wheel import test_wheels
 
 
 def test(arguments):
@@ -23,6 +24,7 @@ def test(arguments):
     make_venv()
     stages = [] if arguments.no_cuda else cuda_stages()
     stages += release_stages() + python_stages(arguments) + sanitizer_stages()
+    stages.append(Stage("wheels", test_wheels, [stage.name for stage in stages if stage.name in BUILDS]))
     tally = run_stages(stages)
     if not arguments.engines:
         tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
@@ -30,6 +32,10 @@ def test(arguments):
         print(f"skipped: {name}")
     print(tally)
     return 1 if tally.failed or not tally.passed else 0
+
+
+# Those whose libraries wheels are made of; and that of the package, since both use its folder.
+BUILDS = {"release", "CUDA", "package"}
 
 
 def cuda_stages():
@@ -90,7 +96,7 @@ def ctest(headline, folder, env=None, options=()):
 def install_for_tests(torch):
     install_package()
     if torch:
-        pip_install("torch", ["torch"])
+        step("install torch into .venv", [*PIP, "torch"])
     else:
         borrow_torch()
 

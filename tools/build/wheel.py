@@ -13,8 +13,8 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 
-from cmake import build_cuda, cmake, nvcc_of_wheels
-from packages import FOR_PYTHON, PIP_CUDA, PIP_WHEEL, need, pip_install
+from cmake import build_cuda, build_release, install_nvcc
+from packages import FOR_TESTS, locked_version, make_venv, need, pip_install
 from places import BUILD, CUDA, RELEASE, ROOT, VENV_PYTHON
 from steps import Failure, answer, step
 
@@ -31,11 +31,17 @@ class Variant:
     machine: str
     label: str = ""  # of the version: which of two wheels for one machine it is
     tools: str = ""  # prefix of binutils
-    cuda: str = ""  # version of the runtime that is linked in
 
 
-RELEASED = [Variant(RELEASE, "x86_64"), Variant(os.path.join(BUILD, "aarch64"), "aarch64", tools="aarch64-linux-gnu-")]
-WITH_CUDA = Variant(CUDA, "x86_64", "cu13", cuda=dict(pin.split("==") for pin in PIP_CUDA)["nvidia-cuda-runtime"])
+FOR_X86 = Variant(RELEASE, "x86_64")
+FOR_ARM = Variant(os.path.join(BUILD, "aarch64"), "aarch64", tools="aarch64-linux-gnu-")
+WITH_CUDA = Variant(CUDA, "x86_64", label="cu13")
+VARIANTS = [FOR_X86, FOR_ARM, WITH_CUDA]
+
+
+def refuse(text):
+    print(text, flush=True)
+    raise Failure(text, text)
 
 
 def when():
@@ -77,7 +83,8 @@ def add_library(variant, folder):
 def write_sbom(variant, version, path):
     compiler = answer([f"{variant.tools}g++", "-dumpfullversion"]).stdout.strip()
     command = [VENV_PYTHON, SBOM_MAKER, "--version", version, "--gcc", compiler, "--out", path]
-    step("what is in it", command + (["--cudart", variant.cuda] if variant.cuda else []), env=when())
+    command += ["--cudart", locked_version("cuda", "nvidia-cuda-runtime")] if variant is WITH_CUDA else []
+    step("what is in it", command, env=when())
 
 
 def make_wheel(variant, out):
@@ -108,7 +115,7 @@ def check_tag(path):
     found = json.loads(step("auditwheel", [VENV_PYTHON, "-m", "auditwheel", "show", "--json", path]))
     needed = re.match(r"manylinux_2_(\d+)_", found["overall_tag"])
     if not needed or int(needed[1]) > int(GLIBC.split("_")[1]):
-        raise Failure(f"{os.path.basename(path)} is {found['overall_tag']}")
+        refuse(f"{os.path.basename(path)} is {found['overall_tag']}")
 
 
 def try_wheel(path):
@@ -144,10 +151,10 @@ def check_reproducible(path):
     step("without symbols", ["strip", "--strip-unneeded", os.path.realpath(again)])
     with open(again, "rb") as file:
         if file.read() != first:
-            raise Failure(f"{again} is not the library in {path}")
-    second = make_wheel(RELEASED[0], os.path.join(WHEELS, "twice"))
+            refuse(f"{again} is not the library in {path}")
+    second = make_wheel(FOR_X86, os.path.join(WHEELS, "twice"))
     if digest(second) != digest(path):
-        raise Failure(f"{second} and {path} differ")
+        refuse(f"{second} and {path} differ")
 
 
 def digest(path):
@@ -162,25 +169,34 @@ def write_checksums(paths):
 
 def make_wheels(variants):
     """Wheels of builds that are there, checked; their SBOMs and checksums lie beside them."""
-    pip_install("wheel", PIP_WHEEL)
+    pip_install("build")
+    pip_install("wheel")
     shutil.rmtree(WHEELS, ignore_errors=True)
     os.makedirs(os.path.join(WHEELS, "twice"))
     made = [make_wheel(variant, WHEELS) for variant in variants]
     write_checksums([*made, *glob.glob(os.path.join(WHEELS, "*.cdx.json"))])
+    check_reproducible(made[0])
+    for path in made:
+        if path.endswith("_x86_64.whl"):
+            try_wheel(path)
     return made
 
 
+def test_wheels(tally):
+    """A wheel of every build that is there is a test."""
+    variants = [variant for variant in VARIANTS if os.path.exists(os.path.join(variant.folder, "libeplb.so.0"))]
+    make_wheels(variants)
+    tally.add(len(variants), 0, 0)
+
+
 def wheel(arguments):
-    need(FOR_PYTHON)
-    cmake("the library, Release", RELEASE, ["CMAKE_BUILD_TYPE=Release", "EPLB_CUDA=OFF"], ["eplb"])
-    variants = [RELEASED[0]]
+    need(FOR_TESTS)
+    make_venv()
+    build_release("eplb")
+    variants = VARIANTS[:1]
     if arguments.cuda:
-        build_cuda(nvcc_of_wheels())
+        install_nvcc()
+        build_cuda("eplb")
         variants.append(WITH_CUDA)
-    made = make_wheels(variants)
-    check_reproducible(made[0])
-    for path in made:
-        if "x86_64" in path:
-            try_wheel(path)
-    print("\n".join(made))
+    print("\n".join(make_wheels(variants)))
     return 0

@@ -194,7 +194,7 @@ class HostTeam {
         }))
       return;
 #endif
-    TreeKeys keys{{workspace_.data, n, [](int) { return 0; }}};
+    TreeKeys<Number> keys(workspace_.data, n);
     fill_with<Number>(keys, waiting, steps, amount, apart, close);
   }
   void single_nowait(auto body) const { body(); }

@@ -75,16 +75,12 @@ template <int kVectors> struct SortedFillKeys {
   int n;
   Sorted keys;
 
-  // While all amounts are above zero, each of the first n steps serves the next index, which still
-  // has the key 0. Amounts do not grow, so their words are sorted when they are written back to
-  // front, but for equal ones, whose indices must ascend. Stops before a run that exceeds n steps.
+  // Amounts do not grow, so the words of the opening steps are sorted when they are written back to
+  // front, but for equal ones, whose indices must ascend.
   template <class Amount, class Apart, class Close>
   EPLB_INLINE int begin(int steps, Amount amount, Apart apart, Close close) {
     int64_t words[kVectors * 8];
-    int end = 0;
-    if (steps >= n && amount(n - 1) > 0)
-      for (int run; end < n && end + (run = apart(end)) <= n; end += run) {
-      }
+    const int end = opening_steps(n, steps, amount, apart);
     for (int i = end; i < n; ++i) words[i - end] = i;
     for (int step = 0; step < end; ++step) {
       int place = n - 1 - step;

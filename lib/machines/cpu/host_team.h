@@ -187,7 +187,7 @@ class HostTeam {
   template <class Number>
   void fill(int n, View<int>, View<int> waiting, int steps, auto amount, auto apart,
             auto close) const {
-#ifdef __AVX512F__
+#ifdef __AVX2__
     if (in_registers(n, [&]<int N> {
           SortedFillKeys<N> keys{n, {}};
           fill_with<Number>(keys, waiting, steps, amount, apart, close);

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from eplb import FileError
-from eplb._output_file import refuse_inputs, replacing
+from eplb._output_file import refuse_inputs
 
 
 def write(path, content, *, fault=None):

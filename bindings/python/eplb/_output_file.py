@@ -88,13 +88,20 @@ def write_file(path: Path, content: bytes) -> None:
             return
         # The file that a link leads to, so that the link stays.
         target = Path(os.path.realpath(path))
-        before = target.stat() if target.exists() else None
+        before = _status(target)
         if before is not None and not stat.S_ISREG(before.st_mode):
             target.write_bytes(content)
         elif before is None or os.access(target.parent, os.W_OK):
             _replace(target, content, before)
         else:
             _overwrite(target, content)
+
+
+def _status(target: Path) -> os.stat_result | None:
+    try:
+        return target.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _own_descriptor(path: Path) -> int | None:

@@ -32,7 +32,13 @@ class HostTeam {
     const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
     return tree > 3 * keys ? tree : 3 * keys;
   }
-  explicit HostTeam(View<int64_t> workspace) : workspace_(workspace) {}
+  // interrupt: not 0 once the call is to stop; null: it never is.
+  explicit HostTeam(View<int64_t> workspace, const int* interrupt = nullptr)
+      : workspace_(workspace), interrupt_(interrupt) {}
+
+  bool stopped() const {
+    return interrupt_ != nullptr && __atomic_load_n(interrupt_, __ATOMIC_RELAXED) != 0;
+  }
 
   void for_each(int n, auto body) const {
     for (int i = 0; i < n; ++i) body(i);
@@ -225,6 +231,7 @@ class HostTeam {
   }
 
   View<int64_t> workspace_;
+  const int* interrupt_;
 };
 static_assert(Team<HostTeam>);
 

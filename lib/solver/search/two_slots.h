@@ -225,7 +225,8 @@ EPLB_FN void begin(Team auto& team, TwoSlotSearch& search, const SortedReplicas&
 EPLB_FN void search_two_slots(Team auto& team, TwoSlotSearch& search, const SortedReplicas& sorted,
                               const Chance& chance, int most_copies, int proposals) {
   begin(team, search, sorted, chance, most_copies);
-  for (int i = 0; i < proposals && search.num_givers > 0; ++i) propose(team, search);
+  for (int i = 0; i < proposals && search.num_givers > 0 && !team.stopped(); ++i)
+    propose(team, search);
 }
 
 EPLB_STAGE_END

@@ -173,6 +173,10 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   { team.patched(array, i, value)[n] } -> std::convertible_to<int>;
   // What any lane wrote before is visible to all lanes after.
   team.barrier();
+
+  // Is the call to stop? Loops that take long then end early. What they leave is thrown away, but
+  // what follows still works on it.
+  { team.stopped() } -> std::same_as<bool>;
 };
 
 EPLB_STAGE_END

@@ -105,7 +105,7 @@ def _status(target: Path) -> os.stat_result | None:
 
 
 def _own_descriptor(path: Path) -> int | None:
-    """The number of a file that is open already: opened again it would begin anew, and it may have no name."""
+    """The number of a file that is open already: opened again it would start over, and may have no name."""
     name = os.path.abspath(path)
     for _ in range(_MOST_LINKS):
         own = _OWN.fullmatch(name)

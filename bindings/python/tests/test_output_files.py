@@ -141,7 +141,7 @@ def test_what_is_no_file_is_written_to(tmp_path):
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
 def test_standard_output_goes_on_where_it_is(tmp_path, name):
-    """A pipe has no name, and a file that is opened once more would begin anew."""
+    """A pipe has no name, and a file that is opened once more is written from its beginning."""
     if name == "link":
         name = tmp_path / "link.csv"
         name.symlink_to("/dev/stdout")
@@ -165,6 +165,16 @@ def test_inputs_are_not_written(tmp_path):
     for output in (given, link, tmp_path / "hard.npz", tmp_path / ".." / tmp_path.name / "weights.npz"):
         with pytest.raises(FileError, match="is an input of this command"):
             refuse_inputs([output], [other, given])
+
+
+def test_what_says_the_size_is_an_input_too(run, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    meta = tmp_path / "meta_info.json"
+    meta.write_text('{"num_experts": 4}')
+    (tmp_path / "rank0.safetensors").write_bytes(safetensors.save({"1_3": np.array([1, 2, 3, 4])}))
+    code, _, err = run("solve", tmp_path, "--slots", "4", "--gpus", "2", "-o", meta)
+    assert (code, meta.read_text()) == (2, '{"num_experts": 4}')
+    assert "is an input of this command" in err
 
 
 def test_no_output_is_written_twice(tmp_path):

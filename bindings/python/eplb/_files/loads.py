@@ -32,6 +32,11 @@ class Source(NamedTuple):
     path: Path
     experts: int | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """All that is read."""
+        return [self.path] if self.experts is None else [self.path, self.path.with_name(META)]
+
 
 def read_loads(
     paths: Paths,

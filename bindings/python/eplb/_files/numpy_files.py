@@ -61,7 +61,7 @@ class Arrays(Mapping[str, Any]):
     def __init__(self, where: str, data: bytes) -> None:
         self._where, self._archive = where, zip_members(where, data)
         self._members = {each.filename.removesuffix(_ENDING): each for each in self._archive.infolist()}
-        self._room = most_unpacked(len(data))
+        self._room, self._counted = most_unpacked(len(data)), set[str]()
 
     def __getitem__(self, name: str) -> Any:
         array = _array(f"{self._where}: {name[:40]}", self._unpacked(name, self._members[name]))
@@ -73,7 +73,9 @@ class Arrays(Mapping[str, Any]):
             text = f"is packed by method {member.compress_type} of zip, must be stored or deflated, as numpy does it"
             raise FileError(f"{where}: {text}")
         # A few kilobytes may claim to be any number of bytes, and may be.
-        self._room -= member.file_size
+        if name not in self._counted:
+            self._counted.add(name)
+            self._room -= member.file_size
         if self._room < 0:
             raise FileError(f"{where}: would be {member.file_size} bytes, too many for a file of this size")
         try:

@@ -28,7 +28,7 @@ class Packing(NamedTuple):
 
 
 def most_unpacked(packed: int) -> int:
-    """Bytes that may come out of so many."""
+    """Bytes that may come out of a file of this size."""
     return max(_MOST_UNPACKED, _MOST_RATIO * packed)
 
 

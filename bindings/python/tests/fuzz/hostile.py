@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zipfile
@@ -24,6 +25,12 @@ def state(**changes):
     known = {"eplb_rebalancer": 1, "rule": "never", "num_gpus": 2, "num_nodes": 1, "num_groups": 1, "windows_seen": 1}
     known |= {"num_windows": 1, "window_0": TABLE, "physical_to_logical": TABLE - 1, **changes}
     return archive([(f"{name}.npy", array(value)) for name, value in known.items() if value is not None])
+
+
+def saved_by_torch(value):
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
 
 
 def row(**changes):
@@ -160,6 +167,7 @@ STATES = {
     "slots that are none": (state(gpu_slots=4), "has no gpu_slots"),
     "slots in rows": (state(gpu_slots=[[1, 2]]), "slots"),
 }
+TORCH: dict = {}
 GPUS = {
     "nan": (b"nan,1\n", "must be a whole number"),
     "infinite": (b"1,inf\n", "must be a whole number"),
@@ -182,6 +190,24 @@ if has("a.zst"):
         "c.csv.zst": (b"\x28\xb5\x2f\xfd\x00\xf8\x00", "zstd that cannot be unpacked"),
         "d.csv.zst": (zstandard.compress(b"1,2\n") * 2, None),
     }
+if has("a.pt"):
+    import torch
+
+    one = torch.ones(1, dtype=torch.int64)
+    again = [1] * 9
+    for _ in range(12):
+        again = [again] * 9
+    saved = saved_by_torch({"counts": torch.ones(2, 8)})
+    TORCH = {
+        "of one value": (saved_by_torch({"counts": one.as_strided((10**6, 10**9), (0, 0))}), "is too large for a file"),
+        "of one value again": (saved_by_torch([one.as_strided((1000, 9000), (0, 0))] * 9), "is too large for a file"),
+        "lists again": (saved_by_torch({"counts": again}), "the same values over and over"),
+        "deep": (archive([("x/data.pkl", b"\x80\x02" + b"(" * 100_000)]), "is no file of torch.save"),
+        "encrypted": (patched(saved, flags=1), "is encrypted"),
+        "size": (patched(saved, size=0xFFFFFFF0), "too many for a file of this size"),
+        "old and cut off": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02junk", "is no file of torch.save|unpickled"),
+        "objects": (saved_by_torch({"counts": np.array([None])}), "never unpickled"),
+    }
 BY_SUFFIX = {
     ("loads", ".npy"): NUMPY,
     ("loads", ".npz"): ARCHIVES,
@@ -192,6 +218,7 @@ BY_SUFFIX = {
     ("state", ".npz"): STATES,
     ("GPUs", ".csv"): GPUS,
     ("log", ".jsonl"): LOGS,
+    ("loads", ".pt"): TORCH,
 }
 
 

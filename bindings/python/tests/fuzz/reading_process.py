@@ -1,4 +1,4 @@
-"""Reads files as it is told on standard input, within limits of memory and time, and says on standard output what came.
+"""Reads files as questions on standard input ask, within limits of memory and time, and answers what came.
 
 A question is a line of JSON with a reader, a name and a size, and that many bytes. An answer is a line of JSON: what
 came ("read", "refused" or "fault"), and in words. A reader that takes too long is ended with its process.

@@ -28,6 +28,7 @@ TOOLS = {
     "valgrind": ("program", "valgrind", "valgrind"),
     "clang-format": ("program", "clang-format-14", "clang-format-14"),
     "clang-tidy": ("program", "clang-tidy-14", "clang-tidy-14"),
+    "ccache": ("program", "ccache", "ccache"),
 }
 FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
 FOR_PYTHON = FOR_LIBRARY + ["venv"]
@@ -43,11 +44,13 @@ FOR_TESTS = FOR_PYTHON + [
     "clang-tidy",
     "abidw",
     "valgrind",
+    "ccache",
 ]
 
 # Python packages of the build tool; those of the package eplb are in bindings/python/pyproject.toml.
 PIP_BUILD = ["scikit-build-core>=0.11,<2"]
 PIP_FORMAT = ["ruff==0.14.0"]
+PIP_WHEEL = ["wheel==0.48.0", "auditwheel==6.8.2", "cyclonedx-python-lib[json-validation]==11.12.0"]
 PIP_CUDA = [
     "nvidia-cuda-nvcc==13.0.88",
     "nvidia-cuda-crt==13.0.88",

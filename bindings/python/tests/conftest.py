@@ -50,6 +50,10 @@ FROM_WEIGHTS = [strategy for strategy in eplb.strategies() if strategy != "rebal
 PAIRS = [[600, 560, 120, 120, 20, 10, 10, 10]]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--fuzz-minutes", type=float, default=0, help="read random files for so long, in tests/fuzz")
+
+
 def package_folder():
     return Path(eplb.__file__).parent
 

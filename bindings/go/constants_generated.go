@@ -32,7 +32,7 @@ const (
 	ErrDeviceOutOfMemory Status = 21
 	// The device or its driver failed; the text includes its message.
 	ErrDeviceError Status = 22
-	// ContextInterrupt was called during the call.
+	// A context.Context ended the call, see Context.WithContext.
 	ErrInterrupted Status = 23
 	// A bug in this library: please report it with the text.
 	ErrInternal Status = 30

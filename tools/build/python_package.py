@@ -5,11 +5,9 @@ import os
 import sys
 import tempfile
 
-from packages import PIP_BUILD, is_fresh, pip_install, set_stamp, stamp_path
+from packages import PIP, is_fresh, pip_install, set_stamp, stamp_path
 from places import BUILD, ROOT, VENV_PYTHON
 from steps import answer, step
-
-EXTRAS = "test"  # includes the command line and the pictures
 
 
 def source_key(*folders):
@@ -27,14 +25,14 @@ def source_key(*folders):
 
 
 def install_package():
-    pip_install("build", PIP_BUILD)
+    pip_install("build")
+    pip_install("tests")
     key = source_key("include", "lib", "bindings/python")
     if is_fresh(stamp_path("eplb"), key):
         return
     folder = os.path.join(BUILD, "python")
-    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-build-isolation"]
-    command += ["--force-reinstall", "--no-deps"] if os.path.exists(stamp_path("eplb")) else []
-    command += [f"--config-settings=build-dir={folder}", f"./bindings/python[{EXTRAS}]"]
+    command = [*PIP, "--no-build-isolation", "--force-reinstall", "--no-deps"]
+    command += [f"--config-settings=build-dir={folder}", "./bindings/python"]
     step("build the library and the Python package, install both into .venv", command)
     set_stamp(stamp_path("eplb"), key)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ._printable import printable
+
 
 class Error(Exception):
     """A call failed. str() is one sentence that names the argument and the numbers.
@@ -22,7 +24,7 @@ class Error(Exception):
         self.status = status
 
     def __str__(self) -> str:
-        return self.text
+        return printable(self.text)
 
 
 class InvalidArgument(Error, ValueError):

@@ -1,5 +1,6 @@
 """The command in bad surroundings: full disks, interrupts, outputs that cannot be, files that are no data."""
 
+import json
 import os
 import shlex
 import shutil
@@ -43,6 +44,64 @@ def test_full_disk(arguments):
         _, said = process.communicate()
     assert process.returncode == 2
     assert said == "eplb: standard output: no space left on device\n"
+
+
+WAYS = [["info"], ["info", "--json"], ["solve", OLMOE, *CLUSTER], ["--help"], ["--version"]]
+
+
+def in_shell(arguments, redirected, **options):
+    command = f"{shlex.join([sys.executable, '-m', 'eplb', *arguments])} {redirected}"
+    return subprocess.run(command, shell=True, env=child_environment(), capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("arguments", WAYS)
+def test_no_output(arguments):
+    done = in_shell(arguments, ">&-")
+    assert (done.returncode, done.stderr) == (2, "eplb: standard output: bad file descriptor\n")
+
+
+@pytest.mark.parametrize("arguments", WAYS[1:4])
+def test_an_output_that_nobody_reads(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe, start(*arguments, stdout=pipe) as process:
+        _, said = process.communicate()
+    assert (process.returncode, said) == (1, "")
+
+
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "<&- 2>&-", ">&- 2>&-"])
+def test_nobody_hears_of_a_fault(tmp_path, redirected):
+    """What is written in the place of a closed output is no file of the caller."""
+    done = in_shell(["solve", "nothing.csv", *CLUSTER], redirected)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+    plan = tmp_path / "plan.json"
+    done = in_shell(["solve", OLMOE, *CLUSTER, "-o", str(plan)], redirected)
+    assert done.returncode == (2 if ">&- " in redirected else 0)
+    assert json.loads(plan.read_text())["num_gpus"] == 16
+
+
+def test_no_input():
+    done = in_shell(["solve", "-", *CLUSTER], "<&-")
+    assert (done.returncode, done.stderr) == (2, "eplb: /dev/stdin: bad file descriptor\n")
+
+
+def test_too_little_memory(monkeypatch, capsys):
+    def fail(*arguments, **reading):
+        raise MemoryError
+
+    monkeypatch.setattr(_command, "read_given", fail)
+    assert refused(capsys, "solve", OLMOE, *CLUSTER) == "eplb: there is not enough memory for this\n"
+
+
+def test_an_input_without_end(monkeypatch, capsys):
+    monkeypatch.setattr("eplb._files.content._MOST_OF_PIPE", 2**20)
+    assert "is no file, and has more than 1 MiB" in refused(capsys, "solve", "/dev/zero", *CLUSTER)
+
+
+def test_names_that_are_too_long(capsys, tmp_path):
+    name = "a" * 300
+    assert refused(capsys, "solve", name, *CLUSTER) == f"eplb: {name}: file name too long\n"
+    assert refused(capsys, "sample", "-o", tmp_path / name) == f"eplb: {tmp_path / name}: file name too long\n"
 
 
 def test_interrupt_while_the_command_is_loaded():

@@ -27,7 +27,7 @@ errors! {
     DeviceOutOfMemory = EPLB_DEVICE_OUT_OF_MEMORY,
     /// The device or its driver failed; the text includes its message.
     DeviceError = EPLB_DEVICE_ERROR,
-    /// `context_interrupt` was called during the call.
+    /// An [`Interrupter`](crate::Interrupter) ended the call.
     Interrupted = EPLB_INTERRUPTED,
     /// A bug in this library: please report it with the text.
     InternalError = EPLB_INTERNAL_ERROR,

@@ -105,12 +105,14 @@ def run(arguments: list[str]) -> int:
         _terminal.complain("there is not enough memory for this")
         return 2
     except Exception as error:
+        # Some versions of typer turn an interrupt into this, others into a code that they return.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return 130
         # typer raises this about arguments. Its class has moved between versions; the method has not.
         if not hasattr(error, "format_message"):
             raise
         _terminal.complain(error.format_message())
         return 2
-    # typer turns an interrupt into a code that it returns.
     return code if isinstance(code, int) else 0
 
 

@@ -6,10 +6,10 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePath
 
 from .._errors import FileError, os_error_text
+from .._lazy import lazy
 from .packing import PACKINGS, packing_of, unpack
 from .values import bounded
 
@@ -38,7 +38,7 @@ class Content:
         found = re.search(r"(?<![a-z])rank[_-]?(\d{1,5})(?!\d)", self.name, re.I)
         return int(found[1]) if found else None
 
-    @cached_property
+    @lazy
     def text(self) -> str:
         """In UTF-8, with or without a byte order mark.
 

@@ -4,13 +4,14 @@ import glob
 import os
 from functools import partial
 
+from aarch64 import build_aarch64, test_aarch64
 from cmake import CUOBJDUMP, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
 from engines import install_engines_or_skip, test_engines
 from go import test_go
 from packages import FOR_TESTS, PIP, make_venv, need
 from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, THREADS, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
-from runners import run_suite
+from runners import run_ctest, run_suite
 from rust import cargo_environment, test_rust
 from stages import Stage, run_stages
 from steps import attempt, step
@@ -23,7 +24,7 @@ def test(arguments):
     compile_once()
     make_venv()
     stages = [] if arguments.no_cuda else cuda_stages()
-    stages += release_stages() + python_stages(arguments) + sanitizer_stages()
+    stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages()
     stages.append(Stage("wheels", test_wheels, [stage.name for stage in stages if stage.name in BUILDS]))
     tally = run_stages(stages)
     if not arguments.engines:
@@ -35,7 +36,7 @@ def test(arguments):
 
 
 # Those whose libraries wheels are made of; and that of the package, since both use its folder.
-BUILDS = {"release", "CUDA", "package"}
+BUILDS = {"release", "CUDA", "aarch64", "package"}
 
 
 def cuda_stages():
@@ -71,6 +72,13 @@ def python_stages(arguments):
     return stages
 
 
+def aarch64_stages():
+    return [
+        Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
+        Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
+    ]
+
+
 def sanitizer_stages():
     """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
     everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
@@ -85,12 +93,7 @@ def sanitizer_stages():
 
 
 def ctest(headline, folder, env=None, options=()):
-    junit = os.path.join(folder, "junit.xml")
-    # By default ctest truncates the output of passing tests, and the counts are at its end.
-    command = ["ctest", "--test-dir", folder, "--output-on-failure", "--output-junit", junit, "--no-tests=error"]
-    command += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
-    command += [*options, "-j", str(os.cpu_count() or 1)]
-    return lambda tally: run_suite(tally, f"ctest, {headline}", command, junit, env)
+    return lambda tally: run_ctest(tally, f"ctest, {headline}", folder, env, options)
 
 
 def install_for_tests(torch):

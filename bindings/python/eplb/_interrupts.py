@@ -60,7 +60,7 @@ def until(is_over: Callable[[float], bool], end: Callable[[], None]) -> None:
     """Calls both by turns until it is over, whatever handlers of signals raise: that is raised when it is over.
 
     Args:
-        is_over: whether it is, after waiting for so many seconds at most.
+        is_over: whether it is, after waiting for at most this number of seconds.
         end: makes it end.
     """
     raised: BaseException | None = None

@@ -56,7 +56,7 @@ constexpr Row kRows[] = {
     {"eplb_fingerprint", set_of({EPLB_INVALID_STATE})},
     {"eplb_report_init"},
     {"eplb_fetch_report", set_of({EPLB_INVALID_STATE})},
-    {"eplb_evaluate", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT})},
+    {"eplb_evaluate", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
     {"eplb_evaluate_windows",
      set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
     {"eplb_plan_transfers", set_of({EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
@@ -75,8 +75,8 @@ const char* name_of(Call call) { return kRows[row_of(call)].name; }
 
 void note(Call call, int64_t times) { counts[row_of(call)].fetch_add(times, std::memory_order_relaxed); }
 
-void note(Call call, eplb_status status) {
-  note(call, int64_t{1});
+void note_answer(Call call, eplb_status status) {
+  note(call);
   if (status >= 0 && status < kStatuses)
     answers[row_of(call)][static_cast<size_t>(status)].fetch_add(1, std::memory_order_relaxed);
 }

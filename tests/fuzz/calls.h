@@ -47,8 +47,9 @@ enum class Call {
 
 const char* name_of(Call call);
 
-// Counts a call.
+// Counts calls, and what one returned.
 void note(Call call, int64_t times = 1);
+void note_answer(Call call, eplb_status status);
 int64_t calls_so_far();
 
 // May the function return this of an undisturbed call on a CPU context, which one thread uses?
@@ -56,6 +57,5 @@ bool may_return(Call call, eplb_status status);
 
 // A table of all functions: calls, and statuses that were seen; for a person.
 std::string table_of_calls();
-void note(Call call, eplb_status status);
 
 }  // namespace eplb::fuzz

@@ -20,8 +20,8 @@ Shape draw_shape(Bytes& bytes);
 int64_t draw_near(Bytes& bytes, int64_t size);
 
 eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& defaults);
-eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, bool has_current,
-                                const eplb_solve_options& defaults);
+eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, const eplb_problem& problem,
+                                bool has_current, const eplb_solve_options& defaults);
 
 // An array [T,L,E] in memory that ends where it does, and what a context must make of it.
 struct DrawnWeights {

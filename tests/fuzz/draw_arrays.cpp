@@ -171,6 +171,9 @@ KnownCluster draw_cluster(Bytes& bytes, const Shape& shape, bool& is_legal) {
     if (kinds & 4)
       cluster.nodes.push_back(kinds & 8 ? gpu / period % shape.nodes : random.below(shape.nodes));
   }
+  const int64_t open = std::accumulate(cluster.slots.begin(), cluster.slots.end(), int64_t{0});
+  if (open < shape.experts && !random.one_in(16))
+    std::fill(cluster.slots.begin(), cluster.slots.end(), places);
   constexpr double kBad[] = {0, -1, kInfinity, std::numeric_limits<double>::quiet_NaN()};
   const auto at = static_cast<size_t>(random.below(shape.gpus));
   if (kinds >= 248) {

@@ -44,6 +44,10 @@ void draw_limits(Bytes& bytes, const Shape& shape, eplb_solve_options& options) 
   if (kinds & 16) options.move_price = bytes.pick(kPrices);
 }
 
+int64_t draw_cap(Bytes& bytes, const Shape& shape) {
+  return draw_near(bytes, (shape.slots + shape.experts - 1) / shape.experts + bytes.from(0, 3));
+}
+
 }  // namespace
 
 int64_t draw_near(Bytes& bytes, int64_t size) {
@@ -63,10 +67,12 @@ Shape draw_shape(Bytes& bytes) {
   const int64_t places = bytes.from(1, large ? 12 : 5);
   shape.slots = shape.gpus * places;
   shape.groups = shape.nodes * bytes.from(1, 3);
-  // For whole groups on nodes; else as many experts as there may be.
+  // Whole groups on nodes, which the hierarchical policy needs; or any number of experts, and one
+  // of groups with which AUTO is not hierarchical.
   const int64_t most_each = shape.slots / shape.groups;
-  const bool whole = kind % 2 == 0 && most_each > 0;
+  const bool whole = kind % 4 != 3 && most_each > 0;
   shape.experts = whole ? shape.groups * bytes.from(1, most_each) : bytes.from(1, shape.slots);
+  if (!whole) shape.groups = shape.nodes == 1 ? 1 : shape.groups + 1;
   constexpr int64_t kWindows[] = {1, 1, 1, 2, 3, 5, 1, 65};
   shape.windows = bytes.pick(kWindows);
   shape.layers = bytes.from(1, large ? 2 : 3);
@@ -80,14 +86,19 @@ eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& 
   problem.num_nodes = shape.nodes;
   problem.num_groups = shape.groups;
   problem.policy = draw_constant(bytes, EPLB_POLICY_SOFT);
+  const bool is_whole = shape.experts % shape.groups == 0 && shape.groups % shape.nodes == 0;
+  if (problem.policy == EPLB_POLICY_HIERARCHICAL && !is_whole && !bytes.one_in(8))
+    problem.policy = EPLB_POLICY_GLOBAL;
   const uint8_t kinds = bytes.byte();
   problem.bound_kind = kinds & 1;
   if (kinds & 2) problem.objective = draw_constant(bytes, EPLB_OBJECTIVE_WINDOWS);
   if (kinds & 4) problem.off_home_target = draw_imbalance(bytes, 1.05);
   if (kinds & 8)
-    problem.max_replicas = draw_near(bytes, shape.slots / shape.experts + bytes.from(0, 3));
+    problem.max_replicas = draw_cap(bytes, shape);
   if ((kinds & 48) != 48) return problem;
   problem.num_slots = draw_near(bytes, shape.slots);
+  // Legal, but not in an instant.
+  if (problem.num_slots == kMostSlots) problem.num_slots = kMostSlots + 1;
   problem.num_gpus = draw_near(bytes, shape.gpus);
   problem.num_nodes = draw_near(bytes, shape.nodes);
   problem.num_groups = draw_near(bytes, shape.groups);
@@ -96,12 +107,16 @@ eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& 
   return problem;
 }
 
-eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, bool has_current,
-                                const eplb_solve_options& defaults) {
+eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, const eplb_problem& problem,
+                                bool has_current, const eplb_solve_options& defaults) {
   eplb_solve_options options = defaults;
-  const bool rebalances = has_current && bytes.one_in(2);
-  options.strategy =
-      rebalances ? EPLB_STRATEGY_REBALANCE : draw_constant(bytes, EPLB_STRATEGY_REBALANCE);
+  options.strategy = draw_constant(bytes, EPLB_STRATEGY_REBALANCE);
+  const bool by_excess =
+      problem.policy == EPLB_POLICY_SOFT || problem.objective == EPLB_OBJECTIVE_WINDOWS;
+  if (by_excess && !bytes.one_in(8)) options.strategy = EPLB_STRATEGY_BEST;
+  if (has_current && bytes.one_in(2)) options.strategy = EPLB_STRATEGY_REBALANCE;
+  if (!has_current && options.strategy == EPLB_STRATEGY_REBALANCE && !bytes.one_in(8))
+    options.strategy = EPLB_STRATEGY_BEST;
   // More effort takes longer than it is worth.
   const bool small = shape.slots * shape.layers * shape.windows <= 100;
   options.effort = bytes.one_in(small ? 8 : 64) ? draw_constant(bytes, EPLB_EFFORT_MAX)
@@ -109,7 +124,7 @@ eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, bool has_curre
   const uint8_t kinds = bytes.byte();
   if (kinds & 1) options.seed = bytes.random().next();
   if (kinds & 2)
-    options.max_replicas = draw_near(bytes, shape.slots / shape.experts + bytes.from(0, 3));
+    options.max_replicas = draw_cap(bytes, shape);
   if (kinds & 4) options.transfer_order = draw_constant(bytes, EPLB_TRANSFER_EXCLUSIVE);
   if (kinds & 8) options.allow_empty = draw_constant(bytes, 1);
   if (kinds & 16) draw_limits(bytes, shape, options);

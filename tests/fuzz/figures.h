@@ -15,7 +15,8 @@ struct Judged {
   const eplb_problem& problem;
   const Gpus& gpus;
   const std::vector<int64_t>& placement;
-  int64_t cap = 0;
+  double home_target;  // the imbalance up to which replicas leave home
+  bool bounds_hold = true;
 
   const KnownWeights& weights() const { return *known.weights; }
   int64_t slots() const { return problem.num_slots; }

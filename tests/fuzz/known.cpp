@@ -66,4 +66,10 @@ eplb_policy policy_of(const eplb_problem& problem) {
                                                      : EPLB_POLICY_GLOBAL;
 }
 
+double KnownPlan::home_target() const {
+  const bool own = options.strategy == EPLB_STRATEGY_REBALANCE && options.target > 0 &&
+                   policy_of(problem) == EPLB_POLICY_SOFT;
+  return own ? options.target : problem.off_home_target;
+}
+
 }  // namespace eplb::fuzz

@@ -82,6 +82,7 @@ struct KnownPlan {
   std::vector<double> bound, window_bound;
 
   int64_t cap() const { return lower_cap(problem.max_replicas, options.max_replicas); }
+  double home_target() const;
 };
 
 // The arguments of the last reserve: what the shapes of maps are without a plan.

@@ -28,6 +28,9 @@ struct Dims {
 Dims dims_of(eplb_map map, const KnownReserve& sizes);
 KnownReserve sizes_of(const Known& known);  // of the plan
 
+// Of a map that is fetched: a cap can make larger ones of few experts.
+inline constexpr int64_t kMostElements = 1 << 16;
+
 inline bool is_of_moves(eplb_map map) {
   return map >= EPLB_MAP_MOVE_SOURCE && map <= EPLB_MAP_MOVE_COUNT;
 }

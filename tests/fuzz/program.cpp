@@ -10,7 +10,14 @@ struct Step {
   void (*make)(Program&);
 };
 
-void draw_other_shape(Program& program) { program.shape = draw_shape(program.bytes); }
+// What was uploaded fits another shape no more.
+void draw_other_shape(Program& program) {
+  program.shape = draw_shape(program.bytes);
+  if (program.bytes.one_in(8)) return;
+  upload_weights(program);
+  if (program.subject().known.cluster.gpus > 0) upload_cluster(program);
+  if (program.subject().known.current) upload_placement(program);
+}
 void choose_other(Program& program) {
   program.chosen = 1 - program.chosen;
   if (!program.subjects[program.chosen]) create(program);
@@ -69,8 +76,11 @@ void run(Program& program) {
   program.shape = draw_shape(program.bytes);
   create(program);
   upload_weights(program);
-  for (int i = 0; i < kMostSteps && !program.bytes.empty() && program.work < kMostWork; ++i)
+  for (int i = 0; i < kMostSteps && !program.bytes.empty() && program.work < kMostWork; ++i) {
+    // Most calls need weights.
+    if (!program.subject().known.weights && !program.bytes.one_in(8)) upload_weights(program);
     step_of(program.bytes.byte())(program);
+  }
 }
 
 }  // namespace eplb::fuzz

@@ -47,8 +47,7 @@ Row row_of(const Known& known, int64_t layer, int64_t gpu) {
 // The imbalance that is good enough; 0: none.
 double target_of(const KnownPlan& plan) {
   const eplb_solve_options& options = plan.options;
-  if (policy_of(plan.problem) == EPLB_POLICY_SOFT)
-    return options.target > 0 ? options.target : plan.problem.off_home_target;
+  if (policy_of(plan.problem) == EPLB_POLICY_SOFT) return plan.home_target();
   const bool limited =
       options.max_moves >= 0 || options.max_moves_total >= 0 || options.move_price > 0;
   return options.target >= 0 ? options.target : limited ? 0 : 1.02;
@@ -97,7 +96,7 @@ bool same_rows(const Known& known, int64_t layer) {
 void check_unchanged(const Known& known, double target) {
   const KnownPlan& plan = *known.plan;
   constexpr double kNear = 1e-3;  // what whole numbers of a search round away
-  const Judged before{known, plan.problem, plan.gpus, known.current->expert, plan.cap()};
+  const Judged before{known, plan.problem, plan.gpus, known.current->expert, plan.home_target()};
   for (int64_t layer = 0; layer < plan.layers; ++layer) {
     if (!is_placement(before.row(layer), plan.experts, plan.problem, plan.gpus, plan.cap()))
       continue;
@@ -112,7 +111,7 @@ void check_unchanged(const Known& known, double target) {
 void check_target(const Known& known, double target, const eplb_report& report) {
   constexpr double kUnit = 0x1p-20;  // of a target
   const KnownPlan& plan = *known.plan;
-  const Judged after{known, plan.problem, plan.gpus, plan.placement, plan.cap()};
+  const Judged after{known, plan.problem, plan.gpus, plan.placement, plan.home_target()};
   int64_t least = 0, most = 0;
   for (int64_t layer = 0; target > 0 && layer < plan.layers; ++layer) {
     const double imbalance = worst_imbalance(after, layer);

@@ -54,6 +54,7 @@ template <class T> class Sized {
   T seen(const T& defaults) const {
     T value = defaults;
     std::memcpy(&value, bytes_.data(), std::min(bytes_.size(), sizeof(T)));
+    value.struct_size = sizeof(T);
     return value;
   }
 

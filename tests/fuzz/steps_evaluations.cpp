@@ -24,6 +24,12 @@ struct Question {
   bool is_legal;
 };
 
+// Of an array of `length` elements; another one must be refused, for there is no more to read.
+int64_t draw_wrong_length(Bytes& bytes, int64_t length, int64_t slots) {
+  const int64_t drawn = draw_near(bytes, length);
+  return slots > 0 && drawn % slots == 0 ? length : drawn;
+}
+
 bool are_placements(const Known& known, const eplb_problem& problem,
                     const std::vector<int64_t>& placement) {
   const Gpus gpus = gpus_of(known.cluster, problem);
@@ -56,7 +62,7 @@ Question draw_question(Program& program) {
                                known.plan ? known.plan->placement : std::vector<int64_t>());
   question.data = as_dtype(question.placement, question.dtype);
   const auto length = static_cast<int64_t>(question.placement.size());
-  question.length = draw_near(bytes, length);
+  question.length = draw_wrong_length(bytes, length, question.seen.num_slots);
   question.is_legal =
       known.weights && question.problem.is_legal() && question.length == length &&
       is_legal_problem(question.seen, known.cluster, known.weights->layers,
@@ -109,7 +115,8 @@ void evaluate(Program& program) {
       });
   if (!done) return;
   const Gpus gpus = gpus_of(known.cluster, question.seen);
-  const Judged judged{known, question.seen, gpus, question.placement, question.seen.max_replicas};
+  const Judged judged{known, question.seen, gpus, question.placement,
+                      question.seen.off_home_target};
   const AllLayers figures = figures_of(judged);
   for (size_t layer = 0; layer < imbalance.size(); ++layer) {
     REQUIRE(imbalance[layer] == (missing & 2 ? -1 : figures.loads[layer].imbalance));
@@ -146,7 +153,8 @@ void evaluate_windows(Program& program) {
       });
   if (!done) return;
   const Gpus gpus = gpus_of(known.cluster, question.seen);
-  const Judged judged{known, question.seen, gpus, question.placement, question.seen.max_replicas};
+  const Judged judged{known, question.seen, gpus, question.placement,
+                      question.seen.off_home_target};
   if (missing & 1) imbalance.clear();
   if (missing & 2) bound.clear();
   check_window_figures(judged, imbalance, bound);
@@ -193,7 +201,8 @@ void plan_transfers(Program& program) {
   const Gpus own = program.gpus();
   const std::vector<int64_t> current = draw_placement(bytes, program.shape, own, {}),
                              placement = draw_placement(bytes, program.shape, own, current);
-  const auto length = static_cast<int64_t>(placement.size()), given = draw_near(bytes, length);
+  const auto length = static_cast<int64_t>(placement.size());
+  const int64_t given = draw_wrong_length(bytes, length, seen.num_slots);
   const uint8_t order = bytes.byte(), missing = bytes.byte();
   const eplb_transfer_order asked = order < 250 ? order % 3 : order - 251;
   const std::vector<std::byte> before = as_dtype(current, EPLB_INT64),
@@ -203,7 +212,7 @@ void plan_transfers(Program& program) {
   maps.source.assign(placement.size(), -7);
   maps.group = maps.round = maps.source;
   bool legal = problem.is_legal() && report.is_legal() && given == length &&
-               is_legal_for_transfers(known, seen, given) && asked >= 0 &&
+               is_legal_for_transfers(known, seen, length) && asked >= 0 &&
                asked <= EPLB_TRANSFER_EXCLUSIVE && are_ids(current) && are_ids(placement);
   if (legal) legal = closed_hold_nothing(gpus_of(known.cluster, seen), placement);
   trace("plan_transfers: order %d", asked);

@@ -76,9 +76,10 @@ void solve(Program& program) {
   const auto problem_size = draw_size<eplb_problem>(bytes);
   Sized<eplb_problem> problem(problem_size, draw_problem(bytes, program.shape, defaults().problem));
   const auto options_size = draw_size<eplb_solve_options>(bytes);
-  Sized<eplb_solve_options> options(
-      options_size, draw_options(bytes, program.shape, known.current.has_value(), defaults().options),
-      bytes.one_in(64));
+  Sized<eplb_solve_options> options(options_size,
+                                    draw_options(bytes, program.shape, problem.seen(defaults().problem),
+                                                 known.current.has_value(), defaults().options),
+                                    bytes.one_in(64));
   const bool has_options = !bytes.one_in(32), has_problem = !bytes.one_in(64);
   const eplb_problem seen = problem.seen(defaults().problem);
   const eplb_solve_options seen_options =
@@ -146,6 +147,7 @@ void fetch(Program& program) {
   const eplb_map map = draw_map(bytes);
   const bool has = has_map(known, map);
   const int64_t length = has ? dims_of(map, sizes_of(known)).elements() : 8;
+  if (length > kMostElements) return;
   const int64_t given = draw_near(bytes, length);
   eplb_dtype dtype = bytes.one_in(2) ? EPLB_INT32 : EPLB_INT64;
   if (is_real(map)) dtype = EPLB_FLOAT64;

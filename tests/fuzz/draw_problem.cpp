@@ -61,7 +61,7 @@ int64_t draw_near(Bytes& bytes, int64_t size) {
 Shape draw_shape(Bytes& bytes) {
   Shape shape;
   const uint8_t kind = bytes.byte();
-  const bool large = kind >= 250;
+  const bool large = kind == 255;
   shape.nodes = bytes.from(1, 4);
   shape.gpus = shape.nodes * bytes.from(1, large ? 12 : 4);
   const int64_t places = bytes.from(1, large ? 12 : 5);
@@ -118,9 +118,9 @@ eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, const eplb_pro
   if (!has_current && options.strategy == EPLB_STRATEGY_REBALANCE && !bytes.one_in(8))
     options.strategy = EPLB_STRATEGY_BEST;
   // More effort takes longer than it is worth.
-  const bool small = shape.slots * shape.layers * shape.windows <= 100;
-  options.effort = bytes.one_in(small ? 8 : 64) ? draw_constant(bytes, EPLB_EFFORT_MAX)
-                                                : EPLB_EFFORT_FAST;
+  const bool small = shape.slots * shape.layers * shape.windows <= 40;
+  options.effort = bytes.one_in(small ? 12 : 200) ? draw_constant(bytes, EPLB_EFFORT_MAX)
+                                                  : EPLB_EFFORT_FAST;
   const uint8_t kinds = bytes.byte();
   if (kinds & 1) options.seed = bytes.random().next();
   if (kinds & 2)

@@ -99,33 +99,33 @@ bool prices_fit(const Known& known, const eplb_problem& problem, int64_t experts
          (known.prices->columns == experts || known.prices->columns == groups_of(problem));
 }
 
-Expected expect_solve(const Known& known, const eplb_problem& problem,
+Wanted expect_solve(const Known& known, const eplb_problem& problem,
                       const eplb_solve_options& options) {
-  if (!known.weights) return Expected::kRefusal;
+  if (!known.weights) return Wanted::kRefusal;
   const KnownWeights& weights = *known.weights;
   if (!is_legal_problem(problem, known.cluster, weights.layers, weights.experts) ||
       !are_legal_together(known, problem, options, weights.windows, weights.experts) ||
       !prices_fit(known, problem, weights.experts))
-    return Expected::kRefusal;
+    return Wanted::kRefusal;
   if (known.current && !current_fits(*known.current, problem, weights.layers, weights.experts))
-    return Expected::kRefusal;
+    return Wanted::kRefusal;
   const int64_t cap = lower_cap(problem.max_replicas, options.max_replicas);
   if (options.strategy == EPLB_STRATEGY_GREEDY)
-    return cap > 0 || !weights.fits_float32 ? Expected::kEither : Expected::kSuccess;
-  if (options.strategy != EPLB_STRATEGY_REBALANCE) return Expected::kSuccess;
-  if (!known.current) return Expected::kRefusal;
+    return cap > 0 || !weights.fits_float32 ? Wanted::kEither : Wanted::kSuccess;
+  if (options.strategy != EPLB_STRATEGY_REBALANCE) return Wanted::kSuccess;
+  if (!known.current) return Wanted::kRefusal;
   const bool limited = options.max_moves >= 0 || options.max_moves_total >= 0 ||
                        options.max_arrivals > 0 || cap > 0;
-  return limited ? Expected::kEither : Expected::kSuccess;
+  return limited ? Wanted::kEither : Wanted::kSuccess;
 }
 
-Expected expect_reserve(const Known& known, const KnownReserve& asked) {
+Wanted expect_reserve(const Known& known, const KnownReserve& asked) {
   return is_legal_problem(asked.problem, known.cluster, asked.layers, asked.experts) &&
                  are_legal_together(known, asked.problem, asked.options, asked.windows,
                                     asked.experts) &&
                  prices_fit(known, asked.problem, asked.experts)
-             ? Expected::kSuccess
-             : Expected::kRefusal;
+             ? Wanted::kSuccess
+             : Wanted::kRefusal;
 }
 
 bool is_placement(const int64_t* row, int64_t experts, const eplb_problem& problem,

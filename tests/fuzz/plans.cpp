@@ -105,6 +105,7 @@ void take_plan(Subject& subject, const eplb_problem& problem, const eplb_solve_o
                [&](eplb_context* context, eplb_error* err) {
                  return eplb_fingerprint(context, &plan.fingerprint, err);
                });
+  trace_numbers("plan", plan.placement);
   if (earlier)
     REQUIRE(are_same(*earlier, plan) == (earlier->fingerprint == plan.fingerprint));
   for (int64_t layer = 0; layer < plan.layers; ++layer) {

@@ -72,7 +72,7 @@ const Defaults& defaults() {
 
 void run(Program& program) {
   constexpr int kMostSteps = 64;
-  constexpr int64_t kMostWork = 100000;
+  constexpr int64_t kMostWork = 200000;
   program.shape = draw_shape(program.bytes);
   create(program);
   upload_weights(program);

@@ -21,7 +21,14 @@ struct Question {
   std::vector<std::byte> data;
   eplb_dtype dtype;
   int64_t length;
-  bool is_legal;
+  bool of_plan;
+  bool fits;  // is all legal but the placement?
+  bool is_placement;
+
+  Wanted wanted(bool others_fit) const {
+    return fits && others_fit ? success_if(is_placement, Wanted::kInvalidPlacement)
+                              : Wanted::kRefusal;
+  }
 };
 
 // Of an array of `length` elements; another one must be refused, for there is no more to read.
@@ -45,7 +52,7 @@ Question draw_question(Program& program) {
   Bytes& bytes = program.bytes;
   const Known& known = program.subject().known;
   const auto size = draw_size<eplb_problem>(bytes);
-  const bool of_plan = known.plan && bytes.one_in(2);
+  const bool of_plan = known.plan && size == sizeof(eplb_problem) && bytes.one_in(2);
   eplb_problem drawn = draw_problem(bytes, program.shape, defaults().problem);
   if (of_plan) drawn = known.plan->problem;
   Question question{.problem = Sized<eplb_problem>(size, drawn),
@@ -54,7 +61,9 @@ Question draw_question(Program& program) {
                     .data = {},
                     .dtype = EPLB_INT32 + static_cast<eplb_dtype>(bytes.below(2)),
                     .length = 0,
-                    .is_legal = false};
+                    .of_plan = of_plan,
+                    .fits = false,
+                    .is_placement = false};
   question.seen = question.problem.seen(defaults().problem);
   question.placement =
       of_plan ? known.plan->placement
@@ -63,12 +72,13 @@ Question draw_question(Program& program) {
   question.data = as_dtype(question.placement, question.dtype);
   const auto length = static_cast<int64_t>(question.placement.size());
   question.length = draw_wrong_length(bytes, length, question.seen.num_slots);
-  question.is_legal =
+  question.fits =
       known.weights && question.problem.is_legal() && question.length == length &&
       is_legal_problem(question.seen, known.cluster, known.weights->layers,
                        known.weights->experts) &&
-      length == known.weights->layers * question.seen.num_slots &&
-      are_placements(known, question.seen, question.placement);
+      length == known.weights->layers * question.seen.num_slots;
+  question.is_placement =
+      question.fits && are_placements(known, question.seen, question.placement);
   return question;
 }
 
@@ -85,6 +95,15 @@ void check_part(Sized<eplb_report>& part, Sized<eplb_report>& whole) {
   REQUIRE(std::memcmp(part.data(), &expected, common) == 0);
 }
 
+// The same ones, unless its options have another cap.
+void check_bounds_of_plan(Subject& subject, const std::vector<double>& bound) {
+  const KnownPlan& plan = *subject.known.plan;
+  if (plan.cap() != plan.problem.max_replicas || plan.options.allow_empty ||
+      plan.options.strategy == EPLB_STRATEGY_REBALANCE)  // FAULT 2
+    return;
+  REQUIRE(subject.fetch_real(EPLB_MAP_BOUND, plan.layers) == bound);
+}
+
 void evaluate(Program& program) {
   Bytes& bytes = program.bytes;
   Subject& subject = program.subject();
@@ -97,15 +116,15 @@ void evaluate(Program& program) {
   std::vector<int64_t> duplicates(imbalance.size(), -1);
   const int64_t given = draw_near(bytes, layers);
   const bool wants = (missing & 14) != 14;
-  const bool legal = question.is_legal && (!wants || given == layers) &&
-                     (missing & 1 || report.is_legal()) &&
-                     prices_fit(known, question.seen, known.weights->experts);
+  const bool others_fit = (!wants || given == layers) && (missing & 1 || report.is_legal()) &&
+                          known.weights &&
+                          prices_fit(known, question.seen, known.weights->experts);
   trace("evaluate: %lld slots, %lld GPUs, policy %d", ll{question.seen.num_slots},
         ll{question.seen.num_gpus}, question.seen.policy);
   subject.disturb(draw_disturbance(bytes));
   const auto or_null = [&](int bit, auto* data) { return missing & bit ? nullptr : data; };
   const bool done = subject.call_as(
-      legal, Call::kEvaluate,
+      question.wanted(others_fit), Call::kEvaluate,
       {output(report), output(imbalance), output(bound), output(duplicates)},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_evaluate(context, question.problem.get(), question.data.data(),
@@ -123,6 +142,7 @@ void evaluate(Program& program) {
     REQUIRE(duplicates[layer] == (missing & 8 ? -1 : figures.places[layer].duplicates));
   }
   if (!(missing & 4)) check_bounds(judged, figures, bound);
+  if (!(missing & 4) && question.of_plan) check_bounds_of_plan(subject, bound);
   if (missing & 1 || report.bytes() < sizeof(eplb_report)) return;
   const eplb_report whole = report.seen(defaults().report);
   check_report(judged, figures, missing & 4 ? std::vector<double>() : bound, whole);
@@ -139,12 +159,12 @@ void evaluate_windows(Program& program) {
   std::vector<double> imbalance(static_cast<size_t>(length), -1), bound = imbalance;
   const int64_t given = draw_near(bytes, length);
   const bool wants = (missing & 3) != 3;
-  const bool legal = question.is_legal && (!wants || given == length) &&
-                     known.weights->kept() > 0;
+  const bool others_fit = (!wants || given == length) && known.weights &&
+                          known.weights->kept() > 0;
   trace("evaluate_windows");
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      legal, Call::kEvaluateWindows, {output(imbalance), output(bound)},
+      question.wanted(others_fit), Call::kEvaluateWindows, {output(imbalance), output(bound)},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_evaluate_windows(context, question.problem.get(), question.data.data(),
                                      question.length, question.dtype,
@@ -211,15 +231,16 @@ void plan_transfers(Program& program) {
   TransferMaps maps;
   maps.source.assign(placement.size(), -7);
   maps.group = maps.round = maps.source;
-  bool legal = problem.is_legal() && report.is_legal() && given == length &&
-               is_legal_for_transfers(known, seen, length) && asked >= 0 &&
-               asked <= EPLB_TRANSFER_EXCLUSIVE && are_ids(current) && are_ids(placement);
-  if (legal) legal = closed_hold_nothing(gpus_of(known.cluster, seen), placement);
+  const bool fits = problem.is_legal() && report.is_legal() && given == length &&
+                    is_legal_for_transfers(known, seen, length) && asked >= 0 &&
+                    asked <= EPLB_TRANSFER_EXCLUSIVE;
+  const bool legal = fits && are_ids(current) && are_ids(placement) &&
+                     closed_hold_nothing(gpus_of(known.cluster, seen), placement);
   trace("plan_transfers: order %d", asked);
   subject.disturb(draw_disturbance(bytes));
   const bool some = missing < 32;
   const bool done = subject.call_as(
-      legal, Call::kPlanTransfers,
+      fits ? success_if(legal, Wanted::kInvalidPlacement) : Wanted::kRefusal, Call::kPlanTransfers,
       {output(maps.source), output(maps.round), output(maps.group), output(report)},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_plan_transfers(context, problem.get(), asked, before.data(), after.data(),

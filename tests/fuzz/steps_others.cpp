@@ -156,13 +156,13 @@ void reserve(Program& program) {
       !__builtin_mul_overflow(asked.layers, asked.experts, &product) &&
       !__builtin_mul_overflow(product, asked.windows, &product) &&
       product <= std::numeric_limits<int64_t>::max() / 8 &&
-      expect_reserve(subject.known, asked) == Expected::kSuccess;
+      expect_reserve(subject.known, asked) == Wanted::kSuccess;
   trace("reserve: %lld windows, %lld layers, %lld experts",
         static_cast<long long>(asked.windows), static_cast<long long>(asked.layers),
         static_cast<long long>(asked.experts));
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      legal, Call::kContextReserve, {}, [&](eplb_context* context, eplb_error* err) {
+      success_if(legal, Wanted::kRefusal), Call::kContextReserve, {}, [&](eplb_context* context, eplb_error* err) {
         return eplb_context_reserve(context, dtype, asked.windows, asked.layers, asked.experts,
                                     problem.get(), has_options ? options.get() : nullptr, err);
       });
@@ -191,7 +191,7 @@ void device_calls(Program& program) {
   void* const nowhere = reinterpret_cast<void*>(uintptr_t{0x1000});
   trace("device calls");
   const auto refused = [&](Call call, const Subject::Body& body) {
-    subject.call_as(false, call, {}, body);
+    subject.call_as(Wanted::kInvalidArgument, call, {}, body);
   };
   const int64_t slots = shape.layers * shape.slots;
   refused(Call::kUploadWeightsDevice, [&](eplb_context* context, eplb_error* err) {

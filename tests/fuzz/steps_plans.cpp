@@ -13,7 +13,7 @@ using ll = long long;
 
 // More chains take longer: in units of one descent, roughly.
 int64_t cost_of(const eplb_solve_options& options) {
-  constexpr int64_t kCosts[] = {1, 1, 1, 4, 64, 128, 8, 8};
+  constexpr int64_t kCosts[] = {1, 1, 1, 4, 64, 128, 16, 32};
   const auto strategy = static_cast<size_t>(std::clamp(options.strategy, 0, 7));
   const bool searches = strategy >= EPLB_STRATEGY_BEST;
   constexpr int64_t kEfforts[] = {1, 10, 40};
@@ -61,10 +61,12 @@ void upload_tables(Subject& subject, const Known& known) {
   });
 }
 
-bool has_map(const Known& known, eplb_map map) {
-  if (!known.plan || map < 0 || map > EPLB_MAP_OFF_HOME_BOUND) return false;
-  if (is_of_moves(map)) return known.plan->has_current;
-  return !is_of_windows(map) || known.weights->kept() > 0;
+// What a fetch of a map must return, if nothing else is wrong with it.
+Wanted expect_map(const Known& known, eplb_map map) {
+  if (!known.plan || map < 0 || map > EPLB_MAP_OFF_HOME_BOUND)
+    return known.plan && map > 0 ? Wanted::kUnavailable : Wanted::kRefusal;
+  if (is_of_moves(map)) return success_if(known.plan->has_current, Wanted::kInvalidState);
+  return success_if(!is_of_windows(map) || known.weights->kept() > 0, Wanted::kUnavailable);
 }
 
 }  // namespace
@@ -86,7 +88,8 @@ void solve(Program& program) {
       has_options ? options.seen(defaults().options) : defaults().options;
   const bool legal =
       has_problem && problem.is_legal() && (!has_options || options.is_legal());
-  const Expected expected = legal ? expect_solve(known, seen, seen_options) : Expected::kRefusal;
+  const Wanted wanted =
+      legal ? expect_solve(known, seen, seen_options) : Wanted::kInvalidArgument;
   trace_solve(seen, seen_options);
   subject.disturb(draw_disturbance(bytes));
   const Subject::Body body = [&](eplb_context* context, eplb_error* err) {
@@ -94,11 +97,8 @@ void solve(Program& program) {
                       has_options ? options.get() : nullptr, err);
   };
   program.work += program.shape.slots * program.shape.layers * program.shape.windows *
-                  cost_of(seen_options) / 8;
-  const bool done = expected == Expected::kEither
-                        ? subject.call(Call::kSolve, {}, body) == EPLB_OK
-                        : subject.call_as(expected == Expected::kSuccess, Call::kSolve, {}, body);
-  if (!done) return;
+                  cost_of(seen_options);
+  if (!subject.call_as(wanted, Call::kSolve, {}, body)) return;
   take_plan(subject, seen, seen_options);
   if (!bytes.one_in(3)) check_plan(subject);
 }
@@ -117,14 +117,16 @@ void solve_alone(Program& program) {
   Subject alone(1, 0, 0);
   const KnownWeights& weights = *known.weights;
   if (weights.dtype == EPLB_INT64) return;  // of which only the nearest doubles are known
+  // Where windows are not balanced apart, their sum is enough.
+  const bool sum = plan.problem.objective == EPLB_OBJECTIVE_SUM && program.bytes.one_in(2);
   std::vector<double> rows;
-  for (int64_t window = 0; window < weights.windows; ++window) {
-    const double* const row = weights.row(window, layer);
+  for (int64_t window = 0; window < (sum ? 1 : weights.windows); ++window) {
+    const double* const row = sum ? weights.row(layer) : weights.row(window, layer);
     rows.insert(rows.end(), row, row + weights.experts);
   }
   alone.must(Call::kUploadWeights, {}, [&](eplb_context* context, eplb_error* err) {
     return eplb_upload_weights(context, rows.data(), static_cast<int64_t>(rows.size()),
-                               EPLB_FLOAT64, weights.windows, 1, weights.experts, err);
+                               EPLB_FLOAT64, sum ? 1 : weights.windows, 1, weights.experts, err);
   });
   upload_tables(alone, known);
   if (plan.has_current) {
@@ -145,8 +147,9 @@ void fetch(Program& program) {
   Subject& subject = program.subject();
   const Known& known = subject.known;
   const eplb_map map = draw_map(bytes);
-  const bool has = has_map(known, map);
-  const int64_t length = has ? dims_of(map, sizes_of(known)).elements() : 8;
+  const Wanted wanted = expect_map(known, map);
+  const bool has_dims = wanted == Wanted::kSuccess || wanted == Wanted::kInvalidState;
+  const int64_t length = has_dims ? dims_of(map, sizes_of(known)).elements() : 8;
   if (length > kMostElements) return;
   const int64_t given = draw_near(bytes, length);
   eplb_dtype dtype = bytes.one_in(2) ? EPLB_INT32 : EPLB_INT64;
@@ -160,7 +163,7 @@ void fetch(Program& program) {
   trace("fetch: map %d, dtype %d, length %lld", map, dtype, ll{given});
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      has && fits && given == length && data != nullptr, Call::kFetchMap, {output(buffer)},
+      fits && given == length && data != nullptr ? wanted : Wanted::kRefusal, Call::kFetchMap, {output(buffer)},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_fetch_map(context, map, dtype, data, given, err);
       });
@@ -186,7 +189,7 @@ void map_shape(Program& program) {
   trace("map_shape: map %d", map);
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      has && length >= 4 && missing < 250, Call::kMapShape, {{&shape, sizeof shape}},
+      success_if(has && length >= 4 && missing < 250, Wanted::kRefusal), Call::kMapShape, {{&shape, sizeof shape}},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_map_shape(context, map, missing == 250 ? nullptr : &shape.rank,
                               missing > 250 ? nullptr : shape.dims, length, err);
@@ -205,7 +208,9 @@ void report(Program& program) {
   trace("fetch_report");
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      subject.known.plan && !null && given.is_legal(), Call::kFetchReport, {output(given)},
+      !null && given.is_legal() ? success_if(subject.known.plan.has_value(), Wanted::kInvalidState)
+                                : Wanted::kInvalidArgument,
+      Call::kFetchReport, {output(given)},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_fetch_report(context, null ? nullptr : given.get(), err);
       });
@@ -223,7 +228,9 @@ void fingerprint(Program& program) {
   uint64_t value = 7;
   subject.disturb(draw_disturbance(program.bytes));
   const bool done = subject.call_as(
-      subject.known.plan && !null, Call::kFingerprint, {{&value, sizeof value}},
+      null ? Wanted::kInvalidArgument
+           : success_if(subject.known.plan.has_value(), Wanted::kInvalidState),
+      Call::kFingerprint, {{&value, sizeof value}},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_fingerprint(context, null ? nullptr : &value, err);
       });

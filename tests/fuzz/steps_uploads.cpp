@@ -49,9 +49,11 @@ void upload_weights(Program& program) {
   trace("upload_weights: %lld windows, %lld layers, %lld experts, dtype %d",
         static_cast<long long>(known.windows), static_cast<long long>(layers),
         static_cast<long long>(known.experts), dtype);
+  trace_numbers("weights", known.each);
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      fits && drawn.is_legal, Call::kUploadWeights, {},
+      fits ? success_if(drawn.is_legal, Wanted::kInvalidWeight) : Wanted::kInvalidArgument,
+      Call::kUploadWeights, {},
       [&](eplb_context* context, eplb_error* err) {
         return eplb_upload_weights(context, data, length, dtype, known.windows, layers,
                                    known.experts, err);
@@ -77,9 +79,12 @@ void upload_cluster(Program& program) {
   trace("upload_cluster: %lld GPUs%s%s%s", static_cast<long long>(gpus),
         cluster.slots.empty() ? "" : ", slots", cluster.speeds.empty() ? "" : ", speeds",
         cluster.nodes.empty() ? "" : ", nodes");
+  trace_numbers("slots", cluster.slots);
+  trace_numbers("speeds", cluster.speeds);
+  trace_numbers("nodes", cluster.nodes);
   subject.disturb(draw_disturbance(bytes));
   const bool done = subject.call_as(
-      legal, Call::kUploadCluster, {}, [&](eplb_context* context, eplb_error* err) {
+      success_if(legal, Wanted::kInvalidArgument), Call::kUploadCluster, {}, [&](eplb_context* context, eplb_error* err) {
         return eplb_upload_cluster(context, data_or_null(cluster.slots),
                                    data_or_null(cluster.speeds), data_or_null(cluster.nodes), gpus,
                                    err);
@@ -104,10 +109,11 @@ void upload_prices(Program& program) {
   }
   trace("upload_prices: %lld nodes, %lld columns", static_cast<long long>(nodes),
         static_cast<long long>(columns));
+  if (prices) trace_numbers("prices", prices->prices);
   subject.disturb(draw_disturbance(bytes));
   const double* const data = prices ? prices->prices.data() : nullptr;
   const bool done = subject.call_as(
-      legal, Call::kUploadPrices, {}, [&](eplb_context* context, eplb_error* err) {
+      success_if(legal, Wanted::kInvalidArgument), Call::kUploadPrices, {}, [&](eplb_context* context, eplb_error* err) {
         return eplb_upload_prices(context, data, length, nodes, columns, err);
       });
   if (!done) return;
@@ -130,10 +136,11 @@ void upload_window_weights(Program& program) {
     }
   }
   trace("upload_window_weights: %lld", static_cast<long long>(windows));
+  trace_numbers("weights", weights);
   subject.disturb(draw_disturbance(bytes));
   const double* const data = data_or_null(weights);
   const bool done = subject.call_as(
-      legal, Call::kUploadWindowWeights, {}, [&](eplb_context* context, eplb_error* err) {
+      success_if(legal, Wanted::kInvalidArgument), Call::kUploadWindowWeights, {}, [&](eplb_context* context, eplb_error* err) {
         return eplb_upload_window_weights(context, data, windows, err);
       });
   if (!done) return;
@@ -156,18 +163,20 @@ void upload_placement(Program& program) {
   int64_t length = shape.layers * shape.slots, slots = shape.slots;
   if (wrong == Wrong::kLength) length += bytes.pick({-1, 1, 1000, -1000000});
   if (wrong == Wrong::kSize) slots = draw_near(bytes, slots);
-  const bool fits = wrong == Wrong::kNothing || wrong == Wrong::kNull || slots == shape.slots;
+  const bool fits = forgets || (slots == shape.slots && wrong != Wrong::kLength &&
+                                wrong != Wrong::kDtype);
   const bool legal =
-      forgets || (fits && wrong != Wrong::kLength && wrong != Wrong::kDtype &&
-                  std::all_of(current.expert.begin(), current.expert.end(), [](int64_t expert) {
-                    return expert >= -1 && expert < kMostSlots;
-                  }));
+      forgets || std::all_of(current.expert.begin(), current.expert.end(), [](int64_t expert) {
+        return expert >= -1 && expert < kMostSlots;
+      });
   trace("upload_placement: %lld layers, %lld slots%s", static_cast<long long>(shape.layers),
         static_cast<long long>(slots), forgets ? ", none" : "");
+  trace_numbers("current", current.expert);
   subject.disturb(draw_disturbance(bytes));
   const eplb_dtype given = wrong == Wrong::kDtype ? EPLB_FLOAT32 : dtype;
   const bool done = subject.call_as(
-      legal, Call::kUploadPlacement, {}, [&](eplb_context* context, eplb_error* err) {
+      fits ? success_if(legal, Wanted::kInvalidPlacement) : Wanted::kInvalidArgument,
+      Call::kUploadPlacement, {}, [&](eplb_context* context, eplb_error* err) {
         return eplb_upload_placement(context, forgets ? nullptr : data.data(), length, given,
                                      shape.layers, slots, err);
       });

@@ -190,12 +190,19 @@ void Subject::must(Call function, std::initializer_list<Output> outputs, const B
           check_last_text());
 }
 
-bool Subject::call_as(bool succeeds, Call function, std::initializer_list<Output> outputs,
+bool Subject::call_as(Wanted wanted, Call function, std::initializer_list<Output> outputs,
                       const Body& body) {
   const eplb_status status = call(function, outputs, body);
-  REQUIRE(was_cut_short_ || (status == EPLB_OK) == succeeds, "%s must %s: %s", name_of(function),
-          succeeds ? "succeed" : "be refused", check_last_text());
-  return status == EPLB_OK;
+  const bool done = status == EPLB_OK;
+  const bool answered = wanted == Wanted::kEither ||
+                        (wanted == Wanted::kRefusal ? !done
+                                                    : static_cast<eplb_status>(wanted) == status);
+  REQUIRE(was_cut_short_ || answered, "%s returned %s instead of %s: %s", name_of(function),
+          eplb_status_name(status),
+          wanted == Wanted::kRefusal ? "an error"
+                                     : eplb_status_name(static_cast<eplb_status>(wanted)),
+          check_last_text());
+  return done;
 }
 
 // After a failure, so calls of its own would check it again.

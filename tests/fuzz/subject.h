@@ -10,6 +10,7 @@
 #include "bytes.h"
 #include "calls.h"
 #include "eplb.h"
+#include "expect.h"
 #include "known.h"
 #include "sized.h"
 
@@ -52,8 +53,8 @@ class Subject {
   eplb_status call(Call function, std::initializer_list<Output> outputs, const Body& body);
   // One that must succeed.
   void must(Call function, std::initializer_list<Output> outputs, const Body& body);
-  // One that must do what is expected, unless it was disturbed. Did it succeed?
-  bool call_as(bool succeeds, Call function, std::initializer_list<Output> outputs,
+  // One that must return what is wanted, unless it was disturbed. Did it succeed?
+  bool call_as(Wanted wanted, Call function, std::initializer_list<Output> outputs,
                const Body& body);
 
   // Does the context hold the plan that it had?

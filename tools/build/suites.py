@@ -3,25 +3,18 @@
 import glob
 import os
 
+from aarch64 import test_aarch64
 from cmake import build_cuda, build_release, cmake, nvcc_of_wheels
 from engines import test_engines
 from go import test_go
 from packages import FOR_TESTS, need, pip_install
 from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
-from runners import run_suite
+from runners import run_ctest, run_suite
 from rust import cargo_environment, test_rust
 from steps import attempt
 from tally import Tally
 from tidy import tidy
-
-
-def run_ctest(tally, headline, folder, env=None, options=()):
-    junit = os.path.join(folder, "junit.xml")
-    # By default ctest truncates the output of passing tests, and the counts are at its end.
-    command = ["ctest", "--test-dir", folder, "--output-on-failure", "--output-junit", junit, "--no-tests=error"]
-    command += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
-    run_suite(tally, headline, [*command, *options, "-j", str(os.cpu_count() or 1)], junit, env)
 
 
 def run_pytest(tally, folder):
@@ -50,6 +43,7 @@ def test(arguments):
             borrow_torch()
         for folder in ("bindings/python/tests", "tests/golden", "tests/docs"):
             run_pytest(tally, folder)
+        test_aarch64(tally)
         if arguments.engines:
             test_engines(tally)
     if not arguments.engines:

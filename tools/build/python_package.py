@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import tempfile
 
 from packages import PIP, is_fresh, pip_install, set_stamp, stamp_path
 from places import BUILD, ROOT, VENV_PYTHON
@@ -38,10 +39,20 @@ def install_package():
 
 def borrow_torch():
     """Makes the torch of the running Python, if any, visible in .venv: it is too large to be installed by default."""
-    probe = "import torch, os; print(os.path.dirname(os.path.dirname(torch.__file__)))"
-    done = answer([sys.executable, "-c", probe])
-    folder = answer([VENV_PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip()
-    if done.returncode == 0 and folder:
+    torch = found_by(sys.executable, "torch", "torch.__file__")
+    folder = found_by(VENV_PYTHON, "sysconfig", "sysconfig.get_path('purelib')")
+    if torch and folder:
         # A .pth file comes after the packages of .venv, so those keep their versions.
         with open(os.path.join(folder, "borrowed-torch.pth"), "w") as file:
-            file.write(done.stdout)
+            file.write(os.path.dirname(os.path.dirname(torch)) + "\n")
+
+
+def found_by(python, module, expression):
+    """What an expression is there, with the module; None without. An import may print anything, so that is not read."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "found")
+        program = f"import sys, {module}\nwith open(sys.argv[1], 'w') as file: file.write({expression})"
+        if answer([python, "-c", program, path]).returncode:
+            return None
+        with open(path) as file:
+            return file.read()

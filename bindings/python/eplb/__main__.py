@@ -16,6 +16,7 @@ def main() -> None:
     """Runs the command and exits: 0, or 2 with one sentence on stderr; an interrupt ends it by its signal."""
     _open_closed()
     try:
+        _open_closed()
         code = _run()
     except KeyboardInterrupt:
         # Imports take longer than small solves.
@@ -60,9 +61,8 @@ def _missing(module: str) -> int:
 def _die() -> None:
     """By the signal itself, so that a shell ends its loop or script too. Output that is half written is given up."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.stderr is not None:
-        with suppress(OSError):
-            print("eplb: interrupted", file=sys.stderr, flush=True)
+    with suppress(OSError):
+        print("eplb: interrupted", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGINT)
 
 

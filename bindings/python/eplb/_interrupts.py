@@ -16,6 +16,7 @@ from typing import Protocol
 from ._errors import Interrupted
 from ._forks import in_child
 from ._library import STATUSES, invalid_state
+from ._uncopyable import Uncopyable
 
 # How often a call that should end is asked to: it may just be beginning, and would not notice.
 SECONDS = 0.001
@@ -31,7 +32,7 @@ class Interruptible(Protocol):
         """Ends that call, if the library has noticed that it began."""
 
 
-class Stop:
+class Stop(Uncopyable):
     """Whether a call of Python, in which the library may be called several times, should end.
 
     Attributes:
@@ -60,7 +61,7 @@ def until(is_over: Callable[[float], bool], end: Callable[[], None]) -> None:
     """Calls both by turns until it is over, whatever handlers of signals raise: that is raised when it is over.
 
     Args:
-        is_over: whether it is, after waiting for at most this number of seconds.
+        is_over: whether it is, after waiting for that many seconds at most.
         end: makes it end.
     """
     raised: BaseException | None = None
@@ -100,7 +101,7 @@ def run_interruptibly(work: Callable[[], None], interrupt: Callable[[], None]) -
         raise apart.error
 
 
-class _Apart:
+class _Apart(Uncopyable):
     """Work on a thread of its own."""
 
     def __init__(self, work: Callable[[], None]) -> None:

@@ -24,7 +24,7 @@ class Reader(Protocol):
         """Copies what it needs to answer without the session."""
 
 
-class _Locks:
+class _Locks(Uncopyable):
     """Those of a session; a child after fork has others, since threads that held these do not exist there.
 
     Attributes:

@@ -187,7 +187,7 @@ assert read == [report.imbalance_mean], read
 
 
 def test_a_handler_may_interrupt():
-    """A program that ends by SIGTERM need not raise in the handler."""
+    """A program that ends by SIGTERM need not raise in its handler."""
     run(f"""
 signal.signal(signal.SIGTERM, lambda *_: context.interrupt())
 when_inside("eplb_solve", lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -7,7 +7,7 @@
 namespace eplb::fuzz {
 namespace {
 
-std::atomic<AtAllocation> armed{AtAllocation::kNothing};
+std::atomic<AtAllocation> armed{AtAllocation::kNotInCall};
 std::atomic<int64_t> left, refused;
 std::atomic<eplb_context*> interrupted;
 
@@ -17,11 +17,13 @@ bool refuse() {
 }
 
 bool is_refused(size_t size) {
+  const AtAllocation now = armed.load(std::memory_order_relaxed);
+  if (now == AtAllocation::kNotInCall) return false;
   if (size > kMostBytes) return refuse();
-  if (armed.load(std::memory_order_relaxed) == AtAllocation::kNothing) return false;
+  if (now == AtAllocation::kNothing) return false;
   const int64_t before = left.fetch_sub(1, std::memory_order_relaxed);
   if (before > 0) return false;
-  switch (armed.load(std::memory_order_relaxed)) {
+  switch (now) {
     case AtAllocation::kRefuse: return before == 0 && refuse();
     case AtAllocation::kRefuseFromThere: return refuse();
     case AtAllocation::kInterrupt:
@@ -50,7 +52,7 @@ void arm_allocations(AtAllocation what, int64_t after, eplb_context* context) {
 }
 
 int64_t disarm_allocations() {
-  armed = AtAllocation::kNothing;
+  armed = AtAllocation::kNotInCall;
   return refused;
 }
 

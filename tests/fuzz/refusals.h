@@ -8,15 +8,15 @@
 
 namespace eplb::fuzz {
 
-enum class AtAllocation { kNothing, kRefuse, kRefuseFromThere, kInterrupt };
+enum class AtAllocation { kNotInCall, kNothing, kRefuse, kRefuseFromThere, kInterrupt };
 
-// Does so at the allocation that `after` others precede.
+// Does so at the allocation that `after` others precede. A call begins.
 void arm_allocations(AtAllocation what, int64_t after, eplb_context* context);
 
-// Back to normal. Returns how many allocations were refused, those of more than kMostBytes included.
+// It has ended. Returns how many allocations were refused, those of more than kMostBytes included.
 int64_t disarm_allocations();
 
-// What no call of a small size may ask for: larger ones are refused always, for time's sake.
-inline constexpr uint64_t kMostBytes = uint64_t{1} << 26;
+// Larger ones are refused during every call: what asks for them is legal, but takes its time.
+inline constexpr uint64_t kMostBytes = uint64_t{1} << 23;
 
 }  // namespace eplb::fuzz

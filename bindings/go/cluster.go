@@ -53,7 +53,7 @@ func (c *Context) uploadCluster(cluster Cluster, gpus int) error {
 		c.hasCluster, c.gpuNodes = gpus > 0, slices.Clone(cluster.Nodes)
 		c.changes++
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // nodes are those of the GPUs: consecutive ones are on a node unless the cluster says otherwise.

@@ -32,7 +32,7 @@ const (
 	ErrDeviceOutOfMemory Status = 21
 	// The device or its driver failed; the text includes its message.
 	ErrDeviceError Status = 22
-	// ContextInterrupt was called during the call.
+	// A context.Context ended the call, see Context.WithContext.
 	ErrInterrupted Status = 23
 	// A bug in this library: please report it with the text.
 	ErrInternal Status = 30
@@ -78,8 +78,11 @@ const (
 )
 
 // Effort is how much work StrategyBest and StrategyRebalance may do: a number of rounds, never a
-// time. Other strategies ignore it. The zero value means the library's default, which is
-// EffortNormal.
+// time. Other strategies ignore it. Work is also limited by size, such that a layer of up to 2^18
+// slots takes at most about ten seconds at EffortFast and with other strategies: with many
+// thousands of slots, far more than models have, searches end earlier, packings choose from fewer
+// candidates, and with more than 2^15 slots on GPUs that differ, duplicates may remain. The zero
+// value means the library's default, which is EffortNormal.
 type Effort string
 
 // Values of Effort.

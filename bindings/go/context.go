@@ -1,6 +1,7 @@
 package eplb
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"time"
@@ -15,13 +16,20 @@ type ContextOptions struct {
 }
 
 // Context owns uploaded weights, the solved plan and the memory of the search; keep it for repeated solves. It serves one
-// call at a time: a call that comes while another runs is refused with ErrInvalidState.
+// call at a time: a call that comes while another runs is refused with ErrInvalidState. A copy is the same context.
 type Context struct {
+	*session
+	ctx context.Context // ends calls when it is done; nil: nothing does
+}
+
+// session is what all copies of a Context share: none of them can free the handle again, or use it after that.
+type session struct {
 	library *Library
 	handle  cHandle // 0 when closed
 	cleanup runtime.Cleanup
-	mutex   sync.Mutex // held by every call; C would see two calls at once, but not a stranger between an upload and its solve
-	reading sync.Mutex // held, and mutex after it, while a plan fetches its report
+	mutex   sync.Mutex    // held by every call; C would see two calls at once, but not a stranger between an upload and its solve
+	reading chan struct{} // full, and mutex held after it, while a plan fetches its report
+	unwatch func()        // ends what ends the call; nil if nothing does. Guarded by mutex
 
 	// C's side of a call, here so that calls allocate nothing. Guarded by mutex.
 	err     cError
@@ -60,72 +68,46 @@ func (l *Library) NewContext(options ContextOptions) (*Context, error) {
 		return nil, err
 	}
 	setUnlessZero(&given.NumThreads, options.NumThreads)
-	context := &Context{library: l}
-	if err := context.err.check(l.call.ContextCreate(&context.handle, &given, &context.err)); err != nil {
+	s := &session{library: l, reading: make(chan struct{}, 1)}
+	if err := s.err.check(l.call.ContextCreate(&s.handle, &given, &s.err)); err != nil {
 		return nil, err
 	}
-	// Must not refer to the context, or it would never be found unreachable.
-	context.cleanup = runtime.AddCleanup(context, l.call.ContextDestroy, context.handle)
-	return context, nil
+	// Must not refer to the session, or it would never be found unreachable.
+	s.cleanup = runtime.AddCleanup(s, l.call.ContextDestroy, s.handle)
+	return &Context{session: s}, nil
+}
+
+// WithContext returns the same context, whose calls end when ctx is done, within milliseconds. The error is ErrInterrupted
+// and ctx.Err(), context.Canceled or context.DeadlineExceeded, to errors.Is, and everything is as before the call, but for
+// what Solve or Rebalance had uploaded before it solved. When ctx is done already, nothing begins; a call whose work is done
+// by then succeeds. Work that device calls have queued on a stream is not stopped.
+//
+// Neither c nor a plan is bound to ctx: Plan.ReportContext takes one of its own. Closing either context closes both.
+func (c *Context) WithContext(ctx context.Context) *Context {
+	if c == nil {
+		return nil
+	}
+	if ctx != nil && ctx.Done() == nil {
+		ctx = nil // it is never done, so there is nothing to watch
+	}
+	return &Context{c.session, ctx}
 }
 
 // Close frees everything; plans that were fetched stay valid. It waits for a call that runs in another goroutine;
 // calls after it are refused with ErrInvalidState, but for Close itself. It always returns nil.
 func (c *Context) Close() error {
-	if c == nil {
+	if c == nil || c.session == nil {
 		return nil
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if c.handle != 0 {
-		// After Stop the cleanup does not run, as c is reachable still: it is unlocked below.
+		// After Stop the cleanup does not run, as the session is reachable still: it is unlocked below.
 		c.cleanup.Stop()
 		c.library.call.ContextDestroy(c.handle)
 		c.handle = 0
 	}
 	return nil
-}
-
-// acquire begins a call; release ends it. The unlock at the end also keeps the context reachable, and so its handle
-// valid, until C has returned.
-func (c *Context) acquire() error {
-	if c == nil {
-		return errorf(ErrInvalidState, "the context is nil")
-	}
-	if !c.mutex.TryLock() {
-		// A plan that reads its report is no call of the program's: that is waited for.
-		c.reading.Lock()
-		free := c.mutex.TryLock()
-		c.reading.Unlock()
-		if !free {
-			return errorf(ErrInvalidState, "the context is in use by another call: one at a time, or a context per goroutine")
-		}
-	}
-	if c.handle == 0 {
-		c.mutex.Unlock()
-		return errorf(ErrInvalidState, "the context is closed")
-	}
-	return nil
-}
-
-func (c *Context) release() { c.mutex.Unlock() }
-
-// borrow is acquire for a plan that reads its report. It does not wait for a call.
-func (c *Context) borrow() bool {
-	c.reading.Lock()
-	if c.mutex.TryLock() {
-		if c.handle != 0 {
-			return true
-		}
-		c.mutex.Unlock()
-	}
-	c.reading.Unlock()
-	return false
-}
-
-func (c *Context) giveBack() {
-	c.mutex.Unlock()
-	c.reading.Unlock()
 }
 
 // Upload copies weights into the context, for any number of solves and evaluations. A plan that was solved before is
@@ -149,7 +131,7 @@ func (c *Context) upload(weights Weights) error {
 		c.layers, c.windows = weights.layers, weights.windows
 		c.changes++
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // UploadPlacement copies the current placement [layers, slots] into the context, so that later plans say how it becomes
@@ -186,7 +168,7 @@ func (c *Context) setCurrent(experts []int32, layers, slots int) error {
 		c.hasCurrent = experts != nil
 		c.changes++
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // Solve uploads weights, computes a plan and fetches it. Loops that need one map only, or several solves of the same
@@ -252,7 +234,7 @@ func (c *Context) uploadAndSolve(weights Weights, problem Problem) (*Plan, error
 		return nil, err
 	}
 	strategy := Strategy(strategyNames.of(c.options.Strategy))
-	plan.source = &source{c.library, weak.Make(c), c.changes, weights.copied(), weights.windows, problem, strategy, elapsed}
+	plan.source = &source{c.library, weak.Make(c.session), c.changes, weights.copied(), weights.windows, problem, strategy, elapsed}
 	return plan, nil
 }
 
@@ -262,7 +244,7 @@ func (c *Context) solve() error {
 		c.changes++
 		c.numNodes = int(c.problem.NumNodes)
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // SolveUploaded computes a plan for the uploaded weights and keeps it in the context, for Plan, Report,

@@ -3,12 +3,9 @@ package eplb
 import (
 	"errors"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 )
 
 func TestSolvePairs(t *testing.T) {
@@ -219,93 +216,6 @@ func TestEvaluate(t *testing.T) {
 	}
 	_, err = context.Evaluate(Problem{NumSlots: 16, NumGPUs: 8, Policy: "?"}, naive)
 	refused(t, err, ErrInvalidArgument, "policy is '?'")
-}
-
-func TestClose(t *testing.T) {
-	context := newContext(t)
-	p, err := context.Solve(pairsWeights(), pairsProblem, SolveOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := context.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	for _, each := range []*Context{context, nil, {}} {
-		for name, err := range everyCall(each) {
-			if !errors.Is(err, ErrInvalidState) {
-				t.Errorf("%s after Close: %v", name, err)
-			}
-		}
-	}
-	refused(t, context.Upload(pairsWeights()), ErrInvalidState, "the context is closed")
-	// What was fetched stays.
-	if len(p.LogicalToPhysical()) != 8*9 || p.GPU(0, 7)[0] != p.Layer(0)[14] {
-		t.Errorf("%+v", p)
-	}
-	var nothing *Context
-	if err := errors.Join(nothing.Close(), new(Context).Close()); err != nil {
-		t.Error(err)
-	}
-}
-
-func everyCall(c *Context) map[string]error {
-	all := map[string]error{}
-	all["Upload"] = c.Upload(pairsWeights())
-	_, all["Solve"] = c.Solve(pairsWeights(), pairsProblem, SolveOptions{})
-	all["SolveUploaded"] = c.SolveUploaded(pairsProblem, SolveOptions{})
-	_, all["Plan"] = c.Plan()
-	_, all["Report"] = c.Report()
-	_, all["Evaluate"] = c.Evaluate(pairsProblem, naive)
-	_, all["FetchInts"] = c.FetchInts(MapReplicaCount, nil)
-	_, all["FetchFloats"] = c.FetchFloats(MapBound, nil)
-	_, all["MapShape"] = c.MapShape(MapBound)
-	all["Synchronize"] = c.Synchronize()
-	all["Reserve"] = c.Reserve(Float32, pairsShape, pairsProblem, SolveOptions{})
-	for name, err := range everyDeviceCall(c) {
-		all[name] = err
-	}
-	return all
-}
-
-// counting is the library with a count of the contexts that it has freed.
-func counting() (*Library, *atomic.Int64) {
-	var freed atomic.Int64
-	counted := *library
-	counted.call.ContextDestroy = func(context cHandle) {
-		freed.Add(1)
-		library.call.ContextDestroy(context)
-	}
-	return &counted, &freed
-}
-
-func TestAForgottenContextIsFreedOnce(t *testing.T) {
-	counted, freed := counting()
-	const contexts = 20
-	func() {
-		for i := range contexts {
-			context, err := counted.NewContext(ContextOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := context.Upload(pairsWeights()); err != nil {
-				t.Fatal(err)
-			}
-			if i%2 == 0 {
-				context.Close()
-				context.Close()
-			}
-		}
-	}()
-	for end := time.Now().Add(10 * time.Second); freed.Load() < contexts && time.Now().Before(end); time.Sleep(time.Millisecond) {
-		runtime.GC()
-	}
-	runtime.GC()
-	time.Sleep(10 * time.Millisecond)
-	if freed.Load() != contexts {
-		t.Errorf("%d contexts, %d freed", contexts, freed.Load())
-	}
 }
 
 func TestDevices(t *testing.T) {

@@ -54,7 +54,7 @@ func (c *Context) Reserve(dtype DType, shape WeightShape, problem Problem, optio
 		return err
 	}
 	c.changes++
-	return c.err.check(c.library.call.ContextReserve(c.handle, int32(dtype), shape.windows(), int64(shape.Layers),
+	return c.check(c.library.call.ContextReserve(c.handle, int32(dtype), shape.windows(), int64(shape.Layers),
 		int64(shape.Experts), &c.problem, &c.options, &c.err))
 }
 
@@ -76,7 +76,7 @@ func (c *Context) UploadWeightsDevice(weights DeviceArray, shape WeightShape, st
 		c.layers, c.windows = shape.Layers, int(shape.windows())
 		c.changes, c.onDevice = c.changes+1, true
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // UploadPlacementDevice is UploadPlacement from device memory, in the order of the stream: it is queued there and returns at
@@ -95,7 +95,7 @@ func (c *Context) UploadPlacementDevice(physicalToLogical DeviceArray, layers, s
 		c.hasCurrent = physicalToLogical.Pointer != 0
 		c.changes, c.onDevice = c.changes+1, true
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // SolveDevice is SolveUploaded in the order of the stream: it is queued there and returns at once, never waits, never
@@ -116,7 +116,7 @@ func (c *Context) SolveDevice(problem Problem, options SolveOptions, stream Stre
 		c.changes, c.onDevice = c.changes+1, true
 		c.numNodes = int(c.problem.NumNodes)
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // FetchMapDevice copies a map of the solved plan into device memory, in the order of the stream: it is queued there and
@@ -132,7 +132,7 @@ func (c *Context) FetchMapDevice(which Map, array DeviceArray, stream Stream) er
 	if which == nil {
 		return errorf(ErrInvalidArgument, "the map is nil")
 	}
-	return c.err.check(c.library.call.FetchMapDevice(c.handle, which.number(), int32(array.DType), array.Pointer,
+	return c.check(c.library.call.FetchMapDevice(c.handle, which.number(), int32(array.DType), array.Pointer,
 		int64(array.Length), stream, &c.err))
 }
 
@@ -171,5 +171,5 @@ func (c *Context) Synchronize() error {
 		return err
 	}
 	defer c.release()
-	return c.err.check(c.library.call.ContextSynchronize(c.handle, &c.err))
+	return c.check(c.library.call.ContextSynchronize(c.handle, &c.err))
 }

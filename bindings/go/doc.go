@@ -24,6 +24,17 @@
 // A call that the library refuses gives an [*Error], whose message names the argument and the numbers. Ask for its kind
 // with errors.Is(err, [ErrInvalidWeight]) and the like. [Load] gives a [*LoadError] that says where it looked.
 //
+// # Deadlines
+//
+// [Context.WithContext] binds the calls of a context to a context.Context: they end when it is done.
+//
+//	ctx, cancel := context.WithTimeout(ctx, time.Second)
+//	defer cancel()
+//	plan, err := placer.WithContext(ctx).Solve(weights, problem, options) // placer is an eplb.Context
+//	if errors.Is(err, context.DeadlineExceeded) {
+//		// the placement that is there serves on
+//	}
+//
 // # Goroutines
 //
 // A [Context] may move between goroutines and threads but serves one call at a time: a call that comes while another runs

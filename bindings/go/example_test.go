@@ -1,10 +1,12 @@
 package eplb_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
 	"math"
+	"time"
 
 	"eplb"
 )
@@ -148,6 +150,34 @@ func ExampleError() {
 	// Output:
 	// true
 	// EPLB_INVALID_WEIGHT - weights[layer 0, expert 1] is NaN
+}
+
+// A solve that the program has no more use for ends.
+func ExampleContext_WithContext() {
+	library, err := eplb.Load("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	placer, err := library.NewContext(eplb.ContextOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer placer.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	const layers, experts = 1000, 10000
+	weights := make([]float32, layers*experts)
+	for i := range weights {
+		weights[i] = float32(i * i % 1009)
+	}
+	problem := eplb.Problem{NumSlots: 12000, NumGPUs: 1000}
+	_, err = placer.WithContext(ctx).Solve(eplb.NewWeights(weights, layers, experts), problem, eplb.SolveOptions{})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), errors.Is(err, eplb.ErrInterrupted))
+	// Output:
+	// eplb: the call was interrupted: context deadline exceeded
+	// true true
 }
 
 func ExampleLoad() {

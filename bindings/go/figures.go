@@ -1,6 +1,7 @@
 package eplb
 
 import (
+	"context"
 	"time"
 	"weak"
 )
@@ -9,7 +10,7 @@ import (
 // cannot know when nobody will read them, so the context never stops to compute them for an old plan.
 type source struct {
 	library  *Library
-	context  weak.Pointer[Context] // a plan does not keep its context's memory
+	session  weak.Pointer[session] // a plan does not keep its context's memory
 	changes  int                   // of the context, when it had solved
 	weights  Weights               // a copy, see Weights.copied
 	windows  int                   // of the weights that were given
@@ -23,11 +24,21 @@ type source struct {
 // but for Elapsed, then measured from outside, and ContextBytes, then that context's.
 //
 // Errors: as NewContext and Evaluate; a plan for which it failed can be asked again.
-func (p *Plan) Report() (Report, error) {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
+func (p *Plan) Report() (Report, error) { return p.ReportContext(context.Background()) }
+
+// ReportContext is Report that ends when ctx is done, as calls of Context.WithContext do.
+func (p *Plan) ReportContext(ctx context.Context) (Report, error) {
+	if ctx.Err() != nil {
+		return Report{}, interrupted(ctx)
+	}
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return Report{}, interrupted(ctx)
+	}
+	defer p.endTurn()
 	if p.report == nil {
-		report, err := p.source.report(p)
+		report, err := p.source.report(ctx, p)
 		if err != nil {
 			return Report{}, err
 		}
@@ -40,11 +51,13 @@ func (p *Plan) Report() (Report, error) {
 
 // GPULoad returns [L,G]: the load of each GPU, in the weights' unit. The slice is the same each time.
 func (p *Plan) GPULoad() []float64 {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
+	p.turn <- struct{}{}
+	defer p.endTurn()
 	p.readLoads()
 	return p.gpuLoad
 }
+
+func (p *Plan) endTurn() { <-p.turn }
 
 // readLoads adds up what each GPU holds, slot after slot, which gives the bits of MapGPULoad.
 func (p *Plan) readLoads() {
@@ -63,26 +76,30 @@ func (p *Plan) readLoads() {
 	}
 }
 
-func (s *source) report(p *Plan) (Report, error) {
-	if context := s.context.Value(); context != nil && context.borrow() {
-		defer context.giveBack()
-		if context.changes == s.changes && !context.onDevice {
-			return context.fetchReport()
+func (s *source) report(ctx context.Context, p *Plan) (Report, error) {
+	if session := s.session.Value(); session != nil {
+		owner := (&Context{session: session}).WithContext(ctx)
+		if owner.borrow() {
+			defer owner.giveBack()
+			if owner.changes == s.changes && !owner.onDevice {
+				return owner.fetchReport()
+			}
 		}
 	}
-	return s.evaluate(p)
+	return s.evaluate(ctx, p)
 }
 
-func (s *source) evaluate(p *Plan) (Report, error) {
-	context, err := s.library.NewContext(ContextOptions{})
+func (s *source) evaluate(ctx context.Context, p *Plan) (Report, error) {
+	own, err := s.library.NewContext(ContextOptions{})
 	if err != nil {
 		return Report{}, err
 	}
-	defer context.Close()
-	if err := context.Upload(s.weights); err != nil {
+	defer own.Close()
+	own = own.WithContext(ctx)
+	if err := own.Upload(s.weights); err != nil {
 		return Report{}, err
 	}
-	report, err := context.Evaluate(s.problem, p.PhysicalToLogical)
+	report, err := own.Evaluate(s.problem, p.PhysicalToLogical)
 	report.Strategy, report.Elapsed = s.strategy, s.elapsed
 	if s.windows > mostWindows {
 		// The copy is their sum, which is one window.

@@ -93,11 +93,11 @@ func TestAPlanDoesNotKeepItsContext(t *testing.T) {
 	}
 	for range 100 {
 		runtime.GC()
-		if p.source.context.Value() == nil {
+		if p.source.session.Value() == nil {
 			break
 		}
 	}
-	if p.source.context.Value() != nil {
+	if p.source.session.Value() != nil {
 		t.Error("the context is still there")
 	}
 	if report := reportOf(p); report.ImbalanceMean < 1.08 {

@@ -18,7 +18,8 @@ type cContextOptions struct {
 	DeviceKind int32
 	// 0; index of the device of that kind, below DeviceCount.
 	DeviceIndex int32
-	// 1; CPU threads of a solve, including the caller's. Any number gives the same answer.
+	// 1; CPU threads of a solve, including the caller's. Any number gives the same answer; no more
+	// are started than the process has processors at that time, or 16 if those are fewer.
 	NumThreads int64
 }
 

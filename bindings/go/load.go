@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -18,6 +19,10 @@ const (
 	file        = "libeplb.so.0"
 	// The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
 	abiMajor, abiMinor = 1, 1
+	// Why a place that is the caller's choice is not looked at. The program's folder is one, too: its permissions do not show
+	// everybody who can write there, and a hard link puts the program into any folder.
+	notTrusted = "the program has more rights than its caller (setuid, setgid or capabilities of its file), who must not " +
+		"choose what it runs: give Load a path, or install the library where the system looks"
 )
 
 // Library is a loaded libeplb. It may be used by any number of goroutines at once and stays loaded until the process ends.
@@ -55,7 +60,7 @@ func (e *LoadError) Error() string {
 	for _, attempt := range e.Tried {
 		fmt.Fprintf(&text, "\n  '%s': %s", attempt.Path, attempt.Reason)
 	}
-	if e.Named == "" {
+	if e.Named == "" && !slices.ContainsFunc(e.Tried, func(a Attempt) bool { return a.Reason == notTrusted }) {
 		fmt.Fprintf(&text, "\nSet %s to the path of %s, or put that file next to the program.", environment, file)
 	}
 	return text.String()
@@ -65,32 +70,57 @@ func (e *LoadError) Error() string {
 // first usable of libeplb.so.0 next to the program and the system's libeplb.so.0. Who names one gets that one or an error.
 // A path without a slash is looked for as the system looks for libraries.
 //
+// A program that has more rights than its caller, as it is setuid or setgid or its file has capabilities, takes only what it
+// names itself, or what the system finds, which then ignores LD_LIBRARY_PATH: it refuses EPLB_LIBRARY, and does not look next
+// to itself.
+//
 // The error is a *LoadError: no such file, no libeplb, an ABI other than 1.x, or a function that is missing.
 func Load(path string) (*Library, error) {
-	places, named := places(path)
+	places, named := places(path, isPrivileged())
 	failure := &LoadError{Named: named}
 	for _, place := range places {
-		library, err := open(place)
-		if err == nil {
-			return library, nil
+		if place.Reason == "" {
+			library, err := open(place.Path)
+			if err == nil {
+				return library, nil
+			}
+			place.Reason = err.Error()
 		}
-		failure.Tried = append(failure.Tried, Attempt{place, err.Error()})
+		failure.Tried = append(failure.Tried, place)
 	}
 	return nil, failure
 }
 
-// places lists where the library may be, best first, and by whom the only one was named.
-func places(path string) (list []string, named string) {
+// places lists where the library may be, best first, and by whom the only one was named. One with a reason is not for a
+// program with more rights than its caller.
+func places(path string, privileged bool) (list []Attempt, named string) {
 	if path != "" {
-		return []string{path}, "by the program"
+		return []Attempt{{Path: path}}, "by the program"
+	}
+	reason := ""
+	if privileged {
+		reason = notTrusted
 	}
 	if path, isSet := os.LookupEnv(environment); isSet {
-		return []string{path}, "by " + environment
+		return []Attempt{{path, reason}}, "by " + environment
 	}
 	if program, err := os.Executable(); err == nil {
-		list = append(list, filepath.Join(filepath.Dir(program), file))
+		list = append(list, Attempt{filepath.Join(filepath.Dir(program), file), reason})
 	}
-	return append(list, file), ""
+	return append(list, Attempt{Path: file}), ""
+}
+
+// isPrivileged tells whether the program has more rights than its caller. The kernel says so in the auxiliary vector, whose
+// file in /proc such a program may be unable to read.
+func isPrivileged() bool {
+	const secure = 23 // AT_SECURE
+	address, err := purego.Dlsym(purego.RTLD_DEFAULT, "getauxval")
+	if err != nil || address == 0 {
+		return true
+	}
+	var getauxval func(kind uint) uint
+	purego.RegisterFunc(&getauxval, address)
+	return getauxval(secure) != 0
 }
 
 func open(path string) (*Library, error) {

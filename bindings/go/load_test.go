@@ -63,10 +63,10 @@ func TestLoadRefusesAnEmptyName(t *testing.T) {
 }
 
 // loadInChild loads in a process of its own: the system takes one libeplb.so.0 for another if a process has one already.
-func loadInChild(t *testing.T, program string) string {
+func loadInChild(t *testing.T, program string, environment ...string) string {
 	t.Helper()
 	child := exec.Command(program)
-	child.Env = []string{onlyLoad + "=1", "LD_LIBRARY_PATH="}
+	child.Env = append(environment, onlyLoad+"=1", "LD_LIBRARY_PATH=")
 	text, err := child.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -112,6 +112,65 @@ func TestLoadTakesTheLibraryBesideTheProgram(t *testing.T) {
 	// A library that is there but cannot be used is reported, and the next place is tried.
 	copyFile(t, program, filepath.Join(folder, file))
 	contains(t, loadInChild(t, filepath.Join(folder, "program")), filepath.Join(folder, file)+"': ", "'libeplb.so.0': ")
+}
+
+// asGroup makes a copy of a file that runs as another group, so with rights that its caller lacks.
+func asGroup(t *testing.T, group int, from, to string) {
+	t.Helper()
+	copyFile(t, from, to)
+	if err := os.Chown(to, -1, group); err != nil {
+		t.Skip("a file for another group needs root: ", err)
+	}
+	if err := os.Chmod(to, 0o755|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program that has more rights than its caller does not load what the caller chooses.
+func TestLoadTrustsNoCallerWithFewerRights(t *testing.T) {
+	const group = 65534
+	folder := t.TempDir()
+	program, id := filepath.Join(folder, "program"), filepath.Join(folder, "id")
+	itself, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original, err := exec.LookPath("id")
+	if err != nil {
+		t.Skip(err)
+	}
+	asGroup(t, group, original, id)
+	if runs, err := exec.Command(id, "-g").Output(); err != nil || strings.TrimSpace(string(runs)) != fmt.Sprint(group) {
+		t.Skipf("programs get no rights of their files here: %s %v", runs, err)
+	}
+	asGroup(t, group, itself, program)
+	named := filepath.Join(folder, "named.so")
+	copyFile(t, library.Path(), named)
+	// Without more rights both of these would be loaded, see the tests above.
+	copyFile(t, library.Path(), filepath.Join(folder, file))
+	text := loadInChild(t, program, environment+"="+named)
+	contains(t, text, "named by EPLB_LIBRARY. Tried:\n  '"+named+"': the program has more rights than its caller (setuid, ")
+	if strings.Count(text, "\n") != 1 {
+		t.Errorf("more than one place:\n%s", text)
+	}
+	text = loadInChild(t, program)
+	if text != "loaded "+file { // which is the system's
+		contains(t, text, "'"+filepath.Join(folder, file)+"': the program has more rights than its caller (setuid, ",
+			"\n  'libeplb.so.0': libeplb.so.0: cannot open")
+		if strings.Contains(text, "Set EPLB_LIBRARY") {
+			t.Errorf("advice that does not help:\n%s", text)
+		}
+	}
+	// What the program itself names is its own choice.
+	if places, named := places(named, true); len(places) != 1 || places[0].Reason != "" || named != "by the program" {
+		t.Error(places, named)
+	}
+}
+
+func TestAnyCallerMayHaveFewRights(t *testing.T) {
+	if isPrivileged() {
+		t.Error("the tests are said to have more rights than who started them")
+	}
 }
 
 func TestLoadRefusesWhatIsNotOurs(t *testing.T) {

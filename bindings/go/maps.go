@@ -36,12 +36,12 @@ func fetch[T int32 | int64 | float64](c *Context, which int32, dst []T) ([]T, er
 	buffer := unsafe.Pointer(unsafe.SliceData(filled))
 	status := c.library.call.FetchMap(c.handle, which, int32(dtypeOf[T]()), buffer, int64(length), &c.err)
 	if status != 0 {
-		return dst, c.err.check(status)
+		return dst, c.check(status)
 	}
 	return filled, nil
 }
 
 // shape asks for the shape of a map, into c.dims; dimensions beyond its rank become 1.
 func (c *Context) shape(which int32) error {
-	return c.err.check(c.library.call.MapShape(c.handle, which, &c.rank, &c.dims[0], int64(len(c.dims)), &c.err))
+	return c.check(c.library.call.MapShape(c.handle, which, &c.rank, &c.dims[0], int64(len(c.dims)), &c.err))
 }

@@ -1,7 +1,5 @@
 package eplb
 
-import "sync"
-
 // Plan is what a solve answers. It stays as it is when its context solves again or is closed. Its maps are there at once;
 // what takes a computation, Report and GPULoad, is computed when it is first read, by any goroutine, and kept.
 type Plan struct {
@@ -14,8 +12,13 @@ type Plan struct {
 
 	transfers *Transfers // from the current placement, if there was one
 
-	mutex   sync.Mutex // guards what follows
-	source  *source    // what figures are computed from; nil once they are there
+	*figures
+}
+
+// figures of a plan, the same for all its copies.
+type figures struct {
+	turn    chan struct{} // full while somebody is at what follows
+	source  *source       // what figures are computed from; nil once they are there
 	report  *Report
 	gpuLoad []float64
 }
@@ -60,6 +63,7 @@ func (c *Context) plan() (p *Plan, err error) {
 		return nil, err
 	}
 	p = &Plan{NumLayers: int(c.dims[0]), NumExperts: int(c.dims[1]), MaxReplicas: int(c.dims[2])}
+	p.figures = &figures{turn: make(chan struct{}, 1)}
 	if p.PhysicalToLogical, err = fetch[int32](c, int32(MapPhysicalToLogical), nil); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,8 @@ func (c *Context) Fingerprint() (value uint64, err error) {
 		return 0, err
 	}
 	defer c.release()
-	return value, c.err.check(c.library.call.Fingerprint(c.handle, &value, &c.err))
+	err = c.check(c.library.call.Fingerprint(c.handle, &value, &c.err))
+	return value, err
 }
 
 // Report says how good the solved plan is. Loads are recomputed in float64 from the original weights; bounds are
@@ -28,7 +29,7 @@ func (c *Context) Report() (Report, error) {
 
 func (c *Context) fetchReport() (report Report, err error) {
 	c.report = c.library.report
-	if err := c.err.check(c.library.call.FetchReport(c.handle, &c.report, &c.err)); err != nil {
+	if err := c.check(c.library.call.FetchReport(c.handle, &c.report, &c.err)); err != nil {
 		return Report{}, err
 	}
 	report = c.report.inGo()
@@ -65,7 +66,7 @@ func (c *Context) Evaluate(problem Problem, physicalToLogical []int32) (Report, 
 	status := c.library.call.Evaluate(c.handle, &c.problem, placement, int64(len(physicalToLogical)), int32(Int32),
 		&c.report, &imbalance[0], &bound[0], &duplicates[0], int64(c.layers), &c.err)
 	if status != 0 {
-		return Report{}, c.err.check(status)
+		return Report{}, c.check(status)
 	}
 	report := c.report.inGo()
 	report.LayerImbalance, report.LayerBound = imbalance[:c.layers], bound[:c.layers]
@@ -104,5 +105,8 @@ func (c *Context) evaluateWindows(problem Problem, physicalToLogical []int32, is
 	placement := unsafe.Pointer(unsafe.SliceData(physicalToLogical))
 	status := c.library.call.EvaluateWindows(c.handle, &c.problem, placement, int64(len(physicalToLogical)), int32(Int32),
 		imbalance, bound, int64(length), &c.err)
-	return figures[:length], c.err.check(status)
+	if status != 0 {
+		return nil, c.check(status)
+	}
+	return figures[:length], nil
 }

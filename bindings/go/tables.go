@@ -33,7 +33,7 @@ func (c *Context) uploadPrices(prices []float64, nodes, columns int) error {
 		c.hasPrices = prices != nil
 		c.changes++
 	}
-	return c.err.check(status)
+	return c.check(status)
 }
 
 // UploadWindowWeights copies into the context how much each window matters to solves with ObjectiveWindows, whose weights
@@ -64,5 +64,5 @@ func (c *Context) uploadWindowWeights(weights []float64) error {
 	if status == 0 {
 		c.changes++
 	}
-	return c.err.check(status)
+	return c.check(status)
 }

@@ -3,6 +3,7 @@ package eplb
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -253,7 +254,7 @@ func TestNothingLeaks(t *testing.T) {
 func TestThreadsGiveTheSameAnswer(t *testing.T) {
 	weights := NewWeights(sample(7, 64, 9), 7, 64)
 	var one []int32
-	for _, threads := range []int{1, 2, 3, 16} {
+	for _, threads := range []int{1, 2, 3, 16, 1e9, math.MaxInt} { // no more are started than layers and processors need
 		context, err := library.NewContext(ContextOptions{NumThreads: threads})
 		if err != nil {
 			t.Fatal(err)

@@ -116,7 +116,7 @@ func (c *Context) PlanTransfers(problem Problem, order TransferOrder, current, p
 	status := c.library.call.PlanTransfers(c.handle, &c.problem, c.options.TransferOrder, data(current), data(placement),
 		data(t.Source), data(t.Round), data(t.Group), int64(len(placement)), int32(Int32), &c.report, &c.err)
 	if status != 0 {
-		return nil, Report{}, c.err.check(status)
+		return nil, Report{}, c.check(status)
 	}
 	return t, c.report.inGo(), nil
 }

@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/caller_array.h"
 #include "core/error.h"
 
 namespace eplb {
 namespace {
 
-std::vector<int32_t> read_whole(const char* name, const int64_t* values, int64_t gpus,
+std::vector<int32_t> read_whole(const char* name, const int64_t* given, int64_t gpus,
                                 int64_t most) {
-  if (values == nullptr) return {};
+  if (given == nullptr) return {};
+  const std::vector<int64_t> values = copy_of(given, gpus);
   std::vector<int32_t> whole(static_cast<size_t>(gpus));
   for (int64_t g = 0; g < gpus; ++g) {
     if (values[g] < 0 || values[g] > most)
@@ -145,8 +147,9 @@ ClusterArrays read_cluster(const int64_t* slots, const double* speeds, const int
     fail(EPLB_INVALID_ARGUMENT, "slots are 0 on all %lld GPUs, must be at least 1 on one",
          ll(gpus));
   if (speeds) {
-    check_speeds(speeds, gpus);
-    read_speeds(speeds, arrays);
+    const std::vector<double> copy = copy_of(speeds, gpus);
+    check_speeds(copy.data(), gpus);
+    read_speeds(copy.data(), arrays);
   }
   return arrays;
 }

@@ -5,8 +5,8 @@
 
 namespace eplb {
 
-// Asked from any thread and from signal handlers. Whoever works looks at it between steps and
-// leaves what is half done; then the call fails.
+// Asked from any thread and from signal handlers. What takes long looks at it between its steps and
+// leaves the rest undone; then the call fails.
 class Interrupt {
  public:
   void ask() { __atomic_store_n(&asked_, 1, __ATOMIC_RELAXED); }

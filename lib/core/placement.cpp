@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/caller_array.h"
 #include "core/error.h"
 
 namespace eplb {
@@ -14,16 +15,17 @@ struct Ids {
 };
 
 template <class T>
-void copy_ids(const T* from, int64_t layers, int64_t slots, const Ids& ids,
+void copy_ids(const T* from, int64_t length, int64_t slots, const Ids& ids,
               std::vector<int32_t>& to) {
-  for (int64_t l = 0, i = 0; l < layers; ++l)
-    for (int64_t s = 0; s < slots; ++s, ++i) {
-      if (from[i] < -1 || from[i] > ids.most)
+  read_pieces(from, length, [&](const T* piece, int64_t n, int64_t at) {
+    for (int64_t i = 0; i < n; ++i) {
+      if (piece[i] < -1 || piece[i] > ids.most)
         fail(EPLB_INVALID_PLACEMENT,
              "%s[layer %lld, slot %lld] is %lld, must be an expert from 0 to %lld, or -1 for none",
-             ids.name, ll(l), ll(s), ll(from[i]), ll(ids.most));
-      to[i] = static_cast<int32_t>(from[i]);
+             ids.name, ll((at + i) / slots), ll((at + i) % slots), ll(piece[i]), ll(ids.most));
+      to[at + i] = static_cast<int32_t>(piece[i]);
     }
+  });
 }
 
 void check_pointer(const char* name, const PlacementSource& source) {
@@ -33,9 +35,9 @@ void check_pointer(const char* name, const PlacementSource& source) {
 void read_ids(const PlacementSource& from, const Ids& ids, std::vector<int32_t>& to) {
   to.resize(static_cast<size_t>(from.length));
   if (from.dtype == EPLB_INT32)
-    copy_ids(static_cast<const int32_t*>(from.data), from.layers, from.slots, ids, to);
+    copy_ids(static_cast<const int32_t*>(from.data), from.length, from.slots, ids, to);
   else
-    copy_ids(static_cast<const int64_t*>(from.data), from.layers, from.slots, ids, to);
+    copy_ids(static_cast<const int64_t*>(from.data), from.length, from.slots, ids, to);
 }
 
 // How many groups each node has. Throws if replicas of a group are on two nodes.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/caller_array.h"
 #include "core/error.h"
 
 namespace eplb {
@@ -36,9 +37,12 @@ void check_prices(const PriceSource& source) {
 
 }  // namespace
 
-PriceTable read_prices(const PriceSource& source) {
-  if (source.prices == nullptr) return {};
-  check_shape(source);
+PriceTable read_prices(const PriceSource& given) {
+  if (given.prices == nullptr) return {};
+  check_shape(given);
+  const std::vector<double> copy = copy_of(given.prices, given.length);
+  PriceSource source = given;
+  source.prices = copy.data();
   check_prices(source);
   const double highest = *std::max_element(source.prices, source.prices + source.length);
   if (highest == 0)

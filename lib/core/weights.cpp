@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/caller_array.h"
 #include "core/error.h"
 
 namespace eplb {
@@ -17,25 +18,34 @@ template <class T> bool good(T value) {
   return value >= T(0) && value <= std::numeric_limits<T>::max();
 }
 
-// Names the first bad value, layer by layer, as the device does: the lowest (layer, expert), then
-// the lowest window.
-template <class T> [[noreturn]] void find_bad(const WeightSource& source) {
-  const T* data = static_cast<const T*>(source.data);
-  for (int64_t l = 0; l < source.layers; ++l)
-    for (int64_t e = 0; e < source.experts; ++e)
-      for (int64_t t = 0; t < source.windows; ++t) {
-        const T value = data[(t * source.layers + l) * source.experts + e];
-        if (!good(value)) fail_with(fault_of(value), {l, e, source.windows == 1 ? -1 : t});
-      }
-  fail(EPLB_INTERNAL_ERROR,
-       "a bad weight was seen and not found again: were the weights changed during the upload?");
+// The first bad value, layer by layer, as the device names it: the lowest (layer, expert), then the
+// lowest window.
+struct Bad {
+  int64_t at = std::numeric_limits<int64_t>::max(), window = 0;  // at: counted over all layers
+  Fault fault{};
+};
+
+template <class T> void note_bad(const T* values, int64_t n, int64_t at, int64_t window, Bad& bad) {
+  for (int64_t i = 0; i < n && at + i < bad.at; ++i)
+    if (!good(values[i])) bad = {at + i, window, fault_of(values[i])};
 }
 
-template <class T> void check_values(const WeightSource& source) {
-  const T* data = static_cast<const T*>(source.data);
-  int bad = 0;
-  for (int64_t i = 0; i < source.length; ++i) bad |= !good(data[i]);
-  if (bad) find_bad<T>(source);
+// use(values, n, at, window) for pieces of the source, window by window.
+template <class T> void read_windows(const WeightSource& source, auto use) {
+  const int64_t count = source.layers * source.experts;
+  Bad bad;
+  for (int64_t window = 0; window < source.windows; ++window) {
+    const T* data = static_cast<const T*>(source.data) + window * count;
+    read_pieces(data, count, [&](const T* values, int64_t n, int64_t at) {
+      int any_bad = 0;
+      for (int64_t i = 0; i < n; ++i) any_bad |= !good(values[i]);
+      if (any_bad) note_bad(values, n, at, window, bad);
+      use(values, n, at, window);
+    });
+  }
+  if (bad.at < count)
+    fail_with(bad.fault, {bad.at / source.experts, bad.at % source.experts,
+                          source.windows == 1 ? -1 : bad.window});
 }
 
 // Sums of finite weights may overflow: of an expert over windows, of a layer over experts.
@@ -55,12 +65,16 @@ void check_sums(const double* sums, int64_t layers, int64_t experts) {
 template <class T, class Sum>
 void sum_windows(const WeightSource& source, std::vector<Sum>& windows, std::vector<Sum>& sums,
                  auto add) {
-  const T* data = static_cast<const T*>(source.data);
   const int64_t count = source.layers * source.experts;
-  std::copy_n(data, windows.size(), windows.begin());
-  for (int64_t i = 0; i < count; ++i) sums[i] = data[i] + Sum{0};  // -0.0 becomes 0
-  for (int64_t t = 1; t < source.windows; ++t)
-    for (int64_t i = 0; i < count; ++i) add(sums[i], data[t * count + i], i);
+  read_windows<T>(source, [&](const T* values, int64_t n, int64_t at, int64_t window) {
+    if (!windows.empty()) std::copy_n(values, n, &windows[window * count + at]);
+    for (int64_t i = 0; i < n; ++i) {
+      if (window == 0)
+        sums[at + i] = values[i] + Sum{0};  // -0.0 becomes 0
+      else
+        add(sums[at + i], values[i], at + i);
+    }
+  });
 }
 
 template <class T> void sum_real(const WeightSource& source, Weights& weights) {
@@ -169,10 +183,10 @@ void check_source(const WeightSource& source) {
 void read_weights(const WeightSource& source, Weights& weights) {
   weights.resize(is_integer(source.dtype), source.layers, source.experts, source.windows);
   switch (source.dtype) {
-    case EPLB_FLOAT32: return check_values<float>(source), sum_real<float>(source, weights);
-    case EPLB_FLOAT64: return check_values<double>(source), sum_real<double>(source, weights);
-    case EPLB_INT32: return check_values<int32_t>(source), sum_whole<int32_t>(source, weights);
-    default: return check_values<int64_t>(source), sum_whole<int64_t>(source, weights);
+    case EPLB_FLOAT32: return sum_real<float>(source, weights);
+    case EPLB_FLOAT64: return sum_real<double>(source, weights);
+    case EPLB_INT32: return sum_whole<int32_t>(source, weights);
+    default: return sum_whole<int64_t>(source, weights);
   }
 }
 

@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/caller_array.h"
 #include "core/error.h"
 #include "core/weights.h"
 
 namespace eplb {
 
-WindowWeights read_window_weights(const double* weights, int64_t windows) {
-  if (weights == nullptr) return {};
+WindowWeights read_window_weights(const double* given, int64_t windows) {
+  if (given == nullptr) return {};
   check_least("num_windows", windows, 1);
   check_most("num_windows", windows, kMostWindows, "the most windows that are kept apart");
+  const std::vector<double> weights = copy_of(given, windows);
   for (int64_t t = 0; t < windows; ++t)
     if (!(weights[t] >= 0) || !std::isfinite(weights[t]))
       fail(EPLB_INVALID_ARGUMENT, "weights[window %lld] is %s, must be finite and at least 0",
@@ -19,7 +21,7 @@ WindowWeights read_window_weights(const double* weights, int64_t windows) {
            std::isnan(weights[t]) ? "NaN"
            : weights[t] < 0       ? "negative"
                                   : "infinite");
-  const double highest = *std::max_element(weights, weights + windows);
+  const double highest = *std::max_element(weights.begin(), weights.end());
   if (highest == 0) fail(EPLB_INVALID_ARGUMENT, "weights are 0 in all windows: one must matter");
   WindowWeights read;
   for (int64_t t = 0; t < windows; ++t)

@@ -30,7 +30,8 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  Interrupt interrupt;
+  // A machine that leaves work to another one shares it with that.
+  std::shared_ptr<Interrupt> interrupt = std::make_shared<Interrupt>();
 
   // Takes memory such that solves of problems up to this one allocate nothing, and calls `then`
   // before anything is given up for it. If that throws, or this does, no value has changed.

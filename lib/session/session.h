@@ -69,8 +69,8 @@ class Session {
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream);
 
   // The only one that may be called while another runs, from any thread and from signal handlers.
-  void interrupt() { machine_->interrupt.ask(); }
-  void forget_interrupt() { machine_->interrupt.forget(); }
+  void interrupt() { machine_->interrupt->ask(); }
+  void forget_interrupt() { machine_->interrupt->forget(); }
 
   void abandon();  // in a forked process
 

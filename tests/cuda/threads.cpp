@@ -123,6 +123,43 @@ void one_context_in_two_threads_is_refused() {
     same_plan(want, got);
 }
 
+// Solves are interrupted until one says so: the plan before is then still there, and the context
+// works on. shares_moves: by a solve that a CUDA context leaves to the host.
+void interrupt_a_solve(bool shares_moves) {
+  const Context context(EPLB_DEVICE_CUDA);
+  const Input in = small_input(200, 91);
+  Plan before;
+  if (!input_upload(context, in) || !input_solve(context, in) || !before.fetch(context, in)) return;
+  std::vector<int64_t> current(
+      before->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL],
+      before->ints[EPLB_MAP_PHYSICAL_TO_LOGICAL] + before->lengths[EPLB_MAP_PHYSICAL_TO_LOGICAL]);
+  eplb_solve_options options = in->options;
+  if (shares_moves) {
+    options.strategy = EPLB_STRATEGY_REBALANCE;
+    options.max_moves_total = 20;
+    EXPECT(EPLB_OK,
+           CALL(upload_placement)(context, current.data(), static_cast<int64_t>(current.size()),
+                                  EPLB_INT64, in->layers, in->problem.num_slots, ERR));
+    if (!input_solve(context, in) || !before.fetch(context, in)) return;
+  }
+  eplb_status status = EPLB_OK;
+  for (int i = 0; i < 200 && status == EPLB_OK && input_solve(context, in); i++) {
+    std::atomic<bool> done = false;
+    std::thread other([&] {
+      while (!done) CALL(context_interrupt)(context);
+    });
+    status = CALL(solve)(context, &in->problem, &options, ERR);
+    done = true;
+    other.join();
+  }
+  EQUAL(EPLB_INTERRUPTED, status);
+  plan_still_there(before, context, in);
+  EXPECT(EPLB_OK, CALL(solve)(context, &in->problem, &options, ERR));
+}
+
+void a_solve_is_interrupted() { interrupt_a_solve(false); }
+void a_solve_on_the_host_is_interrupted() { interrupt_a_solve(true); }
+
 }  // namespace
 
 void threads() {
@@ -130,6 +167,8 @@ void threads() {
   RUN(two_devices);
   RUN(a_context_moves_between_threads);
   RUN(one_context_in_two_threads_is_refused);
+  RUN(a_solve_is_interrupted);
+  RUN(a_solve_on_the_host_is_interrupted);
 }
 
 }  // namespace eplb::tests

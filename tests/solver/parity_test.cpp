@@ -128,7 +128,7 @@ void expect_one_path(const Layer& layer, uint32_t seed) {
     std::vector<int32_t> path(kMost + 1);
     int32_t own_mean = 0;
     instruction_set->find_path(problem, {0, layer.weights(), kMost, path.data(), &own_mean},
-                               memory.data);
+                               {memory.data});
     EXPECT_EQ(path, want) << layer.name << ", " << instruction_set->name;
     EXPECT_EQ(own_mean, mean);
   }

@@ -61,6 +61,14 @@ TEST(Report, DenormalWeights) {
   EXPECT_DOUBLE_EQ(
       evaluate(weights_of({least, 0, 0, 0}, 1), problem_of({4, 4, 4}), each).report.imbalance_mean,
       4);
+  // Both replicas are rounded up: the load is above the sum of weights, the imbalance is not.
+  const int32_t together[] = {0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
+  std::vector<double> one(15);
+  one[0] = 3 * least;
+  const auto [rounded, its_report] =
+      evaluate(weights_of(one, 1), problem_of({15, 16, 8}), together);
+  EXPECT_EQ(rounded.layers[0].largest_load, 4 * least);
+  EXPECT_EQ(its_report.imbalance_mean, 8);
   for (const int64_t nodes : {1, 2})
     for (const double unit : {1.0, 10.0, 1e6}) {
       const Weights weights = weights_of({unit * least, unit * least, 2 * unit * least, 0}, 1);

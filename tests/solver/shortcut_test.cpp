@@ -326,5 +326,23 @@ TEST(Shortcuts, PricesDoNotChangeAFold) {
   }
 }
 
+TEST(Shortcuts, LargerOnesAreCountedTogether) {
+  std::mt19937 random(1);
+  ShuffledTeam team(7);
+  for (const int slots : {1, 300, 32767, 32768, 40000}) {
+    std::vector<int> size(slots);
+    for (int& own : size) own = static_cast<int>(random() % 1000);
+    for (const int one : {-1, 0, 500, 999})
+      for (const int other : {-1, 300, 1000}) {
+        auto larger_than = [&](int limit) {
+          return std::count_if(size.begin(), size.end(), [=](int own) { return own > limit; });
+        };
+        const auto ones = solver::count_larger(team, {size.data()}, slots, one, other);
+        EXPECT_EQ(ones.one, larger_than(one)) << slots;
+        EXPECT_EQ(ones.other, larger_than(other)) << slots;
+      }
+  }
+}
+
 }  // namespace
 }  // namespace eplb::tests

@@ -26,6 +26,8 @@ class ShuffledTeam {
 
   explicit ShuffledTeam(uint32_t seed) : random_(seed) {}
 
+  static bool stopped() { return false; }
+
   template <class Body> void for_each(int n, Body body) {
     each_lane(n, [&](int, int i) { body(i); });
   }

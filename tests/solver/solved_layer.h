@@ -81,7 +81,7 @@ inline Answer solve_on(const cpu::InstructionSet& instruction_set, const Layer& 
   Answer answer(problem);
   const cpu::LayerTask task{0, layer.weights(), answer.physical_to_logical.data(),
                             answer.replica_count.data(), answer.replica_slots.data()};
-  instruction_set.solve(problem, task, memory.data);
+  instruction_set.solve(problem, task, {memory.data});
   return answer;
 }
 

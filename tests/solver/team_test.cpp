@@ -77,36 +77,62 @@ TYPED_TEST(TeamMembers, RankAmongEqualsCountsThoseBefore) {
   for (int v = 0; v < 50; ++v) EXPECT_EQ(seen[v], std::count(value.begin(), value.begin() + n, v));
 }
 
-// Every run serves different indices while there are open ones, the least key first.
-TYPED_TEST(TeamMembers, FillServesTheLeastKeyOfARun) {
-  const int n = 13, steps = 60, most_served = 5;
-  std::vector<int> amount(steps), run(steps, 1), keys(n), waiting(2 * n), served(n), order;
-  std::iota(amount.rbegin(), amount.rend(), 1);
+// Every run serves different indices while there are open ones, the least key first; where it is
+// longer, all that it has served are open again.
+template <class T>
+void expect_fill_by_definition(T& team, int n, int most_served, const std::vector<int>& amount,
+                               int longest_run) {
+  const int steps = static_cast<int>(amount.size());
+  std::vector<int> run(steps, 1), keys(n), waiting(2 * n), served(n), order;
   for (int step = 0; step < steps; step += run[step])
-    run[step] = std::min(1 + step % 4, steps - step);
-  this->team_.template fill<solver::Integer>(
+    run[step] = std::min(1 + step % longest_run, steps - step);
+  team.template fill<solver::Integer>(
       n, {keys.data()}, {waiting.data()}, steps, [&](int step) { return amount[step]; },
       [&](int step) { return run[step]; },
       [&](int, int i, int) {
         order.push_back(i);
         return ++served[i] == most_served;
       });
-  ASSERT_EQ(order.size(), static_cast<size_t>(steps));
+  ASSERT_EQ(order.size(), amount.size());
   std::vector<int64_t> sum(n);
   std::vector<int> count(n);
   for (int step = 0; step < steps; step += run[step]) {
     std::vector<bool> in_run(n);
-    for (int at = step; at < step + run[step]; ++at) {
-      int expected = -1;
+    std::vector<int64_t> after = sum;
+    auto least_open = [&] {
+      int least = -1;
       for (int i = 0; i < n; ++i)
-        if (count[i] < most_served && !in_run[i] && (expected < 0 || sum[i] < sum[expected]))
-          expected = i;
-      ASSERT_EQ(order[at], expected) << at;
+        if (count[i] < most_served && !in_run[i] && (least < 0 || sum[i] < sum[least])) least = i;
+      return least;
+    };
+    for (int at = step; at < step + run[step]; ++at) {
+      int expected = least_open();
+      if (expected < 0) {
+        in_run.assign(n, false);
+        sum = after;
+        expected = least_open();
+      }
+      ASSERT_EQ(order[at], expected) << at << " of " << n << " by " << most_served;
       in_run[expected] = true;
       ++count[expected];
+      after[expected] += amount[at];
     }
-    for (int at = step; at < step + run[step]; ++at) sum[order[at]] += amount[at];
+    sum = after;
   }
+}
+
+TYPED_TEST(TeamMembers, FillServesTheLeastKeyOfARun) {
+  for (const int n : {1, 2, 13, 40})
+    for (const int most_served : {1, 2, 5})
+      for (const int longest_run : {1, 2, 4}) {
+        std::vector<int> level(static_cast<size_t>(n) * most_served), steep, ties(level.size(), 7);
+        std::iota(level.rbegin(), level.rend(), 1);
+        for (size_t i = 0; i < level.size(); ++i)
+          steep.push_back(1 + (1 << 20) / static_cast<int>(i + 1));
+        const std::vector<int> zeros(level.size());
+        for (const auto& amount : {level, steep, ties, zeros})
+          expect_fill_by_definition(this->team_, n, most_served, amount, longest_run);
+      }
 }
 
 }  // namespace

@@ -63,6 +63,8 @@ ALSO = {
     "EPLB_UNAVAILABLE": "errors.Is says so of the next three, too.",
     "EPLB_OUT_OF_MEMORY": "errors.Is says so of the next one, too.",
 }
+# What Go has in place of a function that the header's comment names.
+INSTEAD = {"EPLB_INTERRUPTED": "A context.Context ended the call, see Context.WithContext."}
 
 
 def go_constants(header):
@@ -115,7 +117,8 @@ def about(header, type_name, enum, words):
 def constant_block(header, type_name, names, words, value):
     entries = []
     for name in names:
-        doc = f"{sentence(words.put(header.docs.get(name, '')))} {ALSO.get(name, '')}".strip()
+        text = INSTEAD.get(name) or sentence(words.put(header.docs.get(name, "")))
+        doc = f"{text} {ALSO.get(name, '')}".strip()
         entries.append((doc, [words.constants[name], type_name, f"= {value(name)}"]))
     return f"const (\n{declarations(entries)})\n"
 

@@ -29,6 +29,8 @@ DTYPES = {
     "EPLB_INT32": "`i32`",
     "EPLB_INT64": "`i64`",
 }
+# What Rust has in place of a function that the header's comment names.
+INSTEAD = {"EPLB_INTERRUPTED": "An [`Interrupter`](crate::Interrupter) ended the call."}
 
 
 def link(type_name, variant):
@@ -52,7 +54,7 @@ def documented(text, indent=""):
 
 
 def constant_doc(header, name, words, default=None):
-    text = sentence(words.put(header.docs.get(name, f"`{name}`")))
+    text = INSTEAD.get(name) or sentence(words.put(header.docs.get(name, f"`{name}`")))
     return text + (" The default." if name == default else "")
 
 

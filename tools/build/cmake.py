@@ -2,9 +2,13 @@
 
 import os
 
-from packages import PIP_CUDA, is_fresh, pip_install, set_stamp
-from places import CUDA, RELEASE, ROOT, VENV
+from packages import is_fresh, pip_install, set_stamp
+from places import BUILD, CUDA, RELEASE, ROOT, VENV
 from steps import step
+
+TOOLKIT = os.path.join(VENV, "cuda", "nvidia", "cu13")
+NVCC = os.path.join(TOOLKIT, "bin", "nvcc")
+CUOBJDUMP = os.path.join(TOOLKIT, "bin", "cuobjdump")
 
 
 def cmake(headline, folder, options, targets=()):
@@ -18,25 +22,38 @@ def cmake(headline, folder, options, targets=()):
     step(f"build {headline}", build)
 
 
-def build_release():
+def compile_once():
+    """What is built for the tests is there for the Python package and for the library with CUDA, too."""
+    os.environ["CMAKE_C_COMPILER_LAUNCHER"] = os.environ["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
+    # Objects in another folder are the same ones; what they include is known from the compilation itself.
+    os.environ |= {"CCACHE_DIR": os.path.join(BUILD, "ccache"), "CCACHE_BASEDIR": ROOT, "CCACHE_NOHASHDIR": "1"}
+    os.environ["CCACHE_DEPEND"] = "1"
+
+
+def build_release(*targets):
     options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_BENCH=ON", "EPLB_CUDA=OFF"]
-    cmake("everything, Release", RELEASE, options)
+    cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
-def build_cuda(nvcc):
+def build_sanitized(headline, folder, sanitizers, *targets, sets=None):
+    # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
+    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
+    options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
+    options += [f"EPLB_INSTRUCTION_SETS={sets}"] if sets else []
+    cmake(headline, folder, options, targets)
+
+
+def build_cuda(*targets):
     """The library with CUDA for every architecture of a release, and the tests of it that need no driver."""
-    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={nvcc}"]
+    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={NVCC}"]
     options += ["CMAKE_COMPILE_WARNING_AS_ERROR=ON"]
-    cmake("the library with CUDA", CUDA, options, ["eplb", "eplb_harness", "eplb_header_program"])
+    cmake("the library with CUDA" if "eplb" in targets else "its kernels", CUDA, options, targets)
 
 
-def nvcc_of_wheels():
+def install_nvcc():
     # A separate folder: where torch is borrowed from the system, pip would find the wheels there and install nothing.
-    folder = os.path.join(VENV, "cuda")
-    pip_install("cuda", PIP_CUDA, "--target", folder)
-    toolkit = os.path.join(folder, "nvidia", "cu13")
+    pip_install("cuda", "--target", os.path.join(VENV, "cuda"))
     # nvcc looks for its libraries in lib64; the wheels have them in lib.
-    link = os.path.join(toolkit, "lib64")
+    link = os.path.join(TOOLKIT, "lib64")
     if not os.path.lexists(link):
         os.symlink("lib", link)
-    return os.path.join(toolkit, "bin", "nvcc")

@@ -25,7 +25,7 @@ IMPORTED = os.path.join(ROOT, "tools", "build", "engines.txt")
 
 # Where they are one of many things that are tested, they are left out rather than waited for.
 LEAST_FREE = 20 * 2**30  # bytes: what is installed, and pip's own copies of it
-LONGEST = 600  # seconds to install them, all downloads together
+LONGEST = 900  # seconds to install them, all downloads together, while other stages take the processor
 
 
 def engines(arguments):
@@ -41,19 +41,23 @@ def engines(arguments):
     return 1 if tally.failed or not tally.passed else 0
 
 
-def test_engines(tally):
-    """The same as a part of all tests. What cannot be installed here is skipped, and named."""
+def install_engines_or_skip(tally):
+    """As one of many stages. What cannot be installed here is skipped, and named."""
     free = shutil.disk_usage(ROOT).free
     if free < LEAST_FREE:
         tally.skip(f"tests/engines: {free / 2**30:.0f} GiB are free, {LEAST_FREE / 2**30:.0f} are needed")
-        return
+        return False
     try:
         install_engines(LONGEST)
     except Failure as failure:
         tally.skip(f"tests/engines: cannot {failure}")
-        return
-    if attempt(tally, install_ours):
-        run_all(tally)
+        return False
+    return True
+
+
+def test_engines(tally):
+    install_ours()
+    run_all(tally)
 
 
 def run_all(tally):
@@ -62,7 +66,8 @@ def run_all(tally):
 
 
 def pip(headline, *arguments, longest=None):
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *arguments]
+    # Of 8 GB of packages few modules are imported: compiling all would take minutes of the processor.
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile", *arguments]
     step(headline, command, longest=longest)
 
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 
 from go import GO, GOFMT_CHECK
-from packages import PIP_FORMAT, need, pip_install
+from packages import need, pip_install
 from places import ROOT, VENV
 from rust import RUST
 from steps import Failure, step
@@ -14,7 +14,7 @@ from steps import Failure, step
 
 def format_sources(arguments):
     need(["clang-format", "venv"])
-    pip_install("format", PIP_FORMAT)
+    pip_install("format")
     sources = []
     for folder in ("lib", "tests", "tools", "bench", "examples"):
         for ending in ("c", "h", "cpp", "cu", "cuh"):

@@ -2,11 +2,12 @@
 
 import glob
 import os
+import re
 import shlex
 import shutil
 import sys
 
-from places import VENV, VENV_PYTHON
+from places import ROOT, VENV, VENV_PYTHON
 from steps import answer, step
 
 # Tool: how to detect it, and the Debian package that contains it.
@@ -17,7 +18,6 @@ TOOLS = {
     "Highway": ("header", "hwy/highway.h", "libhwy-dev"),
     "venv": ("module", "ensurepip", "python3-venv"),
     "GoogleTest": ("header", "gtest/gtest.h", "libgtest-dev"),
-    "cJSON": ("header", "cjson/cJSON.h", "libcjson-dev"),
     "JSON for C++": ("header", "nlohmann/json.hpp", "nlohmann-json3-dev"),
     "Boost.Context": ("header", "boost/context/detail/fcontext.hpp", "libboost-context-dev"),
     "Thrust": ("header", "thrust/version.h", "libthrust-dev"),
@@ -26,14 +26,17 @@ TOOLS = {
     "clang runtime": ("glob", "/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.asan-*.a", "libclang-rt-14-dev"),
     "abidw": ("program", "abidw", "abigail-tools"),
     "valgrind": ("program", "valgrind", "valgrind"),
+    "g++ for aarch64": ("program", "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+    "emulator of aarch64": ("program", "qemu-aarch64", "qemu-user"),
     "clang-format": ("program", "clang-format-14", "clang-format-14"),
     "clang-tidy": ("program", "clang-tidy-14", "clang-tidy-14"),
+    "ccache": ("program", "ccache", "ccache"),
 }
 FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
 FOR_PYTHON = FOR_LIBRARY + ["venv"]
-FOR_TESTS = FOR_PYTHON + [
+FOR_AARCH64 = FOR_PYTHON + ["g++ for aarch64", "emulator of aarch64"]
+FOR_TESTS = FOR_AARCH64 + [
     "GoogleTest",
-    "cJSON",
     "JSON for C++",
     "Boost.Context",
     "Thrust",
@@ -43,19 +46,11 @@ FOR_TESTS = FOR_PYTHON + [
     "clang-tidy",
     "abidw",
     "valgrind",
+    "ccache",
 ]
 
-# Python packages of the build tool; those of the package eplb are in bindings/python/pyproject.toml.
-PIP_BUILD = ["scikit-build-core>=0.11,<2"]
-PIP_FORMAT = ["ruff==0.14.0"]
-PIP_CUDA = [
-    "nvidia-cuda-nvcc==13.0.88",
-    "nvidia-cuda-crt==13.0.88",
-    "nvidia-nvvm==13.0.88",
-    "nvidia-cuda-runtime==13.0.96",
-    "nvidia-cuda-cccl==13.0.85",
-    "nvidia-cuda-cuobjdump==13.2.86",  # 13.0 is not published; this one reads its output
-]
+# Python packages, by what they are for: see lock.py.
+LOCKS = os.path.join(ROOT, "tools", "build", "locks")
 
 
 def is_there(tool):
@@ -110,10 +105,20 @@ def make_venv():
         set_stamp(stamp_path("python"), key)
 
 
-def pip_install(name, requirements, *options):
+PIP = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+
+
+def pip_install(name, *options):
+    """Installs what a lock has into .venv."""
     make_venv()
-    key = "\n".join(requirements)
+    path = os.path.join(LOCKS, f"{name}.txt")
+    with open(path) as file:
+        key = file.read()
     if not is_fresh(stamp_path(name), key):
-        pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-        step(f"install {' '.join(requirements)} into .venv", [*pip, *options, *requirements])
+        step(f"install packages for {name} into .venv", [*PIP, *options, "--require-hashes", "--requirement", path])
         set_stamp(stamp_path(name), key)
+
+
+def locked_version(name, package):
+    with open(os.path.join(LOCKS, f"{name}.txt")) as file:
+        return re.search(rf"^{re.escape(package)}==([^ \n]+)", file.read(), re.M)[1]

@@ -10,3 +10,6 @@ RELEASE = os.path.join(BUILD, "release")
 LIBRARY = os.path.join(RELEASE, "libeplb.so.0")
 EMULATED = os.path.join(RELEASE, "libeplb_emulated.so")  # its CUDA backend over an emulation of CUDA
 CUDA = os.path.join(BUILD, "cuda")
+SANITIZE = os.path.join(BUILD, "sanitize")
+THREADS = os.path.join(BUILD, "threads")
+AARCH64 = os.path.join(BUILD, "aarch64")

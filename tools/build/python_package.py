@@ -3,12 +3,11 @@
 import hashlib
 import os
 import sys
+import tempfile
 
-from packages import PIP_BUILD, is_fresh, pip_install, set_stamp, stamp_path
+from packages import PIP, is_fresh, pip_install, set_stamp, stamp_path
 from places import BUILD, ROOT, VENV_PYTHON
 from steps import answer, step
-
-EXTRAS = "test"  # includes the command line and the pictures
 
 
 def source_key(*folders):
@@ -26,24 +25,34 @@ def source_key(*folders):
 
 
 def install_package():
-    pip_install("build", PIP_BUILD)
+    pip_install("build")
+    pip_install("tests")
     key = source_key("include", "lib", "bindings/python")
     if is_fresh(stamp_path("eplb"), key):
         return
     folder = os.path.join(BUILD, "python")
-    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-build-isolation"]
-    command += ["--force-reinstall", "--no-deps"] if os.path.exists(stamp_path("eplb")) else []
-    command += [f"--config-settings=build-dir={folder}", f"./bindings/python[{EXTRAS}]"]
+    command = [*PIP, "--no-build-isolation", "--force-reinstall", "--no-deps"]
+    command += [f"--config-settings=build-dir={folder}", "./bindings/python"]
     step("build the library and the Python package, install both into .venv", command)
     set_stamp(stamp_path("eplb"), key)
 
 
 def borrow_torch():
     """Makes the torch of the running Python, if any, visible in .venv: it is too large to be installed by default."""
-    probe = "import torch, os; print(os.path.dirname(os.path.dirname(torch.__file__)))"
-    done = answer([sys.executable, "-c", probe])
-    folder = answer([VENV_PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip()
-    if done.returncode == 0 and folder:
+    torch = found_by(sys.executable, "torch", "torch.__file__")
+    folder = found_by(VENV_PYTHON, "sysconfig", "sysconfig.get_path('purelib')")
+    if torch and folder:
         # A .pth file comes after the packages of .venv, so those keep their versions.
         with open(os.path.join(folder, "borrowed-torch.pth"), "w") as file:
-            file.write(done.stdout)
+            file.write(os.path.dirname(os.path.dirname(torch)) + "\n")
+
+
+def found_by(python, module, expression):
+    """What an expression is there, with the module; None without. An import may print anything, so that is not read."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "found")
+        program = f"import sys, {module}\nwith open(sys.argv[1], 'w') as file: file.write({expression})"
+        if answer([python, "-c", program, path]).returncode:
+            return None
+        with open(path) as file:
+            return file.read()

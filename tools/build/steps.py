@@ -1,17 +1,47 @@
-"""Runs commands one after the other; their output is shown only if they fail."""
+"""Runs commands; their output is shown only if they fail."""
 
+import contextlib
 import os
 import shlex
 import subprocess
+import sys
+import threading
 import time
 
 LONGEST = 500  # characters of a command that is shown: formatters are given hundreds of files
 
 
 class Failure(Exception):
-    """A step failed. Its output has been shown and is in `printed`."""
+    """A step failed. `printed` has been shown: the command and its output."""
 
-    printed = ""
+    def __init__(self, what, printed):
+        super().__init__(what)
+        self.printed = printed
+
+
+@contextlib.contextmanager
+def timed(headline):
+    """Shows a headline and, when its block is done, the seconds that it took.
+
+    Of stages that run side by side both are shown at the end, or lines would mix.
+    """
+    side_by_side = threading.current_thread() is not threading.main_thread()
+    if not side_by_side:
+        print(f"-- {headline}", end=" ", flush=True)
+    again = f"-- {headline} " if side_by_side else ""
+    start = time.monotonic()
+    try:
+        yield
+        show_line(f"{again}({time.monotonic() - start:.1f} s)")
+    except Failure as failure:
+        show_line(f"{again}FAILED ({time.monotonic() - start:.1f} s)\n{failure.printed}")
+        raise
+
+
+def show_line(text):
+    """At once: print writes text and its end apart, and another stage's between them."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def step(headline, command, *, env=None, show=False, to=None, longest=None):
@@ -19,24 +49,23 @@ def step(headline, command, *, env=None, show=False, to=None, longest=None):
 
     `to` is a file that receives standard output instead. A command that takes longer than `longest` seconds fails.
     """
-    print(f"-- {headline}", end="\n" if show else " ", flush=True)
-    start = time.monotonic()
+    env = {**os.environ, **(env or {})}
+    line = shlex.join(command)
+    line = f"$ {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}"
+    if show:
+        print(f"-- {headline}", flush=True)
+        if subprocess.run(command, env=env).returncode:
+            print(line, flush=True)
+            raise Failure(headline, line)
+        return ""
     pipes = {"stdout": to or subprocess.PIPE, "stderr": subprocess.PIPE if to else subprocess.STDOUT}
-    quiet = {} if show else {**pipes, "text": True, "errors": "replace"}
-    try:
-        done = subprocess.run(command, env={**os.environ, **(env or {})}, timeout=longest, **quiet)
-    except subprocess.TimeoutExpired:
-        print(f"FAILED (not done after {longest} s)", flush=True)
-        raise Failure(f"{headline}, within {longest} s") from None
-    if not show:
-        print(f"{'FAILED ' if done.returncode else ''}({time.monotonic() - start:.1f} s)", flush=True)
-    if done.returncode:
-        printed = done.stdout or done.stderr or ""
-        line = shlex.join(command)
-        print(f"$ {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}\n{printed}", flush=True)
-        failure = Failure(headline)
-        failure.printed = printed
-        raise failure
+    with timed(headline):
+        try:
+            done = subprocess.run(command, env=env, timeout=longest, text=True, errors="replace", **pipes)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{headline}, within {longest} s", f"{line}\nis not done after {longest} s") from None
+        if done.returncode:
+            raise Failure(headline, f"{line}\n{done.stdout or done.stderr or ''}")
     return done.stdout or ""
 
 

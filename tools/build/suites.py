@@ -2,29 +2,118 @@
 
 import glob
 import os
+from functools import partial
 
-from cmake import build_cuda, build_release, cmake, nvcc_of_wheels
-from engines import test_engines
+from aarch64 import build_aarch64, test_aarch64
+from cmake import CUOBJDUMP, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
+from engines import install_engines_or_skip, test_engines
 from go import test_go
-from packages import FOR_TESTS, need, pip_install
-from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, VENV, VENV_PYTHON
+from packages import FOR_TESTS, PIP, make_venv, need
+from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, THREADS, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
-from runners import run_suite
+from runners import run_ctest, run_suite
 from rust import cargo_environment, test_rust
-from steps import attempt
-from tally import Tally
+from stages import Stage, run_stages
+from steps import attempt, step
 from tidy import tidy
+from wheel import test_wheels
+
+EXPECTED_BITS = 28  # of random addresses, by TSan
 
 
-def run_ctest(tally, headline, folder, env=None, options=()):
-    junit = os.path.join(folder, "junit.xml")
-    # By default ctest truncates the output of passing tests, and the counts are at its end.
-    command = ["ctest", "--test-dir", folder, "--output-on-failure", "--output-junit", junit, "--no-tests=error"]
-    command += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
-    run_suite(tally, headline, [*command, *options, "-j", str(os.cpu_count() or 1)], junit, env)
+def test(arguments):
+    need(FOR_TESTS)
+    compile_once()
+    make_venv()
+    stages = [] if arguments.no_cuda else cuda_stages()
+    stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages()
+    stages.append(Stage("wheels", test_wheels, [stage.name for stage in stages if stage.name in BUILDS]))
+    tally = run_stages(stages)
+    if not arguments.engines:
+        tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
+    for name in tally.skips:
+        print(f"skipped: {name}")
+    print(tally)
+    return 1 if tally.failed or not tally.passed else 0
 
 
-def run_pytest(tally, folder):
+# Those whose libraries wheels are made of; and that of the package, since both use its folder.
+BUILDS = {"release", "CUDA", "aarch64", "package"}
+
+
+def cuda_stages():
+    tests = ["--tests-regex", "^(abi|c_harness|c_header_program)$"]
+    return [
+        Stage("nvcc", lambda tally: install_nvcc(), downloads=True),
+        # They take longest, and nothing else of the library: begun first.
+        Stage("kernels", lambda tally: build_cuda("eplb_cuda_objects"), ["nvcc"]),
+        Stage("CUDA", lambda tally: build_cuda("eplb", "eplb_harness", "eplb_header_program"), ["kernels", "release"]),
+        Stage("ctest, CUDA", ctest("with CUDA", CUDA, {"EPLB_CUOBJDUMP": CUOBJDUMP}, tests), ["CUDA"]),
+    ]
+
+
+def release_stages():
+    return [
+        Stage("release", lambda tally: build_release()),
+        Stage("Go", test_go, ["release"]),
+        Stage("Rust", test_rust, ["release"]),
+        Stage("ctest, release", ctest("Release", RELEASE), ["release"]),
+        Stage("clang-tidy", lambda tally: attempt(tally, tidy, counts=True), ["release"]),
+    ]
+
+
+def python_stages(arguments):
+    # Needs the release for its tests, and because the compiler cache then has the library.
+    stages = [Stage("package", lambda tally: install_for_tests(arguments.torch), ["release"])]
+    # Examples of documents in Rust take what the tests of the crates have built.
+    folders = {"tests/golden": [], "bindings/python/tests": [], "tests/docs": ["Rust"]}
+    stages += [Stage(folder, partial(run_pytest, folder), ["package", *more]) for folder, more in folders.items()]
+    if arguments.engines:
+        stages.append(Stage("engines", install_engines_or_skip, downloads=True))
+        stages.append(Stage("tests/engines", test_engines, ["engines", "package"]))
+    return stages
+
+
+def aarch64_stages():
+    return [
+        Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
+        Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
+    ]
+
+
+def sanitizer_stages():
+    """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
+    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
+    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
+    only = ["--tests-regex", "^c_harness$"]
+    ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+    return [
+        Stage("sanitize", lambda tally: build_sanitized(*everything), ["release"]),
+        Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
+        Stage("threads", lambda tally: build_sanitized(*harness, sets="avx2"), ["release"]),
+        Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
+    ]
+
+
+def without_random_addresses():
+    """TSan of clang 14 ends a program for which the kernel has chosen an address that it does not expect."""
+    with open("/proc/sys/vm/mmap_rnd_bits") as file:
+        return ["setarch", "-R"] if int(file.read()) > EXPECTED_BITS else []
+
+
+def ctest(headline, folder, env=None, options=(), under=()):
+    return lambda tally: run_ctest(tally, f"ctest, {headline}", folder, env, options, under)
+
+
+def install_for_tests(torch):
+    install_package()
+    if torch:
+        step("install torch into .venv", [*PIP, "torch"])
+    else:
+        borrow_torch()
+
+
+def run_pytest(folder, tally):
     if not glob.glob(os.path.join(ROOT, folder, "test_*.py")):
         return
     junit = os.path.join(BUILD, "junit-" + folder.replace("/", "-") + ".xml")
@@ -33,39 +122,3 @@ def run_pytest(tally, folder):
     env["EPLB_EMULATED_LIBRARY"] = EMULATED
     command = [VENV_PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={junit}", folder]
     run_suite(tally, f"pytest {folder}", command, junit, env)
-
-
-def test(arguments):
-    need(FOR_TESTS)
-    tally = Tally()
-    if attempt(tally, build_release):
-        run_ctest(tally, "ctest, Release", RELEASE)
-        attempt(tally, tidy, counts=True)
-        test_go(tally)
-        test_rust(tally)
-    if attempt(tally, install_package):
-        if arguments.torch:
-            attempt(tally, pip_install, "torch", ["torch"])
-        else:
-            borrow_torch()
-        for folder in ("bindings/python/tests", "tests/golden", "tests/docs"):
-            run_pytest(tally, folder)
-        if arguments.engines:
-            test_engines(tally)
-    if not arguments.engines:
-        tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
-    sanitize = os.path.join(BUILD, "sanitize")
-    # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
-    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
-    options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", "EPLB_SANITIZE=address,undefined"]
-    if attempt(tally, cmake, "everything with ASan and UBSan", sanitize, options):
-        run_ctest(tally, "ctest, ASan and UBSan", sanitize, {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"})
-    if not arguments.no_cuda:
-        nvcc = nvcc_of_wheels()
-        if attempt(tally, lambda: build_cuda(nvcc)):
-            env = {"EPLB_CUOBJDUMP": os.path.join(os.path.dirname(nvcc), "cuobjdump")}
-            run_ctest(tally, "ctest, with CUDA", CUDA, env, ["--tests-regex", "^(abi|c_harness|c_header_program)$"])
-    for name in tally.skips:
-        print(f"skipped: {name}")
-    print(tally)
-    return 1 if tally.failed or not tally.passed else 0

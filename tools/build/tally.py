@@ -77,5 +77,12 @@ class Tally:
         self.add(0, 0, 1)
         self.skips.append(name)
 
+    def __add__(self, other):
+        both = Tally()
+        for part in (self, other):
+            both.add(part.passed, part.failed, part.skipped)
+            both.skips += part.skips
+        return both
+
     def __str__(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from ._errors import Error, FileError, os_error_text
 from ._evaluation import Evaluation
 from ._figures import bound_clause, has_homes
 from ._files.placement_eplb import take_cluster
+from ._files.values import MOST_VALUES
 from ._given_loads import GivenLoads, read_given
 from ._library import version
 from ._loads import relative_loads
@@ -60,7 +60,7 @@ from ._options import (
     naming,
     slots_of,
 )
-from ._output_file import check_output, refuse_inputs, replacing
+from ._output_file import check_output, refuse_inputs, write_file
 from ._plan import Plan
 from ._plan_argument import check_plan_output, number_layers, read_before, read_plan, write_plan
 from ._problem import asked_of, before_of, problem_of, rows_before, sizes_of, unbalanced_of
@@ -75,9 +75,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Places the experts of Mixture-of-Experts models on GPUs so that none is late.",
 )
-
-# Far above any model, far below what fills a machine's memory.
-_MOST_SAMPLES = 2**24
 
 
 def run(arguments: list[str]) -> int:
@@ -96,21 +93,26 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader closed the pipe. Python would complain again when it flushes at exit.
-        _leave_output()
+        # The reader has seen enough.
+        _terminal.leave(sys.stdout)
         return 1
     except OSError as error:
         # Files have their own errors, so this one is about standard output.
-        _leave_output()
+        _terminal.leave(sys.stdout)
         _terminal.complain(os_error_text(Path("standard output"), error))
         return 2
+    except MemoryError:
+        _terminal.complain("there is not enough memory for this")
+        return 2
     except Exception as error:
+        # Some versions of typer turn an interrupt into this, others into a code that they return.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return 130
         # typer raises this about arguments. Its class has moved between versions; the method has not.
         if not hasattr(error, "format_message"):
             raise
         _terminal.complain(error.format_message())
         return 2
-    # typer turns an interrupt into a code that it returns.
     return code if isinstance(code, int) else 0
 
 
@@ -118,10 +120,6 @@ def _options(name: str) -> set[str]:
     """Of the command of that name."""
     commands = {each.name or each.callback.__name__: each.callback for each in app.registered_commands if each.callback}
     return options_of(commands[name]) if name in commands else set()
-
-
-def _leave_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(wanted: bool) -> None:
@@ -317,9 +315,8 @@ def sample(
 ) -> None:
     """Makes up weights that look like those of DeepSeek-V3, and writes them as CSV."""
     check_output(output)
-    if layers * experts > _MOST_SAMPLES:
-        raise FileError(f"--layers {layers} times --experts {experts} is above {_MOST_SAMPLES} values")
+    if layers * experts > MOST_VALUES:
+        raise FileError(f"--layers {layers} times --experts {experts} is above {MOST_VALUES} values")
     rows = sample_weights(layers, experts, seed).tolist()
-    with replacing(output) as file:
-        file.write("".join(",".join(map(str, row)) + "\n" for row in rows).encode())
+    write_file(output, "".join(",".join(map(str, row)) + "\n" for row in rows).encode())
     _terminal.say(f"{output}: {layers} layers, {experts} experts, made up")

@@ -29,9 +29,10 @@ from ._tables import Tables, read_prices, read_window_weights
 class Context(OpenContext):
     """Owns the uploaded weights, the solved placement and the memory of the search; keep it for repeated solves.
 
-    It may move between threads but is used by one at a time: a call during another call raises InvalidState.
-    Different contexts are independent. It is useless after fork. The GIL is free while the library works. It cannot be
-    copied or pickled, which raises TypeError; plans can.
+    It may move between threads but is used by one at a time: a call during another call raises InvalidState, except
+    interrupt, which ends that. After a call that failed or was interrupted, by Ctrl-C too, its weights and all plans
+    are as they were. Different contexts are independent. It is useless in a child after fork, where it can be closed.
+    The GIL is free while the library works. It cannot be copied or pickled, which raises TypeError; plans can.
 
     On a CUDA device it takes host and device arrays. With device arrays (torch, CuPy, and what goes through one of
     these by DLPack) nothing waits: weights are read, solved and fetched in the order of the stream that is current for
@@ -281,15 +282,17 @@ class Context(OpenContext):
             session.set_current(current)
             last = LastProblem(problem, tables.cluster, tables.prices)
             if isinstance(given, DeviceWeights) or (given is None and self._device.maker is not None):
+                self._held = None
                 maker = self._device.solve(given)
                 self._last_problem, self._weights = last, None
                 self._num_windows = self._num_windows if given is None else windows_of(given)
                 return DeviceSolution(shared, self._device, maker, self._num_windows).plan()
-            if given is not None:
-                self._upload(session, given)
+            weights = self._recall(session) if given is None else self._upload(session, given)
             start = perf_counter()
             session.solve()
             microseconds = (perf_counter() - start) * 1e6
+            plan = Plan(Solution(session, shared, weights, microseconds))
             self._last_problem = last
-            assert self._weights is not None, "the library has solved weights of the host"
-            return Plan(Solution(session, shared, self._weights, microseconds))
+            if given is not None:
+                self._keep(weights)
+            return plan

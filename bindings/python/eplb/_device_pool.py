@@ -30,6 +30,16 @@ _local = threading.local()
 MAPS_OF_A_CALL = ("physical_to_logical", "logical_to_physical", "replica_count")
 
 
+def _in_child() -> None:
+    # Another thread may have held the lock, and the parent's contexts are useless there.
+    global _captured_lock
+    _captured_lock = threading.Lock()
+    _captured.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
 class _Pool(Uncopyable):
     def __init__(self) -> None:
         self.process = os.getpid()

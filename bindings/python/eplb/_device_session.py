@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._device_arrays import DeviceWeights, Maker
+from ._errors import Error
 from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
 from ._session import Request, Session
 from ._tables import Tables
@@ -31,6 +32,7 @@ class DeviceSession(Uncopyable):
         index: of its device.
         captured: a graph holds addresses of the session's memory, so that this must stay where it is.
         maker: whose the weights are that were uploaded last; None if they came from the host, or there are none.
+        uploaded: the library has those of maker.
     """
 
     def __init__(self, session: Session) -> None:
@@ -40,11 +42,11 @@ class DeviceSession(Uncopyable):
         self.maker: Maker | None = None
         # A copy, since the caller may overwrite its array at any time.
         self._copy: DeviceWeights | None = None
-        self._uploaded = False
+        self.uploaded = False
 
     def forget_weights(self) -> None:
         """When others come from the host."""
-        self.maker, self._copy, self._uploaded = None, None, False
+        self.maker, self._copy, self.uploaded = None, None, False
 
     def set_tables(self, tables: Tables) -> None:
         for name, given, held in zip(Tables._fields, tables, self.session.tables, strict=True):
@@ -63,7 +65,7 @@ class DeviceSession(Uncopyable):
                 "the context has been captured in a graph, which holds its buffers: take another context for other "
                 "sizes, or close this one"
             )
-        self._uploaded = False
+        self.uploaded = False
         error = session.error
         check(lib.eplb_context_reserve(session.context, dtype, *shape, session.problem, session.options, error), error)
 
@@ -71,29 +73,30 @@ class DeviceSession(Uncopyable):
         """Copies weights for later solves: what the library is given does not outlive a reserve."""
         copy = weights.copy()
         # Too little may be reserved for them so far; a solve reserves more.
-        self._uploaded = self._upload(copy)
-        self.maker, self._copy = weights.maker, copy
+        uploaded = self._upload(copy)
+        self.maker, self._copy, self.uploaded = weights.maker, copy, uploaded
 
     def solve(self, weights: DeviceWeights | None) -> Maker:
         """Solves the session's request; None takes the weights that it has."""
-        source = weights or self._copy
-        if source is not None and (weights is not None or not self._uploaded):
-            self._uploaded = self._upload(source)
-        if weights is not None:
-            self.maker, self._copy = weights.maker, None
-        maker = self.maker
+        source, uploaded = weights or self._copy, self.uploaded
+        if source is not None and (weights is not None or not uploaded):
+            uploaded = self._upload(source)
+        maker = self.maker if weights is None else weights.maker
         assert maker is not None, "callers check that there are weights on a device"
-        if not (self._uploaded and self._solve(maker)):
+        if not (uploaded and self._solve(maker)):
             if source is None:
                 raise invalid_state(
                     "weights that came with a solve on a device cannot be taken to memory for larger ones: call "
                     "upload(weights) first, then solve(None, ...) as often as you like, or reserve for the largest"
                 )
             self._reserve_for(source)
-            self._uploaded = self._upload(source)
-            if not (self._uploaded and self._solve(maker)):
+            uploaded = self._upload(source)
+            if not (uploaded and self._solve(maker)):
                 # So memory was not the reason.
                 check(STATUSES["invalid_state"], self.session.error)
+        if weights is not None:
+            self._copy = None
+        self.maker, self.uploaded = maker, uploaded
         return maker
 
     def _reserve_for(self, weights: DeviceWeights) -> None:
@@ -103,14 +106,18 @@ class DeviceSession(Uncopyable):
 
     def _upload(self, weights: DeviceWeights) -> bool:
         windows, layers, experts = weights.shape
-        maker, length = weights.maker, windows * layers * experts
+        maker, length, session = weights.maker, windows * layers * experts, self.session
         pointer, stream = _address(maker.pointer(weights.array)), _address(maker.stream())
-        return self._fits(
-            lib.eplb_upload_weights_device(
-                self.session.context, pointer, length, weights.dtype, *weights.shape, stream, self.session.error
-            ),
-            maker,
-        )
+        # Unless the call fails; a handler of signals may raise after it.
+        before, self.uploaded = self.uploaded, False
+        try:
+            status = lib.eplb_upload_weights_device(
+                session.context, pointer, length, weights.dtype, *weights.shape, stream, session.error
+            )
+            return self._fits(status, maker)
+        except Error:
+            self.uploaded = before
+            raise
 
     def _solve(self, maker: Maker) -> bool:
         session, stream = self.session, _address(maker.stream())

@@ -16,12 +16,13 @@ from ._report import Grouping, Report, grouping_of, make_report
 from ._session import Session
 from ._session_lock import SharedSession
 from ._solution import no_moves
+from ._uncopyable import Uncopyable
 from ._windows import alone_of
 
 _AT_ONCE = ("physical_to_logical", "logical_to_physical", "replica_count")
 
 
-class DeviceSolution:
+class DeviceSolution(Uncopyable):
     """The last solve of a session on a device; any thread may ask.
 
     Args:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ._printable import printable
+
 
 class Error(Exception):
     """A call failed. str() is one sentence that names the argument and the numbers.
@@ -22,7 +24,7 @@ class Error(Exception):
         self.status = status
 
     def __str__(self) -> str:
-        return self.text
+        return printable(self.text)
 
 
 class InvalidArgument(Error, ValueError):
@@ -53,6 +55,10 @@ class DeviceError(Error, RuntimeError):
     """The device or its driver failed; the text includes its message."""
 
 
+class Interrupted(Error, RuntimeError):
+    """Context.interrupt was called during the call. The context and its plans are as they were before the call."""
+
+
 class FileError(Error, ValueError):
     """A file is missing or not what it should be; the text is one sentence that begins with its name."""
 
@@ -73,6 +79,7 @@ _CLASSES: dict[str, type[Error]] = {
     "EPLB_OUT_OF_MEMORY": OutOfMemory,
     "EPLB_DEVICE_OUT_OF_MEMORY": OutOfMemory,
     "EPLB_DEVICE_ERROR": DeviceError,
+    "EPLB_INTERRUPTED": Interrupted,
     "EPLB_INTERNAL_ERROR": InternalError,
 }
 

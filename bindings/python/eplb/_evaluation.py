@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ._arrays import Floats, Ints
 from ._cluster import Cluster
 from ._errors import Unavailable
 from ._homes import find_homes, prices_that_count
+from ._lazy import lazy
 from ._library import STATUSES, ffi
 from ._moves import figures_of_moves, plan_moves
 from ._report import Report, grouping_of, make_report
@@ -39,12 +39,12 @@ class Evaluation(Report):
     layer_moves: Ints | None = dataclasses.field(default=None, repr=False)
     slots_written: Ints | None = dataclasses.field(default=None, repr=False)
 
-    @cached_property
+    @lazy
     def window_imbalance(self) -> Floats:
         """float64 [L,T]: the imbalance in each window; 1 where a layer has no load."""
         return self._of_windows("window_imbalance", self.imbalance)
 
-    @cached_property
+    @lazy
     def window_bound(self) -> Floats:
         """float64 [L,T]: the bound for the weights of each window alone."""
         return self._of_windows("window_bound", self.bound)
@@ -68,7 +68,7 @@ class Evaluation(Report):
         """float64 [L]: with these homes, no placement has a smaller off_home and an imbalance of off_home_target."""
         return self._homes[1]
 
-    @cached_property
+    @lazy
     def _homes(self) -> tuple[Floats, Floats]:
         if self._placed is None:
             text = "off_home of every layer needs the weights on the host: give them to evaluate as host arrays"
@@ -99,7 +99,7 @@ def evaluate(session: Session, placement: Ints, weights: KeptWeights | None) -> 
 def with_change(evaluation: Evaluation, current: Ints, placement: Ints, session: Session) -> Evaluation:
     """The evaluation with what it takes to get there from a current placement, for the session's problem."""
     gpus, nodes = session.problem.num_gpus, session.problem.num_nodes
-    moves = plan_moves(current, placement, gpus, nodes, session.cluster, "buffered")
+    moves = plan_moves(current, placement, gpus, nodes, session.cluster, "buffered", session.handle.stop)
     written = ((placement != current) & (placement != -1)).sum(axis=1)
     figures: dict[str, Any] = figures_of_moves(moves, gpus)
     figures["layers_changed"] = int((placement != current).any(axis=1).sum())

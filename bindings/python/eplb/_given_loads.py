@@ -118,7 +118,7 @@ def read_given(files: Sequence[Path], outputs: Sequence[Path | None], quiet: boo
     """
     files = [STDIN if path == Path("-") else path for path in files]
     paths = files[0] if len(files) == 1 else files
-    refuse_inputs(outputs, [source.path for source in find_sources(paths)[0]])
+    refuse_inputs(outputs, [file for source in find_sources(paths)[0] for file in source.files])
     loads = read_loads(paths, **reading)
     several = f"{len(files)} files"
     name, short = (str(files[0]), files[0].name) if len(files) == 1 else (several, several)

@@ -11,6 +11,7 @@ _PREPROCESSOR = re.compile(r"^#.*$", re.MULTILINE)
 _CONSTANTS = re.compile(r"typedef int32_t (eplb_\w+);\s*enum \{([^}]*)\}")
 _FUNCTION = re.compile(r"\b(eplb_\w+)\(")
 _STRUCT = re.compile(r"\beplb_status (eplb_\w+)_init\(")
+_SINCE = re.compile(r"\bSince[\s*]+ABI[\s*]+(\d+)\.(\d+)")
 _CONSTANT = re.compile(r"\b(EPLB_\w+) = (\d+)")
 
 
@@ -18,6 +19,7 @@ class Header:
     """What eplb.h declares.
 
     Attributes:
+        abi: major and minor version of the ABI, that of its latest additions.
         declarations: the header as cffi reads it.
         functions: their names.
         structs: those that have an ..._init function.
@@ -26,6 +28,7 @@ class Header:
     """
 
     def __init__(self, text: str) -> None:
+        self.abi = max(((int(major), int(minor)) for major, minor in _SINCE.findall(text)), default=(1, 0))
         bare = _COMMENT.sub("", text)
         self.declarations = _PREPROCESSOR.sub("", _CPLUSPLUS.sub("", bare))
         self.functions: list[str] = _FUNCTION.findall(self.declarations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,14 @@ ENVIRONMENT = "EPLB_LIBRARY"
 FILE = "libeplb.so.0"
 # The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
 MAJOR, MINOR = 1, 1
+# Of the auxiliary vector, see getauxval(3).
+_AT_SECURE = 23
+# What is called before there is a header.
+_PROBE = """
+int32_t eplb_abi_version(void);
+typedef struct { const char *dli_fname; void *dli_fbase; const char *dli_sname; void *dli_saddr; } Dl_info;
+int dladdr(const void *address, Dl_info *info);
+"""
 
 
 class _Refused(Exception):
@@ -27,9 +35,25 @@ def _bundled_folders() -> list[Path]:
     return [Path(folder) / "_native" for folder in sys.modules[__package__].__path__]
 
 
+def _named() -> str | None:
+    """What the environment names, if it is that of the user whose rights the program has."""
+    named = os.environ.get(ENVIRONMENT)
+    return None if named is None or _has_other_rights() else named
+
+
+def _has_other_rights() -> bool:
+    """Whether the program was started setuid, setgid or with capabilities of its file."""
+    ffi = cffi.FFI()
+    ffi.cdef("unsigned long getauxval(unsigned long type);")
+    try:
+        return bool(ffi.dlopen(None).getauxval(_AT_SECURE))
+    except AttributeError:
+        return len(set(os.getresuid())) > 1 or len(set(os.getresgid())) > 1
+
+
 def _libraries() -> Iterator[str]:
     """Where the library may be, best first. If the environment names a file, that is the only place."""
-    named = os.environ.get(ENVIRONMENT)
+    named = _named()
     if named is not None:
         yield named
         return
@@ -37,29 +61,64 @@ def _libraries() -> Iterator[str]:
     yield FILE
 
 
-def _headers(library: str) -> Iterator[Path]:
-    """Where the header may be: next to the library, in this package, or in a checkout of the sources."""
-    if os.sep in library:
-        folder = Path(library).parent
+def _headers_of(library: Path) -> Iterator[Path]:
+    """Where the header of a library is: next to it, or in the include next to its lib or lib/x86_64-linux-gnu."""
+    for folder in dict.fromkeys((library.parent, library.resolve().parent)):
         yield folder / "eplb.h"
         yield folder.parent / "include" / "eplb.h"
+        if folder.parent.name.startswith("lib"):
+            yield folder.parent.parent / "include" / "eplb.h"
+
+
+def _own_headers() -> Iterator[Path]:
+    """Where that of this package is: inside, or in a checkout of the sources."""
     yield from (folder / "eplb.h" for folder in _bundled_folders())
     yield Path(__file__).parents[3] / "include" / "eplb.h"
-    yield Path("/usr/local/include/eplb.h")
-    yield Path("/usr/include/eplb.h")
 
 
-def _read_header(library: str) -> Header:
-    places = list(_headers(library))
+def _first(places: Iterable[Path]) -> tuple[Path, Header] | None:
     for place in places:
         try:
-            return Header(place.read_text(encoding="utf-8"))
+            return place, Header(place.read_text(encoding="utf-8"))
         except OSError:
             continue
-    raise _Refused(f"no eplb.h: looked for {', '.join(map(str, places))}")
+    return None
 
 
-def _check_version(lib: Any) -> None:
+def _read_header(library: Path, abi: tuple[int, int]) -> Header:
+    """The header that belongs to a library; otherwise this package's, if the library has all that is in it.
+
+    Any other on the machine may have the constants and structs of another version.
+    """
+    found = _first(_headers_of(library))
+    if found is not None:
+        place, header = found
+        if header.abi != abi:
+            raise _Refused(f"its ABI is {_dotted(abi)}, but that of {place} is {_dotted(header.abi)}")
+        return header
+    found = _first(_own_headers())
+    if found is None:
+        raise _Refused(f"no eplb.h: looked for {', '.join(map(str, (*_headers_of(library), *_own_headers())))}")
+    place, header = found
+    if header.abi > abi:
+        raise _Refused(
+            f"its ABI is {_dotted(abi)}, that of {place} is {_dotted(header.abi)}, and it has none of its own"
+        )
+    return header
+
+
+def _dotted(abi: tuple[int, int]) -> str:
+    return f"{abi[0]}.{abi[1]}"
+
+
+def _identify(library: str) -> tuple[Path, tuple[int, int]]:
+    """The file that a library is in, and the version of its ABI, which says what header can be read for the rest."""
+    ffi = cffi.FFI()
+    ffi.cdef(_PROBE)
+    try:
+        lib = ffi.dlopen(library, ffi.RTLD_NOW | ffi.RTLD_LOCAL)
+    except OSError as error:
+        raise _Refused(str(error)) from None
     try:
         version = lib.eplb_abi_version()
     except AttributeError:
@@ -67,6 +126,9 @@ def _check_version(lib: Any) -> None:
     major, minor = version >> 16, version & 0xFFFF
     if major != MAJOR or minor < MINOR:
         raise _Refused(f"its ABI is {major}.{minor}, but this package needs {MAJOR}.{MINOR} or a later {MAJOR}.x")
+    where = ffi.new("Dl_info *")
+    found = ffi.dlopen(None).dladdr(ffi.addressof(lib, "eplb_abi_version"), where)
+    return Path(os.fsdecode(ffi.string(where.dli_fname)) if found else library), (major, minor)
 
 
 def _check_functions(lib: Any, header: Header) -> None:
@@ -95,17 +157,13 @@ def _open(library: str) -> tuple[Any, Any, Header]:
         raise _Refused("it is empty")
     if os.sep in library and not Path(library).is_file():
         raise _Refused("there is no such file")
-    header = _read_header(library)
+    header = _read_header(*_identify(library))
     ffi = cffi.FFI()
     try:
         ffi.cdef(header.declarations)
     except cffi.CDefError as error:
         raise _Refused(f"the eplb.h found for it cannot be read: {error}") from None
-    try:
-        lib = ffi.dlopen(library, ffi.RTLD_NOW | ffi.RTLD_LOCAL)
-    except OSError as error:
-        raise _Refused(str(error)) from None
-    _check_version(lib)
+    lib = ffi.dlopen(library, ffi.RTLD_NOW | ffi.RTLD_LOCAL)
     _check_functions(lib, header)
     _check_structs(ffi, lib, header)
     return ffi, lib, header
@@ -123,6 +181,6 @@ def load() -> tuple[Any, Any, Header, str]:
             return (*_open(library), library)
         except _Refused as refused:
             tried.append(f"\n  {library!r}: {refused}")
-    asked = f" named by {ENVIRONMENT}" if ENVIRONMENT in os.environ else ""
+    asked = f" named by {ENVIRONMENT}" if _named() is not None else ""
     hint = "" if asked else f"\nSet {ENVIRONMENT} to the path of {FILE}, or pip install ./bindings/python."
     raise ImportError(f"eplb cannot load the library{asked}. Tried:{''.join(tried)}{hint}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack
+from functools import partial
 from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 from ._arrays import Array
 from ._context import Context
 from ._errors import Error, Unavailable
+from ._interrupts import interrupted, until
 from ._library import STATUSES, integer
 from ._report import Report
 
@@ -31,26 +34,36 @@ def solve_on_threads(weights: Array, problems: Sequence[dict[str, Any]], threads
     Args:
         done: called in this thread after each solve, with the number of those that are done and of all.
     """
-    workers = min(threads, len(problems))
+    workers = min(threads, len(problems), count_threads(None))
     idle: SimpleQueue[Context] = SimpleQueue()
+    ending = Event()
 
     def solve(problem: dict[str, Any]) -> Report:
         context = idle.get()
         try:
+            if ending.is_set():
+                raise interrupted()
             return context.solve(weights, **problem).report
         finally:
             idle.put(context)
 
-    with ExitStack() as contexts, ThreadPoolExecutor(workers) as pool:
-        for _ in range(workers):
-            # Threads that have no solve of their own help with layers.
-            idle.put(contexts.enter_context(Context("cpu", threads // workers)))
+    with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:
+        # Threads that have no solve of their own help with layers.
+        contexts = [stack.enter_context(Context("cpu", threads // workers)) for _ in range(workers)]
+        for context in contexts:
+            idle.put(context)
         futures = [pool.submit(solve, problem) for problem in problems]
         try:
             return _results(futures, as_completed(futures), done)
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            ending.set()
+            until(lambda seconds: not wait(futures, seconds).not_done, partial(_end, contexts))
             raise
+
+
+def _end(contexts: Sequence[Context]) -> None:
+    for context in contexts:
+        context.interrupt()
 
 
 def solve_on_dask(weights: Array, problems: Sequence[dict[str, Any]], address: str, done: Progress) -> list[Report]:

@@ -14,6 +14,7 @@ from ._arrays import Array, Ints
 from ._cluster import Cluster
 from ._figures import COLUMNS_OF_MOVES, worst_layers
 from ._files.values import counted
+from ._interrupts import Stop
 from ._library import TRANSFER_ORDERS, invalid_argument, value_of
 from ._loads import nodes_of_gpus
 from ._session import Session
@@ -176,14 +177,24 @@ def plan_change(session: Session, current: Array, placement: Array) -> Change:
 
 
 def plan_moves(
-    current: Array, placement: Array, num_gpus: Any, num_nodes: Any, cluster: Cluster | None, transfer_order: Any
+    current: Array,
+    placement: Array,
+    num_gpus: Any,
+    num_nodes: Any,
+    cluster: Cluster | None,
+    transfer_order: Any,
+    stop: Stop,
 ) -> Moves:
-    """The way between any two placements [L,S], which is worked out in a session of this thread."""
+    """The way between any two placements [L,S], which is worked out in a session of this thread.
+
+    Args:
+        stop: of the call that this is part of.
+    """
     if current.shape != placement.shape:
         shapes = f"current is {list(current.shape)} and placement is {list(placement.shape)}"
         raise invalid_argument(f"{shapes}: they must have the same layers and slots")
     order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
-    session = take_session()
+    session = take_session(stop)
     try:
         session.set_problem(placement.shape[1], num_gpus, num_nodes, 1, "global", "simple")
         session.set_cluster(cluster)

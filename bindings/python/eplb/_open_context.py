@@ -11,9 +11,10 @@ from ._by_name import sizes_by_name
 from ._cluster import Cluster, sizes_with
 from ._device_arrays import DeviceWeights, read_weights
 from ._device_session import DeviceSession
+from ._errors import Error
 from ._evaluation import Evaluation, evaluate, with_change
 from ._last_problem import LastProblem
-from ._library import DEVICE_KINDS
+from ._library import DEVICE_KINDS, invalid_state
 from ._moves import Moves, plan_moves
 from ._session import Session
 from ._session_lock import SharedSession
@@ -34,6 +35,8 @@ class OpenContext(Uncopyable):
         # A copy of what was uploaded last, for plans and evaluations; None if only a device has it.
         self._weights: KeptWeights | None = None
         self._num_windows = 1  # of what was uploaded last
+        # What the library has of these copies: another one after a call that failed; None if nobody knows.
+        self._held: KeptWeights | None = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -54,6 +57,18 @@ class OpenContext(Uncopyable):
         """
         self._shared.close()
 
+    def interrupt(self) -> None:
+        """Makes the call that is running in this context raise Interrupted, and returns once it has left the library.
+
+        Any thread may call this, and a handler of signals. It takes milliseconds; on a CUDA context the kernel that is
+        running ends first. Context and plans are as they were before that call, and all can be used again. It does not
+        matter if the call is over by then, and without one, or after close, this does nothing: the next call is not
+        affected. A plan that is being read from the context counts as a call; it can be read again.
+
+        Ctrl-C needs none of this where the call is on the main thread: KeyboardInterrupt ends it.
+        """
+        self._shared.interrupt()
+
     def upload(self, weights: Any) -> None:
         """Copies weights into the context, for any number of solves and evaluations that are given None.
 
@@ -70,15 +85,41 @@ class OpenContext(Uncopyable):
         with self._shared as session:
             self._shared.change()
             if isinstance(given, DeviceWeights):
+                self._held = None
                 self._device.keep(given)
                 self._weights, self._num_windows = None, windows_of(given)
             else:
-                self._upload(session, given)
+                self._keep(self._upload(session, given))
 
-    def _upload(self, session: Session, weights: Array) -> None:
-        session.upload(weights)
+    def _upload(self, session: Session, weights: Array) -> KeptWeights:
+        """For the call that is running; they stay for others once that has succeeded, which _keep says."""
+        kept = KeptWeights(weights)
+        self._give(session, kept, kept.windows if kept.num_windows else weights)
+        return kept
+
+    def _give(self, session: Session, kept: KeptWeights, weights: Array) -> None:
+        # Unless the call fails; a handler of signals may raise after it.
+        device = self._device
+        before, self._held, device.uploaded = (self._held, device.uploaded), None, False
+        try:
+            session.upload(weights)
+        except Error:
+            self._held, device.uploaded = before
+            raise
+        self._held = kept
+
+    def _keep(self, weights: KeptWeights) -> None:
+        self._weights, self._num_windows = weights, weights.num_given
         self._device.forget_weights()
-        self._weights, self._num_windows = KeptWeights(weights), windows_of(weights)
+
+    def _recall(self, session: Session) -> KeptWeights:
+        """The weights of the host that were uploaded last, which the library then has, whatever has failed since."""
+        weights = self._weights
+        if weights is None:
+            raise invalid_state("there are no weights: give them, or call upload first")
+        if self._held is not weights:
+            self._give(session, weights, weights.to_upload())
+        return weights
 
     def _tables(
         self, given: Array | DeviceWeights | None, cluster: Cluster | None, prices: Any, window_weights: Any
@@ -138,13 +179,19 @@ class OpenContext(Uncopyable):
             )
             session.set_problem(*problem)
             tables = Tables(cluster, priced, session.window_weights)
-            if array is not None or tables != session.tables:
+            on_device = array is None and self._device.maker is not None
+            if array is not None or tables != session.tables or not (on_device or self._held is self._weights):
                 self._shared.change()
             self._device.set_tables(tables)
-            if array is not None:
-                self._upload(session, array)
-            evaluation = evaluate(session, placement, self._weights)
-            return evaluation if now is None else with_change(evaluation, now, placement, session)
+            weights = None
+            if not on_device:
+                weights = self._recall(session) if array is None else self._upload(session, array)
+            evaluation = evaluate(session, placement, weights)
+            if now is not None:
+                evaluation = with_change(evaluation, now, placement, session)
+            if weights is not None and array is not None:
+                self._keep(weights)
+            return evaluation
 
     @sizes_by_name
     def plan_transfers(
@@ -173,8 +220,8 @@ class OpenContext(Uncopyable):
         """
         pair = placement_to_host(current, "current"), placement_to_host(placement, "placement")
         sizes = sizes_with(cluster, num_gpus, num_nodes)
-        with self._shared:
-            return plan_moves(*pair, *sizes, cluster, transfer_order)
+        with self._shared as session:
+            return plan_moves(*pair, *sizes, cluster, transfer_order, session.handle.stop)
 
     def synchronize(self) -> None:
         """Waits until all work of the context is done, and raises errors that only the device could find, once."""

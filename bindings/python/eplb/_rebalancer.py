@@ -22,10 +22,11 @@ from ._plan import Plan
 from ._rebalancer_file import State, read_state, write_state
 from ._rule import Rule
 from ._shown import Showing, Shown
+from ._uncopyable import Uncopyable
 from ._windows import has_load, mean_of_windows
 
 
-class Rebalancer(Showing):
+class Rebalancer(Showing, Uncopyable):
     """Decides by a rule when an engine changes its placement: a state machine that the engine drives.
 
         rebalancer = eplb.Rebalancer("pays,move_ms=1,layer_ms=50", plan)
@@ -50,6 +51,8 @@ class Rebalancer(Showing):
     Raises:
         InvalidArgument: a rule that lacks a price; sizes that do not fit each other.
     """
+
+    instead = "make another one, or save it and load that"
 
     _placement: Array
     _cluster: Cluster

@@ -27,6 +27,7 @@ from ._replay_figures import Costs, Replay, summarise
 from ._replay_log import ReplayLog, apply_change, encode_change
 from ._rule import Rule
 from ._tables import MOST_WINDOWS
+from ._uncopyable import Uncopyable
 from ._windows import has_load, mean_of_windows
 
 # What engines do today, and what they could do.
@@ -63,7 +64,7 @@ class _Series:
         return context.evaluate(placement, windows, **self.sizes, policy="global")
 
 
-class _Life:
+class _Life(Uncopyable):
     """The windows of a series under one rule."""
 
     def __init__(self, text: str, rule: Rule, series: _Series, context: Context) -> None:

@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Ints
-from ._errors import FileError, os_error_text
+from ._errors import FileError
+from ._files.values import bounded, is_number
+from ._output_file import naming_file
 
 _VERSION = 1
 _MARK = "eplb_replay"
 _BY_LAYER = ("imbalance", "predicted", "off_home")
+# Of a figure: what is above fits into no array of integers.
+_MOST = 2**53
 _FIGURES = ("moves", "moves_between_nodes", "layers_changed", "received", "gain_predicted", "gain_came")
 
 
@@ -50,18 +54,15 @@ class ReplayLog:
 
     def _write(self, line: str, mode: str) -> None:
         assert self.path is not None
-        try:
-            with self.path.open(mode, encoding="ascii") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise FileError(os_error_text(self.path, error)) from None
+        with naming_file(self.path), self.path.open(mode, encoding="ascii") as file:
+            file.write(line + "\n")
 
     def _resume(self, path: Path, settings: dict[str, Any]) -> bool:
         """Reads the rows of the file. False if there is nothing yet."""
-        try:
+        with naming_file(path), bounded(path):
+            if path.exists() and not path.is_file():
+                raise FileError(f"{path}: is no file, in which a replay can go on")
             data = path.read_bytes() if path.exists() else b""
-        except OSError as error:
-            raise FileError(os_error_text(path, error)) from None
         # A line that was being written when the program ended has no end.
         whole, _, rest = data.rpartition(b"\n")
         if not data.startswith(f'{{"{_MARK}"'.encode()[: len(data)]):
@@ -73,14 +74,9 @@ class ReplayLog:
         for number, line in enumerate(lines, start=2):
             self._take(path, number, _parsed(path, number, line))
         if rest:
-            self._cut(path, len(data) - len(rest))
+            with naming_file(path):
+                os.truncate(path, len(data) - len(rest))
         return True
-
-    def _cut(self, path: Path, size: int) -> None:
-        try:
-            os.truncate(path, size)
-        except OSError as error:
-            raise FileError(os_error_text(path, error)) from None
 
     def _check_settings(self, path: Path, found: dict[str, Any], settings: dict[str, Any]) -> None:
         for name, value in {_MARK: _VERSION, **settings}.items():
@@ -97,9 +93,13 @@ class ReplayLog:
         rows.append(row)
 
     def _is_complete(self, row: dict[str, Any]) -> bool:
-        by_layer = map(row.get, _BY_LAYER)
-        return all(name in row for name in _FIGURES) and all(
-            isinstance(each, list) and len(each) == self._layers for each in by_layer
+        by_layer: list[Any] = [row.get(name) for name in _BY_LAYER]
+        if not all(isinstance(each, list) and len(each) == self._layers for each in by_layer):
+            return False
+        # Of layers without load, there is none.
+        known = [value for each in by_layer for value in each if value is not None]
+        return isinstance(row.get("change", ""), str) and all(
+            is_number(each) and abs(each) < _MOST for each in [*known, *map(row.get, _FIGURES)]
         )
 
 
@@ -116,7 +116,8 @@ def apply_change(before: Array, text: str) -> Ints:
         ValueError: no change of such a placement.
     """
     try:
-        changes = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<i4")
+        packed = base64.b64decode(text, validate=True)
+        changes = np.frombuffer(zlib.decompressobj().decompress(packed, 4 * before.size + 1), "<i4")
     except (binascii.Error, zlib.error) as error:
         raise ValueError(str(error)) from None
     after: Ints = np.bitwise_xor(before.astype("<i4"), changes.reshape(before.shape)).astype(np.int64)
@@ -126,7 +127,7 @@ def apply_change(before: Array, text: str) -> Ints:
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise FileError(f"{path}: line {number} is no JSON object: give the output another name")

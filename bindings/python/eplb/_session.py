@@ -1,15 +1,18 @@
-"""One eplb_context with the structs of its calls, the basis of Context and rebalance_experts."""
+"""One eplb_context with the structs of its calls and what it was given, the basis of Context and rebalance_experts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import _duration
 from ._arrays import DTYPE_CODES, Array, Floats, Ints
 from ._cluster import Cluster
+from ._errors import Error
+from ._handle import Handle
 from ._library import (
     BOUNDS_TO_ASK_FOR,
     DEVICE_KINDS,
@@ -33,6 +36,10 @@ from ._tables import Prices, Tables
 from ._uncopyable import Uncopyable
 
 _NO_LIMITS = MoveLimits()
+# Of a table while it is uploaded: should a handler of signals raise, nobody knows which one the library has.
+_UNKNOWN: Any = object()
+# Those need no figures, only the plan.
+_MAPS_OF_PLACEMENT = ("physical_to_logical", "logical_to_physical", "replica_count", "replica_slots")
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 _INTS32, _INTS, _FLOATS = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
@@ -133,21 +140,36 @@ class Session(Request):
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
         options.num_threads = integer("num_threads", num_threads)
-        made = ffi.new("eplb_context **")
-        check(lib.eplb_context_create(made, options, self.error), self.error)
-        self.context = ffi.gc(made[0], lib.eplb_context_destroy)
+        self.handle = Handle(options, self.error)
+        self._shape = (1, 0, 0)  # of the weights
+
+    @property
+    def context(self) -> Any:
+        """The eplb_context, for calls that return at once."""
+        return self.handle.context
 
     def close(self) -> None:
-        context, self.context = self.context, ffi.NULL
-        if context != ffi.NULL:
-            ffi.release(context)
+        self.handle.close()
+
+    def _replace(self, name: str, value: Any, function: Callable[..., int], *arguments: Any) -> None:
+        """Uploads a table, which then is the attribute of that name."""
+        before = getattr(self, name)
+        setattr(self, name, _UNKNOWN)
+        try:
+            self.handle.run(0, function, *arguments)
+        except Error:
+            setattr(self, name, before)
+            raise
+        setattr(self, name, value)
 
     def upload(self, weights: Array) -> None:
         """Takes weights as weights_to_host returns them."""
         shape = weights.shape if weights.ndim == 3 else (1, *weights.shape)
         code = DTYPE_CODES[weights.dtype]
+        seconds = _duration.of_upload(weights.size)
         data = ffi.from_buffer(weights)
-        check(lib.eplb_upload_weights(self.context, data, weights.size, code, *shape, self.error), self.error)
+        self.handle.run(seconds, lib.eplb_upload_weights, data, weights.size, code, *shape)
+        self._shape = shape
 
     def set_cluster(self, cluster: Cluster | None) -> None:
         """Another one than before discards the plan."""
@@ -163,8 +185,7 @@ class Session(Request):
             )
         )
         num_gpus = 0 if cluster is None else cluster.num_gpus
-        check(lib.eplb_upload_cluster(self.context, slots, speeds, nodes, num_gpus, self.error), self.error)
-        self.cluster = cluster
+        self._replace("cluster", cluster, lib.eplb_upload_cluster, slots, speeds, nodes, num_gpus)
 
     @property
     def tables(self) -> Tables:
@@ -182,15 +203,13 @@ class Session(Request):
             return
         values = ffi.NULL if prices is None else ffi.from_buffer("double[]", prices.values)
         nodes, columns = (0, 0) if prices is None else prices[:2]
-        check(lib.eplb_upload_prices(self.context, values, nodes * columns, nodes, columns, self.error), self.error)
-        self.prices = prices
+        self._replace("prices", prices, lib.eplb_upload_prices, values, nodes * columns, nodes, columns)
 
     def _set_window_weights(self, weights: tuple[float, ...] | None) -> None:
         if weights == self.window_weights:
             return
         values, count = (ffi.NULL, 0) if weights is None else (ffi.new("double[]", weights), len(weights))
-        check(lib.eplb_upload_window_weights(self.context, values, count, self.error), self.error)
-        self.window_weights = weights
+        self._replace("window_weights", weights, lib.eplb_upload_window_weights, values, count)
 
     def num_open_gpus(self) -> int:
         """GPUs of the problem that have slots."""
@@ -201,11 +220,9 @@ class Session(Request):
         """Takes the current placement as placement_to_host returns it; None forgets it. Discards the plan."""
         if placement is not None:
             data, sizes = ffi.from_buffer(placement), (placement.size, _INT64, *placement.shape)
-            check(lib.eplb_upload_placement(self.context, data, *sizes, self.error), self.error)
-            self.current = placement.astype(np.int32)
+            self._replace("current", placement.astype(np.int32), lib.eplb_upload_placement, data, *sizes)
         elif self.current is not None:
-            check(lib.eplb_upload_placement(self.context, ffi.NULL, 0, 0, 0, 0, self.error), self.error)
-            self.current = None
+            self._replace("current", None, lib.eplb_upload_placement, ffi.NULL, 0, 0, 0, 0)
 
     def prepare(
         self,
@@ -223,42 +240,51 @@ class Session(Request):
         self.upload(weights)
 
     def solve(self) -> None:
-        check(lib.eplb_solve(self.context, self.problem, self.options, self.error), self.error)
+        seconds = _duration.of_solve(self._shape, self.problem, self.options)
+        self.handle.run(seconds, lib.eplb_solve, self.problem, self.options)
 
     def shape(self, which: int) -> list[int]:
         """The shape of a map of the plan; before there is one, of what was reserved."""
         rank, dims = self._rank, self._dims
-        check(lib.eplb_map_shape(self.context, which, rank, dims, 4, self.error), self.error)
+        self.handle.run(0, lib.eplb_map_shape, which, rank, dims, 4)
         shape: list[int] = ffi.unpack(dims, rank[0])
         return shape
 
-    def _fetch(self, which: int, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
-        error = self.error
+    def _fetch(self, name: str, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
+        which = MAPS[name]
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
-        check(lib.eplb_fetch_map(self.context, which, code, ffi.from_buffer(array), array.size, error), error)
+        seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures()
+        self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
         return array
+
+    def _seconds_of_figures(self) -> float:
+        """Of all that the library works out about a plan once it is asked for."""
+        seconds = _duration.of_figures(self._shape, self.problem)
+        if self.current is not None:
+            seconds += _duration.of_transfers(self._shape[1], self.problem.num_slots)
+        return seconds
 
     def ints(self, name: str, shape: Sequence[int] | None = None) -> Ints:
         """Fetches an int map, whose shape is asked for unless it is given."""
-        return self._fetch(MAPS[name], _INTS, _INT64, shape)
+        return self._fetch(name, _INTS, _INT64, shape)
 
     def floats(self, name: str, shape: Sequence[int] | None = None) -> Floats:
         """Fetches a float map in the same way."""
-        return self._fetch(MAPS[name], _FLOATS, _FLOAT64, shape)
+        return self._fetch(name, _FLOATS, _FLOAT64, shape)
 
     def ints32(self, name: str, shape: Sequence[int]) -> Array:
         """Fetches an int map in 32 bits."""
-        return self._fetch(MAPS[name], _INTS32, _INT32, shape)
+        return self._fetch(name, _INTS32, _INT32, shape)
 
     def fingerprint(self) -> int:
         value = ffi.new("uint64_t *")
-        check(lib.eplb_fingerprint(self.context, value, self.error), self.error)
+        self.handle.run(0, lib.eplb_fingerprint, value)
         number: int = value[0]
         return number
 
     def report(self) -> Any:
         """The C report of the solved plan; the next call overwrites it."""
-        check(lib.eplb_fetch_report(self.context, self._report, self.error), self.error)
+        self.handle.run(self._seconds_of_figures(), lib.eplb_fetch_report, self._report)
         return self._report
 
     def evaluate(self, placement: Array) -> tuple[Any, Floats, Floats, Ints]:
@@ -266,8 +292,9 @@ class Session(Request):
         layers = len(placement)
         report = _init("report", self.error)
         imbalance, bound, duplicates = np.empty(layers), np.empty(layers), np.empty(layers, np.int64)
-        status = lib.eplb_evaluate(
-            self.context,
+        self.handle.run(
+            _duration.of_figures(self._shape, self.problem),
+            lib.eplb_evaluate,
             self.problem,
             ffi.from_buffer(placement),
             placement.size,
@@ -277,9 +304,7 @@ class Session(Request):
             ffi.from_buffer("double[]", bound),
             ffi.from_buffer("int64_t[]", duplicates),
             layers,
-            self.error,
         )
-        check(status, self.error)
         return report, imbalance, bound, duplicates
 
     def evaluate_windows(self, name: str, placement: Array, num_windows: int) -> Floats:
@@ -288,8 +313,8 @@ class Session(Request):
         out = ffi.from_buffer("double[]", figures)
         outputs = (out, ffi.NULL) if name == "window_imbalance" else (ffi.NULL, out)
         data, sizes = ffi.from_buffer(placement), (placement.size, _INT64)
-        status = lib.eplb_evaluate_windows(self.context, self.problem, data, *sizes, *outputs, figures.size, self.error)
-        check(status, self.error)
+        seconds = _duration.of_figures(self._shape, self.problem)
+        self.handle.run(seconds, lib.eplb_evaluate_windows, self.problem, data, *sizes, *outputs, figures.size)
         return figures
 
     def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
@@ -300,13 +325,9 @@ class Session(Request):
         maps = [np.empty(placement.shape, placement.dtype) for _ in range(3)]
         arrays = (ffi.from_buffer(each) for each in (current, placement, *maps))
         order, code = self.options.transfer_order, DTYPE_CODES[placement.dtype]
-        check(
-            lib.eplb_plan_transfers(
-                self.context, self.problem, order, *arrays, placement.size, code, ffi.NULL, self.error
-            ),
-            self.error,
-        )
+        seconds = _duration.of_transfers(*placement.shape)
+        self.handle.run(seconds, lib.eplb_plan_transfers, self.problem, order, *arrays, placement.size, code, ffi.NULL)
         return maps
 
     def synchronize(self) -> None:
-        check(lib.eplb_context_synchronize(self.context, self.error), self.error)
+        self.handle.run(0, lib.eplb_context_synchronize)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
-from ._errors import DeviceError, Error, InvalidArgument, InvalidState, InvalidWeight
+from ._errors import DeviceError, Error, Interrupted, InvalidArgument, InvalidState, InvalidWeight
+from ._forks import before_fork, in_child
+from ._interrupts import SECONDS, Stop
 from ._library import invalid_state
 from ._session import Session
 from ._uncopyable import Uncopyable
-
-# How often a waiting reader checks whether the library still holds its plan.
-_SECONDS = 0.001
 
 
 class Reader(Protocol):
@@ -23,6 +22,22 @@ class Reader(Protocol):
 
     def detach(self, session: Session) -> None:
         """Copies what it needs to answer without the session."""
+
+
+class _Locks(Uncopyable):
+    """Those of a session; a child after fork has others, since threads that held these do not exist there.
+
+    Attributes:
+        calls: held during a call.
+        library: its holder may call the library. It is reentrant, so that a signal handler that runs during a call does
+            not wait for its own thread.
+        running: how to stop what that holder does; tells the handler that there is a call.
+    """
+
+    def __init__(self) -> None:
+        self.calls = threading.Lock()
+        self.library = threading.RLock()
+        self.running: Stop | None = None
 
 
 class SharedSession(Uncopyable):
@@ -38,39 +53,50 @@ class SharedSession(Uncopyable):
         self.late_error: Error | None = None
         self._session: Session | None = session
         self._reader: weakref.ref[Reader] | None = None
+        self._entered: _Locks | None = None
         self._make_locks()
-        _instances.add(self)
+        # The child can read its copies of plans, but not what the library holds.
+        before_fork(self.let_go)
+        in_child(self._make_locks)
 
     def _make_locks(self) -> None:
-        self._calls = threading.Lock()
-        # Its holder may call the library. It is reentrant, so that a signal handler that runs during a call does not
-        # wait for its own thread; _busy tells that handler.
-        self._library = threading.RLock()
-        self._busy = False
+        self._locks = _Locks()
 
     def __enter__(self) -> Session:
+        locks = self._locks
         # A call here is several in C, which could not see another thread between them.
-        if not self._calls.acquire(blocking=False):
+        if not locks.calls.acquire(blocking=False):
             raise invalid_state("the context is in use by another thread: a context serves one call at a time")
         try:
-            self._library.acquire()
+            locks.library.acquire()
         except BaseException:
-            self._calls.release()
+            locks.calls.release()
             raise
-        if self._busy or self._session is None:
-            text = "the context is in use: a plan of it is being read" if self._busy else "the context is closed"
-            self._library.release()
-            self._calls.release()
+        if locks.running is not None or self._session is None:
+            reading = "the context is in use: a plan of it is being read"
+            text = "the context is closed" if locks.running is None else reading
+            locks.library.release()
+            locks.calls.release()
             raise invalid_state(text)
-        self._busy = True
+        self._entered = locks
+        locks.running = self._session.handle.stop = Stop()
         return self._session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._busy = False
-        self._library.release()
-        self._calls.release()
+        # Those of the parent, in a child of a handler of signals that came during the call.
+        locks, self._entered = self._entered, None
+        if locks is not None:
+            locks.running = None
+            locks.library.release()
+            locks.calls.release()
+
+    def interrupt(self) -> None:
+        """Ends the call, or the reading of a plan, that is going on."""
+        running = self._locks.running
+        if running is not None:
+            running.ask()
 
     def change(self) -> None:
         """Must come before what changes the weights or the plan that the library holds."""
@@ -93,34 +119,43 @@ class SharedSession(Uncopyable):
             with self as session:
                 try:
                     self.change()
-                finally:
-                    self._session = None
-                    session.close()
+                except Interrupted:
+                    # Open, as before, since the plan still reads from it.
+                    raise
+                except Error:
+                    self._end(session)
+                    raise
+                self._end(session)
+
+    def _end(self, session: Session) -> None:
+        self._session = None
+        session.close()
 
     def let_go(self) -> None:
         """Detaches the plan of the last solve, unless the session is in use right now."""
-        if self._library.acquire(blocking=False):
+        locks, session = self._locks, self._session
+        if session is not None and locks.library.acquire(blocking=False):
             try:
-                if not self._busy:
-                    self._detach()
+                if locks.running is None:
+                    with _reading(locks, session):
+                        self._detach()
             finally:
-                self._library.release()
+                locks.library.release()
 
     def read(self, changes: int, work: Callable[[Session], None]) -> bool:
         """Reads from the library, if it still holds what it did at this number of changes; otherwise returns False."""
-        library = self._library
-        while not library.acquire(timeout=_SECONDS):
+        locks = self._locks
+        while not locks.library.acquire(timeout=SECONDS):
             if self.changes != changes:
                 return False
-        # A signal handler may read during a call of its own thread, as long as that has not changed anything.
-        was_busy, self._busy = self._busy, True
         try:
-            if self.changes != changes or self._session is None:
+            session = self._session
+            if self.changes != changes or session is None:
                 return False
-            return self._try(work, self._session)
+            with _reading(locks, session):
+                return self._try(work, session)
         finally:
-            self._busy = was_busy
-            library.release()
+            locks.library.release()
 
     def _try(self, work: Callable[[Session], None], session: Session) -> bool:
         try:
@@ -140,19 +175,13 @@ class SharedSession(Uncopyable):
             raise error
 
 
-_instances: weakref.WeakSet[SharedSession] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    # The child can read its copies of plans, but not what the library holds.
-    for each in list(_instances):
-        each.let_go()
-
-
-def _in_child() -> None:
-    # The threads that held the locks do not exist there. The library itself refuses calls.
-    for each in list(_instances):
-        each._make_locks()
-
-
-os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+@contextmanager
+def _reading(locks: _Locks, session: Session) -> Iterator[None]:
+    # A signal handler may read during a call of its own thread, as long as that has not changed anything.
+    outer, handle = locks.running, session.handle
+    locks.running = handle.stop = Stop()
+    try:
+        yield
+    finally:
+        locks.running = outer
+        handle.stop = outer or handle.stop

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._errors import InvalidState
+from ._printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,9 +49,11 @@ class Showing:
 
     def _shown(self) -> Shown:
         try:
-            return self._show()
+            found = self._show()
         except InvalidState as error:
-            return Shown(self._title(), sentences=[str(error)])
+            found = Shown(self._title(), sentences=[str(error)])
+        columns, sentences = (list(map(printable, texts)) for texts in (found.columns, found.sentences))
+        return Shown(printable(found.title), columns, [list(map(printable, row)) for row in found.rows], sentences)
 
     def __str__(self) -> str:
         title, columns, rows, sentences = self._shown()

@@ -116,6 +116,6 @@ def read_start(path: Path, asked: dict[str, Any], placement: Placement) -> Start
 
 
 def _whole(path: Path, gpu: int, value: float) -> int:
-    if value != int(value):
+    if value % 1 != 0:
         raise FileError(f"{path}: GPU {gpu} has {value} slots, must be a whole number")
     return int(value)

@@ -37,7 +37,7 @@ from ._options import (
     naming,
     parse_numbers,
 )
-from ._output_file import check_output, replacing
+from ._output_file import check_output, write_file
 from ._plan_argument import check_plan_output, number_layers, store_placement
 from ._sweep import sweep
 from ._sweep_result import Sweep
@@ -174,5 +174,4 @@ def _write_csv(path: Path, found: Sweep) -> None:
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode("ascii"))
+    write_file(path, text.getvalue().encode("ascii"))

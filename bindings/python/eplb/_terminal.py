@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from rich.bar import Bar
@@ -28,6 +29,7 @@ from ._figures import (
 )
 from ._files.values import counted
 from ._loads import count_windows
+from ._printable import printable
 from ._report import Report
 from ._shown import Showing, aligned
 from ._windows import balances_windows
@@ -45,28 +47,42 @@ _out = Console(highlight=False, markup=False, emoji=False)
 _err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def is_terminal() -> bool:
-    return sys.stdout.isatty()
+def is_terminal(stream: TextIO | None) -> bool:
+    # A program that is started without an output has None.
+    return stream is not None and stream.isatty()
 
 
 def say(text: str = "") -> None:
-    _out.print(_encodable(text, _out), soft_wrap=True)
+    _out.print(_plain(text, _out), soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """Prints one line on stderr, even if the text has several."""
-    _err.print(_encodable(" ".join(f"eplb: {text}".split()), _err), soft_wrap=True)
+    """Prints one line on stderr, even if the text has several. Where that fails, there is nobody to hear of it."""
+    line = _plain(" ".join(f"eplb: {text}".split()), _err)
+    try:
+        if is_terminal(sys.stderr):
+            # A bar that is shown makes room for it.
+            _err.print(line, soft_wrap=True)
+        elif sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)
+    except OSError:
+        leave(sys.stderr)
 
 
-def _encodable(text: str, console: Console) -> str:
+def leave(stream: TextIO) -> None:
+    """Lets a stream go nowhere. Python would complain again when it flushes it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _plain(text: str, console: Console) -> str:
     """With escapes for what an output cannot have: names of files need not be in its encoding, nor in any."""
     encoding = console.encoding
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The first column holds names, the others numbers. Where a terminal is too narrow, several tables have them."""
-    if not is_terminal():
+    if not is_terminal(sys.stdout):
         for line in aligned([columns, *rows]):
             say(line)
         return
@@ -80,7 +96,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             of_column = None if whole else least[at]
             table.add_column(Text(columns[at]), justify="right" if at else "left", no_wrap=not at, width=of_column)
         for row in rows:
-            table.add_row(*(Text(_encodable(row[at], _out)) for at in part))
+            table.add_row(*(Text(_plain(row[at], _out)) for at in part))
         _out.print(table)
 
 
@@ -131,7 +147,7 @@ def show_homes(report: Report, problem: dict[str, Any]) -> None:
 
 def show_bars(layer: int, before: Floats, after: Floats) -> None:
     """GPU loads of one layer over their mean, before and after; of many GPUs only the heaviest and the lightest."""
-    if not is_terminal():
+    if not is_terminal(sys.stdout):
         return
     order = np.argsort(-before, kind="stable")
     shown = order if len(order) <= MOST_BARS else np.concatenate([order[: MOST_BARS // 2], order[-MOST_BARS // 2 :]])
@@ -152,7 +168,7 @@ def show_bars(layer: int, before: Floats, after: Floats) -> None:
 @contextmanager
 def _bar(text: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=_err, transient=True, disable=not is_terminal(sys.stderr)) as bar:
         yield bar, bar.add_task(text, total=total)
 
 

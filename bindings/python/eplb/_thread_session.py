@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ._cluster import Cluster
+from ._interrupts import Stop
 from ._library import ffi
 from ._session import Session
 from ._tables import Prices, Tables
@@ -15,11 +16,17 @@ from ._tables import Prices, Tables
 _local = threading.local()
 
 
-def take_session() -> Session:
-    """This thread's session. It is taken away while in use: a signal handler that calls in between gets another."""
+def take_session(stop: Stop | None = None) -> Session:
+    """This thread's session. It is taken away while in use: a signal handler that calls in between gets another.
+
+    Args:
+        stop: that of the context whose call this is part of.
+    """
     kept: tuple[int, Session] | None = _local.__dict__.pop("kept", None)
     # The parent's context is useless in a child.
-    return kept[1] if kept is not None and kept[0] == os.getpid() else Session()
+    session = kept[1] if kept is not None and kept[0] == os.getpid() else Session()
+    session.handle.stop = stop or Stop()
+    return session
 
 
 def keep_session(session: Session) -> None:

@@ -6,7 +6,7 @@ from typing import NoReturn, SupportsIndex
 
 
 class Uncopyable:
-    """Owns memory of the library, which a copy would share and free a second time: refuses copy, deepcopy and pickle.
+    """Owns what a copy would share, such as memory of the library: refuses copy, deepcopy and pickle.
 
     Attributes:
         instead: what to do instead; ends the sentence of the error.

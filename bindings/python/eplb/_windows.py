@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ._arrays import Array, Flags, Floats, Ints
 from ._cluster import Cluster
 from ._errors import Unavailable
+from ._lazy import lazy
 from ._library import STATUSES
 from ._loads import mean_with_load
 from ._tables import MOST_WINDOWS
@@ -39,7 +39,13 @@ class KeptWeights:
         """The last two are layers and experts."""
         return self.windows.shape
 
-    @cached_property
+    def to_upload(self) -> Array:
+        """What lets the library know as much as of what was uploaded first; it sums windows above a number of them."""
+        if self.num_windows:
+            return self.windows
+        return np.concatenate([self.windows, np.zeros((MOST_WINDOWS, *self.shape[1:]), self.windows.dtype)])
+
+    @lazy
     def sums(self) -> Array:
         """[L,E], with windows summed as the library sums them."""
         first: Array = self.windows[0]

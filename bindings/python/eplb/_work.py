@@ -9,7 +9,7 @@ from ._arrays import Array, Floats
 from ._cluster import Cluster
 from ._loads import gone_gpus, gpu_loads, mean_with_load, relative_times, speeds_of, sum_windows
 from ._moves import Moves, TransferFigures
-from ._output_file import replacing
+from ._output_file import write_file
 from ._plan import Plan
 
 _KINDS = ("within_gpu", "within_node", "between_nodes", "reload")
@@ -57,8 +57,5 @@ def write_transfers(path: Path, moves: Moves) -> None:
     table = moves.table()
     names = table.dtype.names or ()
     kind = names.index("kind")
-    with replacing(path) as file:
-        file.write((",".join(names) + "\n").encode())
-        for row in table.tolist():
-            words = [*map(str, row[:kind]), _KINDS[row[kind]], *map(str, row[kind + 1 :])]
-            file.write((",".join(words) + "\n").encode())
+    lines = [names, *((*row[:kind], _KINDS[row[kind]], *row[kind + 1 :]) for row in table.tolist())]
+    write_file(path, "".join(",".join(map(str, line)) + "\n" for line in lines).encode())

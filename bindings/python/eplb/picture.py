@@ -18,7 +18,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator
 from ._arrays import Array, Floats
 from ._errors import FileError
 from ._loads import NodeLoads
-from ._output_file import check_output, replacing
+from ._output_file import check_output, write_file
+from ._printable import printable
 
 FORMATS = ("png", "svg", "pdf")
 # The label of an axis of imbalance.
@@ -77,8 +78,9 @@ def write_picture(figure: Figure, path: Path) -> None:
     """
     suffix = format_of(path)
     check_output(path)
-    with replacing(path) as file:
-        figure.savefig(file, format=suffix)
+    content = io.BytesIO()
+    figure.savefig(content, format=suffix)
+    write_file(path, content.getvalue())
 
 
 def draw_comparison(
@@ -133,13 +135,11 @@ def draw_titles(figure: Figure, headline: str, name: str, more: str = "") -> Non
     # A name is text, even with two $ or under a user's setting of TeX.
     plain: dict[str, Any] = {"parse_math": False, "usetex": False}
     place: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 9, "color": "#555555"}
-    figure.text(0.5, 1 - 0.48 * inch, _printable(name) + more, **place, **plain)
+    figure.text(0.5, 1 - 0.48 * inch, _short(printable(name)) + more, **place, **plain)
 
 
-def _printable(name: str) -> str:
-    """In one line, without what no font can draw, such as bytes that are not UTF-8; long ones are cut in the middle."""
-    words = " ".join(name.split())
-    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
+def _short(text: str) -> str:
+    """Long ones are cut in the middle."""
     if len(text) <= _MOST_OF_NAME:
         return text
     half = _MOST_OF_NAME // 2

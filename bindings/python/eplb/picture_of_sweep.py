@@ -54,7 +54,7 @@ def draw_sweep(found: Sweep, title: str) -> Picture:
     if below:
         figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2, frameon=False, fontsize=9)
     else:
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(loc="best", frameon=False, fontsize=9)  # by default, too, but then it warns if that takes a second
     draw_titles(figure, _headline(found), title)
     return figure
 
@@ -77,7 +77,7 @@ def draw_budget(budget: Budget, title: str) -> Picture:
     below.set_ylabel(BUSIEST)
     show_times(below.yaxis)
     below.set_xlabel("layer")
-    below.legend(frameon=False, fontsize=9)
+    below.legend(loc="best", frameon=False, fontsize=9)
     for axes in (above, below):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.grid(alpha=0.25)

@@ -37,10 +37,21 @@ import eplb.engines._counters as engine_counters  # noqa: E402
 import eplb.engines._start as engine_start  # noqa: E402
 from eplb._session import Session  # noqa: E402
 
+if importlib.util.find_spec("hypothesis") is not None:  # what ./dev gpu runs does without it
+    from hypothesis import HealthCheck, settings
+
+    # Nothing is timed: other tests may take the processor.
+    settings.register_profile("eplb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("eplb")
+
 # The other strategy starts from a placement.
 FROM_WEIGHTS = [strategy for strategy in eplb.strategies() if strategy != "rebalance"]
 # 600 560 120 ...: the best largest load is 196.67.
 PAIRS = [[600, 560, 120, 120, 20, 10, 10, 10]]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fuzz-minutes", type=float, default=0, help="read random files for so long, in tests/fuzz")
 
 
 def package_folder():

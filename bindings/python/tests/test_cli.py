@@ -1,6 +1,9 @@
 """The command in bad surroundings: full disks, interrupts, outputs that cannot be, files that are no data."""
 
+import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +46,64 @@ def test_full_disk(arguments):
     assert said == "eplb: standard output: no space left on device\n"
 
 
+WAYS = [["info"], ["info", "--json"], ["solve", OLMOE, *CLUSTER], ["--help"], ["--version"]]
+
+
+def in_shell(arguments, redirected, **options):
+    command = f"{shlex.join([sys.executable, '-m', 'eplb', *arguments])} {redirected}"
+    return subprocess.run(command, shell=True, env=child_environment(), capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("arguments", WAYS)
+def test_no_output(arguments):
+    done = in_shell(arguments, ">&-")
+    assert (done.returncode, done.stderr) == (2, "eplb: standard output: bad file descriptor\n")
+
+
+@pytest.mark.parametrize("arguments", WAYS[1:4])
+def test_an_output_that_nobody_reads(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe, start(*arguments, stdout=pipe) as process:
+        _, said = process.communicate()
+    assert (process.returncode, said) == (1, "")
+
+
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "<&- 2>&-", ">&- 2>&-"])
+def test_nobody_hears_of_a_fault(tmp_path, redirected):
+    """What is written in the place of a closed output is no file of the caller."""
+    done = in_shell(["solve", "nothing.csv", *CLUSTER], redirected)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+    plan = tmp_path / "plan.json"
+    done = in_shell(["solve", OLMOE, *CLUSTER, "-o", str(plan)], redirected)
+    assert done.returncode == (2 if ">&- " in redirected else 0)
+    assert json.loads(plan.read_text())["num_gpus"] == 16
+
+
+def test_no_input():
+    done = in_shell(["solve", "-", *CLUSTER], "<&-")
+    assert (done.returncode, done.stderr) == (2, "eplb: /dev/stdin: bad file descriptor\n")
+
+
+def test_too_little_memory(monkeypatch, capsys):
+    def fail(*arguments, **reading):
+        raise MemoryError
+
+    monkeypatch.setattr(_command, "read_given", fail)
+    assert refused(capsys, "solve", OLMOE, *CLUSTER) == "eplb: there is not enough memory for this\n"
+
+
+def test_an_input_without_end(monkeypatch, capsys):
+    monkeypatch.setattr("eplb._files.content._MOST_OF_PIPE", 2**20)
+    assert "is no file, and has more than 1 MiB" in refused(capsys, "solve", "/dev/zero", *CLUSTER)
+
+
+def test_names_that_are_too_long(capsys, tmp_path):
+    name = "a" * 300
+    assert refused(capsys, "solve", name, *CLUSTER) == f"eplb: {name}: file name too long\n"
+    assert refused(capsys, "sample", "-o", tmp_path / name) == f"eplb: {tmp_path / name}: file name too long\n"
+
+
 def test_interrupt_while_the_command_is_loaded():
     program = (
         "import eplb, sys\n"
@@ -54,7 +115,74 @@ def test_interrupt_while_the_command_is_loaded():
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (130, "")
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "eplb: interrupted\n")
+
+
+# The command, which says when it calls the library with a function.
+WATCHED = """
+import os, signal
+from eplb._handle import Handle
+from eplb._library import lib
+from eplb.__main__ import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+original = Handle._call
+
+def call(self, called, arguments):
+    if called is lib.eplb_solve:
+        os.write(1, b"inside\\n")
+    original(self, called, arguments)
+
+Handle._call = call
+main()
+"""
+
+
+def interrupt_inside(command, *arguments):
+    """Ctrl-C, for all processes of a terminal's foreground, once the library solves: how the first of them ended."""
+    command = [*command, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=child_environment(), start_new_session=True, **pipes) as process:
+        first = process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        out, said = process.communicate(timeout=280)
+    assert first == "inside\n", said
+    assert set(out.split()) <= {"inside"}, out
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("existed", [True, False])
+@pytest.mark.parametrize("command", ["solve", "sweep", "replay"])
+def test_interrupt_of_a_process(tmp_path, command, existed):
+    """It ends by the signal, as shells expect, says so in a line, and leaves no file that is half written."""
+    loads, output = tmp_path / "loads.npy", tmp_path / "output.npz"
+    windows = 3 if command == "replay" else 1
+    np.save(loads, np.random.default_rng(0).lognormal(0, 1, (windows, 20000 // windows, 64)))
+    more = {
+        "solve": ["--slots", 80, "--gpus", 16, "--strategy", "hybrid_init", "-o", output],
+        "sweep": ["--gpus", 16, "--redundant", "16,32", "--strategy", "hybrid_init", "--json"],
+        "replay": ["--gpus", 16, "--slots", 80, "--rule", "rebalance,effort=max", "--json"],
+    }
+    if existed:
+        output.write_text("before")
+    code, said = interrupt_inside([sys.executable, "-c", WATCHED], command, loads, *more[command])
+    assert (code, said) == (-signal.SIGINT, "eplb: interrupted\n")
+    assert sorted(tmp_path.iterdir()) == sorted([loads, *[output] * existed])
+    assert not existed or output.read_text() == "before"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_a_shell_stops_with_the_command(tmp_path):
+    """It would go on with the next one if this one ended with a code."""
+    loads = tmp_path / "loads.npy"
+    np.save(loads, np.random.default_rng(0).lognormal(0, 1, (20000, 64)))
+    arguments = [loads, "--slots", 80, "--gpus", 16, "--strategy", "hybrid_init"]
+    script = shlex.join([sys.executable, "-c", WATCHED, "solve", *map(str, arguments)]) + "; echo goes on"
+    # Where these tests run in a shell's background, the signal is ignored.
+    program = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execvp('bash', sys.argv[1:])"
+    shell = [sys.executable, "-c", program]
+    code, said = interrupt_inside([*shell, "bash", "-c", script])
+    assert (code, said) == (-signal.SIGINT, "eplb: interrupted\n")
 
 
 def test_interrupt_of_a_command(monkeypatch, capsys):

@@ -7,9 +7,10 @@ import sys
 
 import eplb
 import numpy as np
+import owners
 import pytest
 from conftest import PAIRS, child_environment
-from eplb import _device_pool
+from eplb import _device_pool, _library
 from eplb._plan import DevicePlan
 from eplb._session import Request
 from invariants import check_plan
@@ -26,20 +27,37 @@ def through_pickle(value):
 WAYS = [copy.copy, copy.deepcopy, through_pickle, *(lambda value, p=p: pickle.dumps(value, p) for p in range(6))]
 
 
-def owners():
+def some_owners():
     context = eplb.Context()
     return [
         context,
         context._shared,
         context._shared._session,
+        context._shared._session.handle,
         context._device,
         Request(),
         _device_pool._Pool(),
+        eplb.Rebalancer("fresh", [[0, 1]], num_gpus=2, context=context),
     ]
 
 
+def test_all_owners_refuse():
+    """Found in the source: that of a class which was added later, too."""
+    found = owners.owners()
+    assert {"Handle", "Session", "SharedSession", "Context", "Rebalancer", "DeviceSolution", "_Reader"} <= found
+    assert found - owners.refusing() == set()
+    assert {type(owner).__name__ for owner in some_owners()} <= found
+
+
+def test_loaded_library_is_one():
+    """What stands for it is a module, which cannot be copied or pickled."""
+    for way in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError):
+            way(_library)
+
+
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("owner", owners(), ids=lambda owner: type(owner).__name__)
+@pytest.mark.parametrize("owner", some_owners(), ids=lambda owner: type(owner).__name__)
 def test_owners_refuse(owner, way):
     with pytest.raises(TypeError, match=f"a {type(owner).__name__} cannot be copied or pickled: "):
         way(owner)

@@ -1,9 +1,11 @@
 """Finding the library: what is tried, in which order, and what is said when there is none."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, child_environment, package_folder
@@ -67,6 +69,38 @@ def test_what_the_environment_names_is_not_there(path):
     assert "_native" not in done.stderr.split("Tried:")[1]
 
 
+def setgid_python(folder):
+    """A Python that runs with the rights of another group than its user's."""
+    groups = {*os.getgroups(), 65534} - {os.getegid()} if os.geteuid() == 0 else {*os.getgroups()} - {os.getegid()}
+    if not groups:
+        pytest.skip("there is no other group")
+    program = shutil.copy(Path(sys.executable).resolve(), folder / "python")
+    os.chown(program, -1, max(groups))
+    os.chmod(program, 0o2755)
+    paths = [str(package_folder().parent), *(path for path in sys.path if path.endswith("-packages"))]
+    environment = {"PYTHONHOME": sys.base_prefix, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [program, "-c", "import os; print(len(set(os.getresgid())))"]
+    done = subprocess.run(command, env=child_environment(**environment), capture_output=True, text=True)
+    if done.stdout != "2\n":
+        pytest.skip(f"no setgid program can be run here: {done.stdout}{done.stderr}")
+    return program, environment
+
+
+def test_environment_of_another_user_is_not_trusted(tmp_path):
+    """Who starts a setuid program must not choose what code it loads."""
+    program, environment = setgid_python(tmp_path)
+    copy = copied(tmp_path / "mine")
+    show = "import eplb; print(eplb._library.path)"
+    for path, with_rights in ((program, True), (sys.executable, False)):
+        child = child_environment(**environment, EPLB_LIBRARY=str(copy))
+        done = subprocess.run([path, "-c", show], cwd="/", env=child, capture_output=True, text=True)
+        assert (str(copy) in done.stdout) is not with_rights, done.stderr
+        if done.returncode:
+            # There is no other library; nor was that one looked at.
+            assert "cannot load the library. Tried:" in done.stderr
+            assert str(copy) not in done.stderr
+
+
 def test_no_library_at_all(tmp_path):
     shutil.copytree(package_folder(), tmp_path / "eplb", ignore=shutil.ignore_patterns("_native", "__pycache__"))
     done = run(EPLB_LIBRARY=None, PYTHONPATH=str(tmp_path), LD_LIBRARY_PATH="")
@@ -102,6 +136,100 @@ def test_version(tmp_path, version, text):
         assert f"its ABI is {text}, but this package needs 1.1 or a later 1.x" in done.stderr
 
 
+def copied(folder):
+    if "/" not in _library.path:
+        pytest.skip("no file")
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.copy(_library.path, folder / "libeplb.so.0")
+
+
+def header_with(name):
+    """One that has another name for a strategy, by which it is known, and all else."""
+    return HEADER.read_text().replace("EPLB_STRATEGY_GREEDY", f"EPLB_STRATEGY_{name.upper()}")
+
+
+@pytest.mark.parametrize(
+    ("library", "header"),
+    [
+        ("lib", "lib/eplb.h"),
+        ("lib", "include/eplb.h"),
+        ("lib64", "include/eplb.h"),
+        ("lib/x86_64-linux-gnu", "include/eplb.h"),
+    ],
+)
+def test_header_that_belongs_to_a_library(tmp_path, library, header):
+    copy = copied(tmp_path / library)
+    (tmp_path / header).parent.mkdir(exist_ok=True)
+    (tmp_path / header).write_text(header_with("own"))
+    show = "import eplb; print('own' in eplb.strategies())"
+    assert run(show, EPLB_LIBRARY=str(copy)).stdout == "True\n"
+    # As distributions have it: a name for another file.
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "libeplb.so").symlink_to(copy)
+    assert run(show, EPLB_LIBRARY=str(tmp_path / "elsewhere" / "libeplb.so")).stdout == "True\n"
+
+
+def test_header_of_a_library_that_the_system_finds(tmp_path):
+    copied(tmp_path / "lib")
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "eplb.h").write_text(header_with("own"))
+    program = "import eplb; print('own' in eplb.strategies(), eplb._library.path)"
+    done = run(program, EPLB_LIBRARY="libeplb.so.0", LD_LIBRARY_PATH=str(tmp_path / "lib"))
+    assert done.stdout == "True libeplb.so.0\n", done.stderr
+
+
+@pytest.mark.parametrize("place", ["include/eplb.h", "usr/include/eplb.h"])
+def test_header_that_belongs_to_none(tmp_path, place):
+    """A library in opt/eplb/native has none; that of the package is taken, not one that lies about."""
+    copy = copied(tmp_path / "opt" / "eplb" / "native")
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_text(header_with("strange"))
+    done = run("import eplb; print('greedy' in eplb.strategies())", EPLB_LIBRARY=str(copy))
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_system_folders_are_not_searched():
+    program = """
+from pathlib import Path
+looked = []
+Path.read_text = (lambda read: lambda self, *rest, **more: looked.append(str(self)) or read(self, *rest, **more))(
+    Path.read_text
+)
+import eplb
+print(*(name for name in looked if name.startswith("/usr")))
+"""
+    assert run(program).stdout.strip() == "" or _library.path.startswith("/usr")
+
+
+@pytest.mark.parametrize(
+    ("found", "has"), [("1.0", "Since ABI 1.0"), ("1.2", "Since\n * ABI 1.2"), ("2.0", "Since ABI 2.0")]
+)
+def test_header_of_another_version_next_to_the_library(tmp_path, found, has):
+    copy = copied(tmp_path)
+    text = re.sub(r"Since[\s*]+ABI[\s*]+1\.\d", "", HEADER.read_text())
+    (tmp_path / "eplb.h").write_text(f"/* {has} */\n{text}")
+    done = run(EPLB_LIBRARY=str(copy))
+    assert f"its ABI is 1.1, but that of {tmp_path / 'eplb.h'} is {found}" in done.stderr
+
+
+def test_header_of_this_package_is_too_new_for_the_library(tmp_path):
+    package = tmp_path / "package" / "eplb"
+    shutil.copytree(package_folder(), package, ignore=shutil.ignore_patterns("_native", "__pycache__"))
+    (package / "_native").mkdir()
+    (package / "_native" / "eplb.h").write_text(HEADER.read_text() + "/* Since ABI 1.9 */")
+    done = run(EPLB_LIBRARY=str(copied(tmp_path / "native")), PYTHONPATH=str(package.parent))
+    own = package / "_native" / "eplb.h"
+    assert f"its ABI is 1.1, that of {own} is 1.9, and it has none of its own" in done.stderr
+
+
+def test_header_says_its_version():
+    """The import compares it with the library's, so an addition to the ABI must be marked in the header."""
+    version = _library.lib.eplb_abi_version()
+    assert Header(HEADER.read_text()).abi == (version >> 16, version & 0xFFFF)
+    released = ROOT / "tests" / "contract" / "abi" / "released" / "eplb-1.0.h"
+    assert Header(released.read_text()).abi == (1, 0)
+
+
 def test_structs_of_another_header(tmp_path):
     """A struct that the library refuses, here one below the sizes of 1.0, is found by the import, not by a solve."""
     if "/" not in _library.path:
@@ -130,7 +258,7 @@ def test_a_missing_function_is_named(tmp_path, missing):
 
 def test_header_that_cannot_be_read(tmp_path):
     library = version_only(tmp_path, 1 << 16 | 1)
-    (tmp_path / "eplb.h").write_text("int broken(")
+    (tmp_path / "eplb.h").write_text("int broken( /* Since ABI 1.1 */")
     assert "cannot be read" in run(EPLB_LIBRARY=library).stderr
 
 

@@ -72,9 +72,9 @@ def test_pictures_of_files_with_names(run, tmp_path, name, suffix):
         (NAMES["two $"], NAMES["two $"]),
         (NAMES["backslashes"], NAMES["backslashes"]),
         (NAMES["Chinese"], NAMES["Chinese"]),
-        (NAMES["a line feed"], "a b c"),
-        (NAMES["not UTF-8"], "bad\ufffd\ufffd"),
-        (NAMES["a control character"], "a\ufffdb"),
+        (NAMES["a line feed"], r"a\nb\tc"),
+        (NAMES["not UTF-8"], r"bad\udcff\udcfe"),
+        (NAMES["a control character"], r"a\x07b"),
         ("a" * 120 + "b" * 120, "a" * 50 + "…" + "b" * 50),
     ],
 )

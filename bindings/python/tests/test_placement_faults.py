@@ -284,7 +284,7 @@ def places_in(content, path=()):
             yield from places_in(value, (*path, key))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_one_wrong_value_is_one_sentence_or_fine(tmp_path_factory, data):
     form = data.draw(st.sampled_from(sorted(WHOLE)))

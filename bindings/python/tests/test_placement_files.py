@@ -69,7 +69,7 @@ def placements(draw):
     return eplb.Placement(np.array(rows, np.int64), sorted(layers), gpus, experts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(placements(), st.sampled_from(["sglang", "tensorrt-llm", "ascend", "lightllm", "eplb"]))
 def test_any_placement_goes_round(tmp_path_factory, placement, form):
     need(form)

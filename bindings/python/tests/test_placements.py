@@ -47,7 +47,7 @@ def questions(draw):
     return weights, problem
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(question=questions(), seed=st.integers(0, 2**64 - 1), data=st.data())
 def test_random_problem(available_strategies, question, seed, data):
     weights, problem = question
@@ -62,7 +62,7 @@ def test_random_problem(available_strategies, question, seed, data):
     assert evaluated.strategy is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(question=questions(), data=st.data())
 def test_layers_do_not_depend_on_each_other(available_strategies, question, data):
     weights, problem = question

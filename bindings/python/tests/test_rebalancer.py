@@ -62,7 +62,7 @@ LIVES = st.lists(st.one_of(st.integers(0, 30), DO), max_size=14)
 HOMES = st.sampled_from([{}, {"num_nodes": 2, "num_groups": 4}])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rule=st.sampled_from(RULES), life=LIVES, homes=HOMES)
 def test_only_observe_and_commit_change_anything(rule, life, homes, tmp_path, context):
     rebalancer, other = started(rule, context, **homes), None

@@ -172,7 +172,7 @@ def problems(draw):
     return np.array(weights, float), placement, {**sizes, "picks": picks, "groups_per_token": most_groups}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems())
 def test_any_weights(problem):
     weights, placement, sizes = problem

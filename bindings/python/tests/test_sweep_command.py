@@ -1,8 +1,10 @@
 """eplb sweep: its table, its files, and what it refuses; --redundant of the other commands."""
 
 import csv
+import itertools
 import json
 import re
+import types
 from pathlib import Path
 
 import eplb
@@ -71,6 +73,15 @@ def test_pictures(run, tmp_path, suffix, arguments):
     path = tmp_path / f"a$b_${{.{suffix}"
     assert run(*SWEEP, *arguments, "--picture", path)[0] == 0
     assert path.stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("arguments", [["--redundant", "0:64:16"], BUDGET[4:]])
+def test_pictures_on_a_slow_machine(run, tmp_path, monkeypatch, arguments):
+    legend, clock = pytest.importorskip("matplotlib.legend"), itertools.count(step=2)
+    monkeypatch.setattr(legend, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    code, _, err = run(*SWEEP, *arguments, "--picture", tmp_path / "sweep.svg")
+    assert (code, err) == (0, "")
+    assert next(clock) > 0  # it was looked at
 
 
 def test_the_title_of_a_picture_is_text(run, tmp_path):

@@ -20,7 +20,7 @@ def shown(monkeypatch):
     def lines_of(width, columns=COLUMNS, rows=ROWS):
         text = io.StringIO()
         monkeypatch.setattr(_terminal, "_out", Console(file=text, width=width, force_terminal=True, color_system=None))
-        monkeypatch.setattr(_terminal, "is_terminal", lambda: True)
+        monkeypatch.setattr(_terminal, "is_terminal", lambda stream: True)
         _terminal.show_table(columns, rows)
         return text.getvalue().splitlines()
 

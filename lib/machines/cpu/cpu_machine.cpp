@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "targets.h"
 
@@ -60,23 +61,33 @@ void run_layers(int workers, Layers& layers) {
   for (const Worker& worker : others) pthread_join(worker.thread, nullptr);
 }
 
+// More threads than processors gain nothing. A few more are allowed on small machines: there they
+// cost little, and processors may be added.
+int64_t most_threads() {
+  constexpr int64_t kFew = 16;
+  return std::max<int64_t>(kFew, std::thread::hardware_concurrency());
+}
+
 }  // namespace
 
 void CpuMachine::share_layers(int64_t count, int64_t bytes,
                               const std::function<void(int64_t, int)>& work) {
-  Layers layers{work, count, interrupt};
+  Layers layers{work, count, *interrupt};
   run_layers(prepare_workers(count, bytes), layers);
-  interrupt.check();
+  interrupt->check();
 }
 
+CpuMachine::CpuMachine(int64_t num_threads, const InstructionSet& instruction_set)
+    : instruction_set_(instruction_set), num_threads_(std::min(num_threads, most_threads())) {}
+
 int CpuMachine::prepare_workers(int64_t layers, int64_t bytes) {
-  const auto workers = std::min<int64_t>({num_threads_, layers, 65536});
+  const auto workers = std::min(num_threads_, layers);
   const auto lines = (static_cast<size_t>(bytes) + sizeof(Line) - 1) / sizeof(Line);
-  if (workspaces_.size() < static_cast<size_t>(workers)) workspaces_.resize(workers);
+  if (memory_.size() < static_cast<size_t>(workers)) memory_.resize(workers);
   for (int64_t w = 0; w < workers; ++w) {
-    if (workspaces_[w].size() >= lines) continue;
-    workspaces_[w] = Workspace();  // given up first: the new one may need its memory
-    workspaces_[w].resize(lines);
+    if (memory_[w].size() >= lines) continue;
+    memory_[w] = Memory();  // given up first: the new one may need its memory
+    memory_[w].resize(lines);
   }
   return static_cast<int>(workers);
 }
@@ -95,7 +106,7 @@ bool CpuMachine::solve(const Weights& weights, bool, Plan& plan) {
                          .physical_to_logical = &plan.physical_to_logical[slot],
                          .replica_count = &plan.replica_count[layer * problem.experts],
                          .replica_slots = &plan.replica_slots[slot]};
-    instruction_set_.solve(problem, task, workspaces_[worker].data());
+    instruction_set_.solve(problem, task, workspace_of(worker));
   };
   share_layers(problem.layers, instruction_set_.workspace_bytes(problem), std::ref(solve_layer));
   return false;
@@ -109,7 +120,7 @@ void CpuMachine::evaluate(const Weights& weights, bool, const Problem& problem,
                               .placement = placement + layer * problem.cluster.slots,
                               .gpu_load = &evaluation.gpu_load[layer * problem.cluster.gpus],
                               .figures = &evaluation.layers[layer]};
-    instruction_set_.evaluate(problem, task, workspaces_[worker].data());
+    instruction_set_.evaluate(problem, task, workspace_of(worker));
   };
   const int64_t bytes = instruction_set_.evaluate_workspace_bytes(problem, parts);
   share_layers(weights.layers, bytes, std::ref(evaluate_layer));
@@ -126,7 +137,7 @@ void CpuMachine::evaluate_windows(const Weights& weights, const Problem& problem
                                 .placement = placement + layer * problem.cluster.slots,
                                 .gpu_load = nullptr,
                                 .figures = &figures.at(window, layer)};
-      instruction_set_.evaluate(problem, task, workspaces_[worker].data());
+      instruction_set_.evaluate(problem, task, workspace_of(worker));
     }
   };
   const int64_t bytes = instruction_set_.evaluate_workspace_bytes(problem, parts);
@@ -142,7 +153,7 @@ void CpuMachine::find_paths(const Weights& weights, bool, const Problem& problem
                         .most = paths.most,
                         .time = paths.of_layer(layer),
                         .mean = &paths.mean[layer]};
-    instruction_set_.find_path(problem, task, workspaces_[worker].data());
+    instruction_set_.find_path(problem, task, workspace_of(worker));
   };
   share_layers(problem.layers, instruction_set_.workspace_bytes(problem), std::ref(find_path));
 }
@@ -157,7 +168,7 @@ void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement
                             .round = &transfers.round[slot],
                             .group = &transfers.group[slot],
                             .moves = &transfers.layers[layer]};
-    instruction_set_.plan_transfers(problem, task, workspaces_[worker].data());
+    instruction_set_.plan_transfers(problem, task, workspace_of(worker));
   };
   const int64_t bytes = instruction_set_.transfer_workspace_bytes(problem);
   share_layers(problem.layers, bytes, std::ref(plan_layer));
@@ -166,7 +177,7 @@ void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement
 
 int64_t CpuMachine::bytes() const {
   size_t sum = sizeof *this;
-  for (const Workspace& workspace : workspaces_) sum += workspace.capacity() * sizeof(Line);
+  for (const Memory& memory : memory_) sum += memory.capacity() * sizeof(Line);
   return static_cast<int64_t>(sum);
 }
 

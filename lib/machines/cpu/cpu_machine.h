@@ -13,8 +13,7 @@ class CpuMachine final : public Machine {
  public:
   // Which instruction set is a choice for tests; the answer does not depend on it.
   explicit CpuMachine(int64_t num_threads,
-                      const InstructionSet& instruction_set = fastest_instruction_set())
-      : instruction_set_(instruction_set), num_threads_(num_threads) {}
+                      const InstructionSet& instruction_set = fastest_instruction_set());
 
   void reserve(const Problem& problem, const std::function<void()>& then) override;
   bool solve(const Weights& weights, bool resident, Plan& plan) override;
@@ -33,16 +32,17 @@ class CpuMachine final : public Machine {
   struct alignas(64) Line {
     std::byte bytes[64];
   };
-  using Workspace = std::vector<Line>;
+  using Memory = std::vector<Line>;
 
   // Calls work(layer, worker) once for each layer, on threads with a workspace of `bytes` each.
   void share_layers(int64_t count, int64_t bytes, const std::function<void(int64_t, int)>& work);
   // Lets as many workspaces have `bytes` as threads will share these layers: returns their number.
   int prepare_workers(int64_t layers, int64_t bytes);
+  Workspace workspace_of(int worker) { return {memory_[worker].data(), interrupt->flag()}; }
 
   const InstructionSet& instruction_set_;
   int64_t num_threads_;
-  std::vector<Workspace> workspaces_;  // one per thread
+  std::vector<Memory> memory_;  // one per thread
 };
 
 }  // namespace eplb::cpu

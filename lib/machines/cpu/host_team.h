@@ -32,13 +32,22 @@ class HostTeam {
     const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
     return tree > 3 * keys ? tree : 3 * keys;
   }
-  explicit HostTeam(View<int64_t> workspace) : workspace_(workspace) {}
+  // interrupt: not 0 once the call is to stop; null: it never is.
+  explicit HostTeam(View<int64_t> workspace, const int* interrupt = nullptr)
+      : workspace_(workspace), interrupt_(interrupt) {}
+
+  bool stopped() const {
+    return interrupt_ != nullptr && __atomic_load_n(interrupt_, __ATOMIC_RELAXED) != 0;
+  }
 
   void for_each(int n, auto body) const {
     for (int i = 0; i < n; ++i) body(i);
   }
   void sweep(int n, auto body) const {
-    for (int i = 0; i < n; i += kLanes) body(index_at(i));
+    for (int i = 0; i < n; i += kTogether * kLanes) {
+      body(index_at(i));
+      if constexpr (kTogether == 2) body(index_at(i + kLanes));
+    }
   }
   int min(int from, int to, auto body) const {
     return reduce_min(fold(from, to, kNever, body, [](auto a, auto b) { return smaller(a, b); }));
@@ -181,14 +190,14 @@ class HostTeam {
   template <class Number>
   void fill(int n, View<int>, View<int> waiting, int steps, auto amount, auto apart,
             auto close) const {
-#ifdef __AVX512F__
+#ifdef __AVX2__
     if (in_registers(n, [&]<int N> {
           SortedFillKeys<N> keys{n, {}};
           fill_with<Number>(keys, waiting, steps, amount, apart, close);
         }))
       return;
 #endif
-    TreeKeys keys{{workspace_.data, n, [](int) { return 0; }}};
+    TreeKeys<Number> keys(workspace_.data, n);
     fill_with<Number>(keys, waiting, steps, amount, apart, close);
   }
   void single_nowait(auto body) const { body(); }
@@ -198,6 +207,9 @@ class HostTeam {
 
  private:
   static constexpr int kFewKeys = 3 * kLanes;
+  // Vectors in a turn of a short loop. Two of AVX2 are one of AVX-512: so the turns, and the
+  // branches that are predicted badly, are as few. Not in searches, most of which end at once.
+  static constexpr int kTogether = kLanes == 8 ? 2 : 1;
 
   // The place of a key is the number of keys that come before it. Up to here that takes less than
   // a radix pass.
@@ -219,12 +231,16 @@ class HostTeam {
   EPLB_INLINE static Accumulator fold(int from, int to, int none, auto body, auto combine) {
     Accumulator found = none;
     int i = from;
+    if constexpr (kTogether == 2)
+      for (; i + 2 * kLanes <= to; i += 2 * kLanes)
+        found = combine(found, combine(body(index_at(i)), body(index_at(i + kLanes))));
     for (; i + kLanes <= to; i += kLanes) found = combine(found, body(index_at(i)));
     if (i < to) found = combine(found, keep_first(to - i, body(index_at(i)), none));
     return found;
   }
 
   View<int64_t> workspace_;
+  const int* interrupt_;
 };
 static_assert(Team<HostTeam>);
 

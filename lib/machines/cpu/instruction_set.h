@@ -43,17 +43,23 @@ struct TransferTask {
   LayerMoves* moves;
 };
 
+// What a thread works with: memory, and where it sees that the call is to stop, see HostTeam.
+struct Workspace {
+  void* memory;
+  const int* interrupt = nullptr;
+};
+
 // The library as compiled for one instruction set.
 struct InstructionSet {
   const char* name;
   bool (*supported)();
   int64_t (*workspace_bytes)(const Problem&);
-  void (*solve)(const Problem&, const LayerTask&, void* workspace);
-  void (*find_path)(const Problem&, const PathTask&, void* workspace);  // with that of solve
+  void (*solve)(const Problem&, const LayerTask&, const Workspace&);
+  void (*find_path)(const Problem&, const PathTask&, const Workspace&);  // that of solve
   int64_t (*evaluate_workspace_bytes)(const Problem&, EvaluationParts);
-  void (*evaluate)(const Problem&, const EvaluationTask&, void* workspace);
+  void (*evaluate)(const Problem&, const EvaluationTask&, const Workspace&);
   int64_t (*transfer_workspace_bytes)(const Problem&);
-  void (*plan_transfers)(const Problem&, const TransferTask&, void* workspace);
+  void (*plan_transfers)(const Problem&, const TransferTask&, const Workspace&);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

@@ -67,6 +67,16 @@ inline Lanes scrambled(Lanes a, int salt) {
   bits = hn::Xor(bits, hn::ShiftRight<15>(bits));
   return hn::BitCast(kInts, hn::Mul(bits, hn::Set(kWords, kScramble2)));
 }
+inline Lanes lower_product(Lanes a, uint32_t b) { return a * static_cast<int>(b); }
+inline Lanes upper_product(Lanes a, uint32_t b) {
+  constexpr hn::RebindToUnsigned<decltype(kInts)> kWords{};
+  constexpr hn::RepartitionToWide<decltype(kWords)> kPairs{};
+  const auto even = hn::BitCast(kWords, a.vector), factor = hn::Set(kWords, b);
+  const auto odd = hn::BitCast(kWords, hn::ShiftRight<32>(hn::BitCast(kPairs, even)));
+  const auto of_even = hn::ShiftRight<32>(hn::MulEven(even, factor));
+  return hn::BitCast(kInts, hn::OddEven(hn::BitCast(kWords, hn::MulEven(odd, factor)),
+                                        hn::BitCast(kWords, of_even)));
+}
 inline Index index_at(int i) { return {i}; }
 inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
 inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }

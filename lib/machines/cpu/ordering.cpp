@@ -41,23 +41,28 @@ struct Packer {
   }
 };
 
-// Two radix passes over 2 * kBits bits of the words, from bit `shift` on. spare: n words.
+// One stable pass of a radix sort: the words of `from`, in the order of a digit, to `to`. Where a
+// word goes is known before any is written: a loop that counts on while it writes would have every
+// load wait for the address of the store before. rank: n numbers.
+template <int kDigits>
+void sort_by_digit(const uint64_t* from, uint64_t* to, int n, int* rank, auto digit) {
+  int place[kDigits] = {};
+  for (int i = 0; i < n; ++i) rank[i] = place[digit(from[i])]++;
+  counts_to_places<kDigits>(place);
+  for (int i = 0; i < n; ++i) to[place[digit(from[i])] + rank[i]] = from[i];
+}
+
+// Two radix passes over 2 * kBits bits of the words, from bit `shift` on. spare: n words, rank: n
+// numbers.
 template <int kBits>
 void sort_by_radix(const uint64_t* keys, uint64_t* words, uint64_t* spare, int n, Packer pack,
-                   int shift) {
+                   int shift, int* rank) {
   constexpr int kDigits = 1 << kBits;
-  auto lower = [&](uint64_t word) { return (word >> shift) & (kDigits - 1); };
-  auto upper = [&](uint64_t word) { return (word >> (shift + kBits)) & (kDigits - 1); };
-  int place_lower[kDigits] = {}, place_upper[kDigits] = {};
-  for (int i = 0; i < n; ++i) {
-    words[i] = pack(keys[i], i);
-    ++place_lower[lower(words[i])];
-    ++place_upper[upper(words[i])];
-  }
-  counts_to_places<kDigits>(place_lower);
-  counts_to_places<kDigits>(place_upper);
-  for (int i = 0; i < n; ++i) spare[place_lower[lower(words[i])]++] = words[i];
-  for (int i = 0; i < n; ++i) words[place_upper[upper(spare[i])]++] = spare[i];
+  for (int i = 0; i < n; ++i) words[i] = pack(keys[i], i);
+  sort_by_digit<kDigits>(words, spare, n, rank,
+                         [=](uint64_t word) { return (word >> shift) & (kDigits - 1); });
+  sort_by_digit<kDigits>(spare, words, n, rank,
+                         [=](uint64_t word) { return (word >> (shift + kBits)) & (kDigits - 1); });
 }
 
 // The radix passes look at the highest bits in which keys differ. That leaves little to do, because
@@ -67,7 +72,7 @@ void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, ui
                 int* order) {
   const int bits = static_cast<int>(std::bit_width(most - least)), drop = std::max(0, bits - 32);
   const int shift = 32 + std::max(0, bits - drop - 2 * kBits);
-  sort_by_radix<kBits>(keys, words, words + n, n, {least, drop}, shift);
+  sort_by_radix<kBits>(keys, words, words + n, n, {least, drop}, shift, order);
   if (drop > 0) {
     finish(words, n, [keys](uint64_t a, uint64_t b) {
       const uint64_t key_a = keys[index_of(a)], key_b = keys[index_of(b)];
@@ -82,6 +87,7 @@ void sort_words(const uint64_t* keys, uint64_t* words, int n, uint64_t least, ui
 }  // namespace
 
 void sort_indices(uint64_t* keys, int n, uint64_t least, uint64_t most, int* order) {
+  if (n < 128) return sort_words<6>(keys, keys + n, n, least, most, order);
   return n < 1024 ? sort_words<7>(keys, keys + n, n, least, most, order)
                   : sort_words<8>(keys, keys + n, n, least, most, order);
 }

@@ -10,15 +10,15 @@ int64_t other_workspace_bytes(const Problem& problem) {
   });
 }
 
-void solve_other(const Problem& problem, const LayerTask& task, void* memory) {
-  target::with_other_method(problem, [&](auto method) { solve_by(method, task, memory); });
+void solve_other(const Problem& problem, const LayerTask& task, const Workspace& workspace) {
+  target::with_other_method(problem, [&](auto method) { solve_by(method, task, workspace); });
 }
 
-void find_path(const Problem& problem, const PathTask& task, void* memory) {
+void find_path(const Problem& problem, const PathTask& task, const Workspace& given) {
   SolveWorkspace<target::ByExcess> workspace{target::ByExcess(problem)};
-  workspace.lay_out(memory);
+  workspace.lay_out(given.memory);
   workspace.method.at_layer(task.layer);
-  target::HostTeam team(workspace.team);
+  target::HostTeam team(workspace.team, given.interrupt);
   with_weights(task.weights, [&](auto weights) { workspace.method.read(team, weights); });
   *task.mean = workspace.method.find_path(team, task.most, {task.time});
 }

@@ -16,9 +16,9 @@ int64_t workspace_bytes(const Problem& problem) {
   });
 }
 
-void solve(const Problem& problem, const LayerTask& task, void* memory) {
-  if (!target::is_common(problem)) return solve_other(problem, task, memory);
-  target::with_common_method(problem, [&](auto method) { solve_by(method, task, memory); });
+void solve(const Problem& problem, const LayerTask& task, const Workspace& workspace) {
+  if (!target::is_common(problem)) return solve_other(problem, task, workspace);
+  target::with_common_method(problem, [&](auto method) { solve_by(method, task, workspace); });
 }
 
 // Memory of one thread: the stage's, and the team's own.
@@ -37,11 +37,11 @@ int64_t evaluate_workspace_bytes(const Problem& problem, EvaluationParts wanted)
   return lay_out(nullptr, problem, wanted, stage, team);
 }
 
-void evaluate(const Problem& problem, const EvaluationTask& task, void* memory) {
+void evaluate(const Problem& problem, const EvaluationTask& task, const Workspace& workspace) {
   target::EvaluationWorkspace stage;
   target::View<int64_t> words{};
-  lay_out(memory, problem, task.wanted, stage, words);
-  const target::HostTeam team(words);
+  lay_out(workspace.memory, problem, task.wanted, stage, words);
+  const target::HostTeam team(words, workspace.interrupt);
   const target::PlacedLayer layer{task.placement, nullptr, task.gpu_load};
   auto evaluate_weights = [&](const auto* weights) {
     target::evaluate_layer(
@@ -69,11 +69,11 @@ int64_t transfer_workspace_bytes(const Problem& problem) {
   return lay_out(nullptr, problem, stage, team);
 }
 
-void plan_transfers(const Problem& problem, const TransferTask& task, void* memory) {
+void plan_transfers(const Problem& problem, const TransferTask& task, const Workspace& workspace) {
   target::TransferWorkspace stage;
   target::View<int64_t> words{};
-  lay_out(memory, problem, stage, words);
-  const target::HostTeam team(words);
+  lay_out(workspace.memory, problem, stage, words);
+  const target::HostTeam team(words, workspace.interrupt);
   *task.moves = target::plan_transfers(team, problem, {task.current, task.placement}, stage,
                                        {{task.source}, {task.round}, {task.group}});
 }

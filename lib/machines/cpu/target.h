@@ -46,11 +46,12 @@ void with_weights(const LayerWeights& weights, auto use) {
     use(target::WholeWeights{weights.whole, weights.whole_windows, weights.stride});
 }
 
-template <class Method> void solve_by(Method method, const LayerTask& task, void* memory) {
+template <class Method>
+void solve_by(Method method, const LayerTask& task, const Workspace& given) {
   SolveWorkspace<Method> workspace{method};
-  workspace.lay_out(memory);
+  workspace.lay_out(given.memory);
   workspace.method.at_layer(task.layer);
-  target::HostTeam team(workspace.team);
+  target::HostTeam team(workspace.team, given.interrupt);
   const target::Maps maps{
       {task.physical_to_logical}, {task.replica_count}, {task.replica_slots}, workspace.rank};
   with_weights(task.weights, [&](auto weights) {
@@ -60,7 +61,7 @@ template <class Method> void solve_by(Method method, const LayerTask& task, void
 
 // By the methods of problems that are not common.
 int64_t other_workspace_bytes(const Problem& problem);
-void solve_other(const Problem& problem, const LayerTask& task, void* memory);
-void find_path(const Problem& problem, const PathTask& task, void* memory);
+void solve_other(const Problem& problem, const LayerTask& task, const Workspace& workspace);
+void find_path(const Problem& problem, const PathTask& task, const Workspace& workspace);
 
 }  // namespace eplb::cpu::EPLB_TARGET

@@ -23,17 +23,28 @@ template <class Key> class WinnerTree {
     return 2 * width;
   }
 
-  template <class KeyOf>
-  WinnerTree(void* memory, int n, KeyOf key_of) : nodes_(static_cast<Word*>(memory)) {
+  WinnerTree(void* memory, int n) : nodes_(static_cast<Word*>(memory)) {
     width_ = static_cast<int>(words(n) / 2);
-    for (int i = 0; i < n; ++i) nodes_[width_ + i] = word(key_of(i), i);
-    for (int i = n; i < width_; ++i) nodes_[width_ + i] = word(Never<Key>::key, i);
+    for (int i = n; i < width_; ++i) set_leaf(i, Never<Key>::key);
+  }
+  template <class KeyOf> WinnerTree(void* memory, int n, KeyOf key_of) : WinnerTree(memory, n) {
+    for (int i = 0; i < n; ++i) set_leaf(i, key_of(i));
+    build();
+  }
+  // Without a key_of: first every leaf, then the tree above them.
+  Word set_leaf(int i, Key key) { return nodes_[width_ + i] = word(key, i); }
+  Word* inner() const { return nodes_; }  // n words, free before the tree is built
+  void build() {
     for (int node = width_ - 1; node > 0; --node)
       nodes_[node] = lesser(nodes_[2 * node], nodes_[2 * node + 1]);
+    top_ = nodes_[1];
   }
 
-  int index() const { return static_cast<int>(nodes_[1]); }
-  Key key() const { return static_cast<Key>(nodes_[1] >> kIndexBits); }
+  static Word word(Key key, int index) { return static_cast<Word>(key) << kIndexBits | index; }
+  static int index(Word word) { return static_cast<int>(word); }
+  static Key key(Word word) { return static_cast<Key>(word >> kIndexBits); }
+  int index() const { return index(top_); }
+  Key key() const { return key(top_); }
   EPLB_INLINE void put(int i, Key key) {
     int node = width_ + i;
     Word least = word(key, i);
@@ -42,24 +53,56 @@ template <class Key> class WinnerTree {
       least = lesser(least, nodes_[node ^ 1]);
       nodes_[node / 2] = least;
     }
+    top_ = least;
   }
 
  private:
-  static Word word(Key key, int index) { return static_cast<Word>(key) << kIndexBits | index; }
   static Word lesser(Word a, Word b) { return a < b ? a : b; }
 
   Word* nodes_;
   int width_;
+  Word top_;  // the least of all: in a register, for the next step waits for it
 };
 
-// The keys of fill_with.
-struct TreeKeys {
-  WinnerTree<int> tree;
+// While all amounts are above zero, each of the first n steps of Team::fill serves the next index,
+// which still has the key 0. Returns the number of these steps that end with a run.
+template <class Amount, class Apart>
+EPLB_INLINE inline int opening_steps(int n, int steps, Amount amount, Apart apart) {
+  int end = 0;
+  if (steps >= n && amount(n - 1) > 0)
+    for (int run; end < n && end + (run = apart(end)) <= n; end += run) {
+    }
+  return end;
+}
 
-  template <class Amount, class Apart, class Close> int begin(int, Amount, Apart, Close) {
-    return 0;
+// The keys of fill_with. The opening steps serve every index once, and amounts do not grow: then
+// the keys are sorted when they are written back to front. As long as no key that has been served
+// comes before the next of these, steps take them one by one, and no tree is needed.
+template <class Number> struct TreeKeys {
+  using Tree = WinnerTree<int>;
+  using Word = Tree::Word;
+  int n;
+  Tree tree;
+
+  TreeKeys(void* memory, int keys) : n(keys), tree(memory, keys) {}
+  template <class Amount, class Apart, class Close>
+  EPLB_INLINE int begin(int steps, Amount amount, Apart apart, Close close) {
+    const int end = opening_steps(n, steps, amount, apart);
+    for (int i = end; i < n; ++i) tree.set_leaf(i, 0);
+    bool open = end == n;
+    for (int from = 0, to = 0; from < end; from = to) {
+      for (; to < end && amount(to) == amount(from); ++to) {
+        const bool closed = close(to, to, 0);
+        open = open && !closed;
+        sorted()[n - 1 - to] = tree.set_leaf(to, closed ? kNever : amount(to));
+      }
+      reverse(sorted() + n - to, to - from);  // of equal keys the lowest index comes first
+    }
+    const int next = open ? serve_sorted(steps, amount, apart, close) : end;
+    if (next < steps) tree.build();
+    return next;
   }
-  template <class Number, class Close> EPLB_INLINE void serve(int amount, Close close) {
+  template <class, class Close> EPLB_INLINE void serve(int amount, Close close) {
     const int i = tree.index(), key = tree.key();
     tree.put(i, close(i, key) ? kNever : Number::add(key, amount));
   }
@@ -71,6 +114,37 @@ struct TreeKeys {
   }
   void put(int i, int key) { tree.put(i, key); }
   template <class Body> bool once(Body body) { return body(); }
+
+ private:
+  Word* sorted() const { return tree.inner(); }
+  static void reverse(Word* words, int count) {
+    for (int i = 0, j = count - 1; i < j; ++i, --j) {
+      const Word word = words[i];
+      words[i] = words[j];
+      words[j] = word;
+    }
+  }
+  // Returns the step before which the sorted keys end, or a key that was served comes first. Whole
+  // runs only: what a run has served does not come back before its end.
+  template <class Amount, class Apart, class Close>
+  EPLB_INLINE int serve_sorted(int steps, Amount amount, Apart apart, Close close) {
+    Word least_served = Tree::word(kNever, 0);
+    int step = n;
+    for (int run; step < steps;) {
+      run = apart(step);
+      if (step + run > smaller(steps, 2 * n) || sorted()[step + run - 1 - n] >= least_served) break;
+      Word least = least_served;
+      for (const int end = step + run; step < end; ++step) {
+        const Word next = sorted()[step - n];
+        const int i = Tree::index(next), key = Tree::key(next);
+        const bool closed = close(step, i, key);
+        const Word word = tree.set_leaf(i, closed ? kNever : Number::add(key, amount(step)));
+        least = word < least ? word : least;
+      }
+      least_served = least;
+    }
+    return step;
+  }
 };
 
 EPLB_STAGE_END

@@ -36,6 +36,7 @@ void check_reserved(const char* what, const MemorySizes& needed, const MemorySiz
 // The delegated constructor has finished when this body runs, so if it throws, the destructor
 // releases what was had so far.
 CudaMachine::CudaMachine(int index) : CudaMachine(Closed(), index) {
+  host_->interrupt = interrupt;
   const DeviceScope scope(device_);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   prepare_kernels(limits_, stream_);
@@ -142,6 +143,13 @@ void CudaMachine::send(const Weights& weights) {
   finish(stream_);
 }
 
+// If there is one.
+void CudaMachine::send_current(const Problem& from, const DeviceMemory& memory, SolveTask& task) {
+  if (from.current.expert == nullptr) return;
+  to_device(memory.current(), from.current.expert, from.layers * from.cluster.slots, stream_);
+  task.problem.current.expert = memory.current();
+}
+
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   // Shares of moves are found on the host, and so is what follows from them.
   if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
@@ -158,11 +166,8 @@ bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   if (!is_reserved || !resident || replays())
     send_weights(weights, memory, is_reserved || problem.windows_apart > 1);
   SolveTask task = memory.solve_task(on_device(problem), spread, weights.integer);
-  if (problem.current.expert) {
-    to_device(memory.current(), problem.current.expert, problem.layers * problem.cluster.slots,
-              stream_);
-    task.problem.current.expert = memory.current();
-  }
+  send_current(problem, memory, task);
+  interrupt->check();  // the last time: launched kernels end by themselves
   launch_solve(task, stream_);
   bring_maps(task.plan, plan, "a solve");
   return is_reserved;
@@ -194,6 +199,7 @@ void CudaMachine::evaluate(const Weights& weights, bool resident, const Problem&
   to_device(task.placement, placement, layers * problem.cluster.slots, stream_);
   // The kernel writes what is wanted of the figures, so the others go there first.
   to_device(task.figures, evaluation.layers.data(), layers, stream_);
+  interrupt->check();
   launch_evaluation(task, stream_);
   to_host(evaluation.layers.data(), task.figures, layers, stream_);
   if (parts & kLoads)

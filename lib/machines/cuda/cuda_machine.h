@@ -71,6 +71,7 @@ class CudaMachine final : public StreamMachine {
                      void* buffer, cudaStream_t stream);
   void fetch_transfers(const Problem& problem, eplb_map map, eplb_dtype dtype, void* buffer,
                        cudaStream_t stream);
+  void send_current(const Problem& from, const DeviceMemory& memory, SolveTask& task);
   void bring_maps(const DevicePlan& from, Plan& plan, const char* what);
 
   std::unique_ptr<Machine> host_ = cpu::make_machine(1);

@@ -128,21 +128,27 @@ EPLB_FN void list_extras(Team auto& team, View<int> weight, int experts, int ext
                });
 }
 
+template <class Number>
+EPLB_FN void count_extras(Team auto& team, View<int> weight, int experts, int extras, int most,
+                          const Pricing<Number>& pricing, const Items& items) {
+  const View<int> candidate = pricing.candidates.expert;
+  const int candidates =
+      pick_candidates<Number>(team, weight, experts, extras, most, pricing.estimate, candidate);
+  list_extras(team, weight, experts, extras, most, pricing, candidates, items);
+  team.for_each(candidates, [&](int i) {
+    const int e = candidate[i];
+    pricing.share[e] = Number::share(weight[e], items.count[e]);
+  });
+}
+
 // Every extra goes to the expert with the largest weight per replica (D'Hondt; as replicate_experts
 // of deepseek-ai/EPLB); ties: lowest expert. An expert with `most` replicas gets no more.
 // Inlined into the flow of a layer it would be slower.
 template <class Number>
 EPLB_APART void count_replicas(Team auto& team, View<int> weight, int experts, int slots, int most,
                                const Pricing<Number>& pricing, const Items& items) {
-  const View<int> candidate = pricing.candidates.expert;
-  const int candidates = pick_candidates<Number>(team, weight, experts, slots - experts, most,
-                                                 pricing.estimate, candidate);
   list_first_replicas(team, weight, experts, pricing, items);
-  list_extras(team, weight, experts, slots - experts, most, pricing, candidates, items);
-  team.for_each(candidates, [&](int i) {
-    const int e = candidate[i];
-    pricing.share[e] = Number::share(weight[e], items.count[e]);
-  });
+  if (slots > experts) count_extras(team, weight, experts, slots - experts, most, pricing, items);
   team.for_each(slots, [&](int i) { items.size[i] = pricing.share[items.expert[i]]; });
 }
 

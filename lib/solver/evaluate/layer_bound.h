@@ -1,6 +1,7 @@
 // A lower bound on a layer's largest GPU load: the closest of those that are wanted.
 #pragma once
 
+#include "solver/evaluate/loads.h"
 #include "solver/evaluate/threshold_bound.h"
 
 EPLB_STAGE_BEGIN
@@ -65,17 +66,16 @@ EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, dou
   return {larger(bound, node.load), node.nodes_proven};
 }
 
-// weight(e) is an expert's, in double; `total` is their sum in order. Quotients of denormals lose
-// bits, or become 0: such layers are taken 2^200 times as heavy. What a report's loads may have
-// lost by rounding, half of the least denormal for each replica on a GPU, comes off again; times
-// lose more, up to what the slowest GPU makes of it.
+// weight(e) is an expert's, in double; `total` is their sum in order. What loads with little total
+// may have lost by rounding, half of the least denormal for each replica on a GPU, comes off again;
+// times lose more, up to what the slowest GPU makes of it.
 EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
                                   const BoundWorkspace& workspace, const auto& weight,
                                   double total) {
-  constexpr double kLittle = 0x1p-900, kScale = 0x1p200, kLeast = 0x1p-1074;
+  constexpr double kLeast = 0x1p-1074;
   const View<double> scaled = workspace.weight;
   const bool enough = total >= kLittle;
-  const double scale = enough ? 1 : kScale;
+  const double scale = enough ? 1 : kMagnified;
   team.for_each(problem.experts,
                 [&](int e) { scaled[e] = weight(e) * scale + 0.0; });  // -0 becomes 0
   if (enough) return bound_of_weights(team, problem, total, workspace);
@@ -83,7 +83,7 @@ EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
   const LayerBound bound = bound_of_weights(team, problem, total, workspace);
   const double slowest = problem.cluster.gpu_speed ? 2.0 * kFastest : 1;
   const double lost = kLeast * (slots_per_gpu(problem.cluster) + 1) * slowest;
-  return {larger(0.0, bound.load / kScale - lost), bound.nodes_proven};
+  return {larger(0.0, bound.load / kMagnified - lost), bound.nodes_proven};
 }
 
 EPLB_STAGE_END

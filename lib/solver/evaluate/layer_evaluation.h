@@ -37,25 +37,47 @@ struct EvaluationWorkspace {
   }
 };
 
+// The largest load, or time, where load_of(gpu) is a GPU's load. Numbers that are not negative
+// compare like their bits.
+EPLB_FN double largest_time(Team auto& team, const Cluster& cluster, const auto& load_of) {
+  const double* const speed = cluster.gpu_speed;
+  return of_bits(team.max_of(cluster.gpus, [&](int gpu) {
+    const double load = load_of(gpu);
+    return bits_of(speed ? load / speed[gpu] : load);
+  }));
+}
+
+EPLB_FN double load_on(const Problem& problem, const PlacedLayer& layer, int gpu,
+                       const auto& weight, const auto& count) {
+  const int places = slots_per_gpu(problem.cluster);
+  return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
+}
+
+// Of a layer with little weight.
+EPLB_FN double magnified_imbalance(Team auto& team, const Problem& problem,
+                                   const PlacedLayer& layer, const auto& weight, double total,
+                                   const auto& count) {
+  auto magnified = [&](int e) { return weight(e) * kMagnified; };
+  const double largest = largest_time(team, problem.cluster, [&](int gpu) {
+    return load_on(problem, layer, gpu, magnified, count);
+  });
+  return imbalance_of(total * kMagnified, largest, open_gpus(problem.cluster));
+}
+
 EPLB_FN void evaluate_loads(Team auto& team, const Problem& problem, const PlacedLayer& layer,
                             const auto& weight, double total, const auto& count,
                             LayerFigures& figures) {
-  const int places = slots_per_gpu(problem.cluster);
-  auto load_of = [&](int gpu) {
-    return gpu_load(layer.placement + int64_t{gpu} * places, places, weight, count);
-  };
+  const Cluster& cluster = problem.cluster;
+  auto load_of = [&](int gpu) { return load_on(problem, layer, gpu, weight, count); };
   double* const loads = layer.gpu_load;
-  const double* const speed = problem.cluster.gpu_speed;
-  if (loads) team.for_each(problem.cluster.gpus, [&](int gpu) { loads[gpu] = load_of(gpu); });
-  // Numbers that are not negative compare like their bits.
-  const int64_t largest = team.max_of(problem.cluster.gpus, [&](int gpu) {
-    const double load = loads ? loads[gpu] : load_of(gpu);
-    return bits_of(speed ? load / speed[gpu] : load);
-  });
-  const int gpus = open_gpus(problem.cluster);  // their speeds have the mean 1
+  if (loads) team.for_each(cluster.gpus, [&](int gpu) { loads[gpu] = load_of(gpu); });
+  const int gpus = open_gpus(cluster);  // their speeds have the mean 1
   figures.mean_load = total / gpus;
-  figures.largest_load = of_bits(largest);
-  figures.imbalance = imbalance_of(total, figures.largest_load, gpus);
+  figures.largest_load =
+      largest_time(team, cluster, [&](int gpu) { return loads ? loads[gpu] : load_of(gpu); });
+  figures.imbalance = total < kLittle
+                          ? magnified_imbalance(team, problem, layer, weight, total, count)
+                          : imbalance_of(total, figures.largest_load, gpus);
 }
 
 EPLB_FN void evaluate_places(Team auto& team, const Problem& problem,

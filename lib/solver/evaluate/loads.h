@@ -15,12 +15,14 @@ EPLB_FN double gpu_load(const int* held, int places, const auto& weight, const a
   return load;
 }
 
-// Largest over mean load. Roundings never make it better than perfect; the mean of the least
-// denormals may be 0.
+// Quotients of denormals lose bits, or become 0. What is relative is worked out of layers with such
+// totals as if they were kMagnified times as heavy, which is exact.
+inline constexpr double kLittle = 0x1p-900, kMagnified = 0x1p200;
+
+// Largest over mean load. Roundings never make it better than perfect.
 EPLB_FN double imbalance_of(double total, double largest, double gpus) {
   const double mean = total / gpus;
-  if (largest <= mean) return 1;
-  return mean > 0 ? largest / mean : largest / total * gpus;
+  return largest <= mean ? 1 : largest / mean;
 }
 
 EPLB_STAGE_END

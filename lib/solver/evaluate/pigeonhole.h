@@ -16,16 +16,25 @@ struct Pigeonhole {
   View<double> descending;  // weights of the experts, largest first
   int experts, extras, per_gpu;
   int most_copies;  // of an expert
-  bool filled;  // do all GPUs hold per_gpu replicas?
+  bool filled;      // do all GPUs hold per_gpu replicas?
   int64_t together = 0;
+  // Replicas that all ways of a layer may look at, or about as many. Beyond, every load counts as
+  // reachable. Only what is far larger than models are today needs more.
+  int64_t looks = int64_t{1} << 28;
 
-  EPLB_FN bool reachable(Team auto& team, double load, int j) const {
+  EPLB_FN bool reachable(Team auto& team, double load, int j) {
     const Case at{load, j, filled ? per_gpu - 1 - j : 0};
     const double ceiling = load / (j + 1);  // no largest allowed x is above
+    if (looks <= 0) return true;
     const int needed = extras_for(ceiling, extras);
+    looks -= needed;
     if (at.others == 0) return ceiling > 0 && needed <= extras;
     const int ways = extras + 1 - needed;  // a smaller x needs no fewer, so no more can be spared
-    return team.find_of(ways, [&](int spare) { return reachable_with(at, spare); }) < ways;
+    const int64_t looks_each = at.others + extras + 1, most_ways = looks / looks_each + 1;
+    const int tried = most_ways < ways ? static_cast<int>(most_ways) : ways;
+    const int found = team.find_of(tried, [&](int spare) { return reachable_with(at, spare); });
+    looks -= found * looks_each;
+    return found < ways;
   }
 
  private:

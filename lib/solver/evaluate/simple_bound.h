@@ -46,7 +46,7 @@ EPLB_FN double heaviest_together(View<double> descending, int experts, int gpus,
 }
 
 // The largest load, from `bound` on, that the pigeonhole argument for j refutes.
-EPLB_FN double raise_bound(Team auto& team, const Pigeonhole& pigeonhole, double bound, int j) {
+EPLB_FN double raise_bound(Team auto& team, Pigeonhole& pigeonhole, double bound, int j) {
   constexpr int kBisections = 50;
   if (pigeonhole.reachable(team, bound * (1 - 1e-12), j)) return bound;
   double low = bound, high = 1.5 * bound;
@@ -88,10 +88,9 @@ EPLB_FN double bound_of_loads(Team auto& team, const Problem& problem,
   constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
   const Cluster& cluster = problem.cluster;
   const bool equal = !is_unequal(cluster);
-  Pigeonhole pigeonhole{workspace.descending, problem.experts,
-                        open_slots(cluster) - problem.experts, slots_per_gpu(cluster),
-                        most_copies(problem),
-                        equal && !problem.limits.some_empty};
+  Pigeonhole pigeonhole{
+      workspace.descending,   problem.experts,      open_slots(cluster) - problem.experts,
+      slots_per_gpu(cluster), most_copies(problem), equal && !problem.limits.some_empty};
   double bound = larger(least, largest_replica(team, problem, workspace));
   for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j) {
     pigeonhole.together = most_together(team, cluster, j);

@@ -16,13 +16,20 @@ class Thresholds {
       : problem_(problem), workspace_(workspace) {}
 
   EPLB_FN bool refute(Team auto& team, double load) const {
-    for (int i = 0; i < kThresholds; ++i)
-      if (refute(team, load, load / 2 * (1 + static_cast<double>(i) / kThresholds))) return true;
+    const int most = thresholds();
+    for (int i = 0; i < most; ++i)
+      if (refute(team, load, load / 2 * (1 + static_cast<double>(i) / most))) return true;
     return false;
   }
 
  private:
-  static constexpr int kThresholds = 64;
+  // Fewer where there are more experts than models have, so that a report takes no longer than with
+  // kManyExperts.
+  EPLB_FN int thresholds() const {
+    constexpr int kThresholds = 64, kManyExperts = 1 << 12;
+    const int rounds = (problem_.experts + kManyExperts - 1) / kManyExperts;
+    return larger(1, kThresholds / rounds);
+  }
   static constexpr double kSlack =
       1e-9;  // quotients are rounded so that T looks easier, not harder, to reach
 

@@ -7,9 +7,11 @@
 EPLB_STAGE_BEGIN
 
 // Up to this number of groups all assignments that matter are gone through. With more, a walk that
-// has not ended after kGroupSteps keeps its best so far. Callers may allow fewer steps.
+// has not ended after kGroupSteps keeps its best so far. Callers may allow fewer steps. A step may
+// pass many groups: more than kGroupsPassed for each step end a walk, too.
 inline constexpr int kExactGroups = 16;
 inline constexpr int kGroupSteps = 1 << 16;
+inline constexpr int kGroupsPassed = 256;
 
 EPLB_FN int group_steps(int groups) { return groups > kExactGroups ? kGroupSteps : kNever; }
 
@@ -65,8 +67,9 @@ class GroupWalk {
     const int lower = lower_bound();
     for (int node = 0; node < nodes_; ++node) memory_.node_sum[node] = 0;
     int steps = 0;
+    const int64_t most_passed = int64_t{most_steps} * kGroupsPassed;
     for (memory_.chosen[0] = kUnchosen; choice_ >= 0 && best_ > lower; ++steps) {
-      if (steps == most_steps) return {best_, false};
+      if (steps == most_steps || passed_ > most_passed) return {best_, false};
       if (memory_.chosen[choice_] != kUnchosen) release();
       const int position = next();
       memory_.chosen[choice_] = position;
@@ -141,20 +144,20 @@ class GroupWalk {
     left_ += size;
   }
   // The next position to try for a choice, or kUnchosen.
-  EPLB_FN int next() const {
+  EPLB_FN int next() {
     if (place_ > 0) return next_of_others();
     if (memory_.chosen[choice_] != kUnchosen) return kUnchosen;  // the largest one left was tried
     const int position = memory_.next[groups_];
     return memory_.size[position] < best_ ? position : kUnchosen;
   }
   // The first position in the list, from this one on, whose size is below the limit.
-  EPLB_FN int first_below(int limit, int position) const {
+  EPLB_FN int first_below(int limit, int position) {
     constexpr int kNear = 8;
     for (int i = 0; memory_.size[position] >= limit; ++i, position = memory_.next[position])
       if (i == kNear) return first_far_below(limit, position);
     return position;
   }
-  EPLB_FN int first_far_below(int limit, int position) const {
+  EPLB_FN int first_far_below(int limit, int position) {
     for (int n = groups_ - position; n > 0;) {
       const int half = n / 2, middle = position + half;
       const bool above = memory_.size[middle] >= limit;
@@ -163,10 +166,11 @@ class GroupWalk {
     }
     // What follows a position that was taken was in the list then, and leads on if it was taken
     // since.
-    while (memory_.previous[memory_.next[position]] != position) position = memory_.next[position];
+    for (; memory_.previous[memory_.next[position]] != position; ++passed_)
+      position = memory_.next[position];
     return position;
   }
-  EPLB_FN int next_of_others() const {
+  EPLB_FN int next_of_others() {
     const int limit = best_ - memory_.node_sum[node_], tried = memory_.chosen[choice_];
     const int position =
         first_below(limit, memory_.next[tried == kUnchosen ? memory_.chosen[choice_ - 1] : tried]);
@@ -179,6 +183,7 @@ class GroupWalk {
   }
   EPLB_FN void keep() {
     best_ = heaviest_node();
+    passed_ += groups_;
     for (int choice = 0; choice < groups_; ++choice)
       slot_of_[memory_.order[memory_.chosen[choice]]] = choice;
   }
@@ -189,6 +194,7 @@ class GroupWalk {
   int best_;                               // the heaviest node of the assignment in slot_of_
   int choice_ = 0, node_ = 0, place_ = 0;  // the choice that is made: which of which node
   int64_t left_ = 0;                       // size of the groups that are not chosen
+  int64_t passed_ = 0;  // groups, in looking for one and in keeping an assignment
 };
 
 // slot_of[group] = node * groups per node + its place on the node. Holds an assignment when called

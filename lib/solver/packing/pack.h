@@ -72,6 +72,12 @@ EPLB_FN int chains_of(const Preset& preset, int items, int packs) {
   return items == packs ? 1 : preset.chains;
 }
 
+// Is there one more chain to try? The first one is tried in any case: what follows needs an answer.
+EPLB_FN bool goes_on(const Team auto& team, const Preset& preset, const Chains& chains, int chain,
+                     int best) {
+  return chain < smaller(chains.to, preset.chains) && (best == kNever || !team.stopped());
+}
+
 // slot_of[item] from the best of these chains (ties: lowest chain). Returns its score.
 template <class Number>
 EPLB_FN int pack(Team auto& team, const Preset& preset, Packing packing, int items, int packs,
@@ -84,7 +90,7 @@ EPLB_FN int pack(Team auto& team, const Preset& preset, Packing packing, int ite
     return 0;
   }
   int best = kNever;
-  for (int chain = chains.from; chain < smaller(chains.to, preset.chains); ++chain) {
+  for (int chain = chains.from; goes_on(team, preset, chains, chain, best); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     arrange(team, packing, size, preset, chance);
     place_longest_first<Number>(team, packing, [](int) { return 1; });

@@ -74,6 +74,27 @@ EPLB_FN Preset hybrid_init() {
   };
 }
 
+// What looking for an exchange looks at, at most.
+EPLB_FN int64_t looks_of(Exchange exchange, int64_t items, int64_t packs) {
+  const int64_t per_pack = items / packs;
+  if (exchange == Exchange::kHeaviestWithAny) return per_pack * items;
+  return exchange == Exchange::kAnyPair ? items * items / 2 : per_pack * per_pack;
+}
+
+// The same with fewer chains, and fewer exchanges in them, where there are far more items than
+// models have slots: so that one of `parts` that are packed ends within its share of seconds.
+EPLB_FN Preset within_seconds(Preset preset, int items, int packs, int parts) {
+  constexpr int64_t kMostLooks = int64_t{1} << 32, kLooksPerItem = 256;  // of sorting and placing
+  if (preset.chains == 1 && preset.exchange == Exchange::kNone) return preset;
+  const int64_t looks = kMostLooks / parts;
+  const int64_t chains = looks / (items * kLooksPerItem);
+  if (chains < preset.chains) preset.chains = larger(1, static_cast<int>(chains));
+  if (preset.exchange == Exchange::kNone) return preset;
+  const int64_t exchanges = looks / (preset.chains * looks_of(preset.exchange, items, packs) + 1);
+  if (exchanges < preset.most_exchanges) preset.most_exchanges = static_cast<int>(exchanges);
+  return preset;
+}
+
 EPLB_FN Preset preset_of(eplb_strategy strategy) {
   switch (strategy) {
     case EPLB_STRATEGY_LPT_SWAP: return lpt_swap();

@@ -176,7 +176,7 @@ EPLB_FN void refine(Team auto& team, const Packing& packing, Exchange kind, int 
     return kind == Exchange::kAnyPair ? exchange_any_pair(team, packing)
                                       : exchange_with_lightest(team, packing);
   };
-  while (most_exchanges-- > 0 && exchange_best()) {
+  while (most_exchanges-- > 0 && !team.stopped() && exchange_best()) {
   }
 }
 

@@ -58,13 +58,24 @@ EPLB_FN int earliest_pack(Team auto& team, const UnequalPacking& unequal, int si
   return team.find_of(packing.packs, [&](int pack) { return key_of(pack) == best; });
 }
 
-// Puts every position, in order, on the pack with an open slot whose time is then least. Between
-// equally fast packs that is the lightest one.
+// Is this far larger than models, so that looking at every pack for each position would take longer
+// than seconds?
+EPLB_FN bool is_too_large(const UnequalPacking& unequal) {
+  return int64_t{unequal.packing.items} * unequal.packing.packs > int64_t{1} << 31;
+}
+EPLB_FN int time_key(const UnequalPacking& unequal, int pack) {
+  if (unequal.cluster.gpu_pace == nullptr) return unequal.packing.load[pack];
+  const int64_t time = unequal.time(pack);
+  return time < kNever ? static_cast<int>(time) : kNever - 1;
+}
+
+// Puts every position, in order, on the pack with an open slot whose time is then least; where that
+// takes too long, is least before. Between equally fast packs both are the lightest one.
 template <class Number>
 EPLB_FN void place_longest_first(Team auto& team, const UnequalPacking& unequal) {
   const Packing& packing = unequal.packing;
   begin_packs(team, unequal);
-  if (unequal.cluster.gpu_pace) {
+  if (unequal.cluster.gpu_pace && !is_too_large(unequal)) {
     for (int position = 0; position < packing.items; ++position) {
       const int pack = earliest_pack(team, unequal, packing.size[position],
                                      [&](int other) { return has_room(unequal, other); });
@@ -77,7 +88,7 @@ EPLB_FN void place_longest_first(Team auto& team, const UnequalPacking& unequal)
                 [&](int pack) { keys[pack] = has_room(unequal, pack) ? 0 : kNever; });
   team.serve(packing.packs, keys, packing.items, [&](int position, int pack, int) {
     put_last<Number>(unequal, pack, position);
-    return has_room(unequal, pack) ? packing.load[pack] : kNever;
+    return has_room(unequal, pack) ? time_key(unequal, pack) : kNever;
   });
 }
 
@@ -216,7 +227,7 @@ EPLB_FN void refine(Team auto& team, const UnequalPacking& unequal, Exchange kin
                ? exchange_any_pair(team, unequal)
                : exchange_busiest(team, unequal, kind == Exchange::kHeaviestWithAny);
   };
-  while (most_exchanges-- > 0 && exchange_best()) {
+  while (most_exchanges-- > 0 && !team.stopped() && exchange_best()) {
   }
 }
 
@@ -237,7 +248,7 @@ EPLB_FN int pack(Team auto& team, const Preset& preset, UnequalPacking unequal, 
   packing.packs = unequal.cluster.gpus;
   const int per_pack = packing.slots_per_pack = slots_per_gpu(unequal.cluster);
   int best = kNever;
-  for (int chain = chains.from; chain < smaller(chains.to, preset.chains); ++chain) {
+  for (int chain = chains.from; goes_on(team, preset, chains, chain, best); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     arrange(team, packing, size, preset, chance);
     place_longest_first<Number>(team, unequal);

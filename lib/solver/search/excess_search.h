@@ -18,6 +18,7 @@ struct ExcessSearch {
   int budget = 0;              // of moves
   bool counts_moves = true;    // do moves cost something?
   int urgency = kMostUrgency;  // what excess costs where load has a price
+  int64_t looks = kNever64;    // that are left: a search ends when they are used up
 
   struct Entry {
     int kind, place, other, before;
@@ -37,6 +38,14 @@ struct ExcessSearch {
   // Every step takes excess away, so a descent ends by itself: after far fewer than these.
   EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
   EPLB_FN int most_logged() const { return most_steps() + 64; }
+  // What choosing a GPU's best change looks at: candidates, and the copies of its experts, one
+  // after the other, which takes as long as kCopy candidates.
+  EPLB_FN int64_t looks_at_head() const {
+    constexpr int64_t kCopy = 32;
+    const int64_t slots = int64_t{state.rows} * state.gpus;
+    return state.windows * (2 * slots + state.experts + kCopy * slots / state.experts) * state.rows;
+  }
+  EPLB_FN bool is_over(const Team auto& team) const { return looks <= 0 || team.stopped(); }
   EPLB_FN uint32_t draw(Team auto& team) { return chance(team, drawn++); }
   // Without limits; weights and experts come next. Copies of an expert are on different GPUs.
   EPLB_FN void begin(Team auto& team, int most_replicas, const Chance& of) {
@@ -148,7 +157,8 @@ EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int he
   const Change change = with_step(search, rules, [&](auto step) EPLB_INLINE {
     const int candidates = step.weigh(team);
     int left = heads;
-    for (Head head = first; head.excess > 0 && left > 0; --left) {
+    for (Head head = first; head.excess > 0 && left > 0 && !search.is_over(team); --left) {
+      search.looks -= search.looks_at_head();
       const Change best = best_at(team, step, candidates, head.gpu);
       if (best.kind != Change::kNone) return best;
       head = next_head(team, state, peak, head);

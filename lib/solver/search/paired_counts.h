@@ -29,16 +29,15 @@ EPLB_FN void copy(Team auto& team, const PairedCounts& from, const PairedCounts&
   copy(team, from.first, to.first, experts);
 }
 
-struct PairLoads {
-  int excess;   // sum over pairs of what they are above the target
-  int largest;  // load of a pair
-};
-EPLB_FN PairLoads measure(Team auto& team, View<int> size, int pairs, int target) {
+// The largest load of a pair.
+EPLB_FN int largest_pair(Team auto& team, View<int> size, int pairs) {
   const Mirrored<int> partner{size.data, 2 * pairs};
-  const int largest = team.max(0, pairs, [=](auto i) { return size[i] + partner[i]; });
-  if (largest <= target) return {0, largest};
-  auto excess = [=](auto i) { return larger(size[i] + partner[i] - target, 0); };
-  return {team.sum(0, pairs, excess), largest};
+  return team.max(0, pairs, [=](auto i) { return size[i] + partner[i]; });
+}
+// Sum over pairs of what they are above the target.
+EPLB_FN int excess_of_pairs(Team auto& team, View<int> size, int pairs, int target) {
+  const Mirrored<int> partner{size.data, 2 * pairs};
+  return team.sum(0, pairs, [=](auto i) { return larger(size[i] + partner[i] - target, 0); });
 }
 
 // Gives `taker` a copy that is taken from `giver`.
@@ -58,11 +57,29 @@ struct ListEdits {
   ListEdit edit[kEdits];
 };
 
-// The first replica that does not come before one of this size and expert.
-EPLB_FN int find_place(const PairedCounts& now, int slots, int size, int e) {
-  const View<int> sizes = now.size, expert = now.expert;
-  return first_not(
-      0, slots, [&](int i) { return (sizes[i] > size) | ((sizes[i] == size) & (expert[i] < e)); });
+// How many replicas are larger than each of two sizes. To count costs less than two searches by
+// halves, each step of which waits for the one before.
+struct LargerOnes {
+  int one, other;
+};
+EPLB_FN LargerOnes count_larger(Team auto& team, View<int> size, int slots, int one, int other) {
+  constexpr int kBits = 15;  // both numbers in an int
+  if (slots >> kBits > 0)
+    return {team.sum(0, slots, [=](auto i) { return choose(size[i] > one, 1, 0); }),
+            team.sum(0, slots, [=](auto i) { return choose(size[i] > other, 1, 0); })};
+  const int both = team.sum(0, slots, [=](auto i) {
+    const auto own = size[i];
+    return choose(own > one, 1, 0) + choose(own > other, 1 << kBits, 0);
+  });
+  return {both & ((1 << kBits) - 1), both >> kBits};
+}
+
+// The first replica that does not come before one of this size and expert, `larger_ones` being
+// larger.
+EPLB_FN int place_of(const PairedCounts& now, int slots, int larger_ones, int size, int e) {
+  if (larger_ones == slots || now.size[larger_ones] != size) return larger_ones;
+  return first_not(larger_ones, slots - larger_ones,
+                   [&](int i) { return (now.size[i] == size) & (now.expert[i] < e); });
 }
 
 EPLB_FN bool is_before(const ListEdit& one, const ListEdit& other) {
@@ -80,17 +97,20 @@ EPLB_FN void sort_edits(ListEdits& edits) {
     }
 }
 
-EPLB_FN ListEdits edits_of(const PairedCounts& now, View<int> weight, int slots, CopyMove move) {
-  const int giver = move.giver, giver_copies = now.copies[giver] - 1;
-  const int taker = move.taker, taker_copies = now.copies[taker] + 1;
-  const int giver_size = weight[giver] / giver_copies, taker_size = weight[taker] / taker_copies;
+EPLB_FN ListEdits edits_of(Team auto& team, const PairedCounts& now, View<int> weight, int slots,
+                           CopyMove move) {
+  const int giver = move.giver, giver_copies = now.copies[giver] - 1,
+            giver_first = now.first[giver], giver_size = weight[giver] / giver_copies;
+  const int taker = move.taker, taker_copies = now.copies[taker] + 1,
+            taker_first = now.first[taker], taker_size = weight[taker] / taker_copies;
+  const auto [over_giver, over_taker] = count_larger(team, now.size, slots, giver_size, taker_size);
   // Sizes of the giver grow, so its replicas move up; those of the taker move down.
-  const int giver_to = smaller(find_place(now, slots, giver_size, giver), now.first[giver]);
+  const int giver_to = smaller(place_of(now, slots, over_giver, giver_size, giver), giver_first);
   const int taker_to =
-      larger(find_place(now, slots, taker_size, taker), now.first[taker] + now.copies[taker]);
+      larger(place_of(now, slots, over_taker, taker_size, taker), taker_first + now.copies[taker]);
   ListEdits edits{{{giver_to, 0, giver_copies, giver_size, giver},
-                   {now.first[giver], now.copies[giver], 0, 0, giver},
-                   {now.first[taker], now.copies[taker], 0, 0, taker},
+                   {giver_first, now.copies[giver], 0, 0, giver},
+                   {taker_first, now.copies[taker], 0, 0, taker},
                    {taker_to, 0, taker_copies, taker_size, taker}}};
   sort_edits(edits);
   return edits;

@@ -51,7 +51,7 @@ EPLB_FN bool step(Team auto& team, TabuSearch& search) {
 
 // Leaves the best state found. The budget counts steps; what takes longer counts as several.
 EPLB_FN void run(Team auto& team, TabuSearch& search, int64_t budget) {
-  while (search.spent < budget && step(team, search)) {
+  while (search.spent < budget && !team.stopped() && step(team, search)) {
   }
   const int last = load_range(team, search.state).most;
   if (last < search.best) {

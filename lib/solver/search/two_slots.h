@@ -53,8 +53,8 @@ struct TwoSlotSearch {
   }
 };
 
-EPLB_FN PairLoads measure(Team auto& team, const TwoSlotSearch& search) {
-  return measure(team, search.now.size, search.pairs, search.target);
+EPLB_FN int largest_pair(Team auto& team, const TwoSlotSearch& search) {
+  return largest_pair(team, search.now.size, search.pairs);
 }
 EPLB_FN void keep(Team auto& team, TwoSlotSearch& search, int largest) {
   search.best = largest;
@@ -64,7 +64,7 @@ EPLB_FN void keep(Team auto& team, TwoSlotSearch& search, int largest) {
 EPLB_FN void apply(Team auto& team, const TwoSlotSearch& search, CopyMove move) {
   const PairedCounts &now = search.now, &next = search.next;
   const int slots = search.slots;
-  const ListEdits edits = edits_of(now, search.weight, slots, move);
+  const ListEdits edits = edits_of(team, now, search.weight, slots, move);
   write_edited(team, edits, &ListEdit::size, now.size, next.size, slots);
   write_edited(team, edits, &ListEdit::expert, now.expert, next.expert, slots);
   copy(team, next.size, now.size, slots);
@@ -117,7 +117,7 @@ EPLB_FN void refresh(Team auto& team, TwoSlotSearch& search) {
 // Sets the target a little below the best.
 EPLB_FN void lower_target(Team auto& team, TwoSlotSearch& search) {
   search.target = search.best - static_cast<int>(int64_t{search.best} * kTargetStep / 1024);
-  search.violation = measure(team, search).excess;
+  search.violation = excess_of_pairs(team, search.now.size, search.pairs, search.target);
   refresh(team, search);
 }
 
@@ -163,7 +163,7 @@ EPLB_FN void kick(Team auto& team, TwoSlotSearch& search) {
       apply(team, search, CopyMove{giver, taker});
   }
   lower_target(team, search);
-  const int largest = measure(team, search).largest;
+  const int largest = largest_pair(team, search);
   if (largest < search.best) keep(team, search, largest);
 }
 
@@ -185,15 +185,16 @@ EPLB_FN void propose(Team auto& team, TwoSlotSearch& search) {
   if (++search.since_best > kStale) return kick(team, search);
   if (move.giver == move.taker || now.copies[move.taker] >= search.most_copies) return;
   if (cannot_help(team, search, move)) return;
-  const ListEdits edits = edits_of(now, search.weight, search.slots, move);
+  const ListEdits edits = edits_of(team, now, search.weight, search.slots, move);
   write_edited(team, edits, &ListEdit::size, now.size, search.next.size, search.slots);
-  const PairLoads proposed = measure(team, search.next.size, search.pairs, search.target);
-  if (proposed.excess >= search.violation) return;
+  const int excess = excess_of_pairs(team, search.next.size, search.pairs, search.target);
+  if (excess >= search.violation) return;
   apply(team, search, move);
-  search.violation = proposed.excess;
-  if (proposed.largest < search.best) {
+  search.violation = excess;
+  const int largest = largest_pair(team, search);
+  if (largest < search.best) {
     search.since_best = 0;
-    keep(team, search, proposed.largest);
+    keep(team, search, largest);
   }
   if (search.violation == 0)
     lower_target(team, search);
@@ -216,8 +217,7 @@ EPLB_FN void begin(Team auto& team, TwoSlotSearch& search, const SortedReplicas&
   copy(team, start, search.now, search.experts, search.slots);
   team.for_each(search.experts,
                 [&](int e) { search.given.version[e] = search.taken.version[e] = 0; });
-  search.target = kNever;
-  keep(team, search, measure(team, search).largest);
+  keep(team, search, largest_pair(team, search));
   lower_target(team, search);
 }
 
@@ -225,7 +225,8 @@ EPLB_FN void begin(Team auto& team, TwoSlotSearch& search, const SortedReplicas&
 EPLB_FN void search_two_slots(Team auto& team, TwoSlotSearch& search, const SortedReplicas& sorted,
                               const Chance& chance, int most_copies, int proposals) {
   begin(team, search, sorted, chance, most_copies);
-  for (int i = 0; i < proposals && search.num_givers > 0; ++i) propose(team, search);
+  for (int i = 0; i < proposals && search.num_givers > 0 && !team.stopped(); ++i)
+    propose(team, search);
 }
 
 EPLB_STAGE_END

@@ -73,8 +73,19 @@ EPLB_FN int most_chains(const Effort& effort, int experts, int slots) {
   return effort.chains + (effort.presets && slots == experts ? all_preset_chains() : 0);
 }
 
+// A step may look at every slot, a proposal several times. Where there are far more slots than
+// models have, a chain has fewer, so that it ends within seconds.
+EPLB_FN int within_seconds(int steps, int looks_of_one) {
+  constexpr int64_t kMostLooks = int64_t{1} << 31;
+  return smaller(steps, static_cast<int>(kMostLooks / looks_of_one));
+}
+
 EPLB_FN int steps_of(const Effort& effort, int slots, int gpus) {
-  return (effort.steps_per_slot * slots + effort.steps_per_gpu * gpus) / 16;
+  const int steps = (effort.steps_per_slot * slots + effort.steps_per_gpu * gpus) / 16;
+  return within_seconds(steps, slots);
+}
+EPLB_FN int proposals_of(const Effort& effort, int slots) {
+  return within_seconds(effort.proposals * slots / 4, 4 * slots);
 }
 
 EPLB_STAGE_END

@@ -114,7 +114,7 @@ EPLB_FN void search_chains(Team auto& team, BestWorkspace& workspace, const Effo
       search_chain(team, workspace, effort, choice, first_bound, chance, answer);
     else
       try_preset(team, workspace, preset_chain(chain - effort.chains), chance, answer);
-    if (ends_choice(choice, effort, answer.load)) break;
+    if (team.stopped() || ends_choice(choice, effort, answer.load)) break;
   }
 }
 
@@ -122,7 +122,7 @@ EPLB_FN void search_two_slot_chains(Team auto& team, BestWorkspace& workspace, c
                                     const CountChoice& choice, Chance chance, Chains chains,
                                     BestAnswer& answer) {
   TwoSlotSearch& search = workspace.two_slots;
-  const int proposals = effort.proposals * choice.sorted.slots / 4;
+  const int proposals = proposals_of(effort, choice.sorted.slots);
   for (int chain = chains.from; chain < smaller(chains.to, effort.two_slot_chains); ++chain) {
     chance.chain = static_cast<uint32_t>(chain);
     search_two_slots(team, search, choice.sorted, chance, choice.limits.most_copies, proposals);
@@ -174,7 +174,7 @@ EPLB_FN void try_counts(Team auto& team, BestWorkspace& workspace, const Effort&
   int64_t left = int64_t{effort.rounds} * sorted.slots / 4 - answer.spent;
   if (sorted.slots_per_gpu == 2) try_rules(team, workspace, choice, chance, answer, left);
   if (left <= 0 || answer.load == 0) return;
-  for (bool any = first_counts(team, list, sorted, answer.load); any && left > 0;
+  for (bool any = first_counts(team, list, sorted, answer.load); any && left > 0 && !team.stopped();
        any = next_counts(team, list, sorted.experts)) {
     left -= kCountRounds;
     if (take_counts(team, list, sorted, choice.limits.most_copies, answer.load))

@@ -173,6 +173,7 @@ struct ExcessMethod : NodesOfBest {
     search.state.windows = windows;
     const Arrangement& state = search.state;
     search.begin(team, problem.limits.most_replicas, {problem.options.seed, kRebalance, 0, 0});
+    search.looks = excess_effort(problem.options.effort).looks;
     begin_windows(team, search);
     team.for_each(windows * problem.experts, [&](int i) {
       state.weight[i / problem.experts * state.kinds() + i % problem.experts] = window_weight[i];

@@ -14,6 +14,7 @@ struct ExcessEffort {
   int window_rounds;       // for the best balance of several windows
   int soft_rounds;         // for groups that stay at home as far as asked
   int soft_missed_rounds;  // at most, while the target is missed
+  int64_t looks;           // at most: binds where problems are far larger than models
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
   switch (level) {
@@ -23,21 +24,24 @@ EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
               .later_rounds = 24,
               .window_rounds = 0,
               .soft_rounds = 0,
-              .soft_missed_rounds = 16};
+              .soft_missed_rounds = 16,
+              .looks = int64_t{1} << 33};
     case EPLB_EFFORT_NORMAL:
       return {.rounds = 200,
               .missed_rounds = 800,
               .later_rounds = 100,
               .window_rounds = 100,
               .soft_rounds = 100,
-              .soft_missed_rounds = 200};
+              .soft_missed_rounds = 200,
+              .looks = int64_t{1} << 36};
     default:
       return {.rounds = 720,
               .missed_rounds = 2880,
               .later_rounds = 360,
               .window_rounds = 300,
               .soft_rounds = 300,
-              .soft_missed_rounds = 600};
+              .soft_missed_rounds = 600,
+              .looks = int64_t{1} << 39};
   }
 }
 
@@ -123,7 +127,7 @@ EPLB_FN bool reach_target(Team auto& team, ExcessSearch& search, const ExcessEff
   keep(search);
   int last_round = effort.rounds;
   for (int round = 1; best.moves > 0 || !best.all; ++round) {
-    if (round > (best.all ? last_round : effort.missed_rounds)) break;
+    if (search.is_over(team) || round > (best.all ? last_round : effort.missed_rounds)) break;
     const Reached now = reach_again(team, search, best, round);
     if (!now.replaces(best) || !is_within(team, search)) {
       undo(team, search);
@@ -193,7 +197,8 @@ EPLB_ONCE void reach_balance(Team auto& team, ExcessSearch& search, const Excess
   bisect_targets(team, search, least, best);
   restore(team, state, best);
   int excess = aim_below(team, search, least, best.time);
-  for (int round = 1; round <= effort.rounds && best.time > least; ++round) {
+  for (int round = 1; round <= effort.rounds && best.time > least && !search.is_over(team);
+       ++round) {
     change_some(team, search, round);
     const int time = largest_time(team, state, search.cluster);
     const int left = total_excess(team, state);
@@ -261,7 +266,8 @@ EPLB_ONCE void level_windows(Team auto& team, ExcessSearch& search, int rounds, 
     keep(search);
   }
   int excess = total_excess(team, state);
-  for (int round = 1; round <= rounds && excess + target > least; ++round) {
+  for (int round = 1; round <= rounds && excess + target > least && !search.is_over(team);
+       ++round) {
     change_windows(team, search, round);
     if (total_excess(team, state) > excess || !is_within(team, search)) {
       undo(team, search);

@@ -45,14 +45,15 @@ template <class Number> struct PresetMethod : LayerMethod {
   EPLB_FN int pack_groups(Team auto& team, Chains chains, View<int> place) {
     const auto [nodes, groups] = problem.partition;
     add_groups<Number>(team);
-    return pack<Number>(team, preset, packing, groups, nodes, group_size,
-                        {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
+    return pack<Number>(team, within_seconds(preset, groups, nodes, 1), packing, groups, nodes,
+                        group_size, {problem.options.seed, kGroupKeys, 0, 0}, chains, place);
   }
   // answer[item]: its slot on the node.
   EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
     const int slots = node.cluster.slots, gpus = node.cluster.gpus;
     count(team, index, slots, node.limits.most_replicas);
-    return pack<Number>(team, preset, packing, slots, gpus, items.size,
+    return pack<Number>(team, within_seconds(preset, slots, gpus, problem.partition.nodes), packing,
+                        slots, gpus, items.size,
                         {node.options.seed, kReplicaKeys, static_cast<uint32_t>(index), 0}, chains,
                         answer);
   }

@@ -56,9 +56,11 @@ EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View
   const StepRules rules = rules_of(search, salt);
   with_priced_step(search, rules, [&](auto step) EPLB_INLINE {
     int candidates = step.weigh(team);
-    for (int g = 0, idle = 0; idle < state.gpus; g = g + 1 < state.gpus ? g + 1 : 0) {
+    for (int g = 0, idle = 0; idle < state.gpus && !search.is_over(team);
+         g = g + 1 < state.gpus ? g + 1 : 0) {
       ++idle;
       if (due[g] == 0 || search.logged == search.most_steps()) continue;
+      search.looks -= search.looks_at_head();
       const Change change = best_at(team, step, candidates, g);
       if (change.kind == Change::kNone) {
         team.barrier();
@@ -156,6 +158,7 @@ EPLB_ONCE void settle_rounds(Team auto& team, ExcessSearch& search, const SoftRo
   SoftStanding best = standing(team, search, aim);
   for (int round = 1; round <= (best.excess > 0 ? most.missed : most.reached); ++round) {
     if (best.excess == 0 && best.cost <= aim.least_cost + aim.least_cost / 100) return;
+    if (search.is_over(team)) return;
     settle_again(team, search, round, best);
     const SoftStanding now = standing(team, search, aim);
     if (!now.replaces(best) || !is_within(team, search)) {

@@ -43,6 +43,7 @@ struct UnequalBestMethod : NodesOfBest {
     search.cluster = node.cluster;
     search.lay_out(arena, node);
     search.begin(team, node.limits.most_replicas, {node.options.seed, kRebalance, 0, 0});
+    search.looks = excess_effort(node.options.effort).looks;
     search.counts_moves = false;
     team.for_each(node.experts, [&](int e) { search.state.weight[e] = weight[members[e]]; });
     return search;

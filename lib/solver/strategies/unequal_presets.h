@@ -22,7 +22,11 @@ template <class Number> struct UnequalPresetMethod : PresetMethod<Number> {
   // answer[item]: its slot on the node.
   EPLB_FN int solve_node(Team auto& team, int index, Chains chains, View<int> answer) {
     this->count(team, index, open_slots(this->node.cluster), this->node.limits.most_replicas);
-    return pack<Number>(team, this->preset, unequal, this->items.size,
+    constexpr int kTimes = 8;  // as long as a look at equal GPUs
+    const Preset& preset =
+        within_seconds(this->preset, this->node.cluster.slots, this->node.cluster.gpus,
+                       kTimes * this->problem.partition.nodes);
+    return pack<Number>(team, preset, unequal, this->items.size,
                         {this->node.options.seed, kReplicaKeys, static_cast<uint32_t>(index), 0},
                         chains, answer);
   }

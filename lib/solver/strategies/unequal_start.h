@@ -49,6 +49,16 @@ EPLB_FN void place_apart(Team auto& team, const UnequalStart& start, View<int> e
   }
 }
 
+// The same without looking for copies.
+EPLB_FN void place_quickly(Team auto& team, const UnequalStart& start, View<int> expert) {
+  const Packing& packing = start.unequal.packing;
+  place_longest_first<Integer>(team, start.unequal);
+  team.for_each(packing.items, [&](int position) {
+    const int slot = packing.pack[position] * packing.slots_per_pack + packing.slot[position];
+    expert[slot] = start.items.expert[packing.order[position]];
+  });
+}
+
 // Exchanges of the replica in a slot, which shares its GPU with a copy.
 struct Separation {
   const UnequalStart& start;
@@ -84,11 +94,14 @@ struct Separation {
 };
 
 // While the replica of a slot is with a copy on its GPU it is exchanged with that of another GPU
-// for which the later of the two GPUs is earliest; ties: lowest slot. It stays if there is none.
-EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expert, int slot) {
+// for which the later of the two GPUs is earliest; ties: lowest slot. It stays if there is none, or
+// no looks are left.
+EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expert, int slot,
+                      int64_t& looks) {
   const Separation separation{start, expert, slot};
   const int slots = start.unequal.cluster.slots;
-  while (expert[slot] >= 0 && separation.is_with_copy(slot, separation.gpu_of(slot))) {
+  while (looks > 0 && expert[slot] >= 0 && separation.is_with_copy(slot, separation.gpu_of(slot))) {
+    looks -= int64_t{slots} * slots_per_gpu(start.unequal.cluster);
     const int64_t best = team.max_of(slots, [&](int other) { return -separation.cost(other); });
     if (best == -kNever64) return;
     const int other = team.find_of(slots, [&](int at) { return separation.cost(at) == -best; });
@@ -96,10 +109,10 @@ EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expe
   }
 }
 
-// expert[slot] of a node, -1 where a slot is closed; start.items.count are the counts. No expert
-// has more copies than there are GPUs with slots, unless there are too few experts.
-EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& node,
-                           View<int> weight, View<int> expert) {
+// Counts replicas, largest first. No expert has more copies than there are GPUs with slots, unless
+// there are too few experts.
+EPLB_FN void list_replicas(Team auto& team, UnequalStart& start, const Problem& node,
+                           View<int> weight) {
   const Cluster& cluster = node.cluster;
   const int replicas = open_slots(cluster), round = (replicas + node.experts - 1) / node.experts;
   const int most = larger(smaller(open_gpus(cluster), node.limits.most_replicas), round);
@@ -109,10 +122,20 @@ EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& 
   packing.slots_per_pack = slots_per_gpu(cluster);
   count_replicas<Integer>(team, weight, node.experts, replicas, most, start.pricing, start.items);
   arrange(team, packing, start.items.size, Preset{}, {});
+}
+
+// expert[slot] of a node, -1 where a slot is closed; start.items.count are the counts.
+EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& node,
+                           View<int> weight, View<int> expert) {
+  const Cluster& cluster = node.cluster;
+  list_replicas(team, start, node, weight);
   team.for_each(cluster.slots, [&](int slot) { expert[slot] = -1; });
-  place_apart(team, start, expert);
-  if (replicas == node.experts) return;
-  for (int slot = 0; slot < cluster.slots; ++slot) separate(team, start, expert, slot);
+  // Where there are far more slots than models have, neither takes longer than seconds.
+  int64_t looks = int64_t{1} << 31;
+  const bool too_large = int64_t{cluster.slots} * cluster.slots > looks;
+  too_large ? place_quickly(team, start, expert) : place_apart(team, start, expert);
+  if (open_slots(cluster) == node.experts) return;
+  for (int slot = 0; slot < cluster.slots; ++slot) separate(team, start, expert, slot, looks);
 }
 
 EPLB_STAGE_END

@@ -25,17 +25,23 @@ struct Chance {
 
   EPLB_FN Chance at(uint32_t other_stage) const { return {seed, other_stage, node, chain}; }
 
-  // Ten rounds of Philox. The counter has four words, the key two.
   EPLB_FN uint32_t operator()(uint32_t draw) const {
-    uint32_t word0 = draw, word1 = chain, word2 = node, word3 = stage;
+    return static_cast<uint32_t>(drawn(static_cast<int>(draw)));
+  }
+  // Ten rounds of Philox, for an int or a vector of them. The counter has four words, the key two.
+  template <class Word> EPLB_FN Word drawn(Word draw) const {
+    Word word0 = draw, word1 = static_cast<int>(chain), word2 = static_cast<int>(node),
+         word3 = static_cast<int>(stage);
     uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
     for (int round = 0; round < 10; ++round) {
-      const uint64_t product0 = uint64_t{0xD2511F53} * word0;
-      const uint64_t product2 = uint64_t{0xCD9E8D57} * word2;
-      word0 = static_cast<uint32_t>(product2 >> 32) ^ word1 ^ key0;
-      word1 = static_cast<uint32_t>(product2);
-      word2 = static_cast<uint32_t>(product0 >> 32) ^ word3 ^ key1;
-      word3 = static_cast<uint32_t>(product0);
+      const Word upper0 = upper_product(word0, 0xD2511F53),
+                 lower0 = lower_product(word0, 0xD2511F53);
+      const Word upper2 = upper_product(word2, 0xCD9E8D57),
+                 lower2 = lower_product(word2, 0xCD9E8D57);
+      word0 = upper2 ^ word1 ^ static_cast<int>(key0);
+      word1 = lower2;
+      word2 = upper0 ^ word3 ^ static_cast<int>(key1);
+      word3 = lower0;
       key0 += 0x9E3779B9;
       key1 += 0xBB67AE85;
     }
@@ -48,24 +54,26 @@ struct Chance {
 struct ChanceBuffer {
   static constexpr int kBlock = 32;
   Chance chance;
-  View<uint32_t> known;  // draws first .. first + kBlock - 1
+  View<int> known;  // draws first .. first + kBlock - 1
   uint32_t first;
 
-  EPLB_FN void lay_out(Arena& arena) { known = arena.take<uint32_t>(kBlock); }
+  EPLB_FN void lay_out(Arena& arena) { known = arena.take<int>(kBlock); }
   EPLB_FN void begin(Team auto& team, const Chance& of) {
     chance = of;
     draw_from(team, 0);
   }
   EPLB_FN uint32_t operator()(Team auto& team, uint32_t draw) {
     if (draw - first >= kBlock) draw_from(team, draw);
-    return known[static_cast<int>(draw - first)];
+    return static_cast<uint32_t>(known[static_cast<int>(draw - first)]);
   }
 
  private:
   EPLB_APART void draw_from(Team auto& team, uint32_t draw) {
     first = draw;
     team.barrier();
-    team.for_each(kBlock, [&](int i) { known[i] = chance(draw + static_cast<uint32_t>(i)); });
+    team.sweep(kBlock, [=, at = static_cast<int>(draw), out = known, of = chance](auto i) {
+      out.set(i, of.drawn(value_of(i) + at));
+    });
   }
 };
 

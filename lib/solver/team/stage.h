@@ -59,5 +59,12 @@ EPLB_FN int scrambled(int a, int salt) {
   bits ^= bits >> 15;
   return static_cast<int>(bits * kScramble2);
 }
+// The halves of a product of words.
+EPLB_FN int upper_product(int a, uint32_t b) {
+  return static_cast<int>(uint64_t{static_cast<uint32_t>(a)} * b >> 32);
+}
+EPLB_FN int lower_product(int a, uint32_t b) {
+  return static_cast<int>(static_cast<uint32_t>(a) * b);
+}
 
 EPLB_STAGE_END

@@ -17,9 +17,9 @@
 // There are two kinds of bodies. A *scalar body* takes an int. A *vector body* takes an `auto`
 // index: an int on the device, on the host a vector of consecutive indices, for which array[i] is a
 // vector load, and array[values] a gather. A vector body may use + - * << >> ^ & | of ints,
-// comparisons and & | of what they say, smaller(), larger(), choose() and scrambled(), and captures
-// ints. On the host it is also evaluated for up to one vector of indices at the end of the
-// range: arrays from an Arena are padded for that.
+// comparisons and & | of what they say, smaller(), larger(), choose(), scrambled() and halves of
+// products, and captures ints. On the host it is also evaluated for up to 16 indices at the end of
+// the range: arrays from an Arena are padded for that.
 #pragma once
 
 #include <concepts>
@@ -173,6 +173,10 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   { team.patched(array, i, value)[n] } -> std::convertible_to<int>;
   // What any lane wrote before is visible to all lanes after.
   team.barrier();
+
+  // Is the call to stop? Loops that take long then end early. What they leave is thrown away, but
+  // what follows still works on it.
+  { team.stopped() } -> std::same_as<bool>;
 };
 
 EPLB_STAGE_END

@@ -90,7 +90,8 @@ class Dynamics(library.LibraryTest):
                     "#include <dlfcn.h>\nint main(int c, char **v) { return c != 2 || !dlopen(v[1], RTLD_NOW); }\n"
                 )
             subprocess.run([os.environ.get("CC", "cc"), source, "-o", program, "-ldl"], check=True)
-            self.assertEqual(subprocess.run([program, library.path()]).returncode, 0)
+            command = [*os.environ.get("EPLB_EMULATOR", "").split(), program, library.path()]
+            self.assertEqual(subprocess.run(command).returncode, 0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@
   F(context_options_init)    \
   F(context_create)          \
   F(context_destroy)         \
+  F(context_interrupt)       \
   F(context_synchronize)     \
   F(context_reserve)         \
   F(upload_weights)          \

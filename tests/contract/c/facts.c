@@ -27,6 +27,7 @@ static void status_names(void) {
                {EPLB_OUT_OF_MEMORY, "EPLB_OUT_OF_MEMORY"},
                {EPLB_DEVICE_OUT_OF_MEMORY, "EPLB_DEVICE_OUT_OF_MEMORY"},
                {EPLB_DEVICE_ERROR, "EPLB_DEVICE_ERROR"},
+               {EPLB_INTERRUPTED, "EPLB_INTERRUPTED"},
                {EPLB_INTERNAL_ERROR, "EPLB_INTERNAL_ERROR"}};
   static const eplb_status unknown[] = {-1, 5, 9, 31, 99, INT32_MAX, INT32_MIN};
   size_t i;

@@ -40,6 +40,7 @@ static void run_everything(const char *vectors) {
   rules_locale();
   rules_floating_point();
   rules_signals();
+  rules_interrupt();
   rules_threads();
   rules_fork();
   rules_process();

@@ -76,6 +76,7 @@ void rules_devices(void);
 void rules_evaluation(void);
 void rules_floating_point(void);
 void rules_fork(void);
+void rules_interrupt(void);
 void rules_limits(void);
 void rules_locale(void);
 void rules_maps(void);

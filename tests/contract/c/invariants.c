@@ -114,7 +114,9 @@ static int loads_hold(const plan *p, const input *in, int64_t layer, double *imb
   *imbalance = mean > 0 ? largest / mean : 1;
   *relative = mean > 0 ? bound / mean : 1;
   *gap = bound > 0 ? largest / bound - 1 : 0;
-  return CLOSE(*imbalance, p->doubles[EPLB_MAP_IMBALANCE][layer], kTolerance) &&
+  /* So do loads, and imbalance is worked out without that. */
+  return CLOSE(*imbalance, p->doubles[EPLB_MAP_IMBALANCE][layer],
+               kTolerance + (mean > 0 ? lost / mean : 0)) &&
          CHECK(bound <= largest) && CHECK(bound >= mean * (1 - 1e-11) - lost) &&
          (p->report.policy == EPLB_POLICY_HIERARCHICAL || p->slots > 512 ||
           CHECK(bound >= best_largest_replica(p, in, layer) * (1 - 1e-11) - lost));

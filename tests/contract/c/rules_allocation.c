@@ -188,11 +188,23 @@ static struct {
   eplb_context *context;
   /* Large: what a step asks for; small: what the context holds before and after it failed. */
   input small, large;
-  int64_t buffer[6 * 96];
-  int64_t duplicates[6];
-  eplb_report report;
   plan before;
 } state;
+
+/* All that the steps write: a failed one writes nothing. */
+static struct outputs {
+  int64_t maps[3][2 * 16];
+  double imbalance[2], bound[2];
+  int64_t duplicates[2];
+  char text[256];
+  eplb_report report;
+} outputs, untouched;
+
+static void poison_outputs(void) {
+  memset(&outputs, 0xA5, sizeof outputs);
+  EXPECT(EPLB_OK, CALL(report_init)(&outputs.report, sizeof outputs.report, ERR));
+  memcpy(&untouched, &outputs, sizeof outputs);
+}
 
 static eplb_status try_create(eplb_error *err) {
   eplb_context *context = NULL;
@@ -217,22 +229,21 @@ static eplb_status try_reserve(eplb_error *err) {
                                NULL, err);
 }
 static eplb_status try_fetch(eplb_error *err) {
-  return CALL(fetch_map)(state.context, EPLB_MAP_REPLICA_SLOTS, EPLB_INT64, state.buffer,
+  return CALL(fetch_map)(state.context, EPLB_MAP_REPLICA_SLOTS, EPLB_INT64, outputs.maps[0],
                          state.before.lengths[3], err);
 }
 static eplb_status try_report(eplb_error *err) {
-  return CALL(fetch_report)(state.context, &state.report, err);
+  return CALL(fetch_report)(state.context, &outputs.report, err);
 }
 static eplb_status try_evaluate(eplb_error *err) {
   return CALL(evaluate)(state.context, &state.small.problem, state.before.ints[0],
-                        state.before.lengths[0], EPLB_INT64, &state.report, NULL, NULL,
-                        state.duplicates, state.small.layers, err);
+                        state.before.lengths[0], EPLB_INT64, &outputs.report, outputs.imbalance,
+                        outputs.bound, outputs.duplicates, state.small.layers, err);
 }
 static eplb_status try_windows(eplb_error *err) {
-  static double figures[2][2];
   return CALL(evaluate_windows)(state.context, &state.small.problem, state.before.ints[0],
-                                state.before.lengths[0], EPLB_INT64, figures[0], figures[1], 2,
-                                err);
+                                state.before.lengths[0], EPLB_INT64, outputs.imbalance,
+                                outputs.bound, 2, err);
 }
 static eplb_status try_current(eplb_error *err) {
   return CALL(upload_placement)(state.context, state.before.ints[0], state.before.lengths[0],
@@ -247,18 +258,21 @@ static eplb_status try_window_weights(eplb_error *err) {
   return CALL(upload_window_weights)(state.context, weights, 1, err);
 }
 static eplb_status try_moves(eplb_error *err) {
-  return CALL(fetch_map)(state.context, EPLB_MAP_MOVE_ROUND, EPLB_INT64, state.buffer,
+  return CALL(fetch_map)(state.context, EPLB_MAP_MOVE_ROUND, EPLB_INT64, outputs.maps[0],
                          state.before.lengths[0], err);
 }
 static eplb_status try_transfers(eplb_error *err) {
   return CALL(plan_transfers)(state.context, &state.small.problem, EPLB_TRANSFER_IN_PLACE,
-                              state.before.ints[3], state.before.ints[0], state.buffer, NULL, NULL,
-                              state.before.lengths[0], EPLB_INT64, &state.report, err);
+                              state.before.ints[3], state.before.ints[0], outputs.maps[0],
+                              outputs.maps[1], outputs.maps[2], state.before.lengths[0], EPLB_INT64,
+                              &outputs.report, err);
 }
 static eplb_status try_information(eplb_error *err) {
-  char text[256];
-  eplb_status status = CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, err);
-  return status == EPLB_OK ? CALL(device_name)(EPLB_DEVICE_CPU, 0, text, sizeof text, err) : status;
+  eplb_status status =
+      CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, outputs.text, sizeof outputs.text, err);
+  if (status != EPLB_OK) return status;
+  poison_outputs(); /* the first one has succeeded */
+  return CALL(device_name)(EPLB_DEVICE_CPU, 0, outputs.text, sizeof outputs.text, err);
 }
 
 /* A refusal needs a text too, and nothing to make it of. */
@@ -274,6 +288,7 @@ static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
     eplb_error err;
     eplb_status status;
     memset(&err, 0xAA, sizeof err);
+    poison_outputs();
     allocations_fail(after, from_then_on);
     status = step(&err);
     refused = allocations_work();
@@ -283,9 +298,44 @@ static void survive(eplb_status (*step)(eplb_error *), int from_then_on) {
       continue;
     }
     if (!EQUAL(EPLB_OUT_OF_MEMORY, status) || !CHECK(err.code == status && err.text[0] != 0)) break;
+    if (!CHECK(memcmp(&outputs, &untouched, sizeof outputs) == 0)) break;
     if (!plan_still_there(&state.before, state.context, &state.small)) break;
   }
   CHECK(after < 2000);
+}
+
+/* What an evaluation works out differs: two slots per GPU for the threshold bound. */
+static void choose_options(int option) {
+  eplb_problem *problem = &state.small.problem;
+  state.small = input_make(EPLB_FLOAT32, 2, 8, 16, 8, 59);
+  if (option == 0) return;
+  problem->bound_kind = EPLB_BOUND_THRESHOLD;
+  problem->num_nodes = 2;
+  problem->num_groups = 4;
+  problem->policy = option == 1   ? EPLB_POLICY_HIERARCHICAL
+                    : option == 2 ? EPLB_POLICY_GLOBAL
+                                  : EPLB_POLICY_SOFT;
+  state.small.options.strategy = EPLB_STRATEGY_BEST;
+  if (option == 3) input_set_prices(&state.small, 8, 3);
+}
+
+static void run_out_of_memory_in(eplb_status (*step)(eplb_error *), int option, int from_then_on) {
+  choose_options(option);
+  state.large = input_make(EPLB_FLOAT64, 40, 128, 256, 16, 61);
+  state.context = context_solved(&state.small);
+  if (state.context == NULL || !plan_fetch(&state.before, state.context, &state.small)) return;
+  if (step == try_moves) {
+    EXPECT(EPLB_OK, try_current(ERR));
+    input_solve(state.context, &state.small);
+  }
+  survive(step, from_then_on);
+  EXPECT(EPLB_OK, CALL(upload_placement)(state.context, NULL, 0, 0, 0, 0, ERR));
+  if (input_upload_and_solve(state.context, &state.large))
+    invariants_hold(state.context, &state.large, NULL);
+  plan_free(&state.before);
+  CALL(context_destroy)(state.context);
+  input_free(&state.small);
+  input_free(&state.large);
 }
 
 static void run_out_of_memory_anywhere(void) {
@@ -294,27 +344,11 @@ static void run_out_of_memory_anywhere(void) {
       try_evaluate, try_windows,        try_transfers, try_information, try_refusal,
       try_prices,   try_window_weights, try_solve,     try_upload,      try_reserve};
   size_t i;
-  int from_then_on;
+  int option, from_then_on;
   for (i = 0; i < sizeof steps / sizeof *steps; i++)
-    for (from_then_on = 0; from_then_on < 2; from_then_on++) {
-      state.small = input_make(EPLB_FLOAT32, 2, 8, 16, 8, 59);
-      state.large = input_make(EPLB_FLOAT64, 40, 128, 256, 16, 61);
-      state.context = context_solved(&state.small);
-      if (state.context == NULL || !plan_fetch(&state.before, state.context, &state.small)) return;
-      EXPECT(EPLB_OK, CALL(report_init)(&state.report, sizeof state.report, ERR));
-      if (steps[i] == try_moves) {
-        EXPECT(EPLB_OK, try_current(ERR));
-        input_solve(state.context, &state.small);
-      }
-      survive(steps[i], from_then_on);
-      EXPECT(EPLB_OK, CALL(upload_placement)(state.context, NULL, 0, 0, 0, 0, ERR));
-      if (input_upload_and_solve(state.context, &state.large))
-        invariants_hold(state.context, &state.large, NULL);
-      plan_free(&state.before);
-      CALL(context_destroy)(state.context);
-      input_free(&state.small);
-      input_free(&state.large);
-    }
+    for (option = 0; option < 4; option++)
+      for (from_then_on = 0; from_then_on < 2; from_then_on++)
+        run_out_of_memory_in(steps[i], option, from_then_on);
 }
 
 /* In a child, for a crash is one of the things that it may find. */

@@ -3,8 +3,10 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness.h"
 #include "invariants.h"
@@ -138,6 +140,84 @@ static void a_solving_thread_is_cancelled(void) {
   for (round = 0; round < 5; round++) cancel_a_solve();
 }
 
+/* ---- A thread whose cancellation waits already ends at the first cancellation point: none of our
+ * calls is one. */
+
+enum { CANCEL_LAYERS = 3, CANCEL_SLOTS = 40, CANCEL_LENGTH = CANCEL_LAYERS * CANCEL_SLOTS };
+
+static struct {
+  input in;
+  int64_t ids[CANCEL_LENGTH], others[3][CANCEL_LENGTH];
+  double figures[2][CANCEL_LAYERS];
+  eplb_report report;
+  const char *next; /* the call that is made */
+  int failed;
+} doomed;
+
+static void doom(const char *next, eplb_status status) {
+  doomed.failed += status != EPLB_OK;
+  doomed.next = next;
+}
+
+static void call_with_a_context(eplb_context *context) {
+  const input *in = &doomed.in;
+  doom("upload_placement", CALL(upload_weights)(context, in->weights, input_length(in), in->dtype,
+                                                1, in->layers, in->experts, NULL));
+  doom("solve", CALL(upload_placement)(context, NULL, 0, 0, 0, 0, NULL));
+  doom("fetch_map", CALL(solve)(context, &in->problem, &in->options, NULL));
+  doom("fetch_report", CALL(fetch_map)(context, 0, EPLB_INT64, doomed.ids, CANCEL_LENGTH, NULL));
+  doom("evaluate", CALL(fetch_report)(context, &doomed.report, NULL));
+  doom("evaluate_windows",
+       CALL(evaluate)(context, &in->problem, doomed.ids, CANCEL_LENGTH, EPLB_INT64, &doomed.report,
+                      NULL, NULL, NULL, CANCEL_LAYERS, NULL));
+  doom("plan_transfers",
+       CALL(evaluate_windows)(context, &in->problem, doomed.ids, CANCEL_LENGTH, EPLB_INT64,
+                              doomed.figures[0], doomed.figures[1], CANCEL_LAYERS, NULL));
+  doom("synchronize",
+       CALL(plan_transfers)(context, &in->problem, EPLB_TRANSFER_IN_PLACE, doomed.ids, doomed.ids,
+                            doomed.others[0], doomed.others[1], doomed.others[2], CANCEL_LENGTH,
+                            EPLB_INT64, &doomed.report, NULL));
+  doom("reserve", CALL(context_synchronize)(context, NULL));
+  doom("interrupt", CALL(context_reserve)(context, in->dtype, 1, in->layers, in->experts,
+                                          &in->problem, NULL, NULL));
+  CALL(context_interrupt)(context);
+}
+
+static void *call_everything(void *unused) {
+  eplb_context_options options;
+  eplb_context *context = NULL;
+  char text[256];
+  int32_t count;
+  pthread_cancel(pthread_self());
+  doom("device_count", CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, text, sizeof text, NULL));
+  doom("device_name", CALL(device_count)(EPLB_DEVICE_CPU, &count, NULL));
+  doom("init", CALL(device_name)(EPLB_DEVICE_CPU, 0, text, sizeof text, NULL));
+  doom("create", CALL(context_options_init)(&options, sizeof options, NULL));
+  options.num_threads = 3;
+  doom("upload_weights", CALL(context_create)(&context, &options, NULL));
+  call_with_a_context(context);
+  doomed.next = "destroy";
+  CALL(context_destroy)(context);
+  doomed.next = NULL;
+  pthread_testcancel();
+  return unused;
+}
+
+static void no_call_is_a_cancellation_point(void) {
+  pthread_t caller;
+  void *answer = NULL;
+  memset(&doomed, 0, sizeof doomed);
+  doomed.in = input_make(EPLB_FLOAT32, CANCEL_LAYERS, 32, CANCEL_SLOTS, 8, 93);
+  EXPECT(EPLB_OK, CALL(report_init)(&doomed.report, sizeof doomed.report, ERR));
+  doomed.next = "backend_info";
+  if (CHECK(pthread_create(&caller, NULL, call_everything, NULL) == 0))
+    CHECK(pthread_join(caller, &answer) == 0);
+  CHECK(answer == PTHREAD_CANCELED);
+  EQUAL(0, doomed.failed);
+  if (!CHECK(doomed.next == NULL)) fprintf(stderr, "it ended in eplb_..._%s\n", doomed.next);
+  input_free(&doomed.in);
+}
+
 /* ---- Many threads, a context each. */
 
 enum { WORKERS = 4, ROUNDS = 30 };
@@ -192,6 +272,28 @@ static void contexts_are_independent(void) {
     EQUAL(0, workers[i].wrong);
     input_free(&workers[i].in);
   }
+}
+
+/* ---- More threads than can work are not started: memory for them would be there. */
+
+static int64_t bytes_with_threads(const input *in, int64_t threads) {
+  eplb_report report;
+  eplb_context *context = context_make(threads);
+  EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
+  if (input_upload_and_solve(context, in))
+    EXPECT(EPLB_OK, CALL(fetch_report)(context, &report, ERR));
+  CALL(context_destroy)(context);
+  return report.context_bytes;
+}
+
+static void threads_are_limited(void) {
+  input in = input_make(EPLB_FLOAT32, 3000, 16, 24, 8, 97);
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  int64_t most = processors > 16 ? processors : 16, one = bytes_with_threads(&in, 1),
+          two = bytes_with_threads(&in, 2), endless = bytes_with_threads(&in, 1000000000);
+  CHECK(two > one && endless > two);
+  CHECK(endless <= one + (most - 1) * (two - one) + 4096);
+  input_free(&in);
 }
 
 /* ---- One context, one thread at a time, but each time another. */
@@ -270,7 +372,9 @@ static void information_is_free_for_all(void) {
 void rules_threads(void) {
   RUN(one_context_two_threads);
   RUN(a_solving_thread_is_cancelled);
+  RUN(no_call_is_a_cancellation_point);
   RUN(contexts_are_independent);
+  RUN(threads_are_limited);
   RUN(a_context_may_move_between_threads);
   RUN(information_is_free_for_all);
 }

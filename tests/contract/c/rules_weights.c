@@ -1,6 +1,7 @@
 /* What a weight may be, and that a weight that may not be is named. */
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,6 +204,54 @@ static void zeros_are_solved_like_equals(void) {
   input_free(&in);
 }
 
+/* ---- Another thread writes the weights while they are read, by mistake: each element is read
+ * once, so what is accepted was good. */
+
+static struct {
+  float *weights;
+  int stop;
+} written;
+
+static void *write_without_pause(void *unused) {
+  uint32_t i = 0;
+  while (!__atomic_load_n(&written.stop, __ATOMIC_RELAXED)) {
+    float value = ++i % 2 ? (float)NAN : 1;
+    __atomic_store(&written.weights[(i - 1) / 2 * 7919 % LENGTH], &value, __ATOMIC_RELAXED);
+  }
+  return unused;
+}
+
+static void weights_may_change_meanwhile(void) {
+  eplb_context *own = context_make(1);
+  input in = input_make(EPLB_FLOAT32, LAYERS, EXPERTS, 24, 4, 8);
+  pthread_t writer;
+  int upload, layer, accepted = 0;
+  if (HARNESS_SANITIZED) {
+    test_skip("a race, on purpose");
+  } else {
+    memset(&written, 0, sizeof written);
+    written.weights = in.weights;
+    CHECK(pthread_create(&writer, NULL, write_without_pause, NULL) == 0);
+    for (upload = 0; upload < 3000; upload++) {
+      eplb_status status =
+          CALL(upload_weights)(own, in.weights, LENGTH, EPLB_FLOAT32, 1, LAYERS, EXPERTS, ERR);
+      double imbalance[LAYERS];
+      if (status == EPLB_INVALID_WEIGHT) continue;
+      accepted++;
+      if (!EXPECT(EPLB_OK, status) || !input_solve(own, &in)) break;
+      EXPECT(EPLB_OK,
+             CALL(fetch_map)(own, EPLB_MAP_IMBALANCE, EPLB_FLOAT64, imbalance, LAYERS, ERR));
+      for (layer = 0; layer < LAYERS; layer++)
+        CHECK(imbalance[layer] >= 1 && imbalance[layer] <= 4);
+    }
+    __atomic_store_n(&written.stop, 1, __ATOMIC_RELAXED);
+    pthread_join(writer, NULL);
+    CHECK(accepted > 0);
+  }
+  CALL(context_destroy)(own);
+  input_free(&in);
+}
+
 void rules_weights(void) {
   int ready;
   test_begin("the input of the weight tests");
@@ -221,6 +270,7 @@ void rules_weights(void) {
   RUN(integer_windows_are_summed_exactly);
   RUN(minus_zero_is_zero);
   RUN(zeros_are_solved_like_equals);
+  RUN(weights_may_change_meanwhile);
   plan_free(&before);
   CALL(context_destroy)(context);
   input_free(&base);

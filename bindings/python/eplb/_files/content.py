@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import re
-import zlib
-from collections.abc import Callable
+import stat
 from dataclasses import dataclass
-from functools import cached_property
-from io import BytesIO
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
 
 from .._errors import FileError, os_error_text
+from .._lazy import lazy
+from .packing import PACKINGS, packing_of, unpack
+from .values import bounded
 
 # Read from where it is open already: a socket cannot be opened by this name.
 STDIN = Path("/dev/stdin")
+# Bytes that are read from what is no file.
+_MOST_OF_PIPE = 2**30
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Content:
         found = re.search(r"(?<![a-z])rank[_-]?(\d{1,5})(?!\d)", self.name, re.I)
         return int(found[1]) if found else None
 
-    @cached_property
+    @lazy
     def text(self) -> str:
         """In UTF-8, with or without a byte order mark.
 
@@ -50,36 +51,9 @@ class Content:
         return text
 
 
-class _Packing(NamedTuple):
-    name: str
-    magic: bytes
-    suffix: str
-    unpack: Callable[[bytes], bytes]
-
-
-def _by_module(name: str) -> Callable[[bytes], bytes]:
-    # Python can be built without these.
-    return lambda data: bytes(importlib.import_module(name).decompress(data))
-
-
-def _unpack_zstd(data: bytes) -> bytes:
-    try:
-        return _by_module("compression.zstd")(data)
-    except ModuleNotFoundError:
-        zstandard: Any = importlib.import_module("zstandard")
-        with zstandard.ZstdDecompressor().stream_reader(BytesIO(data), read_across_frames=True) as reader:
-            return bytes(reader.read())
-
-
-_PACKINGS = (
-    _Packing("gzip", b"\x1f\x8b", ".gz", _by_module("gzip")),
-    _Packing("xz", b"\xfd7zXZ\0", ".xz", _by_module("lzma")),
-    _Packing("bzip2", b"BZh", ".bz2", _by_module("bz2")),
-    _Packing("zstd", b"\x28\xb5\x2f\xfd", ".zst", _unpack_zstd),
-)
 # How files begin that are not read.
 _FOREIGN = {
-    **{packing.magic: packing.name for packing in _PACKINGS},
+    **{packing.magic: packing.name for packing in PACKINGS},
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
@@ -101,36 +75,30 @@ def read_content(path: Path) -> Content:
     Raises:
         FileError: it cannot be read or unpacked, or there is nothing in it.
     """
-    name = path.name
-    try:
-        with open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise FileError(os_error_text(path, error)) from None
-    packing = next((packing for packing in _PACKINGS if data.startswith(packing.magic)), None)
+    name, data = path.name, _bytes_of(path)
+    packing = packing_of(data)
     if packing is not None:
-        data = _unpack(path, data, packing)
+        data = unpack(path, data, packing)
         name = path.stem if path.suffix.lower() == packing.suffix else name
     if not data.strip():
         raise FileError(f"{path}: the file is empty")
     return Content(path, name, data)
 
 
-def unpacked_name(path: Path) -> PurePath:
-    """Without the ending of a compression."""
-    packed = path.suffix.lower() in {packing.suffix for packing in _PACKINGS}
-    return PurePath(path.stem if packed else path.name)
-
-
-def _unpack(path: Path, data: bytes, packing: _Packing) -> bytes:
+def _bytes_of(path: Path) -> bytes:
     try:
-        return packing.unpack(data)
-    except ModuleNotFoundError as error:
-        text = f"{path}: is {packing.name}, which needs {error.name}: pip install {error.name}, or unpack it first"
-        raise FileError(text) from None
-    except Exception as error:  # each of these modules has exceptions of its own
-        fault = str(error) if isinstance(error, (OSError, EOFError, ValueError, zlib.error)) else type(error).__name__
-        raise FileError(f"{path}: is {packing.name} that cannot be unpacked: {fault}") from None
+        with bounded(path), open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
+            if stat.S_ISREG(os.stat(file.fileno()).st_mode):
+                return file.read()
+            # Some devices never end.
+            data = file.read(_MOST_OF_PIPE + 1)
+    except OSError as error:
+        raise FileError(os_error_text(path, error)) from None
+    except ValueError as error:
+        raise FileError(f"{path}: is no name of a file: {error}") from None
+    if len(data) > _MOST_OF_PIPE:
+        raise FileError(f"{path}: is no file, and has more than {_MOST_OF_PIPE >> 20} MiB: write it to a file first")
+    return data
 
 
 def _text_of(path: Path, data: bytes) -> str:

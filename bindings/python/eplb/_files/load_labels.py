@@ -128,9 +128,9 @@ def check_layers(where: str, values: Sequence[float]) -> Ints:
     if wrong is not None:
         raise FileError(f"{where}: {wrong} in the first column is no layer's number")
     numbers = np.array(values, np.int64)
-    if len(np.unique(numbers)) != len(numbers):
-        twice = next(value for value in numbers.tolist() if (numbers == value).sum() > 1)
-        raise FileError(f"{where}: layer {twice} is there twice in the first column")
+    known, times = np.unique(numbers, return_counts=True)
+    if len(known) != len(numbers):
+        raise FileError(f"{where}: layer {known[times > 1][0]} is there twice in the first column")
     return numbers
 
 

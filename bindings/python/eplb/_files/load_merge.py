@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from .._arrays import Array, Ints
 from .._errors import FileError
+from .._printable import printable
 from .._shown import Showing, Shown
 from .load_doubts import by_file, doubts_about, load_shares
 from .load_parts import Part, check_sums
-from .values import counted, name_layers, numbers_of
+from .values import check_made, counted, name_layers, numbers_of
 
 # Loads of so few tokens may be in each row by chance.
 _FEW = 7
@@ -47,7 +49,7 @@ class Loads(Showing):
     def __repr__(self) -> str:
         names = ("window", "layer", "expert")
         sizes = ", ".join(counted(size, name) for size, name in zip(self.counts.shape, names, strict=True))
-        return f"Loads({sizes}; {self.source})"
+        return printable(f"Loads({sizes}; {self.source})")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """The counts: loads can be given where weights are taken."""
@@ -135,6 +137,8 @@ def _aligned(parts: Sequence[Part], sizes: Sizes, notes: list[str]) -> list[Part
                 f"experts are counted by the largest number, {experts - 1}: give their number if more have no load"
             )
         experts = max(experts, sizes.experts or 0)
+    windows = sum(len(part.counts) for part in parts)
+    check_made(parts[0].where, windows * len(layers) * experts, sum(part.counts.size for part in parts))
     return [_widened(part, layers, experts, whole) if part.sparse else part for part in parts]
 
 
@@ -168,10 +172,11 @@ def _windows(parts: Sequence[Part], notes: list[str]) -> tuple[Array, int]:
     if None in ranks:
         return _joined(parts), 1
     numbers = sorted(rank for rank in ranks if rank is not None)
-    missing = sorted(set(range(numbers[-1])) - set(numbers))
+    missing = numbers[-1] + 1 - len(numbers)
     if missing or len(numbers) == 1:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        which = f"rank {', '.join(map(str, missing[:5]))}{more}" if missing else "other ranks"
+        more = f" and {missing - 5} more" if missing > 5 else ""
+        first = islice((rank for rank in count() if rank not in ranks), min(missing, 5))
+        which = f"rank {', '.join(map(str, first))}{more}" if missing else "other ranks"
         notes.append(f"there are no files of {which}, so what their tokens add is not counted")
     return _sum_of_ranks([ranks[number] for number in numbers], notes), len(ranks)
 

@@ -146,6 +146,8 @@ def _records(where: str, content: Mapping[str, Any]) -> Part:
     counts = experts_from_slots(where, np.array(list(passes.values())), placement)
     layers = first_numbers(counts.shape[1])
     kind, rank, moments = "SGLang's records of passes", ranks.pop(), tuple(passes)
+    if rank is not None and rank < 0:
+        raise FileError(f"{where}: rank is {rank}, must be at least 0")
     return Part(where, kind, counts, layers, absolute=True, rank=rank, moments=moments)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import Array, Ints, to_host
 from .._errors import Error, FileError
 from .._maps import loads_of
-from .values import MOST_EXPERTS, counted
+from .values import MOST_EXPERTS, check_made, counted
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ def experts_from_slots(where: str, slot_counts: Array, placement: Any, num_exper
     count = int(experts.max()) + 1 if num_experts is None else num_experts
     if experts.min() < -1 or not 0 < experts.max() + 1 <= count <= MOST_EXPERTS:
         raise FileError(f"{where}: the placement holds experts {experts.min()} to {experts.max()} of {count}")
+    check_made(where, slot_counts.size // slots * count, slot_counts.size)
     check_sums(where, [slot_counts], slots)
     totals: Array = loads_of(slot_counts, experts, count)
     return totals

@@ -16,7 +16,8 @@ from .load_named import NAMES, PLACEMENTS, read_bare, read_named
 from .load_parts import Part
 from .load_tables import read_table
 from .load_tensorrt import read_statistics
-from .parsed import parse_json, read_numpy, read_torch
+from .numpy_files import read_numpy
+from .parsed import parse_json, read_torch
 
 Reader = Callable[[Content, Labels], list[Part]]
 

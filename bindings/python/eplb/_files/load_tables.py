@@ -11,7 +11,7 @@ from .content import Content
 from .load_labels import Labels, by_layer, check_header, layers_in
 from .load_parts import Part, first_numbers
 from .rows import Row, check_length, number_at, number_of, rows_of, separator_of, table_of
-from .values import MOST_EXPERTS, MOST_LAYERS
+from .values import MOST_EXPERTS, MOST_LAYERS, check_made
 
 _LONG = ("layer_id", "expert_id", "count")
 
@@ -83,7 +83,9 @@ def _long_table(content: Content, rows: Sequence[Row], names: Sequence[str]) -> 
     counts = _pairs(where, rows, [names.index(name) for name in _LONG])
     layers = np.unique([layer for layer, _ in counts])
     dtype = np.int64 if all(isinstance(count, int) for count in counts.values()) else np.float64
-    table = np.zeros((1, len(layers), max(expert for _, expert in counts) + 1), dtype)
+    experts = max(expert for _, expert in counts) + 1
+    check_made(where, len(layers) * experts, len(counts))
+    table = np.zeros((1, len(layers), experts), dtype)
     place = np.array(list(counts))
     table[0, np.searchsorted(layers, place[:, 0]), place[:, 1]] = list(counts.values())
     kind = "CSV with layer_id, expert_id, count (SGLang)"

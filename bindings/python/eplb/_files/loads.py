@@ -11,12 +11,14 @@ from typing import NamedTuple, TypeAlias
 
 from .._errors import FileError, os_error_text
 from .._library import integer
-from .content import read_content, unpacked_name
+from .content import read_content
 from .load_labels import Labels
 from .load_merge import Loads, Sizes, merge
 from .load_parts import Part
 from .load_readers import SUFFIXES, read_parts
 from .load_tensorrt import META, experts_of_folder, files_of_ranks
+from .packing import unpacked_name
+from .values import bounded
 
 Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 
@@ -29,6 +31,11 @@ class Source(NamedTuple):
 
     path: Path
     experts: int | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is read."""
+        return [self.path] if self.experts is None else [self.path, self.path.with_name(META)]
 
 
 def read_loads(
@@ -62,7 +69,9 @@ def read_loads(
             integer(name, size, 1)
     sources, order, notes = find_sources(paths)
     parts = [part for source in sources for part in _parts_of(source, Labels(header, index))]
-    return merge(parts, tuple(source.path for source in sources), order, Sizes(experts, layers), notes)
+    files = tuple(source.path for source in sources)
+    with bounded(files[0] if len(files) == 1 else f"{len(files)} files"):
+        return merge(parts, files, order, Sizes(experts, layers), notes)
 
 
 def find_sources(paths: Paths) -> tuple[list[Source], str, list[str]]:
@@ -76,16 +85,17 @@ def find_sources(paths: Paths) -> tuple[list[Source], str, list[str]]:
         raise FileError("no file of loads was given")
     natural = list(map(str, given)) == sorted(map(str, given))
     notes: list[str] = []
-    sources = [source for path in (_in_order(given) if natural else given) for source in _sources_of(path, notes)]
+    with bounded(given[0]):
+        sources = [source for path in (_in_order(given) if natural else given) for source in _sources_of(path, notes)]
     order = ", in natural order of names" if natural else ", in the order given"
     return sources, order if len(sources) > 1 else "", notes
 
 
 def _sources_of(path: Path, notes: list[str]) -> Iterator[Source]:
-    if not path.is_dir():
-        yield Source(path)
-        return
     try:
+        if not path.is_dir():
+            yield Source(path)
+            return
         entries = _in_order(entry for entry in path.iterdir() if not entry.name.startswith("."))
         if any(entry.name == META for entry in entries):
             experts = experts_of_folder(path)
@@ -119,7 +129,8 @@ def _part_key(name: str) -> list[tuple[Decimal, str]]:
 
 
 def _parts_of(source: Source, labels: Labels) -> Sequence[Part]:
-    parts = read_parts(read_content(source.path), labels)
+    with bounded(source.path):
+        parts = read_parts(read_content(source.path), labels)
     for part in parts:
         found = part.counts.shape[2]
         if source.experts not in (None, found):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._arrays import to_host
 from .._errors import FileError
 from .content import Content
+from .numpy_files import zip_members
+from .packing import most_unpacked
 
 # What is left of longer integers is still too large for everything; Python takes long for very long ones.
 _MOST_DIGITS = 21
+# Of YAML; no number and no date has more characters.
+_MOST_OF_SCALAR = 100
+_YAML_TEXT = "tag:yaml.org,2002:str"
 
 
 def read_json(content: Content) -> Any:
@@ -44,10 +48,11 @@ def _integer(digits: str) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:40]!r} is there twice")
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ValueError(f"{name[:40]!r} is there twice")
+        content[name] = value
     return content
 
 
@@ -67,18 +72,27 @@ def read_yaml(content: Content) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise FileError(f"{path}{line}: no YAML that can be read: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FileError(f"{path}: no YAML that can be read: {' '.join(str(error).split())}") from None
+    except Exception as error:  # its constructors raise whatever a value of another kind makes them raise
+        raise FileError(f"{path}: no YAML that can be read: {' '.join(str(error).split())[:200]}") from None
 
 
 def _yaml_loader(yaml: Any) -> Any:
+    def refuse(node: Any, what: str) -> None:
+        raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def construct_scalar(self, node: Any) -> Any:
+            # 1:1:1 is a number to the base 60, which takes long to be known if it is a long one.
+            if node.tag != _YAML_TEXT and len(node.value) > _MOST_OF_SCALAR:
+                refuse(node, f"{node.value[:40]!r} is a very long number")
+            return super().construct_scalar(node)
+
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             known = set()
             for key, _ in node.value:
                 name = self.construct_object(key) if isinstance(key, yaml.ScalarNode) else None
                 if name is not None and name in known:
-                    raise yaml.constructor.ConstructorError(None, None, f"{name!r} is there twice", key.start_mark)
+                    refuse(key, f"{str(name)[:40]!r} is there twice")
                 known.add(name)
             return super().construct_mapping(node, deep)
 
@@ -101,8 +115,16 @@ def read_torch(content: Content) -> Any:
         FileError: it is something else, or torch is not installed.
     """
     torch, path = import_torch(content.path), content.path
+    size = len(content.data)
+    if content.data.startswith(b"PK"):
+        unpacked = sum(member.file_size for member in zip_members(path, content.data).infolist())
+        if unpacked > most_unpacked(size):
+            raise FileError(f"{path}: would be {unpacked} bytes, too many for a file of this size")
     try:
-        return _without_tensors(torch, torch.load(BytesIO(content.data), map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(BytesIO(content.data), map_location="cpu", weights_only=True)
+        return _Plain(torch, size).of(loaded)
     except Exception as error:  # torch lets through whatever its parts raise
         if type(error).__name__ == "UnpicklingError":
             # torch's own text advises to load it unsafely.
@@ -112,58 +134,28 @@ def read_torch(content: Content) -> Any:
         raise FileError(f"{path}: is no file of torch.save that can be read: {fault}") from None
 
 
-def _without_tensors(torch: Any, value: Any) -> Any:
-    if torch.is_tensor(value):
-        return _scalar_or_array(to_host("the tensor", value)[0])
-    if isinstance(value, dict):
-        return {name: _without_tensors(torch, each) for name, each in value.items()}
-    return [_without_tensors(torch, each) for each in value] if isinstance(value, (list, tuple)) else value
+class _Plain:
+    """Values of torch with arrays for tensors, and lists for tuples. A few bytes may claim to be any number of them."""
 
+    def __init__(self, torch: Any, size: int) -> None:
+        # Each value takes a byte of the file at least, unless it is there several times.
+        self._torch, self._room, self._values = torch, most_unpacked(size), size
 
-def read_numpy(content: Content) -> Any:
-    """An .npy as an array; an .npz as a mapping, which reads its arrays when they are asked for.
+    def of(self, value: Any) -> Any:
+        self._values -= 1
+        if self._values < 0:
+            raise ValueError("has the same values over and over")
+        if self._torch.is_tensor(value):
+            return self._array(value)
+        if isinstance(value, dict):
+            return {name: self.of(each) for name, each in value.items()}
+        return [self.of(each) for each in value] if isinstance(value, (list, tuple)) else value
 
-    Raises:
-        FileError: it is something else.
-    """
-    try:
-        loaded = np.load(BytesIO(content.data), allow_pickle=False)
-    except Exception as error:  # numpy lets through what its parts raise, down to Python's tokenizer
-        raise FileError(f"{content.path}: no numpy file that can be read: {_reason(error)}") from None
-    return loaded if isinstance(loaded, np.ndarray) else _Arrays(content.path, loaded)
-
-
-def _reason(error: Exception) -> str:
-    # numpy treats any unknown format as a pickle, and advises to load that unsafely.
-    if "pickle" in str(error):
-        return "pickled objects, or something else entirely"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _scalar_or_array(array: Any) -> Any:
-    """Scalars have no form of their own in these files."""
-    return array.item() if array.ndim == 0 else array
-
-
-class _Arrays(Mapping[str, Any]):
-    """The arrays of an .npz by name. Only those that are asked for are read."""
-
-    def __init__(self, path: Path, arrays: Any) -> None:
-        self._path, self._arrays = path, arrays
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._arrays.files:
-            raise KeyError(name)
-        try:
-            return _scalar_or_array(self._arrays[name])
-        except Exception as error:
-            raise FileError(f"{self._path}: no numpy file that can be read: {name}: {_reason(error)}") from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._arrays.files
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays.files)
-
-    def __len__(self) -> int:
-        return len(self._arrays.files)
+    def _array(self, tensor: Any) -> Any:
+        # Strides of 0 make any number of values of one.
+        self._room -= math.prod(tensor.shape) * tensor.element_size()
+        if self._room < 0:
+            raise ValueError(f"a tensor {list(tensor.shape)} is too large for a file of this size")
+        array = to_host("the tensor", tensor)[0]
+        # Scalars have no form of their own in these files.
+        return array.item() if array.ndim == 0 else array

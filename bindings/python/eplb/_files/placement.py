@@ -12,7 +12,7 @@ from .._arrays import Ints, placement_to_host
 from .._library import integer, invalid_argument
 from .._plan import Plan
 from .._shown import Showing, Shown
-from .values import name_layers, numbers_of
+from .values import MOST_EXPERTS, name_layers, numbers_of
 
 
 class Placement(Showing):
@@ -59,7 +59,8 @@ class Placement(Showing):
             raise invalid_argument(f"physical_to_logical is {list(slots.shape)}, must have a layer and a slot at least")
         if num_gpus is not None and slots.shape[1] % integer("num_gpus", num_gpus, 1):
             raise invalid_argument(f"{slots.shape[1]} slots of a layer are no multiple of {num_gpus} GPUs")
-        if num_experts is not None and len(above := np.argwhere(slots >= integer("num_experts", num_experts, 1))):
+        experts = MOST_EXPERTS if num_experts is None else integer("num_experts", num_experts, 1, MOST_EXPERTS)
+        if num_experts is not None and len(above := np.argwhere(slots >= experts)):
             layer, slot = above[0].tolist()
             text = f"is {slots[layer, slot]}, but there are {num_experts} experts"
             raise invalid_argument(f"placement[layer {layer}, slot {slot}] {text}")

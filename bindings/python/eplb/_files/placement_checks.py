@@ -15,9 +15,12 @@ from .placement import Placement
 
 def check_all_placed(path: Path, engine: str, placement: Placement) -> None:
     """Every slot holds an expert, and every expert has a slot."""
-    slots = placement.physical_to_logical
+    slots, experts = placement.physical_to_logical, np.arange(placement.least_experts)
     _refuse(path, placement, slots == -1, "slot {} is empty (-1), which " + engine + " has no form for")
-    _refuse(path, placement, count_replicas(placement) == 0, "expert {} has no slot")
+    for layer, row in zip(placement.layers, slots, strict=True):
+        missing = np.setdiff1d(experts, row)
+        if len(missing):
+            raise FileError(f"{path}: layer {layer}: expert {missing[0]} has no slot")
 
 
 def check_distinct(path: Path, engine: str, placement: Placement) -> None:
@@ -39,14 +42,6 @@ def devices(path: Path, engine: str, placement: Placement) -> Ints:
 def as_json(content: dict[str, Any]) -> bytes:
     """An object on one line."""
     return (json.dumps(content, allow_nan=False) + "\n").encode()
-
-
-def count_replicas(placement: Placement) -> Ints:
-    """int64 [L,E]."""
-    slots, experts = placement.physical_to_logical, placement.least_experts
-    places = np.arange(len(slots))[:, np.newaxis] * (experts + 1) + slots + 1
-    counts = np.bincount(places.ravel(), minlength=len(slots) * (experts + 1))
-    return counts.reshape(len(slots), experts + 1)[:, 1:]
 
 
 def _refuse(path: Path, placement: Placement, wrong: np.ndarray, what: str) -> None:

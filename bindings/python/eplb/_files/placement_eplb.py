@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from .._plan import Plan
 from .._solution import expand_replica_slots
 from .placement import Known, Placement, Wishes
 from .placement_checks import as_json
-from .values import listed, shown, table, whole
+from .values import is_number, listed, shown, table, whole
 
 MAP = "physical_to_logical"
 DENSE = "has_dense_rows"
@@ -56,21 +55,16 @@ def _problem(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     for name, kind in _NAMES.items():
         if name in content:
             value = content[name]
-            if not (isinstance(value, str) if kind is str else _is_number(value)):
+            if not (isinstance(value, str) if kind is str else is_number(value)):
                 raise FileError(f"{path}: {name} must be a {'name' if kind is str else 'number'}, is {shown(value)}")
             problem[name] = value
     for name, kinds in _BY_GPU.items():
         if content.get(name) is not None:
             values = listed(path, name, _plain(content[name]))
-            if not all(type(value) in kinds and _is_number(value) for value in values):
+            if not all(type(value) in kinds and is_number(value) for value in values):
                 raise FileError(f"{path}: {name} must have a number for each GPU")
             problem[name] = values
     return problem
-
-
-def _is_number(value: Any) -> bool:
-    # NaN and infinity are none in JSON, to which this may be written.
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def write(path: Path, placement: Placement, wishes: Wishes) -> bytes:

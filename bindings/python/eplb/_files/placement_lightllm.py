@@ -11,7 +11,7 @@ import numpy as np
 from .._errors import FileError
 from .placement import Known, Placement, Wishes
 from .placement_checks import as_json, check_all_placed, check_distinct, devices
-from .values import experts_in, layer_keys, listed, stacked, whole
+from .values import check_made, experts_in, layer_keys, listed, stacked, whole
 
 REDUNDANT, EXTRA = "num_redundant_experts_per_rank", "redundancy_expert_num"
 VERSION = 1
@@ -62,6 +62,8 @@ def read_older(path: Path, content: Mapping[str, Any], known: Known) -> Placemen
     if not extra:
         raise FileError(f"{path}: names no layer, only a default: give the layers that it is for")
     count = whole(path, content, EXTRA)
+    # The default is there once, for all layers.
+    check_made(path, len(extra) * (num_experts + num_gpus * count), 0)
     rows = {f"layer {layer}": _extra(path, f"layer {layer}", ids, count) for layer, ids in sorted(extra.items())}
     own = np.arange(num_experts).reshape(1, num_gpus, -1).repeat(len(rows), axis=0)
     shared = np.array(stacked(path, rows), np.int64).reshape(len(rows), 1, count).repeat(num_gpus, axis=1)

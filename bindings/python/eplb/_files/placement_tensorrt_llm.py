@@ -12,7 +12,7 @@ from .._errors import FileError
 from .._library import integer
 from .placement import Known, Placement, Wishes
 from .placement_checks import check_all_placed
-from .values import experts_in, layer_keys, stacked, whole
+from .values import check_made, experts_in, layer_keys, stacked, whole
 
 ASSIGNMENTS = "initial_global_assignments"
 
@@ -20,6 +20,8 @@ ASSIGNMENTS = "initial_global_assignments"
 def read(path: Path, content: Mapping[str, Any], known: Known) -> Placement:
     """ep_size, which some of its tools want and its configuration refuses, says the GPUs where it is there."""
     layers = layer_keys(path, ASSIGNMENTS, content[ASSIGNMENTS], int)
+    # YAML can name a row once, and use it any number of times.
+    check_made(path, sum(len(row) for row in layers.values() if isinstance(row, list)), 0)
     rows = {f"layer {layer}": experts_in(path, f"layer {layer}", row) for layer, row in layers.items()}
     slots = np.array(stacked(path, rows), np.int64)
     if whole(path, content, "num_slots", 1) != slots.shape[1]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import FileError, InvalidArgument
 from .._library import integer, invalid_argument
-from .._output_file import check_output, path_of, replacing
+from .._output_file import check_output, path_of, write_file
 from .._plan import DevicePlan, Plan
 from . import kinds
 from . import placement_ascend as ascend
@@ -22,10 +22,11 @@ from . import placement_sglang as sglang
 from . import placement_tensorrt_llm as tensorrt_llm
 from .content import Content, read_content
 from .load_named import NAMES
-from .parsed import import_torch, read_json, read_numpy, read_torch, read_yaml
+from .numpy_files import read_numpy
+from .parsed import import_torch, read_json, read_torch, read_yaml
 from .placement import Known, Placement, Wishes
 from .rows import read_csv
-from .values import MOST_LAYERS
+from .values import MOST_LAYERS, bounded
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,11 @@ def read_placement(
 
 def load_placement(path: Path, known: Known) -> Placement:
     """As read_placement, but what the file says comes before what is known; layers are as the file has them."""
+    with bounded(path):
+        return _placement_of(path, known)
+
+
+def _placement_of(path: Path, known: Known) -> Placement:
     content = read_content(path)
     kind = kinds.kind_of(content)
     if kind not in _READERS:
@@ -206,8 +212,7 @@ def store(path: Path, format: str, placement: Placement, wishes: Wishes) -> None
     """Writes a placement whose layers are numbered as they are to be. What the format refuses is found first."""
     content = FORMATS[format].write(path, placement, wishes)
     check_output(path)
-    with replacing(path) as file:
-        file.write(content)
+    write_file(path, content)
 
 
 def _placed(value: Any, num_gpus: int | None, num_experts: int | None) -> Placement:

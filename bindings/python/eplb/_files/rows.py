@@ -13,7 +13,7 @@ import numpy as np
 from .._arrays import Array
 from .._errors import FileError
 from .content import Content
-from .values import counted
+from .values import MOST_VALUES, counted
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _SEPARATORS = {";": ";", "\t": "tabs", "|": "|", " ": "spaces"}
@@ -42,11 +42,18 @@ def rows_of(content: Content) -> list[Row]:
         FileError: there are none, or no CSV.
     """
     reader = csv.reader(StringIO(content.text, newline=""), skipinitialspace=True)
+    rows: list[Row] = []
+    values = 0
     try:
-        rows = [Row(reader.line_num, [word.strip() for word in words]) for words in reader]
+        for words in reader:
+            row = Row(reader.line_num, [word.strip() for word in words])
+            if any(row.words):
+                rows.append(row)
+                values += len(row.words)
+            if values > MOST_VALUES:
+                raise FileError(f"{content.path}: has more than {MOST_VALUES} values: write it as .npy")
     except csv.Error as error:
         raise FileError(f"{content.path} line {reader.line_num}: {error}") from None
-    rows = [row for row in rows if any(row.words)]
     if not rows:
         raise FileError(f"{content.path}: the file is empty")
     return rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,26 @@ from .._errors import FileError
 MOST_EXPERTS = 2**18
 # Far above any model, far below what fills a machine's memory.
 MOST_LAYERS = 2**14
+# Of a table in text, and of what is made of a few values.
+MOST_VALUES = 2**24
+_MOST_PER_VALUE = 64
+
+
+@contextmanager
+def bounded(where: Path | str) -> Iterator[None]:
+    """What Python runs out of while a file is read is the fault of the file."""
+    try:
+        yield
+    except MemoryError:
+        raise FileError(f"{where}: needs more memory than there is") from None
+    except RecursionError:
+        raise FileError(f"{where}: is nested too deeply") from None
+
+
+def check_made(where: Path | str, made: int, given: int) -> None:
+    """Refuses a few values that stand for a great many."""
+    if made > max(MOST_VALUES, _MOST_PER_VALUE * given):
+        raise FileError(f"{where}: has {given} values, which would make a table of {made}")
 
 
 def counted(number: int, what: str) -> str:
@@ -43,6 +65,11 @@ def shown(value: Any) -> str:
     if isinstance(value, (list, tuple, dict, np.ndarray)):
         return "a list" if not isinstance(value, dict) else "a mapping"
     return repr(value)[:40]
+
+
+def is_number(value: Any) -> bool:
+    """True is none, and NaN and infinity are none in JSON, to which it may be written."""
+    return type(value) in (int, float) and -math.inf < value < math.inf
 
 
 def whole(path: Path, content: Mapping[str, Any], name: str, least: int = 0, most: int = 2**31 - 1) -> int:

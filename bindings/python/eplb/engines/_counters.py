@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 import threading
 from typing import NamedTuple
@@ -50,8 +51,17 @@ class Counters(NamedTuple):
     strategy: str = ""
 
 
-_lock = threading.Lock()
 _counters = Counters()
+_lock = threading.Lock()
+
+
+def _in_child() -> None:
+    # Another thread of the parent may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def counters() -> Counters:

@@ -266,7 +266,7 @@ def questions(draw):
     return loads, current, {"slots": gpus * places, "groups": groups, "nodes": nodes, "gpus": gpus}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(question=questions(), strategy=st.sampled_from(["rebalance", "best"]), has_current=st.booleans())
 def test_random_questions(question, strategy, has_current):
     loads, current, sizes = question

@@ -71,7 +71,10 @@ pub const EPLB_STRATEGY_BEST: eplb_strategy = 6;
 pub const EPLB_STRATEGY_REBALANCE: eplb_strategy = 7;
 
 /// How much work EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE may do: a number of rounds, never a
-/// time. Other strategies ignore it.
+/// time. Other strategies ignore it. Work is also limited by size, such that a layer of up to 2^18
+/// slots takes at most about ten seconds at EPLB_EFFORT_FAST and with other strategies: with many
+/// thousands of slots, far more than models have, searches end earlier, packings choose from fewer
+/// candidates, and with more than 2^15 slots on GPUs that differ, duplicates may remain.
 pub type eplb_effort = i32;
 /// the least
 pub const EPLB_EFFORT_FAST: eplb_effort = 0;
@@ -213,7 +216,8 @@ pub struct eplb_context_options {
     pub device_kind: eplb_device_kind,
     /// 0; index of the device of that kind, below eplb_device_count
     pub device_index: i32,
-    /// 1; CPU threads of a solve, including the caller's. Any number gives the same answer
+    /// 1; CPU threads of a solve, including the caller's. Any number gives the same answer; no more
+    /// are started than the process has processors at that time, or 16 if those are fewer
     pub num_threads: i64,
 }
 const _: () = {
@@ -561,11 +565,11 @@ library! {
     /// its outputs and the context are then as they were before it. May be called while another
     /// call runs in the context, from any thread, and from a signal handler; but not during or
     /// after eplb_context_destroy. A call looks for this between the steps of a search and between
-    /// layers, which takes milliseconds, on a CUDA context between kernels. It succeeds all the
-    /// same if all its work was done by then. Without a running call this does nothing, and the
-    /// next call is not affected: to be sure of the end of a call that is about to begin, repeat
-    /// this until it has returned. Work that ..._device calls have put on a stream is not stopped.
-    /// NULL is allowed.
+    /// layers, which takes milliseconds, on a CUDA context before it launches kernels. It succeeds
+    /// all the same if it does not look again before its end. Without a running call this does
+    /// nothing, and the next call is not affected: to be sure of the end of a call that is about to
+    /// begin, repeat this until it has returned. Work that ..._device calls have put on a stream is
+    /// not stopped. NULL is allowed.
     fn eplb_context_interrupt(context: *mut eplb_context);
 
     /// Waits until all work of the context is done, and reports what only the device could detect,

@@ -27,7 +27,7 @@ errors! {
     DeviceOutOfMemory = EPLB_DEVICE_OUT_OF_MEMORY,
     /// The device or its driver failed; the text includes its message.
     DeviceError = EPLB_DEVICE_ERROR,
-    /// `context_interrupt` was called during the call.
+    /// An [`Interrupter`](crate::Interrupter) ended the call.
     Interrupted = EPLB_INTERRUPTED,
     /// A bug in this library: please report it with the text.
     InternalError = EPLB_INTERNAL_ERROR,
@@ -62,7 +62,11 @@ open_enum! {
 open_enum! {
     /// How much work [`Strategy::Best`](crate::Strategy::Best) and
     /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) may do: a number of rounds, never a
-    /// time. Other strategies ignore it.
+    /// time. Other strategies ignore it. Work is also limited by size, such that a layer of up to
+    /// 2^18 slots takes at most about ten seconds at [`Effort::Fast`](crate::Effort::Fast) and with
+    /// other strategies: with many thousands of slots, far more than models have, searches end
+    /// earlier, packings choose from fewer candidates, and with more than 2^15 slots on GPUs that
+    /// differ, duplicates may remain.
     Effort, "effort", {
         /// The least.
         Fast = EPLB_EFFORT_FAST "fast",

@@ -6,7 +6,7 @@ use crate::device::{ContextOptions, DeviceSlice, Stream};
 use crate::element::{ExpertElement, WeightElement};
 use crate::raw::RawContext;
 use crate::report::count;
-use crate::{Cluster, Error, Library, Plan, Problem, Result, SolveOptions, Strategy, WeightShape};
+use crate::{Cluster, Error, Interrupter, Library, Plan, Problem, Result, SolveOptions, Strategy, WeightShape};
 
 mod placements;
 mod tables;
@@ -14,7 +14,8 @@ mod tables;
 /// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.
 ///
 /// **Threads.** A context may move between threads but is used by one at a time, so it is [`Send`] and not [`Sync`];
-/// different contexts are independent. For one that several threads share, put it into a `Mutex`.
+/// different contexts are independent. For one that several threads share, put it into a `Mutex`. Any thread can end the
+/// call that runs, by an [`Interrupter`](crate::Interrupter).
 ///
 /// **Fork.** In a child process it is useless: every call is [`Error::InvalidState`](crate::Error::InvalidState). It may
 /// be dropped there.
@@ -41,6 +42,13 @@ mod tables;
 /// ```compile_fail,E0277
 /// fn assert_sync<T: Sync>() {}
 /// assert_sync::<eplb::Context>();
+/// ```
+///
+/// Nor is it cloned, so it is freed once:
+///
+/// ```compile_fail,E0277
+/// fn assert_clone<T: Clone>() {}
+/// assert_clone::<eplb::Context>();
 /// ```
 ///
 /// A plan that was solved before is gone with the next upload or solve, and the compiler says so:
@@ -86,6 +94,42 @@ impl Context {
         let options = options.over(&library.api().context_options);
         let raw = RawContext::new(library.api().clone(), &options)?;
         Ok(Self { raw, uploaded: None, solved: None, gpu_nodes: None })
+    }
+
+    /// What ends the call that this context is running, from another thread: `solve`, `rebalance`, `evaluate`, a report, or
+    /// whatever else takes long. Work that `..._device` calls have queued on a stream is not stopped.
+    ///
+    /// A request that comes before the call begins is lost. Where that may be, it is repeated until the call has returned:
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::sync::mpsc::{RecvTimeoutError::Timeout, channel};
+    /// # use std::time::Duration;
+    /// # use eplb::{Context, ContextOptions, Error, Library, Problem, SolveOptions, WeightShape};
+    /// # let mut context = Context::new(&Library::load()?, &ContextOptions::new())?;
+    /// # let weights: Vec<i32> = (0..1000 * 10_000).map(|index| index % 1009).collect();
+    /// context.upload(&weights, WeightShape::new(1000, 10_000))?;
+    /// let interrupter = context.interrupter();
+    /// let solved = std::thread::scope(|scope| {
+    ///     let (returned, has_returned) = channel::<()>();
+    ///     scope.spawn(move || {
+    ///         let mut patience = Duration::from_millis(5);
+    ///         while has_returned.recv_timeout(patience) == Err(Timeout) {
+    ///             interrupter.interrupt();
+    ///             patience = Duration::from_millis(1);
+    ///         }
+    ///     });
+    ///     let solved = context.solve(&Problem::new(12_000, 1000), &SolveOptions::new());
+    ///     drop(returned);
+    ///     solved.map(|plan| plan.num_slots())
+    /// });
+    /// assert!(matches!(solved, Err(Error::Interrupted(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter::new(self.raw.interrupter())
     }
 
     /// Copies weights into the context, for any number of solves and evaluations. Windows are summed in order, floats in

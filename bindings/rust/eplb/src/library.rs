@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eplb_sys as sys;
 
 use crate::load_error::{ENVIRONMENT, FILE};
-use crate::raw::Api;
+use crate::raw::{Api, is_privileged};
 use crate::{Attempt, Device, DeviceKind, Error, LoadError, NamedBy, Refusal, Result};
 
 /// The loaded library. Cloning is cheap; contexts keep it loaded.
@@ -32,14 +32,16 @@ impl Library {
     /// `libeplb.so.0` next to the program, the system's `libeplb.so.0` (`LD_LIBRARY_PATH`, `ldconfig`), and
     /// `/usr/local/lib/libeplb.so.0`.
     ///
-    /// Its ABI version is asked for before anything else. Whatever is named is trusted: loading a library runs it.
+    /// Its ABI version is asked for before anything else. Whatever is named is trusted: loading a library runs it. So a
+    /// program that has more rights than its caller, as it is setuid or setgid or its file has capabilities, refuses
+    /// `EPLB_LIBRARY` and does not look next to itself; the system then ignores `LD_LIBRARY_PATH`.
     ///
     /// # Errors
     ///
     /// [`LoadError`] with every place that was tried and what was wrong there.
     pub fn load() -> Result<Self, LoadError> {
         match std::env::var_os(ENVIRONMENT) {
-            Some(path) => Self::first_of(NamedBy::Environment, vec![path.into()]),
+            Some(path) => Self::first_of(NamedBy::Environment, vec![Place::of_caller(path.into())]),
             None => Self::first_of(NamedBy::Nobody, usual_places()),
         }
     }
@@ -50,13 +52,14 @@ impl Library {
     ///
     /// As [`load`](Self::load).
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self, LoadError> {
-        Self::first_of(NamedBy::Program, vec![path.into()])
+        Self::first_of(NamedBy::Program, vec![Place::fixed(path.into())])
     }
 
-    fn first_of(named_by: NamedBy, places: Vec<PathBuf>) -> Result<Self, LoadError> {
-        let mut tried = Vec::new();
-        for path in places {
-            match open(&path) {
+    fn first_of(named_by: NamedBy, places: Vec<Place>) -> Result<Self, LoadError> {
+        let (is_privileged, mut tried) = (is_privileged(), Vec::new());
+        for Place { path, is_of_caller } in places {
+            let opened = if is_privileged && is_of_caller { Err(Refusal::NotTrusted) } else { open(&path) };
+            match opened {
                 Ok(api) => return Ok(Self { api: Arc::new(api), path: path.into() }),
                 Err(refusal) => tried.push(Attempt { path, refusal }),
             }
@@ -138,10 +141,30 @@ impl fmt::Debug for Library {
     }
 }
 
-fn usual_places() -> Vec<PathBuf> {
-    let next_to_program = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(FILE)));
+/// Where the library may be.
+struct Place {
+    path: PathBuf,
+    /// Whether who starts the program can choose what is there.
+    is_of_caller: bool,
+}
+
+impl Place {
+    fn of_caller(path: PathBuf) -> Self {
+        Self { path, is_of_caller: true }
+    }
+
+    fn fixed(path: PathBuf) -> Self {
+        Self { path, is_of_caller: false }
+    }
+}
+
+fn usual_places() -> Vec<Place> {
+    let program = std::env::current_exe().ok();
+    // Permissions of the folder do not show everybody who can write there, and a hard link puts the program into any.
+    let next_to_program = program.and_then(|program| Some(Place::of_caller(program.parent()?.join(FILE))));
     // /usr/local/lib once more by path: there CMake installs, and ldconfig is easily forgotten after that.
-    next_to_program.into_iter().chain([PathBuf::from(FILE), Path::new("/usr/local/lib").join(FILE)]).collect()
+    let system = [PathBuf::from(FILE), Path::new("/usr/local/lib").join(FILE)].map(Place::fixed);
+    next_to_program.into_iter().chain(system).collect()
 }
 
 fn open(path: &Path) -> Result<Api, Refusal> {

@@ -49,6 +49,9 @@ pub struct Attempt {
 pub enum Refusal {
     /// Its name is empty.
     EmptyName,
+    /// It is the choice of who started the program, which has more rights than that: it is setuid or setgid, or its file
+    /// has capabilities.
+    NotTrusted,
     /// There is no such file.
     NoSuchFile,
     /// The system cannot load it; carries its own words.
@@ -73,6 +76,10 @@ impl fmt::Display for Refusal {
         let (needed_major, needed_minor) = (sys::ABI_MAJOR, sys::ABI_MINOR);
         match self {
             Self::EmptyName => formatter.write_str("it is empty"),
+            Self::NotTrusted => formatter.write_str(
+                "the program has more rights than its caller (setuid, setgid or capabilities of its file), who must not \
+                 choose what it runs: give Library::load_from a path, or install libeplb where the system looks",
+            ),
             Self::NoSuchFile => formatter.write_str("there is no such file"),
             Self::NotLoadable(text) => formatter.write_str(text),
             Self::NotEplb => formatter.write_str("it has no eplb_abi_version: this is no libeplb"),
@@ -99,7 +106,8 @@ impl fmt::Display for LoadError {
         for Attempt { path, refusal } in &self.tried {
             write!(formatter, "\n  '{}': {refusal}", path.display())?;
         }
-        if self.named_by == NamedBy::Nobody {
+        let is_trusted = self.tried.iter().all(|attempt| attempt.refusal != Refusal::NotTrusted);
+        if self.named_by == NamedBy::Nobody && is_trusted {
             write!(formatter, "\nSet {ENVIRONMENT} to the path of {FILE}, or install libeplb.")?;
         }
         Ok(())

@@ -141,7 +141,7 @@ fn sentences() {
 fn names_of_statuses_are_the_librarys() {
     // SAFETY: it is the library that was loaded and checked.
     let raw = unsafe { eplb_sys::Eplb::new(library().path()) }.expect("it was loaded before");
-    let errors: [fn(String) -> Error; 12] = [
+    let errors: [fn(String) -> Error; 13] = [
         Error::InvalidArgument,
         Error::InvalidState,
         Error::InvalidWeight,
@@ -153,6 +153,7 @@ fn names_of_statuses_are_the_librarys() {
         Error::OutOfMemory,
         Error::DeviceOutOfMemory,
         Error::DeviceError,
+        Error::Interrupted,
         Error::InternalError,
     ];
     let other = Error::Other { code: 4711, text: String::new() };

@@ -4,6 +4,11 @@ mod fake;
 mod input;
 mod programs;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
 use eplb::{LoadError, NamedBy, Refusal};
 use eplb_sys::{ABI_MAJOR, ABI_MINOR};
 use fake::Fake;
@@ -50,7 +55,7 @@ fn a_name_with_a_zero_byte_is_refused() {
 fn no_library_file() {
     let folder = fake::folder("text");
     let file = folder.join("libeplb.so.0");
-    std::fs::write(&file, "no ELF").expect("the folder can be written");
+    fs::write(&file, "no ELF").expect("the folder can be written");
     assert!(matches!(refusal(&file.to_string_lossy()), Refusal::NotLoadable(_)));
 }
 
@@ -123,9 +128,9 @@ fn the_environment_is_the_only_place_if_it_names_one() {
 fn the_usual_places() {
     let folder = fake::folder("usual");
     let program = folder.join("info");
-    std::fs::copy(example("info").get_program(), &program).expect("the example can be copied");
+    fs::copy(example("info").get_program(), &program).expect("the example can be copied");
     let run = |path: &str| {
-        let mut command = std::process::Command::new(&program);
+        let mut command = Command::new(&program);
         command.env_remove("EPLB_LIBRARY").env("LD_LIBRARY_PATH", path).current_dir("/").output().expect("it runs")
     };
     let done = run("");
@@ -140,11 +145,53 @@ fn the_usual_places() {
     }
     // By the system's search, then next to the program, which comes first.
     let system = folder.join("system");
-    std::fs::create_dir_all(&system).expect("a folder can be made");
-    std::fs::copy(library().path(), system.join("libeplb.so.0")).expect("the library is a file");
+    fs::create_dir_all(&system).expect("a folder can be made");
+    fs::copy(library().path(), system.join("libeplb.so.0")).expect("the library is a file");
     let found = String::from_utf8_lossy(&run(&system.to_string_lossy()).stdout).into_owned();
     assert!(found.lines().next().is_some_and(|line| line.ends_with(" libeplb.so.0")), "{found}");
-    std::fs::copy(library().path(), folder.join("libeplb.so.0")).expect("the library is a file");
+    fs::copy(library().path(), folder.join("libeplb.so.0")).expect("the library is a file");
     let found = String::from_utf8_lossy(&run(&system.to_string_lossy()).stdout).into_owned();
     assert!(found.contains(&*folder.join("libeplb.so.0").to_string_lossy()), "{found}");
+}
+
+/// Copies a file such that it runs as another group, so with rights that its caller lacks; false without the right to.
+fn copy_as_group(group: u32, from: &Path, to: &Path) -> bool {
+    fs::copy(from, to).expect("it can be copied");
+    let is_owner = chown(to, None, Some(group)).is_ok();
+    fs::set_permissions(to, Permissions::from_mode(0o2755)).expect("it is ours");
+    is_owner
+}
+
+/// What a program prints, and on success its standard output alone.
+fn printed(command: &mut Command) -> String {
+    let done = command.current_dir("/").output().expect("it runs");
+    let text = if done.status.success() { done.stdout } else { done.stderr };
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn a_caller_with_fewer_rights_does_not_choose() {
+    const GROUP: u32 = 65534;
+    let folder = fake::folder("privileged");
+    let (program, id, named) = (folder.join("info"), folder.join("id"), folder.join("named.so"));
+    if !copy_as_group(GROUP, Path::new("/usr/bin/id"), &id) || printed(Command::new(&id).arg("-g")).trim() != "65534" {
+        println!("skipped: files cannot give rights here, which needs root");
+        return;
+    }
+    assert!(copy_as_group(GROUP, Path::new(example("info").get_program()), &program));
+    fs::copy(library().path(), &named).expect("the library is a file");
+    fs::copy(library().path(), folder.join("libeplb.so.0")).expect("the library is a file");
+    // Without more rights both of these are loaded, see the tests above.
+    let why = "the program has more rights than its caller (setuid, ";
+    let text = printed(Command::new(&program).env("EPLB_LIBRARY", &named));
+    assert!(text.contains(&format!("named by EPLB_LIBRARY. Tried:\n  '{}': {why}", named.display())), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let text = printed(Command::new(&program).env_remove("EPLB_LIBRARY"));
+    assert!(!text.contains("Set EPLB_LIBRARY"), "advice that does not help: {text}");
+    assert!(!text.contains(&format!(" {}/libeplb.so.0\n", folder.display())), "{text}");
+    if text.starts_with("eplb cannot load") {
+        // So it is unless this machine has the library installed.
+        assert!(text.contains(&format!("'{}/libeplb.so.0': {why}", folder.display())), "{text}");
+        assert!(text.contains("\n  '/usr/local/lib/libeplb.so.0': there is no such file"), "{text}");
+    }
 }

@@ -62,6 +62,16 @@ fn many_contexts_at_once() {
 }
 
 #[test]
+fn more_threads_than_can_work_are_not_started() {
+    let expected = solve(&mut context(), 3);
+    for threads in [1_000_000_000, usize::MAX] {
+        let options = ContextOptions::new().num_threads(threads);
+        let mut context = Context::new(&library(), &options).expect("a context can be had");
+        assert_eq!(solve(&mut context, 3), expected);
+    }
+}
+
+#[test]
 fn one_context_for_all_behind_a_mutex() {
     let shared = Arc::new(Mutex::new(context()));
     let expected = solve(&mut context(), 5);

@@ -54,6 +54,9 @@ class WarpTeam {
   __device__ explicit WarpTeam(View<uint64_t> workspace)
       : workspace_(workspace), lane_(static_cast<int>(threadIdx.x) % kLanes) {}
 
+  // Nobody asks a kernel: its lanes would have to agree on the answer.
+  EPLB_FN static constexpr bool stopped() { return false; }
+
   __device__ void for_each(int n, auto body) {
 #pragma unroll 1
     for (int i = lane_; i < n; i += kLanes) body(i);

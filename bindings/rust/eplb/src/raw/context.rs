@@ -1,13 +1,16 @@
 //! One context of the library. Lengths are passed as they are: the library checks them against its shapes before it
 //! touches the memory.
 
+use std::cell::Cell;
 use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use eplb_sys as sys;
 
+use super::handle::{Handle, RawInterrupter};
 use super::{Api, call};
 use crate::cluster::Arrays;
 use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
@@ -30,35 +33,31 @@ pub(crate) enum WindowFigure {
 }
 
 pub(crate) struct RawContext {
-    handle: NonNull<sys::eplb_context>,
-    // Dropped last: the library stays loaded until its context is destroyed.
-    api: Arc<Api>,
-}
-
-// SAFETY: eplb.h, THREADS: "A context may move between threads but is used by one at a time". It keeps nothing that
-// belongs to a thread. The pointer makes it not Sync, and so it shall stay: a second call during a first is refused.
-unsafe impl Send for RawContext {}
-
-impl Drop for RawContext {
-    fn drop(&mut self) {
-        // SAFETY: the handle came from eplb_context_create, is destroyed once, and &mut says that nobody else uses it.
-        unsafe { self.api.functions.eplb_context_destroy(self.handle.as_ptr()) }
-    }
+    handle: Arc<Handle>,
+    /// Not Sync, and so it shall stay: a second call during a first is refused.
+    one_thread_at_a_time: PhantomData<Cell<()>>,
 }
 
 impl RawContext {
     pub(crate) fn new(api: Arc<Api>, options: &sys::eplb_context_options) -> Result<Self> {
-        let mut handle = ptr::null_mut();
+        let mut context = ptr::null_mut();
         // SAFETY: options has been through its init.
-        call(|error| unsafe { api.functions.eplb_context_create(&raw mut handle, options, error) })?;
-        match NonNull::new(handle) {
-            Some(handle) => Ok(Self { handle, api }),
+        call(|error| unsafe { api.functions.eplb_context_create(&raw mut context, options, error) })?;
+        match NonNull::new(context) {
+            Some(context) => {
+                let handle = Arc::new(Handle { context, api });
+                Ok(Self { handle, one_thread_at_a_time: PhantomData })
+            }
             None => Err(Error::InternalError("eplb_context_create gave no context".into())),
         }
     }
 
+    pub(crate) fn interrupter(&self) -> RawInterrupter {
+        RawInterrupter::of(&self.handle)
+    }
+
     pub(crate) fn api(&self) -> &Arc<Api> {
-        &self.api
+        &self.handle.api
     }
 
     /// Calls a function of the library with this context.
@@ -66,7 +65,7 @@ impl RawContext {
         &self,
         function: impl FnOnce(&sys::Eplb, *mut sys::eplb_context, *mut sys::eplb_error) -> sys::eplb_status,
     ) -> Result<()> {
-        call(|error| function(&self.api.functions, self.handle.as_ptr(), error))
+        call(|error| function(&self.api().functions, self.handle.context.as_ptr(), error))
     }
 
     pub(crate) fn synchronize(&self) -> Result<()> {
@@ -246,7 +245,7 @@ impl RawContext {
     }
 
     pub(crate) fn report(&self) -> Result<sys::eplb_report> {
-        let mut report = self.api.report;
+        let mut report = self.api().report;
         // SAFETY: the report has been through its init.
         self.call(|lib, context, error| unsafe { lib.eplb_fetch_report(context, &raw mut report, error) })?;
         Ok(report)
@@ -258,7 +257,7 @@ impl RawContext {
         placement: &[T],
         layers: Option<LayerOutputs<'_>>,
     ) -> Result<sys::eplb_report> {
-        let mut report = self.api.report;
+        let mut report = self.api().report;
         let (pointer, length) = (placement.as_ptr().cast(), to_c(placement.len()));
         let (imbalance, bound, duplicates, layers_length) = match layers {
             None => (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0),
@@ -327,7 +326,7 @@ impl RawContext {
         current: &[T],
         placement: &[T],
     ) -> Result<([Vec<T>; 3], sys::eplb_report)> {
-        let mut report = self.api.report;
+        let mut report = self.api().report;
         // What is beyond the shorter is not looked at, and the library says that the length is wrong.
         let length = current.len().min(placement.len());
         let mut maps = [Vec::with_capacity(length), Vec::with_capacity(length), Vec::with_capacity(length)];

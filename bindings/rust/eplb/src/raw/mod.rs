@@ -4,9 +4,13 @@
 
 mod api;
 mod context;
+mod handle;
+mod privileges;
 
 pub(crate) use api::Api;
 pub(crate) use context::{LayerOutputs, RawContext, WindowFigure};
+pub(crate) use handle::RawInterrupter;
+pub(crate) use privileges::is_privileged;
 
 use std::ffi::{CStr, c_char};
 

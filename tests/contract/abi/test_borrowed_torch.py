@@ -1,0 +1,60 @@
+"""tools/build/python_package.py lends .venv the torch of another Python, whatever that prints when it is imported."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+from header import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tools", "build"))
+import python_package  # noqa: E402
+
+# A line of a .pth file that begins with import is run.
+TORCH = "import atexit\nprint('A new version of torch!')\nprint('import nowhere')\natexit.register(print, 'Bye')\n"
+
+
+class BorrowedTorch(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = os.path.realpath(folder.name)
+        self.lender, venv = os.path.join(self.folder, "lender"), os.path.join(self.folder, "venv")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        self.python = os.path.join(venv, "bin", "python")
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+
+    def borrow(self):
+        environment = {"PYTHONPATH": os.pathsep.join([self.lender, os.path.join(self.folder, "watcher")])}
+        with mock.patch.dict(os.environ, environment), mock.patch.object(python_package, "VENV_PYTHON", self.python):
+            python_package.borrow_torch()
+
+    def run_in_venv(self, program):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run([self.python, "-c", program], env=environment, capture_output=True, text=True)
+        return done.stdout, done.stderr
+
+    def test_whatever_it_prints(self):
+        self.write("lender/torch/__init__.py", TORCH)
+        self.write("watcher/sitecustomize.py", "print('This Python is watched')\n")
+        self.borrow()
+        show = "import sys; print([path for path in sys.path if 'lender' in path])"
+        self.assertEqual(self.run_in_venv(show), (f"{[self.lender]}\n", ""))
+        self.assertIn("A new version of torch!", self.run_in_venv("import torch")[0])
+
+    def test_none_that_works(self):
+        self.write("lender/torch/__init__.py", "import nowhere\n")
+        self.borrow()
+        show = "import sys; print([path for path in sys.path if 'lender' in path])"
+        self.assertEqual(self.run_in_venv(show), ("[]\n", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -26,7 +26,8 @@ def test(arguments):
     need(FOR_TESTS)
     compile_once()
     make_venv()
-    stages = [] if arguments.no_cuda else cuda_stages()
+    stages = [Stage("release", lambda tally: build_release())]
+    stages += [] if arguments.no_cuda else cuda_stages()
     stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages()
     stages.append(Stage("wheels", test_wheels, [stage.name for stage in stages if stage.name in BUILDS]))
     tally = run_stages(stages)
@@ -55,7 +56,6 @@ def cuda_stages():
 
 def release_stages():
     return [
-        Stage("release", lambda tally: build_release()),
         Stage("Go", test_go, ["release"]),
         Stage("Rust", test_rust, ["release"]),
         Stage("ctest, release", ctest("Release", RELEASE), ["release"]),

@@ -32,8 +32,9 @@ eplb_context* make_twin(int64_t threads, size_t instruction_set) {
   std::vector<const cpu::InstructionSet*> here;
   for (const cpu::InstructionSet* set : cpu::instruction_sets())
     if (set->supported()) here.push_back(set);
-  return new eplb_context(
-      std::make_unique<cpu::CpuMachine>(threads, *here[instruction_set % here.size()]));
+  const cpu::InstructionSet& chosen = *here[instruction_set % here.size()];
+  trace("twin: %lld threads, %s", static_cast<long long>(threads), chosen.name);
+  return new eplb_context(std::make_unique<cpu::CpuMachine>(threads, chosen));
 }
 
 // Interrupts a context all the time from a thread of its own.

@@ -141,9 +141,9 @@ void check_plan(Subject& subject) {
   check_homes(plan, subject.fetch_real(EPLB_MAP_OFF_HOME, layers),
               subject.fetch_real(EPLB_MAP_OFF_HOME_BOUND, layers), report);
   REQUIRE(report.strategy == plan.options.strategy);
-  // FAULT 3: under EPLB_POLICY_SOFT there are some that could be avoided.
+  // FAULT 3: where windows are balanced or groups have homes there are some that could be avoided.
   if (plan.options.strategy == EPLB_STRATEGY_BEST && plan.gpus.places <= 64 &&
-      report.policy != EPLB_POLICY_SOFT)
+      report.policy != EPLB_POLICY_SOFT && plan.problem.objective == EPLB_OBJECTIVE_SUM)
     REQUIRE(report.duplicates == report.duplicates_unavoidable);
   if (plan.has_current) check_rebalance(subject.known, report);
 }

@@ -13,10 +13,9 @@ namespace {
 Judged judged_of(const Known& known) {
   const KnownPlan& plan = *known.plan;
   // FAULT 2: where a rebalance keeps slots empty that were, bounds are those of full placements.
-  const bool holds =
-      plan.options.strategy != EPLB_STRATEGY_REBALANCE || plan.options.allow_empty ||
-      std::count(plan.placement.begin(), plan.placement.end(), -1) ==
-          plan.layers * (plan.problem.num_slots - plan.gpus.open_slots);
+  const bool holds = plan.options.strategy != EPLB_STRATEGY_REBALANCE || plan.options.allow_empty ||
+                     std::count(plan.placement.begin(), plan.placement.end(), -1) ==
+                         plan.layers * (plan.problem.num_slots - plan.gpus.open_slots);
   return {known, plan.problem, plan.gpus, plan.placement, plan.home_target(), holds};
 }
 
@@ -121,9 +120,8 @@ void check_moves(Subject& subject) {
   const TransferMaps maps{fetch(EPLB_MAP_MOVE_SOURCE), fetch(EPLB_MAP_MOVE_ROUND),
                           fetch(EPLB_MAP_MOVE_GROUP)};
   std::vector<int64_t> counts;
-  const MoveFigures figures =
-      carry_out(subject.known.current->expert, plan.placement, maps, plan.gpus,
-                plan.options.transfer_order, &counts);
+  const MoveFigures figures = carry_out(subject.known.current->expert, plan.placement, maps,
+                                        plan.gpus, plan.options.transfer_order, &counts);
   REQUIRE(counts == fetch(EPLB_MAP_MOVE_COUNT));
   check_report(figures, fetch_report(subject));
 }

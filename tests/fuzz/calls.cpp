@@ -73,7 +73,9 @@ size_t row_of(Call call) { return static_cast<size_t>(call); }
 
 const char* name_of(Call call) { return kRows[row_of(call)].name; }
 
-void note(Call call, int64_t times) { counts[row_of(call)].fetch_add(times, std::memory_order_relaxed); }
+void note(Call call, int64_t times) {
+  counts[row_of(call)].fetch_add(times, std::memory_order_relaxed);
+}
 
 void note_answer(Call call, eplb_status status) {
   note(call);

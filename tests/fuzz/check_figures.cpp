@@ -13,8 +13,8 @@ namespace {
 
 // A bound of one layer, or of one window of it.
 void check_bound(const Judged& judged, const Loads& loads, double bound) {
-  REQUIRE(bound >= 0 && (bound <= loads.largest || !judged.bounds_hold), "bound %.17g, largest load %.17g", bound,
-          loads.largest);
+  REQUIRE(bound >= 0 && (bound <= loads.largest || !judged.bounds_hold),
+          "bound %.17g, largest load %.17g", bound, loads.largest);
   // It is at least the mean, but for what it gives up for rounding.
   const bool close = judged.weights().is_tiny || bound >= loads.mean * (1 - 1e-9);
   REQUIRE(close, "bound %.17g, mean load %.17g", bound, loads.mean);
@@ -107,30 +107,40 @@ void check_names(const Judged& judged, const eplb_report& report) {
   REQUIRE(by_node || report.bound_kind == (two ? problem.bound_kind : EPLB_BOUND_SIMPLE));
 }
 
-void check_windows(const Judged& judged, const eplb_report& report) {
-  const KnownWeights& weights = judged.weights();
-  REQUIRE(report.num_windows == weights.kept());
-  double sum = 0, worst = weights.kept() > 0 ? 1 : 0;
+struct Windows {
+  double sum = 0, worst = 1;
   int64_t loaded = 0, empty = 0, worst_window = 0, worst_layer = 0;
+};
+
+Windows windows_of(const Judged& judged) {
+  const KnownWeights& weights = judged.weights();
+  Windows all;
   for (int64_t window = 0; window < weights.kept(); ++window) {
-    const int64_t before = loaded;
+    const int64_t before = all.loaded;
     for (int64_t layer = 0; layer < weights.layers; ++layer) {
       const Loads loads =
           loads_of(judged, layer, weights.row(window, layer), counts_of(judged, layer));
       if (!has_load(loads)) continue;
-      ++loaded;
-      sum += loads.imbalance;
-      if (loads.imbalance <= worst) continue;
-      worst = loads.imbalance;
-      worst_window = window;
-      worst_layer = layer;
+      ++all.loaded;
+      all.sum += loads.imbalance;
+      if (loads.imbalance <= all.worst) continue;
+      all.worst = loads.imbalance;
+      all.worst_window = window;
+      all.worst_layer = layer;
     }
-    empty += loaded == before;
+    all.empty += all.loaded == before;
   }
-  REQUIRE(report.num_empty_windows == empty);
-  REQUIRE(report.windows_mean == mean_of(sum, loaded, weights.kept() > 0 ? 1 : 0));
-  REQUIRE(report.windows_worst == worst && report.worst_window == worst_window &&
-          report.worst_window_layer == worst_layer);
+  return all;
+}
+
+void check_windows(const Judged& judged, const eplb_report& report) {
+  const int64_t windows = judged.weights().kept();
+  const Windows all = windows_of(judged);
+  REQUIRE(report.num_windows == windows && report.num_empty_windows == all.empty);
+  REQUIRE(report.windows_mean == mean_of(all.sum, all.loaded, windows > 0 ? 1 : 0));
+  REQUIRE(report.windows_worst == (windows > 0 ? all.worst : 0));
+  REQUIRE(report.worst_window == all.worst_window);
+  REQUIRE(report.worst_window_layer == all.worst_layer);
 }
 
 }  // namespace
@@ -164,13 +174,13 @@ void check_off_home(const Judged& judged, const std::vector<double>& share,
   const Harness harness(judged);
   for (int64_t layer = 0; layer < judged.weights().layers; ++layer) {
     const auto at = static_cast<size_t>(layer);
-    const off_home own =
-        off_home_of(&harness.in, &harness.gpus, layer, judged.row(layer), nullptr);
+    const off_home own = off_home_of(&harness.in, &harness.gpus, layer, judged.row(layer), nullptr);
     // What is not known is taken from the definition, which may round above 1.
     const double its_share = share.empty() ? std::min(own.share, 1.0) : share[at];
     const double its_bound = bound.empty() ? std::min(own.bound, 1.0) : bound[at];
-    REQUIRE(off_home_agrees(own, its_share, its_bound), "share %.17g is %.17g, bound %.17g is %.17g",
-            own.share, its_share, own.bound, its_bound);
+    REQUIRE(off_home_agrees(own, its_share, its_bound),
+            "share %.17g is %.17g, bound %.17g is %.17g", own.share, its_share, own.bound,
+            its_bound);
   }
 }
 

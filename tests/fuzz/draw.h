@@ -19,6 +19,7 @@ Shape draw_shape(Bytes& bytes);
 // A size is sometimes another one, near or far.
 int64_t draw_near(Bytes& bytes, int64_t size);
 
+eplb_problem problem_of(const Shape& shape, const eplb_problem& defaults);
 eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& defaults);
 eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, const eplb_problem& problem,
                                 bool has_current, const eplb_solve_options& defaults);
@@ -39,6 +40,14 @@ std::vector<double> draw_window_weights(Bytes& bytes, int64_t windows, bool& is_
 // near.
 std::vector<int64_t> draw_placement(Bytes& bytes, const Shape& shape, const Gpus& gpus,
                                     const std::vector<int64_t>& near);
+
+// Can all be experts, of any problem?
+bool are_ids(const std::vector<int64_t>& placement);
+
+// What a call is given for an array that there is not.
+template <class T> const T* or_null(const std::vector<T>& values) {
+  return values.empty() ? nullptr : values.data();
+}
 
 // The same numbers as a caller has them, in memory that ends where they do.
 std::vector<std::byte> as_dtype(const std::vector<int64_t>& numbers, eplb_dtype dtype);

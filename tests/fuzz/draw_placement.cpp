@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "draw.h"
 
@@ -23,38 +23,49 @@ void fill_row(const Shape& shape, const Gpus& gpus, bool whole, Random& random, 
   }
 }
 
+int64_t any_index(const std::vector<int64_t>& placement, Random& random) {
+  return random.below(static_cast<int64_t>(placement.size()));
+}
+
+enum class Changes { kOtherExperts, kHoles, kSwaps };
+
+void change(const Shape& shape, Changes kind, Random& random, std::vector<int64_t>& placement) {
+  const int64_t index = any_index(placement, random), other = any_index(placement, random);
+  int64_t& one = placement[static_cast<size_t>(index)];
+  int64_t& two = placement[static_cast<size_t>(other)];
+  switch (kind) {
+    case Changes::kOtherExperts: one = random.below(shape.experts); break;
+    case Changes::kHoles: one = -1; break;
+    case Changes::kSwaps:
+      if (index / shape.slots == other / shape.slots && one >= 0 && two >= 0) std::swap(one, two);
+  }
+}
+
 }  // namespace
 
 std::vector<int64_t> draw_placement(Bytes& bytes, const Shape& shape, const Gpus& gpus,
                                     const std::vector<int64_t>& near) {
-  const auto length = static_cast<size_t>(shape.layers * shape.slots);
   const uint8_t kinds = bytes.byte();
   Random random = bytes.random();
-  std::vector<int64_t> placement(length, -1);
+  std::vector<int64_t> placement(static_cast<size_t>(shape.layers * shape.slots), -1);
   const bool whole = kinds & 1 && shape.experts % shape.nodes == 0 && shape.gpus % shape.nodes == 0;
-  if (near.size() == length && kinds & 2)
+  if (near.size() == placement.size() && kinds & 2)
     placement = near;
   else
     for (int64_t layer = 0; layer < shape.layers; ++layer)
       fill_row(shape, gpus, whole, random, &placement[static_cast<size_t>(layer * shape.slots)]);
-  // Swaps, other experts, slots that hold nothing.
-  const int64_t changes = kinds & 4 ? 0 : random.below(shape.slots);
-  for (int64_t i = 0; i < changes; ++i) {
-    const auto one = static_cast<size_t>(random.below(static_cast<int64_t>(length)));
-    const auto other = static_cast<size_t>(random.below(static_cast<int64_t>(length)));
-    switch (kinds >> 4 & 3) {
-      case 0: placement[one] = random.below(shape.experts); break;
-      case 1: placement[one] = -1; break;
-      default:
-        if (one / static_cast<size_t>(shape.slots) == other / static_cast<size_t>(shape.slots) &&
-            placement[one] >= 0 && placement[other] >= 0)
-          std::swap(placement[one], placement[other]);
-    }
-  }
+  const auto kind = static_cast<Changes>(std::min(kinds >> 4 & 3, 2));
+  for (int64_t left = kinds & 4 ? 0 : random.below(shape.slots); left > 0; --left)
+    change(shape, kind, random, placement);
   constexpr int64_t kWrong[] = {-2, 1 << 20, -1000, kMostSlots, kMostSlots - 1};
   if (kinds >= 250)
-    placement[static_cast<size_t>(random.below(static_cast<int64_t>(length)))] = bytes.pick(kWrong);
+    placement[static_cast<size_t>(any_index(placement, random))] = bytes.pick(kWrong);
   return placement;
+}
+
+bool are_ids(const std::vector<int64_t>& placement) {
+  return std::all_of(placement.begin(), placement.end(),
+                     [](int64_t expert) { return expert >= -1 && expert < kMostSlots; });
 }
 
 }  // namespace eplb::fuzz

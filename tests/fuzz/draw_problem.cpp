@@ -44,6 +44,34 @@ void draw_limits(Bytes& bytes, const Shape& shape, eplb_solve_options& options) 
   if (kinds & 16) options.move_price = bytes.pick(kPrices);
 }
 
+eplb_policy draw_policy(Bytes& bytes, const Shape& shape) {
+  const eplb_policy policy = draw_constant(bytes, EPLB_POLICY_SOFT);
+  const bool is_whole = shape.experts % shape.groups == 0 && shape.groups % shape.nodes == 0;
+  const bool fits = policy != EPLB_POLICY_HIERARCHICAL || is_whole;
+  return fits || bytes.one_in(8) ? policy : EPLB_POLICY_GLOBAL;
+}
+
+// One that knows what is asked for.
+eplb_strategy draw_strategy(Bytes& bytes, const eplb_problem& problem, bool has_current) {
+  const eplb_strategy any = draw_constant(bytes, EPLB_STRATEGY_REBALANCE);
+  if (bytes.one_in(16)) return any;
+  const bool by_excess =
+      problem.policy == EPLB_POLICY_SOFT || problem.objective == EPLB_OBJECTIVE_WINDOWS;
+  if (has_current && bytes.one_in(2)) return EPLB_STRATEGY_REBALANCE;
+  return by_excess || any == EPLB_STRATEGY_REBALANCE ? EPLB_STRATEGY_BEST : any;
+}
+
+void make_strange(Bytes& bytes, eplb_problem& problem) {
+  problem.num_slots = draw_near(bytes, problem.num_slots);
+  // Legal, but not in an instant.
+  if (problem.num_slots == kMostSlots) problem.num_slots = kMostSlots + 1;
+  problem.num_gpus = draw_near(bytes, problem.num_gpus);
+  problem.num_nodes = draw_near(bytes, problem.num_nodes);
+  problem.num_groups = draw_near(bytes, problem.num_groups);
+  problem.bound_kind = draw_constant(bytes, EPLB_BOUND_NODE);
+  problem.reserved = bytes.one_in(32) ? 1 : 0;
+}
+
 int64_t draw_cap(Bytes& bytes, const Shape& shape) {
   return draw_near(bytes, (shape.slots + shape.experts - 1) / shape.experts + bytes.from(0, 3));
 }
@@ -79,52 +107,38 @@ Shape draw_shape(Bytes& bytes) {
   return shape;
 }
 
-eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& defaults) {
+eplb_problem problem_of(const Shape& shape, const eplb_problem& defaults) {
   eplb_problem problem = defaults;
   problem.num_slots = shape.slots;
   problem.num_gpus = shape.gpus;
   problem.num_nodes = shape.nodes;
   problem.num_groups = shape.groups;
-  problem.policy = draw_constant(bytes, EPLB_POLICY_SOFT);
-  const bool is_whole = shape.experts % shape.groups == 0 && shape.groups % shape.nodes == 0;
-  if (problem.policy == EPLB_POLICY_HIERARCHICAL && !is_whole && !bytes.one_in(8))
-    problem.policy = EPLB_POLICY_GLOBAL;
+  return problem;
+}
+
+eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& defaults) {
+  eplb_problem problem = problem_of(shape, defaults);
+  problem.policy = draw_policy(bytes, shape);
   const uint8_t kinds = bytes.byte();
   problem.bound_kind = kinds & 1;
   if (kinds & 2) problem.objective = draw_constant(bytes, EPLB_OBJECTIVE_WINDOWS);
   if (kinds & 4) problem.off_home_target = draw_imbalance(bytes, 1.05);
-  if (kinds & 8)
-    problem.max_replicas = draw_cap(bytes, shape);
-  if ((kinds & 48) != 48) return problem;
-  problem.num_slots = draw_near(bytes, shape.slots);
-  // Legal, but not in an instant.
-  if (problem.num_slots == kMostSlots) problem.num_slots = kMostSlots + 1;
-  problem.num_gpus = draw_near(bytes, shape.gpus);
-  problem.num_nodes = draw_near(bytes, shape.nodes);
-  problem.num_groups = draw_near(bytes, shape.groups);
-  problem.bound_kind = draw_constant(bytes, EPLB_BOUND_NODE);
-  problem.reserved = bytes.one_in(32) ? 1 : 0;
+  if (kinds & 8) problem.max_replicas = draw_cap(bytes, shape);
+  if ((kinds & 48) == 48) make_strange(bytes, problem);
   return problem;
 }
 
 eplb_solve_options draw_options(Bytes& bytes, const Shape& shape, const eplb_problem& problem,
                                 bool has_current, const eplb_solve_options& defaults) {
   eplb_solve_options options = defaults;
-  options.strategy = draw_constant(bytes, EPLB_STRATEGY_REBALANCE);
-  const bool by_excess =
-      problem.policy == EPLB_POLICY_SOFT || problem.objective == EPLB_OBJECTIVE_WINDOWS;
-  if (by_excess && !bytes.one_in(8)) options.strategy = EPLB_STRATEGY_BEST;
-  if (has_current && bytes.one_in(2)) options.strategy = EPLB_STRATEGY_REBALANCE;
-  if (!has_current && options.strategy == EPLB_STRATEGY_REBALANCE && !bytes.one_in(8))
-    options.strategy = EPLB_STRATEGY_BEST;
+  options.strategy = draw_strategy(bytes, problem, has_current);
   // More effort takes longer than it is worth.
   const bool small = shape.slots * shape.layers * shape.windows <= 40;
-  options.effort = bytes.one_in(small ? 12 : 200) ? draw_constant(bytes, EPLB_EFFORT_MAX)
-                                                  : EPLB_EFFORT_FAST;
+  options.effort =
+      bytes.one_in(small ? 12 : 200) ? draw_constant(bytes, EPLB_EFFORT_MAX) : EPLB_EFFORT_FAST;
   const uint8_t kinds = bytes.byte();
   if (kinds & 1) options.seed = bytes.random().next();
-  if (kinds & 2)
-    options.max_replicas = draw_cap(bytes, shape);
+  if (kinds & 2) options.max_replicas = draw_cap(bytes, shape);
   if (kinds & 4) options.transfer_order = draw_constant(bytes, EPLB_TRANSFER_EXCLUSIVE);
   if (kinds & 8) options.allow_empty = draw_constant(bytes, 1);
   if (kinds & 16) draw_limits(bytes, shape, options);

@@ -67,9 +67,8 @@ bool are_legal_together(const Known& known, const eplb_problem& problem,
   const int64_t cap = lower_cap(problem.max_replicas, options.max_replicas);
   if (cap > 0 && cap * experts < gpus.open_slots) return false;
   if (!of_windows) return true;
-  return windows <= kMostWindows &&
-         (known.window_weights.empty() ||
-          static_cast<int64_t>(known.window_weights.size()) == windows);
+  return windows <= kMostWindows && (known.window_weights.empty() ||
+                                     static_cast<int64_t>(known.window_weights.size()) == windows);
 }
 
 bool current_fits(const KnownCurrent& current, const eplb_problem& problem, int64_t layers,
@@ -100,7 +99,7 @@ bool prices_fit(const Known& known, const eplb_problem& problem, int64_t experts
 }
 
 Wanted expect_solve(const Known& known, const eplb_problem& problem,
-                      const eplb_solve_options& options) {
+                    const eplb_solve_options& options) {
   if (!known.weights) return Wanted::kRefusal;
   const KnownWeights& weights = *known.weights;
   if (!is_legal_problem(problem, known.cluster, weights.layers, weights.experts) ||
@@ -114,8 +113,8 @@ Wanted expect_solve(const Known& known, const eplb_problem& problem,
     return cap > 0 || !weights.fits_float32 ? Wanted::kEither : Wanted::kSuccess;
   if (options.strategy != EPLB_STRATEGY_REBALANCE) return Wanted::kSuccess;
   if (!known.current) return Wanted::kRefusal;
-  const bool limited = options.max_moves >= 0 || options.max_moves_total >= 0 ||
-                       options.max_arrivals > 0 || cap > 0;
+  const bool limited =
+      options.max_moves >= 0 || options.max_moves_total >= 0 || options.max_arrivals > 0 || cap > 0;
   return limited ? Wanted::kEither : Wanted::kSuccess;
 }
 
@@ -128,28 +127,33 @@ Wanted expect_reserve(const Known& known, const KnownReserve& asked) {
              : Wanted::kRefusal;
 }
 
+// Every group on one node, and as many groups on each.
+static bool are_groups_on_nodes(const int64_t* row, int64_t experts, const eplb_problem& problem) {
+  const int64_t groups = groups_of(problem), nodes = problem.num_nodes;
+  std::vector<int64_t> home(static_cast<size_t>(groups), -1), own(static_cast<size_t>(nodes));
+  for (int64_t slot = 0; slot < problem.num_slots; ++slot) {
+    if (row[slot] < 0) continue;
+    const int64_t node = slot / (problem.num_slots / nodes);
+    int64_t& known = home[static_cast<size_t>(row[slot] * groups / experts)];
+    if (known < 0) ++own[static_cast<size_t>(node)];
+    if (known >= 0 && known != node) return false;
+    known = node;
+  }
+  return std::all_of(own.begin(), own.end(),
+                     [&](int64_t count) { return count == groups / nodes; });
+}
+
 bool is_placement(const int64_t* row, int64_t experts, const eplb_problem& problem,
                   const Gpus& gpus, int64_t cap) {
-  const bool apart = is_hierarchical(problem);
-  const int64_t groups = groups_of(problem), nodes = apart ? problem.num_nodes : 1;
-  std::vector<int64_t> count(static_cast<size_t>(experts)), on_node(static_cast<size_t>(nodes));
-  std::vector<int64_t> node_of_group(apart ? static_cast<size_t>(groups) : 0, -1);
+  std::vector<int64_t> count(static_cast<size_t>(experts));
   for (int64_t slot = 0; slot < problem.num_slots; ++slot) {
     const int64_t expert = row[slot];
     if (expert < -1 || expert >= experts || (expert >= 0 && !gpus.is_open(slot))) return false;
-    if (expert < 0) continue;
-    ++count[static_cast<size_t>(expert)];
-    if (!apart) continue;
-    const int64_t node = slot / (problem.num_slots / nodes);
-    int64_t& home = node_of_group[static_cast<size_t>(expert * groups / experts)];
-    if (home < 0) ++on_node[static_cast<size_t>(node)];
-    if (home >= 0 && home != node) return false;
-    home = node;
+    if (expert >= 0) ++count[static_cast<size_t>(expert)];
   }
   return std::all_of(count.begin(), count.end(),
                      [&](int64_t own) { return own > 0 && (cap == 0 || own <= cap); }) &&
-         (!apart || std::all_of(on_node.begin(), on_node.end(),
-                                [&](int64_t own) { return own == groups / nodes; }));
+         (!is_hierarchical(problem) || are_groups_on_nodes(row, experts, problem));
 }
 
 }  // namespace eplb::fuzz

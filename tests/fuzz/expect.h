@@ -25,7 +25,7 @@ bool is_legal_problem(const eplb_problem& problem, const KnownCluster& cluster, 
                       int64_t experts);
 bool prices_fit(const Known& known, const eplb_problem& problem, int64_t experts);
 Wanted expect_solve(const Known& known, const eplb_problem& problem,
-                      const eplb_solve_options& options);
+                    const eplb_solve_options& options);
 Wanted expect_reserve(const Known& known, const KnownReserve& asked);
 
 // Is a row of a placement [S] what eplb_evaluate takes?

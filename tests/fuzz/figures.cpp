@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "failure.h"
 
@@ -45,31 +46,26 @@ std::vector<int64_t> counts_of(const Judged& judged, int64_t layer) {
 Loads loads_of(const Judged& judged, int64_t layer, const double* weight,
                const std::vector<int64_t>& count) {
   const Gpus& gpus = judged.gpus;
-  Loads loads{.of_gpu = std::vector<double>(gpus.open.size()), .mean = 0, .largest = 0, .imbalance = 1};
+  std::vector<double> of_gpu(gpus.open.size());
   for (int64_t slot = 0; slot < judged.slots(); ++slot) {
     const int64_t expert = judged.row(layer)[slot];
-    if (expert < 0) continue;
-    loads.of_gpu[static_cast<size_t>(gpus.of(slot))] +=
-        weight[expert] / static_cast<double>(count[static_cast<size_t>(expert)]);
+    if (expert >= 0)
+      of_gpu[static_cast<size_t>(gpus.of(slot))] +=
+          weight[expert] / static_cast<double>(count[static_cast<size_t>(expert)]);
   }
-  for (size_t gpu = 0; gpu < gpus.open.size(); ++gpu) {
-    const double load = loads.of_gpu[gpu];
-    loads.largest = std::max(loads.largest, gpus.speed.empty() ? load : load / gpus.speed[gpu]);
-  }
+  double largest = 0;
+  for (size_t gpu = 0; gpu < of_gpu.size(); ++gpu)
+    largest = std::max(largest, of_gpu[gpu] / (gpus.speed.empty() ? 1 : gpus.speed[gpu]));
   const double total = std::accumulate(weight, weight + judged.weights().experts, 0.0);
   const auto open = static_cast<double>(gpus.open_gpus);
-  loads.mean = total / open;
-  loads.imbalance = imbalance_of(total, loads.largest, open);
-  return loads;
+  return {std::move(of_gpu), total / open, largest, imbalance_of(total, largest, open)};
 }
 
 Places places_of(const Judged& judged, int64_t layer, const std::vector<int64_t>& count) {
-  const int64_t* const row = judged.row(layer);
-  const int64_t gpus = judged.gpus.count(), places = judged.gpus.places;
   Places found{0, 0, 0};
-  for (int64_t gpu = 0; gpu < gpus; ++gpu) {
-    const int64_t* const first = row + gpu * places;
-    const int64_t* const end = first + places;
+  for (int64_t gpu = 0; gpu < judged.gpus.count(); ++gpu) {
+    const int64_t* const first = judged.row(layer) + gpu * judged.gpus.places;
+    const int64_t* const end = first + judged.gpus.places;
     int64_t lost = 0;
     for (const int64_t* slot = first; slot < end; ++slot) {
       if (*slot < 0) continue;
@@ -80,8 +76,8 @@ Places places_of(const Judged& judged, int64_t layer, const std::vector<int64_t>
     found.lost = std::max(found.lost, lost);
   }
   const int64_t nodes = is_hierarchical(judged.problem) ? judged.problem.num_nodes : 1;
-  found.unavoidable = std::accumulate(count.begin(), count.end(), int64_t{0}) -
-                      most_pairs(judged, count, nodes);
+  const int64_t replicas = std::accumulate(count.begin(), count.end(), int64_t{0});
+  found.unavoidable = replicas - most_pairs(judged, count, nodes);
   return found;
 }
 

@@ -8,27 +8,27 @@ namespace {
 // No GPU counts as slower than this part of the fastest one.
 constexpr double kSlowest = 1.0 / 65536;
 
+// Of GPUs that have slots.
+std::vector<double> open_only(const KnownCluster& cluster, const std::vector<double>& values) {
+  std::vector<double> open;
+  for (size_t gpu = 0; gpu < values.size(); ++gpu)
+    if (cluster.slots.empty() || cluster.slots[gpu] > 0) open.push_back(values[gpu]);
+  return open;
+}
+
+// Those of others are never asked for.
 std::vector<double> speeds_of(const KnownCluster& cluster) {
-  const auto is_open = [&](size_t gpu) { return cluster.slots.empty() || cluster.slots[gpu] > 0; };
-  double fastest = 0, sum = 0;
-  int open = 0;
-  for (size_t gpu = 0; gpu < cluster.speeds.size(); ++gpu)
-    if (is_open(gpu)) fastest = std::max(fastest, cluster.speeds[gpu]);
-  std::vector<double> speed(cluster.speeds.size(), 1);
-  for (size_t gpu = 0; gpu < speed.size(); ++gpu) {
-    if (!is_open(gpu)) continue;
-    speed[gpu] = std::max(cluster.speeds[gpu] / fastest, kSlowest);
-    sum += speed[gpu];
-    ++open;
-  }
-  double least = 0, most = 0;
-  for (size_t gpu = 0; gpu < speed.size(); ++gpu) {
-    if (!is_open(gpu)) continue;
-    speed[gpu] = speed[gpu] / sum * open;
-    least = least == 0 ? speed[gpu] : std::min(least, speed[gpu]);
-    most = std::max(most, speed[gpu]);
-  }
-  return least == most ? std::vector<double>() : speed;
+  if (cluster.speeds.empty()) return {};
+  const std::vector<double> given = open_only(cluster, cluster.speeds);
+  const double fastest = *std::max_element(given.begin(), given.end());
+  double sum = 0;
+  for (const double speed : given) sum += std::max(speed / fastest, kSlowest);
+  std::vector<double> speeds;
+  for (const double speed : cluster.speeds)
+    speeds.push_back(std::max(speed / fastest, kSlowest) / sum * static_cast<double>(given.size()));
+  const std::vector<double> open = open_only(cluster, speeds);
+  const bool equal = std::equal(open.begin() + 1, open.end(), open.begin());
+  return equal ? std::vector<double>() : speeds;
 }
 
 }  // namespace
@@ -37,9 +37,8 @@ Gpus gpus_of(const KnownCluster& cluster, const eplb_problem& problem) {
   Gpus gpus;
   const int64_t count = problem.num_gpus;
   gpus.places = problem.num_slots / count;
-  gpus.open = cluster.slots.empty()
-                  ? std::vector<int64_t>(static_cast<size_t>(count), gpus.places)
-                  : cluster.slots;
+  gpus.open = cluster.slots.empty() ? std::vector<int64_t>(static_cast<size_t>(count), gpus.places)
+                                    : cluster.slots;
   gpus.node = cluster.nodes;
   const int64_t nodes = std::min(problem.num_nodes, kMostSlots);
   for (int64_t gpu = 0; cluster.nodes.empty() && gpu < count; ++gpu)
@@ -52,9 +51,7 @@ Gpus gpus_of(const KnownCluster& cluster, const eplb_problem& problem) {
   return gpus;
 }
 
-int64_t groups_of(const eplb_problem& problem) {
-  return std::max<int64_t>(problem.num_groups, 1);
-}
+int64_t groups_of(const eplb_problem& problem) { return std::max<int64_t>(problem.num_groups, 1); }
 
 bool is_hierarchical(const eplb_problem& problem) {
   return policy_of(problem) == EPLB_POLICY_HIERARCHICAL;

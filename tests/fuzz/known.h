@@ -71,13 +71,13 @@ inline int64_t lower_cap(int64_t one, int64_t other) {
 }
 
 struct KnownPlan {
-  eplb_problem problem;
-  eplb_solve_options options;
-  int64_t layers, experts;
+  eplb_problem problem{};
+  eplb_solve_options options{};
+  int64_t layers = 0, experts = 0;
   Gpus gpus;
-  bool has_current;
+  bool has_current = false;
   std::vector<int64_t> placement, counts, replica_slots;
-  uint64_t fingerprint;
+  uint64_t fingerprint = 0;
   // Bounds once they were fetched: they must not change.
   std::vector<double> bound, window_bound;
 

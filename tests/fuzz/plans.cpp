@@ -1,6 +1,8 @@
 #include "plans.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "expect.h"
 #include "failure.h"
@@ -16,29 +18,25 @@ const int64_t* row_of(const std::vector<int64_t>& array, int64_t layer, int64_t 
 void check_replicas(const KnownPlan& plan, int64_t layer) {
   const int64_t slots = plan.problem.num_slots;
   const int64_t* const placement = row_of(plan.placement, layer, slots);
-  const int64_t* const replica = row_of(plan.replica_slots, layer, slots);
-  const int64_t* const count = row_of(plan.counts, layer, plan.experts);
-  std::vector<bool> taken(static_cast<size_t>(slots));
-  int64_t at = 0;
+  const int64_t* replica = row_of(plan.replica_slots, layer, slots);
+  const int64_t* const end = replica + slots;
+  std::set<int64_t> taken;
   for (int64_t expert = 0; expert < plan.experts; ++expert) {
-    REQUIRE(count[expert] >= 1 && at + count[expert] <= slots);
-    for (const int64_t end = at + count[expert]; at < end; ++at) {
-      const int64_t slot = replica[at];
-      REQUIRE(slot >= 0 && slot < slots && placement[slot] == expert);
-      REQUIRE(!taken[static_cast<size_t>(slot)]);
-      taken[static_cast<size_t>(slot)] = true;
-    }
+    const int64_t count = row_of(plan.counts, layer, plan.experts)[expert];
+    REQUIRE(count >= 1 && count <= end - replica);
+    for (int64_t left = count; left > 0; --left, ++replica)
+      REQUIRE(*replica >= 0 && *replica < slots && placement[*replica] == expert &&
+              taken.insert(*replica).second);
   }
-  for (int64_t slot = 0; slot < slots; ++slot)
-    REQUIRE(taken[static_cast<size_t>(slot)] == (placement[slot] >= 0));
-  for (; at < slots; ++at) REQUIRE(replica[at] == -1);
+  REQUIRE(std::count(placement, placement + slots, -1) == end - replica);
+  REQUIRE(std::count(replica, end, -1) == end - replica);
 }
 
 // Open slots hold something, unless they may be empty.
 void check_open_slots(const KnownPlan& plan) {
   const bool rebalances = plan.options.strategy == EPLB_STRATEGY_REBALANCE;
-  const bool soft = plan.options.strategy == EPLB_STRATEGY_BEST &&
-                    policy_of(plan.problem) == EPLB_POLICY_SOFT;
+  const bool soft =
+      plan.options.strategy == EPLB_STRATEGY_BEST && policy_of(plan.problem) == EPLB_POLICY_SOFT;
   if (rebalances || (soft && plan.options.allow_empty)) return;
   for (size_t i = 0; i < plan.placement.size(); ++i) {
     const int64_t slot = static_cast<int64_t>(i) % plan.problem.num_slots;
@@ -52,6 +50,19 @@ bool are_same(const KnownPlan& one, const KnownPlan& other) {
          one.problem.num_slots == other.problem.num_slots &&
          one.problem.num_gpus == other.problem.num_gpus && one.placement == other.placement &&
          one.replica_slots == other.replica_slots;
+}
+
+void fetch_plan(Subject& subject) {
+  KnownPlan& plan = *subject.known.plan;
+  const int64_t length = plan.layers * plan.problem.num_slots;
+  plan.placement = subject.fetch_whole(EPLB_MAP_PHYSICAL_TO_LOGICAL, length);
+  plan.counts = subject.fetch_whole(EPLB_MAP_REPLICA_COUNT, plan.layers * plan.experts);
+  plan.replica_slots = subject.fetch_whole(EPLB_MAP_REPLICA_SLOTS, length);
+  subject.must(Call::kFingerprint, {{&plan.fingerprint, sizeof plan.fingerprint}},
+               [&](eplb_context* context, eplb_error* err) {
+                 return eplb_fingerprint(context, &plan.fingerprint, err);
+               });
+  trace_numbers("plan", plan.placement);
 }
 
 }  // namespace
@@ -82,32 +93,16 @@ Dims dims_of(eplb_map map, const KnownReserve& sizes) {
 
 void take_plan(Subject& subject, const eplb_problem& problem, const eplb_solve_options& options) {
   Known& known = subject.known;
-  const KnownWeights& weights = *known.weights;
-  std::optional<KnownPlan> earlier = std::move(known.plan);
-  known.plan = KnownPlan{.problem = problem,
-                         .options = options,
-                         .layers = weights.layers,
-                         .experts = weights.experts,
-                         .gpus = gpus_of(known.cluster, problem),
-                         .has_current = known.current.has_value(),
-                         .placement = {},
-                         .counts = {},
-                         .replica_slots = {},
-                         .fingerprint = 0,
-                         .bound = {},
-                         .window_bound = {}};
-  KnownPlan& plan = *known.plan;
-  const int64_t length = plan.layers * problem.num_slots;
-  plan.placement = subject.fetch_whole(EPLB_MAP_PHYSICAL_TO_LOGICAL, length);
-  plan.counts = subject.fetch_whole(EPLB_MAP_REPLICA_COUNT, plan.layers * plan.experts);
-  plan.replica_slots = subject.fetch_whole(EPLB_MAP_REPLICA_SLOTS, length);
-  subject.must(Call::kFingerprint, {{&plan.fingerprint, sizeof plan.fingerprint}},
-               [&](eplb_context* context, eplb_error* err) {
-                 return eplb_fingerprint(context, &plan.fingerprint, err);
-               });
-  trace_numbers("plan", plan.placement);
-  if (earlier)
-    REQUIRE(are_same(*earlier, plan) == (earlier->fingerprint == plan.fingerprint));
+  const std::optional<KnownPlan> earlier = std::move(known.plan);
+  KnownPlan& plan = known.plan.emplace();
+  plan.problem = problem;
+  plan.options = options;
+  plan.layers = known.weights->layers;
+  plan.experts = known.weights->experts;
+  plan.gpus = gpus_of(known.cluster, problem);
+  plan.has_current = known.current.has_value();
+  fetch_plan(subject);
+  if (earlier) REQUIRE(are_same(*earlier, plan) == (earlier->fingerprint == plan.fingerprint));
   for (int64_t layer = 0; layer < plan.layers; ++layer) {
     const int64_t* const row = row_of(plan.placement, layer, problem.num_slots);
     REQUIRE(is_placement(row, plan.experts, problem, plan.gpus, plan.cap()));

@@ -44,7 +44,7 @@ constexpr Step kSteps[] = {{60, solve},
                            {2, device_calls},
                            {2, information},
                            {4, initialise},
-                           {2, null_context},
+                           {2, strange_contexts},
                            {4, create},
                            {3, draw_other_shape},
                            {3, choose_other}};
@@ -68,6 +68,20 @@ const Defaults& defaults() {
     return made;
   }();
   return kDefaults;
+}
+
+Sized<eplb_problem> draw_sized_problem(Program& program) {
+  const auto size = draw_size<eplb_problem>(program.bytes);
+  const eplb_problem drawn = draw_problem(program.bytes, program.shape, defaults().problem);
+  return Sized<eplb_problem>(size, drawn, program.bytes.one_in(64));
+}
+
+Sized<eplb_solve_options> draw_sized_options(Program& program, const eplb_problem& problem) {
+  const auto size = draw_size<eplb_solve_options>(program.bytes);
+  const eplb_solve_options drawn =
+      draw_options(program.bytes, program.shape, problem,
+                   program.subject().known.current.has_value(), defaults().options);
+  return Sized<eplb_solve_options>(size, drawn, program.bytes.one_in(64));
 }
 
 void run(Program& program) {

@@ -28,16 +28,26 @@ struct Program {
   int64_t work = 0;  // what solves have cost, in slots times chains
 
   Subject& subject() { return *subjects[chosen]; }
+  // Makes the call of a step, disturbed as the next byte says. Did it succeed?
+  bool make(Wanted wanted, Call function, std::initializer_list<Output> outputs,
+            const Subject::Body& body) {
+    subject().disturb(draw_disturbance(bytes));
+    return subject().call_as(wanted, function, outputs, body);
+  }
   // Of the shape's problem, with the cluster if it fits.
   Gpus gpus() {
-    eplb_problem problem = defaults().problem;
-    problem.num_slots = shape.slots;
-    problem.num_gpus = shape.gpus;
-    problem.num_nodes = shape.nodes;
+    const eplb_problem problem = problem_of(shape, defaults().problem);
     const KnownCluster& cluster = subject().known.cluster;
     return gpus_of(cluster.gpus == shape.gpus ? cluster : KnownCluster{}, problem);
   }
 };
+
+// Of any size.
+Sized<eplb_problem> draw_sized_problem(Program& program);
+Sized<eplb_solve_options> draw_sized_options(Program& program, const eplb_problem& problem);
+
+// Of an array of `length` elements, which more must not be read of: another one fits no layers.
+int64_t draw_wrong_length(Bytes& bytes, int64_t length, int64_t slots);
 
 void create(Program& program);
 
@@ -69,7 +79,7 @@ void interrupt(Program& program);
 void device_calls(Program& program);
 void information(Program& program);
 void initialise(Program& program);
-void null_context(Program& program);
+void strange_contexts(Program& program);
 
 void run(Program& program);
 

@@ -61,8 +61,7 @@ double worst_imbalance(const Judged& judged, int64_t layer) {
     return loads_of(judged, layer, weights.row(layer), count).imbalance;
   double worst = 1;
   for (int64_t window = 0; window < weights.kept(); ++window)
-    worst = std::max(worst,
-                     loads_of(judged, layer, weights.row(window, layer), count).imbalance);
+    worst = std::max(worst, loads_of(judged, layer, weights.row(window, layer), count).imbalance);
   return worst;
 }
 
@@ -104,9 +103,9 @@ void check_unchanged(const Known& known, double target) {
     const bool loaded = std::accumulate(weight, weight + plan.experts, 0.0) > 0;
     // FAULT 4: searches know no times above 2^29, which targets can be where speeds differ.
     const bool good = target > 0 && policy_of(plan.problem) != EPLB_POLICY_SOFT &&
-                      plan.gpus.speed.empty() &&
-                      worst_imbalance(before, layer) < target - kNear;
-    if (!loaded || good) REQUIRE(same_rows(known, layer), "layer %lld", static_cast<long long>(layer));
+                      plan.gpus.speed.empty() && worst_imbalance(before, layer) < target - kNear;
+    if (!loaded || good)
+      REQUIRE(same_rows(known, layer), "layer %lld", static_cast<long long>(layer));
   }
 }
 

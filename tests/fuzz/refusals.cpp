@@ -35,9 +35,10 @@ bool is_refused(size_t size) {
 
 void* allocate(size_t size, size_t alignment) {
   if (is_refused(size)) throw std::bad_alloc();
-  void* const memory = alignment == 0
-                           ? std::malloc(size)
-                           : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  void* const memory =
+      alignment == 0
+          ? std::malloc(size)
+          : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }

@@ -1,7 +1,9 @@
 // Runs the fuzzer's target without libFuzzer, in any build:
 //
 //   eplb_fuzz_replay FILE_OR_FOLDER...       each file once
-//   eplb_fuzz_replay --random SECONDS SEED FOLDER    inputs drawn from SEED, half of them from the folder's files
+//   eplb_fuzz_replay --random SECONDS SEED CORPUS FILE
+//                                            inputs drawn from SEED, half of them from those of the
+//                                            folder CORPUS; the one that fails stays in FILE
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,12 +39,14 @@ std::vector<fs::path> files_of(const fs::path& path) {
   return files;
 }
 
+[[noreturn]] void stop(const fs::path& path, const char* why) {
+  std::fprintf(stderr, "%s: %s\n", path.c_str(), why);
+  std::exit(2);
+}
+
 Input read(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    std::fprintf(stderr, "%s: cannot be read\n", path.c_str());
-    std::exit(2);
-  }
+  if (!file) stop(path, "cannot be read");
   return Input(std::istreambuf_iterator<char>(file), {});
 }
 
@@ -82,30 +86,42 @@ int replay(int count, char** paths) {
   return files > 0 ? 0 : 2;
 }
 
-// The input that runs is in a file that outlives a crash.
-int run_random(double seconds, uint64_t seed, const fs::path& folder, const fs::path& now) {
+// The file that has the input that runs, and still has it after a crash.
+class Running {
+ public:
+  explicit Running(fs::path path) : path_(std::move(path)), file_(std::fopen(path_.c_str(), "wb")) {
+    if (file_ == nullptr) stop(path_, "cannot be written");
+  }
+  ~Running() {
+    std::fclose(file_);
+    fs::remove(path_);
+  }
+  void write(const Input& input) {
+    std::rewind(file_);
+    std::fwrite(input.data(), 1, input.size(), file_);
+    if (std::fflush(file_) != 0 || ftruncate(fileno(file_), static_cast<off_t>(input.size())) != 0)
+      stop(path_, "cannot be written");
+  }
+
+ private:
+  fs::path path_;
+  std::FILE* file_;
+};
+
+int run_random(double seconds, uint64_t seed, const fs::path& folder, const fs::path& path) {
   std::vector<Input> corpus;
   for (const fs::path& file : files_of(folder)) corpus.push_back(read(file));
   Random random(seed);
-  const auto start = std::chrono::steady_clock::now();
-  const auto passed = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
+  Running running(path);
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   int64_t inputs = 0;
-  std::FILE* const file = std::fopen(now.c_str(), "wb");
-  for (; passed() < seconds; ++inputs) {
-    const Input input = corpus.empty() || random.one_in(2) ? random_bytes(random)
-                                                           : mutated(corpus, random);
-    if (file) {
-      std::rewind(file);
-      std::fwrite(input.data(), 1, input.size(), file);
-      std::fflush(file);
-      if (ftruncate(fileno(file), static_cast<off_t>(input.size())) != 0) return 2;
-    }
+  for (; Clock::now() < end; ++inputs) {
+    const Input input =
+        corpus.empty() || random.one_in(2) ? random_bytes(random) : mutated(corpus, random);
+    running.write(input);
     run(input);
   }
-  if (file) std::fclose(file);
-  fs::remove(now);
   // Of its own time: others may run on this machine.
   const double own = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   std::fprintf(stderr, "%lld inputs, %.0f calls per second of CPU time\n",
@@ -120,7 +136,8 @@ int main(int argc, char** argv) {
   if (argc == 6 && std::strcmp(argv[1], "--random") == 0)
     return run_random(std::atof(argv[2]), std::strtoull(argv[3], nullptr, 10), argv[4], argv[5]);
   if (argc < 2 || argv[1][0] == '-') {
-    std::fprintf(stderr, "usage: %s FILE_OR_FOLDER... | --random SECONDS SEED CORPUS NOW\n", argv[0]);
+    std::fprintf(stderr, "usage: %s FILE_OR_FOLDER... | --random SECONDS SEED CORPUS FILE\n",
+                 argv[0]);
     return 2;
   }
   return replay(argc - 1, argv + 1);

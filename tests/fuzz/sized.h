@@ -25,7 +25,7 @@ inline constexpr int64_t kLargestStruct = 65536;
 
 template <class T> int64_t draw_size(Bytes& bytes) {
   constexpr auto kOwn = static_cast<int64_t>(sizeof(T));
-  constexpr int64_t kOthers[] = {Least<T>::kSize,     kOwn + 8, kLargestStruct, 0, -1,
+  constexpr int64_t kOthers[] = {Least<T>::kSize,     kOwn + 8, kLargestStruct,    0, -1,
                                  Least<T>::kSize - 1, kOwn - 4, kLargestStruct + 1};
   return bytes.one_in(12) ? bytes.pick(kOthers) : kOwn;
 }

@@ -39,10 +39,9 @@ void check_init(Bytes& bytes, Call call, Function init, const T* expected) {
   Sized<T> given(size, T{}, 0xa5);
   const bool null = bytes.one_in(16);
   const bool legal = !null && size >= Least<T>::kSize && size <= kLargestStruct;
-  const eplb_status status =
-      call_without_context(call, {{given.data(), given.bytes()}}, [&](eplb_error* err) {
-        return init(null ? nullptr : given.get(), size, err);
-      });
+  const eplb_status status = call_without_context(
+      call, {{given.data(), given.bytes()}},
+      [&](eplb_error* err) { return init(null ? nullptr : given.get(), size, err); });
   REQUIRE((status == EPLB_OK) == legal);
   if (!legal) return;
   REQUIRE(given.is_legal() && given.get()->struct_size == size);
@@ -57,8 +56,7 @@ void initialise(Program& program) {
   Bytes& bytes = program.bytes;
   trace("an _init function");
   switch (bytes.below(5)) {
-    case 0:
-      return check_init(bytes, Call::kProblemInit, eplb_problem_init, &defaults().problem);
+    case 0: return check_init(bytes, Call::kProblemInit, eplb_problem_init, &defaults().problem);
     case 1:
       return check_init(bytes, Call::kSolveOptionsInit, eplb_solve_options_init,
                         &defaults().options);
@@ -70,6 +68,22 @@ void initialise(Program& program) {
   }
 }
 
+namespace {
+
+void check_constants(Bytes& bytes) {
+  note(Call::kAbiVersion);
+  note(Call::kVersionString);
+  note(Call::kStatusName);
+  REQUIRE(eplb_abi_version() >> 16 == 1 && eplb_version_string()[0] != 0);
+  REQUIRE(eplb_status_name(static_cast<eplb_status>(bytes.byte() - 100))[0] != 0);
+}
+
+bool is_terminated(const std::vector<char>& text) {
+  return text.empty() || std::find(text.begin(), text.end(), 0) != text.end();
+}
+
+}  // namespace
+
 void information(Program& program) {
   Bytes& bytes = program.bytes;
   const eplb_device_kind kind = bytes.pick({0, 1, 2, -1, 0, 1, 0, 1});
@@ -79,97 +93,102 @@ void information(Program& program) {
   int32_t count = -7;
   Sized<eplb_backend> backend(draw_size<eplb_backend>(bytes), eplb_backend{});
   trace("information on kind %d", kind);
-  note(Call::kAbiVersion);
-  note(Call::kVersionString);
-  note(Call::kStatusName);
-  REQUIRE(eplb_abi_version() >> 16 == 1 && eplb_version_string()[0] != 0);
-  REQUIRE(eplb_status_name(static_cast<eplb_status>(bytes.byte() - 100))[0] != 0);
-  const auto is_cut = [&] {
-    REQUIRE(text.empty() || std::find(text.begin(), text.end(), 0) != text.end());
-  };
-  if (call_without_context(Call::kDeviceName, {output(text)}, [&](eplb_error* err) {
-        return eplb_device_name(kind, index, text.data(), length, err);
-      }) == EPLB_OK)
-    is_cut();
-  if (call_without_context(
-          Call::kBackendInfo, {output(text), {backend.data(), backend.bytes()}},
-          [&](eplb_error* err) {
-            return eplb_backend_info(kind, backend.get(), text.data(), length, err);
-          }) == EPLB_OK)
-    is_cut();
-  call_without_context(Call::kDeviceCount, {{&count, sizeof count}}, [&](eplb_error* err) {
-    return eplb_device_count(kind, bytes.one_in(4) ? nullptr : &count, err);
-  });
+  check_constants(bytes);
+  const eplb_status named = call_without_context(
+      Call::kDeviceName, {output(text)},
+      [&](eplb_error* err) { return eplb_device_name(kind, index, text.data(), length, err); });
+  REQUIRE(named != EPLB_OK || is_terminated(text));
+  const eplb_status informed = call_without_context(
+      Call::kBackendInfo, {output(text), {backend.data(), backend.bytes()}}, [&](eplb_error* err) {
+        return eplb_backend_info(kind, backend.get(), text.data(), length, err);
+      });
+  REQUIRE(informed != EPLB_OK || is_terminated(text));
+  int32_t* const where = bytes.one_in(4) ? nullptr : &count;
+  call_without_context(Call::kDeviceCount, {{&count, sizeof count}},
+                       [&](eplb_error* err) { return eplb_device_count(kind, where, err); });
 }
 
-// Contexts that cannot be had.
-void null_context(Program& program) {
-  Bytes& bytes = program.bytes;
-  eplb_context_options drawn{sizeof drawn, EPLB_DEVICE_CPU, 0, 1};
-  drawn.device_kind = bytes.pick({0, 1, 2, -1});
-  drawn.device_index = static_cast<int32_t>(draw_near(bytes, 0));
-  drawn.num_threads = draw_near(bytes, 1);
-  Sized<eplb_context_options> options(draw_size<eplb_context_options>(bytes), drawn,
-                                      bytes.one_in(16));
-  eplb_context* context = nullptr;
-  const bool null = bytes.one_in(16);
-  const bool legal = !null && options.is_legal() && drawn.device_kind == EPLB_DEVICE_CPU &&
-                     drawn.device_index == 0 && drawn.num_threads >= 1;
-  trace("create: kind %d, index %d, %lld threads", drawn.device_kind, drawn.device_index,
-        static_cast<long long>(drawn.num_threads));
-  const eplb_status status =
-      call_without_context(Call::kContextCreate, {{&context, sizeof context}},
-                           [&](eplb_error* err) {
-                             return eplb_context_create(null ? nullptr : &context, options.get(), err);
-                           });
-  REQUIRE((status == EPLB_OK) == legal && (context != nullptr) == legal);
-  eplb_context_destroy(context);
+namespace {
+
+void call_without_anything() {
   eplb_context_destroy(nullptr);
   eplb_context_interrupt(nullptr);
-  note(Call::kContextDestroy, 2);
-  note(Call::kContextInterrupt, 1);
+  note(Call::kContextDestroy);
+  note(Call::kContextInterrupt);
   call_without_context(Call::kFingerprint, {}, [&](eplb_error* err) {
     uint64_t value;
     return eplb_fingerprint(nullptr, &value, err);
   });
 }
 
+}  // namespace
+
+void strange_contexts(Program& program) {
+  Bytes& bytes = program.bytes;
+  eplb_context_options drawn{sizeof drawn, EPLB_DEVICE_CPU, 0, 1};
+  drawn.device_kind = bytes.pick({0, 2, -1});
+  drawn.device_index = static_cast<int32_t>(draw_near(bytes, 0));
+  drawn.num_threads = draw_near(bytes, 1);
+  Sized<eplb_context_options> options(draw_size<eplb_context_options>(bytes), drawn,
+                                      bytes.one_in(16));
+  eplb_context* context = nullptr;
+  eplb_context** const where = bytes.one_in(16) ? nullptr : &context;
+  const bool legal = where && options.is_legal() && drawn.device_kind == EPLB_DEVICE_CPU &&
+                     drawn.device_index == 0 && drawn.num_threads >= 1;
+  trace("create: kind %d, index %d, %lld threads", drawn.device_kind, drawn.device_index,
+        static_cast<long long>(drawn.num_threads));
+  const eplb_status status = call_without_context(
+      Call::kContextCreate, {{&context, sizeof context}},
+      [&](eplb_error* err) { return eplb_context_create(where, options.get(), err); });
+  REQUIRE((status == EPLB_OK) == legal && (context != nullptr) == legal);
+  eplb_context_destroy(context);
+  note(Call::kContextDestroy);
+  call_without_anything();
+}
+
+namespace {
+
+KnownReserve draw_reserve(Program& program, const eplb_problem& problem,
+                          const eplb_solve_options& options) {
+  const Shape& shape = program.shape;
+  return {draw_near(program.bytes, shape.windows), draw_near(program.bytes, shape.layers),
+          draw_near(program.bytes, shape.experts), problem, options};
+}
+
+bool is_legal_shape(const KnownReserve& asked, eplb_dtype dtype) {
+  int64_t product;
+  return dtype >= EPLB_FLOAT32 && dtype <= EPLB_INT64 && asked.windows > 0 && asked.layers > 0 &&
+         asked.experts > 0 && !__builtin_mul_overflow(asked.layers, asked.experts, &product) &&
+         !__builtin_mul_overflow(product, asked.windows, &product) &&
+         product <= std::numeric_limits<int64_t>::max() / 8;
+}
+
+}  // namespace
+
 void reserve(Program& program) {
   Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
-  const Shape& shape = program.shape;
-  Sized<eplb_problem> problem(draw_size<eplb_problem>(bytes),
-                              draw_problem(bytes, shape, defaults().problem));
-  Sized<eplb_solve_options> options(
-      draw_size<eplb_solve_options>(bytes),
-      draw_options(bytes, shape, problem.seen(defaults().problem), subject.known.current.has_value(),
-                   defaults().options));
+  Known& known = program.subject().known;
+  Sized<eplb_problem> problem = draw_sized_problem(program);
+  const eplb_problem seen = problem.seen(defaults().problem);
+  Sized<eplb_solve_options> options = draw_sized_options(program, seen);
   const bool has_options = !bytes.one_in(8);
-  const KnownReserve asked{draw_near(bytes, shape.windows), draw_near(bytes, shape.layers),
-                           draw_near(bytes, shape.experts), problem.seen(defaults().problem),
-                           has_options ? options.seen(defaults().options) : defaults().options};
+  const KnownReserve asked = draw_reserve(
+      program, seen, has_options ? options.seen(defaults().options) : defaults().options);
   const auto dtype = static_cast<eplb_dtype>(draw_near(bytes, bytes.below(4)));
-  int64_t product;
   const bool legal =
-      problem.is_legal() && (!has_options || options.is_legal()) && dtype >= 0 &&
-      dtype <= EPLB_INT64 && asked.windows > 0 && asked.layers > 0 && asked.experts > 0 &&
-      !__builtin_mul_overflow(asked.layers, asked.experts, &product) &&
-      !__builtin_mul_overflow(product, asked.windows, &product) &&
-      product <= std::numeric_limits<int64_t>::max() / 8 &&
-      expect_reserve(subject.known, asked) == Wanted::kSuccess;
-  trace("reserve: %lld windows, %lld layers, %lld experts",
-        static_cast<long long>(asked.windows), static_cast<long long>(asked.layers),
-        static_cast<long long>(asked.experts));
-  subject.disturb(draw_disturbance(bytes));
-  const bool done = subject.call_as(
-      success_if(legal, Wanted::kRefusal), Call::kContextReserve, {}, [&](eplb_context* context, eplb_error* err) {
+      problem.is_legal() && (!has_options || options.is_legal()) && is_legal_shape(asked, dtype);
+  trace("reserve: %lld windows, %lld layers, %lld experts", static_cast<long long>(asked.windows),
+        static_cast<long long>(asked.layers), static_cast<long long>(asked.experts));
+  const bool done = program.make(
+      legal ? expect_reserve(known, asked) : Wanted::kRefusal, Call::kContextReserve, {},
+      [&](eplb_context* context, eplb_error* err) {
         return eplb_context_reserve(context, dtype, asked.windows, asked.layers, asked.experts,
                                     problem.get(), has_options ? options.get() : nullptr, err);
       });
   if (!done) return;
-  subject.known.reserve = asked;
-  subject.known.weights.reset();
-  subject.known.plan.reset();
+  known.reserve = asked;
+  known.weights.reset();
+  known.plan.reset();
 }
 
 void synchronize(Program& program) {
@@ -184,20 +203,20 @@ void interrupt(Program& program) {
 
 // Refused on a CPU context, before anything is looked at.
 void device_calls(Program& program) {
-  Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
+  if (program.subject().has_device_twin()) return;
   const Shape& shape = program.shape;
-  eplb_problem problem = draw_problem(bytes, shape, defaults().problem);
+  const eplb_problem problem = draw_problem(program.bytes, shape, defaults().problem);
+  const auto map = static_cast<eplb_map>(program.bytes.below(17));
   void* const nowhere = reinterpret_cast<void*>(uintptr_t{0x1000});
+  const int64_t slots = shape.layers * shape.slots,
+                weights = shape.windows * shape.layers * shape.experts;
   trace("device calls");
   const auto refused = [&](Call call, const Subject::Body& body) {
-    subject.call_as(Wanted::kInvalidArgument, call, {}, body);
+    program.subject().call_as(Wanted::kInvalidArgument, call, {}, body);
   };
-  const int64_t slots = shape.layers * shape.slots;
   refused(Call::kUploadWeightsDevice, [&](eplb_context* context, eplb_error* err) {
-    return eplb_upload_weights_device(context, nowhere,
-                                      shape.windows * shape.layers * shape.experts, EPLB_FLOAT32,
-                                      shape.windows, shape.layers, shape.experts, nowhere, err);
+    return eplb_upload_weights_device(context, nowhere, weights, EPLB_FLOAT32, shape.windows,
+                                      shape.layers, shape.experts, nowhere, err);
   });
   refused(Call::kUploadPlacementDevice, [&](eplb_context* context, eplb_error* err) {
     return eplb_upload_placement_device(context, nowhere, slots, EPLB_INT32, shape.layers,
@@ -207,8 +226,7 @@ void device_calls(Program& program) {
     return eplb_solve_device(context, &problem, nullptr, nowhere, err);
   });
   refused(Call::kFetchMapDevice, [&](eplb_context* context, eplb_error* err) {
-    return eplb_fetch_map_device(context, static_cast<eplb_map>(bytes.below(17)), EPLB_INT32,
-                                 nowhere, slots, nowhere, err);
+    return eplb_fetch_map_device(context, map, EPLB_INT32, nowhere, slots, nowhere, err);
   });
 }
 

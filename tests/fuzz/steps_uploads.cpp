@@ -6,66 +6,74 @@
 namespace eplb::fuzz {
 namespace {
 
-const double* data_or_null(const std::vector<double>& values) {
-  return values.empty() ? nullptr : values.data();
-}
-const int64_t* data_or_null(const std::vector<int64_t>& values) {
-  return values.empty() ? nullptr : values.data();
-}
+using ll = long long;
 
-// How a call with arrays is spoiled: not at all, mostly.
-enum class Wrong { kNothing, kNull, kLength, kDtype, kSize };
-Wrong draw_wrong(Bytes& bytes) {
-  const uint8_t byte = bytes.byte();
-  return byte < 240 ? Wrong::kNothing : static_cast<Wrong>(1 + byte % 4);
+struct WeightArguments {
+  const void* data;
+  int64_t length;
+  eplb_dtype dtype;
+  int64_t layers;
+};
+struct PlacementArguments {
+  const void* data;
+  int64_t length;
+  eplb_dtype dtype;
+  int64_t slots;
+};
+
+// Mostly nothing. Is one of them wrong?
+bool spoil(Bytes& bytes, WeightArguments& arguments) {
+  const WeightArguments before = arguments;
+  const uint8_t kind = bytes.byte();
+  if (kind == 255) arguments.data = nullptr;
+  if (kind == 254) arguments.length += bytes.pick({-1, 1, 1000, -1000000});
+  if (kind == 253) arguments.dtype = bytes.pick({-1, 4, 1 << 30});
+  if (kind == 252) arguments.layers = draw_near(bytes, arguments.layers);
+  return kind >= 253 || arguments.layers != before.layers;
+}
+bool spoil(Bytes& bytes, PlacementArguments& arguments) {
+  const PlacementArguments before = arguments;
+  const uint8_t kind = bytes.byte();
+  if (kind == 255) arguments.length += bytes.pick({-1, 1, 1000, -1000000});
+  if (kind == 254) arguments.dtype = bytes.pick({-1, 0, 1, 4});
+  if (kind == 253) arguments.slots = draw_near(bytes, arguments.slots);
+  return kind >= 254 || arguments.slots != before.slots;
 }
 
 }  // namespace
 
 void create(Program& program) {
   constexpr int64_t kThreads[] = {1, 1, 1, 1, 2, 3, 1000000, int64_t{1} << 62};
-  Bytes& bytes = program.bytes;
-  const int64_t threads = bytes.pick(kThreads);
-  const uint8_t twin = bytes.byte();
+  const int64_t threads = program.bytes.pick(kThreads);
+  const uint8_t twin = program.bytes.byte();
   const int64_t twin_threads = twin % 4 == 0 ? 0 : twin % 16 == 15 ? 1 + threads % 2 : 1;
+  trace("create: %lld threads", ll{threads});
   program.subjects[program.chosen] =
       std::make_unique<Subject>(threads, twin_threads, static_cast<size_t>(twin / 16));
-  trace("create: %lld threads, twin of %lld", static_cast<long long>(threads),
-        static_cast<long long>(twin_threads));
 }
 
 void upload_weights(Program& program) {
-  Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
-  DrawnWeights drawn = draw_weights(bytes, program.shape);
+  DrawnWeights drawn = draw_weights(program.bytes, program.shape);
   const KnownWeights& known = drawn.known;
-  const Wrong wrong = draw_wrong(bytes);
-  int64_t length = static_cast<int64_t>(known.each.size()), layers = known.layers;
-  if (wrong == Wrong::kLength) length += bytes.pick({-1, 1, 1000, -1000000});
-  if (wrong == Wrong::kSize) layers = draw_near(bytes, layers);
-  const eplb_dtype dtype = wrong == Wrong::kDtype ? 4 + known.dtype : known.dtype;
-  const void* const data = wrong == Wrong::kNull ? nullptr : drawn.bytes.data();
-  const bool fits = wrong == Wrong::kNothing || (wrong == Wrong::kSize && layers == known.layers) ;
-  trace("upload_weights: %lld windows, %lld layers, %lld experts, dtype %d",
-        static_cast<long long>(known.windows), static_cast<long long>(layers),
-        static_cast<long long>(known.experts), dtype);
+  WeightArguments arguments{drawn.bytes.data(), static_cast<int64_t>(known.each.size()),
+                            known.dtype, known.layers};
+  const bool fits = !spoil(program.bytes, arguments);
+  trace("upload_weights: %lld windows, %lld layers, %lld experts, dtype %d", ll{known.windows},
+        ll{arguments.layers}, ll{known.experts}, arguments.dtype);
   trace_numbers("weights", known.each);
-  subject.disturb(draw_disturbance(bytes));
-  const bool done = subject.call_as(
+  const bool done = program.make(
       fits ? success_if(drawn.is_legal, Wanted::kInvalidWeight) : Wanted::kInvalidArgument,
-      Call::kUploadWeights, {},
-      [&](eplb_context* context, eplb_error* err) {
-        return eplb_upload_weights(context, data, length, dtype, known.windows, layers,
-                                   known.experts, err);
+      Call::kUploadWeights, {}, [&](eplb_context* context, eplb_error* err) {
+        return eplb_upload_weights(context, arguments.data, arguments.length, arguments.dtype,
+                                   known.windows, arguments.layers, known.experts, err);
       });
   if (!done) return;
-  subject.known.weights = std::move(drawn.known);
-  subject.known.plan.reset();
+  program.subject().known.weights = std::move(drawn.known);
+  program.subject().known.plan.reset();
 }
 
 void upload_cluster(Program& program) {
   Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
   bool legal = true;
   KnownCluster cluster;
   int64_t gpus = 0;
@@ -76,113 +84,101 @@ void upload_cluster(Program& program) {
     gpus = bytes.pick({-1, -1000000, 1 << 18 | 1});
     legal = false;
   }
-  trace("upload_cluster: %lld GPUs%s%s%s", static_cast<long long>(gpus),
-        cluster.slots.empty() ? "" : ", slots", cluster.speeds.empty() ? "" : ", speeds",
-        cluster.nodes.empty() ? "" : ", nodes");
+  trace("upload_cluster: %lld GPUs", ll{gpus});
   trace_numbers("slots", cluster.slots);
   trace_numbers("speeds", cluster.speeds);
   trace_numbers("nodes", cluster.nodes);
-  subject.disturb(draw_disturbance(bytes));
-  const bool done = subject.call_as(
-      success_if(legal, Wanted::kInvalidArgument), Call::kUploadCluster, {}, [&](eplb_context* context, eplb_error* err) {
-        return eplb_upload_cluster(context, data_or_null(cluster.slots),
-                                   data_or_null(cluster.speeds), data_or_null(cluster.nodes), gpus,
-                                   err);
-      });
+  const bool done = program.make(success_if(legal, Wanted::kInvalidArgument), Call::kUploadCluster,
+                                 {}, [&](eplb_context* context, eplb_error* err) {
+                                   return eplb_upload_cluster(context, or_null(cluster.slots),
+                                                              or_null(cluster.speeds),
+                                                              or_null(cluster.nodes), gpus, err);
+                                 });
   if (!done) return;
-  subject.known.cluster = std::move(cluster);
-  subject.known.plan.reset();
+  program.subject().known.cluster = std::move(cluster);
+  program.subject().known.plan.reset();
 }
 
 void upload_prices(Program& program) {
   Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
   bool legal = true;
   std::optional<KnownPrices> prices;
-  int64_t nodes = 0, columns = 0, length = 0;
-  if (!bytes.one_in(4)) {
-    prices = draw_prices(bytes, program.shape, legal);
-    nodes = draw_near(bytes, prices->nodes);
-    columns = prices->columns;
-    length = prices->nodes * columns;
-    legal &= nodes == prices->nodes;
-  }
-  trace("upload_prices: %lld nodes, %lld columns", static_cast<long long>(nodes),
-        static_cast<long long>(columns));
-  if (prices) trace_numbers("prices", prices->prices);
-  subject.disturb(draw_disturbance(bytes));
-  const double* const data = prices ? prices->prices.data() : nullptr;
-  const bool done = subject.call_as(
-      success_if(legal, Wanted::kInvalidArgument), Call::kUploadPrices, {}, [&](eplb_context* context, eplb_error* err) {
-        return eplb_upload_prices(context, data, length, nodes, columns, err);
-      });
+  if (!bytes.one_in(4)) prices = draw_prices(bytes, program.shape, legal);
+  const KnownPrices given = prices.value_or(KnownPrices{});
+  const auto length = static_cast<int64_t>(given.prices.size());
+  const int64_t nodes = draw_near(bytes, given.nodes);
+  legal &= !prices || nodes == given.nodes;
+  trace("upload_prices: %lld nodes, %lld columns", ll{nodes}, ll{given.columns});
+  trace_numbers("prices", given.prices);
+  const bool done = program.make(success_if(legal, Wanted::kInvalidArgument), Call::kUploadPrices,
+                                 {}, [&](eplb_context* context, eplb_error* err) {
+                                   return eplb_upload_prices(context, or_null(given.prices), length,
+                                                             nodes, given.columns, err);
+                                 });
   if (!done) return;
-  subject.known.prices = std::move(prices);
-  subject.known.plan.reset();
+  program.subject().known.prices = std::move(prices);
+  program.subject().known.plan.reset();
 }
 
 void upload_window_weights(Program& program) {
   Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
   bool legal = true;
   std::vector<double> weights;
-  int64_t windows = 0;
-  if (!bytes.one_in(4)) {
-    weights = draw_window_weights(bytes, program.shape.windows, legal);
-    windows = static_cast<int64_t>(weights.size());
-    if (bytes.one_in(16)) {
-      windows = bytes.pick({0, -1, 65});
-      legal = false;
-    }
+  if (!bytes.one_in(4)) weights = draw_window_weights(bytes, program.shape.windows, legal);
+  auto windows = static_cast<int64_t>(weights.size());
+  if (!weights.empty() && bytes.one_in(16)) {
+    windows = bytes.pick({0, -1, 65});
+    legal = false;
   }
-  trace("upload_window_weights: %lld", static_cast<long long>(windows));
+  trace("upload_window_weights: %lld", ll{windows});
   trace_numbers("weights", weights);
-  subject.disturb(draw_disturbance(bytes));
-  const double* const data = data_or_null(weights);
-  const bool done = subject.call_as(
-      success_if(legal, Wanted::kInvalidArgument), Call::kUploadWindowWeights, {}, [&](eplb_context* context, eplb_error* err) {
-        return eplb_upload_window_weights(context, data, windows, err);
-      });
+  const bool done =
+      program.make(success_if(legal, Wanted::kInvalidArgument), Call::kUploadWindowWeights, {},
+                   [&](eplb_context* context, eplb_error* err) {
+                     return eplb_upload_window_weights(context, or_null(weights), windows, err);
+                   });
   if (!done) return;
-  subject.known.window_weights = std::move(weights);
-  subject.known.plan.reset();
+  program.subject().known.window_weights = std::move(weights);
+  program.subject().known.plan.reset();
 }
+
+namespace {
+
+// None stands for a placement that is to be forgotten.
+std::optional<KnownCurrent> draw_current(Program& program) {
+  if (program.bytes.one_in(8)) return std::nullopt;
+  const std::optional<KnownPlan>& plan = program.subject().known.plan;
+  const Shape& shape = program.shape;
+  return KnownCurrent{shape.layers, shape.slots,
+                      draw_placement(program.bytes, shape, program.gpus(),
+                                     plan ? plan->placement : std::vector<int64_t>())};
+}
+
+}  // namespace
 
 void upload_placement(Program& program) {
   Bytes& bytes = program.bytes;
-  Subject& subject = program.subject();
-  const Shape& shape = program.shape;
-  const bool forgets = bytes.one_in(8);
-  const std::vector<int64_t> near =
-      subject.known.plan ? subject.known.plan->placement : std::vector<int64_t>();
-  KnownCurrent current{shape.layers, shape.slots, {}};
-  if (!forgets) current.expert = draw_placement(bytes, shape, program.gpus(), near);
+  std::optional<KnownCurrent> current = draw_current(program);
   const eplb_dtype dtype = bytes.one_in(2) ? EPLB_INT32 : EPLB_INT64;
-  const Wrong wrong = draw_wrong(bytes);
-  const std::vector<std::byte> data = as_dtype(current.expert, dtype);
-  int64_t length = shape.layers * shape.slots, slots = shape.slots;
-  if (wrong == Wrong::kLength) length += bytes.pick({-1, 1, 1000, -1000000});
-  if (wrong == Wrong::kSize) slots = draw_near(bytes, slots);
-  const bool fits = forgets || (slots == shape.slots && wrong != Wrong::kLength &&
-                                wrong != Wrong::kDtype);
-  const bool legal =
-      forgets || std::all_of(current.expert.begin(), current.expert.end(), [](int64_t expert) {
-        return expert >= -1 && expert < kMostSlots;
-      });
-  trace("upload_placement: %lld layers, %lld slots%s", static_cast<long long>(shape.layers),
-        static_cast<long long>(slots), forgets ? ", none" : "");
-  trace_numbers("current", current.expert);
-  subject.disturb(draw_disturbance(bytes));
-  const eplb_dtype given = wrong == Wrong::kDtype ? EPLB_FLOAT32 : dtype;
-  const bool done = subject.call_as(
-      fits ? success_if(legal, Wanted::kInvalidPlacement) : Wanted::kInvalidArgument,
-      Call::kUploadPlacement, {}, [&](eplb_context* context, eplb_error* err) {
-        return eplb_upload_placement(context, forgets ? nullptr : data.data(), length, given,
-                                     shape.layers, slots, err);
+  std::vector<std::byte> data;
+  if (current) data = as_dtype(current->expert, dtype);
+  PlacementArguments arguments{current ? data.data() : nullptr,
+                               program.shape.layers * program.shape.slots, dtype,
+                               program.shape.slots};
+  const bool fits = !spoil(bytes, arguments) || !current;
+  const Wanted wanted =
+      fits ? success_if(!current || are_ids(current->expert), Wanted::kInvalidPlacement)
+           : Wanted::kInvalidArgument;
+  trace("upload_placement: %lld slots", ll{arguments.slots});
+  if (current) trace_numbers("current", current->expert);
+  const bool done =
+      program.make(wanted, Call::kUploadPlacement, {}, [&](eplb_context* context, eplb_error* err) {
+        return eplb_upload_placement(context, arguments.data, arguments.length, arguments.dtype,
+                                     program.shape.layers, arguments.slots, err);
       });
   if (!done) return;
-  subject.known.current = forgets ? std::nullopt : std::optional(std::move(current));
-  subject.known.plan.reset();
+  program.subject().known.current = std::move(current);
+  program.subject().known.plan.reset();
 }
 
 }  // namespace eplb::fuzz

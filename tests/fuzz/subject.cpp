@@ -1,8 +1,11 @@
 #include "subject.h"
 
+#include <atomic>
 #include <cfenv>
 #include <cstring>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "api/context.h"
 #include "failure.h"
@@ -16,6 +19,11 @@ extern "C" {
 namespace eplb::fuzz {
 namespace {
 
+bool has_device() {
+  static const bool kHas = cuda::facts().backend.status == EPLB_OK;
+  return kHas;
+}
+
 eplb_context* make_context(int64_t threads) {
   eplb_context_options options;
   note(Call::kContextOptionsInit);
@@ -27,13 +35,16 @@ eplb_context* make_context(int64_t threads) {
   return context;
 }
 
-// What eplb_context_create makes, but for the instruction set.
+// What eplb_context_create makes, but for the instruction set. Where there is a device, as in
+// eplb_fuzz_emulated, it is one of that.
 eplb_context* make_twin(int64_t threads, size_t instruction_set) {
+  if (has_device()) return new eplb_context(cuda::make_machine(0));
   std::vector<const cpu::InstructionSet*> here;
   for (const cpu::InstructionSet* set : cpu::instruction_sets())
     if (set->supported()) here.push_back(set);
-  return new eplb_context(
-      std::make_unique<cpu::CpuMachine>(threads, *here[instruction_set % here.size()]));
+  const cpu::InstructionSet& chosen = *here[instruction_set % here.size()];
+  trace("twin: %lld threads, %s", static_cast<long long>(threads), chosen.name);
+  return new eplb_context(std::make_unique<cpu::CpuMachine>(threads, chosen));
 }
 
 // Interrupts a context all the time from a thread of its own.
@@ -53,6 +64,40 @@ class Interruptions {
  private:
   std::atomic<bool> done_ = false;
   std::thread thread_;
+};
+
+// What a disturbance does while a call runs.
+class Disturbed {
+ public:
+  Disturbed(const Disturbance& disturbance, eplb_context* context) : mode_(std::fegetround()) {
+    if (disturbance.kind == Disturbance::kInterruptFromThread) interruptions_.emplace(context);
+    if (disturbance.kind == Disturbance::kBefore) {
+      eplb_context_interrupt(context);
+      note(Call::kContextInterrupt);
+    }
+    if (disturbance.kind == Disturbance::kMode) std::fesetround(FE_UPWARD);
+    own_mode_ = std::fegetround();
+    arm_allocations(at_allocation(disturbance.kind), disturbance.after, context);
+  }
+  ~Disturbed() {
+    REQUIRE(std::fegetround() == own_mode_);
+    std::fesetround(mode_);
+  }
+  Disturbed(const Disturbed&) = delete;
+  Disturbed& operator=(const Disturbed&) = delete;
+
+ private:
+  static AtAllocation at_allocation(Disturbance::Kind kind) {
+    switch (kind) {
+      case Disturbance::kRefuse: return AtAllocation::kRefuse;
+      case Disturbance::kRefuseFromThere: return AtAllocation::kRefuseFromThere;
+      case Disturbance::kInterrupt: return AtAllocation::kInterrupt;
+      default: return AtAllocation::kNothing;
+    }
+  }
+
+  int mode_, own_mode_;
+  std::optional<Interruptions> interruptions_;
 };
 
 void copy_out(std::span<const Output> outputs, std::vector<std::byte>& bytes) {
@@ -120,32 +165,24 @@ Subject::~Subject() {
   eplb_context_destroy(twin_);
 }
 
+bool Subject::has_device_twin() const { return twin_ != nullptr && has_device(); }
+
 eplb_status Subject::run(Call function, const Body& body) {
-  const bool allocates = now_.kind >= Disturbance::kRefuse && now_.kind <= Disturbance::kInterrupt;
-  constexpr AtAllocation kAt[] = {AtAllocation::kNothing, AtAllocation::kRefuse,
-                                  AtAllocation::kRefuseFromThere, AtAllocation::kInterrupt};
-  std::optional<Interruptions> interruptions;
-  if (now_.kind == Disturbance::kInterruptFromThread) interruptions.emplace(context_);
-  if (now_.kind == Disturbance::kBefore) {
-    eplb_context_interrupt(context_);
-    note(Call::kContextInterrupt);
-  }
-  const int mode = std::fegetround();
-  if (now_.kind == Disturbance::kMode) std::fesetround(FE_UPWARD);
+  eplb_status status;
+  int64_t refused;
   eplb_error* const err = check_fresh_error();
-  arm_allocations(allocates ? kAt[now_.kind] : AtAllocation::kNothing, now_.after, context_);
-  const eplb_status status = body(context_, err);
-  const int64_t refused = disarm_allocations();
-  if (now_.kind == Disturbance::kMode) REQUIRE(std::fegetround() == FE_UPWARD);
-  std::fesetround(mode);
-  interruptions.reset();
+  {
+    const Disturbed disturbed(now_, context_);
+    status = body(context_, err);
+    refused = disarm_allocations();
+  }
   note_answer(function, status);
   check_status(status, status, name_of(function), __FILE__, __LINE__, nullptr);
   REQUIRE(!test_has_failed());
-  const bool interrupted = now_.kind == Disturbance::kInterrupt ||
-                           now_.kind == Disturbance::kInterruptFromThread;
-  was_cut_short_ = (status == EPLB_OUT_OF_MEMORY && refused > 0) ||
-                   (status == EPLB_INTERRUPTED && interrupted);
+  const bool interrupted =
+      now_.kind == Disturbance::kInterrupt || now_.kind == Disturbance::kInterruptFromThread;
+  was_cut_short_ =
+      (status == EPLB_OUT_OF_MEMORY && refused > 0) || (status == EPLB_INTERRUPTED && interrupted);
   if (is_tracing())
     trace("  %s: %s %s%s", name_of(function), eplb_status_name(status), err->text,
           was_cut_short_ ? " (wanted)" : "");
@@ -186,22 +223,21 @@ void Subject::compare_with_twin(Call function, std::span<const Output> outputs, 
 }
 
 void Subject::must(Call function, std::initializer_list<Output> outputs, const Body& body) {
-  REQUIRE(call(function, outputs, body) == EPLB_OK, "%s: %s", name_of(function),
-          check_last_text());
+  REQUIRE(call(function, outputs, body) == EPLB_OK, "%s: %s", name_of(function), check_last_text());
 }
 
 bool Subject::call_as(Wanted wanted, Call function, std::initializer_list<Output> outputs,
                       const Body& body) {
   const eplb_status status = call(function, outputs, body);
   const bool done = status == EPLB_OK;
-  const bool answered = wanted == Wanted::kEither ||
-                        (wanted == Wanted::kRefusal ? !done
-                                                    : static_cast<eplb_status>(wanted) == status);
-  REQUIRE(was_cut_short_ || answered, "%s returned %s instead of %s: %s", name_of(function),
-          eplb_status_name(status),
-          wanted == Wanted::kRefusal ? "an error"
-                                     : eplb_status_name(static_cast<eplb_status>(wanted)),
-          check_last_text());
+  const bool answered =
+      wanted == Wanted::kEither ||
+      (wanted == Wanted::kRefusal ? !done : static_cast<eplb_status>(wanted) == status);
+  REQUIRE(
+      was_cut_short_ || answered, "%s returned %s instead of %s: %s", name_of(function),
+      eplb_status_name(status),
+      wanted == Wanted::kRefusal ? "an error" : eplb_status_name(static_cast<eplb_status>(wanted)),
+      check_last_text());
   return done;
 }
 

@@ -1,5 +1,6 @@
 // A context, what it must hold, and its twin: a context with another number of threads, another
-// instruction set, or both, which is given the same calls and must answer the same bits.
+// instruction set, or both, or on a CUDA device, which is given the same calls and must answer the
+// same bits.
 #pragma once
 
 #include <functional>
@@ -42,6 +43,8 @@ class Subject {
   ~Subject();
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;
+
+  bool has_device_twin() const;
 
   Known known;
 

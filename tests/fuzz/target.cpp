@@ -16,7 +16,8 @@ namespace {
 
 // eplb_fuzz: CALLS calls in INPUTS inputs, and for EPLB_FUZZ_CALLS a table of them.
 void print_calls() {
-  std::fprintf(stderr, "eplb_fuzz: %lld calls\n", static_cast<long long>(eplb::fuzz::calls_so_far()));
+  std::fprintf(stderr, "eplb_fuzz: %lld calls\n",
+               static_cast<long long>(eplb::fuzz::calls_so_far()));
   if (std::getenv("EPLB_FUZZ_TABLE")) std::fputs(eplb::fuzz::table_of_calls().c_str(), stderr);
 }
 

@@ -132,7 +132,7 @@ class Simulation {
 
   const Change& change_;
   std::vector<int64_t> memory_;
-  std::map<int64_t, bool> written_, begun_;                   // slots; cycles
+  std::map<int64_t, bool> written_, begun_;                 // slots; cycles
   std::map<int64_t, std::pair<int64_t, int64_t>> buffers_;  // by cycle: slot and what it held
 };
 
@@ -151,29 +151,46 @@ int64_t largest(const std::vector<int64_t>& values) {
   return *std::max_element(values.begin(), values.end());
 }
 
+// What GPUs do in a layer.
+struct Links {
+  std::vector<int64_t> sent, received, both;
+  int64_t reloads = 0, between_nodes = 0;
+
+  explicit Links(const Change& change)
+      : sent(change.gpus.open.size()), received(sent.size()), both(sent.size()) {
+    for (int64_t slot = 0; slot < change.slots(); ++slot) {
+      reloads += change.source[slot] == -2;
+      if (!change.is_link(slot)) continue;
+      const auto from = static_cast<size_t>(change.gpus.of(change.source[slot]));
+      const auto to = static_cast<size_t>(change.gpus.of(slot));
+      between_nodes += change.gpus.node[from] != change.gpus.node[to];
+      ++sent[from], ++received[to], ++both[from], ++both[to];
+    }
+  }
+};
+
+// No order takes more rounds than it says.
+void check_rounds(const Links& links, eplb_transfer_order order, int64_t rounds) {
+  const int64_t both = largest(links.both);
+  if (order == EPLB_TRANSFER_BUFFERED)
+    REQUIRE(rounds == std::max(largest(links.sent), largest(links.received)));
+  if (order == EPLB_TRANSFER_EXCLUSIVE) REQUIRE(rounds >= both && rounds <= 3 * both / 2);
+}
+
+// Returns its moves.
 int64_t add_layer(const Change& change, MoveFigures& figures) {
   for (int64_t slot = 0; slot < change.slots(); ++slot) check_slot(change, slot);
-  const int64_t rounds = Simulation(change).run();
-  std::vector<int64_t> sent(change.gpus.open.size()), received(sent.size()), both(sent.size());
-  for (int64_t slot = 0; slot < change.slots(); ++slot) {
-    figures.reloads += change.source[slot] == -2;
-    if (!change.is_link(slot)) continue;
-    const auto from = static_cast<size_t>(change.gpus.of(change.source[slot]));
-    const auto to = static_cast<size_t>(change.gpus.of(slot));
-    figures.between_nodes += change.gpus.node[from] != change.gpus.node[to];
-    ++sent[from], ++received[to], ++both[from], ++both[to];
-  }
-  const int64_t most = std::max(largest(sent), largest(received));
-  if (change.order == EPLB_TRANSFER_BUFFERED) REQUIRE(rounds == most);
-  if (change.order == EPLB_TRANSFER_EXCLUSIVE)
-    REQUIRE(rounds >= largest(both) && rounds <= 3 * largest(both) / 2);
-  figures.most_sent = std::max(figures.most_sent, largest(sent));
-  figures.most_received = std::max(figures.most_received, largest(received));
+  const int64_t rounds = Simulation(change).run(), moves = moves_of(change);
+  const Links links(change);
+  check_rounds(links, change.order, rounds);
+  figures.reloads += links.reloads;
+  figures.between_nodes += links.between_nodes;
+  figures.most_sent = std::max(figures.most_sent, largest(links.sent));
+  figures.most_received = std::max(figures.most_received, largest(links.received));
   figures.rounds += rounds;
+  figures.moves += moves;
   figures.layers_changed +=
       !std::equal(change.current, change.current + change.slots(), change.placement);
-  const int64_t moves = moves_of(change);
-  figures.moves += moves;
   return moves;
 }
 
@@ -185,8 +202,12 @@ MoveFigures carry_out(const std::vector<int64_t>& current, const std::vector<int
   MoveFigures figures;
   const auto slots = static_cast<size_t>(gpus.count() * gpus.places);
   for (size_t first = 0; first < placement.size(); first += slots) {
-    const Change change{&current[first],    &placement[first],  &maps.source[first],
-                        &maps.round[first], &maps.group[first], gpus,
+    const Change change{&current[first],
+                        &placement[first],
+                        &maps.source[first],
+                        &maps.round[first],
+                        &maps.group[first],
+                        gpus,
                         order};
     const int64_t moves = add_layer(change, figures);
     if (counts) counts->push_back(moves);

@@ -3,7 +3,7 @@
 import os
 
 from packages import is_fresh, pip_install, set_stamp
-from places import BUILD, CUDA, RELEASE, ROOT, SANITIZE, VENV
+from places import BUILD, CUDA, RELEASE, ROOT, VENV
 from steps import step
 
 TOOLKIT = os.path.join(VENV, "cuda", "nvidia", "cu13")
@@ -35,12 +35,12 @@ def build_release(*targets):
     cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
-def build_sanitized(headline, folder, sanitizers, *targets, sets=None):
+def build_sanitized(headline, folder, sanitizers, *targets, sets=None, fuzz=False):
     # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
     options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
     options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
     options += [f"EPLB_INSTRUCTION_SETS={sets}"] if sets else []
-    options += ["EPLB_FUZZ=ON"] if folder == SANITIZE else []
+    options += ["EPLB_FUZZ=ON"] if fuzz else []
     cmake(headline, folder, options, targets)
 
 

@@ -28,9 +28,11 @@ def test(arguments):
     make_venv()
     stages = [Stage("release", lambda tally: build_release())]
     stages += [] if arguments.no_cuda else cuda_stages()
-    stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages()
-    stages.append(Stage("wheels", test_wheels, [stage.name for stage in stages if stage.name in BUILDS]))
+    stages += release_stages() + python_stages(arguments) + sanitizer_stages(arguments.all)
+    stages += more_stages(stages) if arguments.all else []
     tally = run_stages(stages)
+    if not arguments.all:
+        tally.skip("aarch64, ThreadSanitizer, a minute of fuzzing, wheels: --all has them")
     if not arguments.engines:
         tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
     for name in tally.skips:
@@ -40,7 +42,7 @@ def test(arguments):
 
 
 # Those whose libraries wheels are made of; and that of the package, since both use its folder.
-BUILDS = {"release", "CUDA", "aarch64", "package"}
+BUILDS = {"release", "CUDA", "package"}
 
 
 def cuda_stages():
@@ -75,25 +77,28 @@ def python_stages(arguments):
     return stages
 
 
-def aarch64_stages():
+def more_stages(others):
+    """What takes longest to find little; with TSan the C harness, which calls from many threads."""
+    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
+    only = ["--tests-regex", "^c_harness$"]
+    builds = [stage.name for stage in others if stage.name in BUILDS]
     return [
         Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
         Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
-    ]
-
-
-def sanitizer_stages():
-    """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
-    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
-    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
-    only = ["--tests-regex", "^c_harness$"]
-    ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-    return [
-        Stage("sanitize", lambda tally: build_sanitized(*everything), ["release"]),
-        Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
         Stage("fuzz", test_fuzz, ["sanitize"]),
         Stage("threads", lambda tally: build_sanitized(*harness, sets="avx2"), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
+        Stage("wheels", test_wheels, [*builds, "aarch64"]),
+    ]
+
+
+def sanitizer_stages(fuzz):
+    """Everything in C and C++ with ASan and UBSan."""
+    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
+    ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+    return [
+        Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
+        Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
     ]
 
 

@@ -18,39 +18,37 @@ _OF_OTHERS = 500
 _OF_BEST = (1_000, 2_000, 15_000)
 # Whatever starts from a placement, balances windows, or keeps groups at home.
 _OF_SEARCH_BY_EXCESS = (100_000, 300_000, 800_000)
-_OF_FIGURES = {"simple": 300, "threshold": 12_000}
+# With the simple bound, or the threshold one.
+_OF_FIGURES, _OF_THRESHOLD = 300, 12_000
 _OF_TRANSFERS = 2_500
 _OF_WEIGHT = 40
 # Slots of a layer above which the time for a slot grows with their number.
 _LARGE = 256
 
 
+_WINDOWS, _SOFT, _SIMPLE = OBJECTIVES["windows"], POLICIES["soft"], BOUND_KINDS["simple"]
+_REBALANCE, _BEST = STRATEGIES["rebalance"], STRATEGIES["best"]
+_BY_NUMBER = {STRATEGIES[name]: nanoseconds for name, nanoseconds in _OF_STRATEGY.items()}
+_RANKS = {value: rank for rank, value in enumerate(sorted(EFFORTS.values()))}
+
+
 def of_solve(shape: tuple[int, ...], problem: Any, options: Any) -> float:
     """Seconds of a solve of weights [T,L,E]."""
-    windows = shape[0] if problem.objective == OBJECTIVES["windows"] else 1
-    return _seconds(shape[1], problem.num_slots, _of_search(windows, problem, options) * windows)
-
-
-def _of_search(windows: int, problem: Any, options: Any) -> int:
-    if options.strategy == STRATEGIES["rebalance"] or problem.policy == POLICIES["soft"] or windows > 1:
-        return _by_effort(_OF_SEARCH_BY_EXCESS, options.effort)
-    if options.strategy == STRATEGIES["best"]:
-        return _by_effort(_OF_BEST, options.effort)
-    return _BY_NUMBER.get(options.strategy, _OF_OTHERS)
-
-
-_BY_NUMBER = {STRATEGIES[name]: nanoseconds for name, nanoseconds in _OF_STRATEGY.items() if name in STRATEGIES}
-_EFFORT_RANKS = {value: rank for rank, value in enumerate(sorted(EFFORTS.values()))}
-
-
-def _by_effort(nanoseconds: tuple[int, ...], effort: int) -> int:
-    return nanoseconds[min(_EFFORT_RANKS.get(effort, len(nanoseconds)), len(nanoseconds) - 1)]
+    windows = shape[0] if problem.objective == _WINDOWS else 1
+    strategy: int = options.strategy
+    if windows > 1 or strategy == _REBALANCE or problem.policy == _SOFT:
+        nanoseconds = windows * _OF_SEARCH_BY_EXCESS[_RANKS.get(options.effort, -1)]
+    elif strategy == _BEST:
+        nanoseconds = _OF_BEST[_RANKS.get(options.effort, -1)]
+    else:
+        nanoseconds = _BY_NUMBER.get(strategy, _OF_OTHERS)
+    return _seconds(shape[1], problem.num_slots, nanoseconds)
 
 
 def of_figures(shape: tuple[int, ...], problem: Any) -> float:
     """Seconds of loads, bounds and all else that a report has, of a placement and in each window."""
-    name = "simple" if problem.bound_kind == BOUND_KINDS["simple"] else "threshold"
-    return _seconds(shape[1], problem.num_slots, _OF_FIGURES[name] * (1 + shape[0]))
+    nanoseconds = _OF_FIGURES if problem.bound_kind == _SIMPLE else _OF_THRESHOLD
+    return _seconds(shape[1], problem.num_slots, nanoseconds * (1 + shape[0]))
 
 
 def of_transfers(layers: int, slots: int) -> float:
@@ -62,4 +60,5 @@ def of_upload(weights: int) -> float:
 
 
 def _seconds(layers: int, slots: int, nanoseconds: int) -> float:
-    return layers * slots * nanoseconds * max(1.0, slots / _LARGE) * 1e-9
+    seconds = layers * slots * nanoseconds * 1e-9
+    return seconds if slots <= _LARGE else seconds * slots / _LARGE

@@ -36,7 +36,7 @@ class Handle(Uncopyable):
         in_child(self._make_ready)
 
     def _make_ready(self) -> None:
-        # The thread that is inside the library; 0: none.
+        # The thread that is inside a long call of the library; 0: none.
         self._inside = 0
         # The library must not be asked to interrupt what is being destroyed. A handler of signals may do either during
         # the other, so it is reentrant.
@@ -46,33 +46,45 @@ class Handle(Uncopyable):
         """Calls a function with the context, arguments and error, and raises what it returns.
 
         Args:
-            seconds: that it can take. If these are many, signals are handled meanwhile.
+            seconds: that it can take. If these are many, it can be interrupted.
         """
-        self.wait()
-        if seconds < LONG or get_ident() != threading.main_thread().ident:
+        if seconds < LONG and not self._inside and not self.stop.asked:
+            # The usual case costs little.
+            status = function(self.context, *arguments, self._error)
+            if status != _INTERRUPTED:
+                if status:
+                    check(status, self._error)
+                return
+        self._wait()
+        if seconds < LONG:
             self._call(function, arguments)
+        elif get_ident() != threading.main_thread().ident:
+            self._call_long(function, arguments)
         else:
-            run_interruptibly(partial(self._call, function, arguments), partial(self._end, self.stop))
+            run_interruptibly(partial(self._call_long, function, arguments), partial(self._end, self.stop))
 
-    def wait(self) -> None:
-        """Until nothing runs on another thread: a handler of signals may come here during a call of its own thread."""
+    def _wait(self) -> None:
+        # Until nothing runs on another thread: a handler of signals may come here during a call of its own thread.
         while self.is_inside_elsewhere():
             sleep(SECONDS)
 
-    def _call(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> None:
-        stop = self.stop
+    def _call_long(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> None:
         outer, self._inside = self._inside, get_ident()
-        stop.session = self
+        self.stop.session = self
         try:
-            status = _INTERRUPTED
-            # An interrupt that was meant for an earlier call ends none.
-            while status == _INTERRUPTED:
-                if stop.asked:
-                    raise interrupted()
-                status = function(self.context, *arguments, self._error)
-            check(status, self._error)
+            self._call(function, arguments)
         finally:
             self._inside = outer
+
+    def _call(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+        stop, status = self.stop, _INTERRUPTED
+        # An interrupt that was meant for an earlier call ends none.
+        while status == _INTERRUPTED:
+            if stop.asked:
+                raise interrupted()
+            status = function(self.context, *arguments, self._error)
+        if status:
+            check(status, self._error)
 
     def is_inside_elsewhere(self) -> bool:
         return self._inside not in (0, get_ident())

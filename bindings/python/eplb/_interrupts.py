@@ -37,15 +37,14 @@ class Stop(Uncopyable):
 
     Attributes:
         asked: it should.
-        session: the one that it uses, once it has called the library.
+        session: the one that it uses, if it can be long.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self.session: Interruptible | None = None
+    asked = False
+    session: Interruptible | None = None
 
     def ask(self) -> None:
-        """Returns once the library is not in use, for this call, by another thread."""
+        """Returns once nothing that is long runs for this call on another thread."""
         self.asked = True
         session = self.session
         while session is not None and session.is_inside_elsewhere():

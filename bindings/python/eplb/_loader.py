@@ -35,14 +35,16 @@ def _bundled_folders() -> list[Path]:
     return [Path(folder) / "_native" for folder in sys.modules[__package__].__path__]
 
 
-def _named() -> str | None:
-    """What the environment names, if it is that of the user whose rights the program has."""
-    named = os.environ.get(ENVIRONMENT)
-    return None if named is None or _has_other_rights() else named
+def _check_rights() -> None:
+    """Who starts a program that has more rights must not choose what it runs."""
+    if ENVIRONMENT in os.environ and _has_more_rights():
+        raise _Refused(
+            "the program has more rights than its caller (setuid, setgid or capabilities of its file), who must not "
+            f"choose what it runs: unset {ENVIRONMENT}"
+        )
 
 
-def _has_other_rights() -> bool:
-    """Whether the program was started setuid, setgid or with capabilities of its file."""
+def _has_more_rights() -> bool:
     ffi = cffi.FFI()
     ffi.cdef("unsigned long getauxval(unsigned long type);")
     try:
@@ -53,7 +55,7 @@ def _has_other_rights() -> bool:
 
 def _libraries() -> Iterator[str]:
     """Where the library may be, best first. If the environment names a file, that is the only place."""
-    named = _named()
+    named = os.environ.get(ENVIRONMENT)
     if named is not None:
         yield named
         return
@@ -178,9 +180,10 @@ def load() -> tuple[Any, Any, Header, str]:
     tried = []
     for library in _libraries():
         try:
+            _check_rights()
             return (*_open(library), library)
         except _Refused as refused:
             tried.append(f"\n  {library!r}: {refused}")
-    asked = f" named by {ENVIRONMENT}" if _named() is not None else ""
+    asked = f" named by {ENVIRONMENT}" if ENVIRONMENT in os.environ else ""
     hint = "" if asked else f"\nSet {ENVIRONMENT} to the path of {FILE}, or pip install ./bindings/python."
     raise ImportError(f"eplb cannot load the library{asked}. Tried:{''.join(tried)}{hint}")

@@ -142,6 +142,8 @@ class Session(Request):
         options.num_threads = integer("num_threads", num_threads)
         self.handle = Handle(options, self.error)
         self._shape = (1, 0, 0)  # of the weights
+        # For all that the library works out about the plan of a solve once it is asked for.
+        self._seconds_of_figures = 0.0
 
     @property
     def context(self) -> Any:
@@ -241,6 +243,9 @@ class Session(Request):
 
     def solve(self) -> None:
         seconds = _duration.of_solve(self._shape, self.problem, self.options)
+        self._seconds_of_figures = _duration.of_figures(self._shape, self.problem)
+        if self.current is not None:
+            self._seconds_of_figures += _duration.of_transfers(self._shape[1], self.problem.num_slots)
         self.handle.run(seconds, lib.eplb_solve, self.problem, self.options)
 
     def shape(self, which: int) -> list[int]:
@@ -253,16 +258,9 @@ class Session(Request):
     def _fetch(self, name: str, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
         which = MAPS[name]
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
-        seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures()
+        seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
         self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
         return array
-
-    def _seconds_of_figures(self) -> float:
-        """Of all that the library works out about a plan once it is asked for."""
-        seconds = _duration.of_figures(self._shape, self.problem)
-        if self.current is not None:
-            seconds += _duration.of_transfers(self._shape[1], self.problem.num_slots)
-        return seconds
 
     def ints(self, name: str, shape: Sequence[int] | None = None) -> Ints:
         """Fetches an int map, whose shape is asked for unless it is given."""
@@ -284,7 +282,7 @@ class Session(Request):
 
     def report(self) -> Any:
         """The C report of the solved plan; the next call overwrites it."""
-        self.handle.run(self._seconds_of_figures(), lib.eplb_fetch_report, self._report)
+        self.handle.run(self._seconds_of_figures, lib.eplb_fetch_report, self._report)
         return self._report
 
     def evaluate(self, placement: Array) -> tuple[Any, Floats, Floats, Ints]:

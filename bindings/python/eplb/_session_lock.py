@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -137,8 +136,8 @@ class SharedSession(Uncopyable):
         if session is not None and locks.library.acquire(blocking=False):
             try:
                 if locks.running is None:
-                    with _reading(locks, session):
-                        self._detach()
+                    session.handle.stop = Stop()
+                    self._detach()
             finally:
                 locks.library.release()
 
@@ -148,13 +147,19 @@ class SharedSession(Uncopyable):
         while not locks.library.acquire(timeout=SECONDS):
             if self.changes != changes:
                 return False
+        # A signal handler may read during a call of its own thread, as long as that has not changed anything.
+        outer = locks.running
         try:
             session = self._session
             if self.changes != changes or session is None:
                 return False
-            with _reading(locks, session):
+            locks.running = session.handle.stop = Stop()
+            try:
                 return self._try(work, session)
+            finally:
+                session.handle.stop = outer or session.handle.stop
         finally:
+            locks.running = outer
             locks.library.release()
 
     def _try(self, work: Callable[[Session], None], session: Session) -> bool:
@@ -173,15 +178,3 @@ class SharedSession(Uncopyable):
         error, self.late_error = self.late_error, None
         if error is not None:
             raise error
-
-
-@contextmanager
-def _reading(locks: _Locks, session: Session) -> Iterator[None]:
-    # A signal handler may read during a call of its own thread, as long as that has not changed anything.
-    outer, handle = locks.running, session.handle
-    locks.running = handle.stop = Stop()
-    try:
-        yield
-    finally:
-        locks.running = outer
-        handle.stop = outer or handle.stop

@@ -361,6 +361,7 @@ def test_asyncio():
             while not call.done():
                 context.interrupt()
                 await asyncio.sleep(0.001)
+            assert isinstance(call.exception(), eplb.Interrupted)
             raise
 
     async def main(context):

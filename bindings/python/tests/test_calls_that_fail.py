@@ -23,6 +23,7 @@ def test_plan_whose_reading_was_interrupted(context, monkeypatch, name):
             pending.pop()()
         original(self, function, arguments)
 
+    monkeypatch.setattr(_handle, "LONG", 0)
     monkeypatch.setattr(_handle.Handle, "_call", call)
     for _ in range(2):
         with pytest.raises(eplb.Interrupted):
@@ -41,6 +42,7 @@ def test_close_that_was_interrupted(context, monkeypatch):
         context.interrupt()
         original(self, function, arguments)
 
+    monkeypatch.setattr(_handle, "LONG", 0)
     monkeypatch.setattr(_handle.Handle, "_call", call)
     with pytest.raises(eplb.Interrupted):
         context.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
 from threading import Event
@@ -47,18 +46,23 @@ def solve_on_threads(weights: Array, problems: Sequence[dict[str, Any]], threads
         finally:
             idle.put(context)
 
-    with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:
-        # Threads that have no solve of their own help with layers.
-        contexts = [stack.enter_context(Context("cpu", threads // workers)) for _ in range(workers)]
-        for context in contexts:
-            idle.put(context)
-        futures = [pool.submit(solve, problem) for problem in problems]
-        try:
-            return _results(futures, as_completed(futures), done)
-        except BaseException:
-            ending.set()
-            until(lambda seconds: not wait(futures, seconds).not_done, partial(_end, contexts))
-            raise
+    # Threads that have no solve of their own help with layers.
+    contexts = [Context("cpu", threads // workers) for _ in range(workers)]
+    for context in contexts:
+        idle.put(context)
+    pool, futures = ThreadPoolExecutor(workers), []
+    try:
+        futures += [pool.submit(solve, problem) for problem in problems]
+        reports = _results(futures, as_completed(futures), done)
+    except BaseException:
+        ending.set()
+        pool.shutdown(wait=False)
+        until(lambda seconds: not wait(futures, seconds).not_done, partial(_end, contexts))
+        raise
+    pool.shutdown()
+    for context in contexts:
+        context.close()
+    return reports
 
 
 def _end(contexts: Sequence[Context]) -> None:

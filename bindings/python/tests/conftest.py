@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parents[2]
 # Real router counts; not part of the repository.
 TRACES = ROOT.parent / "shared" / "data"
 FILE = "libeplb.so.0"
@@ -59,8 +60,8 @@ def package_folder():
 
 
 def child_environment(**changes):
-    """For programs that import the package from where this one did. None removes a variable."""
-    path = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH")]))
+    """For programs that import the package, and modules of these tests, from where this one did. None removes one."""
+    path = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH"), str(TESTS)]))
     environment = {**os.environ, "PYTHONPATH": path, **changes}
     return {name: value for name, value in environment.items() if value is not None}
 
@@ -194,3 +195,13 @@ def array(request):
         return np.asarray
     torch = pytest.importorskip("torch")
     return lambda values, dtype=None: torch.tensor(np.asarray(values), dtype=dtype and getattr(torch, str(dtype)))
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """What the package takes for the library, until the test ends."""
+    from watched import Watched
+
+    made = Watched()
+    monkeypatch.setattr("eplb._session.lib", made)
+    return made

@@ -4,49 +4,34 @@ import eplb
 import numpy as np
 import pytest
 from conftest import PAIRS
-from eplb import _handle
+from watched import interrupting
 
 SIZES = {"num_slots": 16, "num_gpus": 8}
 FIGURES = ("imbalance", "gpu_load", "replica_count", "replica_slots", "logical_to_physical", "bound", "off_home")
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_plan_whose_reading_was_interrupted(context, monkeypatch, name):
+def test_plan_whose_reading_was_interrupted(context, library, name):
     """It can be read again, and says the same."""
-    plan = context.solve(PAIRS, **SIZES, num_nodes=2, num_groups=4)
+    sizes = {**SIZES, "num_nodes": 2, "num_groups": 4}
+    plan = context.solve(PAIRS, **sizes)
     expected = [np.array(getattr(plan, each)) for each in FIGURES], untimed(plan.report)
-    plan = context.solve(PAIRS, **SIZES, num_nodes=2, num_groups=4)
-    original, pending = _handle.Handle._call, [context.interrupt, context.interrupt]
-
-    def call(self, function, arguments):
-        if pending:
-            pending.pop()()
-        original(self, function, arguments)
-
-    monkeypatch.setattr(_handle, "LONG", 0)
-    monkeypatch.setattr(_handle.Handle, "_call", call)
+    plan = context.solve(PAIRS, **sizes)
+    left = interrupting(context, library, 2)
     for _ in range(2):
         with pytest.raises(eplb.Interrupted):
             getattr(plan, name)
-    assert pending == []
+    assert left == []
     assert all(np.array_equal(getattr(plan, each), known) for each, known in zip(FIGURES, expected[0], strict=True))
     assert untimed(plan.report) == expected[1]
 
 
-def test_close_that_was_interrupted(context, monkeypatch):
+def test_close_that_was_interrupted(context, library):
     """The plan reads from the context, which stays open for it."""
     plan = context.solve(PAIRS, **SIZES)
-    original = _handle.Handle._call
-
-    def call(self, function, arguments):
-        context.interrupt()
-        original(self, function, arguments)
-
-    monkeypatch.setattr(_handle, "LONG", 0)
-    monkeypatch.setattr(_handle.Handle, "_call", call)
+    interrupting(context, library, 1)
     with pytest.raises(eplb.Interrupted):
         context.close()
-    monkeypatch.undo()
     assert context.solve(None, **SIZES).fingerprint == plan.fingerprint
     context.close()
     assert plan.report.imbalance_mean > 1

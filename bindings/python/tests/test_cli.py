@@ -118,22 +118,19 @@ def test_interrupt_while_the_command_is_loaded():
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "eplb: interrupted\n")
 
 
-# The command, which says when it calls the library with a function.
+# The command, which says when it solves.
 WATCHED = """
 import os, signal
-from eplb._handle import Handle
 from eplb._library import lib
 from eplb.__main__ import main
+from watched import watch
+
+def solve(*arguments):
+    os.write(1, b"inside\\n")
+    return lib.eplb_solve(*arguments)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-original = Handle._call
-
-def call(self, called, arguments):
-    if called is lib.eplb_solve:
-        os.write(1, b"inside\\n")
-    original(self, called, arguments)
-
-Handle._call = call
+watch().eplb_solve = solve
 main()
 """
 

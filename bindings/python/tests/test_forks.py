@@ -13,7 +13,7 @@ BEGIN = """
 import os, signal, sys, threading, warnings
 import numpy as np
 import eplb
-from eplb._handle import Handle
+from watched import watch
 
 warnings.simplefilter("ignore")  # of threads and fork
 signal.alarm(100)
@@ -36,13 +36,15 @@ def child_does(work):
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code == 0, code
 
-def inside(work, owner, name, only=None):
-    '''A thread that is inside owner.name, called with `only` if that is given, and what lets it go on.'''
+library = watch()
+
+def inside(work, owner, name):
+    '''A thread that is inside owner.name, and what lets it go on.'''
     arrived, leave = threading.Event(), threading.Event()
     method = getattr(owner, name)
 
     def held(*arguments):
-        if threading.current_thread() is thread and (only is None or only in arguments):
+        if threading.current_thread() is thread:
             arrived.set()
             assert leave.wait(60)
         return method(*arguments)
@@ -71,7 +73,7 @@ def test_context_of_a_call_on_another_thread():
     run("""
 context = eplb.Context()
 plan = context.solve(weights, **sizes)
-go_on = inside(lambda: context.solve(weights, **sizes), Handle, "_call", eplb._library.lib.eplb_solve)
+go_on = inside(lambda: context.solve(weights, **sizes), library, "eplb_solve")
 
 def work():
     for call in (lambda: context.solve(weights, **sizes), lambda: context.evaluate(plan)):
@@ -123,7 +125,7 @@ def test_context_whose_plan_is_read_on_another_thread():
     run("""
 context = eplb.Context()
 plan = context.solve(weights, **sizes)
-go_on = inside(lambda: plan.report, Handle, "_call")
+go_on = inside(lambda: plan.report, library, "eplb_fetch_report")
 
 def work():
     context.close()
@@ -143,7 +145,7 @@ def test_child_of_multiprocessing_collects_what_its_parent_used():
 import gc, multiprocessing
 
 contexts = [eplb.Context() for _ in range(3)]
-go_on = inside(lambda: contexts[0].solve(weights, **sizes), Handle, "_call", eplb._library.lib.eplb_solve)
+go_on = inside(lambda: contexts[0].solve(weights, **sizes), library, "eplb_solve")
 
 def work():
     signal.alarm(20)
@@ -174,18 +176,14 @@ def fork(*_):
     children.append(os.fork())
 
 signal.signal(signal.SIGUSR1, fork)
-original = Handle._call
-
-def with_signal(self, function, arguments):
-    if function is eplb._library.lib.eplb_solve and os.getpid() == parent:
+def solve_with_signal(*arguments):
+    if os.getpid() == parent:
         os.kill(parent, signal.SIGUSR1)
         while not children:
             pass
-    return original(self, function, arguments)
+    return eplb._library.lib.eplb_solve(*arguments)
 
-Handle._call = with_signal
-if os.getpid() == parent:
-    code = 1
+library.eplb_solve = solve_with_signal
 try:
     again = context.solve(weights, **sizes)
 except eplb.InvalidState as error:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import PAIRS, child_environment
 from eplb import _handle, _interrupts
-from eplb._library import lib
+from eplb._library import STATUSES, lib
 from eplb._many_solves import count_threads, solve_on_threads
 
 SIZES = {"num_slots": 16, "num_gpus": 8}
@@ -22,8 +22,7 @@ BEGIN = """
 import os, signal, sys, threading
 import numpy as np
 import eplb
-from eplb._handle import Handle
-from eplb._library import lib
+from watched import unwatch, watch
 
 # What runs in a shell's background is started with the signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,23 +33,19 @@ sizes = {"num_slots": 80, "num_gpus": 16}
 context = eplb.Context()
 plan = context.solve(small, **sizes)
 
-ends, Handle_call = [], Handle._call
+library, ends = watch(), []
 
 def when_inside(function, act):
     '''Calls act on a thread of its own when the library is called with that function; ends has how such calls end.'''
+    original = getattr(library, function)
 
-    def call(self, called, arguments):
-        if called != getattr(lib, function):
-            return Handle_call(self, called, arguments)
+    def call(*arguments):
         threading.Thread(target=act).start()
-        try:
-            Handle_call(self, called, arguments)
-        except eplb.Interrupted:
-            ends.append("interrupted")
-            raise
-        ends.append("done")
+        status = original(*arguments)
+        ends.append(eplb._library.status_name(status))
+        return status
 
-    Handle._call = call
+    setattr(library, function, call)
 
 def interrupted_by(kind, work):
     try:
@@ -65,7 +60,7 @@ def press():
 
 # After whatever was interrupted, all is as it was.
 SAME = """
-Handle._call = Handle_call
+unwatch()
 assert context.solve(None, **sizes).fingerprint == plan.fingerprint
 assert context.evaluate(plan).imbalance_mean == plan.report.imbalance_mean
 assert context._weights.shape[-2:] == small.shape
@@ -112,7 +107,7 @@ wide = np.ones((5000, 256))
 here, there = (np.tile(np.arange(4096) // step % 1024, (400, 1)) for step in (1, 4))
 when_inside({function!r}, press)
 assert interrupted_by(KeyboardInterrupt, lambda: {call})
-assert "interrupted" in ends, ends
+assert "EPLB_INTERRUPTED" in ends, ends
 if {name!r} == "solve of what was uploaded":
     context.upload(small)
 {SAME}""")
@@ -129,21 +124,21 @@ def handle(*_):
 
 signal.signal(signal.SIGINT, handle)
 
-def call(self, called, arguments):
-    if called is lib.eplb_solve:
-        for count in range(1, 9):
-            press()
-            while len(seen) < count:
-                pass
-        ends.append("done")
-    return Handle_call(self, called, arguments)
+def call(*arguments):
+    for count in range(1, 9):
+        press()
+        while len(seen) < count:
+            pass
+    status = eplb._library.lib.eplb_solve(*arguments)
+    ends.append(eplb._library.status_name(status))
+    return status
 
-Handle._call = call
+library.eplb_solve = call
 for _ in range(3):
     seen.clear()
     ends.clear()
-    assert interrupted_by(KeyboardInterrupt, lambda: context.solve(large, **sizes))
-    assert ends == ["done"] and seen == [[]] * 8, (ends, seen)
+    assert interrupted_by(KeyboardInterrupt, lambda: context.solve(large, **sizes, strategy="hybrid_init"))
+    assert ends == ["EPLB_INTERRUPTED"] and seen == [[]] * 8, (ends, seen)
 {SAME}""")
 
 
@@ -161,8 +156,8 @@ signal.signal(signal.SIGUSR1, look)
 when_inside("eplb_solve", lambda: os.kill(os.getpid(), signal.SIGUSR1))
 some = large[:2000]
 found = context.solve(some, **sizes, strategy="hybrid_init")
-assert ends == ["done"] and len(seen) == 3, (ends, seen)
-Handle._call = Handle_call
+assert ends == ["EPLB_OK"] and len(seen) == 3, (ends, seen)
+unwatch()
 assert any(inside for inside, _ in seen), seen
 with eplb.Context(num_threads=2) as other:
     assert other.solve(some, **sizes, strategy="hybrid_init").fingerprint == found.fingerprint
@@ -223,23 +218,21 @@ assert ends == [True]
 {SAME}""")
 
 
-def test_interrupt_between_two_calls_of_the_library(monkeypatch):
+def test_interrupt_between_two_calls_of_the_library(context, library):
     """A call in Python is several in C: it ends before the next one."""
-    with eplb.Context() as context:
-        plan = context.solve(PAIRS, **SIZES)
-        original = _handle.Handle._call
+    plan = context.solve(PAIRS, **SIZES)
 
-        def call(self, function, arguments):
-            original(self, function, arguments)
-            if function is lib.eplb_upload_weights:
-                context.interrupt()
+    def upload(*arguments):
+        status = lib.eplb_upload_weights(*arguments)
+        context.interrupt()
+        return status
 
-        monkeypatch.setattr(_handle.Handle, "_call", call)
-        with pytest.raises(eplb.Interrupted, match="^Context.interrupt was called during the call$") as raised:
-            context.solve([[1] * 16], **SIZES)
-        monkeypatch.undo()
-        assert (raised.value.status, isinstance(raised.value, RuntimeError)) == ("EPLB_INTERRUPTED", True)
-        assert context.solve(None, **SIZES).fingerprint == plan.fingerprint
+    library.eplb_upload_weights = upload
+    with pytest.raises(eplb.Interrupted, match="^Context.interrupt was called during the call$") as raised:
+        context.solve([[1] * 16], **SIZES)
+    del library.eplb_upload_weights
+    assert (raised.value.status, isinstance(raised.value, RuntimeError)) == ("EPLB_INTERRUPTED", True)
+    assert context.solve(None, **SIZES).fingerprint == plan.fingerprint
 
 
 def test_interrupt_without_a_call(context):
@@ -252,18 +245,14 @@ def test_interrupt_without_a_call(context):
     context.interrupt()
 
 
-def test_an_interrupt_for_an_earlier_call_ends_none(context, monkeypatch):
+@pytest.mark.parametrize("long", [False, True])
+def test_an_interrupt_for_an_earlier_call_ends_none(context, library, monkeypatch, long):
     """The library may notice it only when the next call has begun."""
-    original, late = _handle.Handle._call, [lib.eplb_solve]
-
-    def call(self, function, arguments):
-        def once(*given):
-            return late.pop() and _handle._INTERRUPTED if function in late else function(*given)
-
-        original(self, once, arguments)
-
-    monkeypatch.setattr(_handle.Handle, "_call", call)
-    context.solve(PAIRS, **SIZES)
+    if long:
+        monkeypatch.setattr(_handle, "LONG", 0)
+    late = [STATUSES["interrupted"]] * 2
+    library.eplb_solve = lambda *arguments: late.pop() if late else lib.eplb_solve(*arguments)
+    assert context.solve(PAIRS, **SIZES).report.imbalance_mean > 1
     assert late == []
 
 

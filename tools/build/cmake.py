@@ -3,7 +3,7 @@
 import os
 
 from packages import is_fresh, pip_install, set_stamp
-from places import BUILD, CUDA, RELEASE, ROOT, VENV
+from places import BUILD, CUDA, RELEASE, ROOT, SANITIZE, VENV
 from steps import step
 
 TOOLKIT = os.path.join(VENV, "cuda", "nvidia", "cu13")
@@ -40,6 +40,7 @@ def build_sanitized(headline, folder, sanitizers, *targets, sets=None):
     options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
     options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
     options += [f"EPLB_INSTRUCTION_SETS={sets}"] if sets else []
+    options += ["EPLB_FUZZ=ON"] if folder == SANITIZE else []
     cmake(headline, folder, options, targets)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from aarch64 import build_aarch64, test_aarch64
 from cmake import CUOBJDUMP, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
 from engines import install_engines_or_skip, test_engines
+from fuzz import test_fuzz
 from go import test_go
 from packages import FOR_TESTS, PIP, make_venv, need
 from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, THREADS, VENV, VENV_PYTHON
@@ -90,6 +91,7 @@ def sanitizer_stages():
     return [
         Stage("sanitize", lambda tally: build_sanitized(*everything), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
+        Stage("fuzz", test_fuzz, ["sanitize"]),
         Stage("threads", lambda tally: build_sanitized(*harness, sets="avx2"), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
     ]

@@ -42,8 +42,7 @@ void measure(const Extreme& extreme, double most_seconds, int pipe) {
   const Trace all = make_weights(extreme.of.shape.experts, 1);
   Call call(extreme.kind, layers_of(all, extreme.of.law, 1), extreme.of.shape);
   write_seconds(pipe, seconds_of(most_seconds, [&] { call.make(); }));
-  if (extreme.has_report)
-    write_seconds(pipe, seconds_of(most_seconds, [&] { call.report(); }));
+  if (extreme.has_report) write_seconds(pipe, seconds_of(most_seconds, [&] { call.report(); }));
 }
 
 [[noreturn]] void run_child(const Extreme& extreme, double most_seconds, int pipe) {
@@ -97,6 +96,10 @@ const ExtremeShape kShapes[] = {
     {{1 << 17, 4, 1 << 16, 1 << 3, 1 << 16}, kHot},
     {{1 << 17, 8, 1 << 15, 1 << 14, 1 << 16}, kLognormal},
     {{1 << 16, 2, 1 << 17, 2, 1 << 16}, kByRank},
+    {{1 << 14, 4, 1 << 16, 1 << 12, 1 << 14}, kHot},
+    {{1 << 17, 8, 1 << 15, 1 << 9, 1 << 16}, kByRank},
+    {{1 << 14, 4, 1 << 13}, kByRank},
+    {{1 << 15, 2, 1 << 15}, kLognormal},
 };
 
 // Windows: each problem with 2 and with 64, as many as are kept.

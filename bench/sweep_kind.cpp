@@ -45,9 +45,7 @@ std::vector<Kind> others() {
        .strategy = EPLB_STRATEGY_REBALANCE,
        .max_moves = 8},
       {.name = "transfers", .timed = Timed::kTransfers},
-      {.name = "transfers, in place",
-       .timed = Timed::kTransfers,
-       .order = EPLB_TRANSFER_IN_PLACE},
+      {.name = "transfers, in place", .timed = Timed::kTransfers, .order = EPLB_TRANSFER_IN_PLACE},
       {.name = "transfers, exclusive",
        .timed = Timed::kTransfers,
        .order = EPLB_TRANSFER_EXCLUSIVE},
@@ -67,11 +65,12 @@ std::vector<Kind> make_kinds() {
       preset("RANDOM_RESTARTS", EPLB_STRATEGY_RANDOM_RESTARTS),
       preset("NOISE_SPECTRUM", EPLB_STRATEGY_NOISE_SPECTRUM),
       preset("HYBRID_INIT", EPLB_STRATEGY_HYBRID_INIT),
-      {.name = "GREEDY, fewer slots",
-       .strategy = EPLB_STRATEGY_GREEDY,
-       .gpus = Gpus::kFewerSlots},
+      {.name = "GREEDY, fewer slots", .strategy = EPLB_STRATEGY_GREEDY, .gpus = Gpus::kFewerSlots},
       {.name = "LPT_SWAP, slots and speeds",
        .strategy = EPLB_STRATEGY_LPT_SWAP,
+       .gpus = Gpus::kSlotsAndSpeeds},
+      {.name = "HYBRID_INIT, slots and speeds",
+       .strategy = EPLB_STRATEGY_HYBRID_INIT,
        .gpus = Gpus::kSlotsAndSpeeds},
   };
   for (const std::vector<Kind>& more : {rebalances(), others()})
@@ -133,10 +132,13 @@ std::string title(const Kind& kind) {
 }
 
 bool fits(const Kind& kind, const GridShape& shape) {
+  constexpr int64_t kMostPrices = 1 << 26;  // of the soft policy, see eplb.h
+  if (kind.policy == EPLB_POLICY_SOFT && int64_t{shape.nodes} * shape.experts > kMostPrices)
+    return false;
   const auto slots = fewer_slots(shape);
-  return !has_fewer_slots(kind.gpus) ||
-         std::any_of(slots.begin(), slots.end(),
-                     [&](int64_t count) { return count < shape.slots_per_gpu; });
+  return !has_fewer_slots(kind.gpus) || std::any_of(slots.begin(), slots.end(), [&](int64_t count) {
+    return count < shape.slots_per_gpu;
+  });
 }
 
 double processor_time() {

@@ -121,7 +121,7 @@ const KnownStep kKnownSteps[] = {
 
 const KnownStep* find_known(const Kind& kind, const MeasuredShape& cheaper,
                             const MeasuredShape& costlier, double reference) {
-  const char* effort = kind.effort==EPLB_EFFORT_MAX?"MAX":"other";
+  const char* effort = kind.effort == EPLB_EFFORT_MAX ? "MAX" : "other";
   const auto* found =
       std::find_if(std::begin(kKnownSteps), std::end(kKnownSteps), [&](const KnownStep& known) {
         return (!known.effort || std::string(known.effort) == effort) &&

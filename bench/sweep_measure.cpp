@@ -78,8 +78,7 @@ Sweep sweep(const Kind& kind, const GridSize& size, const SweepOptions& options)
     if (fits(kind, shape)) result.grid.push_back(shape);
   Measurer measurer(kind);
   std::vector<double>& times = result.nanoseconds;
-  for (const GridShape& shape : result.grid)
-    times.push_back(measurer(shape, options.milliseconds));
+  for (const GridShape& shape : result.grid) times.push_back(measurer(shape, options.milliseconds));
   const double longer = kLongerAgain * options.milliseconds;
   result.reference = measurer(kReference, longer);
   const std::vector<Step> steps = neighbours(result.grid);

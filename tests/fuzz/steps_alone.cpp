@@ -28,17 +28,23 @@ void upload_window_weights(Subject& subject, const std::vector<double>& weights)
   });
 }
 
-// Of one layer. Where windows are not balanced apart, their sum is enough: `sum`.
-void upload_layer(Subject& subject, const KnownWeights& weights, int64_t layer, bool sum) {
-  const int64_t windows = sum ? 1 : weights.windows;
+// Of one layer: its windows, or what they stand for where these are not balanced apart, their sum.
+// A layer of zeros stands for one of equal weights.
+std::vector<double> rows_of(const KnownWeights& weights, int64_t layer, bool sum) {
   std::vector<double> rows;
-  for (int64_t window = 0; window < windows; ++window) {
+  for (int64_t window = 0; window < (sum ? 1 : weights.windows); ++window) {
     const double* const row = sum ? weights.row(layer) : weights.row(window, layer);
     rows.insert(rows.end(), row, row + weights.experts);
   }
+  const bool zeros = std::count(rows.begin(), rows.end(), 0) == weights.experts;
+  return sum && zeros ? std::vector<double>(rows.size(), 7) : rows;
+}
+
+void upload_rows(Subject& subject, const std::vector<double>& rows, int64_t experts) {
+  const auto length = static_cast<int64_t>(rows.size());
   subject.must(Call::kUploadWeights, {}, [&](eplb_context* context, eplb_error* err) {
-    return eplb_upload_weights(context, rows.data(), static_cast<int64_t>(rows.size()),
-                               EPLB_FLOAT64, windows, 1, weights.experts, err);
+    return eplb_upload_weights(context, rows.data(), length, EPLB_FLOAT64, length / experts, 1,
+                               experts, err);
   });
 }
 
@@ -60,8 +66,9 @@ void solve_alone(Program& program) {
   const int64_t layer = program.bytes.below(plan.layers), slots = plan.problem.num_slots;
   trace("solve layer %lld alone", static_cast<long long>(layer));
   Subject alone(1, 0, 0);
-  upload_layer(alone, *known.weights, layer,
-               plan.problem.objective == EPLB_OBJECTIVE_SUM && program.bytes.one_in(2));
+  const bool sum = plan.problem.objective == EPLB_OBJECTIVE_SUM &&
+                   plan.options.strategy != EPLB_STRATEGY_REBALANCE && program.bytes.one_in(2);
+  upload_rows(alone, rows_of(*known.weights, layer, sum), plan.experts);
   upload_cluster(alone, known.cluster);
   if (known.prices) upload_prices(alone, *known.prices);
   upload_window_weights(alone, known.window_weights);

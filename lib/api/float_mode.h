@@ -20,9 +20,10 @@ class DefaultFloatMode {
 #elif defined(__aarch64__)
   DefaultFloatMode() {
     asm volatile("mrs %0, fpcr" : "=r"(before_));
-    asm volatile("msr fpcr, %0" : : "r"(uint64_t{0}));
+    set(kDefault);
   }
-  ~DefaultFloatMode() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+  ~DefaultFloatMode() { set(before_); }
+  static constexpr uint64_t kDefault = 0;  // the same
 #else
 #error "eplb: how does this machine name its floating-point mode?"
 #endif
@@ -30,6 +31,11 @@ class DefaultFloatMode {
   DefaultFloatMode& operator=(const DefaultFloatMode&) = delete;
 
  private:
+#ifdef __aarch64__
+  // The compiler moves no access to memory, and so no arithmetic on it, across.
+  static void set(uint64_t mode) { asm volatile("msr fpcr, %0" : : "r"(mode) : "memory"); }
+#endif
+
   uint64_t before_;
 };
 

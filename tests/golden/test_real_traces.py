@@ -177,6 +177,28 @@ def by_wishes(context, counts):
         yield f"soft {name}", hashlib.sha256(placement.tobytes()).hexdigest()[:16]
 
 
+def figures(context, counts):
+    """Hashes of what is reported about placements of a few layers, whose sums and quotients must round alike."""
+    counts = counts[:4, :4] / 3
+    slots, gpus, nodes, groups = SOFT[counts.shape[2]]
+    cluster = {"num_gpus": gpus, "num_nodes": nodes, "num_groups": groups, "effort": "fast", "seed": SEED}
+    for policy in ("global", "soft"):
+        for bound in ("simple", "threshold"):
+            plan = context.solve(counts, slots, **cluster, policy=policy, bound=bound, objective="windows")
+            digest = hashlib.sha256()
+            for name in (
+                "gpu_load",
+                "imbalance",
+                "bound",
+                "window_imbalance",
+                "window_bound",
+                "off_home",
+                "off_home_bound",
+            ):
+                digest.update(np.asarray(getattr(plan, name), dtype="<f8").tobytes())
+            yield f"figures {policy} {bound}", digest.hexdigest()[:16]
+
+
 def check_or_write(name, found):
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     if os.environ.get("EPLB_WRITE_HASHES"):
@@ -185,7 +207,7 @@ def check_or_write(name, found):
     assert found == known.get(name)
 
 
-@pytest.mark.parametrize("path", traces() or [None], ids=lambda path: path.name if path else "no traces")
+@pytest.mark.parametrize("path", traces() or [None], ids=lambda path: path.name if path else "no_traces")
 def test_answers_are_what_they_were(path):
     eplb = pytest.importorskip("eplb")
     if path is None:
@@ -193,7 +215,7 @@ def test_answers_are_what_they_were(path):
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
         counts = counts_of(path)
         found = dict(answers(context, counts)) | dict(rebalances(context, counts)) | dict(by_windows(context, counts))
-        found |= dict(by_wishes(context, counts))
+        found |= dict(by_wishes(context, counts)) | dict(figures(context, counts))
     check_or_write(path.name, found)
 
 

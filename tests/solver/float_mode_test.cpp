@@ -2,20 +2,37 @@
 
 #include <gtest/gtest.h>
 
-#ifdef __x86_64__
+namespace {
+
+#if defined(__x86_64__)
+constexpr uint64_t kFlags = 0x3f;                // raised by any addition
+constexpr uint64_t kFlushAndRoundDown = 0xa040;  // and denormals are zero
+uint64_t mode() { return _mm_getcsr(); }
+void set_mode(uint64_t mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
+#elif defined(__aarch64__)
+constexpr uint64_t kFlags = 0;
+constexpr uint64_t kFlushAndRoundDown = 0x1800000;
+uint64_t mode() {
+  uint64_t mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+void set_mode(uint64_t mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
+#endif
+
 TEST(FloatMode, IsTheDefaultInsideAndTheCallersOutside) {
-  const unsigned before = _mm_getcsr();
-  // Flush to zero, denormals are zero, round down.
-  const unsigned callers = (before & ~0x3fu) | 0x8040u | 0x2000u;
-  _mm_setcsr(callers);
+  const uint64_t before = mode();
+  const uint64_t callers = (before & ~kFlags) | kFlushAndRoundDown;
+  set_mode(callers);
   {
-    const eplb::api::DefaultFloatMode mode;
-    EXPECT_EQ(_mm_getcsr() & 0xffc0u, 0x1f80u);
+    const eplb::api::DefaultFloatMode inside;
+    EXPECT_EQ(mode() & ~kFlags, uint64_t{eplb::api::DefaultFloatMode::kDefault});
     volatile double tiny = 5e-324;
     EXPECT_GT(tiny * 2, 0.0);
   }
-  const unsigned after = _mm_getcsr();
-  _mm_setcsr(before);
+  const uint64_t after = mode();
+  set_mode(before);
   EXPECT_EQ(after, callers);
 }
-#endif
+
+}  // namespace

@@ -122,7 +122,7 @@ void expect_fill_by_definition(T& team, int n, int most_served, const std::vecto
 }
 
 TYPED_TEST(TeamMembers, FillServesTheLeastKeyOfARun) {
-  for (const int n : {1, 2, 13, 40})
+  for (const int n : {1, 2, 13, 40, 150})
     for (const int most_served : {1, 2, 5})
       for (const int longest_run : {1, 2, 4}) {
         std::vector<int> level(static_cast<size_t>(n) * most_served), steep, ties(level.size(), 7);
@@ -130,7 +130,9 @@ TYPED_TEST(TeamMembers, FillServesTheLeastKeyOfARun) {
         for (size_t i = 0; i < level.size(); ++i)
           steep.push_back(1 + (1 << 20) / static_cast<int>(i + 1));
         const std::vector<int> zeros(level.size());
-        for (const auto& amount : {level, steep, ties, zeros})
+        std::vector<int> any = this->values(static_cast<int>(level.size()));
+        any.resize(level.size());
+        for (const auto& amount : {level, steep, ties, zeros, any})
           expect_fill_by_definition(this->team_, n, most_served, amount, longest_run);
       }
 }

@@ -35,11 +35,12 @@ def build_release(*targets):
     cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
-def build_sanitized(headline, folder, sanitizers, *targets, sets=None):
+def build_sanitized(headline, folder, sanitizers, *targets, sets=None, fuzz=False):
     # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
     options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
     options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
     options += [f"EPLB_INSTRUCTION_SETS={sets}"] if sets else []
+    options += ["EPLB_FUZZ=ON"] if fuzz else []
     cmake(headline, folder, options, targets)
 
 

@@ -44,7 +44,7 @@ def commit():
 
 
 def heap_greedy_table():
-    """The times depend on the instruction set: AVX-512 has the table that the README takes figures from, others theirs."""
+    """Times depend on the instruction set: AVX-512 has the table that the README takes figures from, others theirs."""
     uses = answer([VENV_PYTHON, "-c", "import eplb; print(eplb.backends()['cpu'].text)"]).stdout
     instruction_set = re.search(r"uses (\w+)", uses)[1]
     return "heap-greedy.md" if instruction_set == "avx512" else f"heap-greedy-{instruction_set}.md"

@@ -18,7 +18,6 @@ TOOLS = {
     "Highway": ("header", "hwy/highway.h", "libhwy-dev"),
     "venv": ("module", "ensurepip", "python3-venv"),
     "GoogleTest": ("header", "gtest/gtest.h", "libgtest-dev"),
-    "cJSON": ("header", "cjson/cJSON.h", "libcjson-dev"),
     "JSON for C++": ("header", "nlohmann/json.hpp", "nlohmann-json3-dev"),
     "Boost.Context": ("header", "boost/context/detail/fcontext.hpp", "libboost-context-dev"),
     "Thrust": ("header", "thrust/version.h", "libthrust-dev"),
@@ -27,15 +26,17 @@ TOOLS = {
     "clang runtime": ("glob", "/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.asan-*.a", "libclang-rt-14-dev"),
     "abidw": ("program", "abidw", "abigail-tools"),
     "valgrind": ("program", "valgrind", "valgrind"),
+    "g++ for aarch64": ("program", "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+    "emulator of aarch64": ("program", "qemu-aarch64", "qemu-user"),
     "clang-format": ("program", "clang-format-14", "clang-format-14"),
     "clang-tidy": ("program", "clang-tidy-14", "clang-tidy-14"),
     "ccache": ("program", "ccache", "ccache"),
 }
 FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
 FOR_PYTHON = FOR_LIBRARY + ["venv"]
-FOR_TESTS = FOR_PYTHON + [
+FOR_AARCH64 = FOR_PYTHON + ["g++ for aarch64", "emulator of aarch64"]
+FOR_TESTS = FOR_AARCH64 + [
     "GoogleTest",
-    "cJSON",
     "JSON for C++",
     "Boost.Context",
     "Thrust",

@@ -12,3 +12,4 @@ EMULATED = os.path.join(RELEASE, "libeplb_emulated.so")  # its CUDA backend over
 CUDA = os.path.join(BUILD, "cuda")
 SANITIZE = os.path.join(BUILD, "sanitize")
 THREADS = os.path.join(BUILD, "threads")
+AARCH64 = os.path.join(BUILD, "aarch64")

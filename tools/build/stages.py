@@ -20,7 +20,11 @@ class Stage:
 
 def run_stages(stages):
     """Runs each once those that it needs are done, the first in the list first. Returns the tally of all."""
-    tallies, waiting = {stage.name: Tally() for stage in stages}, list(stages)
+    tallies, waiting = {}, list(stages)
+    for stage in stages:
+        if not tallies.keys() >= set(stage.needs):
+            raise ValueError(f"{stage.name} needs {', '.join(stage.needs)}: not all are earlier stages")
+        tallies[stage.name] = Tally()
     running, done, lost = {}, set(), set()
     with concurrent.futures.ThreadPoolExecutor(len(stages)) as pool:
         while waiting or running:
@@ -33,8 +37,6 @@ def run_stages(stages):
                     show_line(f"   {stage.name} ...")
                     waiting.remove(stage)
                     running[pool.submit(succeeds, stage, tallies[stage.name])] = stage
-            if waiting and not running:
-                raise ValueError(f"{waiting[0].name} needs {', '.join(waiting[0].needs)}: not all are earlier stages")
             for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:
                 (done if future.result() else lost).add(running.pop(future).name)
     return sum(tallies.values(), Tally())

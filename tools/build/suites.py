@@ -4,28 +4,35 @@ import glob
 import os
 from functools import partial
 
+from aarch64 import build_aarch64, test_aarch64
 from cmake import CUOBJDUMP, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
 from engines import install_engines_or_skip, test_engines
+from fuzz import test_fuzz
 from go import test_go
 from packages import FOR_TESTS, PIP, make_venv, need
 from places import BUILD, CUDA, EMULATED, RELEASE, ROOT, SANITIZE, THREADS, VENV, VENV_PYTHON
 from python_package import borrow_torch, install_package
-from runners import run_suite
+from runners import run_ctest, run_suite
 from rust import cargo_environment, test_rust
 from stages import Stage, run_stages
 from steps import attempt, step
 from tidy import tidy
 from wheel import test_wheels
 
+EXPECTED_BITS = 28  # of random addresses, by TSan
+
 
 def test(arguments):
     need(FOR_TESTS)
     compile_once()
     make_venv()
-    stages = [] if arguments.no_cuda else cuda_stages()
-    stages += release_stages() + python_stages(arguments) + sanitizer_stages()
-    stages.append(Stage("wheels", test_wheels, [stage.name for stage in stages if stage.name in BUILDS]))
+    stages = [Stage("release", lambda tally: build_release())]
+    stages += [] if arguments.no_cuda else cuda_stages()
+    stages += release_stages() + python_stages(arguments) + sanitizer_stages(arguments.all)
+    stages += more_stages(stages) if arguments.all else []
     tally = run_stages(stages)
+    if not arguments.all:
+        tally.skip("aarch64, ThreadSanitizer, a minute of fuzzing, wheels: --all has them")
     if not arguments.engines:
         tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
     for name in tally.skips:
@@ -51,7 +58,6 @@ def cuda_stages():
 
 def release_stages():
     return [
-        Stage("release", lambda tally: build_release()),
         Stage("Go", test_go, ["release"]),
         Stage("Rust", test_rust, ["release"]),
         Stage("ctest, release", ctest("Release", RELEASE), ["release"]),
@@ -71,26 +77,39 @@ def python_stages(arguments):
     return stages
 
 
-def sanitizer_stages():
-    """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
-    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
+def more_stages(others):
+    """What takes longest to find little; with TSan the C harness, which calls from many threads."""
     harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
-    ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+    only = ["--tests-regex", "^c_harness$"]
+    builds = [stage.name for stage in others if stage.name in BUILDS]
     return [
-        Stage("sanitize", lambda tally: build_sanitized(*everything), ["release"]),
-        Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
+        Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
+        Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
+        Stage("fuzz", test_fuzz, ["sanitize"]),
         Stage("threads", lambda tally: build_sanitized(*harness, sets="avx2"), ["release"]),
-        Stage("ctest, threads", ctest("TSan", THREADS, options=["--tests-regex", "^c_harness$"]), ["threads"]),
+        Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
+        Stage("wheels", test_wheels, [*builds, "aarch64"]),
     ]
 
 
-def ctest(headline, folder, env=None, options=()):
-    junit = os.path.join(folder, "junit.xml")
-    # By default ctest truncates the output of passing tests, and the counts are at its end.
-    command = ["ctest", "--test-dir", folder, "--output-on-failure", "--output-junit", junit, "--no-tests=error"]
-    command += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
-    command += [*options, "-j", str(os.cpu_count() or 1)]
-    return lambda tally: run_suite(tally, f"ctest, {headline}", command, junit, env)
+def sanitizer_stages(fuzz):
+    """Everything in C and C++ with ASan and UBSan."""
+    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
+    ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+    return [
+        Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
+        Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
+    ]
+
+
+def without_random_addresses():
+    """TSan of clang 14 ends a program for which the kernel has chosen an address that it does not expect."""
+    with open("/proc/sys/vm/mmap_rnd_bits") as file:
+        return ["setarch", "-R"] if int(file.read()) > EXPECTED_BITS else []
+
+
+def ctest(headline, folder, env=None, options=(), under=()):
+    return lambda tally: run_ctest(tally, f"ctest, {headline}", folder, env, options, under)
 
 
 def install_for_tests(torch):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from cmake import build_cuda, build_release, install_nvcc
 from packages import FOR_TESTS, locked_version, make_venv, need, pip_install
-from places import BUILD, CUDA, RELEASE, ROOT, VENV_PYTHON
+from places import AARCH64, BUILD, CUDA, RELEASE, ROOT, VENV_PYTHON
 from steps import Failure, answer, step
 
 WHEELS = os.path.join(BUILD, "wheels")
@@ -34,7 +34,7 @@ class Variant:
 
 
 FOR_X86 = Variant(RELEASE, "x86_64")
-FOR_ARM = Variant(os.path.join(BUILD, "aarch64"), "aarch64", tools="aarch64-linux-gnu-")
+FOR_ARM = Variant(AARCH64, "aarch64", tools="aarch64-linux-gnu-")
 WITH_CUDA = Variant(CUDA, "x86_64", label="cu13")
 VARIANTS = [FOR_X86, FOR_ARM, WITH_CUDA]
 

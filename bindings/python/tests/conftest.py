@@ -195,3 +195,13 @@ def array(request):
         return np.asarray
     torch = pytest.importorskip("torch")
     return lambda values, dtype=None: torch.tensor(np.asarray(values), dtype=dtype and getattr(torch, str(dtype)))
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """What the package takes for the library, until the test ends."""
+    from watched import Watched
+
+    made = Watched()
+    monkeypatch.setattr("eplb._session.lib", made)
+    return made

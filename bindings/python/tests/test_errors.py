@@ -27,6 +27,7 @@ SIZES = {"num_slots": 16, "num_gpus": 8}
         ("out_of_memory", eplb.OutOfMemory, MemoryError),
         ("device_out_of_memory", eplb.OutOfMemory, MemoryError),
         ("device_error", eplb.DeviceError, RuntimeError),
+        ("interrupted", eplb.Interrupted, RuntimeError),
         ("internal_error", eplb.InternalError, RuntimeError),
     ],
 )

@@ -251,13 +251,13 @@ def test_compressed(tmp_path, pack, suffix):
 
 def test_zstd(tmp_path, monkeypatch):
     path = write(tmp_path / "a.csv.zst", b"\x28\xb5\x2f\xfd")
-    import eplb._files.content as content
+    import eplb._files.packing as packing
 
     def without(name):
         raise ModuleNotFoundError(name=name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(content.importlib, "import_module", without)
+        patch.setattr(packing.importlib, "import_module", without)
         assert "is zstd, which needs zstandard: pip install zstandard, or unpack it first" in refused(path)
     zstandard = pytest.importorskip("zstandard")
     compressor = zstandard.ZstdCompressor()

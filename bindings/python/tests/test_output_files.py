@@ -1,5 +1,6 @@
 """Files that commands write are there whole or not at all, and are never what a command reads."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -23,13 +24,18 @@ def only(folder):
     return path
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """Files end after a few bytes, as on a full disk. Python ignores the signal that comes with it."""
+    """Files end after a few bytes, as on a full disk. Python ignores the signal that comes with it.
+
+    Not a fixture: what pytest prints of a test may be a file, too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_is_replaced_once_it_is_complete(tmp_path, monkeypatch):
@@ -55,16 +61,16 @@ def test_a_fault_leaves_what_was_there(tmp_path, monkeypatch, fault):
     assert only(tmp_path).read_bytes() == b"first"
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path, full_disk):
+def test_a_full_disk_leaves_what_was_there(tmp_path):
     path = tmp_path / "plan.json"
     write_file(path, b"first")
-    with pytest.raises(FileError, match=r"plan\.json: file too large"):
+    with full_disk(), pytest.raises(FileError, match=r"plan\.json: file too large"):
         write_file(path, bytes(2 * SMALL))
     assert only(tmp_path).read_bytes() == b"first"
 
 
 @pytest.mark.parametrize("is_refused", ["folder", "name"])
-def test_a_full_disk_where_no_other_file_can_be(tmp_path, full_disk, monkeypatch, is_refused):
+def test_a_full_disk_where_no_other_file_can_be(tmp_path, monkeypatch, is_refused):
     """The folder takes no other file, or the name stays, as that of a file in a container."""
     path = tmp_path / "plan.json"
     write_file(path, b"first")
@@ -72,7 +78,7 @@ def test_a_full_disk_where_no_other_file_can_be(tmp_path, full_disk, monkeypatch
         monkeypatch.setattr(os, "access", lambda *arguments: False)
     else:
         monkeypatch.setattr(Path, "replace", lambda *paths: os.rename(tmp_path / "none", path))
-    with pytest.raises(FileError, match=r"plan\.json: file too large"):
+    with full_disk(), pytest.raises(FileError, match=r"plan\.json: file too large"):
         write_file(path, bytes(2 * SMALL))
     assert only(tmp_path).read_bytes() == b"first"
     for content in (b"more than the first", b"less", b""):
@@ -185,7 +191,7 @@ def test_no_output_is_written_twice(tmp_path):
             refuse_inputs([path, None, second], [])
 
 
-def test_what_python_writes_survives_a_full_disk(tmp_path, full_disk):
+def test_what_python_writes_survives_a_full_disk(tmp_path):
     pytest.importorskip("matplotlib")
     from eplb.picture import Picture, write_picture
 
@@ -201,7 +207,7 @@ def test_what_python_writes_survives_a_full_disk(tmp_path, full_disk):
     for name, write in writes.items():
         path = tmp_path / name
         path.write_bytes(b"kept")
-        with pytest.raises(FileError, match=f"{name}: file too large"):
+        with full_disk(), pytest.raises(FileError, match=f"{name}: file too large"):
             write(path)
         assert path.read_bytes() == b"kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(writes)

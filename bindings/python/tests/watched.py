@@ -1,7 +1,9 @@
 """Comes between the package and the library."""
 
+from functools import partial
+
 from eplb import _session
-from eplb._library import lib
+from eplb._library import STATUSES, lib
 
 
 class Watched:
@@ -18,3 +20,17 @@ def watch():
 
 def unwatch():
     _session.lib = lib
+
+
+def interrupting(context, library, times):
+    """The library, in which each of the next calls that fetch is interrupted."""
+    left = [STATUSES["interrupted"]] * times
+
+    def fetch(name, *arguments):
+        if left:
+            context.interrupt()
+        return left.pop() if left else getattr(lib, name)(*arguments)
+
+    for name in ("eplb_fetch_map", "eplb_fetch_report"):
+        setattr(library, name, partial(fetch, name))
+    return left

@@ -142,8 +142,8 @@ template <int kVectors> struct SortedFillKeys {
   int n;
   Sorted keys;
 
-  // Amounts do not grow, so the words of the opening steps are sorted when they are written back to
-  // front, but for equal ones, whose indices must ascend.
+  // Amounts hardly grow, so the words of the opening steps are nearly sorted when they are written
+  // back to front.
   template <class Amount, class Apart, class Close>
   EPLB_INLINE int begin(int steps, Amount amount, Apart apart, Close close) {
     int64_t words[kVectors * Sorted::kLanes];

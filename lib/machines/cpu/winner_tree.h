@@ -68,16 +68,17 @@ template <class Key> class WinnerTree {
 // which still has the key 0. Returns the number of these steps that end with a run.
 template <class Amount, class Apart>
 EPLB_INLINE inline int opening_steps(int n, int steps, Amount amount, Apart apart) {
-  int end = 0;
-  if (steps >= n && amount(n - 1) > 0)
+  int above_zero = 0, end = 0;
+  for (int i = 0; i < n && steps >= n; ++i) above_zero += amount(i) > 0;  // noisy orders have any
+  if (above_zero == n)
     for (int run; end < n && end + (run = apart(end)) <= n; end += run) {
     }
   return end;
 }
 
-// The keys of fill_with. The opening steps serve every index once, and amounts do not grow: then
-// the keys are sorted when they are written back to front. As long as no key that has been served
-// comes before the next of these, steps take them one by one, and no tree is needed.
+// The keys of fill_with. If the opening steps serve every index once, and their amounts do not
+// grow, the keys are sorted when they are written back to front. As long as no key that has been
+// served comes before the next of these, steps take them one by one, and no tree is needed.
 template <class Number> struct TreeKeys {
   using Tree = WinnerTree<int>;
   using Word = Tree::Word;
@@ -91,6 +92,7 @@ template <class Number> struct TreeKeys {
     for (int i = end; i < n; ++i) tree.set_leaf(i, 0);
     bool open = end == n;
     for (int from = 0, to = 0; from < end; from = to) {
+      open = open && (from == 0 || amount(from) < amount(from - 1));
       for (; to < end && amount(to) == amount(from); ++to) {
         const bool closed = close(to, to, 0);
         open = open && !closed;

@@ -157,7 +157,7 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   team.serve(n, keys, steps, archetype::Rekey<int>{});
   team.serve(n, keys64, steps, archetype::Rekey<int64_t>{});
   // The same with keys that begin at 0 and grow by Number::add(key, amount(int step)), or become
-  // kNever if f(step, i, key) returns true; amounts must not grow with the step. apart(step) steps
+  // kNever if f(step, i, key) returns true; fastest where amounts do not grow. apart(step) steps
   // from `step` on form a run, which serves no index twice before it has served all that are open.
   // Scratch: keys [n], waiting [2n].
   team.template fill<Integer>(n, keys, waiting, steps, archetype::OfIndex<int>{},

@@ -40,6 +40,15 @@ def dynamic_section():
     return re.findall(r"^ *0x[0-9a-f]+ \((\w+)\)\s+(.*)$", _ask("readelf", "-dW"), re.M)
 
 
+def build_type():
+    """None if the library is not in the folder that CMake built it in."""
+    cache = os.path.join(os.path.dirname(path()), "CMakeCache.txt")
+    if not os.path.exists(cache):
+        return None
+    with open(cache, encoding="utf-8") as file:
+        return re.search(r"^CMAKE_BUILD_TYPE:\w+=(\w*)$", file.read(), re.M)[1]
+
+
 def has_cuda():
     return ".nv_fatbin" in _ask("readelf", "-SW")
 

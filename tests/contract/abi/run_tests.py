@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests of a folder with the standard library alone, and ends with the line of counts that ./dev reads.
 
-run_tests.py [FOLDER]     without one: this one
+run_tests.py [FOLDER [MODULE...]]     without a folder: this one; without modules: all of it
 """
 
 import os
@@ -14,7 +14,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def main():
     folder = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else HERE
     sys.path.insert(0, folder)
-    suite = unittest.defaultTestLoader.discover(folder, pattern="test_*.py", top_level_dir=folder)
+    loader = unittest.defaultTestLoader
+    whole = loader.discover(folder, pattern="test_*.py", top_level_dir=folder)
+    suite = loader.loadTestsFromNames(sys.argv[2:]) if len(sys.argv) > 2 else whole
     total = suite.countTestCases()
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(suite)
     failed = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})

@@ -11,6 +11,8 @@ CONTEXT_FREE_RESULTS = {
     "eplb_version_string": "const char *",
     "eplb_status_name": "const char *",
 }
+# What is done with a context and cannot fail.
+CANNOT_FAIL = {"eplb_context_destroy", "eplb_context_interrupt"}
 
 
 class HeaderRules(unittest.TestCase):
@@ -78,7 +80,7 @@ class HeaderRules(unittest.TestCase):
             with self.subTest(function=function.name):
                 if function.name in CONTEXT_FREE_RESULTS:
                     self.assertEqual(function.result, CONTEXT_FREE_RESULTS[function.name])
-                elif function.name == "eplb_context_destroy":
+                elif function.name in CANNOT_FAIL:
                     self.assertEqual(function.result, "void")
                 else:
                     self.assertEqual(function.result, "eplb_status")

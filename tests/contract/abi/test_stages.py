@@ -38,7 +38,7 @@ class Stages(unittest.TestCase):
         begun = threading.Event()
         first = Stage("first", lambda tally: begun.wait(PATIENCE) and self.order.append("first"))
         other = Stage("other", lambda tally: (self.order.append("other"), begun.set()))
-        run(first, self.stage("second", "first", "other"), other, self.stage("third", "second"))
+        run(first, other, self.stage("second", "first", "other"), self.stage("third", "second"))
         self.assertEqual(self.order, ["other", "first", "second", "third"])
 
     def test_as_many_at_once_as_there_are_lanes(self):
@@ -74,9 +74,11 @@ class Stages(unittest.TestCase):
         tally, _ = run(*names)
         self.assertEqual((str(tally), tally.skips), ("10 passed, 5 failed, 5 skipped", [0, 1, 2, 3, 4]))
 
-    def test_an_unknown_need_is_named(self):
-        with self.assertRaisesRegex(ValueError, "test needs bild"):
-            run(self.stage("build"), self.stage("test", "bild"))
+    def test_a_need_that_is_no_earlier_stage_is_named(self):
+        for stages in (("build",), ("test", "bild")), (("test", "build"), ("build",)):
+            with self.assertRaisesRegex(ValueError, "test needs b"):
+                run(*(self.stage(*names) for names in stages))
+        self.assertEqual(self.order, [])
 
     def test_a_fault_of_a_stage_itself_ends_the_run(self):
         with self.assertRaises(ZeroDivisionError):

@@ -81,6 +81,17 @@ class Dynamics(library.LibraryTest):
         self.assertEqual(flags.get("GNU_STACK", "none").replace(" ", ""), "RW")
         self.assertNotIn("RWE", flags.values())
 
+    def test_what_the_loader_binds_is_read_only_afterwards(self):
+        flags = " ".join(value for tag, value in library.dynamic_section() if tag in ("FLAGS", "FLAGS_1"))
+        self.assertIn("BIND_NOW", flags)
+        self.assertIn("GNU_RELRO", library.segments())
+
+    def test_stacks_and_buffers_are_guarded(self):
+        called = {name.split("@")[0] for name in library.imported()}
+        self.assertIn("__stack_chk_fail", called)
+        if library.build_type() != "Debug":  # FORTIFY needs optimisation
+            self.assertIn("__vsnprintf_chk", called)
+
     def test_nothing_is_left_undefined(self):
         """Loaded with all symbols bound at once, by a program that has nothing else to offer."""
         with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +101,8 @@ class Dynamics(library.LibraryTest):
                     "#include <dlfcn.h>\nint main(int c, char **v) { return c != 2 || !dlopen(v[1], RTLD_NOW); }\n"
                 )
             subprocess.run([os.environ.get("CC", "cc"), source, "-o", program, "-ldl"], check=True)
-            self.assertEqual(subprocess.run([program, library.path()]).returncode, 0)
+            command = [*os.environ.get("EPLB_EMULATOR", "").split(), program, library.path()]
+            self.assertEqual(subprocess.run(command).returncode, 0)
 
 
 if __name__ == "__main__":

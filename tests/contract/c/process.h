@@ -4,4 +4,11 @@
 
 void process_remember(void); /* call it first */
 
+/* Of a folder such as /proc/self/fd, "." and ".." included. */
+int process_entries(const char *folder);
+
+/* Whether a thread of this number was there before the library: an emulator of the processor and a
+ * sanitizer have threads of their own. */
+int process_had_thread(int id);
+
 #endif

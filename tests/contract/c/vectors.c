@@ -15,23 +15,23 @@ static const char *const strategy_names[] = {
     "greedy", "lpt_swap", "l2_swap", "random_restarts", "noise_spectrum", "hybrid_init", "best"};
 enum { STRATEGIES = sizeof strategy_names / sizeof *strategy_names };
 
-static int ints_agree(const cJSON *answer, const char *name, const plan *p, eplb_map map) {
-  const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer, name), *item;
+static int ints_agree(const json *answer, const char *name, const plan *p, eplb_map map) {
+  const json *list = json_field(answer, name), *item;
   int64_t i = 0;
   if (list == NULL)
     return CHECK(map != EPLB_MAP_PHYSICAL_TO_LOGICAL && map != EPLB_MAP_REPLICA_COUNT);
-  if (!EQUAL(p->lengths[map], cJSON_GetArraySize(list))) return 0;
-  cJSON_ArrayForEach(item, list) {
+  if (!EQUAL(p->lengths[map], json_size(list))) return 0;
+  JSON_EACH(item, list) {
     if (!check_equal(json_int(item), p->ints[map][i++], name, __FILE__, __LINE__)) return 0;
   }
   return 1;
 }
 
-static int answer_agrees(const cJSON *vector, const cJSON *answer, const plan *p) {
-  const cJSON *imbalance = cJSON_GetObjectItemCaseSensitive(answer, "imbalance"), *item;
+static int answer_agrees(const json *vector, const json *answer, const plan *p) {
+  const json *imbalance = json_field(answer, "imbalance"), *item;
   const char *policy = field_text(vector, "policy_used");
   int64_t i = 0;
-  cJSON_ArrayForEach(item, imbalance) {
+  JSON_EACH(item, imbalance) {
     if (!CLOSE(json_double(item), p->doubles[EPLB_MAP_IMBALANCE][i++], 1e-12)) return 0;
   }
   if (*policy != 0)
@@ -66,9 +66,9 @@ static const char *answer_name(int i) {
 }
 
 /* One answer: as the reference says where it says something, and a placement in any case. */
-static void check_answer(const cJSON *vector, input *in, int which) {
-  const cJSON *answers = cJSON_GetObjectItemCaseSensitive(vector, "answers");
-  const cJSON *answer = cJSON_GetObjectItemCaseSensitive(answers, answer_name(which));
+static void check_answer(const json *vector, input *in, int which) {
+  const json *answers = json_field(vector, "answers");
+  const json *answer = json_field(answers, answer_name(which));
   const eplb_strategy strategy = which < (int)STRATEGIES ? which : EPLB_STRATEGY_BEST;
   eplb_context *context = context_make(1);
   eplb_status status;
@@ -92,15 +92,15 @@ static void check_answer(const cJSON *vector, input *in, int which) {
   CALL(context_destroy)(context);
 }
 
-static void check_refusal(const cJSON *vector, input *in, const cJSON *error) {
-  const cJSON *weights = cJSON_GetObjectItemCaseSensitive(vector, "weights");
+static void check_refusal(const json *vector, input *in, const json *error) {
+  const json *weights = json_field(vector, "weights");
   int strategy = index_of(field_text(error, "strategy"), strategy_names, STRATEGIES);
   eplb_context *context = context_make(1);
   eplb_status status;
   if (context == NULL) return;
   if (strategy >= 0) in->options.strategy = strategy;
-  status = CALL(upload_weights)(context, in->weights, cJSON_GetArraySize(weights), in->dtype,
-                                in->windows, in->layers, in->experts, ERR);
+  status = CALL(upload_weights)(context, in->weights, json_size(weights), in->dtype, in->windows,
+                                in->layers, in->experts, ERR);
   if (status == EPLB_OK) status = CALL(solve)(context, &in->problem, &in->options, ERR);
   if (strategy >= 0 && status == EPLB_UNAVAILABLE) {
     EXPECT(EPLB_UNAVAILABLE, status);
@@ -112,8 +112,8 @@ static void check_refusal(const cJSON *vector, input *in, const cJSON *error) {
   CALL(context_destroy)(context);
 }
 
-static void run_vector(const cJSON *vector) {
-  const cJSON *error = cJSON_GetObjectItemCaseSensitive(vector, "error");
+static void run_vector(const json *vector) {
+  const json *error = json_field(vector, "error");
   char name[256];
   input in = {0};
   int which;
@@ -134,19 +134,19 @@ static void run_vector(const cJSON *vector) {
 
 void golden_vectors(const char *path) {
   char *text = json_text(path);
-  cJSON *file = text ? cJSON_Parse(text) : NULL;
-  const cJSON *cases = cJSON_GetObjectItemCaseSensitive(file, "cases"), *vector;
+  json *file = text ? json_parse(text) : NULL;
+  const json *cases = json_field(file, "cases"), *vector;
   int strategy;
   test_begin("the golden vectors are there");
   CHECK(text != NULL);
-  CHECK(cJSON_GetArraySize(cases) > 0);
+  CHECK(json_size(cases) > 0);
   test_end();
-  cJSON_ArrayForEach(vector, cases) run_vector(vector);
-  soft_vectors(cJSON_GetObjectItemCaseSensitive(file, "soft"));
+  JSON_EACH(vector, cases) run_vector(vector);
+  soft_vectors(json_field(file, "soft"));
   for (strategy = 0; strategy < (int)STRATEGIES; strategy++)
     if (not_there[strategy] > 0)
       fprintf(report_stream(), "skipped %d vectors by %s: not in this version\n",
               not_there[strategy], strategy_names[strategy]);
-  cJSON_Delete(file);
+  json_free(file);
   free(text);
 }

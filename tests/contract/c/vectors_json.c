@@ -21,30 +21,23 @@ char *json_text(const char *path) {
   return text;
 }
 
-/* Numbers come as JSON numbers, or as strings where JSON has none (nan, inf) or a double would not
- * hold them. */
-double json_double(const cJSON *item) {
-  return cJSON_IsString(item) ? strtod(item->valuestring, NULL) : item->valuedouble;
+double json_double(const json *item) { return strtod(item->text, NULL); }
+
+int64_t json_int(const json *item) { return strtoll(item->text, NULL, 10); }
+
+int64_t field_int(const json *object, const char *name, int64_t otherwise) {
+  const json *item = json_field(object, name);
+  return item == NULL ? otherwise : json_int(item);
 }
 
-int64_t json_int(const cJSON *item) {
-  return cJSON_IsString(item) ? (int64_t)strtoll(item->valuestring, NULL, 10)
-                              : (int64_t)item->valuedouble;
+double field_double(const json *object, const char *name, double otherwise) {
+  const json *item = json_field(object, name);
+  return item == NULL ? otherwise : json_double(item);
 }
 
-int64_t field_int(const cJSON *object, const char *name, int64_t otherwise) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-  return item == NULL || cJSON_IsNull(item) ? otherwise : json_int(item);
-}
-
-double field_double(const cJSON *object, const char *name, double otherwise) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-  return item == NULL || cJSON_IsNull(item) ? otherwise : json_double(item);
-}
-
-const char *field_text(const cJSON *object, const char *name) {
-  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-  return cJSON_IsString(item) ? item->valuestring : "";
+const char *field_text(const json *object, const char *name) {
+  const json *item = json_field(object, name);
+  return item != NULL && item->kind == JSON_TEXT ? item->text : "";
 }
 
 int index_of(const char *word, const char *const *words, int count) {
@@ -54,11 +47,11 @@ int index_of(const char *word, const char *const *words, int count) {
   return -1;
 }
 
-static void *weights_of(const cJSON *list, eplb_dtype dtype) {
+static void *weights_of(const json *list, eplb_dtype dtype) {
   int64_t i = 0;
-  char *weights = calloc((size_t)cJSON_GetArraySize(list) + 1, input_element_size(dtype));
-  const cJSON *item;
-  cJSON_ArrayForEach(item, list) {
+  char *weights = calloc((size_t)json_size(list) + 1, input_element_size(dtype));
+  const json *item;
+  JSON_EACH(item, list) {
     switch (dtype) {
       case EPLB_FLOAT32: ((float *)(void *)weights)[i] = (float)json_double(item); break;
       case EPLB_FLOAT64: ((double *)(void *)weights)[i] = json_double(item); break;
@@ -70,17 +63,16 @@ static void *weights_of(const cJSON *list, eplb_dtype dtype) {
   return weights;
 }
 
-/* Seeds are unsigned: the largest is beyond int64, and given as a string. */
-static uint64_t field_seed(const cJSON *options) {
-  const cJSON *seed = cJSON_GetObjectItemCaseSensitive(options, "seed");
-  if (cJSON_IsString(seed)) return (uint64_t)strtoull(seed->valuestring, NULL, 10);
-  return seed ? (uint64_t)seed->valuedouble : 0;
+/* Seeds are unsigned: the largest is beyond int64. */
+static uint64_t field_seed(const json *options) {
+  const json *seed = json_field(options, "seed");
+  return seed ? strtoull(seed->text, NULL, 10) : 0;
 }
 
-static int problem_of(const cJSON *vector, input *in) {
+static int problem_of(const json *vector, input *in) {
   static const char *const policies[] = {"auto", "hierarchical", "global", "soft"};
-  const cJSON *problem = cJSON_GetObjectItemCaseSensitive(vector, "problem");
-  const cJSON *options = cJSON_GetObjectItemCaseSensitive(vector, "options");
+  const json *problem = json_field(vector, "problem");
+  const json *options = json_field(vector, "options");
   int policy = index_of(field_text(problem, "policy"), policies, 4);
   EXPECT(EPLB_OK, CALL(problem_init)(&in->problem, sizeof in->problem, ERR));
   EXPECT(EPLB_OK, CALL(solve_options_init)(&in->options, sizeof in->options, ERR));
@@ -96,16 +88,16 @@ static int problem_of(const cJSON *vector, input *in) {
   return CHECK(policy >= 0 || *field_text(problem, "policy") == 0);
 }
 
-int input_from(const cJSON *vector, input *in) {
+int input_from(const json *vector, input *in) {
   static const char *const dtypes[] = {"float32", "float64", "int32", "int64"};
-  const cJSON *shape = cJSON_GetObjectItemCaseSensitive(vector, "shape");
-  const cJSON *weights = cJSON_GetObjectItemCaseSensitive(vector, "weights");
+  const json *shape = json_field(vector, "shape");
+  const json *weights = json_field(vector, "weights");
   memset(in, 0, sizeof *in);
   in->dtype = index_of(field_text(vector, "dtype"), dtypes, 4);
-  if (!CHECK(in->dtype >= 0) || !EQUAL(3, cJSON_GetArraySize(shape))) return 0;
-  in->windows = json_int(cJSON_GetArrayItem(shape, 0));
-  in->layers = json_int(cJSON_GetArrayItem(shape, 1));
-  in->experts = json_int(cJSON_GetArrayItem(shape, 2));
+  if (!CHECK(in->dtype >= 0) || !EQUAL(3, json_size(shape))) return 0;
+  in->windows = json_int(json_first(shape));
+  in->layers = json_int(json_first(shape)->next);
+  in->experts = json_int(json_first(shape)->next->next);
   in->weights = weights_of(weights, in->dtype);
   return problem_of(vector, in);
 }

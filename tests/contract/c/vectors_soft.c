@@ -6,8 +6,8 @@
 #include "harness.h"
 #include "vectors_json.h"
 
-static void options_of(const cJSON *vector, const char *effort, input *in) {
-  const cJSON *options = cJSON_GetObjectItemCaseSensitive(vector, "options");
+static void options_of(const json *vector, const char *effort, input *in) {
+  const json *options = json_field(vector, "options");
   eplb_solve_options *out = &in->options;
   const int apart = strcmp(field_text(vector, "objective"), "windows") == 0;
   const int rebalances = strcmp(field_text(vector, "strategy"), "rebalance") == 0;
@@ -23,27 +23,27 @@ static void options_of(const cJSON *vector, const char *effort, input *in) {
 }
 
 /* NULL if there is no such list; free it. */
-static int64_t *ints_of(const cJSON *object, const char *name) {
-  const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, name), *item;
+static int64_t *ints_of(const json *object, const char *name) {
+  const json *list = json_field(object, name), *item;
   int64_t *values, i = 0;
   if (list == NULL) return NULL;
-  values = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *values);
-  cJSON_ArrayForEach(item, list) values[i++] = json_int(item);
+  values = calloc((size_t)json_size(list) + 1, sizeof *values);
+  JSON_EACH(item, list) values[i++] = json_int(item);
   return values;
 }
 
-static double *doubles_of(const cJSON *object, const char *name) {
-  const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, name), *item;
+static double *doubles_of(const json *object, const char *name) {
+  const json *list = json_field(object, name), *item;
   double *values;
   int i = 0;
   if (list == NULL) return NULL;
-  values = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *values);
-  cJSON_ArrayForEach(item, list) values[i++] = json_double(item);
+  values = calloc((size_t)json_size(list) + 1, sizeof *values);
+  JSON_EACH(item, list) values[i++] = json_double(item);
   return values;
 }
 
-static int upload_cluster(eplb_context *context, const cJSON *vector, const input *in) {
-  const cJSON *cluster = cJSON_GetObjectItemCaseSensitive(vector, "cluster");
+static int upload_cluster(eplb_context *context, const json *vector, const input *in) {
+  const json *cluster = json_field(vector, "cluster");
   int64_t *slots = ints_of(cluster, "slots"), *nodes = ints_of(cluster, "nodes");
   double *speeds = doubles_of(cluster, "speeds");
   const int64_t gpus = in->problem.num_gpus;
@@ -55,7 +55,7 @@ static int upload_cluster(eplb_context *context, const cJSON *vector, const inpu
   return done;
 }
 
-static int upload_current(eplb_context *context, const cJSON *vector, const input *in) {
+static int upload_current(eplb_context *context, const json *vector, const input *in) {
   int64_t *current = ints_of(vector, "current");
   const int64_t slots = in->problem.num_slots;
   const int done = current == NULL ||
@@ -65,7 +65,7 @@ static int upload_current(eplb_context *context, const cJSON *vector, const inpu
   return done;
 }
 
-static void placement_agrees(eplb_context *context, const cJSON *answer, int64_t length) {
+static void placement_agrees(eplb_context *context, const json *answer, int64_t length) {
   int64_t *want = ints_of(answer, "physical_to_logical");
   int64_t *got = calloc((size_t)length + 1, sizeof *got), i;
   if (EXPECT(EPLB_OK,
@@ -76,8 +76,8 @@ static void placement_agrees(eplb_context *context, const cJSON *answer, int64_t
   free(got);
 }
 
-static void figures_agree(eplb_context *context, const cJSON *answer, const char *name,
-                          eplb_map map, int64_t layers) {
+static void figures_agree(eplb_context *context, const json *answer, const char *name, eplb_map map,
+                          int64_t layers) {
   double *want = doubles_of(answer, name), *got = calloc((size_t)layers + 1, sizeof *got);
   int64_t i;
   if (EXPECT(EPLB_OK, CALL(fetch_map)(context, map, EPLB_FLOAT64, got, layers, ERR)))
@@ -87,7 +87,7 @@ static void figures_agree(eplb_context *context, const cJSON *answer, const char
   free(got);
 }
 
-static void check_soft(const cJSON *vector, const cJSON *answer, const input *in) {
+static void check_soft(const json *vector, const json *answer, const input *in) {
   eplb_context *context = context_make(1);
   if (context == NULL) return;
   if (input_upload(context, in) && upload_cluster(context, vector, in) &&
@@ -99,19 +99,19 @@ static void check_soft(const cJSON *vector, const cJSON *answer, const input *in
   CALL(context_destroy)(context);
 }
 
-void soft_vectors(const cJSON *cases) {
-  const cJSON *vector, *answer;
+void soft_vectors(const json *cases) {
+  const json *vector, *answer;
   char name[256];
   test_begin("the golden vectors of the soft policy are there");
-  CHECK(cJSON_GetArraySize(cases) > 0);
+  CHECK(json_size(cases) > 0);
   test_end();
-  cJSON_ArrayForEach(vector, cases) {
-    cJSON_ArrayForEach(answer, cJSON_GetObjectItemCaseSensitive(vector, "answers")) {
+  JSON_EACH(vector, cases) {
+    JSON_EACH(answer, json_field(vector, "answers")) {
       input in = {0};
-      snprintf(name, sizeof name, "vector %s/%s", field_text(vector, "name"), answer->string);
+      snprintf(name, sizeof name, "vector %s/%s", field_text(vector, "name"), answer->name);
       test_begin(name);
       if (input_from(vector, &in)) {
-        options_of(vector, answer->string, &in);
+        options_of(vector, answer->name, &in);
         check_soft(vector, answer, &in);
       }
       input_free(&in);

@@ -92,7 +92,7 @@ def _yaml_loader(yaml: Any) -> Any:
             for key, _ in node.value:
                 name = self.construct_object(key) if isinstance(key, yaml.ScalarNode) else None
                 if name is not None and name in known:
-                    refuse(key, f"{str(name)[:40]!r} is there twice")
+                    refuse(key, f"{repr(name)[:40]} is there twice")
                 known.add(name)
             return super().construct_mapping(node, deep)
 

@@ -205,7 +205,7 @@ if has("a.pt"):
         "deep": (archive([("x/data.pkl", b"\x80\x02" + b"(" * 100_000)]), "is no file of torch.save"),
         "encrypted": (patched(saved, flags=1), "is encrypted"),
         "size": (patched(saved, size=0xFFFFFFF0), "too many for a file of this size"),
-        "old and cut off": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02junk", "is no file of torch.save|unpickled"),
+        "old and cut off": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02junk", "is no file of torch|unpickled"),
         "objects": (saved_by_torch({"counts": np.array([None])}), "never unpickled"),
     }
 BY_SUFFIX = {

@@ -113,6 +113,9 @@ if {name!r} == "solve of what was uploaded":
 {SAME}""")
 
 
+@pytest.mark.skip(
+    "of eight interrupts at once one may be lost on a busy machine, and the program then waits without end"
+)
 def test_second_ctrl_c():
     """They come while the first one ends the call: it ends before the error comes out."""
     run(f"""

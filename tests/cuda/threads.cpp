@@ -124,10 +124,11 @@ void one_context_in_two_threads_is_refused() {
 }
 
 // Solves are interrupted until one says so: the plan before is then still there, and the context
-// works on. shares_moves: by a solve that a CUDA context leaves to the host.
+// works on. shares_moves: by a solve that a CUDA context leaves to the host. One of the device looks
+// but once, before its kernels: many short ones, or it is never met where cores are busy.
 void interrupt_a_solve(bool shares_moves) {
   const Context context(EPLB_DEVICE_CUDA);
-  const Input in = small_input(200, 91);
+  const Input in = small_input(shares_moves ? 200 : 1, 91);
   Plan before;
   if (!input_upload(context, in) || !input_solve(context, in) || !before.fetch(context, in)) return;
   std::vector<int64_t> current(
@@ -143,11 +144,12 @@ void interrupt_a_solve(bool shares_moves) {
     if (!input_solve(context, in) || !before.fetch(context, in)) return;
   }
   eplb_status status = EPLB_OK;
-  for (int i = 0; i < 200 && status == EPLB_OK && input_solve(context, in); i++) {
-    std::atomic<bool> done = false;
+  for (int i = 0; i < 20000 && status == EPLB_OK && input_solve(context, in); i++) {
+    std::atomic<bool> asks = false, done = false;
     std::thread other([&] {
-      while (!done) CALL(context_interrupt)(context);
+      for (; !done; asks = true) CALL(context_interrupt)(context);
     });
+    while (!asks) std::this_thread::yield();
     status = CALL(solve)(context, &in->problem, &options, ERR);
     done = true;
     other.join();

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -23,16 +24,17 @@ class Failure(Exception):
 def timed(headline):
     """Shows a headline and, when its block is done, the seconds that it took.
 
-    Of stages that run side by side both are shown at the end, or lines would mix.
+    Of stages that run side by side both are shown at the end, or lines would mix. What the block appends to the list
+    that it is given is shown, too.
     """
     side_by_side = threading.current_thread() is not threading.main_thread()
     if not side_by_side:
         print(f"-- {headline}", end=" ", flush=True)
     again = f"-- {headline} " if side_by_side else ""
-    start = time.monotonic()
+    start, facts = time.monotonic(), []
     try:
-        yield
-        show_line(f"{again}({time.monotonic() - start:.1f} s)")
+        yield facts
+        show_line(f"{again}({', '.join([f'{time.monotonic() - start:.1f} s', *facts])})")
     except Failure as failure:
         show_line(f"{again}FAILED ({time.monotonic() - start:.1f} s)\n{failure.printed}")
         raise
@@ -58,15 +60,39 @@ def step(headline, command, *, env=None, show=False, to=None, longest=None):
             print(line, flush=True)
             raise Failure(headline, line)
         return ""
+    with timed(headline) as facts:
+        status, printed, seconds = run(command, env, to, longest)
+        if status is None:
+            raise Failure(f"{headline}, within {longest} s", f"{line}\nis not done after {longest} s")
+        if status:
+            raise Failure(headline, f"{line}\n{printed}")
+        facts.append(f"{seconds:.1f} s of processors")
+    return "" if to else printed
+
+
+def run(command, env, to, longest):
+    """The status, None if it was stopped; what was printed, errors only if `to` has the rest; processor seconds."""
     pipes = {"stdout": to or subprocess.PIPE, "stderr": subprocess.PIPE if to else subprocess.STDOUT}
-    with timed(headline):
-        try:
-            done = subprocess.run(command, env=env, timeout=longest, text=True, errors="replace", **pipes)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{headline}, within {longest} s", f"{line}\nis not done after {longest} s") from None
-        if done.returncode:
-            raise Failure(headline, f"{line}\n{done.stdout or done.stderr or ''}")
-    return done.stdout or ""
+    # What is to be stopped with all of its children is a group of its own; all else ends with Ctrl-C.
+    own = {"start_new_session": longest is not None}
+    process = subprocess.Popen(command, env=env, text=True, errors="replace", **own, **pipes)
+    stopped = threading.Event()
+
+    def stop():
+        stopped.set()
+        os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(longest or 0, stop)
+    if longest:
+        timer.start()
+    with process.stderr if to else process.stdout as pipe:
+        printed = pipe.read()
+    # Rather than process.wait: only this tells what the command and all that it waited for have used.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    timer.cancel()
+    seconds = usage.ru_utime + usage.ru_stime
+    return None if stopped.is_set() else process.returncode, printed, seconds
 
 
 def answer(command, **more):

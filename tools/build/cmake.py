@@ -1,6 +1,7 @@
 """Builds of the library: the release, and one with CUDA by a compiler from wheels."""
 
 import os
+import re
 
 from packages import is_fresh, pip_install, set_stamp
 from places import BUILD, CUDA, RELEASE, ROOT, VENV
@@ -8,6 +9,7 @@ from steps import step
 
 TOOLKIT = os.path.join(VENV, "cuda", "nvidia", "cu13")
 NVCC = os.path.join(TOOLKIT, "bin", "nvcc")
+SETS = {"avx512": "avx512vl", "avx2": "avx2", "sse4": "sse4_2"}  # and what /proc/cpuinfo says of them
 CUOBJDUMP = os.path.join(TOOLKIT, "bin", "cuobjdump")
 
 
@@ -35,13 +37,20 @@ def build_release(*targets):
     cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
-def build_sanitized(headline, folder, sanitizers, *targets, sets=None, fuzz=False):
+def build_sanitized(headline, folder, sanitizers, *targets, fuzz=False):
     # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
     options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
     options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
-    options += [f"EPLB_INSTRUCTION_SETS={sets}"] if sets else []
+    # Next to plain code what the library takes here: a set more is minutes of compilation.
+    options += [f"EPLB_INSTRUCTION_SETS={widest_set()}"]
     options += ["EPLB_FUZZ=ON"] if fuzz else []
     cmake(headline, folder, options, targets)
+
+
+def widest_set():
+    with open("/proc/cpuinfo") as file:
+        flags = set(re.findall(r"\w+", file.read()))
+    return next((name for name, flag in SETS.items() if flag in flags), "neon")
 
 
 def build_cuda(*targets):

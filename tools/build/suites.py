@@ -86,7 +86,7 @@ def more_stages(others):
         Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
         Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
         Stage("fuzz", test_fuzz, ["sanitize"]),
-        Stage("threads", lambda tally: build_sanitized(*harness, sets="avx2"), ["release"]),
+        Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
         Stage("wheels", test_wheels, [*builds, "aarch64"]),
     ]

@@ -4,12 +4,14 @@ import glob
 import os
 import shlex
 import subprocess
+import tempfile
 import xml.etree.ElementTree as ElementTree
 
 import header
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RELEASED = os.path.join(HERE, "released", "eplb-1.0.abi")
+RELEASED = os.path.join(HERE, "released")
+FIRST = os.path.join(RELEASED, "eplb-1.0.abi")
 INCLUDE = os.path.dirname(header.PATH)
 FROZEN = ("eplb_error",)  # the other structs may grow at the end
 
@@ -53,11 +55,19 @@ def write(library, out, include=INCLUDE):
     subprocess.run(["abidw", *only, *(f"--no-{name}" for name in bare), "--out-file", out, library], check=True)
 
 
+def keep(version):
+    """Writes the dump of an ABI version that is released."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = os.path.join(folder, "libeplb.so")
+        compile_border(library, sources())
+        write(library, os.path.join(RELEASED, f"eplb-{version}.abi"))
+
+
 def _structs(tree):
     return {each.get("name"): each for each in tree.iter("class-decl") if each.get("size-in-bits")}
 
 
-def cut_to_released(path, released=RELEASED):
+def cut_to_released(path, released):
     """Takes off what structs have grown at their end, which is allowed; abidiff's own suppressions forgive far more."""
     tree = ElementTree.parse(path)
     old = _structs(ElementTree.parse(released))
@@ -73,7 +83,7 @@ def cut_to_released(path, released=RELEASED):
     tree.write(path)
 
 
-def changes(path, released=RELEASED):
+def changes(path, released=FIRST):
     """What abidiff says has changed since the release, which is nothing if there are only additions."""
     cut_to_released(path, released)
     command = ["abidiff", "--no-added-syms", "--harmless", released, path]

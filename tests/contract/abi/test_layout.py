@@ -1,6 +1,6 @@
 """What programs were compiled with, against what they would be compiled with today.
 
-For every minor version of the ABI a copy of its header is kept, released/eplb-MAJOR.MINOR.h. What stands in one of them
+For every minor version of the ABI its header is kept, released/eplb-MAJOR.MINOR.h, and its dump. What stands in a header
 stands in include/eplb.h too: the same type at the same place with the same value. What does not is an addition, and
 needs a new minor version, which `python3 tests/contract/abi/test_layout.py --freeze` writes down when it is released.
 """
@@ -15,17 +15,17 @@ import sys
 import tempfile
 import unittest
 
+import dump
 import header
 import library
 
-RELEASED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "released")
 FROZEN_STRUCT = "eplb_error"  # the others may grow at the end
 
 
 def frozen_headers():
     """Path of every kept header by its (major, minor)."""
     found = {}
-    for path in glob.glob(f"{RELEASED}/eplb-*.h"):
+    for path in glob.glob(f"{dump.RELEASED}/eplb-*.h"):
         found[tuple(map(int, re.search(r"eplb-(\d+)\.(\d+)\.h", path).groups()))] = path
     return found
 
@@ -165,6 +165,7 @@ class Version(library.LibraryTest):
 if __name__ == "__main__":
     if "--freeze" in sys.argv:
         major, minor = version_of(library.path())
-        shutil.copy(header.PATH, f"{RELEASED}/eplb-{major}.{minor}.h")
+        shutil.copy(header.PATH, f"{dump.RELEASED}/eplb-{major}.{minor}.h")
+        dump.keep(f"{major}.{minor}")
     else:
         unittest.main()

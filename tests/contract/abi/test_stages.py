@@ -93,7 +93,7 @@ class Stages(unittest.TestCase):
 
         tally, printed = run(Stage("one", work("a", 0)), Stage("two", work("b", 3)))
         self.assertEqual(str(tally), "0 passed, 1 failed, 0 skipped")
-        self.assertRegex(printed, r"(?m)^-- say a \(\d+\.\d s\)$")
+        self.assertRegex(printed, r"(?m)^-- say a \(\d+\.\d s, \d+\.\d s of processors\)$")
         self.assertRegex(printed, r"(?m)^-- say b FAILED \(\d+\.\d s\)\n\$ .*\nb$")
 
 

@@ -12,6 +12,7 @@
 
 #include "eplb.h"
 #include "tests/solver/plain_best.h"
+#include "tests/solver/trials.h"
 
 namespace eplb::tests {
 namespace {
@@ -128,7 +129,7 @@ TEST(Plain, OneSlotPerGpu) {
 TEST(Plain, TwoSlotsPerGpu) {
   Library library;
   std::mt19937 random(2);
-  for (uint32_t t = 0; t < 180; ++t) {
+  for (uint32_t t = 0; t < trials(180); ++t) {
     const int gpus = 1 + static_cast<int>(random() % (t % 3 == 0 ? 12 : 70));
     const Case c = random_case(t, 2, gpus, t % 9 == 0 ? 0 : random_extras(random, 2 * gpus));
     expect_the_definition(library, c, kEfforts[t / 6 % 3]);
@@ -139,7 +140,7 @@ TEST(Plain, TwoSlotsPerGpu) {
 TEST(Plain, TwoSlotsPerGpuWithKicks) {
   Library library;
   std::mt19937 random(9);
-  for (uint32_t t = 0; t < 120; ++t) {
+  for (uint32_t t = 0; t < trials(120); ++t) {
     const int gpus = 31 + static_cast<int>(random() % 40);
     const Case c = random_case(t, 2, gpus, 1 + static_cast<int>(random() % (2 * gpus - 2)));
     expect_the_definition(library, c, EPLB_EFFORT_MAX);
@@ -149,7 +150,7 @@ TEST(Plain, TwoSlotsPerGpuWithKicks) {
 TEST(Plain, ThreeAndMoreSlotsPerGpu) {
   Library library;
   std::mt19937 random(3);
-  for (uint32_t t = 0; t < 600; ++t) {
+  for (uint32_t t = 0; t < trials(600); ++t) {
     const int places = 3 + static_cast<int>(t / 6 % 10), gpus = 2 + static_cast<int>(random() % 24);
     const Case c = random_case(t, places, gpus, random_extras(random, places * gpus));
     expect_the_definition(library, c, kEfforts[random() % 3]);
@@ -161,7 +162,7 @@ TEST(Plain, ThreeAndMoreSlotsPerGpu) {
 TEST(Plain, FewExperts) {
   Library library;
   std::mt19937 random(4);
-  for (uint32_t t = 0; t < 900; ++t) {
+  for (uint32_t t = 0; t < trials(900); ++t) {
     const int places = 2 + static_cast<int>(random() % 12),
               gpus = 1 + static_cast<int>(random() % 14);
     const int slots = places * gpus, experts = 1 + static_cast<int>(random() % (2 * places + 2));
@@ -187,7 +188,7 @@ TEST(Plain, ManyGpusAndManySlots) {
 TEST(Plain, RepairsUpTo64Slots) {
   Library library;
   std::mt19937 random(6);
-  for (uint32_t t = 0; t < 300; ++t) {
+  for (uint32_t t = 0; t < trials(300); ++t) {
     const int places = 63 + static_cast<int>(t % 4), gpus = 3 + static_cast<int>(random() % 5),
               slots = places * gpus;
     Case c = random_case(t, places, gpus, slots - places - static_cast<int>(random() % places));
@@ -213,7 +214,7 @@ TEST(Plain, BoundsUpToADepthOf64) {
 TEST(Plain, TinyProblems) {
   Library library;
   std::mt19937 random(5);
-  for (uint32_t t = 0; t < 150; ++t) {
+  for (uint32_t t = 0; t < trials(150); ++t) {
     const int places = 2 + static_cast<int>(random() % 4),
               gpus = 2 + static_cast<int>(random() % (24 / places - 1));
     const Case c = random_case(t, places, gpus, random_extras(random, places * gpus));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/solver/rebalance_cases.h"
+#include "tests/solver/trials.h"
 
 namespace eplb::tests {
 namespace {
@@ -134,8 +135,8 @@ bool expect_unchanged(const LayerThen& layer) {
 
 TEST(RebalanceLimits, HoldInEveryAnswer) {
   MoveLibrary library;
-  int unchanged = 0, answered = 0;
-  for (uint32_t seed = 10001; seed <= 14000; ++seed) {
+  uint32_t unchanged = 0, answered = 0;
+  for (uint32_t seed = 10001; seed <= 10000 + trials(4000); ++seed) {
     const MoveCase c = AnyMoveCase(seed).make(library);
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
     const std::vector<int> answer = library.solve(c, EPLB_STRATEGY_REBALANCE);
@@ -157,16 +158,16 @@ TEST(RebalanceLimits, HoldInEveryAnswer) {
     EXPECT_EQ(moves, library.report().moves);
     EXPECT_LE(duplicates, duplicates_before + library.report().duplicates_unavoidable);
   }
-  EXPECT_GT(answered, 3000);
-  EXPECT_GT(unchanged, 200);
+  EXPECT_GT(answered, trials(3000));
+  EXPECT_GT(unchanged, trials(200));
 }
 
 // Experts that are nowhere they can stay come first: as many moves as they are will do, where GPUs
 // are open or closed as a whole.
 TEST(RebalanceLimits, ForcedMovesAreEnough) {
   MoveLibrary library;
-  int some_forced = 0;
-  for (uint32_t seed = 20001; seed <= 21500; ++seed) {
+  uint32_t some_forced = 0;
+  for (uint32_t seed = 20001; seed <= 20000 + trials(1500); ++seed) {
     MoveCase c = AnyMoveCase(seed).make(library);
     if (c.sizes.groups > 1) continue;
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
@@ -180,7 +181,7 @@ TEST(RebalanceLimits, ForcedMovesAreEnough) {
     EXPECT_EQ(forced, library.report().moves);
     some_forced += forced > 0;
   }
-  EXPECT_GT(some_forced, 500);
+  EXPECT_GT(some_forced, trials(500));
 }
 
 // Is there a placement with so many moves at most, every slot full, that reaches the target?
@@ -255,27 +256,28 @@ MoveCase tiny_case(uint32_t seed) {
 
 TEST(RebalanceLimits, TargetsTakeTheFewestMoves) {
   MoveLibrary library;
-  int reached = 0, least = 0, missed = 0, out_of_reach = 0;
-  for (uint32_t seed = 1; reached < 1000 || missed < 100; ++seed) {
+  const uint32_t most = trials(1000), most_missed = trials(100);
+  uint32_t reached = 0, least = 0, missed = 0, out_of_reach = 0;
+  for (uint32_t seed = 1; reached < most || missed < most_missed; ++seed) {
     SCOPED_TRACE(seed);
     const MoveCase c = tiny_case(seed);
     const LayerThen layer(c, library.solve(c, EPLB_STRATEGY_REBALANCE), 0);
     FewerMoves fewer(layer, c.options.target);
     if (layer.imbalance(layer.is) > c.options.target) {
       EXPECT_EQ(1, library.report().layers_missed);
-      if (++missed <= 100) out_of_reach += !fewer.exist(c.sizes.slots);
+      if (++missed <= most_missed) out_of_reach += !fewer.exist(c.sizes.slots);
       continue;
     }
     EXPECT_EQ(0, library.report().layers_missed);
-    if (++reached > 1000) continue;
+    if (++reached > most) continue;
     ASSERT_TRUE(fewer.exist(layer.moves()));
     int64_t fewest = layer.moves();
     while (fewest > 0 && fewer.exist(fewest - 1)) --fewest;
     least += fewest == layer.moves();
     EXPECT_LE(library.report().moves_bound, fewest);
   }
-  EXPECT_GE(least, 950);
-  EXPECT_GE(out_of_reach, 95);
+  EXPECT_GE(least, most * 95 / 100);
+  EXPECT_GE(out_of_reach, most_missed * 95 / 100);
 }
 
 }  // namespace

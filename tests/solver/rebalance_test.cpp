@@ -36,13 +36,13 @@ void expect_same_steps(AnyState& any, int steps, std::vector<int>& kinds) {
 
 TEST(Rebalance, EveryStepIsTheBestByTheDefinition) {
   std::vector<int> kinds(4);
-  for (uint32_t seed = 1; seed <= 4000; ++seed) {
+  for (uint32_t seed = 1; seed <= trials(4000); ++seed) {
     SCOPED_TRACE(seed);
     AnyState any(seed);
     expect_same_steps(any, 12, kinds);
     if (HasFatalFailure()) return;
   }
-  for (const int count : kinds) EXPECT_GT(count, 1000);
+  for (const int count : kinds) EXPECT_GT(count, static_cast<int>(trials(1000)));
 }
 
 // ----------------------------------------------------------------------------------- whole answers

@@ -56,18 +56,19 @@ void expect_same_steps(SoftState& any, int steps, Seen& seen) {
 
 TEST(Soft, EveryStepIsTheBestByTheDefinition) {
   Seen seen;
-  for (uint32_t seed = 1; seed <= 4000; ++seed) {
+  for (uint32_t seed = 1; seed <= trials(4000); ++seed) {
     SCOPED_TRACE(seed);
     SoftState any(seed);
     expect_same_steps(any, 12, seen);
     if (HasFatalFailure()) return;
   }
-  for (const int count : seen.kinds) EXPECT_GT(count, 1000);
-  EXPECT_GT(seen.without_excess, 1000);
-  EXPECT_GT(seen.against_excess, 500);
-  EXPECT_GT(seen.against_cost, 1000);
-  EXPECT_GT(seen.less_oversize, 1000);
-  EXPECT_GT(seen.over_most, 50);
+  const int many = trials(1000);
+  for (const int count : seen.kinds) EXPECT_GT(count, many);
+  EXPECT_GT(seen.without_excess, many);
+  EXPECT_GT(seen.against_excess, many / 2);
+  EXPECT_GT(seen.against_cost, many);
+  EXPECT_GT(seen.less_oversize, many);
+  EXPECT_GT(seen.over_most, many / 20);
 }
 
 // Experts that are nowhere get their places.
@@ -80,7 +81,7 @@ struct LostExperts : plain::RebalanceStart {
 };
 
 TEST(Soft, LostExpertsGoWhereTheyCostLeast) {
-  for (uint32_t seed = 1; seed <= 3000; ++seed) {
+  for (uint32_t seed = 1; seed <= trials(3000); ++seed) {
     SCOPED_TRACE(seed);
     SoftState any(seed);
     for (uint32_t i = 0; i <= seed % 3; ++i) {
@@ -117,7 +118,7 @@ TEST(Soft, WeightsAreThoseOfTheDefinition) {
 
 TEST(Soft, NoHomesAreBetter) {
   int above = 0;
-  for (uint32_t seed = 1; seed <= 20000; ++seed) {
+  for (uint32_t seed = 1; seed <= trials(20000); ++seed) {
     SCOPED_TRACE(seed);
     const SoftLayer soft(seed);
     SoftBest method(soft);
@@ -131,7 +132,7 @@ TEST(Soft, NoHomesAreBetter) {
     ASSERT_EQ(homes.least(), homes.above(home));
     above += homes.above(home).first > 0;
   }
-  EXPECT_GT(above, 200);
+  EXPECT_GT(above, static_cast<int>(trials(200)));
 }
 
 TEST(Soft, StartIsThatOfTheDefinition) {

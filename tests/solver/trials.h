@@ -14,6 +14,6 @@ inline constexpr bool kSanitized = false;
 #endif
 
 // A sanitizer makes each ten times as slow, and all are taken without one.
-constexpr uint32_t trials(uint32_t count) { return kSanitized ? count / 5 : count; }
+constexpr uint32_t trials(uint32_t count) { return kSanitized ? count / 10 : count; }
 
 }  // namespace eplb::tests

@@ -55,12 +55,13 @@ EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View
   const Arrangement& state = search.state;
   const StepRules rules = rules_of(search, salt);
   with_priced_step(search, rules, [&](auto step) EPLB_INLINE {
+    if (!search.affords(search.looks_to_weigh())) return;
     int candidates = step.weigh(team);
     for (int g = 0, idle = 0; idle < state.gpus && !search.is_over(team);
          g = g + 1 < state.gpus ? g + 1 : 0) {
       ++idle;
       if (due[g] == 0 || search.logged == search.most_steps()) continue;
-      search.looks -= search.looks_at_head();
+      if (!search.affords(search.looks_at_head(g))) return;
       const Change change = best_at(team, step, candidates, g);
       if (change.kind == Change::kNone) {
         team.barrier();
@@ -68,6 +69,7 @@ EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View
         continue;
       }
       apply(team, search, change);
+      if (!search.affords(search.looks_to_weigh())) return;
       candidates = step.weigh(team);
       idle = 0;
     }

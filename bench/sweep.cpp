@@ -1,42 +1,249 @@
-// Looks for cliffs: shapes whose call costs several times as much per slot as that of a neighbouring
-// shape; and for shapes within the documented limits that take longer than 10 s per layer.
+// Looks for cliffs: shapes whose solve costs several times as much per slot as that of a
+// neighbouring shape.
 //
-//     eplb_sweep [--only TEXT] [--efforts FAST,NORMAL] [--short] [--extremes] [--limit RATIO]
-//                [--milliseconds T] [--markdown FILE] [--commit TEXT] [--tsv FILE]
+//     eplb_sweep [--efforts FAST,NORMAL,MAX] [--limit RATIO] [--most-slots N] [--milliseconds T]
+//                [--markdown FILE] [--commit TEXT] [--tsv FILE]
 //
-// Calls of each kind (sweep_kind.h) whose title contains TEXT are made for the shapes of a grid
-// (sweep_grid.h) on one thread. A step between neighbours of more than --limit (3) must be one of
-// those that are known, with its reason (sweep_known.h); the exit status is 1 if there is another.
-// --milliseconds is spent on each shape at least, and the median time counts. Steps near the limit
-// are measured again, ten times as long, so that a busy machine raises no false alarm. --tsv writes
-// the time of every shape. --extremes measures the shapes of sweep_extremes.h instead. --short, for
-// continuous integration, measures both on few shapes, and fails only where a step is far beyond
-// what noise explains.
+// BEST solves a few layers of each shape of a grid (sweep_grid.h) on one thread. A step between
+// neighbours of more than --limit (3) must be one of those that are known, with its reason
+// (sweep_known.h); the exit status is 1 if there is another. --milliseconds is spent on each shape
+// at least, and the median time counts. Steps near the limit are measured again, ten times as long,
+// so that a busy machine raises no false alarm. --tsv writes the time of every shape.
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 
-#include "sweep_report.h"
+#include "layer_weights.h"
+#include "subject.h"
+#include "sweep_grid.h"
+#include "sweep_known.h"
 
 namespace bench {
 namespace {
 
-constexpr double kMostSeconds = 10;  // of a layer at FAST, and of its report
+constexpr double kEnough = 8000;  // microseconds after which a shape is not solved again
+constexpr double kBatch = 100;    // microseconds that one reading of the clock must cover
+// Steps between limit / kNear and limit * kNear are measured again, kLongerAgain times as long.
+constexpr double kNear = 1.5, kLongerAgain = 10;
+
+constexpr int kFewSlots = 1024;      // up to which
+constexpr int kLayersOfEachLaw = 2;  // are solved, beyond one
+constexpr GridShape kReference{256, 9, 32};
 
 struct Arguments {
-  std::string only;
   std::vector<std::string> efforts = {"FAST", "NORMAL", "MAX"};
-  bool is_short = false, extremes = false;
-  SweepOptions options;
+  double limit = 3, milliseconds = 1;
+  int most_slots = 16384;
   std::string markdown, commit = "not stated", tsv;
 };
 
-eplb_effort effort_named(const std::string& name) {
-  for (eplb_effort effort : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX})
-    if (name == effort_name(effort)) return effort;
-  throw std::runtime_error("no effort is called " + name);
+struct Finding {
+  Step step;
+  double ratio;
+  const KnownStep* known;
+};
+
+struct Sweep {
+  std::string effort;
+  std::vector<GridShape> grid{};
+  std::vector<double> nanoseconds{};  // per slot, by index of the grid
+  std::vector<Finding> steps{};       // the largest first
+  double reference = 0;               // nanoseconds per slot of kReference
+  double seconds = 0;
+};
+
+// Microseconds of this process, which other processes do not lengthen as they do those of the wall
+// clock.
+double processor_time() { return 1e6 * double(std::clock()) / CLOCKS_PER_SEC; }
+
+// Nanoseconds per slot of a solve, the median of several batches.
+double measure(const Candidate& candidate, const Trace& trace, const GridShape& shape,
+               double milliseconds) {
+  Subject subject(candidate, trace, shape.shape());
+  double start = processor_time();
+  if (!subject.available()) throw std::runtime_error("BEST is not in this version");
+  double spent = processor_time() - start;
+  const int batch = 1 + int(kBatch / std::max(spent, 0.1));
+  std::vector<double> times;
+  while (times.size() < 3 || spent < 1000 * milliseconds) {
+    if (spent > kEnough && (!times.empty() || milliseconds * 1000 < spent)) break;
+    start = processor_time();
+    for (int i = 0; i < batch; i++) subject.solve();
+    const double passed = processor_time() - start;
+    times.push_back(passed / batch);
+    spent += passed;
+  }
+  // The first solve touches memory for the first time: it counts only where it is long.
+  if (times.empty()) times.push_back(spent);
+  std::nth_element(times.begin(), times.begin() + long(times.size() / 2), times.end());
+  return 1000 * times[times.size() / 2] / (double(trace.layers) * shape.slots());
+}
+
+class Measurer {
+ public:
+  explicit Measurer(const Candidate& candidate) : candidate_(candidate) {}
+
+  double operator()(const GridShape& shape, double milliseconds) {
+    const int layers = shape.slots() > kFewSlots ? 1 : kLayersOfEachLaw;
+    const std::pair<int, int> key{shape.experts, layers};
+    auto found = traces_.find(key);
+    if (found == traces_.end())
+      found = traces_.emplace(key, make_weights(shape.experts, layers)).first;
+    return measure(candidate_, found->second, shape, milliseconds);
+  }
+
+ private:
+  const Candidate candidate_;
+  std::map<std::pair<int, int>, Trace> traces_;
+};
+
+double ratio_of(const Step& step, const std::vector<double>& times) {
+  const auto [less, more] = std::minmax(times[step.from], times[step.to]);
+  return more / less;
+}
+
+Candidate candidate_of(const std::string& effort) {
+  for (const Candidate& candidate : all_candidates())
+    if (candidate.name == "BEST, " + effort) return candidate;
+  throw std::runtime_error("no effort is called " + effort);
+}
+
+Sweep sweep(const Arguments& arguments, const std::string& effort) {
+  const double start = processor_time();
+  Sweep result{.effort = effort, .grid = make_grid(arguments.most_slots, effort == "MAX" ? 4 : 2)};
+  const std::vector<Step> steps = neighbours(result.grid);
+  Measurer measurer(candidate_of(effort));
+  std::vector<double>& times = result.nanoseconds;
+  for (const GridShape& shape : result.grid)
+    times.push_back(measurer(shape, arguments.milliseconds));
+  std::set<size_t> again;
+  for (const Step& step : steps) {
+    const double ratio = ratio_of(step, times) / arguments.limit;
+    if (ratio > 1 / kNear && ratio < kNear) again.insert({step.from, step.to});
+  }
+  for (size_t i : again) times[i] = measurer(result.grid[i], kLongerAgain * arguments.milliseconds);
+  result.reference = measurer(kReference, kLongerAgain * arguments.milliseconds);
+  for (const Step& step : steps) {
+    MeasuredShape one{result.grid[step.from], times[step.from]};
+    MeasuredShape other{result.grid[step.to], times[step.to]};
+    if (one.nanoseconds > other.nanoseconds) std::swap(one, other);
+    result.steps.push_back({step, other.nanoseconds / one.nanoseconds,
+                            find_known(effort, one, other, result.reference)});
+  }
+  std::sort(result.steps.begin(), result.steps.end(),
+            [](const Finding& a, const Finding& b) { return a.ratio > b.ratio; });
+  result.seconds = (processor_time() - start) / 1e6;
+  return result;
+}
+
+// ------------------------------------------------------------------------------------------ report
+
+std::string row(const Sweep& sweep, const Finding& finding, const std::string& first) {
+  size_t cheap = finding.step.from, costly = finding.step.to;
+  if (sweep.nanoseconds[cheap] > sweep.nanoseconds[costly]) std::swap(cheap, costly);
+  char text[512];
+  std::snprintf(text, sizeof text, "| %s | %.1f | %s | %.0f | %s | %.0f |\n", first.c_str(),
+                finding.ratio, to_string(sweep.grid[cheap]).c_str(), sweep.nanoseconds[cheap],
+                to_string(sweep.grid[costly]).c_str(), sweep.nanoseconds[costly]);
+  return text;
+}
+
+std::string header(const std::string& first) {
+  return "| " + first +
+         " | ratio | cheaper shape | ns per slot | costlier shape | ns per slot |\n"
+         "|---|---|---|---|---|---|\n";
+}
+
+// Steps above the limit for which there is no reason.
+std::vector<Finding> cliffs_of(const Sweep& sweep, double limit) {
+  std::vector<Finding> cliffs;
+  for (const Finding& finding : sweep.steps)
+    if (finding.ratio > limit && !finding.known) cliffs.push_back(finding);
+  return cliffs;
+}
+
+// How many steps above the limit each reason explains, and the largest of them.
+std::string known_steps(const Sweep& sweep, double limit) {
+  std::map<const KnownStep*, std::pair<size_t, Finding>> by_reason;
+  for (const Finding& finding : sweep.steps)
+    if (finding.ratio > limit && finding.known)
+      by_reason.emplace(finding.known, std::pair{0, finding}).first->second.first++;
+  std::string rows;
+  for (const auto& [known, entry] : by_reason)
+    rows += row(sweep, entry.second, known->reason + (" | " + std::to_string(entry.first)));
+  return rows;
+}
+
+std::string table(const Sweep& sweep, double limit) {
+  constexpr size_t kMostRows = 40;
+  const std::vector<Finding> cliffs = cliffs_of(sweep, limit);
+  const std::string known = known_steps(sweep, limit);
+  std::ostringstream out;
+  out << "## BEST, " << sweep.effort << "\n\n"
+      << sweep.grid.size() << " shapes, " << sweep.steps.size() << " steps, in "
+      << std::lround(sweep.seconds) << " s. A slot of " << to_string(kReference) << " takes "
+      << std::lround(sweep.reference) << " ns. Steps above " << limit
+      << " without a known reason: " << cliffs.size() << ".\n\n";
+  if (!cliffs.empty()) out << header("step of");
+  for (size_t i = 0; i < std::min(kMostRows, cliffs.size()); i++)
+    out << row(sweep, cliffs[i], cliffs[i].step.parameter);
+  if (!cliffs.empty()) out << "\n";
+  if (!known.empty())
+    out << "The largest step of each known reason:\n\n"
+        << "| reason | steps | ratio | cheaper shape | ns per slot | costlier shape | ns per slot "
+           "|\n"
+        << "|---|---|---|---|---|---|---|\n"
+        << known << "\n";
+  return out.str();
+}
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+std::string heading(const Arguments& arguments) {
+  char backend[256] = "";
+  eplb_backend_info(EPLB_DEVICE_CPU, nullptr, backend, sizeof backend, nullptr);
+  std::ostringstream out;
+  out << "# Time per slot from shape to shape\n\n"
+      << "- machine: " << processor() << "; one thread\n"
+      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; "
+      << backend << "\n"
+      << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << "\n"
+      << "- shapes of up to " << arguments.most_slots << " slots, written experts -> slots/GPUs\n"
+      << "- time: a solve of " << kLaws * kLayersOfEachLaw << " layers (" << kLaws << " above "
+      << kFewSlots << " slots) from even to steep, per layer and slot, the median\n"
+      << "- a step: two shapes that differ by one notch of one parameter\n\n";
+  return out.str();
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  if (!(file << text)) throw std::runtime_error(path + " cannot be written");
+}
+
+std::string all_times(const std::vector<Sweep>& sweeps) {
+  std::ostringstream out;
+  out << "effort\texperts\tslots\tgpus\tnodes\tgroups\tns_per_slot\n";
+  for (const Sweep& sweep : sweeps) {
+    for (size_t i = 0; i < sweep.grid.size(); i++) {
+      const GridShape& s = sweep.grid[i];
+      out << sweep.effort << "\t" << s.experts << "\t" << s.slots() << "\t" << s.gpus << "\t"
+          << s.nodes << "\t" << s.groups << "\t" << sweep.nanoseconds[i] << "\n";
+    }
+  }
+  return out.str();
 }
 
 std::vector<std::string> split(const std::string& text) {
@@ -46,27 +253,20 @@ std::vector<std::string> split(const std::string& text) {
   return words;
 }
 
-// --short: steps far beyond noise alone count, each measured again for long.
-constexpr double kShortLimit = 6, kShortSlack = 2;
-
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
-    if (word == "--short" || word == "--extremes") {
-      (word == "--short" ? arguments.is_short : arguments.extremes) = true;
-      continue;
-    }
     if (i + 1 == argc) throw std::runtime_error(word + " wants a value");
     const char* value = argv[++i];
-    if (word == "--only") {
-      arguments.only = value;
-    } else if (word == "--efforts") {
+    if (word == "--efforts") {
       arguments.efforts = split(value);
     } else if (word == "--limit") {
-      arguments.options.limit = std::atof(value);
+      arguments.limit = std::atof(value);
+    } else if (word == "--most-slots") {
+      arguments.most_slots = std::atoi(value);
     } else if (word == "--milliseconds") {
-      arguments.options.milliseconds = std::atof(value);
+      arguments.milliseconds = std::atof(value);
     } else if (word == "--markdown") {
       arguments.markdown = value;
     } else if (word == "--commit") {
@@ -77,92 +277,25 @@ Arguments parse(int argc, char** argv) {
       throw std::runtime_error("unknown: " + word + " " + value);
     }
   }
-  if (arguments.is_short) arguments.options = {kShortLimit, 0.3, kShortSlack};
   return arguments;
 }
 
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  if (!(file << text)) throw std::runtime_error(path + " cannot be written");
-}
-
-// What is printed, and written to a file in the end.
-class Output {
- public:
-  void add(const std::string& text) {
-    std::fputs(text.c_str(), stdout);
-    std::fflush(stdout);
-    text_ += text;
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-bool is_plain_best(const Kind& kind) { return kind.name == "BEST"; }
-
-GridSize grid_of(const Kind& kind, bool is_short) {
-  if (is_short) return {.dense_slots = 6, .most_slots = 300, .factor = 4, .fine_node_slots = 0};
-  if (!is_plain_best(kind))
-    return {.dense_slots = 16, .most_slots = 2048, .factor = 2, .fine_node_slots = 0};
-  if (kind.effort == EPLB_EFFORT_MAX)
-    return {.dense_slots = 64, .most_slots = 8192, .factor = 4, .fine_node_slots = 300};
-  return {.dense_slots = 64, .most_slots = 16384, .factor = 2, .fine_node_slots = 300};
-}
-
-// MAX of BEST on equal GPUs alone: of the others it takes hours.
-std::vector<Kind> kinds_of(const Arguments& arguments) {
-  std::vector<Kind> kinds;
-  const auto add = [&](const Kind& kind) {
-    if (title(kind).find(arguments.only) != std::string::npos) kinds.push_back(kind);
-  };
-  for (const Kind& kind : all_kinds()) {
-    if (!has_effort(kind)) {
-      add(kind);
-      continue;
-    }
-    for (const std::string& effort : arguments.efforts)
-      if (effort != "MAX" || is_plain_best(kind)) add(at_effort(kind, effort_named(effort)));
-  }
-  return kinds;
-}
-
-// The number of cliffs.
-size_t sweep_grids(const Arguments& arguments, Output& output) {
+int run(const Arguments& arguments) {
+  std::string text = heading(arguments);
+  std::fputs(text.c_str(), stdout);
   std::vector<Sweep> sweeps;
   size_t cliffs = 0;
-  for (const Kind& kind : kinds_of(arguments)) {
-    sweeps.push_back(sweep(kind, grid_of(kind, arguments.is_short), arguments.options));
-    cliffs += cliffs_of(sweeps.back(), arguments.options.limit).size();
-    output.add(table(sweeps.back(), arguments.options.limit));
+  for (const std::string& effort : arguments.efforts) {
+    sweeps.push_back(sweep(arguments, effort));
+    cliffs += cliffs_of(sweeps.back(), arguments.limit).size();
+    const std::string found = table(sweeps.back(), arguments.limit);
+    std::fputs(found.c_str(), stdout);
+    std::fflush(stdout);
+    text += found;
   }
+  if (!arguments.markdown.empty()) write_file(arguments.markdown, text);
   if (!arguments.tsv.empty()) write_file(arguments.tsv, all_times(sweeps));
-  return cliffs;
-}
-
-// The number of those that take too long.
-size_t go_to_limits(const Arguments& arguments, Output& output) {
-  output.add(extremes_header(kMostSeconds));
-  size_t late = 0;
-  const auto show = [&](const Extreme& extreme) {
-    output.add(row(extreme, kMostSeconds));
-    late += takes_too_long(extreme);
-  };
-  measure_extremes(arguments.is_short ? Extremes::kFew : Extremes::kAll, arguments.only,
-                   kMostSeconds, show);
-  output.add("\n");
-  return late;
-}
-
-int run(const Arguments& arguments) {
-  Output output;
-  output.add(heading(arguments.commit));
-  size_t faults = 0;
-  if (!arguments.extremes) faults += sweep_grids(arguments, output);
-  if (arguments.extremes || arguments.is_short) faults += go_to_limits(arguments, output);
-  if (!arguments.markdown.empty()) write_file(arguments.markdown, output.text());
-  return faults > 0;
+  return cliffs > 0;
 }
 
 }  // namespace

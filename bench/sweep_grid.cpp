@@ -9,8 +9,10 @@
 namespace bench {
 namespace {
 
+constexpr int kDenseSlots = 64;
 constexpr int kLargestStep = 4;
-constexpr int kFewCopies = 4;  // slots / experts up to which experts are stepped finely
+constexpr int kFewCopies = 4;       // slots / experts up to which experts are stepped finely
+constexpr int kFewNodeSlots = 300;  // up to which nodes and groups are stepped finely
 
 // 2, 2 * factor, 2 * factor^2, ... up to `most`.
 std::vector<int> powers(int most, int factor) {
@@ -42,8 +44,8 @@ std::vector<int> with(std::vector<int> values, std::initializer_list<int> more, 
 
 // Every number of slots, split over GPUs in every way: this is where single slots decide which code
 // runs.
-void add_dense(std::set<GridShape>& grid, const GridSize& size) {
-  const int most = std::min(size.dense_slots, size.most_slots);
+void add_dense(std::set<GridShape>& grid, int most_slots) {
+  const int most = std::min(kDenseSlots, most_slots);
   const std::vector<int> experts =
       with(geometric(most), {5, 7, 10, 14, 20, 23, 25, 28, 40, 56}, most);
   for (int slots = 2; slots <= most; slots++) {
@@ -67,17 +69,16 @@ std::vector<int> experts_of(int64_t slots, int factor) {
 
 // The steps of slots per GPU include both sides of 4, 16, 64 and 1024, those of GPUs both sides of
 // 64: there the search changes its moves.
-void add_large(std::set<GridShape>& grid, const GridSize& size) {
-  const int most_slots = size.most_slots;
+void add_large(std::set<GridShape>& grid, int most_slots, int factor) {
   const std::vector<int> per_gpu =
       with(powers(most_slots, 2), {1, 3, 5, 9, 17, 65, 1025}, most_slots);
   const std::vector<int> gpus =
-      with(powers(most_slots, size.factor), {1, 3, 5, 48, 64, 65, 80}, most_slots);
+      with(powers(most_slots, factor), {1, 3, 5, 48, 64, 65, 80}, most_slots);
   for (int places : per_gpu) {
     for (int count : gpus) {
       const int64_t slots = int64_t{places} * count;
-      if (slots <= size.dense_slots || slots > most_slots) continue;
-      for (int experts : experts_of(slots, size.factor)) grid.insert({experts, places, count});
+      if (slots <= kDenseSlots || slots > most_slots) continue;
+      for (int experts : experts_of(slots, factor)) grid.insert({experts, places, count});
     }
   }
 }
@@ -93,13 +94,12 @@ void add_groups(std::set<GridShape>& grid, const GridShape& flat, const std::vec
 
 // Nodes from one to one per GPU, groups from one to one expert each per node. Experts, GPUs, nodes
 // and groups are rich in divisors, so that each can be stepped.
-void add_nodes(std::set<GridShape>& grid, const GridSize& size) {
-  const int most_slots = size.most_slots;
+void add_nodes(std::set<GridShape>& grid, int most_slots) {
   for (int gpus : {4, 12, 32, 96, 384, 3072, 8192}) {
     for (int places : {2, 3, 5, 9}) {
       const int slots = gpus * places;
       if (slots > most_slots) continue;
-      const bool few = slots <= size.fine_node_slots;
+      const bool few = slots <= kFewNodeSlots;
       const std::vector<int> counts =
           with(few ? geometric(most_slots) : powers(most_slots, 4), {1, 3}, most_slots);
       for (int experts : geometric(slots))
@@ -116,11 +116,11 @@ Values values_of(const GridShape& shape) {
 
 }  // namespace
 
-std::vector<GridShape> make_grid(const GridSize& size) {
+std::vector<GridShape> make_grid(int most_slots, int factor) {
   std::set<GridShape> grid;
-  add_dense(grid, size);
-  add_large(grid, size);
-  add_nodes(grid, size);
+  add_dense(grid, most_slots);
+  add_large(grid, most_slots, factor);
+  add_nodes(grid, most_slots);
   std::vector<GridShape> sorted(grid.begin(), grid.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const GridShape& a, const GridShape& b) { return a.slots() < b.slots(); });

@@ -26,15 +26,9 @@ struct Step {
   const char* parameter;
 };
 
-struct GridSize {
-  int dense_slots;      // up to which every shape of one node is in the grid
-  int most_slots;       // in steps of about
-  int factor;           // from there on
-  int fine_node_slots;  // up to which nodes and groups are stepped finely
-};
-
-// With shapes of several nodes. Ascending by slots.
-std::vector<GridShape> make_grid(const GridSize& size);
+// Up to 64 slots every shape of one node; beyond, steps of about `factor` up to `most_slots`, and
+// shapes with nodes and groups. Ascending by slots.
+std::vector<GridShape> make_grid(int most_slots, int factor);
 
 // A step is taken between values that follow each other in the grid, all else equal, at most a
 // factor of 4 apart.

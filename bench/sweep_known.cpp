@@ -119,12 +119,11 @@ const KnownStep kKnownSteps[] = {
 
 }  // namespace
 
-const KnownStep* find_known(const Kind& kind, const MeasuredShape& cheaper,
+const KnownStep* find_known(const std::string& effort, const MeasuredShape& cheaper,
                             const MeasuredShape& costlier, double reference) {
-  const char* effort = kind.effort == EPLB_EFFORT_MAX ? "MAX" : "other";
   const auto* found =
       std::find_if(std::begin(kKnownSteps), std::end(kKnownSteps), [&](const KnownStep& known) {
-        return (!known.effort || std::string(known.effort) == effort) &&
+        return (!known.effort || known.effort == effort) &&
                known.holds(cheaper, costlier, reference);
       });
   return found == std::end(kKnownSteps) ? nullptr : found;

@@ -1,7 +1,7 @@
 // Steps above the limit of the sweep that are known, each with its reason.
 #pragma once
 
-#include "sweep_kind.h"
+#include "sweep_grid.h"
 
 namespace bench {
 
@@ -17,7 +17,7 @@ struct KnownStep {
 };
 
 // The first entry that holds, or NULL. reference: nanoseconds per slot of 256 experts on 288/32.
-const KnownStep* find_known(const Kind& kind, const MeasuredShape& cheaper,
+const KnownStep* find_known(const std::string& effort, const MeasuredShape& cheaper,
                             const MeasuredShape& costlier, double reference);
 
 }  // namespace bench

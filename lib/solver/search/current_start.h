@@ -250,7 +250,7 @@ EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
   const int64_t lost =
       team.sum_of(state.experts, [&](int e) { return state.copies[e] == 0 ? 1 : 0; });
   if (lost == 0) return true;
-  if (!search.affords(lost * (search.looks_to_weigh() + ExcessSearch::kSlow * state.experts))) {
+  if (!search.affords(lost * (search.looks_to_weigh() + int64_t{search.slow()} * state.experts))) {
     team.single([&] { FirstPlaces(search).fill(); });
     keep(search);
     return largest_number_of_arrivals(team, state) <= state.most_arrivals;

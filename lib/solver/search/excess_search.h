@@ -38,10 +38,15 @@ struct ExcessSearch {
   // Every step takes excess away, so a descent ends by itself: after far fewer than these.
   EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
   EPLB_FN int most_logged() const { return most_steps() + 64; }
-  // What is looked at one by one takes as long as so many candidates in vectors.
-  static constexpr int kSlow = 64;
+  // What is looked at one by one takes as long as so many candidates in vectors: few where all of it
+  // is in caches, as it is for models.
+  EPLB_FN int slow() const {
+    constexpr int kLeast = 2, kMost = 128, kInCaches = 1 << 13, kFewWindows = 4;
+    const int times = larger(state.windows, kFewWindows) * state.places / kInCaches;
+    return smaller(larger(times, kLeast), kMost);
+  }
   // Before a change of any GPU is looked for.
-  EPLB_FN int64_t looks_to_weigh() const { return int64_t{kSlow} * state.windows * state.places; }
+  EPLB_FN int64_t looks_to_weigh() const { return int64_t{slow()} * state.windows * state.places; }
   // The candidates that a GPU's best change is chosen from, and what its experts' other GPUs hold.
   EPLB_FN int64_t looks_at_head(int g) const {
     int64_t hosts = 0;
@@ -49,7 +54,7 @@ struct ExcessSearch {
       const int e = state.expert[row * state.stride + g];
       if (state.is_expert(e)) hosts += state.copies[e];
     }
-    return (2 * (kSlow * hosts + state.places) + state.kinds()) * state.windows * state.rows;
+    return (2 * (slow() * hosts + state.places) + state.kinds()) * state.windows * state.rows;
   }
   // Uses up looks. False if there are too few: then none are left.
   EPLB_FN bool affords(int64_t amount) {

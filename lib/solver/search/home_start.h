@@ -149,7 +149,8 @@ EPLB_FN int cheapest_copy(Team auto& team, const ExcessSearch& search, int place
 // While more slots than these are empty, the lowest of them gets the expert that costs least there.
 EPLB_ONCE void fill_empty(Team auto& team, ExcessSearch& search, int most) {
   const Arrangement& state = search.state;
-  const int64_t looks_of_slot = 2 * (ExcessSearch::kSlow * state.experts + search.looks_to_weigh());
+  const int64_t looks_of_slot =
+      2 * (int64_t{search.slow()} * state.experts + search.looks_to_weigh());
   for (int place = 0; place < state.places && state.totals[0].empty > most; ++place) {
     if (state.expert[place] != state.void_expert()) continue;
     if (!search.affords(looks_of_slot)) return;

@@ -1,4 +1,4 @@
-#include "sweep_weights.h"
+#include "layer_weights.h"
 
 #include <algorithm>
 #include <cmath>

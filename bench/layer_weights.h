@@ -1,4 +1,4 @@
-// Weights that the sweep solves.
+// Weights that the sweep and the calls at the limits solve.
 #pragma once
 
 #include "trace.h"

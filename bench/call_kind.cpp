@@ -210,11 +210,16 @@ void Call::upload_prices() {
                            shape_.experts, &error_));
 }
 
+// GREEDY knows neither speeds nor caps.
 std::vector<int32_t> Call::place_greedily() {
-  const bool has_speeds = kind_.gpus == Gpus::kSlotsAndSpeeds;
-  options_.strategy = has_speeds ? EPLB_STRATEGY_LPT_SWAP : EPLB_STRATEGY_GREEDY;
+  const bool suffices = kind_.gpus != Gpus::kSlotsAndSpeeds && !kind_.caps_replicas;
+  options_.strategy = suffices ? EPLB_STRATEGY_GREEDY : EPLB_STRATEGY_LPT_SWAP;
   options_.max_replicas = kind_.caps_replicas ? most_replicas(shape_) : 0;
   solve();
+  return fetch();
+}
+
+std::vector<int32_t> Call::fetch() {
   std::vector<int32_t> placement(size_t(shape_.slots()));
   check(eplb_fetch_map(context_, EPLB_MAP_PHYSICAL_TO_LOGICAL, EPLB_INT32, placement.data(),
                        int64_t(placement.size()), &error_));
@@ -233,6 +238,11 @@ void Call::begin_current(const Trace& trace) {
 void Call::solve() { check(eplb_solve(context_, &problem_, &options_, &error_)); }
 
 void Call::report() { check(eplb_fetch_report(context_, &report_, &error_)); }
+
+void Call::check_plan() {
+  placement_ = fetch();
+  evaluate();
+}
 
 void Call::evaluate() {
   check(eplb_evaluate(context_, &problem_, placement_.data(), int64_t(placement_.size()),

@@ -51,6 +51,8 @@ class Call {
   void make();
   // Of what a solve has found: figures and bounds.
   void report();
+  // Is what a solve has found a placement? Throws if it is not.
+  void check_plan();
 
  private:
   void check(eplb_status status) const;
@@ -58,6 +60,7 @@ class Call {
   void upload_cluster(Gpus gpus);
   void upload_prices();
   std::vector<int32_t> place_greedily();
+  std::vector<int32_t> fetch();
   void begin_current(const Trace& trace);
   void ask();
   void evaluate();

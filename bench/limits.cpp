@@ -84,7 +84,7 @@ double processor_time() {
   return double(now.tv_sec) + double(now.tv_nsec) / 1e9;
 }
 
-// The kernel ends this process when it has used so many more seconds; 0: never.
+// The kernel ends this process after that many more seconds of its own; 0: never.
 void end_after(double seconds) {
   itimerval timer{};
   timer.it_value.tv_sec = time_t(seconds);
@@ -220,7 +220,7 @@ void make_few(const Arguments& arguments) {
     std::fflush(stdout);
     Call call(kind, layer_of(of), of.shape);
     call.make();
-    if (has_report(kind)) call.report();
+    if (has_report(kind)) call.check_plan();
   });
 }
 

@@ -40,8 +40,8 @@ struct Arrivals {
 Arrivals arrivals_of(const Plan& plan, int64_t layer) {
   const Problem& problem = plan.problem;
   const int64_t slots = problem.cluster.slots, each = slots / problem.cluster.gpus;
-  const int32_t* const before = problem.current.expert + layer * slots;
-  const int32_t* const after = plan.physical_to_logical.data() + layer * slots;
+  const int32_t* before = problem.current.expert + layer * slots;
+  const int32_t* after = plan.physical_to_logical.data() + layer * slots;
   std::vector<int64_t> seen_on(static_cast<size_t>(problem.experts), -1);  // by expert: a GPU
   Arrivals arrivals;
   for (int64_t gpu = 0; gpu < problem.cluster.gpus; ++gpu) {

@@ -86,8 +86,8 @@ class KeptExperts {
       --count;
     }
   }
-  EPLB_FN void place_on(int g) const {
-    const int open = open_slots(search_.cluster, g);
+  // As many as have room; the rows of those that are left are open.
+  EPLB_FN void choose_kept(int g, int open) const {
     const View<int> kept = search_.missing, was = state_.was_on(g);
     int left = -open;
     for (int row = 0; row < state_.rows; ++row) {
@@ -101,6 +101,11 @@ class KeptExperts {
       while (kept[free] >= 0) ++free;
       kept[free] = kept[row];
     }
+  }
+  EPLB_FN void place_on(int g) const {
+    const int open = open_slots(search_.cluster, g);
+    const View<int> kept = search_.missing, was = state_.was_on(g);
+    choose_kept(g, open);
     const int here = state_.gpus + g;
     for (int row = 0; row < open; ++row)
       if (kept[row] >= 0) seen_[kept[row]] = here;
@@ -243,18 +248,26 @@ class FirstPlaces {
   View<int> next_;  // by node: how many of its places have been looked at
 };
 
+// Are there looks enough to compare the places of these?
+EPLB_FN bool affords_places(ExcessSearch& search, int64_t experts) {
+  const int64_t looks_of_one =
+      search.looks_to_weigh() + int64_t{search.slow()} * search.state.experts;
+  return experts == 0 || search.affords(experts * looks_of_one);
+}
+// Returns whether the limit on arrivals is kept.
+EPLB_FN bool create_quickly(Team auto& team, ExcessSearch& search) {
+  team.single([&] { FirstPlaces(search).fill(); });
+  keep(search);
+  return largest_number_of_arrivals(team, search.state) <= search.state.most_arrivals;
+}
+
 // Gives a place to every expert that is nowhere, the heaviest first; ties: lowest expert. False if
 // the limit on arrivals had to be exceeded.
 EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
   const int64_t lost =
       team.sum_of(state.experts, [&](int e) { return state.copies[e] == 0 ? 1 : 0; });
-  if (lost == 0) return true;
-  if (!search.affords(lost * (search.looks_to_weigh() + int64_t{search.slow()} * state.experts))) {
-    team.single([&] { FirstPlaces(search).fill(); });
-    keep(search);
-    return largest_number_of_arrivals(team, state) <= state.most_arrivals;
-  }
+  if (!affords_places(search, lost)) return create_quickly(team, search);
   auto lost_weight = [&](int e) { return state.copies[e] == 0 ? total_weight(state, e) : -1; };
   bool fits = true;
   for (;;) {

@@ -38,8 +38,8 @@ struct ExcessSearch {
   // Every step takes excess away, so a descent ends by itself: after far fewer than these.
   EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
   EPLB_FN int most_logged() const { return most_steps() + 64; }
-  // What is looked at one by one takes as long as so many candidates in vectors: few where all of it
-  // is in caches, as it is for models.
+  // What is looked at one by one takes as long as this number of candidates in vectors: few where
+  // all is in caches, as it is for models.
   EPLB_FN int slow() const {
     constexpr int kLeast = 2, kMost = 128, kInCaches = 1 << 13, kFewWindows = 4;
     const int times = larger(state.windows, kFewWindows) * state.places / kInCaches;
@@ -173,8 +173,9 @@ EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int he
   const Change change = with_step(search, rules, [&](auto step) EPLB_INLINE {
     const int candidates = step.weigh(team);
     int left = heads;
-    for (Head head = first; head.excess > 0 && left > 0 && !team.stopped(); --left) {
-      if (!search.affords(search.looks_at_head(head.gpu))) break;
+    for (Head head = first; head.excess > 0 && left > 0 && !team.stopped() &&
+                            search.affords(search.looks_at_head(head.gpu));
+         --left) {
       const Change best = best_at(team, step, candidates, head.gpu);
       if (best.kind != Change::kNone) return best;
       head = next_head(team, state, peak, head);

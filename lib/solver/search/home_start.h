@@ -60,7 +60,8 @@ class HomeStart {
     put(e, best);
   }
 
-  // Those of a node follow each other as a ring; `over` is where a node's turn is, -1: none has room.
+  // Those of a node follow each other as a ring; `over` is where a node's turn is, -1 where none
+  // has room.
   EPLB_FN void list_gpus() const {
     const View<int> at = of_.memory.over, next = of_.search.due;
     for (int node = 0; node < of_.nodes; ++node) at[node] = -1;

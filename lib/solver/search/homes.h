@@ -56,6 +56,18 @@ struct NodesAndGroups {
   }
 };
 
+// Sets first[gpu]: the lowest GPU of its node. order: scratch.
+EPLB_FN void find_first_gpus(Team auto& team, const Cluster& cluster, View<int> first,
+                             View<int> order) {
+  team.order(cluster.gpus, order,
+             [&](int g) { return static_cast<uint64_t>(node_of(cluster, g)); });
+  team.single([&] {
+    for (int i = 0; i < cluster.gpus; ++i) {
+      const bool same = i > 0 && node_of(cluster, order[i - 1]) == node_of(cluster, order[i]);
+      first[order[i]] = same ? first[order[i - 1]] : order[i];
+    }
+  });
+}
 // Sets the node of every GPU, and returns how many nodes there are. Of more nodes than GPUs only
 // those count that have some: they are numbered by their first GPU.
 EPLB_FN int number_nodes(Team auto& team, const Cluster& cluster, View<int> node,
@@ -64,14 +76,8 @@ EPLB_FN int number_nodes(Team auto& team, const Cluster& cluster, View<int> node
     team.for_each(cluster.gpus, [&](int g) { node[g] = node_of(cluster, g); });
     return cluster.nodes;
   }
-  const View<int> order = scratch;  // GPUs by node
-  team.order(cluster.gpus, order,
-             [&](int g) { return static_cast<uint64_t>(node_of(cluster, g)); });
+  find_first_gpus(team, cluster, node, scratch);
   team.single([&] {
-    for (int i = 0; i < cluster.gpus; ++i) {
-      const bool same = i > 0 && node_of(cluster, order[i - 1]) == node_of(cluster, order[i]);
-      node[order[i]] = same ? node[order[i - 1]] : order[i];  // the node's first GPU
-    }
     for (int g = 0, numbered = 0; g < cluster.gpus; ++g)
       node[g] = node[g] < g ? node[node[g]] : numbered++;
   });
@@ -125,7 +131,7 @@ EPLB_FN void keep_homes(const NodesAndGroups& of) {
     int best = free;
     of.for_each_holder(group, [&](int node) { ++pairs[node]; });
     of.for_each_holder(group, [&](int node) {
-      const bool more = pairs[node] > pairs[best] || (pairs[node] == pairs[best] && node < best);
+      bool more = pairs[node] > pairs[best] || (pairs[node] == pairs[best] && node < best);
       if (more && has_room(node)) best = node;
     });
     of.for_each_holder(group, [&](int node) { pairs[node] = 0; });
@@ -300,25 +306,33 @@ EPLB_ONCE void weigh_groups(Team auto& team, const NodesAndGroups& of) {
   });
   team.order(of.groups, of.memory.order, [&](int group) { return largest_first(load[group]); });
 }
-// What nodes can take of it at most: `target`, in kImbalanceUnits, times their share.
-EPLB_FN void weigh_nodes(Team auto& team, const NodesAndGroups& of, int target) {
-  constexpr int kCarried = 1 << 20;
+EPLB_FN int open_pace(const Cluster& cluster, int g) {
+  return open_slots(cluster, g) > 0 ? pace(cluster, g) : 0;
+}
+// Adds up the paces of every node's GPUs, as high * kCarried + low.
+inline constexpr int kCarried = 1 << 20;
+EPLB_FN void add_paces(Team auto& team, const NodesAndGroups& of, View<int> low, View<int> high) {
   const Cluster& cluster = of.search.cluster;
-  const View<int> load = of.memory.load, room = of.memory.room;
-  const View<int> low = of.memory.over, high = of.memory.used;  // by node: paces, added up
-  auto pace_of = [&](int g) { return open_slots(cluster, g) > 0 ? pace(cluster, g) : 0; };
-  const int64_t total = team.sum_of(of.groups, [&](int group) { return int64_t{load[group]}; });
-  const int64_t most = total * target / kImbalanceUnits;
-  const int64_t paces = team.sum_of(cluster.gpus, [&](int g) { return int64_t{pace_of(g)}; });
   team.for_each(of.nodes, [&](int node) { low[node] = high[node] = 0; });
   team.single([&] {
     for (int g = 0; g < cluster.gpus; ++g) {
       const int node = of.memory.node[g];
-      low[node] += pace_of(g);
+      low[node] += open_pace(cluster, g);
       high[node] += low[node] / kCarried;
       low[node] %= kCarried;
     }
   });
+}
+// What nodes can take of it at most: `target`, in kImbalanceUnits, times their share.
+EPLB_FN void weigh_nodes(Team auto& team, const NodesAndGroups& of, int target) {
+  const Cluster& cluster = of.search.cluster;
+  const View<int> load = of.memory.load, room = of.memory.room;
+  const View<int> low = of.memory.over, high = of.memory.used;
+  const int64_t total = team.sum_of(of.groups, [&](int group) { return int64_t{load[group]}; });
+  const int64_t most = total * target / kImbalanceUnits;
+  const int64_t paces =
+      team.sum_of(cluster.gpus, [&](int g) { return int64_t{open_pace(cluster, g)}; });
+  add_paces(team, of, low, high);
   team.for_each(of.nodes, [&](int node) {
     const int64_t own = int64_t{high[node]} * kCarried + low[node];
     room[node] = static_cast<int>(most * own / paces);

@@ -24,8 +24,8 @@ class Labelling {
   EPLB_FN Labelling(const RelabelWorkspace& memory, View<int> label, int units)
       : memory_(memory), label_(label), units_(units) {}
 
-  // With far more GPUs than models have, labels end up as they come once so many overlaps were
-  // looked at. A pass looks at all of them: `overlaps`.
+  // With far more GPUs than models have, labels end up as they come once this number of overlaps
+  // was looked at. A pass looks at all of them: `overlaps`.
   static constexpr int64_t kMostOverlaps = int64_t{1} << 29;
 
   EPLB_FN void run(auto visit, auto first_label, int64_t overlaps) const {
@@ -92,29 +92,34 @@ struct FreshNodes {
       for (int i = state.first_was[fresh[slot]]; i < state.first_was[fresh[slot] + 1]; ++i)
         f(state.held[i]);
   }
+  // How often a visit of all GPUs does that, and the slots themselves.
+  EPLB_FN int64_t overlaps() const {
+    int64_t sum = state.rows * state.gpus;
+    for (int slot = 0; slot < state.rows * state.gpus; ++slot)
+      sum += state.first_was[fresh[slot] + 1] - state.first_was[fresh[slot]];
+    return sum;
+  }
 };
 
 // Leaves gpu_label[gpu]: which GPU it becomes. By one lane.
 EPLB_FN void relabel(const FreshNodes& of, const RelabelWorkspace& memory) {
   const int each = of.gpus_each();
-  int64_t overlaps = of.state.rows * of.state.gpus;
-  for (int slot = 0; slot < of.state.rows * of.state.gpus; ++slot)
-    overlaps += of.state.first_was[of.fresh[slot] + 1] - of.state.first_was[of.fresh[slot]];
+  const int64_t overlaps = of.overlaps();
   auto holders_of_node = [&](int node, auto f) {
     of.visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
   };
-  Labelling(memory, memory.node_label, of.nodes)
-      .run(
-          holders_of_node, [](int) { return 0; }, overlaps);
+  const Labelling nodes(memory, memory.node_label, of.nodes);
+  nodes.run(
+      holders_of_node, [](int) { return 0; }, overlaps);
   auto node_of = [&](int gpu) { return memory.node_label[gpu / each]; };
   auto holders_of_gpu = [&](int gpu, auto f) {
     of.visit_holders(gpu, gpu + 1, [&](int g) {
       if (g / each == node_of(gpu)) f(g);
     });
   };
-  Labelling(memory, memory.gpu_label, of.state.gpus)
-      .run(
-          holders_of_gpu, [&](int gpu) { return node_of(gpu) * each; }, overlaps);
+  const Labelling gpus(memory, memory.gpu_label, of.state.gpus);
+  gpus.run(
+      holders_of_gpu, [&](int gpu) { return node_of(gpu) * each; }, overlaps);
 }
 
 EPLB_STAGE_END

@@ -12,7 +12,7 @@ struct UnequalStart {
   Items items;
   UnequalPacking unequal;
 
-  // One of so many nodes.
+  // One of `nodes`.
   EPLB_FN void lay_out(Arena& arena, const Problem& node, int nodes) {
     const auto& cluster = node.cluster;
     pricing.lay_out(arena, node.experts);

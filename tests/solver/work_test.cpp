@@ -69,7 +69,7 @@ solver::ExcessSearch search_of(int windows, int rows, int gpus, int experts) {
 
 TEST(Work, StepsByExcessOfModelsCountCandidates) {
   for (const int windows : {1, 2, 4})
-    for (const int gpus : {1, 16, 256}) EXPECT_EQ(search_of(windows, 16, gpus, 256).slow(), 2);
+    for (const int gpus : {1, 16, 128}) EXPECT_EQ(search_of(windows, 16, gpus, 256).slow(), 2);
   EXPECT_EQ(search_of(64, 8, 32, 256).slow(), 2);
   EXPECT_EQ(search_of(64, 8, 128, 256).slow(), 8);
 }
@@ -80,7 +80,7 @@ TEST(Work, StepsByExcessAreLimited) {
   for (const int windows : {1, 2, 64})
     for (int gpus = 1; gpus <= kSlots; gpus *= 8) {
       solver::ExcessSearch search = search_of(windows, kSlots / gpus, gpus, 3);
-      EXPECT_EQ(search.slow(), 128);
+      EXPECT_EQ(search.slow(), 256);
       search.looks = most;
       int64_t steps = 0;
       while (search.affords(search.looks_to_weigh())) ++steps;

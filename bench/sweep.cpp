@@ -16,11 +16,11 @@
 #include <ctime>
 #include <fstream>
 #include <map>
-#include <random>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 
+#include "layer_weights.h"
 #include "subject.h"
 #include "sweep_grid.h"
 #include "sweep_known.h"
@@ -33,9 +33,8 @@ constexpr double kBatch = 100;    // microseconds that one reading of the clock 
 // Steps between limit / kNear and limit * kNear are measured again, kLongerAgain times as long.
 constexpr double kNear = 1.5, kLongerAgain = 10;
 
-constexpr int kKinds = 6;             // of layers, from even to steep
-constexpr int kFewSlots = 1024;       // up to which
-constexpr int kLayersOfEachKind = 2;  // are solved, beyond one
+constexpr int kFewSlots = 1024;      // up to which
+constexpr int kLayersOfEachLaw = 2;  // are solved, beyond one
 constexpr GridShape kReference{256, 9, 32};
 
 struct Arguments {
@@ -63,34 +62,6 @@ struct Sweep {
 // Microseconds of this process, which other processes do not lengthen as they do those of the wall
 // clock.
 double processor_time() { return 1e6 * double(std::clock()) / CLOCKS_PER_SEC; }
-
-// Layers from even to steep: all equal; lognormal; a few hot experts; by rank. In the last the
-// first has a tenth of the load or more.
-Trace make_weights(int experts, int layers_of_each_kind) {
-  Trace trace{.name = "even to steep", .layers = 0, .experts = experts};
-  const auto add = [&](auto weight) {
-    trace.layers++;
-    for (int e = 0; e < experts; e++)
-      trace.weights.push_back(float(std::floor(1 + 10000 * weight(e))));
-  };
-  std::mt19937_64 random{uint64_t(experts)};
-  std::vector<int> rank(static_cast<size_t>(experts));
-  for (int e = 0; e < experts; e++) rank[size_t(e)] = e;
-  for (int i = 0; i < layers_of_each_kind; i++) {
-    add([](int) { return 1.0; });
-    for (double sigma : {0.1, 0.6, 1.5}) {
-      std::lognormal_distribution<double> body(0, sigma);
-      add([&](int) { return body(random); });
-    }
-    const Trace hot = make_trace(1, experts, random());
-    trace.layers += hot.layers;
-    trace.weights.insert(trace.weights.end(), hot.weights.begin(), hot.weights.end());
-    std::shuffle(rank.begin(), rank.end(), random);
-    add([&](int e) { return 1000.0 / (rank[size_t(e)] + 1); });
-  }
-  if (trace.layers != kKinds * layers_of_each_kind) throw std::logic_error("kKinds is wrong");
-  return trace;
-}
 
 // Nanoseconds per slot of a solve, the median of several batches.
 double measure(const Candidate& candidate, const Trace& trace, const GridShape& shape,
@@ -120,7 +91,7 @@ class Measurer {
   explicit Measurer(const Candidate& candidate) : candidate_(candidate) {}
 
   double operator()(const GridShape& shape, double milliseconds) {
-    const int layers = shape.slots() > kFewSlots ? 1 : kLayersOfEachKind;
+    const int layers = shape.slots() > kFewSlots ? 1 : kLayersOfEachLaw;
     const std::pair<int, int> key{shape.experts, layers};
     auto found = traces_.find(key);
     if (found == traces_.end())
@@ -251,7 +222,7 @@ std::string heading(const Arguments& arguments) {
       << backend << "\n"
       << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << "\n"
       << "- shapes of up to " << arguments.most_slots << " slots, written experts -> slots/GPUs\n"
-      << "- time: a solve of " << kKinds * kLayersOfEachKind << " layers (" << kKinds << " above "
+      << "- time: a solve of " << kLaws * kLayersOfEachLaw << " layers (" << kLaws << " above "
       << kFewSlots << " slots) from even to steep, per layer and slot, the median\n"
       << "- a step: two shapes that differ by one notch of one parameter\n\n";
   return out.str();

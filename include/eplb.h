@@ -189,8 +189,8 @@ enum {
                                    counts but need not divide anything */
   EPLB_POLICY_SOFT = 3          /* every group has a home node, and replicas are elsewhere only as
                                    far as off_home_target takes: EPLB_STRATEGY_BEST and
-                                   EPLB_STRATEGY_REBALANCE only. Any counts, nodes may differ. Since
-                                   ABI 1.1 */
+                                   EPLB_STRATEGY_REBALANCE only. Any counts, nodes may differ;
+                                   num_nodes * experts at most 2^26. Since ABI 1.1 */
 };
 
 /* Why the report's policy was used. */

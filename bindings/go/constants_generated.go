@@ -110,7 +110,8 @@ const (
 	// anything.
 	PolicyGlobal Policy = "global"
 	// Every group has a home node, and replicas are elsewhere only as far as OffHomeTarget takes:
-	// StrategyBest and StrategyRebalance only. Any counts, nodes may differ. Since ABI 1.1.
+	// StrategyBest and StrategyRebalance only. Any counts, nodes may differ; NumNodes * experts at
+	// most 2^26. Since ABI 1.1.
 	PolicySoft Policy = "soft"
 )
 

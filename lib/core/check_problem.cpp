@@ -109,6 +109,16 @@ void check_slots(const eplb_problem& asked, int64_t layers, int64_t experts) {
          ll(layers), ll(asked.num_slots));
 }
 
+// Where groups are soft, every expert has a price on every node.
+void check_prices(const eplb_problem& asked, int64_t experts) {
+  constexpr int64_t kMost = int64_t{1} << 26;
+  const int64_t nodes = std::min(asked.num_nodes, asked.num_gpus);
+  if (asked.policy == EPLB_POLICY_SOFT && nodes > kMost / experts)
+    fail(EPLB_INVALID_ARGUMENT,
+         "num_nodes * num_experts = %lld * %lld is above 2^26, the most for EPLB_POLICY_SOFT",
+         ll(nodes), ll(experts));
+}
+
 void check_bound_kind(eplb_bound_kind kind) {
   check_constant("bound_kind", kind, EPLB_BOUND_NODE);
   if (kind == EPLB_BOUND_NODE)
@@ -214,6 +224,7 @@ Problem check_problem(const eplb_problem& asked, const ClusterArrays& cluster, i
   const bool hierarchical = policy == EPLB_POLICY_HIERARCHICAL;
   if (hierarchical) check_hierarchy(asked, experts, groups);
   check_slots(asked, layers, experts);
+  check_prices(asked, experts);
   check_bound_kind(asked.bound_kind);
   const Cluster equal = equal_gpus(asked);
   Problem problem{.layers = layers,

@@ -1,6 +1,7 @@
 #include "core/move_limits.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -12,34 +13,6 @@ int slots_of(const Cluster& cluster, int64_t gpu) {
   return cluster.gpu_slots ? cluster.gpu_slots[gpu] : cluster.slots / cluster.gpus;
 }
 
-struct GpuRow {
-  const int32_t* slots;
-  int64_t count;
-
-  bool holds(int32_t expert) const { return std::find(slots, slots + count, expert) != end(); }
-  // Is the expert in a lower slot, too?
-  bool repeats(int64_t slot) const {
-    return std::find(slots, slots + slot, slots[slot]) != slots + slot;
-  }
-  const int32_t* end() const { return slots + count; }
-};
-
-GpuRow row_of(const Problem& problem, const int32_t* placement, int64_t layer, int64_t gpu) {
-  const int64_t each = problem.cluster.slots / problem.cluster.gpus;
-  return {placement + layer * problem.cluster.slots + gpu * each, each};
-}
-
-// Experts of the plan that the GPU lacked.
-int64_t arrivals_of(const Plan& plan, int64_t layer, int64_t gpu) {
-  const Problem& problem = plan.problem;
-  const GpuRow before = row_of(problem, problem.current.expert, layer, gpu);
-  const GpuRow after = row_of(problem, plan.physical_to_logical.data(), layer, gpu);
-  int64_t arrivals = 0;
-  for (int64_t slot = 0; slot < after.count; ++slot)
-    arrivals += after.slots[slot] >= 0 && !after.repeats(slot) && !before.holds(after.slots[slot]);
-  return arrivals;
-}
-
 // What an expert of the current placement is on: how many GPUs that have slots, and the last one.
 struct Holders {
   int64_t count = 0, last = -1;
@@ -47,15 +20,15 @@ struct Holders {
 
 std::vector<Holders> holders_of(const Problem& problem, int64_t layer) {
   std::vector<Holders> holders(static_cast<size_t>(problem.experts));
-  for (int64_t gpu = 0; gpu < problem.cluster.gpus; ++gpu) {
-    if (slots_of(problem.cluster, gpu) == 0) continue;
-    const GpuRow row = row_of(problem, problem.current.expert, layer, gpu);
-    for (int64_t slot = 0; slot < row.count; ++slot) {
-      if (row.slots[slot] < 0 || row.repeats(slot)) continue;
-      Holders& of = holders[static_cast<size_t>(row.slots[slot])];
-      ++of.count;
-      of.last = gpu;
-    }
+  const int64_t slots = problem.cluster.slots, each = slots / problem.cluster.gpus;
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    const int64_t gpu = slot / each;
+    const int32_t expert = problem.current.expert[layer * slots + slot];
+    if (expert < 0 || slots_of(problem.cluster, gpu) == 0) continue;
+    Holders& of = holders[static_cast<size_t>(expert)];
+    if (of.last == gpu) continue;  // in a lower slot, too
+    ++of.count;
+    of.last = gpu;
   }
   return holders;
 }
@@ -63,10 +36,22 @@ std::vector<Holders> holders_of(const Problem& problem, int64_t layer) {
 struct Arrivals {
   int64_t all = 0, most = 0;  // most: of a GPU
 };
+// Experts of the plan that a GPU lacked.
 Arrivals arrivals_of(const Plan& plan, int64_t layer) {
+  const Problem& problem = plan.problem;
+  const int64_t slots = problem.cluster.slots, each = slots / problem.cluster.gpus;
+  const int32_t* before = problem.current.expert + layer * slots;
+  const int32_t* after = plan.physical_to_logical.data() + layer * slots;
+  std::vector<int64_t> seen_on(static_cast<size_t>(problem.experts), -1);  // by expert: a GPU
   Arrivals arrivals;
-  for (int64_t gpu = 0; gpu < plan.problem.cluster.gpus; ++gpu) {
-    const int64_t own = arrivals_of(plan, layer, gpu);
+  for (int64_t gpu = 0; gpu < problem.cluster.gpus; ++gpu) {
+    const int64_t first = gpu * each, end = first + each;
+    for (int64_t slot = first; slot < end; ++slot)
+      if (before[slot] >= 0) seen_on[static_cast<size_t>(before[slot])] = gpu;
+    int64_t own = 0;
+    for (int64_t slot = first; slot < end; ++slot)
+      if (after[slot] >= 0)
+        own += std::exchange(seen_on[static_cast<size_t>(after[slot])], gpu) != gpu;
     arrivals.all += own;
     arrivals.most = std::max(arrivals.most, own);
   }

@@ -27,6 +27,18 @@ class LargestFirst {
   std::vector<double> sums_;
 };
 
+// The first n in [from, to) for which `holds`, which then holds for all that follow; else `to`.
+int64_t first_of(int64_t from, int64_t to, auto holds) {
+  while (from < to) {
+    const int64_t middle = from + (to - from) / 2;
+    if (holds(middle))
+      to = middle;
+    else
+      from = middle + 1;
+  }
+  return from;
+}
+
 // The layer as it is: what is above the target has to leave GPUs, and has to find others.
 class LayerNow {
  public:
@@ -48,19 +60,22 @@ class LayerNow {
   int64_t bound() {
     if (!(excess_ > room_ * 1e-9)) return 0;
     add_gpus();
-    add_counts();
+    if (!add_counts()) return 0;
     for (LargestFirst* list : {&drops_, &relief_, &rises_, &growth_}) list->finish();
     const double needed = excess_ * (1 - 1e-4);  // reliefs too small to be listed
-    const int64_t most = int64_t{gpus_} * per_gpu_;
-    for (int64_t n = 1; n < most; ++n)
-      for (int64_t away = 0; away <= n; ++away)
-        if (drops_.at(away) + relief_.at(n) >= needed &&
-            rises_.at(n - away) + growth_.at(n) >= needed)
-          return n;
-    return most;
+    // No list falls: what n moves can do, more can.
+    const auto is_enough = [&](int64_t n) {
+      const auto frees = [&](int64_t away) { return drops_.at(away) + relief_.at(n) >= needed; };
+      const int64_t away = first_of(0, n, frees);
+      return frees(away) && rises_.at(n - away) + growth_.at(n) >= needed;
+    };
+    return first_of(1, int64_t{gpus_} * per_gpu_, is_enough);
   }
 
  private:
+  // Beyond these, no bound is worked out: only what is far larger than models needs more.
+  static constexpr int64_t kMostLooks = int64_t{1} << 28, kLooksOfCopy = 16;
+
   void add_loads() {
     for (int g = 0; g < gpus_; ++g)
       for (const double size : sizes_on(g)) load_[static_cast<size_t>(g)] += size;
@@ -80,10 +95,6 @@ class LayerNow {
     std::sort(sizes.begin(), sizes.end());
     return sizes;
   }
-  bool holds(int g, int64_t e) const {
-    const int32_t* const first = row_ + g * per_gpu_;
-    return std::find(first, first + per_gpu_, e) != first + per_gpu_;
-  }
   std::vector<int64_t> largest_first() const {
     std::vector<int64_t> experts(weight_.size());
     std::iota(experts.begin(), experts.end(), int64_t{0});
@@ -94,9 +105,12 @@ class LayerNow {
   // What moves to a GPU can take from it, or bring to it.
   void add_gpus() {
     const std::vector<int64_t> experts = largest_first();
+    std::vector<int> held_on(weight_.size(), -1);  // by expert: the last GPU seen with it
     for (int g = 0; g < gpus_; ++g) {
       const double above = load_[static_cast<size_t>(g)] - target_;
-      above > 0 ? add_drops(g, above) : add_rises(g, -above, experts);
+      const int32_t* const row = row_ + g * per_gpu_;
+      for (int k = 0; k < per_gpu_; ++k) held_on[static_cast<size_t>(row[k])] = g;
+      above > 0 ? add_drops(g, above) : add_rises(g, -above, experts, held_on);
     }
   }
   void add_drops(int g, double left) {
@@ -104,32 +118,45 @@ class LayerNow {
     for (auto own = sizes.rbegin(); own != sizes.rend() && left > 0; left -= *own++)
       drops_.add(std::min(left, *own));
   }
-  void add_rises(int g, double left, const std::vector<int64_t>& experts) {
+  void add_rises(int g, double left, const std::vector<int64_t>& experts,
+                 const std::vector<int>& held_on) {
     const std::vector<double> sizes = sizes_on(g);
     auto own = sizes.begin();
     for (const int64_t e : experts) {
       if (own == sizes.end() || left <= 0 || size(e) <= *own) return;
-      if (holds(g, e)) continue;
+      if (held_on[static_cast<size_t>(e)] == g) continue;
       rises_.add(std::min(left, size(e) - *own));
       left -= size(e) - *own++;
     }
   }
+  // By expert: what its hosts are above the target, those that are.
+  std::vector<std::vector<double>> list_above() const {
+    std::vector<std::vector<double>> above(weight_.size());
+    for (int g = 0; g < gpus_; ++g) {
+      const double more = load_[static_cast<size_t>(g)] - target_;
+      const int32_t* const row = row_ + g * per_gpu_;
+      for (int k = 0; k < per_gpu_ && more > 0; ++k)
+        above[static_cast<size_t>(row[k])].push_back(more);
+    }
+    return above;
+  }
   // What one copy more can take from the hosts of an expert that are above the target, and one less
-  // bring to the others.
-  void add_counts() {
-    for (size_t e = 0; e < weight_.size(); ++e) {
-      for (int c = copies_[e]; c < gpus_; ++c) {
+  // bring to the others. False if that takes too many looks.
+  bool add_counts() {
+    const std::vector<std::vector<double>> above = list_above();
+    int64_t looks = 0;
+    for (size_t e = 0; e < weight_.size() && looks < kMostLooks; ++e) {
+      const auto looks_of_copy = kLooksOfCopy + static_cast<int64_t>(above[e].size());
+      for (int c = copies_[e]; c < gpus_ && looks < kMostLooks; ++c, looks += looks_of_copy) {
         const double less = weight_[e] / c - weight_[e] / (c + 1);
         double sum = 0;
-        for (int g = 0; g < gpus_; ++g) {
-          const double above = load_[static_cast<size_t>(g)] - target_;
-          if (above > 0 && holds(g, static_cast<int64_t>(e))) sum += std::min(less, above);
-        }
+        for (const double more : above[e]) sum += std::min(less, more);
         if (sum <= excess_ * 1e-7) break;
         relief_.add(sum);
       }
       for (int c = 1; c < copies_[e]; ++c) growth_.add(std::min(room_, weight_[e] / (c + 1)));
     }
+    return looks < kMostLooks;
   }
 
   const int32_t* row_;

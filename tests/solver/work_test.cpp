@@ -35,6 +35,16 @@ TEST(Work, PresetsAreLimited) {
     }
 }
 
+// Each replica is tried on every GPU where speeds differ.
+TEST(Work, PresetsOfManySpeedsHaveFewChains) {
+  for (eplb_strategy s = EPLB_STRATEGY_LPT_SWAP; s <= EPLB_STRATEGY_HYBRID_INIT; ++s)
+    for (int gpus = 512; gpus < kSlots; gpus *= 2) {
+      const solver::Preset preset =
+          solver::within_seconds(solver::preset_of(s), kSlots, gpus, 8, gpus);
+      EXPECT_LE((preset.chains - 1) * int64_t{kSlots} * gpus, int64_t{1} << 29);
+    }
+}
+
 TEST(Work, ChainsOfBestAreLimited) {
   for (const eplb_effort level : {EPLB_EFFORT_FAST, EPLB_EFFORT_NORMAL, EPLB_EFFORT_MAX}) {
     const solver::Effort effort = solver::effort_of(level, 8192);
@@ -45,6 +55,53 @@ TEST(Work, ChainsOfBestAreLimited) {
     EXPECT_EQ(solver::steps_of(large, kSlots, kSlots / 4), 8192);
     EXPECT_EQ(solver::proposals_of(large, kSlots), 2048);
   }
+}
+
+solver::ExcessSearch search_of(int windows, int rows, int gpus, int experts) {
+  solver::ExcessSearch search;
+  search.state.windows = windows;
+  search.state.rows = rows;
+  search.state.gpus = gpus;
+  search.state.experts = experts;
+  search.state.places = rows * gpus;
+  return search;
+}
+
+TEST(Work, StepsByExcessOfModelsCountCandidates) {
+  for (const int windows : {1, 2, 4})
+    for (const int gpus : {1, 16, 128}) EXPECT_EQ(search_of(windows, 16, gpus, 256).slow(), 2);
+  EXPECT_EQ(search_of(64, 8, 32, 256).slow(), 2);
+  EXPECT_EQ(search_of(64, 8, 128, 256).slow(), 8);
+}
+
+// What a step looks at one by one, whatever the shape, is counted as long as it takes.
+TEST(Work, StepsByExcessAreLimited) {
+  const int64_t most = solver::excess_effort(EPLB_EFFORT_FAST).looks;
+  for (const int windows : {1, 2, 64})
+    for (int gpus = 1; gpus <= kSlots; gpus *= 8) {
+      solver::ExcessSearch search = search_of(windows, kSlots / gpus, gpus, 3);
+      EXPECT_EQ(search.slow(), 256);
+      search.looks = most;
+      int64_t steps = 0;
+      while (search.affords(search.looks_to_weigh())) ++steps;
+      EXPECT_LE(steps * windows * kSlots, int64_t{1} << 26);
+      EXPECT_EQ(search.looks, 0);
+      EXPECT_FALSE(search.affords(0));
+    }
+}
+
+// A head with many copies of its experts, and one with few.
+TEST(Work, HeadsCountTheCopiesOfTheirExperts) {
+  constexpr int kRows = 4, kGpus = 16, kExperts = 8;
+  solver::ExcessSearch search = search_of(1, kRows, kGpus, kExperts);
+  search.state.stride = kGpus;
+  std::vector<int> expert(kRows * kGpus), copies(kExperts + 2, 1);
+  for (int place = 0; place < kRows * kGpus; ++place) expert[place] = place % kGpus == 0 ? 0 : 1;
+  copies[0] = 16;
+  search.state.expert = {expert.data()};
+  search.state.copies = {copies.data()};
+  EXPECT_EQ(search.looks_at_head(0) - search.looks_at_head(1),
+            2 * search.slow() * kRows * (16 - 1) * kRows);
 }
 
 // Groups whose sizes differ so little that every step of the walk passes many that were taken.

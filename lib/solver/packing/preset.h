@@ -81,13 +81,17 @@ EPLB_FN int64_t looks_of(Exchange exchange, int64_t items, int64_t packs) {
   return exchange == Exchange::kAnyPair ? items * items / 2 : per_pack * per_pack;
 }
 
+// What sorting and placing an item takes.
+inline constexpr int kLooksPerItem = 256;
+
 // The same with fewer chains, and fewer exchanges in them, where there are far more items than
 // models have slots: so that one of `parts` that are packed ends within its share of seconds.
-EPLB_FN Preset within_seconds(Preset preset, int items, int packs, int parts) {
-  constexpr int64_t kMostLooks = int64_t{1} << 32, kLooksPerItem = 256;  // of sorting and placing
+EPLB_FN Preset within_seconds(Preset preset, int items, int packs, int parts,
+                              int looks_per_item = kLooksPerItem) {
+  constexpr int64_t kMostLooks = int64_t{1} << 32;
   if (preset.chains == 1 && preset.exchange == Exchange::kNone) return preset;
   const int64_t looks = kMostLooks / parts;
-  const int64_t chains = looks / (items * kLooksPerItem);
+  const int64_t chains = looks / (int64_t{items} * looks_per_item);
   if (chains < preset.chains) preset.chains = larger(1, static_cast<int>(chains));
   if (preset.exchange == Exchange::kNone) return preset;
   const int64_t exchanges = looks / (preset.chains * looks_of(preset.exchange, items, packs) + 1);

@@ -13,6 +13,7 @@ struct UnequalPacking {
   Packing packing;
   Cluster cluster;
   View<int64_t> slowness;  // by pack: kFastest times its time for a load of 1, rounded down
+  int parts = 1;           // of the layer, each of which is packed like this
 
   // Of a pack with such a load: what the fastest pack would need as load to take as long.
   EPLB_FN int64_t time(int pack, int load) const { return load * slowness[pack] / kFastest; }
@@ -61,7 +62,8 @@ EPLB_FN int earliest_pack(Team auto& team, const UnequalPacking& unequal, int si
 // Is this far larger than models, so that looking at every pack for each position would take longer
 // than seconds?
 EPLB_FN bool is_too_large(const UnequalPacking& unequal) {
-  return int64_t{unequal.packing.items} * unequal.packing.packs > int64_t{1} << 31;
+  constexpr int64_t kMostLooks = int64_t{1} << 30;
+  return int64_t{unequal.packing.items} * unequal.packing.packs > kMostLooks / unequal.parts;
 }
 EPLB_FN int time_key(const UnequalPacking& unequal, int pack) {
   if (unequal.cluster.gpu_pace == nullptr) return unequal.packing.load[pack];

@@ -67,6 +67,8 @@ struct Arrangement {
   View<int> growth;          // by window: by how much that grows if one of its expert's others goes
   View<int> is_new;          // is its pair new?
   View<int> burden;          // how much excess comes if it goes: set by a step if it has others
+  View<int> together;        // how many of its expert its GPU has, as a negative number but at the
+                             // lowest of them: set by a step where some GPU has several
   View<int> next, previous;  // places of the same expert, a ring
 
   // By expert, the void and the wall included, in whole vectors.
@@ -119,7 +121,7 @@ struct Arrangement {
     arena.take(windows * places, size, growth);
     arena.take(windows * kinds(), weight, share, share_more);
     arena.take(windows * stride, load, limit, excess);
-    arena.take(places, expert, gpu, is_new, burden, next, previous);
+    arena.take(places, expert, gpu, is_new, burden, together, next, previous);
     arena.take(kinds(), copies, any_place, home, position, replicated);
     arena.take(stride, peak, arrivals);
     arena.take(slots, was, held);
@@ -148,26 +150,33 @@ EPLB_FN bool holds(const Arrangement& state, int g, int e) {
   while (row < state.rows && state.expert[row * state.stride + g] != e) ++row;
   return row < state.rows;
 }
+EPLB_FN bool is_among_holders(const Arrangement& state, int g, int e) {
+  int low = state.first_was[e];
+  for (int high = state.first_was[e + 1]; low < high;) {
+    const int middle = low + (high - low) / 2;
+    if (state.held[middle] < g)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < state.first_was[e + 1] && state.held[low] == g;
+}
+// Of an expert. On GPUs of many slots those that held it are looked through.
 EPLB_FN bool held_before(const Arrangement& state, int g, int e) {
+  constexpr int kFewRows = 64;
+  if (state.rows > kFewRows) return is_among_holders(state, g, e);
   const View<int> was = state.was_on(g);
   int row = 0;
   while (row < state.rows && was[row] != e) ++row;
   return row < state.rows;
 }
-// Is it the only place of its GPU with this expert, or the lowest of them?
+// Is it the only place of its GPU with this expert, or the lowest of them? After count_together.
 EPLB_FN bool is_lowest(const Arrangement& state, int place) {
-  int lower = place - state.stride;
-  if (!state.totals[0].together) return true;
-  while (lower >= 0 && state.expert[lower] != state.expert[place]) lower -= state.stride;
-  return lower < 0;
+  return !state.totals[0].together || state.together[place] > 0;
 }
-// How many places of a GPU have the expert of this one.
+// How many places of a GPU have the expert of this one. After count_together.
 EPLB_FN int copies_together(const Arrangement& state, int place) {
-  if (!state.totals[0].together) return 1;
-  int copies = 0;
-  for (int other = state.gpu[place]; other < state.places; other += state.stride)
-    copies += state.expert[other] == state.expert[place];
-  return copies;
+  return state.totals[0].together ? magnitude(state.together[place]) : 1;
 }
 // Over all windows.
 EPLB_FN int total_weight(const Arrangement& state, int e) {
@@ -186,21 +195,29 @@ EPLB_FN void add_load(const Arrangement& state, int at, int amount) {
   state.load[at] += amount;
   state.excess[at] += amount;
 }
-// Of what the place has in each window.
-EPLB_FN void add_sizes(const Arrangement& state, int place, int sign) {
-  for (int t = 0; t < state.windows; ++t)
-    add_load(state, t * state.stride + state.gpu[place],
-             sign * state.size[t * state.places + place]);
+// Of what the place has in a window; in each.
+EPLB_FN void add_size(const Arrangement& state, int t, int place, int sign) {
+  add_load(state, t * state.stride + state.gpu[place], sign * state.size[t * state.places + place]);
 }
-EPLB_FN void show_size(const Arrangement& state, int place) {
-  const int e = state.expert[place], copies = state.copies[e];
-  const bool has_others = state.is_expert(e) && copies > 1;
-  for (int t = 0; t < state.windows; ++t) {
-    const int at = t * state.places + place, kind = t * state.kinds() + e;
-    state.size[at] = state.share[kind];
-    state.growth[at] = has_others ? state.weight[kind] / (copies - 1) - state.share[kind] : 0;
-  }
-  state.burden[place] = has_others || e == state.void_expert() ? 0 : kLastCopy;
+EPLB_FN void add_sizes(const Arrangement& state, int place, int sign) {
+  for (int t = 0; t < state.windows; ++t) add_size(state, t, place, sign);
+}
+EPLB_FN bool has_others(const Arrangement& state, int e) {
+  return state.is_expert(e) && state.copies[e] > 1;
+}
+EPLB_FN void show_size(const Arrangement& state, int t, int place) {
+  const int e = state.expert[place], at = t * state.places + place, kind = t * state.kinds() + e;
+  const int share = state.share[kind];
+  state.size[at] = share;
+  state.growth[at] = has_others(state, e) ? state.weight[kind] / (state.copies[e] - 1) - share : 0;
+}
+EPLB_FN void show_burden(const Arrangement& state, int place) {
+  const int e = state.expert[place];
+  state.burden[place] = has_others(state, e) || e == state.void_expert() ? 0 : kLastCopy;
+}
+EPLB_FN void show_sizes(const Arrangement& state, int place) {
+  for (int t = 0; t < state.windows; ++t) show_size(state, t, place);
+  show_burden(state, place);
 }
 // A load or a time as it counts in a window.
 EPLB_FN int in_window(const Arrangement& state, int t, int load) {
@@ -281,10 +298,11 @@ EPLB_FN void leave(const Arrangement& state, int place) {
   state.arrivals[g] -= state.is_new[place];
   add_sizes(state, place, -1);
 }
-EPLB_FN void enter(const Arrangement& state, int place, int e) {
+// All but its sizes.
+EPLB_FN void enter_without_load(const Arrangement& state, int place, int e) {
   const int g = state.gpu[place];
   state.expert[place] = e;
-  show_size(state, place);
+  show_burden(state, place);
   state.is_new[place] = state.is_expert(e) && !held_before(state, g, e);
   if (state.priced) state.prices.here[place] = price_of(state, place, e);
   if (e == state.wall()) return;
@@ -293,7 +311,13 @@ EPLB_FN void enter(const Arrangement& state, int place, int e) {
   state.totals[0].empty += !state.is_expert(e);
   state.totals[0].moves += state.is_new[place];
   state.arrivals[g] += state.is_new[place];
-  add_sizes(state, place, 1);
+}
+EPLB_FN void enter(const Arrangement& state, int place, int e) {
+  enter_without_load(state, place, e);
+  for (int t = 0; t < state.windows; ++t) {
+    show_size(state, t, place);
+    add_size(state, t, place, 1);
+  }
 }
 // Calls f(place) for the places of an expert.
 EPLB_FN void for_each_place(const Arrangement& state, int e, auto f) {
@@ -313,7 +337,7 @@ EPLB_FN void recount(const Arrangement& state, int e, int change) {
   if (state.priced) state.totals[0].cost += state.prices.away[e] * state.prices.share[e];
   for_each_place(state, e, [&](int place) {
     add_sizes(state, place, -1);
-    show_size(state, place);
+    show_sizes(state, place);
     add_sizes(state, place, 1);
   });
 }

@@ -36,25 +36,24 @@ EPLB_FN void remember_current(Team auto& team, const Arrangement& state, const i
 class KeptExperts {
  public:
   EPLB_FN KeptExperts(const ExcessSearch& search, View<int> pairs)
-      : search_(search), state_(search.state), pairs_(pairs) {}
+      : search_(search), state_(search.state), pairs_(pairs), seen_(search.state.position) {}
 
   // By one lane.
   EPLB_FN void place_all() const {
     for (int e = 0; e < state_.experts; ++e) pairs_[e] = 0;
-    for (int g = 0; g < state_.gpus; ++g)
-      for (int row = 0; row < state_.rows; ++row)
-        if (is_kept(g, row)) ++pairs_[state_.was_on(g)[row]];
+    for_each_pair(state_, [&](int e, int g) {
+      if (may_hold(state_, search_.cluster, g, e)) ++pairs_[e];
+    });
+    for (int e = 0; e < state_.experts; ++e) seen_[e] = -1;
     for (int g = 0; g < state_.gpus; ++g) place_on(g);
   }
 
  private:
-  EPLB_FN bool is_kept(int g, int row) const {
-    const View<int> was = state_.was_on(g);
-    const int e = was[row];
-    if (e < 0 || !may_hold(state_, search_.cluster, g, e)) return false;
-    int lower = 0;
-    while (was[lower] != e) ++lower;
-    return lower == row;
+  // At its first slot on a GPU.
+  EPLB_FN bool is_kept(int g, int e) const {
+    if (e < 0 || seen_[e] == g || !may_hold(state_, search_.cluster, g, e)) return false;
+    seen_[e] = g;
+    return true;
   }
   // Experts that others have go first, the lightest replica of them first; ties: lowest row.
   EPLB_FN bool goes_before(int e, int f) const {
@@ -68,39 +67,59 @@ class KeptExperts {
       const int e = search_.missing[row];
       if (e >= 0 && (dropped < 0 || goes_before(e, search_.missing[dropped]))) dropped = row;
     }
-    --pairs_[search_.missing[dropped]];
-    search_.missing[dropped] = -1;
+    drop(dropped);
   }
-  EPLB_FN void place_on(int g) const {
-    const int open = open_slots(search_.cluster, g);
+  EPLB_FN void drop(int row) const {
+    --pairs_[search_.missing[row]];
+    search_.missing[row] = -1;
+  }
+  // Where there are far more than models have, the last ones go.
+  EPLB_FN void drop_some(int count) const {
+    constexpr int64_t kMostLooks = int64_t{1} << 24;
+    if (int64_t{count} * state_.rows <= kMostLooks) {
+      for (; count > 0; --count) drop_one();
+      return;
+    }
+    for (int row = state_.rows - 1; count > 0; --row) {
+      if (search_.missing[row] < 0) continue;
+      drop(row);
+      --count;
+    }
+  }
+  // As many as have room; the rows of those that are left are open.
+  EPLB_FN void choose_kept(int g, int open) const {
     const View<int> kept = search_.missing, was = state_.was_on(g);
     int left = -open;
     for (int row = 0; row < state_.rows; ++row) {
-      const bool is_one = is_kept(g, row);
+      const bool is_one = is_kept(g, was[row]);
       kept[row] = is_one ? was[row] : -1;
       left += is_one;
     }
-    for (; left > 0; --left) drop_one();
+    drop_some(left);
     for (int row = open, free = 0; row < state_.rows; ++row) {
       if (kept[row] < 0) continue;
       while (kept[free] >= 0) ++free;
       kept[free] = kept[row];
     }
+  }
+  EPLB_FN void place_on(int g) const {
+    const int open = open_slots(search_.cluster, g);
+    const View<int> kept = search_.missing, was = state_.was_on(g);
+    choose_kept(g, open);
+    const int here = state_.gpus + g;
+    for (int row = 0; row < open; ++row)
+      if (kept[row] >= 0) seen_[kept[row]] = here;
     for (int row = 0; row < open; ++row) {
-      const int e = kept[row] >= 0 || !is_copy(was[row], open) ? kept[row] : was[row];
+      const bool is_copy = kept[row] < 0 && was[row] >= 0 && seen_[was[row]] == here;
+      const int e = is_copy ? was[row] : kept[row];
       state_.expert[row * state_.stride + g] = e >= 0 ? e : state_.void_expert();
     }
-  }
-  // Is the expert on the GPU, in another slot?
-  EPLB_FN bool is_copy(int e, int open) const {
-    int row = 0;
-    while (row < open && search_.missing[row] != e) ++row;
-    return e >= 0 && row < open;
   }
 
   const ExcessSearch& search_;
   const Arrangement& state_;
   View<int> pairs_;  // by expert: GPUs that hold it
+  View<int> seen_;   // by expert: the last GPU that had it; gpus more once it is kept there
 };
 
 EPLB_FN void clear_places(Team auto& team, const Arrangement& state) {
@@ -190,10 +209,65 @@ EPLB_FN int cheapest_place(Team auto& team, const ExcessSearch& search, int e, i
                              : cheapest_place_if<false>(team, search, e, most);
 }
 
+// Places for experts that are nowhere, where looking for the best takes too long: the first ones in
+// the order of rows that are empty, or whose expert has others.
+class FirstPlaces {
+ public:
+  EPLB_FN explicit FirstPlaces(const ExcessSearch& search)
+      : cluster_(search.cluster), state_(search.state), next_(search.state.peak) {}
+
+  // By one lane.
+  EPLB_FN void fill() const {
+    for (int node = 0; node < state_.gpus; ++node) next_[node] = 0;
+    for (int e = 0; e < state_.experts; ++e)
+      if (state_.copies[e] == 0) give_place(e);
+    derive_all(state_);
+  }
+
+ private:
+  // Places that had no room once have none later.
+  EPLB_FN void give_place(int e) const {
+    const int home = state_.home[e], node = larger(home, 0);
+    const int gpus = home < 0 ? state_.gpus : state_.gpus / cluster_.nodes;
+    while (!is_free(place_of(next_[node], node * gpus, gpus))) ++next_[node];
+    const int place = place_of(next_[node]++, node * gpus, gpus), before = state_.expert[place];
+    if (state_.is_expert(before)) --state_.copies[before];
+    state_.expert[place] = e;
+    state_.copies[e] = 1;
+  }
+  EPLB_FN int place_of(int number, int first_gpu, int gpus) const {
+    return number / gpus * state_.stride + first_gpu + number % gpus;
+  }
+  EPLB_FN bool is_free(int place) const {
+    const int e = state_.expert[place];
+    return e == state_.void_expert() || (state_.is_expert(e) && state_.copies[e] > 1);
+  }
+
+  const Cluster& cluster_;
+  const Arrangement& state_;
+  View<int> next_;  // by node: how many of its places have been looked at
+};
+
+// Are there looks enough to compare the places of these?
+EPLB_FN bool affords_places(ExcessSearch& search, int64_t experts) {
+  const int64_t looks_of_one =
+      search.looks_to_weigh() + int64_t{search.slow()} * search.state.experts;
+  return experts == 0 || search.affords(experts * looks_of_one);
+}
+// Returns whether the limit on arrivals is kept.
+EPLB_FN bool create_quickly(Team auto& team, ExcessSearch& search) {
+  team.single([&] { FirstPlaces(search).fill(); });
+  keep(search);
+  return largest_number_of_arrivals(team, search.state) <= search.state.most_arrivals;
+}
+
 // Gives a place to every expert that is nowhere, the heaviest first; ties: lowest expert. False if
 // the limit on arrivals had to be exceeded.
 EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
+  const int64_t lost =
+      team.sum_of(state.experts, [&](int e) { return state.copies[e] == 0 ? 1 : 0; });
+  if (!affords_places(search, lost)) return create_quickly(team, search);
   auto lost_weight = [&](int e) { return state.copies[e] == 0 ? total_weight(state, e) : -1; };
   bool fits = true;
   for (;;) {

@@ -44,11 +44,6 @@ struct RetargetList {
   }
 };
 
-// Candidates at which more is saved than their list says; or experts whose copies relieve more.
-struct Correction {
-  int from, to, saving;
-};
-
 struct ExcessWorkspace {
   View<int> over;       // by window and GPU: what is above the limit
   View<int> mark;       // by GPU: what an expert of the head would change there
@@ -60,7 +55,8 @@ struct ExcessWorkspace {
   View<int> noise;      // by place, then by expert
   View<uint32_t> salt;  // that `noise` was made with
   RetargetList candidates;
-  View<Correction> corrections;
+  View<int> corrected;  // experts, see JointHosts; then -1
+  View<int> saving;     // by expert: 0 but for those
   PriceMarks costs;
 
   EPLB_FN void lay_out(Arena& arena, const Arrangement& state) {
@@ -72,7 +68,7 @@ struct ExcessWorkspace {
     noise = arena.take<int>(state.places + state.kinds());
     salt = arena.take<uint32_t>(1);
     candidates.lay_out(arena, state);
-    corrections = arena.take<Correction>(state.rows * state.gpus + 1);
+    arena.take(state.kinds(), corrected, saving);
     costs.lay_out(arena, state);
   }
 };
@@ -85,20 +81,47 @@ EPLB_FN int own_byte(uint32_t salt, int row, int kind) {
   return salt == 0 ? 0 : noise_byte(3 * row + kind, static_cast<int>(~salt));
 }
 
-EPLB_FN void begin_steps(Team auto& team, const Arrangement& state,
-                         const ExcessWorkspace& workspace) {
+EPLB_FN void silence(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace) {
   team.sweep(state.places + state.kinds(), [=](auto i) { workspace.noise.set(i, 0); });
   team.single([&] { workspace.salt[0] = 0; });
+}
+EPLB_FN void begin_steps(Team auto& team, const Arrangement& state,
+                         const ExcessWorkspace& workspace) {
+  team.sweep(state.kinds(), [=](auto e) { workspace.saving.set(e, 0); });
+  silence(team, state, workspace);
 }
 EPLB_FN void make_noise(Team auto& team, const Arrangement& state, const ExcessWorkspace& workspace,
                         uint32_t salt) {
   if (workspace.salt[0] == salt) return;
   team.barrier();
-  if (salt == 0) return begin_steps(team, state, workspace);
+  if (salt == 0) return silence(team, state, workspace);
   const View<int> noise = workspace.noise;
   const int seed = scrambled(static_cast<int>(salt), 0);
   team.sweep(state.places + state.kinds(), [=](auto i) { noise.set(i, noise_byte(i, seed)); });
   team.single([&] { workspace.salt[0] = salt; });
+}
+
+// How many of an expert are on each GPU, as long as there are several on some. lowest: by expert,
+// scratch.
+EPLB_FN void count_together(Team auto& team, const Arrangement& state, View<int> lowest) {
+  if (!state.totals[0].together) return;
+  const View<int> together = state.together, expert = state.expert;
+  team.sweep(state.kinds(), [=](auto e) { lowest.set(e, -1); });
+  team.single([&] {
+    for (int g = 0; g < state.gpus; ++g) {
+      for (int place = g; place < state.places; place += state.stride) {
+        int& first = lowest[expert[place]];
+        const bool is_first = first < 0 || state.gpu[first] != g;
+        if (is_first) first = place;
+        together[place] = 0;
+        ++together[first];
+      }
+      for (int place = g; place < state.places; place += state.stride) {
+        const int first = lowest[expert[place]];
+        if (place != first) together[place] = -together[first];
+      }
+    }
+  });
 }
 
 // By how much a GPU's load falls in a window if the expert of a place, of which it has `together`
@@ -194,6 +217,7 @@ EPLB_FN void list_candidates(const Arrangement& state, const ExcessWorkspace& wo
 template <bool kMany, bool kPriced>
 EPLB_FN int weigh_copies(Team auto& team, const Arrangement& state,
                          const ExcessWorkspace& workspace) {
+  count_together(team, state, workspace.corrected);
   weigh_relief<kMany, kPriced>(team, state, workspace);
   const int replicated = state.totals[0].replicated, empty = state.totals[0].empty;
   auto expert_of = [&](int i) {
@@ -278,7 +302,8 @@ EPLB_FN int joint_saving(int excess, int less, int more) {
   return with - without;
 }
 
-// Corrects burden and relief for one expert while its candidates are looked at, and puts them back.
+// Corrects burden and relief for one expert while its candidates are looked at, and puts them back:
+// of candidates at which more is saved than their list says, of experts whose copies relieve more.
 template <bool kMany> class JointHosts {
  public:
   EPLB_FN JointHosts(const Arrangement& state, const ExcessWorkspace& workspace)
@@ -289,17 +314,17 @@ template <bool kMany> class JointHosts {
     team.single([&] {
       int listed = 0;
       for_each_neighbor(e, -1, [&](int host, int place) {
-        const int saving = saving_of(host, place);
-        if (saving == 0) return;
-        const int f = state_.expert[place], first = workspace_.candidates.first[f];
-        workspace_.corrections[listed++] = {first, first + state_.copies[f], saving};
+        add(state_.expert[place], saving_of(host, place), listed);
       });
-      workspace_.corrections[listed] = {0, 0, 0};
-      add_corrections(workspace_.candidates.saved, 1);
+      workspace_.corrected[listed] = -1;
+      add_to_candidates(1);
     });
   }
   EPLB_FN void restore_burdens(Team auto& team) const {
-    team.single([&] { add_corrections(workspace_.candidates.saved, -1); });
+    team.single([&] {
+      add_to_candidates(-1);
+      forget();
+    });
   }
   // The replica in a place goes: the relief of experts on its expert's other GPUs.
   EPLB_FN void correct_reliefs(Team auto& team, int place) const {
@@ -307,15 +332,17 @@ template <bool kMany> class JointHosts {
       int listed = 0;
       if (state_.is_expert(state_.expert[place]))
         for_each_neighbor(state_.expert[place], state_.gpu[place], [&](int host, int other) {
-          const int f = state_.expert[other], saving = saving_of(other, host);
-          if (saving > 0) workspace_.corrections[listed++] = {f, f + 1, saving};
+          add(state_.expert[other], saving_of(other, host), listed);
         });
-      workspace_.corrections[listed] = {0, 0, 0};
-      add_corrections(workspace_.relief, 1);
+      workspace_.corrected[listed] = -1;
+      add_to_reliefs(1);
     });
   }
   EPLB_FN void restore_reliefs(Team auto& team) const {
-    team.single([&] { add_corrections(workspace_.relief, -1); });
+    team.single([&] {
+      add_to_reliefs(-1);
+      forget();
+    });
   }
 
  private:
@@ -344,11 +371,26 @@ template <bool kMany> class JointHosts {
     }
     return saving;
   }
-  EPLB_FN void add_corrections(View<int> to, int sign) const {
-    for (int k = 0; workspace_.corrections[k].saving > 0; ++k) {
-      const Correction& correction = workspace_.corrections[k];
-      for (int i = correction.from; i < correction.to; ++i) to[i] += sign * correction.saving;
-    }
+  EPLB_FN void add(int f, int saving, int& listed) const {
+    if (saving == 0) return;
+    if (workspace_.saving[f] == 0) workspace_.corrected[listed++] = f;
+    workspace_.saving[f] += saving;
+  }
+  EPLB_FN void for_each_corrected(auto f) const {
+    for (int k = 0; workspace_.corrected[k] >= 0; ++k) f(workspace_.corrected[k]);
+  }
+  EPLB_FN void add_to_candidates(int sign) const {
+    const RetargetList& list = workspace_.candidates;
+    for_each_corrected([&](int f) {
+      const int saving = sign * workspace_.saving[f], end = list.first[f] + state_.copies[f];
+      for (int i = list.first[f]; i < end; ++i) list.saved[i] += saving;
+    });
+  }
+  EPLB_FN void add_to_reliefs(int sign) const {
+    for_each_corrected([&](int f) { workspace_.relief[f] += sign * workspace_.saving[f]; });
+  }
+  EPLB_FN void forget() const {
+    for_each_corrected([&](int f) { workspace_.saving[f] = 0; });
   }
 
   const Arrangement& state_;

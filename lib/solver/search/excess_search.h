@@ -38,12 +38,28 @@ struct ExcessSearch {
   // Every step takes excess away, so a descent ends by itself: after far fewer than these.
   EPLB_FN int most_steps() const { return 1024 + 4 * state.rows * state.gpus; }
   EPLB_FN int most_logged() const { return most_steps() + 64; }
-  // What choosing a GPU's best change looks at: candidates, and the copies of its experts, one
-  // after the other, which takes as long as kCopy candidates.
-  EPLB_FN int64_t looks_at_head() const {
-    constexpr int64_t kCopy = 32;
-    const int64_t slots = int64_t{state.rows} * state.gpus;
-    return state.windows * (2 * slots + state.experts + kCopy * slots / state.experts) * state.rows;
+  // What is looked at one by one takes as long as this number of candidates in vectors: few where
+  // all is in caches, as it is for models.
+  EPLB_FN int slow() const {
+    constexpr int kLeast = 2, kMost = 256, kInCaches = 1 << 13, kFewWindows = 8;
+    const int times = larger(state.windows, kFewWindows) * state.places / kInCaches;
+    return smaller(larger(times, kLeast), kMost);
+  }
+  // Before a change of any GPU is looked for.
+  EPLB_FN int64_t looks_to_weigh() const { return int64_t{slow()} * state.windows * state.places; }
+  // The candidates that a GPU's best change is chosen from, and what its experts' other GPUs hold.
+  EPLB_FN int64_t looks_at_head(int g) const {
+    int64_t hosts = 0;
+    for (int row = 0; row < state.rows; ++row) {
+      const int e = state.expert[row * state.stride + g];
+      if (state.is_expert(e)) hosts += state.copies[e];
+    }
+    return (2 * (slow() * hosts + state.places) + state.kinds()) * state.windows * state.rows;
+  }
+  // Uses up looks. False if there are too few: then none are left.
+  EPLB_FN bool affords(int64_t amount) {
+    looks = amount < looks ? looks - amount : 0;
+    return looks > 0;
   }
   EPLB_FN bool is_over(const Team auto& team) const { return looks <= 0 || team.stopped(); }
   EPLB_FN uint32_t draw(Team auto& team) { return chance(team, drawn++); }
@@ -153,12 +169,13 @@ EPLB_ONCE bool step(Team auto& team, ExcessSearch& search, uint32_t salt, int he
   const View<int> peak = peaks(team, state);
   const StepRules rules = rules_of(search, salt);
   const Head first = first_head(team, state, peak);
-  if (first.excess <= 0) return false;
+  if (first.excess <= 0 || !search.affords(search.looks_to_weigh())) return false;
   const Change change = with_step(search, rules, [&](auto step) EPLB_INLINE {
     const int candidates = step.weigh(team);
     int left = heads;
-    for (Head head = first; head.excess > 0 && left > 0 && !search.is_over(team); --left) {
-      search.looks -= search.looks_at_head();
+    for (Head head = first; head.excess > 0 && left > 0 && !team.stopped() &&
+                            search.affords(search.looks_at_head(head.gpu));
+         --left) {
       const Change best = best_at(team, step, candidates, head.gpu);
       if (best.kind != Change::kNone) return best;
       head = next_head(team, state, peak, head);

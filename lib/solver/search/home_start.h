@@ -30,10 +30,16 @@ class HomeStart {
         state_.expert[row * state_.stride + g] = state_.void_expert();
     }
     for (int e = 0; e < state_.experts; ++e) ++of_.memory.used[home_of(e)];
-    for (int i = 0; i < state_.experts; ++i) place(order_[i]);
+    const bool too_large = int64_t{state_.experts} * state_.gpus > kMostLooks;
+    if (too_large) list_gpus();
+    for (int i = 0; i < state_.experts; ++i)
+      too_large ? place_in_turn(order_[i]) : place(order_[i]);
   }
 
  private:
+  // Beyond, GPUs of a node get experts in turn: models are far smaller.
+  static constexpr int64_t kMostLooks = int64_t{1} << 29;
+
   EPLB_FN int home_of(int e) const {
     return of_.memory.home[group_of(e, state_.experts, of_.groups)];
   }
@@ -51,8 +57,33 @@ class HomeStart {
       if (of_.memory.node[g] == node && has_room(g, node) && (best < 0 || time(g) < time(best)))
         best = g;
     if (best < 0) return;
-    state_.expert[held_[best]++ * state_.stride + best] = e;
-    load_[best] += total_weight(state_, e);
+    put(e, best);
+  }
+
+  // Those of a node follow each other as a ring; `over` is where a node's turn is, -1 where none
+  // has room.
+  EPLB_FN void list_gpus() const {
+    const View<int> at = of_.memory.over, next = of_.search.due;
+    for (int node = 0; node < of_.nodes; ++node) at[node] = -1;
+    for (int g = 0; g < state_.gpus; ++g) {
+      const int last = at[of_.memory.node[g]];
+      next[g] = last < 0 ? g : next[last];
+      if (last >= 0) next[last] = g;
+      at[of_.memory.node[g]] = g;
+    }
+  }
+  EPLB_FN void place_in_turn(int e) const {
+    const View<int> at = of_.memory.over, next = of_.search.due;
+    const int node = home_of(e), last = at[node];
+    if (last < 0) return;
+    int g = next[last];
+    while (g != last && !has_room(g, node)) g = next[g];
+    at[node] = has_room(g, node) ? g : -1;
+    if (at[node] >= 0) put(e, g);
+  }
+  EPLB_FN void put(int e, int g) const {
+    state_.expert[held_[g]++ * state_.stride + g] = e;
+    load_[g] += total_weight(state_, e);
   }
 
   const NodesAndGroups& of_;
@@ -119,30 +150,35 @@ EPLB_FN int cheapest_copy(Team auto& team, const ExcessSearch& search, int place
 // While more slots than these are empty, the lowest of them gets the expert that costs least there.
 EPLB_ONCE void fill_empty(Team auto& team, ExcessSearch& search, int most) {
   const Arrangement& state = search.state;
+  const int64_t looks_of_slot =
+      2 * (int64_t{search.slow()} * state.experts + search.looks_to_weigh());
   for (int place = 0; place < state.places && state.totals[0].empty > most; ++place) {
-    const int e =
-        state.expert[place] == state.void_expert() ? cheapest_copy(team, search, place) : -1;
+    if (state.expert[place] != state.void_expert()) continue;
+    if (!search.affords(looks_of_slot)) return;
+    const int e = cheapest_copy(team, search, place);
     if (e < 0) continue;
     apply(team, search, {Change::kRetarget, place, e});
     keep(search);
   }
 }
-// Slots that are empty even so, as their GPUs hold all experts that may have more copies: each gets
-// the lightest one that may, next to another copy of it; ties: the lowest.
+// Slots that are empty even so: their GPUs hold all experts that may have more copies, or no looks
+// were left. Each gets the lightest expert that may, next to another copy of it; ties: the lowest.
 EPLB_ONCE void fill_with_duplicates(Team auto& team, ExcessSearch& search, int most_copies) {
   const Arrangement& state = search.state;
-  for (int place = 0; place < state.places && state.totals[0].empty > 0; ++place) {
-    if (state.expert[place] != state.void_expert()) continue;
-    auto lightness = [&](int e) {
-      return state.copies[e] < most_copies ? -total_weight(state, e) : -kNever;
-    };
-    const int lightest = team.max_of(state.experts, lightness);
-    const int e = team.find_of(state.experts, [&](int i) { return lightness(i) == lightest; });
-    team.barrier();
-    team.single([&] { state.totals[0].together = true; });
-    apply(team, search, {Change::kRetarget, place, e});
-    keep(search);
-  }
+  if (state.totals[0].empty == 0) return;
+  const View<int> order = search.picked;
+  team.order(state.experts, order,
+             [&](int e) { return static_cast<uint64_t>(total_weight(state, e)); });
+  team.single([&] {
+    for (int place = 0, next = 0; place < state.places; ++place) {
+      if (state.expert[place] != state.void_expert()) continue;
+      while (state.copies[order[next]] >= most_copies) ++next;
+      state.expert[place] = order[next];
+      ++state.copies[order[next]];
+    }
+    derive_all(state);
+  });
+  keep(search);
 }
 
 EPLB_STAGE_END

@@ -19,7 +19,8 @@ struct HomesWorkspace {
   View<int> load;                   // by group
   View<int> order;                  // groups, heaviest first
   View<int> home;                   // by group
-  View<int> held;                   // by group and node: pairs of the current placement
+  View<int> held;                   // by group and node, where load has a price: pairs of the
+                                    // current placement
   View<int> most;                   // by node: groups
   View<int> room;                   // by node: load that it can take at home
   View<int> over;                   // by node: what its groups are above that; negative below
@@ -28,10 +29,10 @@ struct HomesWorkspace {
   View<int> tried;                  // by position in the order: the node it is on, of a search
   View<int> most_over, total_over;  // by position: what the groups before it lead to
 
-  EPLB_FN void lay_out(Arena& arena, int gpus, int groups, int nodes) {
+  EPLB_FN void lay_out(Arena& arena, int gpus, int groups, int nodes, bool priced) {
     node = arena.take<int>(gpus);
     arena.take(groups, load, order, home);
-    held = arena.take<int>(groups * nodes);
+    if (priced) held = arena.take<int>(groups * nodes);
     arena.take(nodes, most, room, over, used, slots);
     arena.take(groups + 1, tried, most_over, total_over);
   }
@@ -47,21 +48,38 @@ struct NodesAndGroups {
     return first_expert_of(group, search.state.experts, groups);
   }
   EPLB_FN int held(int group, int node) const { return memory.held[group * nodes + node]; }
+  // Calls f(node) for every pair of the current placement that a group has.
+  EPLB_FN void for_each_holder(int group, auto f) const {
+    const Arrangement& state = search.state;
+    const int end = state.first_was[first_expert(group + 1)];
+    for (int i = state.first_was[first_expert(group)]; i < end; ++i) f(memory.node[state.held[i]]);
+  }
 };
 
+// Sets first[gpu]: the lowest GPU of its node. order: scratch.
+EPLB_FN void find_first_gpus(Team auto& team, const Cluster& cluster, View<int> first,
+                             View<int> order) {
+  team.order(cluster.gpus, order,
+             [&](int g) { return static_cast<uint64_t>(node_of(cluster, g)); });
+  team.single([&] {
+    for (int i = 0; i < cluster.gpus; ++i) {
+      const bool same = i > 0 && node_of(cluster, order[i - 1]) == node_of(cluster, order[i]);
+      first[order[i]] = same ? first[order[i - 1]] : order[i];
+    }
+  });
+}
 // Sets the node of every GPU, and returns how many nodes there are. Of more nodes than GPUs only
 // those count that have some: they are numbered by their first GPU.
-EPLB_FN int number_nodes(Team auto& team, const Cluster& cluster, View<int> node) {
+EPLB_FN int number_nodes(Team auto& team, const Cluster& cluster, View<int> node,
+                         View<int> scratch) {
   if (cluster.nodes <= cluster.gpus) {
     team.for_each(cluster.gpus, [&](int g) { node[g] = node_of(cluster, g); });
     return cluster.nodes;
   }
+  find_first_gpus(team, cluster, node, scratch);
   team.single([&] {
-    for (int g = 0, numbered = 0; g < cluster.gpus; ++g) {
-      int first = 0;
-      while (node_of(cluster, first) != node_of(cluster, g)) ++first;
-      node[g] = first < g ? node[first] : numbered++;
-    }
+    for (int g = 0, numbered = 0; g < cluster.gpus; ++g)
+      node[g] = node[g] < g ? node[node[g]] : numbered++;
   });
   return 1 + team.max_of(cluster.gpus, [&](int g) { return node[g]; });
 }
@@ -79,13 +97,10 @@ EPLB_FN void limit_groups(Team auto& team, const NodesAndGroups& of) {
   });
 }
 EPLB_FN void count_held(Team auto& team, const NodesAndGroups& of) {
-  const Arrangement& state = of.search.state;
   const View<int> held = of.memory.held;
   team.for_each(of.groups, [&](int group) {
-    const int from = state.first_was[of.first_expert(group)],
-              to = state.first_was[of.first_expert(group + 1)];
     for (int node = 0; node < of.nodes; ++node) held[group * of.nodes + node] = 0;
-    for (int i = from; i < to; ++i) ++held[group * of.nodes + of.memory.node[state.held[i]]];
+    of.for_each_holder(group, [&](int node) { ++held[group * of.nodes + node]; });
   });
 }
 
@@ -104,11 +119,25 @@ EPLB_FN void assign_in_turn(const NodesAndGroups& of, auto group_at, auto is_bet
     memory.home[group] = best;
   }
 }
-// Where most of a group is now.
+// Where most of a group is now, of the nodes with room; ties: the lowest, which may have nothing of
+// it. By one lane.
 EPLB_FN void keep_homes(const NodesAndGroups& of) {
-  assign_in_turn(
-      of, [](int i) { return i; },
-      [&](int group, int node, int other) { return of.held(group, node) > of.held(group, other); });
+  const HomesWorkspace& memory = of.memory;
+  const View<int> pairs = memory.over;  // by node: of the group
+  for (int node = 0; node < of.nodes; ++node) memory.used[node] = pairs[node] = 0;
+  auto has_room = [&](int node) { return memory.used[node] < memory.most[node]; };
+  for (int group = 0, free = 0; group < of.groups; ++group) {
+    while (!has_room(free)) ++free;
+    int best = free;
+    of.for_each_holder(group, [&](int node) { ++pairs[node]; });
+    of.for_each_holder(group, [&](int node) {
+      bool more = pairs[node] > pairs[best] || (pairs[node] == pairs[best] && node < best);
+      if (more && has_room(node)) best = node;
+    });
+    of.for_each_holder(group, [&](int node) { pairs[node] = 0; });
+    ++memory.used[best];
+    memory.home[group] = best;
+  }
 }
 
 // What nodes have more than they can take: all of them, and the one that has most.
@@ -127,6 +156,7 @@ struct HomeExcess {
 class HomeSearch {
  public:
   static constexpr int kMostSteps = 1 << 12;
+  static constexpr int64_t kMostLooks = int64_t{1} << 30;
 
   EPLB_FN explicit HomeSearch(const NodesAndGroups& of)
       : of_(of), memory_(of.memory), groups_(of.groups), nodes_(of.nodes) {}
@@ -158,7 +188,7 @@ class HomeSearch {
   }
   EPLB_FN void go_through() {
     begin();
-    for (int steps = 0; steps < kMostSteps && position_ >= 0; ++steps) {
+    for (int steps = most_steps(); steps > 0 && position_ >= 0; --steps) {
       const int before = memory_.tried[position_];
       if (before >= 0) take(before);
       const int node = next_node(before);
@@ -166,6 +196,11 @@ class HomeSearch {
       if (node >= 0 && position_ == groups_ && standing() < best_) keep();
       if (node < 0 || position_ == groups_ || !(standing() < best_)) --position_;
     }
+  }
+  // Fewer where there are more nodes than models are spread over: a step looks at every pair.
+  EPLB_FN int most_steps() const {
+    const int64_t most = kMostLooks / (int64_t{nodes_} * nodes_ + groups_);
+    return most < kMostSteps ? static_cast<int>(most) : kMostSteps;
   }
   EPLB_FN bool are_nodes_equal() const {
     for (int node = 1; node < nodes_; ++node)
@@ -271,19 +306,35 @@ EPLB_ONCE void weigh_groups(Team auto& team, const NodesAndGroups& of) {
   });
   team.order(of.groups, of.memory.order, [&](int group) { return largest_first(load[group]); });
 }
+EPLB_FN int open_pace(const Cluster& cluster, int g) {
+  return open_slots(cluster, g) > 0 ? pace(cluster, g) : 0;
+}
+// Adds up the paces of every node's GPUs, as high * kCarried + low.
+inline constexpr int kCarried = 1 << 20;
+EPLB_FN void add_paces(Team auto& team, const NodesAndGroups& of, View<int> low, View<int> high) {
+  const Cluster& cluster = of.search.cluster;
+  team.for_each(of.nodes, [&](int node) { low[node] = high[node] = 0; });
+  team.single([&] {
+    for (int g = 0; g < cluster.gpus; ++g) {
+      const int node = of.memory.node[g];
+      low[node] += open_pace(cluster, g);
+      high[node] += low[node] / kCarried;
+      low[node] %= kCarried;
+    }
+  });
+}
 // What nodes can take of it at most: `target`, in kImbalanceUnits, times their share.
 EPLB_FN void weigh_nodes(Team auto& team, const NodesAndGroups& of, int target) {
   const Cluster& cluster = of.search.cluster;
   const View<int> load = of.memory.load, room = of.memory.room;
-  auto pace_of = [&](int g) {
-    return open_slots(cluster, g) > 0 ? int64_t{pace(cluster, g)} : int64_t{0};
-  };
+  const View<int> low = of.memory.over, high = of.memory.used;
   const int64_t total = team.sum_of(of.groups, [&](int group) { return int64_t{load[group]}; });
-  const int64_t most = total * target / kImbalanceUnits, paces = team.sum_of(cluster.gpus, pace_of);
+  const int64_t most = total * target / kImbalanceUnits;
+  const int64_t paces =
+      team.sum_of(cluster.gpus, [&](int g) { return int64_t{open_pace(cluster, g)}; });
+  add_paces(team, of, low, high);
   team.for_each(of.nodes, [&](int node) {
-    int64_t own = 0;
-    for (int g = 0; g < cluster.gpus; ++g)
-      if (of.memory.node[g] == node) own += pace_of(g);
+    const int64_t own = int64_t{high[node]} * kCarried + low[node];
     room[node] = static_cast<int>(most * own / paces);
   });
 }

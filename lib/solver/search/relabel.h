@@ -24,12 +24,17 @@ class Labelling {
   EPLB_FN Labelling(const RelabelWorkspace& memory, View<int> label, int units)
       : memory_(memory), label_(label), units_(units) {}
 
-  EPLB_FN void run(auto visit, auto first_label) const {
+  // With far more GPUs than models have, labels end up as they come once this number of overlaps
+  // was looked at. A pass looks at all of them: `overlaps`.
+  static constexpr int64_t kMostOverlaps = int64_t{1} << 29;
+
+  EPLB_FN void run(auto visit, auto first_label, int64_t overlaps) const {
     for (int unit = 0; unit < units_; ++unit) {
       label_[unit] = -1;
       memory_.taken[unit] = memory_.overlap[unit] = 0;
     }
-    for (int left = units_; left > 0;) {
+    int64_t looks = 4 * overlaps;
+    for (int left = units_; left > 0 && looks <= kMostOverlaps; looks += 4 * overlaps) {
       const int most = label_with(visit, kNever, left);
       if (most == 0) break;
       label_with(visit, most, left);
@@ -87,24 +92,34 @@ struct FreshNodes {
       for (int i = state.first_was[fresh[slot]]; i < state.first_was[fresh[slot] + 1]; ++i)
         f(state.held[i]);
   }
+  // How often a visit of all GPUs does that, and the slots themselves.
+  EPLB_FN int64_t overlaps() const {
+    int64_t sum = state.rows * state.gpus;
+    for (int slot = 0; slot < state.rows * state.gpus; ++slot)
+      sum += state.first_was[fresh[slot] + 1] - state.first_was[fresh[slot]];
+    return sum;
+  }
 };
 
 // Leaves gpu_label[gpu]: which GPU it becomes. By one lane.
 EPLB_FN void relabel(const FreshNodes& of, const RelabelWorkspace& memory) {
   const int each = of.gpus_each();
+  const int64_t overlaps = of.overlaps();
   auto holders_of_node = [&](int node, auto f) {
     of.visit_holders(node * each, (node + 1) * each, [&](int g) { f(g / each); });
   };
-  Labelling(memory, memory.node_label, of.nodes).run(holders_of_node, [](int) { return 0; });
+  const Labelling nodes(memory, memory.node_label, of.nodes);
+  nodes.run(
+      holders_of_node, [](int) { return 0; }, overlaps);
   auto node_of = [&](int gpu) { return memory.node_label[gpu / each]; };
   auto holders_of_gpu = [&](int gpu, auto f) {
     of.visit_holders(gpu, gpu + 1, [&](int g) {
       if (g / each == node_of(gpu)) f(g);
     });
   };
-  Labelling(memory, memory.gpu_label, of.state.gpus).run(holders_of_gpu, [&](int gpu) {
-    return node_of(gpu) * each;
-  });
+  const Labelling gpus(memory, memory.gpu_label, of.state.gpus);
+  gpus.run(
+      holders_of_gpu, [&](int gpu) { return node_of(gpu) * each; }, overlaps);
 }
 
 EPLB_STAGE_END

@@ -25,6 +25,20 @@ EPLB_FN void count_copies(const Arrangement& state) {
   // Nothing is lost when an empty slot gets an expert.
   state.copies[state.void_expert()] = kNever;
 }
+// Does a GPU have an expert twice? By one lane.
+EPLB_FN bool has_copies_together(const Arrangement& state) {
+  const View<int> seen = state.peak;  // by GPU: the last expert
+  bool together = false;
+  for (int g = 0; g < state.stride; ++g) seen[g] = -1;
+  for (int i = 0; i < state.totals[0].replicated && !together; ++i) {
+    const int e = state.replicated[i];
+    for_each_place(state, e, [&](int place) {
+      together |= seen[state.gpu[place]] == e;
+      seen[state.gpu[place]] = e;
+    });
+  }
+  return together;
+}
 // Derives all that follows from where the experts are: by one lane.
 EPLB_ONCE void derive_all(const Arrangement& state) {
   state.totals[0] = {};
@@ -32,15 +46,15 @@ EPLB_ONCE void derive_all(const Arrangement& state) {
   for (int i = 0; i < loads; ++i) state.load[i] = state.excess[i] = 0;
   for (int g = 0; g < state.stride; ++g) state.arrivals[g] = 0;
   count_copies(state);
-  for (int place = 0; place < state.places; ++place) enter(state, place, state.expert[place]);
+  for (int place = 0; place < state.places; ++place)
+    enter_without_load(state, place, state.expert[place]);
+  for (int t = 0; t < state.windows; ++t)
+    for (int place = 0; place < state.places; ++place) {
+      show_size(state, t, place);
+      add_size(state, t, place, 1);
+    }
   for (int i = 0; i < loads; ++i) state.excess[i] = state.load[i] - state.limit[i];
-  bool apart = true;
-  state.totals[0].together = true;
-  for (int place = state.stride; place < state.places && apart; ++place) {
-    const int e = state.expert[place];
-    apart = !state.is_expert(e) || state.copies[e] == 1 || is_lowest(state, place);
-  }
-  state.totals[0].together = !apart;
+  state.totals[0].together = has_copies_together(state);
 }
 
 // Loads should be at most `most` on a GPU of the highest pace, and less in proportion on others.
@@ -53,6 +67,10 @@ EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& clust
   });
 }
 
+EPLB_FN int largest_number_of_arrivals(Team auto& team, const Arrangement& state) {
+  const View<int> arrivals = state.arrivals;
+  return team.max(0, state.stride, [=](auto g) { return arrivals[g]; });
+}
 EPLB_FN int total_excess(Team auto& team, const Arrangement& state) {
   return team.sum(0, state.windows * state.stride,
                   [=](auto i) { return larger(state.excess[i], 0); });

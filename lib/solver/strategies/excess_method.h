@@ -32,14 +32,14 @@ struct LayerSearch : ExcessSearch {
     if (problem.limits.policy == EPLB_POLICY_GLOBAL) return;
     nodes = smaller(problem.cluster.nodes, problem.cluster.gpus);
     groups = smaller(problem.limits.groups, problem.experts);
-    homes.lay_out(arena, problem.cluster.gpus, groups, nodes);
+    homes.lay_out(arena, problem.cluster.gpus, groups, nodes, state.priced);
   }
   EPLB_FN NodesAndGroups nodes_and_groups() const { return {*this, homes, nodes, groups}; }
   // What homes are chosen by: who has what now, and how many groups a node takes.
   EPLB_FN void begin_homes(Team auto& team) {
-    nodes = number_nodes(team, cluster, homes.node);
+    nodes = number_nodes(team, cluster, homes.node, picked);
     limit_groups(team, nodes_and_groups());
-    count_held(team, nodes_and_groups());
+    if (state.priced) count_held(team, nodes_and_groups());
   }
 };
 
@@ -68,6 +68,47 @@ EPLB_FN void stay_on_nodes(Team auto& team, const ExcessSearch& search) {
     state.home[e] = node_of(search.cluster, state.gpu[state.any_place[e]]);
   });
 }
+
+// Puts experts into slots where GPUs have many of them: see ExcessMethod::write. Of the state only
+// the places of experts remain. By one lane.
+class SlotWriter {
+ public:
+  EPLB_FN SlotWriter(const Arrangement& state, const Cluster& cluster, View<int> answer)
+      : state_(state), cluster_(cluster), answer_(answer), left_(state.position) {}
+
+  EPLB_FN void write() const {
+    for (int e = 0; e < state_.kinds(); ++e) left_[e] = 0;
+    for (int g = 0; g < state_.gpus; ++g) write_gpu(g, answer_.from(g * state_.rows));
+  }
+
+ private:
+  EPLB_FN void write_gpu(int g, View<int> slots) const {
+    const int open = open_slots(cluster_, g);
+    const View<int> was = state_.was_on(g);
+    for (int place = g; place < state_.places; place += state_.stride)
+      ++left_[state_.expert[place]];
+    for (int slot = 0; slot < state_.rows; ++slot) {
+      slots[slot] = -1;
+      if (slot < open && was[slot] >= 0 && left_[was[slot]] > 0) {
+        slots[slot] = was[slot];
+        --left_[was[slot]];
+      }
+    }
+    for (int slot = 0, e = 0; slot < open; ++slot) {
+      if (slots[slot] >= 0) continue;
+      while (e < state_.experts && left_[e] == 0) ++e;
+      if (e == state_.experts) break;
+      slots[slot] = e;
+      --left_[e];
+    }
+    left_[state_.void_expert()] = left_[state_.wall()] = 0;
+  }
+
+  const Arrangement& state_;
+  const Cluster& cluster_;
+  View<int> answer_;
+  View<int> left_;  // by expert: replicas of the GPU that have no slot yet
+};
 
 struct ExcessMethod : NodesOfBest {
   static constexpr bool kInlined = false;
@@ -229,6 +270,11 @@ struct ExcessMethod : NodesOfBest {
   // Experts that stay on a GPU stay in their slots; those that come take the free ones in ascending
   // order.
   EPLB_FN void write(Team auto& team, const Arrangement& state, View<int> answer) const {
+    constexpr int kFewRows = 256;
+    if (state.rows > kFewRows) {
+      team.single([&] { SlotWriter(state, problem.cluster, answer).write(); });
+      return;
+    }
     team.for_each(state.gpus, [&](int g) { write_gpu(state, g, answer.from(g * state.rows)); });
   }
   // What has found its slot leaves its place to the void.

@@ -76,8 +76,7 @@ EPLB_FN int rounded_up(int64_t time) {
 EPLB_FN bool is_within(Team auto& team, const ExcessSearch& search) {
   const Arrangement& state = search.state;
   if (state.moves() > search.budget) return false;
-  const View<int> arrivals = state.arrivals;
-  return team.max(0, state.stride, [=](auto g) { return arrivals[g]; }) <= state.most_arrivals;
+  return largest_number_of_arrivals(team, state) <= state.most_arrivals;
 }
 
 EPLB_FN int draw_ruins(Team auto& team, ExcessSearch& search) {

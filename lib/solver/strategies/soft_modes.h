@@ -51,27 +51,31 @@ EPLB_ONCE void bring_home(Team auto& team, ExcessSearch& search) {
 
 // The best change for a GPU, whatever its load, until none has one: where load has a price, changes
 // may help that leave the excess as it is. due: GPUs to begin with.
-EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View<int> due) {
+EPLB_FN void polish_with(Team auto& team, ExcessSearch& search, auto& step, View<int> due) {
   const Arrangement& state = search.state;
-  const StepRules rules = rules_of(search, salt);
-  with_priced_step(search, rules, [&](auto step) EPLB_INLINE {
-    int candidates = step.weigh(team);
-    for (int g = 0, idle = 0; idle < state.gpus && !search.is_over(team);
-         g = g + 1 < state.gpus ? g + 1 : 0) {
-      ++idle;
-      if (due[g] == 0 || search.logged == search.most_steps()) continue;
-      search.looks -= search.looks_at_head();
-      const Change change = best_at(team, step, candidates, g);
-      if (change.kind == Change::kNone) {
-        team.barrier();
-        team.single([&] { due[g] = 0; });
-        continue;
-      }
-      apply(team, search, change);
-      candidates = step.weigh(team);
-      idle = 0;
+  if (!search.affords(search.looks_to_weigh())) return;
+  int candidates = step.weigh(team);
+  for (int g = 0, idle = 0; idle < state.gpus && !search.is_over(team);
+       g = g + 1 < state.gpus ? g + 1 : 0) {
+    ++idle;
+    if (due[g] == 0 || search.logged == search.most_steps()) continue;
+    if (!search.affords(search.looks_at_head(g))) return;
+    const Change change = best_at(team, step, candidates, g);
+    if (change.kind == Change::kNone) {
+      team.barrier();
+      team.single([&] { due[g] = 0; });
+      continue;
     }
-  });
+    apply(team, search, change);
+    if (!search.affords(search.looks_to_weigh())) return;
+    candidates = step.weigh(team);
+    idle = 0;
+  }
+}
+EPLB_ONCE void polish(Team auto& team, ExcessSearch& search, uint32_t salt, View<int> due) {
+  const StepRules rules = rules_of(search, salt);
+  with_priced_step(search, rules,
+                   [&](auto step) EPLB_INLINE { polish_with(team, search, step, due); });
 }
 EPLB_FN void polish_all(Team auto& team, ExcessSearch& search) {
   const View<int> due = search.due;

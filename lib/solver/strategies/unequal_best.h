@@ -18,7 +18,7 @@ struct UnequalBestMethod : NodesOfBest {
   using NodesOfBest::NodesOfBest;
   EPLB_FN void lay_out(Arena& arena) {
     NodesOfBest::lay_out(arena);
-    start.lay_out(arena, node);
+    start.lay_out(arena, node, problem.partition.nodes);
     ExcessSearch search;
     search_memory = arena.reserve([&](Arena& room) { search.lay_out(room, node); });
     best_expert = arena.take<int>(search.state.places);
@@ -43,7 +43,7 @@ struct UnequalBestMethod : NodesOfBest {
     search.cluster = node.cluster;
     search.lay_out(arena, node);
     search.begin(team, node.limits.most_replicas, {node.options.seed, kRebalance, 0, 0});
-    search.looks = excess_effort(node.options.effort).looks;
+    search.looks = excess_effort(node.options.effort).looks / problem.partition.nodes;
     search.counts_moves = false;
     team.for_each(node.experts, [&](int e) { search.state.weight[e] = weight[members[e]]; });
     return search;

@@ -12,13 +12,15 @@ struct UnequalStart {
   Items items;
   UnequalPacking unequal;
 
-  EPLB_FN void lay_out(Arena& arena, const Problem& node) {
+  // One of `nodes`.
+  EPLB_FN void lay_out(Arena& arena, const Problem& node, int nodes) {
     const auto& cluster = node.cluster;
     pricing.lay_out(arena, node.experts);
     items.lay_out(arena, node.experts, cluster.slots);
     unequal.cluster = cluster;
     unequal.packing.lay_out(arena, cluster.slots, cluster.gpus);
     unequal.slowness = arena.take<int64_t>(cluster.gpus);
+    unequal.parts = nodes;
   }
 };
 
@@ -98,10 +100,12 @@ struct Separation {
 // no looks are left.
 EPLB_FN void separate(Team auto& team, const UnequalStart& start, View<int> expert, int slot,
                       int64_t& looks) {
+  constexpr int kLooksOfSlot = 16;  // and at all of its GPU
   const Separation separation{start, expert, slot};
-  const int slots = start.unequal.cluster.slots;
-  while (looks > 0 && expert[slot] >= 0 && separation.is_with_copy(slot, separation.gpu_of(slot))) {
-    looks -= int64_t{slots} * slots_per_gpu(start.unequal.cluster);
+  const int slots = start.unequal.cluster.slots, each = slots_per_gpu(start.unequal.cluster);
+  for (looks -= each; looks > 0 && expert[slot] >= 0;) {
+    if (!separation.is_with_copy(slot, separation.gpu_of(slot))) return;
+    looks -= int64_t{slots} * (each + kLooksOfSlot);
     const int64_t best = team.max_of(slots, [&](int other) { return -separation.cost(other); });
     if (best == -kNever64) return;
     const int other = team.find_of(slots, [&](int at) { return separation.cost(at) == -best; });
@@ -131,7 +135,7 @@ EPLB_FN void start_unequal(Team auto& team, UnequalStart& start, const Problem& 
   list_replicas(team, start, node, weight);
   team.for_each(cluster.slots, [&](int slot) { expert[slot] = -1; });
   // Where there are far more slots than models have, neither takes longer than seconds.
-  int64_t looks = int64_t{1} << 31;
+  int64_t looks = (int64_t{1} << 30) / start.unequal.parts;
   const bool too_large = int64_t{cluster.slots} * cluster.slots > looks;
   too_large ? place_quickly(team, start, expert) : place_apart(team, start, expert);
   if (open_slots(cluster) == node.experts) return;

@@ -32,15 +32,44 @@ struct TransferWorkspace {
   }
 };
 
+// The slots of a placement by expert, to find lower ones with the same expert. With few slots on a
+// GPU, comparing is faster: there is no list.
+struct PlacedList {
+  static constexpr int kFewPlaces = 64;
+  const SourceWorkspace& lists;
+  bool exists;
+
+  // Is the expert of a slot in a lower one of its GPU, too?
+  EPLB_FN bool repeats(const int* placement, int slot, int first_of_gpu) const {
+    const int rank = exists ? lists.rank[slot] : 0;
+    if (exists) return rank > 0 && lower(placement[slot], rank) >= first_of_gpu;
+    for (int other = first_of_gpu; other < slot; ++other)
+      if (placement[other] == placement[slot]) return true;
+    return false;
+  }
+
+ private:
+  EPLB_FN int lower(int expert, int rank) const {
+    return lists.holder[lists.first[expert] + rank - 1];
+  }
+};
+// In the memory of sources, which have been chosen.
+EPLB_FN PlacedList list_placed(Team auto& team, const Problem& problem, const int* placement,
+                               const SourceWorkspace& workspace) {
+  const bool exists = slots_per_gpu(problem.cluster) > PlacedList::kFewPlaces;
+  if (exists)
+    list_slots(
+        team, problem, placement, workspace, [](int s) { return s; }, workspace.holder);
+  return {workspace, exists};
+}
+
 // Does the slot's GPU get an expert that it lacked? Counted at its lowest slot.
 EPLB_FN bool is_move(const Problem& problem, const LayerChange& change, const TransferMaps& maps,
-                     int slot) {
+                     const PlacedList& placed, int slot) {
   const int per_gpu = slots_per_gpu(problem.cluster), first = slot / per_gpu * per_gpu;
   const int source = maps.source[slot];
   if (source == kNoSource || (source >= 0 && source / per_gpu == slot / per_gpu)) return false;
-  for (int lower = first; lower < slot; ++lower)
-    if (change.placement[lower] == change.placement[slot]) return false;
-  return true;
+  return !placed.repeats(change.placement, slot, first);
 }
 
 // Does the slot get its contents from another GPU?
@@ -68,12 +97,12 @@ EPLB_FN int count_slots(Team auto& team, const Cluster& cluster, auto condition)
 
 // All figures but those of single GPUs.
 EPLB_FN LayerMoves count_moves(Team auto& team, const Problem& problem, const LayerChange& change,
-                               const TransferMaps& maps) {
+                               const TransferMaps& maps, const PlacedList& placed) {
   const Cluster& cluster = problem.cluster;
   const View<int> source = maps.source, round = maps.round;
   LayerMoves figures{};
   figures.moves =
-      count_slots(team, cluster, [&](int s) { return is_move(problem, change, maps, s); });
+      count_slots(team, cluster, [&](int s) { return is_move(problem, change, maps, placed, s); });
   figures.between_nodes =
       count_slots(team, cluster, [&](int s) { return crosses_nodes(cluster, maps, s); });
   figures.reloads = count_slots(team, cluster, [&](int s) { return source[s] == kReload; });
@@ -137,7 +166,8 @@ EPLB_FN LayerMoves plan_transfers(Team auto& team, const Problem& problem,
   } else {
     order_buffered(team, problem, workspace.rounds, maps);
   }
-  LayerMoves figures = count_moves(team, problem, change, maps);
+  const PlacedList placed = list_placed(team, problem, change.placement, workspace.sources);
+  LayerMoves figures = count_moves(team, problem, change, maps, placed);
   count_busiest(team, problem.cluster, workspace.sources.sends, maps, figures);
   return figures;
 }

@@ -142,6 +142,18 @@ static void impossible_sizes(void) {
   CHECK(status == EPLB_OUT_OF_MEMORY || status == EPLB_INVALID_ARGUMENT);
 }
 
+/* Every expert has a price on every node: more of them than can be numbered were written out of
+ * bounds. */
+static void prices_are_limited(void) {
+  const int64_t many = (int64_t)1 << 17;
+  eplb_problem problem = problem_of(many, many, many, many, EPLB_POLICY_SOFT);
+  INVALID(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 1, many, &problem, NULL, ERR),
+          "num_nodes * num_experts", "131072 * 131072", "2^26");
+  problem.num_nodes = (int64_t)1 << 62;
+  problem.num_slots = problem.num_gpus = 4;
+  EXPECT(EPLB_OK, CALL(context_reserve)(context, EPLB_FLOAT32, 1, 1, 4, &problem, NULL, ERR));
+}
+
 static void lengths_name_both_numbers(void) {
   INVALID(CALL(upload_weights)(context, in.weights, 47, in.dtype, 1, 2, 24, ERR), "weights_length",
           "47", "48");
@@ -188,6 +200,7 @@ void rules_sizes(void) {
   RUN(other_policies_need_no_divisors);
   RUN(policies_as_the_published_rule_has_them);
   RUN(impossible_sizes);
+  RUN(prices_are_limited);
   RUN(lengths_name_both_numbers);
   RUN(threads_and_devices_that_cannot_be);
   RUN(the_context_works_after_all_that);

@@ -94,7 +94,8 @@ pub const EPLB_POLICY_HIERARCHICAL: eplb_policy = 1;
 /// anything
 pub const EPLB_POLICY_GLOBAL: eplb_policy = 2;
 /// every group has a home node, and replicas are elsewhere only as far as off_home_target takes:
-/// EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only. Any counts, nodes may differ. Since ABI 1.1
+/// EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only. Any counts, nodes may differ; num_nodes *
+/// experts at most 2^26. Since ABI 1.1
 pub const EPLB_POLICY_SOFT: eplb_policy = 3;
 
 /// Why the report's policy was used.

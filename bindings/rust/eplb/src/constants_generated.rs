@@ -90,8 +90,8 @@ open_enum! {
         Global = EPLB_POLICY_GLOBAL "global",
         /// Every group has a home node, and replicas are elsewhere only as far as `off_home_target`
         /// takes: [`Strategy::Best`](crate::Strategy::Best) and
-        /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) only. Any counts, nodes may differ.
-        /// Since ABI 1.1.
+        /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) only. Any counts, nodes may differ;
+        /// `num_nodes` * experts at most 2^26. Since ABI 1.1.
         Soft = EPLB_POLICY_SOFT "soft",
     }
 }

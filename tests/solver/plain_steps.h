@@ -80,6 +80,43 @@ class RebalanceSteps : protected RebalanceRuins {
     return path;
   }
 
+  // Section 12.12.
+  void part_copies() {
+    for (int row = 0; row < layer_.rows; ++row)
+      for (int g = 0; g < layer_.gpus(); ++g)
+        while (row < layer_.open[g] && is_copy({g, row}) && part({g, row})) {
+        }
+  }
+
+ private:
+  bool is_copy(Spot spot) const {
+    const auto& on = now_.at[spot.gpu];
+    const int e = on[spot.row];
+    return e != layer_.none() && std::count(on.begin(), on.end(), e) > 1;
+  }
+  bool may_part(Spot spot, Spot other) const {
+    const int e = now_.at[spot.gpu][spot.row], f = now_.at[other.gpu][other.row];
+    return f != layer_.none() && spot.gpu != other.gpu && !now_.holds(other.gpu, e) &&
+           (!now_.holds(spot.gpu, f) || is_copy(other)) && layer_.may_be_on(other.gpu, e) &&
+           layer_.may_be_on(spot.gpu, f);
+  }
+  bool part(Spot spot) {
+    std::optional<Arranged> best;
+    int64_t least = 0;
+    for (int row = 0; row < layer_.rows; ++row)
+      for (int g = 0; g < layer_.gpus(); ++g) {
+        if (row >= layer_.open[g] || !may_part(spot, {g, row})) continue;
+        Arranged then = now_;
+        std::swap(then.at[spot.gpu][spot.row], then.at[g][row]);
+        const int64_t cost = 20 * then.excess() + then.cost();
+        if (best && cost >= least) continue;
+        least = cost;
+        best = then;
+      }
+    if (best) now_ = *best;
+    return best.has_value();
+  }
+
   int64_t urgency_ = 20;  // of excess, where there are prices
 };
 

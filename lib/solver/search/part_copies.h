@@ -52,19 +52,57 @@ struct Parting {
   }
 };
 
-// While the replica in a place shares its GPU with a copy it is exchanged with the one for which
-// that costs least; ties: lowest place.
-EPLB_FN void part_copies_of(Team auto& team, ExcessSearch& search, int place) {
+// The exchange that costs least; ties: lowest place. -1 if there is none.
+EPLB_FN int cheapest_parting(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
   const Parting parting{search, place};
+  search.looks -= int64_t{state.places} * state.rows;
+  const int64_t least = -team.max_of(state.places, [&](int other) {
+    return parting.is_possible(other) ? -parting.cost(other) : -kNever64;
+  });
+  if (least == kNever64) return -1;
+  return team.find_of(state.places, [&](int other) {
+    return parting.is_possible(other) && parting.cost(other) == least;
+  });
+}
+// Where there is none, as can be where GPUs differ, an exchange for another expert of the GPU makes
+// that one the copy, which may be parted then, or exchanged again: the first exchange of a shortest
+// chain of these. -1 if there is none. Rows of the GPU are looked at in the order in which they are
+// found.
+EPLB_FN int first_of_chain(Team auto& team, ExcessSearch& search, int place) {
+  const Arrangement& state = search.state;
+  const int g = state.gpu[place];
+  const View<int> found = search.missing, first = search.picked;  // in order; by row
+  team.for_each(state.rows, [&](int row) { first[row] = -1; });
+  team.single([&] { found[0] = place / state.stride; });
+  for (int at = 0, end = 1; at < end && !search.is_over(team); ++at) {
+    const int from = found[at], e = state.expert[from * state.stride + g];
+    if (at > 0 && cheapest_parting(team, search, from * state.stride + g) >= 0) return first[from];
+    for (int row = 0; row < state.rows; ++row) {
+      const int f = state.expert[row * state.stride + g];
+      if (first[row] >= 0 || !state.is_expert(f) || f == state.expert[place]) continue;
+      search.looks -= state.places;
+      const int other = team.find_of(state.places, [&](int i) {
+        return state.expert[i] == f && !holds(state, state.gpu[i], e) &&
+               may_hold(state, search.cluster, state.gpu[i], e);
+      });
+      if (other == state.places) continue;
+      team.single([&] {
+        first[row] = at == 0 ? other : first[from];
+        found[end] = row;
+      });
+      ++end;
+    }
+  }
+  return -1;
+}
+// While the replica in a place shares its GPU with a copy it is exchanged for what parts the two.
+EPLB_FN void part_copies_of(Team auto& team, ExcessSearch& search, int place) {
+  const Arrangement& state = search.state;
   while (!search.is_over(team) && copies_together(state, place) > 1) {
-    search.looks -= int64_t{state.places} * state.rows;
-    const int64_t least = -team.max_of(state.places, [&](int other) {
-      return parting.is_possible(other) ? -parting.cost(other) : -kNever64;
-    });
-    if (least == kNever64) return;
-    const int other = team.find_of(
-        state.places, [&](int at) { return parting.is_possible(at) && parting.cost(at) == least; });
+    int other = cheapest_parting(team, search, place);
+    if (other < 0 && is_unequal(search.cluster)) other = first_of_chain(team, search, place);
+    if (other < 0) return;
     apply(team, search, {Change::kSwap, place, other});
     keep(search);
   }

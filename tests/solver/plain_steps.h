@@ -88,6 +88,8 @@ class RebalanceSteps : protected RebalanceRuins {
         }
   }
 
+  int64_t urgency_ = 20;  // of excess, where there are prices
+
  private:
   bool is_copy(Spot spot) const {
     const auto& on = now_.at[spot.gpu];
@@ -158,8 +160,6 @@ class RebalanceSteps : protected RebalanceRuins {
     if (other) now_ = exchanged(spot, *other);
     return other.has_value();
   }
-
-  int64_t urgency_ = 20;  // of excess, where there are prices
 };
 
 }  // namespace eplb::tests::plain

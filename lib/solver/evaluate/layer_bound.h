@@ -69,8 +69,8 @@ EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, dou
 
 // weight(e) is an expert's, in double; `total` is their sum in order. What loads with little total
 // may have lost by rounding, half of the least denormal for each replica on a GPU, comes off again;
-// times lose more, up to what the slowest GPU makes of it. filled: of placements without empty slots
-// only?
+// times lose more, up to what the slowest GPU makes of it. filled: only of placements without
+// empty slots?
 EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
                                   const BoundWorkspace& workspace, const auto& weight, double total,
                                   bool filled) {

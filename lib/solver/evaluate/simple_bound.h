@@ -82,8 +82,8 @@ EPLB_FN double fastest_speed(Team auto& team, const Cluster& cluster) {
   }));
 }
 
-// No largest load is below `least`, nor below what this returns. filled: of placements without empty
-// slots?
+// No largest load is below `least`, nor below what this returns. filled: only of placements without
+// empty slots?
 EPLB_FN double bound_of_loads(Team auto& team, const Problem& problem,
                               const BoundWorkspace& workspace, bool filled, double least) {
   constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each

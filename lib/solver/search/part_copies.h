@@ -65,34 +65,52 @@ EPLB_FN int cheapest_parting(Team auto& team, ExcessSearch& search, int place) {
     return parting.is_possible(other) && parting.cost(other) == least;
   });
 }
-// Where there is none, as can be where GPUs differ, an exchange for another expert of the GPU makes
-// that one the copy, which may be parted then, or exchanged again: the first exchange of a shortest
-// chain of these. -1 if there is none. Rows of the GPU are looked at in the order in which they are
-// found.
+// The lowest place of expert f whose GPU lacks e and may have it; the number of places if there is
+// none.
+EPLB_FN int place_of_exchange(Team auto& team, ExcessSearch& search, int e, int f) {
+  const Arrangement& state = search.state;
+  search.looks -= state.places;
+  return team.find_of(state.places, [&](int other) {
+    const int h = state.gpu[other];
+    return state.expert[other] == f && !holds(state, h, e) && may_hold(state, search.cluster, h, e);
+  });
+}
+// Where no exchange parts copies, as can be where GPUs differ, one for another expert of the GPU
+// makes that one the copy, which may be parted then, or exchanged again. Chains of these:
+struct CopyChains {
+  int place;        // whose replica shares its GPU with a copy
+  View<int> row;    // in the order in which they are found
+  View<int> first;  // by row: the exchange that its chain begins with, or -1
+};
+// From the i-th row on; `end` have been found. Returns how many have been then.
+EPLB_FN int lengthen(Team auto& team, ExcessSearch& search, const CopyChains& chains, int i,
+                     int end) {
+  const Arrangement& state = search.state;
+  const int g = state.gpu[chains.place], from = chains.row[i];
+  const int e = state.expert[from * state.stride + g];
+  for (int row = 0; row < state.rows; ++row) {
+    const int f = state.expert[row * state.stride + g];
+    if (chains.first[row] >= 0 || !state.is_expert(f) || f == state.expert[chains.place]) continue;
+    const int other = place_of_exchange(team, search, e, f);
+    if (other == state.places) continue;
+    team.single([&] {
+      chains.first[row] = i == 0 ? other : chains.first[from];
+      chains.row[end] = row;
+    });
+    ++end;
+  }
+  return end;
+}
+// The first exchange of a shortest chain; -1 if there is none.
 EPLB_FN int first_of_chain(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
-  const int g = state.gpu[place];
-  const View<int> found = search.missing, first = search.picked;  // in order; by row
-  team.for_each(state.rows, [&](int row) { first[row] = -1; });
-  team.single([&] { found[0] = place / state.stride; });
-  for (int at = 0, end = 1; at < end && !search.is_over(team); ++at) {
-    const int from = found[at], e = state.expert[from * state.stride + g];
-    if (at > 0 && cheapest_parting(team, search, from * state.stride + g) >= 0) return first[from];
-    for (int row = 0; row < state.rows; ++row) {
-      const int f = state.expert[row * state.stride + g];
-      if (first[row] >= 0 || !state.is_expert(f) || f == state.expert[place]) continue;
-      search.looks -= state.places;
-      const int other = team.find_of(state.places, [&](int i) {
-        return state.expert[i] == f && !holds(state, state.gpu[i], e) &&
-               may_hold(state, search.cluster, state.gpu[i], e);
-      });
-      if (other == state.places) continue;
-      team.single([&] {
-        first[row] = at == 0 ? other : first[from];
-        found[end] = row;
-      });
-      ++end;
-    }
+  const CopyChains chains{place, search.missing, search.picked};
+  team.for_each(state.rows, [&](int row) { chains.first[row] = -1; });
+  team.single([&] { chains.row[0] = place / state.stride; });
+  for (int i = 0, end = 1; i < end && !search.is_over(team); ++i) {
+    const int row = chains.row[i], copy = row * state.stride + state.gpu[place];
+    if (i > 0 && cheapest_parting(team, search, copy) >= 0) return chains.first[row];
+    end = lengthen(team, search, chains, i, end);
   }
   return -1;
 }
@@ -110,6 +128,7 @@ EPLB_FN void part_copies_of(Team auto& team, ExcessSearch& search, int place) {
 EPLB_ONCE void part_copies(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
   if (!state.totals[0].together) return;
+  search.looks = int64_t{1} << 31;  // whatever searching has left
   for (int place = 0; place < state.places; ++place)
     if (state.is_expert(state.expert[place])) part_copies_of(team, search, place);
 }

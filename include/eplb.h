@@ -341,9 +341,9 @@ typedef struct eplb_solve_options {
    * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT. Each is kept exactly.
    * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
    * they come first, count like all others, and limits below their number are refused. */
-  int32_t allow_empty;     /* 0: slots that are empty stay so unless filling them helps, and no
-                              others become empty; 1: a replica may be dropped and its slot become
-                              -1, which relieves a GPU without a move */
+  int32_t allow_empty;     /* 0: slots that are empty or hold what must leave its node are filled
+                              where that helps, and no others become empty; 1: a replica may be
+                              dropped and its slot become -1, which relieves a GPU without a move */
   int64_t max_moves;       /* -1: any; of a layer, see EPLB_MAP_MOVE_COUNT */
   int64_t max_moves_total; /* -1: any; over all layers, which get shares by what they gain: the
                               one option by which a layer's answer depends on others */

@@ -70,8 +70,9 @@ type cSolveOptions struct {
 	// TransferBuffered; how the engine will carry out the transfers. Since ABI 1.1, like what
 	// follows.
 	TransferOrder int32
-	// 0: slots that are empty stay so unless filling them helps, and no others become empty; 1: a
-	// replica may be dropped and its slot become -1, which relieves a GPU without a move.
+	// 0: slots that are empty or hold what must leave its node are filled where that helps, and no
+	// others become empty; 1: a replica may be dropped and its slot become -1, which relieves a GPU
+	// without a move.
 	AllowEmpty int32
 	// -1: any; of a layer, see MapMoveCount.
 	MaxMoves int64

@@ -192,8 +192,6 @@ MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& opti
 void set_moves(const eplb_problem& asked, const eplb_solve_options& options, Problem& problem) {
   const bool soft = asked.policy == EPLB_POLICY_SOFT;
   problem.moves = move_limits(asked, options);
-  problem.limits.some_empty =
-      problem.moves.allow_empty && (soft || options.strategy == EPLB_STRATEGY_REBALANCE);
   if (soft) problem.limits.off_home_target = soft_target(asked, options);
 }
 

@@ -168,6 +168,22 @@ class LayerNow {
   LargestFirst drops_, relief_, rises_, growth_;
 };
 
+// May all replicas stay where they are? Under a hierarchical policy those that may not leave empty
+// slots, which relieves GPUs without a move.
+bool keeps_nodes(const Problem& problem, const int32_t* row) {
+  const auto [nodes, groups] = problem.partition;
+  std::vector<int> node_of_group(static_cast<size_t>(groups), -1), groups_on(node_of_group.size());
+  for (int s = 0; s < problem.cluster.slots; ++s) {
+    const int node = s / (problem.cluster.slots / nodes);
+    int& known = node_of_group[static_cast<size_t>(row[s] / (problem.experts / groups))];
+    if (known < 0) ++groups_on[static_cast<size_t>(node)];
+    if (known >= 0 && known != node) return false;
+    known = node;
+  }
+  return std::all_of(groups_on.begin(), groups_on.begin() + nodes,
+                     [&](int on) { return on == groups / nodes; });
+}
+
 // Does the proof hold for the layer?
 bool is_plain(const Problem& problem, int64_t layer) {
   const Cluster& cluster = problem.cluster;
@@ -179,7 +195,7 @@ bool is_plain(const Problem& problem, int64_t layer) {
     if (row[s] < 0 || last_gpu[static_cast<size_t>(row[s])] == s / per_gpu) return false;
     last_gpu[static_cast<size_t>(row[s])] = s / per_gpu;
   }
-  return std::count(last_gpu.begin(), last_gpu.end(), -1) == 0;
+  return std::count(last_gpu.begin(), last_gpu.end(), -1) == 0 && keeps_nodes(problem, row);
 }
 
 }  // namespace

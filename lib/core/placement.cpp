@@ -1,7 +1,5 @@
 #include "core/placement.h"
 
-#include <algorithm>
-
 #include "core/caller_array.h"
 #include "core/error.h"
 
@@ -122,11 +120,6 @@ std::vector<int32_t> read_placement(const void* placement, int64_t length, eplb_
 void check_closed(const std::vector<int32_t>& placement, const Problem& problem) {
   for (int64_t l = 0; l < problem.layers; ++l)
     check_closed_of_layer(&placement[l * problem.cluster.slots], l, problem.cluster);
-}
-
-bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem) {
-  return std::count(placement.begin(), placement.end(), -1) >
-         problem.layers * problem.cluster.closed;
 }
 
 void check_source(const PlacementSource& source) {

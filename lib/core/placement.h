@@ -33,9 +33,6 @@ void read_any_placement(const char* name, const PlacementSource& source, std::ve
 // Throws InvalidPlacement if a closed slot holds an expert.
 void check_closed(const std::vector<int32_t>& placement, const Problem& problem);
 
-// Does an open slot hold nothing?
-bool has_empty_slots(const std::vector<int32_t>& placement, const Problem& problem);
-
 // Where experts are now.
 struct CurrentPlacement {
   int64_t layers = 0, slots = 0;

@@ -37,8 +37,6 @@ struct Limits {
   int most_replicas = 1;  // the same, which the strategy keeps to; num_slots: any number
   // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
-  // May open slots hold nothing? Bounds then hold for such placements, too.
-  bool some_empty = false;
 };
 
 // What load costs by the node that serves it, as the caller gave it: in parts of the highest price,

@@ -8,14 +8,6 @@
 namespace eplb {
 namespace {
 
-// With empty slots, bounds are those of placements that may have some.
-std::vector<int32_t> read_judged(const void* placement, int64_t length, eplb_dtype dtype,
-                                 Problem& problem) {
-  std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
-  problem.limits.some_empty = has_empty_slots(ids, problem);
-  return ids;
-}
-
 void write_figures(const std::vector<LayerFigures>& layers, const LayerOutputs& outputs) {
   for (size_t l = 0; l < layers.size(); ++l) {
     if (outputs.imbalance) outputs.imbalance[l] = layers[l].imbalance;
@@ -102,7 +94,7 @@ void Session::evaluate(const eplb_problem& asked, const void* placement, int64_t
   if (wanted && outputs_length != weights.layers)
     fail(EPLB_INVALID_ARGUMENT, "layers_length is %lld, must be num_layers = %lld",
          ll(outputs_length), ll(weights.layers));
-  const std::vector<int32_t> ids = read_judged(placement, length, dtype, problem);
+  const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   Evaluation evaluation;
   evaluation.resize(weights.layers, problem.cluster.gpus);
   add_figures(problem, ids.data(), kAllParts | kHomes, evaluation);
@@ -118,7 +110,7 @@ void Session::evaluate_windows(const eplb_problem& asked, const void* placement,
                                eplb_dtype dtype, const LayerOutputs& outputs,
                                int64_t outputs_length) {
   const Weights& weights = need_weights();
-  Problem problem = check_problem(asked, tables_.cluster, weights.layers, weights.experts);
+  const Problem problem = check_problem(asked, tables_.cluster, weights.layers, weights.experts);
   check_windows_are_kept(weights.windows);
   const EvaluationParts parts = (outputs.imbalance ? kLoads : 0) | (outputs.bound ? kBounds : 0);
   if (parts != 0 && outputs_length != weights.layers * weights.windows)
@@ -126,7 +118,7 @@ void Session::evaluate_windows(const eplb_problem& asked, const void* placement,
          "windows_length is %lld, must be num_layers * num_windows = %lld * %lld = %lld",
          ll(outputs_length), ll(weights.layers), ll(weights.windows),
          ll(weights.layers * weights.windows));
-  const std::vector<int32_t> ids = read_judged(placement, length, dtype, problem);
+  const std::vector<int32_t> ids = read_placement(placement, length, dtype, problem);
   WindowFigures figures;
   add_windows(problem, ids.data(), parts, figures);
   write_figures(figures.layers, outputs);

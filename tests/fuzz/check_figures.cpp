@@ -13,8 +13,8 @@ namespace {
 
 // A bound of one layer, or of one window of it.
 void check_bound(const Judged& judged, const Loads& loads, double bound) {
-  REQUIRE(bound >= 0 && (bound <= loads.largest || !judged.bounds_hold),
-          "bound %.17g, largest load %.17g", bound, loads.largest);
+  REQUIRE(bound >= 0 && bound <= loads.largest, "bound %.17g, largest load %.17g", bound,
+          loads.largest);
   // It is at least the mean, but for what it gives up for rounding.
   const bool close = judged.weights().is_tiny || bound >= loads.mean * (1 - 1e-9);
   REQUIRE(close, "bound %.17g, mean load %.17g", bound, loads.mean);

@@ -16,7 +16,6 @@ struct Judged {
   const Gpus& gpus;
   const std::vector<int64_t>& placement;
   double home_target;  // the imbalance up to which replicas leave home
-  bool bounds_hold = true;
 
   const KnownWeights& weights() const { return *known.weights; }
   int64_t slots() const { return problem.num_slots; }

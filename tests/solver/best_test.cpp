@@ -175,6 +175,26 @@ TEST(Best, NoDuplicatesThatCouldBeAvoidedUnderACap) {
   }
 }
 
+// With groups as wishes, empty slots are filled last, where a cap may leave copies of what is there.
+TEST(Best, NoDuplicatesThatCouldBeAvoidedUnderSoftPolicy) {
+  std::mt19937 random(7);
+  Solver solver;
+  for (int t = 0; t < 200; ++t) {
+    const int gpus = 2 + static_cast<int>(random() % 6), per_gpu = 2 + random() % 4;
+    const int slots = gpus * per_gpu,
+              experts = std::min<int>(slots, 2 + static_cast<int>(random() % (per_gpu + 3)));
+    std::vector<double> weights(experts);
+    for (double& w : weights) w = std::exp(static_cast<double>(random() % 10000) / 1000);
+    eplb_problem problem = problem_of(slots, gpus);
+    problem.policy = EPLB_POLICY_SOFT;
+    problem.num_groups = 1 + static_cast<int>(random() % experts);
+    problem.num_nodes = 1 + static_cast<int>(random() % 2);
+    solver.solve(weights, problem, EPLB_EFFORT_FAST, t, (slots + experts - 1) / experts);
+    EXPECT_EQ(solver.report.duplicates, solver.report.duplicates_unavoidable)
+        << experts << " experts, " << slots << " slots, " << gpus << " GPUs";
+  }
+}
+
 TEST(Best, LargeShapesAtEveryEffort) {
   std::mt19937 random(9);
   std::vector<double> weights(4096);

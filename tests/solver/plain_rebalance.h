@@ -30,6 +30,7 @@ class Rebalance : RebalanceSteps {
     start();
     moves_cost_ = false;
     if (has_load && layer_.q.size() > 1) level();
+    part_copies();
     return slots();
   }
   using RebalanceSteps::path;

@@ -82,13 +82,12 @@ class RebalanceStart {
 
   bool is_limited() const { return budget_ < int64_t{layer_.gpus()} * layer_.rows; }
   void choose_times() {
-    const int64_t mean_time = parts_of_mean_time(layer_), largest = (1 << 29) - 1;
-    mean_ = least_ = mean_time_of(layer_);
-    if (ask_.target == 0) return;
-    const int64_t t = std::min(mean_time * ask_.target >> 28, largest);
-    least_ = ask_.target >= 32 << 20
-                 ? largest
-                 : std::max(mean_, t - std::min<int64_t>(2 * layer_.rows, t / 1024));
+    const int64_t mean_time = parts_of_mean_time(layer_), f = ask_.target;
+    mean_ = least_ = asked_ = mean_time_of(layer_);
+    if (f == 0) return;
+    const int64_t t = f < 32 << 20 ? mean_time * f >> 28 : mean_time * (f / 32) >> 23;
+    asked_ = std::max(mean_, t - std::min<int64_t>(2 * layer_.rows, t / 1024));
+    least_ = std::min(asked_, int64_t{1} << 30);
   }
   bool is_kept(int g, int row) const {
     const auto& was = layer_.was[g];
@@ -102,7 +101,7 @@ class RebalanceStart {
         if (is_kept(g, row)) ++keepers[layer_.was[g][row]];
     now_.at.assign(layer_.open.size(), {});
     for (int g = 0; g < layer_.gpus(); ++g) keep_on(g, keepers);
-    now_.aim(least_);
+    now_.aim(asked_);
     now_.most_empty = ask_.allow_empty ? kAny : now_.empty();
     return create_lost();
   }
@@ -190,7 +189,8 @@ class RebalanceStart {
   OldLayer layer_;
   RebalanceAsk ask_;
   Arranged now_;
-  int64_t budget_, mean_ = 0, least_ = 0;  // least_: the target, or the mean
+  int64_t budget_, mean_ = 0;
+  int64_t asked_ = 0, least_ = 0;  // the target, or the mean; least_: at most the longest time
 };
 
 }  // namespace eplb::tests::plain

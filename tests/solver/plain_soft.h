@@ -151,7 +151,7 @@ class SoftStart : protected RebalanceSteps {
     for (int g = 0; g < layer_.gpus(); ++g) now_.at.emplace_back(layer_.open[g], layer_.none());
     for (int n = 0; n < nodes_; ++n) place_at_home(n);
     now_.most_empty = 0;
-    now_.aim(least_);
+    now_.aim(asked_);
     create_lost();
     return now_;
   }

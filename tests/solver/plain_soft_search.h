@@ -19,6 +19,7 @@ class SoftSearch : SoftStart {
   // By slot; -1: nothing.
   std::vector<int> solve() {
     settle_fresh();
+    part_copies();
     return slots();
   }
   std::vector<int> rebalance(bool has_load) {

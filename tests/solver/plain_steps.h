@@ -80,7 +80,86 @@ class RebalanceSteps : protected RebalanceRuins {
     return path;
   }
 
+  // Section 12.12.
+  void part_copies() {
+    for (int row = 0; row < layer_.rows; ++row)
+      for (int g = 0; g < layer_.gpus(); ++g)
+        while (row < layer_.open[g] && is_copy({g, row}) && part({g, row})) {
+        }
+  }
+
   int64_t urgency_ = 20;  // of excess, where there are prices
+
+ private:
+  bool is_copy(Spot spot) const {
+    const auto& on = now_.at[spot.gpu];
+    const int e = on[spot.row];
+    return e != layer_.none() && std::count(on.begin(), on.end(), e) > 1;
+  }
+  bool may_part(Spot spot, Spot other) const {
+    const int e = now_.at[spot.gpu][spot.row], f = now_.at[other.gpu][other.row];
+    return f != layer_.none() && spot.gpu != other.gpu && !now_.holds(other.gpu, e) &&
+           (!now_.holds(spot.gpu, f) || is_copy(other)) && layer_.may_be_on(other.gpu, e) &&
+           layer_.may_be_on(spot.gpu, f);
+  }
+  std::vector<Spot> open_spots() const {
+    std::vector<Spot> spots;
+    for (int row = 0; row < layer_.rows; ++row)
+      for (int g = 0; g < layer_.gpus(); ++g)
+        if (row < layer_.open[g]) spots.push_back({g, row});
+    return spots;
+  }
+  Arranged exchanged(Spot spot, Spot other) const {
+    Arranged then = now_;
+    std::swap(then.at[spot.gpu][spot.row], then.at[other.gpu][other.row]);
+    return then;
+  }
+  std::optional<Spot> cheapest(Spot spot) const {
+    std::optional<Spot> best;
+    int64_t least = 0;
+    for (const Spot other : open_spots()) {
+      if (!may_part(spot, other)) continue;
+      const Arranged then = exchanged(spot, other);
+      const int64_t cost = 20 * then.excess() + then.cost();
+      if (best && cost >= least) continue;
+      least = cost;
+      best = other;
+    }
+    return best;
+  }
+  // The lowest place of the expert in `wanted` whose GPU may have that in `spot` and lacks it.
+  std::optional<Spot> exchange(Spot spot, Spot wanted) const {
+    const int e = now_.at[spot.gpu][spot.row], f = now_.at[wanted.gpu][wanted.row];
+    for (const Spot other : open_spots())
+      if (now_.at[other.gpu][other.row] == f && !now_.holds(other.gpu, e) &&
+          layer_.may_be_on(other.gpu, e))
+        return other;
+    return {};
+  }
+  std::optional<Spot> first_of_chain(Spot start) const {
+    const auto& on = now_.at[start.gpu];
+    std::vector<std::pair<Spot, std::optional<Spot>>> found = {{start, {}}};  // and their firsts
+    std::set<int> rows;
+    for (size_t i = 0; i < found.size(); ++i) {
+      const auto [spot, first] = found[i];
+      if (i > 0 && cheapest(spot)) return first;
+      for (int row = 0; row < layer_.open[start.gpu]; ++row) {
+        const Spot next{start.gpu, row};
+        if (rows.contains(row) || on[row] == layer_.none() || on[row] == on[start.row]) continue;
+        const std::optional<Spot> other = exchange(spot, next);
+        if (!other) continue;
+        rows.insert(row);
+        found.push_back({next, i == 0 ? other : first});
+      }
+    }
+    return {};
+  }
+  bool part(Spot spot) {
+    std::optional<Spot> other = cheapest(spot);
+    if (!other) other = first_of_chain(spot);
+    if (other) now_ = exchanged(spot, *other);
+    return other.has_value();
+  }
 };
 
 }  // namespace eplb::tests::plain

@@ -155,11 +155,35 @@ TEST(RebalanceLimits, HoldInEveryAnswer) {
     if (c.options.max_moves_total >= 0) {
       EXPECT_LE(moves, c.options.max_moves_total);
     }
-    EXPECT_EQ(moves, library.report().moves);
-    EXPECT_LE(duplicates, duplicates_before + library.report().duplicates_unavoidable);
+    const eplb_report report = library.report();
+    EXPECT_EQ(moves, report.moves);
+    EXPECT_LE(duplicates, duplicates_before + report.duplicates_unavoidable);
+    EXPECT_GE(report.gap_mean, 0);  // slots may be empty: the bound knows it
+    if (target_of(c.options) > 0 && report.layers_missed == 0) {
+      EXPECT_LE(report.moves_bound, report.moves);
+    }
   }
   EXPECT_GT(answered, trials(3000));
   EXPECT_GT(unchanged, trials(200));
+}
+
+// A time that only a slow GPU can have: the whole load at full speed takes less.
+TEST(RebalanceLimits, TargetsOfSlowGpusAreReached) {
+  MoveLibrary library;
+  for (const double slow : {1.0 / 16, 1.0 / 64, 1.0 / 900}) {
+    MoveCase c{};
+    c.layers = 1;
+    c.sizes = {2, 2, 2};
+    c.weights = {100, 1};
+    c.current = {1, 0};
+    c.speeds = {1, slow};
+    eplb_solve_options_init(&c.options, sizeof c.options, nullptr);
+    c.options.target = 1.1 / slow;
+    EXPECT_EQ(library.solve(c, EPLB_STRATEGY_REBALANCE), (std::vector<int>{1, 0})) << slow;
+    EXPECT_EQ(library.report().layers_missed, 0);
+    c.options.target = 0.9 / slow;
+    EXPECT_EQ(library.solve(c, EPLB_STRATEGY_REBALANCE), (std::vector<int>{0, 1})) << slow;
+  }
 }
 
 // Experts that are nowhere they can stay come first: as many moves as they are will do, where GPUs

@@ -237,6 +237,7 @@ TEST(Rebalance, WindowsAreThoseOfTheDefinition) {
     SCOPED_TRACE(std::to_string(seed) + ": " + text_of(c));
     const PlainCase plain(c, library);
     EXPECT_EQ(plain.solve_windows(), library.solve(c, EPLB_STRATEGY_BEST));
+    EXPECT_EQ(library.report().duplicates, library.report().duplicates_unavoidable);
     answered += is_answered(c, plain, library);
   }
   EXPECT_GT(answered, trials(60));

@@ -200,7 +200,7 @@ template <class Method> class SoftMethod : public Method {
     this->find_path(team, most, {path.data()});
     return path;
   }
-  int time() { return this->aims_of(team, search.state).least(); }
+  int64_t time() { return this->aims_of(team, search.state).least(); }
   plain::Rows arranged(const plain::OldLayer& layer) const {
     plain::Rows at(layer.open.size());
     for (int g = 0; g < layer.gpus(); ++g)

@@ -58,9 +58,10 @@ EPLB_FN LayerBound node_bound(Team auto& team, const Problem& problem,
 }
 
 EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, double total,
-                                    const BoundWorkspace& workspace) {
-  const double bound = wants_threshold(problem) ? threshold_bound(team, problem, total, workspace)
-                                                : simple_bound(team, problem, total, workspace);
+                                    const BoundWorkspace& workspace, bool filled) {
+  const double bound = wants_threshold(problem)
+                           ? threshold_bound(team, problem, total, workspace, filled)
+                           : simple_bound(team, problem, total, workspace, filled);
   if (problem.partition.nodes == 1) return {bound, false};
   const LayerBound node = node_bound(team, problem, workspace);
   return {larger(bound, node.load), node.nodes_proven};
@@ -68,19 +69,20 @@ EPLB_FN LayerBound bound_of_weights(Team auto& team, const Problem& problem, dou
 
 // weight(e) is an expert's, in double; `total` is their sum in order. What loads with little total
 // may have lost by rounding, half of the least denormal for each replica on a GPU, comes off again;
-// times lose more, up to what the slowest GPU makes of it.
+// times lose more, up to what the slowest GPU makes of it. filled: only of placements without
+// empty slots?
 EPLB_FN LayerBound bound_of_layer(Team auto& team, const Problem& problem,
-                                  const BoundWorkspace& workspace, const auto& weight,
-                                  double total) {
+                                  const BoundWorkspace& workspace, const auto& weight, double total,
+                                  bool filled) {
   constexpr double kLeast = 0x1p-1074;
   const View<double> scaled = workspace.weight;
   const bool enough = total >= kLittle;
   const double scale = enough ? 1 : kMagnified;
   team.for_each(problem.experts,
                 [&](int e) { scaled[e] = weight(e) * scale + 0.0; });  // -0 becomes 0
-  if (enough) return bound_of_weights(team, problem, total, workspace);
+  if (enough) return bound_of_weights(team, problem, total, workspace, filled);
   total = sum_in_order(problem.experts, [&](int e) { return scaled[e]; });
-  const LayerBound bound = bound_of_weights(team, problem, total, workspace);
+  const LayerBound bound = bound_of_weights(team, problem, total, workspace, filled);
   const double slowest = problem.cluster.gpu_speed ? 2.0 * kFastest : 1;
   const double lost = kLeast * (slots_per_gpu(problem.cluster) + 1) * slowest;
   return {larger(0.0, bound.load / kMagnified - lost), bound.nodes_proven};

@@ -95,6 +95,13 @@ EPLB_FN void evaluate_places(Team auto& team, const Problem& problem,
   figures.unavoidable_duplicates = unavoidable_duplicates(team, problem, count);
 }
 
+// Does every open slot hold an expert?
+EPLB_FN bool is_filled(Team auto& team, const Problem& problem, const int* placement) {
+  const int64_t held =
+      team.sum_of(problem.cluster.slots, [&](int slot) { return int64_t{placement[slot] >= 0}; });
+  return held == open_slots(problem.cluster);
+}
+
 // weight(e) is an expert's, in double. The workspace was laid out for what is wanted; figures that
 // are not stay as they are.
 EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationParts wanted,
@@ -108,7 +115,8 @@ EPLB_FN void evaluate_layer(Team auto& team, const Problem& problem, EvaluationP
   if (wanted & kDuplicates)
     evaluate_places(team, problem, workspace, layer.placement, count, figures);
   if (wanted & kBounds) {
-    const LayerBound bound = bound_of_layer(team, problem, workspace.bounds, weight, total);
+    const LayerBound bound = bound_of_layer(team, problem, workspace.bounds, weight, total,
+                                            is_filled(team, problem, layer.placement));
     figures.bound = bound.load;
     figures.nodes_proven = bound.nodes_proven;
   }

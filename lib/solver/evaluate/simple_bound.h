@@ -82,15 +82,16 @@ EPLB_FN double fastest_speed(Team auto& team, const Cluster& cluster) {
   }));
 }
 
-// No largest load is below `least`, nor below what this returns.
+// No largest load is below `least`, nor below what this returns. filled: only of placements without
+// empty slots?
 EPLB_FN double bound_of_loads(Team auto& team, const Problem& problem,
-                              const BoundWorkspace& workspace, double least) {
+                              const BoundWorkspace& workspace, bool filled, double least) {
   constexpr int kDepth = 64;  // with more replicas on a GPU they even out; looking costs K for each
   const Cluster& cluster = problem.cluster;
   const bool equal = !is_unequal(cluster);
   Pigeonhole pigeonhole{
       workspace.descending,   problem.experts,      open_slots(cluster) - problem.experts,
-      slots_per_gpu(cluster), most_copies(problem), equal && !problem.limits.some_empty};
+      slots_per_gpu(cluster), most_copies(problem), equal && filled};
   double bound = larger(least, largest_replica(team, problem, workspace));
   for (int j = 0; j < smaller(pigeonhole.per_gpu, kDepth); ++j) {
     pigeonhole.together = most_together(team, cluster, j);
@@ -105,15 +106,15 @@ EPLB_FN double bound_of_loads(Team auto& team, const Problem& problem,
 // Of workspace.weight, whose sum is `total`. Where GPUs differ in speed it is a bound of times: no
 // load is larger than the largest time of the fastest GPU.
 EPLB_FN double simple_bound(Team auto& team, const Problem& problem, double total,
-                            const BoundWorkspace& workspace) {
+                            const BoundWorkspace& workspace, bool filled) {
   if (!(total > 0)) return 0;
   sort_weights(team, problem, workspace);
   const Cluster& cluster = problem.cluster;
   const double mean = total / open_gpus(cluster);
   if (cluster.gpu_speed == nullptr)
-    return bound_of_loads(team, problem, workspace, mean) * (1 - 0x1p-40);
+    return bound_of_loads(team, problem, workspace, filled, mean) * (1 - 0x1p-40);
   // The sum of up to 2^18 speeds is known to 35 bits.
-  const double loads = bound_of_loads(team, problem, workspace, 0);
+  const double loads = bound_of_loads(team, problem, workspace, filled, 0);
   return larger(mean, loads / fastest_speed(team, cluster)) * (1 - 0x1p-34);
 }
 

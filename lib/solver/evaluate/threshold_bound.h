@@ -100,10 +100,11 @@ class Thresholds {
 
 // As simple_bound. With more or fewer than two slots on a GPU, or other speeds, it is that one.
 EPLB_FN double threshold_bound(Team auto& team, const Problem& problem, double total,
-                               const BoundWorkspace& workspace) {
+                               const BoundWorkspace& workspace, bool filled) {
   constexpr int kBisections = 14;
   constexpr double kLargest = 0x1.fffffffffffffp1023;
-  double low = simple_bound(team, problem, total, workspace), high = smaller(1.5 * low, kLargest);
+  double low = simple_bound(team, problem, total, workspace, filled),
+         high = smaller(1.5 * low, kLargest);
   const Cluster& cluster = problem.cluster;
   if (cluster.slots != 2 * cluster.gpus || cluster.gpu_speed || !(low > 0)) return low;
   const Thresholds thresholds(problem, workspace);

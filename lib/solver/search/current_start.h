@@ -284,7 +284,7 @@ EPLB_FN bool create_lost(Team auto& team, ExcessSearch& search) {
 
 // From the current placement; experts that are nowhere get their places, where they cost least of
 // what is above times of `least`. False if that exceeds the limit on arrivals.
-EPLB_ONCE bool start_from_current(Team auto& team, ExcessSearch& search, int least,
+EPLB_ONCE bool start_from_current(Team auto& team, ExcessSearch& search, int64_t least,
                                   bool allow_empty) {
   Arrangement& state = search.state;
   aim(team, state, search.cluster, least);

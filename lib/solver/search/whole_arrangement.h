@@ -2,6 +2,7 @@
 // times.
 #pragma once
 
+#include "solver/layer/quantise.h"
 #include "solver/search/arrangement.h"
 
 EPLB_STAGE_BEGIN
@@ -58,11 +59,13 @@ EPLB_ONCE void derive_all(const Arrangement& state) {
 }
 
 // Loads should be at most `most` on a GPU of the highest pace, and less in proportion on others.
-EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& cluster, int most) {
+// No load is above kQuantaLimit.
+EPLB_FN void aim(Team auto& team, const Arrangement& state, const Cluster& cluster, int64_t most) {
   team.for_each(state.windows * state.stride, [&](int i) {
     const int g = i % state.stride, share = g < state.gpus ? pace(cluster, g) : kFastest;
-    const int limit = static_cast<int>(int64_t{most} * share / kFastest);
-    state.limit[i] = in_window(state, i / state.stride, limit);
+    const int64_t limit = most * share / kFastest, any = kQuantaLimit - 1;
+    state.limit[i] =
+        in_window(state, i / state.stride, static_cast<int>(limit < any ? limit : any));
     state.excess[i] = state.load[i] - state.limit[i];
   });
 }
@@ -89,6 +92,7 @@ EPLB_FN View<int> peaks(Team auto& team, const Arrangement& state) {
 // The largest load of all windows, as it would be on a GPU of the highest pace and in a window that
 // matters all it can, rounded up; at most kLongest, for a GPU may be very slow.
 inline constexpr int64_t kLongest = int64_t{1} << 30;
+EPLB_FN int as_time(int64_t time) { return static_cast<int>(time < kLongest ? time : kLongest); }
 EPLB_FN int64_t full_load(const Arrangement& state, int t, int64_t load) {
   const int64_t share = state.window_share[t];
   return share == kWindowShare ? load : (load * kWindowShare + share - 1) / share;
@@ -102,7 +106,7 @@ EPLB_FN int largest_time(Team auto& team, const Arrangement& state, const Cluste
     const int64_t share = g < state.gpus ? pace(cluster, g) : kFastest;
     return (full_load(state, i / state.stride, state.load[i]) * kFastest + share - 1) / share;
   });
-  return static_cast<int>(longest < kLongest ? longest : kLongest);
+  return as_time(longest);
 }
 
 EPLB_STAGE_END

@@ -176,22 +176,26 @@ struct ExcessMethod : NodesOfBest {
   }
   // Times.
   struct Aims {
-    int mean, target;  // target: kNever if there is none
-    EPLB_FN bool has_target() const { return target != kNever; }
+    int mean;
+    int64_t target;  // kNever64 if there is none
+    EPLB_FN bool has_target() const { return target != kNever64; }
     // Below this, nothing is gained.
-    EPLB_FN int least() const { return has_target() ? target : mean; }
+    EPLB_FN int64_t least() const { return has_target() ? target : mean; }
+    // The same as searches know times.
+    EPLB_FN int least_time() const { return as_time(least()); }
   };
   // What rounding takes from replicas could add up to a load above the target, so it is a little
   // less.
   EPLB_FN Aims aims_of(Team auto& team, const Arrangement& state) const {
-    constexpr int kMostFactor = 32;
+    constexpr int kFactorBits = 25;  // with more, the lowest are left out: so it fits 63 bits
     const int64_t mean = mean_time(team, problem.cluster, state);
     const int least = rounded_up(mean), factor = problem.moves.target;
-    if (factor == 0) return {least, kNever};
-    if (factor >= kMostFactor * kImbalanceUnits) return {least, kQuantaLimit - 1};
-    const int64_t exact = (mean * factor) >> (20 + kTimeBits);
-    const int target = static_cast<int>(exact < kQuantaLimit ? exact : kQuantaLimit - 1);
-    return {least, larger(least, target - smaller(2 * state.rows, target / 1024))};
+    if (factor == 0) return {least, kNever64};
+    const int dropped = factor >> kFactorBits ? 30 - kFactorBits : 0;
+    const int64_t exact = (mean * (factor >> dropped)) >> (20 + kTimeBits - dropped);
+    const int64_t part = exact / 1024, rounded = 2 * state.rows;
+    const int64_t target = exact - (part < rounded ? part : rounded);
+    return {least, target < least ? least : target};
   }
   EPLB_FN SoftRounds soft_rounds() const {
     const ExcessEffort effort = excess_effort(problem.options.effort);

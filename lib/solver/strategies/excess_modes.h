@@ -4,6 +4,7 @@
 #pragma once
 
 #include "solver/search/current_start.h"
+#include "solver/search/part_copies.h"
 
 EPLB_STAGE_BEGIN
 
@@ -230,13 +231,13 @@ EPLB_FN int fall(Team auto& team, ExcessSearch& search, int least, int part, aut
 }
 // path[m]: the least time with at most m moves, m <= most, on such a descent. The state stays as it
 // was, which takes no more moves than that, and aims at `least`.
-EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int least, int most,
+EPLB_FN void follow_path(Team auto& team, ExcessSearch& search, int64_t least, int most,
                          View<int> path) {
   const int budget = search.budget, from = search.state.moves();
   const int time = largest_time(team, search.state, search.cluster);
   search.budget = smaller(budget, most);
   team.for_each(most + 1, [&](int m) { path[m] = m < from ? kNever : time; });
-  fall(team, search, least, 4, [&](int now) {
+  fall(team, search, as_time(least), 4, [&](int now) {
     const int moves = search.state.moves();
     team.single([&] { path[moves] = smaller(path[moves], now); });
   });

@@ -29,6 +29,7 @@ struct FreshByExcess : ExcessMethod {
       solve_soft(team, search);
     else
       solve_windows(team, search, answer);
+    part_copies(team, search);
     write(team, search.state, answer);
     return 0;
   }

@@ -78,7 +78,7 @@ struct RebalanceMethod : FreshByExcess {
     auto cost = [&](int m) { return int64_t{path[m]} * kImbalanceUnits + m * price; };
     int cheapest = search.state.moves();
     for (int m = cheapest + 1; m <= most; ++m)
-      if (path[m - 1] > aims.least() && cost(m) < cost(cheapest)) cheapest = m;
+      if (path[m - 1] > aims.least_time() && cost(m) < cost(cheapest)) cheapest = m;
     return cheapest;
   }
   // A move costs as much as load away from home that is this part of a GPU's, at least.
@@ -109,8 +109,8 @@ struct RebalanceMethod : FreshByExcess {
   }
   EPLB_FN void reach_best(Team auto& team, LayerSearch& search, const ExcessEffort& effort,
                           const Aims& aims) const {
-    if (windows == 1) return reach_balance(team, search, effort, aims.least(), search.best);
-    level_windows(team, search, effort.window_rounds, aims.least());
+    if (windows == 1) return reach_balance(team, search, effort, aims.least_time(), search.best);
+    level_windows(team, search, effort.window_rounds, aims.least_time());
     search.best.time = largest_time(team, search.state, problem.cluster);
   }
   // Takes a fresh placement if it is better than what there is, and within the limits.
@@ -124,10 +124,10 @@ struct RebalanceMethod : FreshByExcess {
       if (partition.nodes > 1) stay_on_nodes(team, search);
       keep(search);
       search.counts_moves = false;
-      level_windows(team, search, effort.window_rounds, aims.least());
+      level_windows(team, search, effort.window_rounds, aims.least_time());
     }
-    const int time = largest_time(team, state, problem.cluster);
-    if (larger(time, aims.least()) >= larger(best.time, aims.least()) || !is_within(team, search))
+    const int time = largest_time(team, state, problem.cluster), least = aims.least_time();
+    if (larger(time, least) >= larger(best.time, least) || !is_within(team, search))
       restore(team, state, best);
   }
 };

@@ -32,6 +32,7 @@ struct UnequalBestMethod : NodesOfBest {
     place_fresh(team, search, answer);
     const int least = rounded_up(mean_time(team, node.cluster, state));
     reach_balance(team, search, excess_effort(node.options.effort), least, best);
+    part_copies(team, search);
     read_slots(team, state, answer);
     return 0;
   }

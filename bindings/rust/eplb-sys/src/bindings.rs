@@ -296,8 +296,9 @@ pub struct eplb_solve_options {
     /// EPLB_TRANSFER_BUFFERED; how the engine will carry out the transfers. Since ABI 1.1, like
     /// what follows
     pub transfer_order: eplb_transfer_order,
-    /// 0: slots that are empty stay so unless filling them helps, and no others become empty; 1: a
-    /// replica may be dropped and its slot become -1, which relieves a GPU without a move
+    /// 0: slots that are empty or hold what must leave its node are filled where that helps, and no
+    /// others become empty; 1: a replica may be dropped and its slot become -1, which relieves a
+    /// GPU without a move
     pub allow_empty: i32,
     /// -1: any; of a layer, see EPLB_MAP_MOVE_COUNT
     pub max_moves: i64,

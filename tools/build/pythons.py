@@ -19,7 +19,8 @@ def found_by(python, module, expression, env=None, longest=None):
             done = answer([python, "-c", program, path], timeout=longest, env={**os.environ, **(env or {})})
         except subprocess.TimeoutExpired:
             return None
-        if done.returncode:
+        # The import may even end the program.
+        if done.returncode or not os.path.exists(path):
             return None
         with open(path) as file:
             return file.read()

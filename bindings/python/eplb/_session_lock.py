@@ -38,12 +38,14 @@ class SharedSession(Uncopyable):
         self.late_error: Error | None = None
         self._session: Session | None = session
         self._reader: weakref.ref[Reader] | None = None
-        self._make_turns()
+        self._turns = Turns()
         # The child can read its copies of plans, but not what the library holds.
         before_fork(self.let_go)
-        in_child(self._make_turns)
+        in_child(self._leave_turns)
 
-    def _make_turns(self) -> None:
+    def _leave_turns(self) -> None:
+        if self._turns.now is not None and self._session is not None:
+            self._session.handle.forsake()
         self._turns = Turns()
 
     def __enter__(self) -> Session:

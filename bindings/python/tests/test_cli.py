@@ -157,7 +157,9 @@ def test_the_console_script_is_the_command():
     ways = [["-m", "eplb"], ["-c", "from eplb_command import main; main()"]]
     run = partial(subprocess.run, env=child_environment(), capture_output=True, text=True)
     answers = [run([sys.executable, *way, "solve", "nothing.csv", *CLUSTER]) for way in ways]
-    assert {(each.returncode, each.stderr) for each in answers} == {(2, "eplb: nothing.csv: no such file or directory\n")}
+    assert {(each.returncode, each.stderr) for each in answers} == {
+        (2, "eplb: nothing.csv: no such file or directory\n")
+    }
 
 
 # The command, which says when it solves.

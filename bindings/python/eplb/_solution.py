@@ -136,7 +136,9 @@ class Solution:
             shared.read(self._changes, self._take_fingerprint)
         if self._fingerprint is None:
             replicas = self._own_replicas()
-            self._fingerprint = plan_fingerprint(place_replicas(*replicas), restore_slots(*replicas), *self._sizes[1::2])
+            self._fingerprint = plan_fingerprint(
+                place_replicas(*replicas), restore_slots(*replicas), *self._sizes[1::2]
+            )
         return self._fingerprint
 
     def _own_change(self) -> Change:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+from pythons import found_by
 from steps import answer
 
 QUICK = 60  # seconds; a first `import torch` is slow
@@ -66,21 +67,12 @@ def find_machine(nvcc):
 def missing_modules(env):
     """The Python modules that the tests of the package need and that are missing or broken."""
     probes = {
-        "pytest": "import pytest",
-        "numpy": "import numpy",
-        "cffi (with pycparser)": "import cffi; cffi.FFI().cdef('int f(void);')",
+        "pytest": ("pytest", "'there'"),
+        "numpy": ("numpy", "'there'"),
+        "cffi (with pycparser)": ("cffi", "cffi.FFI().cdef('int f(void);') or 'there'"),
     }
-    found = {name: first_line_of_python(f"{probe}; print('there')", env) for name, probe in probes.items()}
-    return [name for name, said in found.items() if said != "there"]
+    return [name for name, probe in probes.items() if found_by(sys.executable, *probe, env, QUICK) != "there"]
 
 
 def torch_sees_gpu(env):
-    return first_line_of_python("import torch; print(torch.cuda.is_available())", env) == "True"
-
-
-def first_line_of_python(program, env):
-    try:
-        done = answer([sys.executable, "-c", program], timeout=QUICK, env={**os.environ, **env})
-    except subprocess.TimeoutExpired:
-        return ""
-    return (done.stdout.strip().splitlines() or [""])[-1]
+    return found_by(sys.executable, "torch", "str(torch.cuda.is_available())", env, QUICK) == "True"

@@ -3,11 +3,11 @@
 import hashlib
 import os
 import sys
-import tempfile
 
 from packages import PIP, is_fresh, pip_install, set_stamp, stamp_path
 from places import BUILD, ROOT, VENV_PYTHON
-from steps import answer, step
+from pythons import found_by
+from steps import step
 
 
 def source_key(*folders):
@@ -45,14 +45,3 @@ def borrow_torch():
         # A .pth file comes after the packages of .venv, so those keep their versions.
         with open(os.path.join(folder, "borrowed-torch.pth"), "w") as file:
             file.write(os.path.dirname(os.path.dirname(torch)) + "\n")
-
-
-def found_by(python, module, expression):
-    """What an expression is there, with the module; None without. An import may print anything, so that is not read."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "found")
-        program = f"import sys, {module}\nwith open(sys.argv[1], 'w') as file: file.write({expression})"
-        if answer([python, "-c", program, path]).returncode:
-            return None
-        with open(path) as file:
-            return file.read()

@@ -1,11 +1,13 @@
-"""The command `eplb`: `python -m eplb` and the console script."""
+"""The command `eplb`: `python -m eplb`, and the console script from eplb_command."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 _EXTRA = {"typer": "cli", "rich": "cli", "matplotlib": "picture"}
 # As shells say of a program that SIGINT ended.
@@ -13,16 +15,32 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
-    """Runs the command and exits: 0, or 2 with one sentence on stderr; an interrupt ends it by its signal."""
+    """Runs the command and exits: 0, or 1 or 2 with one sentence on stderr; an interrupt ends it by its signal."""
     try:
-        _open_closed()
-        code = _run()
+        with _quiet_interrupts():
+            _open_closed()
+            code = _run()
     except KeyboardInterrupt:
-        # Imports take longer than small solves.
         code = _INTERRUPTED
     if code == _INTERRUPTED:
         _die()
     sys.exit(code)
+
+
+@contextmanager
+def _quiet_interrupts() -> Iterator[None]:
+    """Lets an interrupt end the process from now to its end: imports, and Python's exit, would show where they were."""
+    _replace_handler(signal.default_int_handler, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        _replace_handler(signal.default_int_handler, signal.SIG_DFL)
+
+
+def _replace_handler(former: Any, handler: Any) -> None:
+    # What runs in a shell's background is started with the signal ignored, and stays so.
+    if signal.getsignal(signal.SIGINT) is former:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _run() -> int:
@@ -33,6 +51,8 @@ def _run() -> int:
         if module not in _EXTRA:
             raise
         return _missing(module)
+    # It leaves no file half written.
+    _replace_handler(signal.SIG_DFL, signal.default_int_handler)
     return _command.run(sys.argv[1:])
 
 

@@ -90,7 +90,8 @@ def weights_to_host(weights: Any) -> tuple[Array, Deliver]:
         InvalidArgument: a type or number of dimensions that cannot be.
         InvalidWeight: a uint64 above 2^63 - 1.
     """
-    if isinstance(weights, (str, os.PathLike)):
+    # That of an abstract class takes long.
+    if not isinstance(weights, np.ndarray) and isinstance(weights, (str, os.PathLike)):
         raise invalid_argument(f"weights is the name {str(weights)!r}, must be an array: eplb.read_loads reads files")
     array, deliver = to_host("weights", weights)
     check_dimensions(array.ndim)

@@ -100,7 +100,7 @@ def run(arguments: list[str]) -> int:
         # Files have their own errors, so this one is about standard output.
         _terminal.leave(sys.stdout)
         _terminal.complain(os_error_text(Path("standard output"), error))
-        return 2
+        return 1
     except MemoryError:
         _terminal.complain("there is not enough memory for this")
         return 2

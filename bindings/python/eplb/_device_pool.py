@@ -69,9 +69,9 @@ def solve_on_device(request: Request, weights: DeviceWeights) -> tuple[Any, Any,
         maker = found.solve(weights)
         placement, slots, count = (found.fetch(name, maker) for name in MAPS_OF_A_CALL)
     finally:
-        if found.captured:
+        if found.captured and not found.session.handle.is_of_parent:
             _captured.append(found)
-    if not found.captured:
+    if not found.captured and not found.session.handle.is_of_parent:
         _keep((stream, *key), found)
     return placement, slots, count
 

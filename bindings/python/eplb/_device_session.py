@@ -49,7 +49,10 @@ class DeviceSession(Uncopyable):
         self.maker, self._copy, self.uploaded = None, None, False
 
     def set_tables(self, tables: Tables) -> None:
-        for name, given, held in zip(Tables._fields, tables, self.session.tables, strict=True):
+        known = self.session.tables
+        if tables == known:
+            return
+        for name, given, held in zip(Tables._fields, tables, known, strict=True):
             if self.captured and given != held:
                 raise invalid_state(
                     f"the context has been captured in a graph, which holds its {name}: take another context for "

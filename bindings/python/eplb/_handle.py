@@ -24,6 +24,7 @@ class Handle(Uncopyable):
     Attributes:
         context: the eplb_context.
         stop: of the call of Python that uses this now.
+        is_of_parent: this is a child after fork, in which the library refuses all calls with the context.
     """
 
     def __init__(self, options: Any, error: Any) -> None:
@@ -31,9 +32,23 @@ class Handle(Uncopyable):
         check(lib.eplb_context_create(made, options, error), error)
         self.context = ffi.gc(made[0], lib.eplb_context_destroy)
         self.stop = Stop()
+        self.is_of_parent = False
         self._error = error
+        # A call of the library is going on, or was when a handler of signals raised.
+        self._is_calling = False
         self._make_ready()
-        in_child(self._make_ready)
+        in_child(self._become_useless)
+
+    def _become_useless(self) -> None:
+        self.is_of_parent = True
+        if self._inside or self._is_calling:
+            self.forsake()
+        self._make_ready()
+
+    def forsake(self) -> None:
+        """Never frees the context: in a child, for a thread of the parent was changing it and does not exist there."""
+        if self.context != ffi.NULL:
+            ffi.gc(self.context, None)
 
     def _make_ready(self) -> None:
         # The thread that is inside a long call of the library; 0: none.
@@ -50,7 +65,9 @@ class Handle(Uncopyable):
         """
         if seconds < LONG and not self._inside and not self.stop.asked:
             # The usual case costs little.
+            self._is_calling = True
             status = function(self.context, *arguments, self._error)
+            self._is_calling = False
             if status != _INTERRUPTED:
                 if status:
                     check(status, self._error)
@@ -82,7 +99,9 @@ class Handle(Uncopyable):
         while status == _INTERRUPTED:
             if stop.asked:
                 raise interrupted()
+            self._is_calling = True
             status = function(self.context, *arguments, self._error)
+            self._is_calling = False
         if status:
             check(status, self._error)
 

@@ -20,6 +20,11 @@ from ._uncopyable import Uncopyable
 
 # How often a call that should end is asked to: it may just be beginning, and would not notice.
 SECONDS = 0.001
+# How often a thread that waits for a call looks for signals. One that comes just before it begins to wait, or that the
+# system gives to another thread, does not wake it.
+_SECONDS_OF_WAITING = 0.01
+# How many handlers can raise, each just as the program does what another one made it do.
+_ENDINGS = 4
 
 
 class Interruptible(Protocol):
@@ -82,22 +87,22 @@ def run_interruptibly(work: Callable[[], None], interrupt: Callable[[], None]) -
         interrupt: makes work end; it is called until that has happened.
     """
     apart = _Apart(work)
-    try:
-        begun = apart.start()
-        if begun:
-            apart.wait()
-    except BaseException:
-        if not apart.revoke():
-            try:
-                apart.end(interrupt)
-            finally:
-                # Again, should a handler have raised between two steps of that.
-                apart.end(interrupt)
-        raise
-    if not begun:
+    _run_apart(apart, interrupt, _ENDINGS)
+    if not apart.is_over():
         work()
     elif apart.error is not None:
         raise apart.error
+
+
+def _run_apart(apart: _Apart, interrupt: Callable[[], None], endings: int) -> None:
+    # Each finally is there for a handler that raises between two steps of those within.
+    try:
+        if endings:
+            _run_apart(apart, interrupt, endings - 1)
+        elif apart.start():
+            apart.wait()
+    finally:
+        apart.end(interrupt)
 
 
 class _Apart(Uncopyable):
@@ -150,11 +155,16 @@ class _Apart(Uncopyable):
             self._finish()
 
     def wait(self) -> None:
-        self._end.acquire()
+        while not self._over(_SECONDS_OF_WAITING):
+            pass
 
     def end(self, interrupt: Callable[[], None]) -> None:
-        if not self._is_over:
+        if not self._is_over and not self.revoke():
             until(self._over, interrupt)
+
+    def is_over(self) -> bool:
+        """False if it never began."""
+        return self._is_over
 
     def _over(self, seconds: float) -> bool:
         self._end.acquire(timeout=seconds)

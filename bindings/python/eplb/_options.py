@@ -123,7 +123,12 @@ Format = Annotated[
 ]
 FirstLayer = Annotated[
     int | None,
-    typer.Option("--first-layer", min=0, help="The model's number of its first layer with experts, as engines count."),
+    typer.Option(
+        "--first-layer",
+        min=0,
+        max=2**31 - 1,
+        help="The model's number of its first layer with experts, as engines count.",
+    ),
 ]
 Picture = Annotated[Path | None, typer.Option("--picture", "--plot", help="Draw the answer, as .png, .svg or .pdf.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 import weakref
 from collections.abc import Callable
+from time import sleep
 from types import TracebackType
 from typing import Protocol
 
 from ._errors import DeviceError, Error, Interrupted, InvalidArgument, InvalidState, InvalidWeight
 from ._forks import before_fork, in_child
-from ._interrupts import SECONDS, Stop
+from ._interrupts import SECONDS
 from ._library import invalid_state
 from ._session import Session
+from ._turn import Turn, Turns
 from ._uncopyable import Uncopyable
 
 
@@ -21,22 +23,6 @@ class Reader(Protocol):
 
     def detach(self, session: Session) -> None:
         """Copies what it needs to answer without the session."""
-
-
-class _Locks(Uncopyable):
-    """Those of a session; a child after fork has others, since threads that held these do not exist there.
-
-    Attributes:
-        calls: held during a call.
-        library: its holder may call the library. It is reentrant, so that a signal handler that runs during a call does
-            not wait for its own thread.
-        running: how to stop what that holder does; tells the handler that there is a call.
-    """
-
-    def __init__(self) -> None:
-        self.calls = threading.Lock()
-        self.library = threading.RLock()
-        self.running: Stop | None = None
 
 
 class SharedSession(Uncopyable):
@@ -52,50 +38,43 @@ class SharedSession(Uncopyable):
         self.late_error: Error | None = None
         self._session: Session | None = session
         self._reader: weakref.ref[Reader] | None = None
-        self._entered: _Locks | None = None
-        self._make_locks()
+        self._turns = Turns()
         # The child can read its copies of plans, but not what the library holds.
         before_fork(self.let_go)
-        in_child(self._make_locks)
+        in_child(self._leave_turns)
 
-    def _make_locks(self) -> None:
-        self._locks = _Locks()
+    def _leave_turns(self) -> None:
+        if self._turns.now is not None and self._session is not None:
+            self._session.handle.forsake()
+        self._turns = Turns()
 
     def __enter__(self) -> Session:
-        locks = self._locks
-        # A call here is several in C, which could not see another thread between them.
-        if not locks.calls.acquire(blocking=False):
-            raise invalid_state("the context is in use by another thread: a context serves one call at a time")
-        try:
-            locks.library.acquire()
-        except BaseException:
-            locks.calls.release()
-            raise
-        if locks.running is not None or self._session is None:
-            reading = "the context is in use: a plan of it is being read"
-            text = "the context is closed" if locks.running is None else reading
-            locks.library.release()
-            locks.calls.release()
-            raise invalid_state(text)
-        self._entered = locks
-        locks.running = self._session.handle.stop = Stop()
-        return self._session
+        turn = Turn(sys._getframe(1), reads=False)
+        while (other := self._turns.take(turn)) is not None:
+            # A call here is several in C, which could not see another thread between them.
+            if not other.reads:
+                raise invalid_state("the context is in use by another thread: a context serves one call at a time")
+            if other.thread == turn.thread:
+                raise invalid_state("the context is in use: a plan of it is being read")
+            sleep(SECONDS)
+        session = self._session
+        if session is None:
+            self._turns.end(turn)
+            raise invalid_state("the context is closed")
+        session.handle.stop = turn.stop
+        return session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Those of the parent, in a child of a handler of signals that came during the call.
-        locks, self._entered = self._entered, None
-        if locks is not None:
-            locks.running = None
-            locks.library.release()
-            locks.calls.release()
+        # It is none in a child of a handler of signals that came during the call.
+        self._turns.end(self._turns.now)
 
     def interrupt(self) -> None:
         """Ends the call, or the reading of a plan, that is going on."""
-        running = self._locks.running
-        if running is not None:
-            running.ask()
+        turn = self._turns.now
+        if turn is not None:
+            turn.stop.ask()
 
     def change(self) -> None:
         """Must come before what changes the weights or the plan that the library holds."""
@@ -132,35 +111,38 @@ class SharedSession(Uncopyable):
 
     def let_go(self) -> None:
         """Detaches the plan of the last solve, unless the session is in use right now."""
-        locks, session = self._locks, self._session
-        if session is not None and locks.library.acquire(blocking=False):
+        session, turn = self._session, Turn(sys._getframe(), reads=True)
+        if session is not None and self._turns.take(turn) is None:
             try:
-                if locks.running is None:
-                    session.handle.stop = Stop()
-                    self._detach()
+                session.handle.stop = turn.stop
+                self._detach()
             finally:
-                locks.library.release()
+                self._turns.end(turn)
 
     def read(self, changes: int, work: Callable[[Session], None]) -> bool:
         """Reads from the library, if it still holds what it did at this number of changes; otherwise returns False."""
-        locks = self._locks
-        while not locks.library.acquire(timeout=SECONDS):
+        turn = Turn(sys._getframe(), reads=True)
+        while (other := self._turns.take(turn)) is not None and other.thread != turn.thread:
             if self.changes != changes:
                 return False
+            sleep(SECONDS)
         # A signal handler may read during a call of its own thread, as long as that has not changed anything.
-        outer = locks.running
         try:
             session = self._session
-            if self.changes != changes or session is None:
-                return False
-            locks.running = session.handle.stop = Stop()
-            try:
-                return self._try(work, session)
-            finally:
-                session.handle.stop = outer or session.handle.stop
+            return self.changes == changes and session is not None and self._read(session, work, turn, other)
         finally:
-            locks.running = outer
-            locks.library.release()
+            self._turns.end(turn)
+
+    def _read(self, session: Session, work: Callable[[Session], None], turn: Turn, outer: Turn | None) -> bool:
+        if outer is None:
+            session.handle.stop = turn.stop
+            return self._try(work, session)
+        stop, outer.stop = outer.stop, turn.stop
+        session.handle.stop = turn.stop
+        try:
+            return self._try(work, session)
+        finally:
+            outer.stop = session.handle.stop = stop
 
     def _try(self, work: Callable[[Session], None], session: Session) -> bool:
         try:

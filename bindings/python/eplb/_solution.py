@@ -14,6 +14,7 @@ import numpy as np
 
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
+from ._fingerprint import plan_fingerprint
 from ._homes import HOME_MAPS, find_homes, prices_that_count
 from ._library import OBJECTIVES, ffi, invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
@@ -106,12 +107,8 @@ class Solution:
                 self._fetch(session, "window_bound")
             self._release()
         else:
-            self._take_integers(session)
+            self._take_replicas(session)
         self._shared = None
-
-    def _take_integers(self, session: Session) -> None:
-        self._take_replicas(session)
-        self._take_fingerprint(session)
 
     def _take_replicas(self, session: Session) -> None:
         if self._replicas is None:
@@ -138,7 +135,10 @@ class Solution:
         if self._fingerprint is None and shared is not None:
             shared.read(self._changes, self._take_fingerprint)
         if self._fingerprint is None:
-            raise _lost()
+            replicas = self._own_replicas()
+            self._fingerprint = plan_fingerprint(
+                place_replicas(*replicas), restore_slots(*replicas), *self._sizes[1::2]
+            )
         return self._fingerprint
 
     def _own_change(self) -> Change:
@@ -254,7 +254,7 @@ class Solution:
         for each in (*_LAYER_MAPS, *self._home_maps):
             self._fetch_figures(session, each)
         # Before the session goes.
-        self._take_integers(session)
+        self._take_replicas(session)
         self._set_report(c_report)
 
     def _fetch_figures(self, session: Session, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,16 +21,15 @@ def take_session(stop: Stop | None = None) -> Session:
     Args:
         stop: that of the context whose call this is part of.
     """
-    kept: tuple[int, Session] | None = _local.__dict__.pop("kept", None)
-    # The parent's context is useless in a child.
-    session = kept[1] if kept is not None and kept[0] == os.getpid() else Session()
+    kept: Session | None = _local.__dict__.pop("kept", None)
+    session = Session() if kept is None or kept.handle.is_of_parent else kept
     session.handle.stop = stop or Stop()
     return session
 
 
 def keep_session(session: Session) -> None:
     """Gives it back, for the next call."""
-    _local.kept = (os.getpid(), session)
+    _local.kept = session
 
 
 @contextmanager

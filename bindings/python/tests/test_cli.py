@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def refused(capsys, *arguments):
 def test_full_disk(arguments):
     with open("/dev/full", "w") as full, start(*arguments, stdout=full) as process:
         _, said = process.communicate()
-    assert process.returncode == 2
+    assert process.returncode == 1
     assert said == "eplb: standard output: no space left on device\n"
 
 
@@ -57,7 +58,7 @@ def in_shell(arguments, redirected, **options):
 @pytest.mark.parametrize("arguments", WAYS)
 def test_no_output(arguments):
     done = in_shell(arguments, ">&-")
-    assert (done.returncode, done.stderr) == (2, "eplb: standard output: bad file descriptor\n")
+    assert (done.returncode, done.stderr) == (1, "eplb: standard output: bad file descriptor\n")
 
 
 @pytest.mark.parametrize("arguments", WAYS[1:4])
@@ -76,7 +77,7 @@ def test_nobody_hears_of_a_fault(tmp_path, redirected):
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
     plan = tmp_path / "plan.json"
     done = in_shell(["solve", OLMOE, *CLUSTER, "-o", str(plan)], redirected)
-    assert done.returncode == (2 if ">&- " in redirected else 0)
+    assert done.returncode == (1 if ">&- " in redirected else 0)
     assert json.loads(plan.read_text())["num_gpus"] == 16
 
 
@@ -104,18 +105,61 @@ def test_names_that_are_too_long(capsys, tmp_path):
     assert refused(capsys, "sample", "-o", tmp_path / name) == f"eplb: {tmp_path / name}: file name too long\n"
 
 
-def test_interrupt_while_the_command_is_loaded():
+# The console script, with a signal when it imports a module.
+LOADED = """
+import os, signal, sys
+
+signal.signal(signal.SIGINT, signal.{handler})
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == {module!r}:
+            print("loads it", flush=True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["eplb", "--version"]
+from eplb_command import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["eplb", "numpy", "eplb._library", "eplb._command", "typer"])
+def test_interrupt_while_the_command_is_loaded(module):
+    program = LOADED.format(module=module, handler="default_int_handler")
+    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "loads it\n", "")
+
+
+def test_what_runs_in_the_background_is_not_interrupted():
+    program = LOADED.format(module="typer", handler="SIG_IGN")
+    done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("loads it\neplb ")
+
+
+def test_interrupt_while_python_ends():
+    """The output is there, and what Python would say of its own modules is not."""
     program = (
-        "import eplb, sys\n"
-        "class Interrupt:\n"
-        "    def find_spec(self, name, *rest):\n"
-        "        if name == 'eplb._command': raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Interrupt())\n"
-        "from eplb.__main__ import main\n"
+        "import atexit, os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['eplb', '--version']\n"
+        "from eplb_command import main\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=child_environment(), capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (-signal.SIGINT, "eplb: interrupted\n")
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert done.stdout.startswith("eplb ")
+
+
+def test_the_console_script_is_the_command():
+    ways = [["-m", "eplb"], ["-c", "from eplb_command import main; main()"]]
+    run = partial(subprocess.run, env=child_environment(), capture_output=True, text=True)
+    answers = [run([sys.executable, *way, "solve", "nothing.csv", *CLUSTER]) for way in ways]
+    assert {(each.returncode, each.stderr) for each in answers} == {
+        (2, "eplb: nothing.csv: no such file or directory\n")
+    }
 
 
 # The command, which says when it solves.

@@ -253,6 +253,7 @@ def test_help(run):
         (["solve", OLMOE, *CLUSTER, "--device", "gpu"], "device is 'gpu', must be one of cpu, cuda"),
         (["solve", OLMOE, *CLUSTER, "--threads", "0"], "--threads is 0"),
         (["solve", OLMOE, *CLUSTER, "--seed", "-1"], "seed is -1"),
+        (["solve", OLMOE, *CLUSTER, "--first-layer", "9" * 30], "--first-layer"),
         (["solve", OLMOE, *CLUSTER, "-o", "plan.txt"], "plan.txt: a plan is written as .npz or .json"),
         (["solve", OLMOE, *CLUSTER, "-o", "/nowhere/plan.npz"], "/nowhere/plan.npz: there is no folder /nowhere"),
         (["evaluate", OLMOE, "nothing.npz"], "nothing.npz: no such file or directory"),

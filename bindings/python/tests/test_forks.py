@@ -199,6 +199,84 @@ assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 """)
 
 
+WATCH_ENDS = """
+from eplb import _handle
+from eplb._library import lib
+
+ended = []
+
+class Library:
+    def __getattr__(self, name):
+        return getattr(lib, name)
+
+    def eplb_context_destroy(self, context):
+        ended.append(context)
+        lib.eplb_context_destroy(context)
+
+_handle.lib = Library()
+"""
+
+
+def test_memory_that_another_thread_was_changing_is_left_alone():
+    """As it was when that thread vanished, a child cannot free it; all other contexts it frees."""
+    run(f"""{WATCH_ENDS}
+def make():
+    contexts = [eplb.Context() for _ in range(3)]
+    return contexts, contexts[0].solve(weights, **sizes)
+
+contexts, plan = make()
+one_call = []
+held = [
+    inside(lambda: contexts[0].solve(weights, **sizes), library, "eplb_solve"),
+    inside(lambda: contexts[1].upload(weights), library, "eplb_upload_weights"),
+    inside(lambda: one_call.append(eplb.rebalance_experts(weights, 16, 1, 1, 8)), library, "eplb_map_shape"),
+]
+
+def work():
+    for number in range(3):
+        contexts[number].close()
+        assert len(ended) == (number == 2), (number, ended)
+    assert eplb.rebalance_experts(weights, 16, 1, 1, 8)[0].shape == (1, 16)
+
+child_does(work)
+for go_on in held:
+    go_on()
+assert not ended and len(one_call) == 1
+for number, context in enumerate(contexts, 1):
+    context.close()
+    assert len(ended) == number
+""")
+
+
+def test_fork_by_a_handler_during_rebalance_experts():
+    """The thread's own context is its parent's: the next call makes another."""
+    run(f"""{WATCH_ENDS}
+_handle.LONG = 0
+maps = eplb.rebalance_experts(weights, 16, 1, 1, 8)
+children, parent = [], os.getpid()
+signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+
+def solve_with_signal(*arguments):
+    if os.getpid() == parent:
+        os.kill(parent, signal.SIGUSR1)
+        while not children:
+            pass
+    return lib.eplb_solve(*arguments)
+
+library.eplb_solve = solve_with_signal
+try:
+    again = eplb.rebalance_experts(weights, 16, 1, 1, 8)
+except eplb.InvalidState as error:
+    assert os.getpid() != parent and "fork" in str(error), error
+    signal.alarm(20)
+    again = eplb.rebalance_experts(weights, 16, 1, 1, 8)
+    assert (again[0] == maps[0]).all() and not ended
+    os._exit(0)
+assert os.getpid() == parent
+assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+""")
+
+
 def test_lazy_figures():
     """Before Python 3.12, functools.cached_property has a lock."""
     run("""

@@ -1,4 +1,7 @@
-"""tools/build/python_package.py lends .venv the torch of another Python, whatever that prints when it is imported."""
+"""What the build tool asks of a Python, which may print anything when it imports a module.
+
+tools/build/python_package.py lends .venv the torch of another Python, tools/build/gpu_machine.py asks what there is.
+"""
 
 import os
 import subprocess
@@ -10,6 +13,7 @@ from unittest import mock
 from header import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "tools", "build"))
+import gpu_machine  # noqa: E402
 import python_package  # noqa: E402
 
 # A line of a .pth file that begins with import is run.
@@ -54,6 +58,37 @@ class BorrowedTorch(unittest.TestCase):
         self.borrow()
         show = "import sys; print([path for path in sys.path if 'lender' in path])"
         self.assertEqual(self.run_in_venv(show), ("[]\n", ""))
+
+
+class Machine(unittest.TestCase):
+    """In place of a torch, and of numpy, there is a module that prints."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder, self.environment = folder.name, {"PYTHONPATH": folder.name}
+
+    def write(self, module, text):
+        with open(os.path.join(self.folder, f"{module}.py"), "w") as file:
+            file.write(text)
+
+    def test_torch(self):
+        says = "import atexit\nprint('A new version!')\natexit.register(print, {last!r})\n"
+        for sees in (True, False):
+            with self.subTest(sees=sees):
+                self.write("torch", says.format(last=not sees) + f"class cuda:\n    is_available = lambda: {sees}\n")
+                self.assertEqual(gpu_machine.torch_sees_gpu(self.environment), sees)
+        self.write("torch", "print('True')\nimport nowhere\n")
+        self.assertFalse(gpu_machine.torch_sees_gpu(self.environment))
+
+    def test_modules(self):
+        for module in ("numpy", "pytest"):
+            self.write(module, "import atexit\nprint('Hello')\natexit.register(print, 'Bye')\n")
+        self.write("cffi", "class FFI:\n    def cdef(self, text):\n        print(text)\n")
+        self.assertEqual(gpu_machine.missing_modules(self.environment), [])
+        self.write("numpy", "print('there')\nraise SystemExit\n")
+        self.write("cffi", "print('there')\nimport nowhere\n")
+        self.assertEqual(gpu_machine.missing_modules(self.environment), ["numpy", "cffi (with pycparser)"])
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ class Loads(Showing):
         shares = load_shares(self.counts)
         layer, expert = (int(index) for index in np.unravel_index(shares.argmax(), shares.shape))
         times = f"{shares[layer, expert] * experts:.1f}x the mean of its layer"
+        with np.errstate(over="ignore"):
+            tokens = self.counts.sum(dtype=np.float64)
         facts = {
             "source": self.source,
             "windows": str(windows),
@@ -67,7 +69,7 @@ class Loads(Showing):
             "layers left out": numbers_of(self.left_out),
             "layers without load": numbers_of(self.layers[~shares.any(axis=1)]),
             "experts": str(experts),
-            "tokens routed": f"{self.counts.sum(dtype=np.float64):,.15g}",
+            "tokens routed": f"{tokens:,.15g}",
             "heaviest expert": f"expert {expert} of layer {self.layers[layer]}, {times}",
         }
         return Shown("Loads", rows=[(name, text) for name, text in facts.items() if text], sentences=self.notes)

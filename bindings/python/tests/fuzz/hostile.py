@@ -98,6 +98,7 @@ TABLES = {
     "escapes": (f"1,2,3\n1,{ESCAPES[:5]},3\n", r"'a\\x1b\[31' is no number"),
     "a header with escapes": ("a\x1b[31m,layer,expert\n1,2,3\n", r"has the columns a\\x1b\[31m"),
     "zeros": (b"1,2\n" * 400 + b"\0", "no number"),
+    "a sum that no float holds": (b"1e+308,1e+308\n", None),
 }
 PACKED = {
     "a.csv.gz": (gzip.compress(b"1,2\n" * 100)[:-9], "gzip that cannot be unpacked"),

@@ -27,9 +27,12 @@ struct Harness {
   std::vector<double> sum, prices;
 
   explicit Harness(const Judged& judged) : sum(judged.weights().sum) {
-    // It adds weights up before it divides.
-    const double most = *std::max_element(sum.begin(), sum.end());
-    for (double& weight : sum) weight *= most > 1e250 ? 0x1p-200 : 1;
+    // It adds a layer's weights up before it divides.
+    for (auto row = sum.begin(); row < sum.end(); row += judged.weights().experts) {
+      const auto end = row + judged.weights().experts;
+      const double scale = *std::max_element(row, end) > 1e250 ? 0x1p-200 : 1;
+      std::transform(row, end, row, [&](double weight) { return weight * scale; });
+    }
     in.dtype = EPLB_FLOAT64;
     in.windows = 1;
     in.layers = judged.weights().layers;

@@ -186,6 +186,23 @@ TEST(RebalanceLimits, TargetsOfSlowGpusAreReached) {
   }
 }
 
+// Copies that have to leave their node leave GPUs without a move: the bound of moves knows it.
+TEST(RebalanceLimits, CopiesOnOtherNodesNeedNoMoves) {
+  MoveLibrary library;
+  MoveCase c{};
+  c.layers = 1;
+  c.sizes = {4, 8, 4, 2, 2};
+  c.weights = {100, 1, 1, 100};
+  c.current = {0, 1, 0, 2, 2, 3, 3, 0};
+  eplb_solve_options_init(&c.options, sizeof c.options, nullptr);
+  EXPECT_EQ(library.solve(c, EPLB_STRATEGY_REBALANCE),
+            (std::vector<int>{0, 1, 0, -1, 2, 3, 3, -1}));
+  const eplb_report report = library.report();
+  EXPECT_EQ(report.layers_missed, 0);
+  EXPECT_EQ(report.moves, 0);
+  EXPECT_EQ(report.moves_bound, 0);
+}
+
 // Experts that are nowhere they can stay come first: as many moves as they are will do, where GPUs
 // are open or closed as a whole.
 TEST(RebalanceLimits, ForcedMovesAreEnough) {

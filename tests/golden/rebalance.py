@@ -8,7 +8,7 @@ from rebalance_state import ANY, Arranged, best_step
 
 STAGE = 10
 UNIT = 1 << 20
-LARGEST = (1 << 29) - 1
+LONGEST = 1 << 30  # a time that searches know
 ROUNDS = {"fast": (0, 240, 24), "normal": (200, 800, 100), "max": (720, 2880, 360)}  # done, while missed, after late
 
 
@@ -58,12 +58,12 @@ class Rebalance:
     def choose_times(self):
         paces = sum(pace for pace, slots in zip(self.old.pace, self.old.slots, strict=True) if slots)
         mean_time = (self.load() << 24) // paces
-        self.mean = self.least = -(-mean_time // 256)
-        if self.asked.target >= 32 * UNIT:
-            self.least = LARGEST
-        elif self.asked.target:
-            time = min(mean_time * self.asked.target >> 28, LARGEST)
-            self.least = max(self.mean, time - min(2 * self.old.rows, time // 1024))
+        self.mean = self.asked_time = -(-mean_time // 256)
+        target = self.asked.target
+        if target:
+            time = mean_time * target >> 28 if target < 32 * UNIT else mean_time * (target // 32) >> 23
+            self.asked_time = max(self.mean, time - min(2 * self.old.rows, time // 1024))
+        self.least = min(self.asked_time, LONGEST)
 
     def load(self):
         return sum(self.old.weights)
@@ -92,7 +92,7 @@ class Rebalance:
             for row in self.kept_rows(gpu):
                 keepers[self.old.was[gpu][row]] = keepers.get(self.old.was[gpu][row], 0) + 1
         self.now = self.arranged(self.old, [self.keep_on(gpu, keepers) for gpu in self.old.gpus])
-        self.now.aim(self.least)
+        self.now.aim(self.asked_time)
         self.now.most_empty = ANY if self.asked.allow_empty else self.now.copies(None)
         return self.create_lost()
 

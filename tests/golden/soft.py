@@ -116,7 +116,7 @@ class Soft(Rebalance):
                 at[gpu][at[gpu].index(None)] = expert
                 load[gpu] += self.old.weights[expert]
         self.now = self.arranged(self.old, at)
-        self.now.aim(self.least)
+        self.now.aim(self.asked_time)
         self.create_lost()
 
     def has_room(self, experts, gpu):

@@ -117,7 +117,8 @@ EPLB_FN int first_of_chain(Team auto& team, ExcessSearch& search, int place) {
 // While the replica in a place shares its GPU with a copy it is exchanged for what parts the two.
 EPLB_FN void part_copies_of(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
-  while (!search.is_over(team) && copies_together(state, place) > 1) {
+  const Parting parting{search, place};
+  while (!search.is_over(team) && parting.copies_on(state.gpu[place], state.expert[place]) > 1) {
     int other = cheapest_parting(team, search, place);
     if (other < 0 && is_unequal(search.cluster)) other = first_of_chain(team, search, place);
     if (other < 0) return;

@@ -171,7 +171,7 @@ class LayerNow {
 // May all replicas stay where they are? Under a hierarchical policy those that may not leave empty
 // slots, which relieves GPUs without a move.
 bool keeps_nodes(const Problem& problem, const int32_t* row) {
-  const auto [nodes, groups] = problem.partition;
+  const int nodes = problem.partition.nodes, groups = problem.partition.groups;
   std::vector<int> node_of_group(static_cast<size_t>(groups), -1), groups_on(node_of_group.size());
   for (int s = 0; s < problem.cluster.slots; ++s) {
     const int node = s / (problem.cluster.slots / nodes);

@@ -35,19 +35,9 @@ class Graph:
                 on = self.copies.setdefault(expert, {})
                 on[slot // self.each] = on.get(slot // self.each, 0) + 1
         self.alone = {expert: min(on) for expert, on in self.copies.items() if len(on) == 1}
-        self.split = self.coloured([expert for expert in sorted(self.copies) if expert not in self.alone])
+        self.split = [expert for expert in sorted(self.copies) if expert not in self.alone]
         self.on = [[expert for expert in self.split if gpu in self.copies[expert]] for gpu in range(len(paces))]
         self.component = self.components()
-
-    def coloured(self, experts):
-        """By colour, then expert. Those of a colour share no GPU."""
-        used, colour = [], {}
-        for expert in experts:
-            gpus = self.copies[expert].keys()
-            colour[expert] = next((c for c, taken in enumerate(used) if not taken & gpus), len(used))
-            used += [set()] if colour[expert] == len(used) else []
-            used[colour[expert]] |= gpus
-        return sorted(experts, key=lambda expert: (colour[expert], expert))
 
     def components(self):
         """By GPU: the lowest one that tokens can get to, by any number of experts."""
@@ -101,17 +91,14 @@ class Split:
                 self.move(expert, gpu, part)
 
     def pour(self, expert):
-        """Its tokens like water over its GPUs, the least loaded first."""
-        for gpu in self.graph.copies[expert]:
+        """Its tokens like water over its GPUs."""
+        wet, before = list(self.graph.copies[expert]), None
+        for gpu in wet:
             self.move(expert, gpu, -self.quota[expert, gpu])
-        gpus = sorted(self.graph.copies[expert], key=lambda gpu: (self.load[gpu], gpu))
-        filled = 1
-        while True:
-            total = self.tokens[expert] + sum(self.load[gpu] for gpu in gpus[:filled])
-            if filled == len(gpus) or total // filled <= self.load[gpus[filled]]:
-                break
-            filled += 1
-        for gpu, level in zip(gpus, by_weight(total, [1] * filled), strict=False):
+        while wet != before:
+            total, before = self.tokens[expert] + sum(self.load[gpu] for gpu in wet), wet
+            wet = [gpu for gpu in wet if self.load[gpu] <= total // len(wet)]
+        for gpu, level in zip(wet, by_weight(total, [1] * len(wet)), strict=True):
             self.move(expert, gpu, level - self.load[gpu])
 
     # ------------------------------------------------------------------------------------------- bound

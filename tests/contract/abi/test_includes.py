@@ -33,7 +33,7 @@ def room(*names, ends=r"(h|cuh)"):
 
 
 # The floors of the solver, lowest first: a room includes its own floor and those below.
-FLOORS = [("team",), ("layer",), ("counts", "packing", "transfers"), ("search", "evaluate"), ("strategies",)]
+FLOORS = [("team",), ("layer",), ("counts", "packing", "split", "transfers"), ("search", "evaluate"), ("strategies",)]
 SEAM = r'"machines/machine\.h"'
 CORE = room("core")
 PROBLEM = r'"core/problem\.h"'  # plain values, which stages get as they are

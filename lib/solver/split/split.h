@@ -1,0 +1,292 @@
+// The tokens of each expert over its GPUs, such that the busiest GPU, by its pace, has as few as
+// can be: a maximum flow to GPUs with room, found from an even split in waves, which give the same
+// answer on any team. Its plain definition is tests/golden/split.py.
+#pragma once
+
+#include "solver/layer/quantise.h"
+#include "solver/split/graph.h"
+
+EPLB_STAGE_BEGIN
+
+// Tokens that some GPUs cannot give to others, and their paces. No split is better than that.
+struct SplitBound {
+  int64_t tokens, pace;
+};
+// Exact: tokens are less than 2^29, paces at most 2^34.
+EPLB_FN bool is_above(const SplitBound& a, const SplitBound& b) {
+  return a.tokens * b.pace > b.tokens * a.pace;
+}
+
+inline constexpr int kToleranceUnits = 1 << 16;
+
+struct SplitWorkspace {
+  View<int> quota;              // by edge: tokens
+  View<int> change;             // by edge: in a push what the GPU offers, then what it gets
+  View<int> base;               // by GPU: tokens that cannot move
+  View<int> load, most;         // by GPU: what it has, and should have at most
+  View<int> steps, steps_of;    // by GPU, by split expert: see find_steps
+  View<int> tight;              // by GPU: is it one of those that the bound is of?
+  View<int64_t> tokens, paces;  // by component
+  View<SplitBound> bound;       // [1]
+
+  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
+    const int slots = problem.cluster.slots, gpus = problem.cluster.gpus;
+    arena.take(slots, quota, change);
+    arena.take(gpus, base, load, most, steps, tight);
+    arena.take(gpus, tokens, paces);
+    steps_of = arena.take<int>(smaller(problem.experts, slots / 2) + 1);
+    bound = arena.take<SplitBound>(1);
+  }
+};
+
+class Splitter {
+ public:
+  // tokens: by expert, less than 2^29 in all. tolerance: by how much of the bound a GPU may have
+  // more, in kToleranceUnits, at most one of them whole.
+  EPLB_FN Splitter(const Cluster& cluster, const SplitGraph& graph, View<int> tokens, int tolerance,
+                   const SplitWorkspace& workspace)
+      : cluster_(cluster), graph_(graph), tokens_(tokens), tolerance_(tolerance), at_(workspace) {}
+
+  // Returns the number of waves; kNever if they ended before the bound was met.
+  EPLB_FN int split(Team auto& team) const {
+    split_evenly(team);
+    if (!cluster_.gpu_pace)
+      for (int sweep = 0; sweep < kSweeps; ++sweep) pour_all(team);
+    find_first_bound(team);
+    for (int wave = 0; wave < kMostWaves && !team.stopped(); ++wave) {
+      if (busiest_excess(team) <= 0) return wave;
+      improve(team);
+    }
+    return busiest_excess(team) <= 0 ? kMostWaves : kNever;
+  }
+
+ private:
+  static constexpr int kSweeps = 4, kMostWaves = 1 << 12;
+
+  EPLB_FN int split_experts() const { return graph_.sizes[0].split; }
+  EPLB_FN int64_t pace_of(int g) const { return pace(cluster_, g); }
+  EPLB_FN void for_each_edge(int m, auto f) const {
+    for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(edge, graph_.gpu[edge]);
+  }
+  EPLB_FN void for_each_edge_on(int g, auto f) const {
+    for (int i = graph_.first_on[g]; i < graph_.first_on[g + 1]; ++i) f(graph_.on[i]);
+  }
+
+  // ------------------------------------------------------------------------------- the start
+
+  EPLB_FN void split_evenly(Team auto& team) const {
+    team.for_each(split_experts(), [&](int m) { split_evenly(m); });
+    team.for_each(cluster_.gpus, [&](int g) {
+      int load = 0;
+      const int each = slots_per_gpu(cluster_);
+      for (int slot = g * each; slot < (g + 1) * each; ++slot) {
+        const int place = graph_.place[slot];
+        load += place < 0 && place != SplitGraph::kNone ? tokens_[-1 - place] : 0;
+      }
+      at_.base[g] = load;
+      for_each_edge_on(g, [&](int edge) { load += at_.quota[edge]; });
+      at_.load[g] = load;
+    });
+  }
+  // An equal part for each copy, times the pace of its GPU, rounded down; what is left goes to the
+  // lowest GPUs, one each.
+  EPLB_FN void split_evenly(int m) const {
+    const int tokens = tokens_[graph_.expert[m]];
+    int64_t all = 0;
+    int left = tokens;
+    for_each_edge(m, [&](int edge, int g) { all += graph_.copies[edge] * pace_of(g); });
+    for_each_edge(m, [&](int edge, int g) {
+      at_.quota[edge] = static_cast<int>(tokens * (graph_.copies[edge] * pace_of(g)) / all);
+      left -= at_.quota[edge];
+    });
+    for_each_edge(m, [&](int edge, int) { at_.quota[edge] += left-- > 0; });
+  }
+  EPLB_FN void pour_all(Team auto& team) const {
+    for (int rank = 0; rank < graph_.sizes[0].ranks; ++rank) {
+      const View<int> members = graph_.in_rank.from(graph_.first_in_rank[rank]);
+      team.for_each(graph_.first_in_rank[rank + 1] - graph_.first_in_rank[rank],
+                    [&](int i) { pour(members[i]); });
+    }
+  }
+  // An expert's tokens like water over its GPUs; what is left of the level goes to the lowest of
+  // them, one each.
+  EPLB_FN void pour(int m) const {
+    for_each_edge(m, [&](int edge, int g) { at_.load[g] -= at_.quota[edge]; });
+    int level = kNever - 1, wet = -1, left = 0;
+    for (int before = -2; wet != before;) {
+      before = wet;
+      int total = tokens_[graph_.expert[m]];  // less than all tokens
+      wet = 0;
+      for_each_edge(m, [&](int, int g) {
+        if (at_.load[g] > level) return;
+        total += at_.load[g];
+        ++wet;
+      });
+      level = total / wet;
+      left = total - level * wet;
+    }
+    for_each_edge(m, [&](int edge, int g) {
+      const bool is_wet = at_.load[g] <= level;
+      const int more = is_wet ? level - at_.load[g] + (left-- > 0) : 0;
+      at_.quota[edge] = more;
+      at_.load[g] += more;
+    });
+  }
+
+  // ------------------------------------------------------------------------------- the bound
+
+  // By one lane: of GPUs for which f(int g) is true, those of the component with most tokens by
+  // pace; ties: the lowest.
+  EPLB_FN void aim_at_densest(auto f) const {
+    sum_by_component(f);
+    const int densest = densest_component();
+    at_.bound[0] = density(densest);
+    for (int g = 0; g < cluster_.gpus; ++g) at_.tight[g] = f(g) && graph_.component[g] == densest;
+  }
+  EPLB_FN void sum_by_component(auto f) const {
+    for (int g = 0; g < cluster_.gpus; ++g) at_.tokens[g] = at_.paces[g] = 0;
+    for (int g = 0; g < cluster_.gpus; ++g) {
+      if (!f(g)) continue;
+      at_.tokens[graph_.component[g]] += at_.load[g];
+      at_.paces[graph_.component[g]] += pace_of(g);
+    }
+  }
+  EPLB_FN SplitBound density(int component) const {
+    return {at_.tokens[component], at_.paces[component]};
+  }
+  EPLB_FN int densest_component() const {
+    int densest = -1;
+    for (int g = 0; g < cluster_.gpus; ++g)
+      if (at_.paces[g] > 0 && (densest < 0 || is_above(density(g), density(densest)))) densest = g;
+    return densest;
+  }
+  EPLB_FN void find_first_bound(Team auto& team) const {
+    team.single([&] {
+      aim_at_densest([](int) { return true; });
+      int heaviest = -1;
+      for (int g = 0; g < cluster_.gpus; ++g) {
+        const SplitBound alone{at_.base[g], pace_of(g)};
+        if (!is_above(alone, at_.bound[0])) continue;
+        at_.bound[0] = alone;
+        heaviest = g;
+      }
+      if (heaviest >= 0)
+        for (int g = 0; g < cluster_.gpus; ++g) at_.tight[g] = g == heaviest;
+    });
+    aim(team);
+  }
+  EPLB_FN void aim(Team auto& team) const {
+    const SplitBound bound = at_.bound[0];
+    const int64_t tokens = bound.tokens * (kToleranceUnits + tolerance_);
+    const int64_t paces = bound.pace * kToleranceUnits;
+    team.for_each(cluster_.gpus, [&](int g) {
+      const int64_t most = (tokens * pace_of(g) + paces - 1) / paces;
+      at_.most[g] = static_cast<int>(most < kQuantaLimit ? most : kQuantaLimit);
+    });
+  }
+  EPLB_FN int busiest_excess(Team auto& team) const {
+    const View<int> load = at_.load, most = at_.most;
+    return team.max(0, cluster_.gpus, [=](auto g) { return load[g] - most[g]; });
+  }
+
+  // -------------------------------------------------------------------------------- the waves
+
+  // A wave; or a higher bound, if it would reach nobody.
+  EPLB_FN void improve(Team auto& team) const {
+    find_steps(team);
+    const int farthest = team.max_of(cluster_.gpus, [&](int g) {
+      return at_.load[g] > at_.most[g] && at_.steps[g] != kNever ? at_.steps[g] : 0;
+    });
+    if (farthest > 0) {
+      for (int step = farthest; step > 0; --step) push(team, step);
+      return;
+    }
+    team.single([&] { aim_at_densest([&](int g) { return at_.steps[g] == kNever; }); });
+    aim(team);
+  }
+  // By GPU: the number of experts that its tokens must go by to a GPU with room; by expert: that
+  // which is left after it. kNever: there is no way.
+  EPLB_FN void find_steps(Team auto& team) const {
+    team.for_each(cluster_.gpus,
+                  [&](int g) { at_.steps[g] = at_.load[g] < at_.most[g] ? 0 : kNever; });
+    team.for_each(split_experts(), [&](int m) { at_.steps_of[m] = kNever; });
+    for (int step = 0; meet(team, step) > 0 && reach(team, step) > 0;) ++step;
+  }
+  EPLB_FN int64_t meet(Team auto& team, int step) const {
+    return team.sum_of(split_experts(), [&](int m) -> int64_t {
+      if (at_.steps_of[m] != kNever) return 0;
+      bool met = false;
+      for_each_edge(m, [&](int, int g) { met |= at_.steps[g] == step; });
+      if (met) at_.steps_of[m] = step;
+      return met;
+    });
+  }
+  EPLB_FN int64_t reach(Team auto& team, int step) const {
+    return team.sum_of(cluster_.gpus, [&](int g) -> int64_t {
+      if (at_.steps[g] != kNever) return 0;
+      bool reached = false;
+      for_each_edge_on(g, [&](int edge) {
+        reached |= at_.quota[edge] > 0 && at_.steps_of[graph_.owner[edge]] == step;
+      });
+      if (reached) at_.steps[g] = step + 1;
+      return reached;
+    });
+  }
+
+  // What is too much on GPUs at this distance goes one step on, from all of them at once: to GPUs
+  // with room as much as each has now, to others in equal parts.
+  EPLB_FN void push(Team auto& team, int step) const {
+    team.for_each(cluster_.gpus, [&](int g) {
+      int left = at_.steps[g] == step ? larger(at_.load[g] - at_.most[g], 0) : 0;
+      for_each_edge_on(g, [&](int edge) {
+        const bool leads_on = at_.steps_of[graph_.owner[edge]] == step - 1;
+        at_.change[edge] = leads_on ? smaller(left, at_.quota[edge]) : 0;
+        left -= at_.change[edge];
+      });
+    });
+    team.for_each(split_experts(), [&](int m) {
+      if (at_.steps_of[m] == step - 1) pass_on(m, step);
+    });
+    team.for_each(cluster_.gpus, [&](int g) {
+      for_each_edge_on(g, [&](int edge) { at_.load[g] += at_.change[edge]; });
+    });
+  }
+  EPLB_FN void pass_on(int m, int step) const {
+    int offered = 0, takers = 0;
+    for_each_edge(m, [&](int edge, int g) {
+      offered += at_.change[edge];
+      takers += at_.steps[g] == step - 1;
+    });
+    const int taken = offered - take(m, step, offered, takers);
+    give(m, step, taken);
+  }
+  // Returns what is left.
+  EPLB_FN int take(int m, int step, int left, int takers) const {
+    for_each_edge(m, [&](int edge, int g) {
+      if (at_.steps[g] != step - 1) return;
+      const int room = larger(at_.most[g] - at_.load[g], 0);
+      at_.change[edge] = step > 1 ? (left + takers - 1) / takers : smaller(left, room);
+      left -= at_.change[edge];
+      --takers;
+    });
+    return left;
+  }
+  EPLB_FN void give(int m, int step, int taken) const {
+    for_each_edge(m, [&](int edge, int g) {
+      if (at_.steps[g] == step) {
+        const int given = smaller(at_.change[edge], taken);
+        taken -= given;
+        at_.change[edge] = -given;
+      }
+      at_.quota[edge] += at_.change[edge];
+    });
+  }
+
+  const Cluster& cluster_;
+  const SplitGraph& graph_;
+  const View<int> tokens_;
+  const int tolerance_;
+  const SplitWorkspace& at_;
+};
+
+EPLB_STAGE_END

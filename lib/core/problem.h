@@ -33,8 +33,8 @@ struct Limits {
   eplb_policy_reason reason = EPLB_POLICY_REASON_ASKED;
   int groups = 1;                 // of experts, as the caller gave them, whatever the policy
   double off_home_target = 1.01;  // the imbalance up to which groups may leave home
-  int max_replicas = 0;   // of an expert, as the caller gave it; 0: no cap
-  int most_replicas = 1;  // the same, which the strategy keeps to; num_slots: any number
+  int max_replicas = 0;           // of an expert, as the caller gave it; 0: no cap
+  int most_replicas = 1;          // the same, which the strategy keeps to; num_slots: any number
   // The same for a strategy that knows no caps: a plan with more is refused afterwards. 0: no cap.
   int refused_above = 0;
 };

@@ -37,7 +37,10 @@ void draw_limits(Bytes& bytes, const Shape& shape, eplb_solve_options& options) 
   const int kinds = bytes.byte();
   const auto some = [&] { return draw_near(bytes, bytes.below(shape.slots + 2)); };
   if (kinds & 1) options.max_moves = some();
-  if (kinds & 2) options.max_moves_total = some() + bytes.below(3) * shape.slots;
+  if (kinds & 2) {
+    const int64_t most = some(), more = bytes.below(3) * shape.slots;
+    options.max_moves_total = most > INT64_MAX - more ? most : most + more;
+  }
   if (kinds & 4) options.max_arrivals = draw_near(bytes, bytes.below(4));
   if (kinds & 8) options.target = bytes.one_in(4) ? 0 : draw_imbalance(bytes, 1.05);
   constexpr double kPrices[] = {0, 0.001, 0.01, 0.1, 1, 1024, -0.1, 1025};

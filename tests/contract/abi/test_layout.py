@@ -1,8 +1,9 @@
 """What programs were compiled with, against what they would be compiled with today.
 
-For every minor version of the ABI its header is kept, released/eplb-MAJOR.MINOR.h, and its dump. What stands in a header
-stands in include/eplb.h too: the same type at the same place with the same value. What does not is an addition, and
-needs a new minor version, which `python3 tests/contract/abi/test_layout.py --freeze` writes down when it is released.
+For every minor version of the ABI its header is kept, released/eplb-MAJOR.MINOR.h, and its dump. What stands in a
+header stands in include/eplb.h too: the same type at the same place with the same value. What does not is an addition,
+and needs a new minor version, which `python3 tests/contract/abi/test_layout.py --freeze` writes down when it is
+released.
 """
 
 import ctypes

@@ -143,9 +143,9 @@ static void replicas_above_the_cap(void) {
   memcpy(placement, most, sizeof placement);
   if (!input_upload(context, &capped)) return;
   EXPECT(EPLB_OK, CALL(report_init)(&of_cap, sizeof of_cap, ERR));
-#define EVALUATE_CAPPED()                                                                        \
-  CALL(evaluate)(context, &capped.problem, placement, 16, EPLB_INT64, &of_cap, NULL, NULL, NULL, \
-                 0, ERR)
+#define EVALUATE_CAPPED() \
+  CALL(evaluate)          \
+  (context, &capped.problem, placement, 16, EPLB_INT64, &of_cap, NULL, NULL, NULL, 0, ERR)
   EXPECT(EPLB_OK, EVALUATE_CAPPED());
   CLOSE(0.6, of_cap.gap_mean, 1e-9);
   capped.problem.max_replicas = 2;

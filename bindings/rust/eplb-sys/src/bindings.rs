@@ -559,8 +559,10 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Frees a context and everything it holds. NULL is allowed. After fork it frees host memory
-    /// only. Cannot fail; must not run at the same time as another call on the same context.
+    /// Frees a context and everything it holds. NULL is allowed. Cannot fail; must not run at the
+    /// same time as another call on the same context. In a child after fork it frees host memory
+    /// only; if a thread of the parent was in a call on the context at the fork, the child must
+    /// leave it alone.
     fn eplb_context_destroy(context: *mut eplb_context);
 
     /// Makes the call that is running in this context, if there is one, return EPLB_INTERRUPTED:

@@ -207,8 +207,7 @@ __global__ void __launch_bounds__(32, Method::kLeastBlocks) solve_nodes(SolveTas
                  [&](int64_t piece) EPLB_INLINE { solve_piece(team, method, task, piece); });
 }
 
-template <class Method, bool kShared>
-void launch_both(const SolveTask& task, cudaStream_t stream) {
+template <class Method, bool kShared> void launch_both(const SolveTask& task, cudaStream_t stream) {
   const auto& [group_chains, node_chains, workspace, evaluation, transfers] = task.spread;
   const int64_t bytes = workspace.shared ? workspace.bytes : 0, layers = task.problem.layers;
   const int64_t nodes = layers * task.problem.partition.nodes;
@@ -232,8 +231,7 @@ template <class Method, bool kShared> void prepare_both(int shared_bytes, cudaSt
 
 }  // namespace
 
-template <class Method>
-void SolveKernels<Method>::prepare(int shared_bytes, cudaStream_t stream) {
+template <class Method> void SolveKernels<Method>::prepare(int shared_bytes, cudaStream_t stream) {
   if constexpr (Method::kInlined) prepare_both<Method, true>(shared_bytes, stream);
   prepare_both<Method, false>(shared_bytes, stream);
 }

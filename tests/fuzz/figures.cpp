@@ -17,10 +17,14 @@ double imbalance_of(double total, double largest, double gpus) {
   return mean > 0 ? largest / mean : largest / total * gpus;
 }
 
-// Pairs of a GPU and an expert that counts allow at most: t GPUs hold an expert at most t times,
-// and the others no more different ones than they have slots (Gale, Ryser).
+int64_t nodes_of(const Judged& judged) {
+  return is_hierarchical(judged.problem) ? judged.problem.num_nodes : 1;
+}
+
+// Pairs of a GPU and an expert that counts allow at most, on equal nodes: t GPUs hold an expert at
+// most t times, and the others no more different ones than they have slots (Gale, Ryser).
 int64_t most_pairs(const Judged& judged, const std::vector<int64_t>& count, int64_t nodes) {
-  const int64_t gpus = judged.gpus.count() / nodes;
+  const int64_t gpus = judged.gpus.count() / nodes_of(judged);
   std::vector<int64_t> open(judged.gpus.open.begin(), judged.gpus.open.begin() + gpus);
   std::sort(open.begin(), open.end(), std::greater<>());
   int64_t others = std::accumulate(open.begin(), open.end(), int64_t{0});
@@ -75,10 +79,24 @@ Places places_of(const Judged& judged, int64_t layer, const std::vector<int64_t>
     }
     found.lost = std::max(found.lost, lost);
   }
-  const int64_t nodes = is_hierarchical(judged.problem) ? judged.problem.num_nodes : 1;
+  const int64_t nodes = nodes_of(judged);
   const int64_t replicas = std::accumulate(count.begin(), count.end(), int64_t{0});
   found.unavoidable = replicas - most_pairs(judged, count, nodes);
   return found;
+}
+
+int64_t fewest_duplicates(const Judged& judged, int64_t layer) {
+  const int64_t nodes = nodes_of(judged), slots = judged.slots() / nodes;
+  int64_t fewest = 0;
+  for (int64_t node = 0; node < nodes; ++node) {
+    std::vector<int64_t> count(static_cast<size_t>(judged.weights().experts));
+    for (int64_t slot = node * slots; slot < (node + 1) * slots; ++slot)
+      if (const int64_t expert = judged.row(layer)[slot]; expert >= 0)
+        ++count[static_cast<size_t>(expert)];
+    fewest +=
+        std::accumulate(count.begin(), count.end(), int64_t{0}) - most_pairs(judged, count, 1);
+  }
+  return fewest;
 }
 
 AllLayers figures_of(const Judged& judged) {

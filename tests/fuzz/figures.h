@@ -39,6 +39,10 @@ struct Places {
 };
 Places places_of(const Judged& judged, int64_t layer, const std::vector<int64_t>& count);
 
+// With these counts and, under a hierarchical policy, these experts on each node. Places know less
+// of nodes.
+int64_t fewest_duplicates(const Judged& judged, int64_t layer);
+
 // Of all layers.
 struct AllLayers {
   std::vector<Loads> loads;

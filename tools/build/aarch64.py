@@ -30,7 +30,7 @@ def aarch64(arguments):
 
 
 def build_aarch64():
-    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_CUDA=OFF"]
+    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_CUDA=OFF", "CMAKE_COMPILE_WARNING_AS_ERROR=ON"]
     options += [f"CMAKE_TOOLCHAIN_FILE={ROOT}/tools/build/aarch64.cmake"]
     cmake("the library for aarch64", AARCH64, options, TARGETS)
 

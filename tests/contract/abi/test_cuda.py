@@ -11,7 +11,8 @@ import unittest
 
 import library
 
-ARCHITECTURES = ["sm_100", "sm_80", "sm_90"]
+# Of a release; ./dev test compiles for fewer.
+ARCHITECTURES = os.environ.get("EPLB_ARCHITECTURES", "sm_80 sm_90 sm_100").split()
 MOST_BYTES = 16 << 20
 # Of one warp to a block. More than 255 registers there are not; what does not fit is spilled to the stack, and nothing
 # else should be there: 816 bytes at most, of evaluations on sm_90. From sm_90 on the driver takes 1 KiB of the shared
@@ -64,7 +65,7 @@ class Cuda(library.LibraryTest):
         self.assertLessEqual(os.path.getsize(library.path()), MOST_BYTES)
 
     def test_every_architecture_and_ptx_for_later_ones(self):
-        self.assertEqual(sorted(set(re.findall(r"\.(sm_\d+)\.cubin", cuobjdump("--list-elf")))), ARCHITECTURES)
+        self.assertEqual(sorted(set(re.findall(r"\.(sm_\d+)\.cubin", cuobjdump("--list-elf")))), sorted(ARCHITECTURES))
         self.assertEqual(set(re.findall(r"\.(sm_\d+)\.ptx", cuobjdump("--list-ptx"))), {"sm_100"})
 
     def test_registers_stack_and_shared_memory(self):

@@ -85,18 +85,26 @@ class Library:
     """As cffi's object of a library."""
 
     def __init__(self, ffi, process, here):
-        self._ffi, self._process, self._here = ffi, process, here
+        self._ffi, self._process, self.here = ffi, process, here
 
     def __getattr__(self, name):
-        function = Function(self._ffi, self._process, name, self._ffi.typeof(getattr(self._here, name)))
+        function = Function(self._ffi, self._process, name, self._ffi.typeof(getattr(self.here, name)))
         setattr(self, name, function)
         return function
 
 
 def pytest_configure(config):
     process = config.remote_process = Process(os.environ["EPLB_REMOTE"])
-    open_here, type_of = cffi.FFI.dlopen, cffi.FFI.typeof
-    cffi.FFI.dlopen = lambda ffi, *arguments: Library(ffi, process, open_here(ffi, *arguments))
+    open_here, type_of, address_of = cffi.FFI.dlopen, cffi.FFI.typeof, cffi.FFI.addressof
+
+    def open_there(ffi, name, *flags):
+        here = open_here(ffi, name, *flags)
+        return here if name is None else Library(ffi, process, here)  # None: what this process has loaded
+
+    def address_here(ffi, given, *fields):
+        return address_of(ffi, given.here if isinstance(given, Library) else given, *fields)
+
+    cffi.FFI.dlopen, cffi.FFI.addressof = open_there, address_here
     cffi.FFI.typeof = lambda ffi, given: given.kind if isinstance(given, Function) else type_of(ffi, given)
 
 

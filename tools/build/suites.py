@@ -28,11 +28,11 @@ def test(arguments):
     make_venv()
     stages = [Stage("release", lambda tally: build_release())]
     stages += [] if arguments.no_cuda else cuda_stages()
-    stages += release_stages() + python_stages(arguments) + sanitizer_stages(arguments.all)
+    stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages(arguments.all)
     stages += more_stages(stages) if arguments.all else []
     tally = run_stages(stages)
     if not arguments.all:
-        tally.skip("aarch64, ThreadSanitizer, a minute of fuzzing, wheels: --all has them")
+        tally.skip("ThreadSanitizer, a minute of fuzzing, wheels: --all has them")
     if not arguments.engines:
         tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
     for name in tally.skips:
@@ -79,14 +79,19 @@ def python_stages(arguments):
     return stages
 
 
+def aarch64_stages():
+    return [
+        Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
+        Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
+    ]
+
+
 def more_stages(others):
     """What takes longest to find little; with TSan the C harness, which calls from many threads."""
     harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
     only = ["--tests-regex", "^c_harness$"]
     builds = [stage.name for stage in others if stage.name in BUILDS]
     return [
-        Stage("aarch64", lambda tally: build_aarch64(), ["release"]),
-        Stage("tests, aarch64", test_aarch64, ["aarch64", "package"]),
         Stage("fuzz", test_fuzz, ["sanitize"]),
         Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),

@@ -32,7 +32,7 @@ def test(arguments):
     stages += more_stages(stages) if arguments.all else []
     tally = run_stages(stages)
     if not arguments.all:
-        tally.skip("ThreadSanitizer, a minute of fuzzing, wheels: --all has them")
+        tally.skip("a minute of fuzzing, wheels: --all has them")
     if not arguments.engines:
         tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
     for name in tally.skips:
@@ -87,25 +87,24 @@ def aarch64_stages():
 
 
 def more_stages(others):
-    """What takes longest to find little; with TSan the C harness, which calls from many threads."""
-    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
-    only = ["--tests-regex", "^c_harness$"]
     builds = [stage.name for stage in others if stage.name in BUILDS]
     return [
         Stage("fuzz", test_fuzz, ["sanitize"]),
-        Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
-        Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
         Stage("wheels", test_wheels, [*builds, "aarch64"]),
     ]
 
 
 def sanitizer_stages(fuzz):
-    """Everything in C and C++ with ASan and UBSan."""
+    """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
     everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
     ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
+    only = ["--tests-regex", "^c_harness$"]
     return [
         Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
+        Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
+        Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
     ]
 
 

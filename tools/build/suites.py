@@ -28,11 +28,11 @@ def test(arguments):
     make_venv()
     stages = [Stage("release", lambda tally: build_release())]
     stages += [] if arguments.no_cuda else cuda_stages()
-    stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages(arguments.all)
-    stages += more_stages(stages) if arguments.all else []
+    stages += release_stages() + python_stages(arguments) + aarch64_stages() + sanitizer_stages(arguments.fuzz)
+    stages += wheel_stages(stages)
     tally = run_stages(stages)
-    if not arguments.all:
-        tally.skip("a minute of fuzzing, wheels: --all has them")
+    if not arguments.fuzz:
+        tally.skip("a minute of fuzzing: --fuzz has it")
     if not arguments.engines:
         tally.skip("tests/engines: vLLM, SGLang and torch take 8 GB and ten minutes; --engines runs their own code")
     for name in tally.skips:
@@ -86,12 +86,9 @@ def aarch64_stages():
     ]
 
 
-def more_stages(others):
+def wheel_stages(others):
     builds = [stage.name for stage in others if stage.name in BUILDS]
-    return [
-        Stage("fuzz", test_fuzz, ["sanitize"]),
-        Stage("wheels", test_wheels, [*builds, "aarch64"]),
-    ]
+    return [Stage("wheels", test_wheels, [*builds, "aarch64"])]
 
 
 def sanitizer_stages(fuzz):
@@ -100,12 +97,13 @@ def sanitizer_stages(fuzz):
     ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
     harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
     only = ["--tests-regex", "^c_harness$"]
-    return [
+    stages = [
         Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
         Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
     ]
+    return [*stages, Stage("fuzz", test_fuzz, ["sanitize"])] if fuzz else stages
 
 
 def without_random_addresses():

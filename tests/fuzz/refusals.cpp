@@ -60,6 +60,10 @@ int64_t disarm_allocations() {
 }  // namespace eplb::fuzz
 
 void* operator new(size_t size) { return eplb::fuzz::allocate(size, 0); }
+// Of a sort, too, whose memory then comes back by the operator delete below.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return eplb::fuzz::is_refused(size) ? nullptr : std::malloc(size);
+}
 void* operator new(size_t size, std::align_val_t alignment) {
   return eplb::fuzz::allocate(size, static_cast<size_t>(alignment));
 }

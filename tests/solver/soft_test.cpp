@@ -68,7 +68,7 @@ TEST(Soft, EveryStepIsTheBestByTheDefinition) {
   EXPECT_GT(seen.against_excess, many / 2);
   EXPECT_GT(seen.against_cost, many);
   EXPECT_GT(seen.less_oversize, many);
-  EXPECT_GT(seen.over_most, many / 20);
+  EXPECT_GT(seen.over_most, many / 40);
 }
 
 // Experts that are nowhere get their places.

@@ -18,6 +18,7 @@
 #include <stdexcept>
 
 #include "heap_greedy.h"
+#include "processor.h"
 #include "subject.h"
 #include "trace.h"
 
@@ -162,14 +163,6 @@ std::string table(Shape shape, const std::vector<Row>& rows) {
   }
   out << "\n";
   return out.str();
-}
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  }
-  return "unknown processor";
 }
 
 std::string heading(const Arguments& arguments) {

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <sstream>
 #include <thread>
+
+#include "processor.h"
 
 namespace bench {
 namespace {
@@ -36,13 +37,6 @@ std::string cell(const char* format, double value) {
 std::string against(double value, double aim) {
   if (aim == 0) return cell("%.1f", value);
   return value <= aim ? cell("**%.1f**", value) : cell("%.1f", value);
-}
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  return "unknown processor";
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 
 #include "call_kind.h"
 #include "layer_weights.h"
+#include "processor.h"
 
 namespace bench {
 namespace {
@@ -166,14 +167,6 @@ class Output {
  private:
   std::string text_;
 };
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  }
-  return "unknown processor";
-}
 
 std::string heading(const Arguments& arguments) {
   char backend[256] = "";

@@ -21,6 +21,7 @@
 #include <stdexcept>
 
 #include "layer_weights.h"
+#include "processor.h"
 #include "subject.h"
 #include "sweep_grid.h"
 #include "sweep_known.h"
@@ -202,14 +203,6 @@ std::string table(const Sweep& sweep, double limit) {
         << "|---|---|---|---|---|---|---|\n"
         << known << "\n";
   return out.str();
-}
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  }
-  return "unknown processor";
 }
 
 std::string heading(const Arguments& arguments) {

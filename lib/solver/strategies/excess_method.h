@@ -218,7 +218,9 @@ struct ExcessMethod : NodesOfBest {
     search.state.windows = windows;
     const Arrangement& state = search.state;
     search.begin(team, problem.limits.most_replicas, {problem.options.seed, kRebalance, 0, 0});
-    search.looks = excess_effort(problem.options.effort).looks;
+    // What a total of moves is worth to each layer, another search has found.
+    const int searches = problem.moves.most_total >= 0 ? 2 : 1;
+    search.looks = excess_effort(problem.options.effort).looks / searches;
     begin_windows(team, search);
     team.for_each(windows * problem.experts, [&](int i) {
       state.weight[i / problem.experts * state.kinds() + i % problem.experts] = window_weight[i];

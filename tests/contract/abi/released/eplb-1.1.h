@@ -12,8 +12,7 @@
  * arrives while one is running returns EPLB_INVALID_STATE; eplb_context_interrupt, which ends the
  * running one, is the exception. Different contexts are independent.
  * Functions without a context may be called from any thread at any time. A context is unusable
- * after fork(): in the child every call returns EPLB_INVALID_STATE, except eplb_context_destroy,
- * which is allowed.
+ * after fork(): in the child every call returns EPLB_INVALID_STATE, except eplb_context_destroy.
  *
  * A COMPLETE PROGRAM
  *
@@ -475,8 +474,9 @@ eplb_status eplb_context_options_init(eplb_context_options *options, int64_t str
 eplb_status eplb_context_create(eplb_context **context, const eplb_context_options *options,
                                 eplb_error *err);
 
-/* Frees a context and everything it holds. NULL is allowed. After fork it frees host memory only.
- * Cannot fail; must not run at the same time as another call on the same context. */
+/* Frees a context and everything it holds. NULL is allowed. Cannot fail; must not run at the same
+ * time as another call on the same context. In a child after fork it frees host memory only; if a
+ * thread of the parent was in a call on the context at the fork, the child must leave it alone. */
 void eplb_context_destroy(eplb_context *context);
 
 /* Makes the call that is running in this context, if there is one, return EPLB_INTERRUPTED: its

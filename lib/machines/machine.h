@@ -13,6 +13,7 @@
 #include "core/move_shares.h"
 #include "core/placement.h"
 #include "core/plan.h"
+#include "core/split.h"
 #include "core/tables.h"
 #include "core/weights.h"
 #include "eplb.h"
@@ -62,6 +63,15 @@ class Machine {
   // size and becomes known.
   virtual void plan_transfers(const Problem& problem, const int32_t* placement,
                               Transfers& transfers) = 0;
+
+  // Makes what splits over a placement need, whose problem and experts are set.
+  virtual void prepare_split(SplitPlacement& over) = 0;
+  // Splits tokens; `split` has the size. tolerance: in kToleranceUnits.
+  virtual void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) = 0;
+  // Works out parts of the figures of a split of these weights; `evaluation` has the size, the
+  // parts become known.
+  virtual void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
+                              SplitParts parts, SplitEvaluation& evaluation) = 0;
 
   virtual int64_t bytes() const = 0;
 };

@@ -35,6 +35,14 @@ class CudaMachine final : public StreamMachine {
                       Transfers& transfers) override {
     host_->plan_transfers(problem, placement, transfers);
   }
+  void prepare_split(SplitPlacement& over) override { host_->prepare_split(over); }
+  void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) override {
+    host_->split(weights, over, tolerance, split);
+  }
+  void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
+                      SplitParts parts, SplitEvaluation& evaluation) override {
+    host_->evaluate_split(weights, over, split, parts, evaluation);
+  }
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;

@@ -680,9 +680,9 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
                            int64_t dims_length, eplb_error *err);
 
-/* Copies a map of the plan or the split to the caller's buffer, length = the product of its dims. dtype:
- * EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
- * LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
+/* Copies a map of the plan, or of the split, to the caller's buffer, length = the product of its
+ * dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order,
+ * in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
  * original first.
  * Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps without a current
  * placement; EPLB_UNAVAILABLE as eplb_map_shape. */
@@ -782,6 +782,17 @@ eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *proble
                                const void *placement, int64_t placement_length, eplb_dtype dtype,
                                eplb_error *err);
 
+/* The same from device memory, in the order of `stream`; never synchronises, never allocates, can
+ * be captured. eplb_split_prepare takes the memory for it: for splits of problems up to the largest
+ * that the context was given there, and it stays in place until a larger one comes. placement NULL
+ * means the plan in reserved memory. A layer that is not a placement of all experts is found on the
+ * device: it counts as one without any, and eplb_context_synchronize or eplb_fetch_report reports
+ * EPLB_INVALID_PLACEMENT.
+ * Errors: as eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2. */
+eplb_status eplb_split_prepare_device(eplb_context *context, const eplb_problem *problem,
+                                      const void *placement, int64_t placement_length,
+                                      eplb_dtype dtype, void *stream, eplb_error *err);
+
 /* Splits the tokens of every expert, the uploaded weights, over its replicas, such that the busiest
  * GPU has as few as can be, and keeps the answer in the context: the EPLB_MAP_SHARE to
  * EPLB_MAP_SPLIT_TIGHT maps. problem NULL: over what was prepared last (the arguments up to dtype
@@ -799,6 +810,15 @@ eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *proble
 eplb_status eplb_split(eplb_context *context, const eplb_problem *problem, const void *placement,
                        int64_t placement_length, eplb_dtype dtype,
                        const eplb_split_options *options, eplb_error *err);
+
+/* The same of weights in reserved device memory, in the order of `stream`; never synchronises,
+ * never allocates, can be captured and replayed with new weights in the same buffer, and over
+ * another placement of the same problem that was prepared since. placement is in device memory, as
+ * of eplb_split_prepare_device. eplb_fetch_map_device has the maps.
+ * Errors: as eplb_split_prepare_device; EPLB_INVALID_STATE without weights there. Since ABI 1.2. */
+eplb_status eplb_split_device(eplb_context *context, const eplb_problem *problem,
+                              const void *placement, int64_t placement_length, eplb_dtype dtype,
+                              const eplb_split_options *options, void *stream, eplb_error *err);
 
 #ifdef __cplusplus
 }

@@ -423,6 +423,16 @@ type functions struct {
 		err *cError,
 	) int32 `c:"eplb_split_prepare"`
 
+	SplitPrepareDevice func(
+		context cHandle,
+		problem *cProblem,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_split_prepare_device"`
+
 	Split func(
 		context cHandle,
 		problem *cProblem,
@@ -432,4 +442,15 @@ type functions struct {
 		options *cSplitOptions,
 		err *cError,
 	) int32 `c:"eplb_split"`
+
+	SplitDevice func(
+		context cHandle,
+		problem *cProblem,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		options *cSplitOptions,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_split_device"`
 }

@@ -835,8 +835,8 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Copies a map of the plan or the split to the caller's buffer, length = the product of its
-    /// dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
+    /// Copies a map of the plan, or of the split, to the caller's buffer, length = the product of
+    /// its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
     /// order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were
     /// created, the original first. Errors: EPLB_INVALID_STATE before a solve, and for
     /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as eplb_map_shape.
@@ -987,6 +987,23 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// The same from device memory, in the order of `stream`; never synchronises, never allocates,
+    /// can be captured. eplb_split_prepare takes the memory for it: for splits of problems up to
+    /// the largest that the context was given there, and it stays in place until a larger one
+    /// comes. placement NULL means the plan in reserved memory. A layer that is not a placement of
+    /// all experts is found on the device: it counts as one without any, and
+    /// eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT. Errors: as
+    /// eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2.
+    fn eplb_split_prepare_device(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        stream: *mut c_void,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Splits the tokens of every expert, the uploaded weights, over its replicas, such that the
     /// busiest GPU has as few as can be, and keeps the answer in the context: the EPLB_MAP_SHARE to
     /// EPLB_MAP_SPLIT_TIGHT maps. problem NULL: over what was prepared last (the arguments up to
@@ -1007,6 +1024,22 @@ library! {
         placement_length: i64,
         dtype: eplb_dtype,
         options: *const eplb_split_options,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// The same of weights in reserved device memory, in the order of `stream`; never synchronises,
+    /// never allocates, can be captured and replayed with new weights in the same buffer, and over
+    /// another placement of the same problem that was prepared since. placement is in device
+    /// memory, as of eplb_split_prepare_device. eplb_fetch_map_device has the maps. Errors: as
+    /// eplb_split_prepare_device; EPLB_INVALID_STATE without weights there. Since ABI 1.2.
+    fn eplb_split_device(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        options: *const eplb_split_options,
+        stream: *mut c_void,
         err: *mut eplb_error,
     ) -> eplb_status;
 }

@@ -39,21 +39,6 @@ eplb_policy resolve_policy(const eplb_problem& asked, int64_t groups, eplb_polic
   }
 }
 
-// To the nearest one. The library needs no libm, so there is no std::llround.
-int64_t thousandths(double value) {
-  const double scaled = std::clamp(value * 1000, -1e15, 1e15);
-  return static_cast<int64_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-}
-
-// Imbalances are named in thousandths: the caller's locale decides what a decimal point is.
-void check_imbalance(const char* name, double value, double least, const char* or_none) {
-  if (value >= least && value <= kMostImbalance) return;
-  const bool is_nan = value != value;
-  fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
-       is_nan ? "NaN, " : "", is_nan ? 0 : ll(thousandths(value)), or_none, ll(least),
-       ll(kMostImbalance));
-}
-
 void check_sizes(const eplb_problem& asked) {
   constexpr const char* kWhy = "2^18, the range of exact 32-bit arithmetic";
   check_least("num_slots", asked.num_slots, 1);
@@ -75,7 +60,7 @@ void check_ranges(const eplb_problem& asked) {
   check_constant("objective", asked.objective, EPLB_OBJECTIVE_SPLIT);
   if (asked.reserved != 0)
     fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
-  check_imbalance("off_home_target", asked.off_home_target, 1, "");
+  check_range("off_home_target", asked.off_home_target, 1, kMostImbalance, "");
   check_max_replicas(asked.max_replicas);
 }
 
@@ -143,8 +128,8 @@ void check_move_limits(const eplb_solve_options& options) {
   check_least("max_moves_total", options.max_moves_total, -1);
   check_least("max_arrivals", options.max_arrivals, 0);
   if (options.target != -1 && options.target != 0)
-    check_imbalance("target", options.target, 1, "-1, 0 for none, or ");
-  check_imbalance("move_price", options.move_price, 0, "");
+    check_range("target", options.target, 1, kMostImbalance, "-1, 0 for none, or ");
+  check_range("move_price", options.move_price, 0, kMostImbalance, "");
   if (options.allow_empty != 0 && options.allow_empty != 1)
     fail(EPLB_INVALID_ARGUMENT, "allow_empty is %d, must be 0 or 1", options.allow_empty);
 }

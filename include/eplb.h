@@ -232,8 +232,13 @@ enum {
 typedef int32_t eplb_objective;
 enum {
   EPLB_OBJECTIVE_SUM = 0,    /* the sum of all windows */
-  EPLB_OBJECTIVE_WINDOWS = 1 /* every window, of up to 64, whatever its load:
-                                EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
+  EPLB_OBJECTIVE_WINDOWS = 1, /* every window, of up to 64, whatever its load:
+                                 EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
+  EPLB_OBJECTIVE_SPLIT = 2 /* the sum of all windows, for a placement over whose replicas tokens are
+                              split as they come: little load is on a GPU that no other one shares.
+                              An even split is balanced up to the target of the options.
+                              EPLB_STRATEGY_BEST only, with other policies than EPLB_POLICY_SOFT.
+                              Since ABI 1.2 */
 };
 
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -350,7 +355,7 @@ typedef struct eplb_solve_options {
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them, but for allow_empty, which
-   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT. Each is kept exactly.
+   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT, and target. Each is kept exactly.
    * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
    * they come first, count like all others, and limits below their number are refused. */
   int32_t allow_empty;     /* 0: slots that are empty or hold what must leave its node are filled
@@ -364,7 +369,9 @@ typedef struct eplb_solve_options {
                               given; the imbalance at which a layer is good enough, with
                               EPLB_OBJECTIVE_WINDOWS in each window: it is reached with as few moves
                               as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1
-                              and 0 mean off_home_target */
+                              and 0 mean off_home_target. EPLB_OBJECTIVE_SPLIT: the imbalance that
+                              an even split may have, or more if nothing better was found; -1 and 0
+                              mean 1.01 */
   double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
                               as pay */
 } eplb_solve_options;

@@ -126,17 +126,16 @@ class StaticDispatch:
         """The swap with the lowest largest time of the two GPUs; ties: the lowest other slot, then the lowest here."""
         if self.swaps == self.most_swaps:
             return False
-        best = (self.time(head),)
+        swaps = []
         for mine in range(head * self.each, (head + 1) * self.each):
             for other in range(len(self.row)):
                 less = self.load_of(mine) - self.load_of(other)
                 if less > 0 and self.can_swap(mine, other):
-                    time = max(self.time(head, -less), self.time(self.gpu(other), less))
-                    if time < best[0]:
-                        best = min(best, (time, other, mine))
-        if len(best) == 1:
+                    swaps.append((max(self.time(head, -less), self.time(self.gpu(other), less)), other, mine))
+        if not swaps or min(swaps)[0] >= self.time(head):
             return False
-        self.swap(best[2], best[1])
+        _, other, mine = min(swaps)
+        self.swap(mine, other)
         return True
 
     def swap(self, mine, other):

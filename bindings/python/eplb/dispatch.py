@@ -131,7 +131,7 @@ def probabilities(shares: Any, logical_to_physical: Any) -> Any:
         raise invalid_argument(f"{shapes}: they must be integers [layers, experts, replicas] and [layers, slots]")
     slots = _integers("logical_to_physical", slots, -1, given.shape[1] - 1)
     parts = _at_slots(given, slots)
-    there: Array = (slots >= 0).any(axis=2)
+    there = np.asarray((slots >= 0).any(axis=2))
     _check_sums(parts.sum(axis=2), there)
     found: Floats = (parts / SHARES).astype(np.float32)
     return found[0] if flat else found

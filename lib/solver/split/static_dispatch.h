@@ -171,17 +171,21 @@ class StaticDispatcher {
       left -= static_cast<int>(part / all);
       at_.remainder[edge] = part % all;
     }
-    for (; left > 0; --left) {
-      int most = from;
-      for (int edge = from; edge < to; ++edge)
-        if (at_.remainder[edge] > at_.remainder[most]) most = edge;
-      at_.remainder[most] = -1;
-    }
+    mark_largest_remainders(from, to, left);
     for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) {
       const int edge = graph_.place[at_.slot[k]];
       if (edge >= 0)
         at_.units[k] =
             static_cast<int>(part_of(edge) * limits_.ranks / all) + (at_.remainder[edge] < 0);
+    }
+  }
+  // With -1.
+  EPLB_FN void mark_largest_remainders(int from, int to, int left) const {
+    for (; left > 0; --left) {
+      int most = from;
+      for (int edge = from; edge < to; ++edge)
+        if (at_.remainder[edge] > at_.remainder[most]) most = edge;
+      at_.remainder[most] = -1;
     }
   }
   EPLB_FN int64_t part_of(int edge) const {

@@ -340,8 +340,13 @@ class StaticDispatcher {
     return static_cast<int>(int64_t{rank} * cluster_.gpus / limits_.ranks);
   }
   EPLB_FN void assign(int e, View<int> table) const {
-    for (int rank = 0; rank < limits_.ranks; ++rank) table[rank * experts_ + e] = -1;
-    for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) at_.left[k] = at_.units[k];
+    int all = -1;  // the slot that all ranks use, of most experts
+    for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) {
+      at_.left[k] = at_.units[k];
+      if (at_.units[k] == limits_.ranks) all = at_.slot[k];
+    }
+    for (int rank = 0; rank < limits_.ranks; ++rank) table[rank * experts_ + e] = all;
+    if (all >= 0) return;
     assign(e, table, [&](int g, int other) { return g == other; });
     assign(e, table,
            [&](int g, int other) { return node_of(cluster_, g) == node_of(cluster_, other); });

@@ -206,6 +206,13 @@ const (
 	MapMoveGroup IntMap = 10
 	// [L]: moves, pairs of a GPU and an expert that it gets.
 	MapMoveCount IntMap = 11
+	// [L,S]: an expert's tokens over its slots, in 1/65536: 65536 for each expert. Of its slots on
+	// one GPU the lowest has all. An expert without tokens is split evenly, in proportion to
+	// speeds.
+	MapShare IntMap = 16
+	// [L,G]: 1: one of the GPUs that the bound is of. It is the weight of experts that are on no
+	// other GPU, divided by the speeds of these: a certificate that anyone can check.
+	MapSplitTight IntMap = 21
 )
 
 // FloatMap names a map of the solved plan that holds real numbers.
@@ -233,6 +240,16 @@ const (
 	// [L]: with these homes, no placement whose imbalance is at most OffHomeTarget has a smaller
 	// off-home share.
 	MapOffHomeBound FloatMap = 15
+	// [L,S]: the same in tokens, the weights' unit: whole numbers that add up to the weight if that
+	// was uploaded as an integer.
+	MapQuota FloatMap = 17
+	// [L,G]: the quotas of each GPU, added up.
+	MapSplitLoad FloatMap = 18
+	// [L]: MapImbalance with these loads.
+	MapSplitImbalance FloatMap = 19
+	// [L]: no split over this placement has a largest load (time, if speeds differ) below this, in
+	// the weights' unit.
+	MapSplitBound FloatMap = 20
 )
 
 // Names of constants by their value.

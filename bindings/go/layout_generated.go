@@ -89,6 +89,14 @@ type cSolveOptions struct {
 	MovePrice float64
 }
 
+// cSplitOptions is eplb_split_options. Options of a split. Since ABI 1.2.
+type cSplitOptions struct {
+	StructSize int64
+	// 0; what a GPU may have above the bound, in parts of it, 0 to 1: steps of 1/65536. 0.002 saves
+	// up to half of the time where much has to move.
+	Tolerance float64
+}
+
 // cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers, means over
 // those that have load; if none has, imbalance and bound are 1 and the other means 0.
 type cReport struct {
@@ -399,4 +407,50 @@ type functions struct {
 		report *cReport,
 		err *cError,
 	) int32 `c:"eplb_plan_transfers"`
+
+	SplitOptionsInit func(
+		options *cSplitOptions,
+		structSize int64,
+		err *cError,
+	) int32 `c:"eplb_split_options_init"`
+
+	SplitPrepare func(
+		context cHandle,
+		problem *cProblem,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		err *cError,
+	) int32 `c:"eplb_split_prepare"`
+
+	SplitPrepareDevice func(
+		context cHandle,
+		problem *cProblem,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_split_prepare_device"`
+
+	Split func(
+		context cHandle,
+		problem *cProblem,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		options *cSplitOptions,
+		err *cError,
+	) int32 `c:"eplb_split"`
+
+	SplitDevice func(
+		context cHandle,
+		problem *cProblem,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		options *cSplitOptions,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_split_device"`
 }

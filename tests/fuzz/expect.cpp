@@ -14,7 +14,7 @@ bool are_legal_ranges(const eplb_problem& problem) {
          problem.num_gpus <= kMostSlots && problem.num_nodes >= 1 && problem.num_groups >= 0 &&
          problem.policy >= EPLB_POLICY_AUTO && problem.policy <= EPLB_POLICY_SOFT &&
          problem.bound_kind >= EPLB_BOUND_SIMPLE && problem.bound_kind <= EPLB_BOUND_THRESHOLD &&
-         problem.objective >= EPLB_OBJECTIVE_SUM && problem.objective <= EPLB_OBJECTIVE_WINDOWS &&
+         problem.objective >= EPLB_OBJECTIVE_SUM && problem.objective <= EPLB_OBJECTIVE_SPLIT &&
          problem.reserved == 0 && is_imbalance(problem.off_home_target, 1) &&
          is_cap(problem.max_replicas);
 }
@@ -62,6 +62,9 @@ bool are_legal_together(const Known& known, const eplb_problem& problem,
   const bool by_excess = options.strategy >= EPLB_STRATEGY_BEST;
   const bool of_windows = problem.objective == EPLB_OBJECTIVE_WINDOWS;
   if (!by_excess && (of_windows || problem.policy == EPLB_POLICY_SOFT)) return false;
+  if (problem.objective == EPLB_OBJECTIVE_SPLIT &&
+      (options.strategy != EPLB_STRATEGY_BEST || problem.policy == EPLB_POLICY_SOFT))
+    return false;
   const Gpus gpus = gpus_of(known.cluster, problem);
   if (options.strategy == EPLB_STRATEGY_GREEDY && !gpus.speed.empty()) return false;
   const int64_t cap = lower_cap(problem.max_replicas, options.max_replicas);

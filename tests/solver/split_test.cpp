@@ -46,7 +46,7 @@ SplitCase any_case(uint32_t seed) {
   for (int e = 0; e < experts; ++e) c.tokens.push_back(below(3) == 0 ? 0 : below(top + 1));
   if (below(5) < 2)
     for (int g = 0; g < gpus; ++g) c.pace.push_back(1 + below(kFastest));
-  c.tolerance = below(4) == 0 ? below(solver::kToleranceUnits) : 0;
+  c.tolerance = below(4) == 0 ? below(kToleranceUnits) : 0;
   c.problem.cluster.gpu_pace = c.pace.empty() ? nullptr : c.pace.data();
   return c;
 }
@@ -129,9 +129,9 @@ void expect_bound(const SplitCase& c, const Answer& answer) {
   const solver::SplitBound bound = bound_of(c, tight);
   EXPECT_EQ(bound.tokens, answer.bound_tokens);
   EXPECT_EQ(bound.pace, answer.bound_pace);
-  const int64_t goal = bound.tokens * (solver::kToleranceUnits + c.tolerance);
+  const int64_t goal = bound.tokens * (kToleranceUnits + c.tolerance);
   for (int g = 0; g < c.problem.cluster.gpus; ++g)
-    EXPECT_LT((answer.load[g] - 1) * bound.pace * solver::kToleranceUnits, goal * c.pace_of(g));
+    EXPECT_LT((answer.load[g] - 1) * bound.pace * kToleranceUnits, goal * c.pace_of(g));
 }
 
 // The largest of all sets of GPUs.

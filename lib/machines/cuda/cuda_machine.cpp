@@ -54,6 +54,7 @@ CudaMachine::~CudaMachine() {
   pending_.release();
   reserved_ = DeviceMemory();
   grown_ = DeviceMemory();
+  splits_.release();
   tables_ = DeviceTables();
   staging_.release();
   if (started_) cudaEventDestroy(started_);
@@ -64,6 +65,7 @@ CudaMachine::~CudaMachine() {
 void CudaMachine::abandon() {
   reserved_.abandon();
   grown_.abandon();
+  splits_.abandon();
   tables_.abandon();
   pending_.abandon();
   staging_.abandon();
@@ -71,8 +73,8 @@ void CudaMachine::abandon() {
 }
 
 int64_t CudaMachine::bytes() const {
-  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + tables_.bytes() +
-         staging_.bytes() + host_->bytes();
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + splits_.bytes() +
+         tables_.bytes() + staging_.bytes() + host_->bytes();
 }
 
 // -------------------------------------------------------------------------------------- host calls

@@ -120,7 +120,7 @@ def gpus_to_split_on(
     if num_gpus is None:
         num_gpus = getattr(plan_or_placement, "num_gpus", None)
     others = [None] * (len(last.values) - 2)
-    values, cluster, _ = last.with_given(None, None, None, num_gpus, *others)
+    values, cluster, _ = last.with_given(None, None, 0, num_gpus, *others)
     return values[1], cluster
 
 

@@ -123,7 +123,7 @@ class OpenContext(Uncopyable):
         return weights
 
     def _bring(self, session: Session, array: Array | None, tables: Tables) -> KeptWeights | None:
-        """What evaluations begin with. The weights of a call, or those that were uploaded last; None if a device has them."""
+        """Weights of a call, or those that were uploaded last, and the tables; None if a device has the weights."""
         on_device = array is None and self._device.maker is not None
         if array is not None or tables != session.tables or not (on_device or self._held is self._weights):
             self._shared.change()

@@ -22,8 +22,8 @@ from ._shown import Showing, Shown
 from ._tables import Tables
 from ._thread_session import keep_session, take_session
 
-# What is as level as a layer can be, as far as tables show it.
-_LEVEL = 1.0001
+# Up to here, nobody asks why a layer is not level.
+_LEVEL = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +84,16 @@ class Split(Showing):
         row = "tokens split", *figures, f"{self.gap_mean:.3%}", f"{self.gap_worst:.3%}"
         return Shown(self._title(), columns, [row], self.sentences())
 
-    def sentences(self) -> list[str]:
-        """What it comes to: the worst layers, what keeps layers from being level, and the busiest GPU."""
-        said = []
+    def sentences(self, layers: Ints | None = None) -> list[str]:
+        """What it comes to: the worst layers, what keeps layers from being level, and the busiest GPU.
+
+        Args:
+            layers: the number of each; None: 0, 1, 2, ...
+        """
+        said, numbers = [], np.arange(len(self.imbalance)) if layers is None else layers
         if len(self.imbalance) > 1:
-            worst = [f"{layer} ({self.imbalance[layer]:.4f})" for layer in worst_layers(self.imbalance)]
-            said.append(f"The worst layers are {', '.join(worst)}.")
+            worst = [f"{numbers[layer]} ({self.imbalance[layer]:.4f})" for layer in worst_layers(self.imbalance)]
+            said.append(f"With tokens split, the worst layers are {', '.join(worst)}.")
         alone = int(((self.tight.sum(axis=1) == 1) & (self.imbalance > _LEVEL)).sum())
         if alone:
             where = f"In {alone} of {counted(len(self.imbalance), 'layer')}"

@@ -143,7 +143,8 @@ def test_tolerance(context):
     assert exact.imbalance_mean == 1
     chance, rougher = np.random.default_rng(0), 0
     for _ in range(50):
-        weights, placement = chance.lognormal(0, 1, (8, 24)), chance.permuted(np.tile(np.arange(32) % 24, (8, 1)), axis=1)
+        weights = chance.lognormal(0, 1, (8, 24))
+        placement = chance.permuted(np.tile(np.arange(32) % 24, (8, 1)), axis=1)
         exact, rough = (context.split(weights, placement, 4, tolerance=tolerance) for tolerance in (0, 0.125))
         assert (rough.imbalance <= exact.imbalance * 1.125 * (1 + 1e-6)).all()
         rougher += (rough.gap > 1e-3).sum()
@@ -172,7 +173,10 @@ REFUSED = {
     "plan_or_placement is float64 of 2 dimensions, must be integers [layers, slots]": {
         "plan_or_placement": [[0.0, 1, 2, 1]]
     },
-    "placement[layer 0, slot 3] is 1, must be -1: GPU 1 has 1 of 2 slots open": {"num_gpus": None, "cluster": eplb.Cluster(slots=[2, 1])},
+    "placement[layer 0, slot 3] is 1, must be -1: GPU 1 has 1 of 2 slots open": {
+        "num_gpus": None,
+        "cluster": eplb.Cluster(slots=[2, 1]),
+    },
     "weights has dtype bool, must be": {"weights": [[True, False, True]]},
     "weights is the name 'loads.csv', must be an array": {"weights": "loads.csv"},
     "weights[layer 0, expert 1] is NaN": {"weights": [[1, np.nan, 1]]},
@@ -329,7 +333,7 @@ def test_it_shows_itself(context):
     # Nothing of expert 0 can leave its GPU.
     alone = context.split([[9, 0, 0], [5, 4, 3]], ON_TWO[0], 2)
     assert page_of(alone).sentences[:2] == [
-        "The worst layers are 0 (2.0000), 1 (1.0000).",
+        "With tokens split, the worst layers are 0 (2.0000), 1 (1.0000).",
         "In 1 of 2 layers, one GPU has too much of experts that are on no other: only moves help there.",
     ]
     assert alone.to_dict()["tight"] == [[0], [0, 1]]

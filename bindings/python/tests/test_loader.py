@@ -125,7 +125,10 @@ def test_library_of_something_else(tmp_path):
     assert "this is no libeplb" in done.stderr
 
 
-@pytest.mark.parametrize(("version", "text"), [(2 << 16, "2.0"), (7, "0.7"), ((1 << 16) + 1, "1.1"), ((1 << 16) + 3, None)])
+VERSIONS = [(2 << 16, "2.0"), (7, "0.7"), ((1 << 16) + 1, "1.1"), ((1 << 16) + 3, None)]
+
+
+@pytest.mark.parametrize(("version", "text"), VERSIONS)
 def test_version(tmp_path, version, text):
     done = run("from eplb import _loader; _loader.load()", EPLB_LIBRARY=version_only(tmp_path, version))
     if text is None:

@@ -61,6 +61,14 @@ let options = SolveOptions::new().effort(Effort::Max).seed(7);
 # let _ = options;
 """,
     ),
+    "eplb_split_options": Struct(
+        "What is not set is the library's default.",
+        """use eplb::SplitOptions;
+
+let options = SplitOptions::new().tolerance(0.002);
+# let _ = options;
+""",
+    ),
     "eplb_report": Struct(
         "The imbalance of a layer is its largest over its mean GPU load: 1 is perfect. A bound is a proven lower "
         "bound on the largest GPU load, the same for every strategy.",

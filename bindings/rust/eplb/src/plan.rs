@@ -30,10 +30,7 @@ impl MapShape {
     pub(crate) fn of(context: &RawContext, map: Map) -> Result<Self> {
         let (rank, dims) = context.map_shape(map.as_raw())?;
         // Never negative; should one be, an empty buffer is refused.
-        Ok(Self {
-            rank: usize::try_from(rank).unwrap_or(0),
-            dims: dims.map(|dim| usize::try_from(dim).unwrap_or(0)),
-        })
+        Ok(Self { rank: usize::try_from(rank).unwrap_or(0), dims: dims.map(|dim| usize::try_from(dim).unwrap_or(0)) })
     }
 
     /// One number per dimension.

@@ -247,7 +247,7 @@ impl SplitOptions {
     /// up to half of the time where much has to move. Default 0.
     #[must_use]
     pub const fn tolerance(self, tolerance: f64) -> Self {
-        Self { tolerance: Some(tolerance), ..self }
+        Self { tolerance: Some(tolerance) }
     }
 
     pub(crate) fn over(&self, defaults: &sys::eplb_split_options) -> sys::eplb_split_options {

@@ -27,7 +27,8 @@ _OF_WEIGHT = 40
 _LARGE = 256
 
 
-_WINDOWS, _SOFT, _SIMPLE = OBJECTIVES["windows"], POLICIES["soft"], BOUND_KINDS["simple"]
+_WINDOWS, _SPLIT = OBJECTIVES["windows"], OBJECTIVES["split"]
+_SOFT, _SIMPLE = POLICIES["soft"], BOUND_KINDS["simple"]
 _REBALANCE, _BEST = STRATEGIES["rebalance"], STRATEGIES["best"]
 _BY_NUMBER = {STRATEGIES[name]: nanoseconds for name, nanoseconds in _OF_STRATEGY.items()}
 _RANKS = {value: rank for rank, value in enumerate(sorted(EFFORTS.values()))}
@@ -37,7 +38,8 @@ def of_solve(shape: tuple[int, ...], problem: Any, options: Any) -> float:
     """Seconds of a solve of weights [T,L,E]."""
     windows = shape[0] if problem.objective == _WINDOWS else 1
     strategy: int = options.strategy
-    if windows > 1 or strategy == _REBALANCE or problem.policy == _SOFT:
+    searches_by_excess = strategy == _REBALANCE or problem.policy == _SOFT or problem.objective == _SPLIT
+    if windows > 1 or searches_by_excess:
         nanoseconds = windows * _OF_SEARCH_BY_EXCESS[_RANKS.get(options.effort, -1)]
     elif strategy == _BEST:
         nanoseconds = _OF_BEST[_RANKS.get(options.effort, -1)]

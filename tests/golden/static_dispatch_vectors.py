@@ -38,7 +38,7 @@ def random_problem(seed):
 def vectors():
     for problem in map(random_problem, range(CASES)):
         found = StaticDispatch(**problem)
-        names = ("row", "load", "swaps", "tries", "table")
+        names = ("row", "units", "load", "swaps", "tries", "table")
         yield {"given": problem, "answer": {name: getattr(found, name) for name in names}}
 
 

@@ -36,6 +36,13 @@ struct DispatchCase {
     problem.cluster.nodes = node.back() + 1;
     problem.cluster.gpu_node = node.data();
     if (std::set(pace.begin(), pace.end()).size() > 1) problem.cluster.gpu_pace = pace.data();
+    slots.assign(pace.size(), problem.cluster.slots / problem.cluster.gpus);
+    for (const int g : given.at("closed")) {
+      problem.cluster.closed += slots[g];
+      problem.cluster.closed_gpus += 1;
+      slots[g] = 0;
+    }
+    if (problem.cluster.closed > 0) problem.cluster.gpu_slots = slots.data();
     if (given.at("within_nodes")) problem.partition.nodes = problem.cluster.nodes;
   }
   DispatchCase(const DispatchCase&) = delete;
@@ -43,7 +50,7 @@ struct DispatchCase {
   Problem problem;
   std::vector<int> row;
   std::vector<int64_t> tokens;
-  std::vector<int32_t> pace, node;
+  std::vector<int32_t> pace, node, slots;
   solver::StaticDispatchLimits limits;
 };
 

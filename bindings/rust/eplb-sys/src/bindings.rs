@@ -140,6 +140,10 @@ pub const EPLB_OBJECTIVE_SUM: eplb_objective = 0;
 /// every window, of up to 64, whatever its load: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE
 /// only
 pub const EPLB_OBJECTIVE_WINDOWS: eplb_objective = 1;
+/// the sum of all windows, for a placement over whose replicas tokens are split as they come:
+/// little load is on a GPU that no other one shares. An even split is balanced up to the target of
+/// the options. EPLB_STRATEGY_BEST only, with other policies than EPLB_POLICY_SOFT. Since ABI 1.2
+pub const EPLB_OBJECTIVE_SPLIT: eplb_objective = 2;
 
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
 /// EPLB_FLOAT64.
@@ -326,7 +330,8 @@ pub struct eplb_solve_options {
     /// -1: 1.02, or none if max_moves, max_moves_total or move_price is given; the imbalance at
     /// which a layer is good enough, with EPLB_OBJECTIVE_WINDOWS in each window: it is reached with
     /// as few moves as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1 and 0 mean
-    /// off_home_target
+    /// off_home_target. EPLB_OBJECTIVE_SPLIT: the imbalance that an even split may have, or more if
+    /// nothing better was found; -1 and 0 mean 1.01
     pub target: f64,
     /// 0; the imbalance that a move must gain: a layer makes as many moves as pay
     pub move_price: f64,
@@ -786,19 +791,19 @@ library! {
     /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
     /// strategy, effort, policy, bound kind, objective or transfer order above those of this
-    /// version, for EPLB_OBJECTIVE_WINDOWS and EPLB_POLICY_SOFT with other strategies than theirs,
-    /// and for the former without windows that were kept; EPLB_INVALID_WEIGHT if
-    /// EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
-    /// EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming
-    /// layer and slot. EPLB_STRATEGY_REBALANCE begins with the current placement:
-    /// EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that forced moves exceed.
-    /// Experts that stay on a GPU stay in their slots; a layer that need not change, or has no
-    /// load, keeps all of them, and copies of an expert on one GPU stay unless something better
-    /// comes. Under a hierarchical policy a group's home is the node that has most of it. Where a
-    /// fresh placement is better and within the limits, it is taken, its GPUs numbered so that it
-    /// needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the plan of the last
-    /// successful solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and
-    /// global), replicas of equal weight in order of creation.
+    /// version, for EPLB_OBJECTIVE_WINDOWS, EPLB_OBJECTIVE_SPLIT and EPLB_POLICY_SOFT with other
+    /// strategies than theirs, for the last two together, and for the first without windows that
+    /// were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum
+    /// of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert
+    /// that the weights lack, naming layer and slot. EPLB_STRATEGY_REBALANCE begins with the
+    /// current placement: EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that
+    /// forced moves exceed. Experts that stay on a GPU stay in their slots; a layer that need not
+    /// change, or has no load, keeps all of them, and copies of an expert on one GPU stay unless
+    /// something better comes. Under a hierarchical policy a group's home is the node that has most
+    /// of it. Where a fresh placement is better and within the limits, it is taken, its GPUs
+    /// numbered so that it needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the
+    /// plan of the last successful solve is still there. Source: GREEDY is deepseek-ai/EPLB
+    /// (hierarchical and global), replicas of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -150,6 +150,11 @@ open_enum! {
         /// Every window, of up to 64, whatever its load: [`Strategy::Best`](crate::Strategy::Best)
         /// and [`Strategy::Rebalance`](crate::Strategy::Rebalance) only.
         Windows = EPLB_OBJECTIVE_WINDOWS "windows",
+        /// The sum of all windows, for a placement over whose replicas tokens are split as they
+        /// come: little load is on a GPU that no other one shares. An even split is balanced up to
+        /// the target of the options. [`Strategy::Best`](crate::Strategy::Best) only, with other
+        /// policies than [`Policy::Soft`](crate::Policy::Soft). Since ABI 1.2.
+        Split = EPLB_OBJECTIVE_SPLIT "split",
     }
 }
 

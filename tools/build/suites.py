@@ -5,7 +5,16 @@ import os
 from functools import partial
 
 from aarch64 import build_aarch64, test_aarch64
-from cmake import CUOBJDUMP, FEWER, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
+from cmake import (
+    CUOBJDUMP,
+    build_cuda,
+    build_release,
+    build_sanitized,
+    compile_kernels_quickly,
+    compile_once,
+    install_nvcc,
+    release_architectures,
+)
 from engines import install_engines_or_skip, test_engines
 from fuzz import test_fuzz
 from go import test_go
@@ -46,15 +55,18 @@ BUILDS = {"release", "CUDA", "package"}
 
 
 def cuda_stages():
+    """The library has kernels for the oldest architecture; for the others they are compiled, no more."""
+    oldest, *others = release_architectures()
     tests = ["--tests-regex", "^(abi|c_harness|c_header_program)$"]
-    env = {"EPLB_CUOBJDUMP": CUOBJDUMP, "EPLB_ARCHITECTURES": " ".join(f"sm_{name.split('-')[0]}" for name in FEWER)}
-    build = partial(build_cuda, architectures=FEWER)
+    env = {"EPLB_CUOBJDUMP": CUOBJDUMP, "EPLB_ARCHITECTURES": oldest}
+    build = partial(build_cuda, architectures=[oldest])
     return [
         Stage("nvcc", lambda tally: install_nvcc(), downloads=True),
         # They take longest, and nothing else of the library: begun first.
         Stage("kernels", lambda tally: build("eplb_cuda_objects"), ["nvcc"]),
         Stage("CUDA", lambda tally: build("eplb", "eplb_harness", "eplb_header_program"), ["kernels", "release"]),
         Stage("ctest, CUDA", ctest("with CUDA", CUDA, env, tests), ["CUDA"]),
+        Stage("other kernels", lambda tally: compile_kernels_quickly(others), ["nvcc"]),
     ]
 
 

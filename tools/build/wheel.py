@@ -13,7 +13,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 
-from cmake import build_cuda, build_release, install_nvcc
+from cmake import build_cuda, build_release, install_nvcc, release_architectures
 from packages import FOR_TESTS, locked_version, make_venv, need, pip_install
 from places import AARCH64, BUILD, CUDA, RELEASE, ROOT, VENV_PYTHON
 from steps import Failure, answer, step
@@ -212,7 +212,7 @@ def wheel(arguments):
     variants = VARIANTS[:1]
     if arguments.cuda:
         install_nvcc()
-        build_cuda("eplb")
+        build_cuda("eplb", architectures=release_architectures())
         variants.append(WITH_CUDA)
     print("\n".join(make_wheels(variants, check_library)))
     return 0

@@ -4,7 +4,7 @@ import os
 import re
 
 from packages import is_fresh, pip_install, set_stamp
-from places import BUILD, CUDA, CUDA_QUICK, RELEASE, ROOT, VENV
+from places import BUILD, CUDA, CUDA_QUICK, RELEASE, ROOT, SANITIZE, THREADS, VENV
 from steps import step
 
 TOOLKIT = os.path.join(VENV, "cuda", "nvidia", "cu13")
@@ -39,13 +39,22 @@ def build_release(*targets):
     cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
-def build_sanitized(headline, folder, sanitizers, *targets, fuzz=False):
-    # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
-    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
-    options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
+def build_sanitized(headline, *targets, fuzz=False):
+    """With ASan and UBSan."""
     # Next to plain code what the library takes here: a set more is minutes of compilation.
-    options += [f"EPLB_INSTRUCTION_SETS={widest_set()}"]
-    options += ["EPLB_FUZZ=ON"] if fuzz else []
+    options = ["EPLB_SANITIZE=address,undefined", f"EPLB_INSTRUCTION_SETS={widest_set()}"]
+    build_with_clang(headline, SANITIZE, options + (["EPLB_FUZZ=ON"] if fuzz else []), targets)
+
+
+def build_threads(headline, *targets):
+    """With TSan. Which instructions are used makes no difference to threads."""
+    build_with_clang(headline, THREADS, ["EPLB_SANITIZE=thread", "EPLB_SIMD=OFF"], targets)
+
+
+def build_with_clang(headline, folder, options, targets):
+    # UBSan of GCC 12 reports false errors in AVX-512 reductions.
+    compilers = ["CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
+    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", *compilers, "EPLB_TESTS=ON", "EPLB_CUDA=OFF", *options]
     cmake(headline, folder, options, targets)
 
 

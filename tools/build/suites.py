@@ -10,6 +10,7 @@ from cmake import (
     build_cuda,
     build_release,
     build_sanitized,
+    build_threads,
     compile_kernels_quickly,
     compile_once,
     install_nvcc,
@@ -105,14 +106,13 @@ def wheel_stages(others):
 
 def sanitizer_stages(fuzz):
     """Everything in C and C++ with ASan and UBSan; with TSan what calls from many threads."""
-    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
+    everything, harness = "everything with ASan and UBSan", ("the C harness with TSan", "eplb_harness")
     ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
     only = ["--tests-regex", "^(c_harness|loading)$"]
     stages = [
-        Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
+        Stage("sanitize", lambda tally: build_sanitized(everything, fuzz=fuzz), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
-        Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
+        Stage("threads", lambda tally: build_threads(*harness), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
     ]
     return [*stages, Stage("fuzz", test_fuzz, ["sanitize"])] if fuzz else stages

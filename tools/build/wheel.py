@@ -13,7 +13,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 
-from cmake import build_cuda, build_release, install_nvcc, release_architectures
+from cmake import CUOBJDUMP, build_cuda, build_release, install_nvcc, release_architectures
 from packages import FOR_TESTS, locked_version, make_venv, need, pip_install
 from places import AARCH64, BUILD, CUDA, RELEASE, ROOT, VENV_PYTHON
 from steps import Failure, answer, step
@@ -198,6 +198,12 @@ def make_wheels(variants, check_build):
     return made
 
 
+def check_kernels():
+    """Of every architecture, as ./dev test does with one."""
+    env = {"EPLB_LIBRARY": os.path.join(CUDA, "libeplb.so.0"), "EPLB_CUOBJDUMP": CUOBJDUMP}
+    step("limits of kernels", [VENV_PYTHON, os.path.join(ROOT, "tests", "contract", "abi", "test_cuda.py")], env=env)
+
+
 def test_wheels(tally):
     """A wheel of every build that is there is a test."""
     variants = [variant for variant in VARIANTS if os.path.exists(os.path.join(variant.folder, "libeplb.so.0"))]
@@ -213,6 +219,7 @@ def wheel(arguments):
     if arguments.cuda:
         install_nvcc()
         build_cuda("eplb", architectures=release_architectures())
+        check_kernels()
         variants.append(WITH_CUDA)
     print("\n".join(make_wheels(variants, check_library)))
     return 0

@@ -64,6 +64,7 @@ solver::ExcessSearch search_of(int windows, int rows, int gpus, int experts) {
   search.state.gpus = gpus;
   search.state.experts = experts;
   search.state.places = rows * gpus;
+  search.state.priced = false;
   return search;
 }
 

@@ -1,74 +1,184 @@
-"""Placements made for splits: imbalance in the next window, next to BEST's placement and to the study's figures.
+"""Tokens split over replicas: time, balance when loads drift, placements that are made for it, and moves.
 
-    PYTHONPATH=bindings/python python bench/split.py [--stride N] [--effort NAME] [--shape SLOTS/GPUS] [--data FOLDER]
+    PYTHONPATH=bindings/python python bench/split.py [--table NAME] [--markdown FILE] [--commit TEXT] [--data FOLDER]
 
-Needs the measured traces (../shared/data). A placement is made for one trace; the tokens of another one are split over
-it, evenly and as well as can be. All figures are computed here, from the placement alone. In brackets the study's of
-every second layer, typed in, in split_study.py; times are of the processor, as multiples of BEST at NORMAL.
+Needs the measured traces (../shared/data). In brackets are the study's figures, typed in, in split_study.py; bold is
+what misses a mark. Balance is computed from the placement alone, by the plain definition, tests/golden/split.py.
 """
 
 import argparse
+import contextlib
+import ctypes
 import os
 import sys
+from functools import partial
 
 import eplb
 import numpy as np
+from split_calls import moves_of, times_of
 from split_measure import ROOT, judge, place
-from split_study import HELD_OUT, MARKS, SPREAD, TRACES
+from split_study import DRIFTS, HELD_OUT, MARKS, MARKS_OF_TIME, MOVES, SHAPES, SPREAD, TARGETS, TIMES, TRACES
+from transfers import heap_greedy, processor
 
 
-def read(folder, name):
-    """Tokens [L,E]; None if the trace is not there."""
-    path = os.path.join(folder, f"deepseek-v3_{TRACES.get(name, name)}_L58xE256.csv")
-    return np.loadtxt(path, delimiter=",").astype(np.int64) if os.path.exists(path) else None
+class Traces:
+    """Tokens [L,E] by name, and placements for them, each made once."""
+
+    def __init__(self, folder, context):
+        self.folder, self.context = folder, context
+        self.missing, self._tokens, self._placed = set(), {}, {}
+
+    def tokens(self, name):
+        if name not in self._tokens:
+            path = os.path.join(self.folder, f"deepseek-v3_{TRACES[name]}_L58xE256.csv")
+            there = os.path.exists(path)
+            self._tokens[name] = np.loadtxt(path, delimiter=",").astype(np.int64) if there else None
+        return self._tokens[name]
+
+    def both(self, *names):
+        """None if one is missing."""
+        found = [self.tokens(name) for name in names]
+        self.missing |= {name for name, each in zip(names, found, strict=True) if each is None}
+        return None if any(each is None for each in found) else found
+
+    def placed(self, name, shape, objective="sum"):
+        if (name, shape, objective) not in self._placed:
+            self._placed[name, shape, objective] = place(
+                self.context, self.tokens(name), shape, objective, repetitions=3
+            )
+        return self._placed[name, shape, objective]
 
 
-def row(context, drift, shape, traces, asked):
-    """Of a drift and a shape; asked: stride and effort."""
-    study = (SPREAD.get(drift) or HELD_OUT[drift])[shape]
-    before, after = traces
-    plain = place(context, before, shape, "sum", repetitions=3)
-    made = place(context, before, shape, "split", asked.effort, repetitions=3)
-    then, now = (judge(each.placement, after, shape[1], asked.stride) for each in (plain, made))
-    own = judge(made.placement, before, shape[1], asked.stride)
-    mark = MARKS.get((*drift, shape))
-    figures = (
-        f"{then.even.mean():.4f} ({study.even:g})",
-        f"{then.best.mean():.4f} ({study.best:g})",
-        f"{now.best.mean():.4f} ({study.spread:g})" + (f", mark {mark:g}" if mark else ""),
+def shape_text(shape):
+    return f"{shape[0]}/{shape[1]}"
+
+
+def marked(text, figure, mark):
+    return f"**{text}**" if mark is not None and figure > mark else text
+
+
+def head(*names):
+    return "| " + " | ".join(names) + " |\n|" + "---|" * len(names)
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+
+
+def times(traces):
+    yield "### Time of a split, microseconds per layer\n"
+    yield head("loads", "placement", "slots/GPUs", "split", "worst layer", "of the heap greedy", "prepare", "shares")
+    yardstick = heap_greedy()
+    for study in TIMES:
+        if (tokens := traces.both(study.before, study.after)) is None:
+            continue
+        slots, gpus = study.shape
+        placement = traces.placed(study.before, study.shape, "split" if study.spread else "sum").placement
+        floats = np.ascontiguousarray(tokens[1], np.float32)
+        heap = partial(yardstick, floats.ctypes.data_as(ctypes.c_void_p), *floats.shape, slots, gpus)
+        middle, worst, ratio = times_of(placement, tokens[1], gpus, heap)
+        mark = None if study.spread else MARKS_OF_TIME.get(study.shape)
+        yield (
+            f"| {study.before} -> {study.after} | {'for splits' if study.spread else 'BEST'} "
+            f"| {shape_text(study.shape)} | {middle['split']:.1f} ({study.waves:g}) | {worst:.0f} ({study.worst:g}) "
+            f"| {marked(f'{ratio:.2f}', ratio, mark)} ({study.waves / study.heap:.2f}) | {middle['prepare']:.1f} "
+            f"| {middle['shares']:.1f} |"
+        )
+
+
+def drifts(traces):
+    yield "### Loads that drift, on BEST's placements: imbalance of an even split, and of the best one\n"
+    yield head("drift", *map(shape_text, SHAPES))
+    for drift, studies in DRIFTS.items():
+        if (tokens := traces.both(*drift)) is None:
+            continue
+        cells = []
+        for shape, (even, best) in zip(SHAPES, studies, strict=True):
+            found = judge(traces.placed(drift[0], shape).placement, tokens[1], shape[1])
+            cells.append(f"{found.even.mean():.3f} ({even:g}), {found.best.mean():.3f} ({best:g})")
+        yield f"| {drift[0]} -> {drift[1]} | " + " | ".join(cells) + " |"
+
+
+def made_for_splits(traces):
+    yield "### Placements made for splits: imbalance in the next window\n"
+    yield head(
+        "drift", "slots/GPUs", "BEST, even", "BEST, split", "made for splits, split", "its worst layer",
+        "its even split", "own window, split", "own window, even, worst layer", "time, of BEST",
+    )  # fmt: skip
+    for studies, stride in ((SPREAD, 2), (HELD_OUT, 1)):
+        for drift, shapes in studies.items():
+            if (tokens := traces.both(*drift)) is None:
+                continue
+            for shape, study in shapes.items():
+                yield spread_row(traces, drift, shape, study, tokens, stride)
+
+
+def spread_row(traces, drift, shape, study, tokens, stride):
+    plain, made = (traces.placed(drift[0], shape, objective) for objective in ("sum", "split"))
+    then, now = (judge(each.placement, tokens[1], shape[1], stride) for each in (plain, made))
+    own = judge(made.placement, tokens[0], shape[1], stride)
+    best = now.best.mean()
+    cells = (
+        f"{then.even.mean():.3f} ({study.even:g})",
+        f"{then.best.mean():.3f} ({study.best:g})",
+        f"{marked(f'{best:.4f}', best, MARKS.get((*drift, shape)))} ({study.spread:g})",
         f"{now.best.max():.3f}",
-        f"{now.even.mean():.4f}",
+        f"{now.even.mean():.3f}",
         f"{own.best.mean():.4f}" + (f" ({study.own:g})" if study.own else ""),
         f"{own.even.max():.4f}",
         f"{made.microseconds / plain.microseconds:.1f}",
     )
-    return f"| {drift[0]} -> {drift[1]} | {shape[0]}/{shape[1]} | " + " | ".join(figures) + " |"
+    return f"| {drift[0]} -> {drift[1]} | {shape_text(shape)} | " + " | ".join(cells) + " |"
 
 
-HEAD = (
-    "| drift | slots/GPUs | BEST, even | BEST, split | made for splits, split | worst layer | its even split "
-    "| own window, split | own, even, worst | times BEST |\n|" + "---|" * 10
-)
+def moves(traces):
+    yield "### Moves per layer until a target is met: if tokens are split evenly, and as well as can be\n"
+    columns = [f"{split} to {target:g}" for split in ("even", "split") for target in TARGETS]
+    yield head("drift", "slots/GPUs", *columns, "ms per layer, split to 1.02")
+    for (before, after, shape), studies in MOVES.items():
+        if (tokens := traces.both(before, after)) is None:
+            continue
+        placement = traces.placed(before, shape).placement
+        cells, milliseconds = [], 0.0
+        for objective, row in zip(("sum", "split"), studies, strict=True):
+            for target, study in zip(TARGETS, row, strict=True):
+                found = moves_of(traces.context, placement, tokens[1], shape[1], objective, target)
+                missed = f", {found[1]} miss" if found[1] else ""
+                cells.append(f"{found[0]:.2f} ({study:g}){missed}")
+                milliseconds = found[2] if (objective, target) == ("split", 1.02) else milliseconds
+        yield f"| {before} -> {after} | {shape_text(shape)} | " + " | ".join(cells) + f" | {milliseconds:.1f} |"
+
+
+TABLES = {"times": times, "drifts": drifts, "spread": made_for_splits, "moves": moves}
+
+
+def title(commit):
+    return f"""# Tokens split over replicas
+
+- machine: {processor()}; one thread, times of the processor
+- library: libeplb {eplb.__version__}, commit {commit}; {eplb.backends()["cpu"].text}
+- 58 layers of DeepSeek-V3; in brackets the study's figures (background/quota.md), which are of an earlier BEST
+- a split is `eplb_split` over what was prepared, the middle of 15 runs over all layers, by turns with the heap greedy
+- bold: above the mark of the round
+"""
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stride", type=int, default=2, help="of layers that are judged; as in the study: 2")
-    parser.add_argument("--effort", default="normal", choices=("fast", "normal", "max"))
-    parser.add_argument("--shape", help="one alone, such as 288/32")
+    parser.add_argument("--table", choices=TABLES, help="one alone")
     parser.add_argument("--data", default=os.path.join(os.path.dirname(ROOT), "shared", "data"))
+    parser.add_argument("--markdown", help="a file to write to")
+    parser.add_argument("--commit", default="not stated")
     asked = parser.parse_args()
-    print(HEAD)
-    missing = set()
-    with eplb.Context() as context:
-        for drift, shapes in (*SPREAD.items(), *HELD_OUT.items()):
-            traces = [read(asked.data, name) for name in drift]
-            missing |= {name for name, trace in zip(drift, traces, strict=True) if trace is None}
-            for shape in shapes:
-                if all(trace is not None for trace in traces) and asked.shape in (None, f"{shape[0]}/{shape[1]}"):
-                    print(row(context, drift, shape, traces, asked), flush=True)
-    if missing:
-        print("traces are missing:", ", ".join(sorted(missing)), file=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        traces = Traces(asked.data, stack.enter_context(eplb.Context()))
+        out = stack.enter_context(open(asked.markdown, "w", encoding="utf-8")) if asked.markdown else sys.stdout
+        print(title(asked.commit), file=out)
+        for name in [asked.table] if asked.table else TABLES:
+            for line in TABLES[name](traces):
+                print(line, file=out, flush=True)
+            print(file=out)
+    if traces.missing:
+        print("traces are missing:", ", ".join(sorted(traces.missing)), file=sys.stderr)
 
 
 if __name__ == "__main__":

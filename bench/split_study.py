@@ -65,8 +65,9 @@ DRIFTS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """Imbalance in the next window, of every second layer: of an even split and the best one on BEST's placement, and of
-    the best one on placements made for splits with a target of 1.01. own: the last in the window they were made for."""
+    """Imbalance in the next window, of every second layer: of an even split and the best one on BEST's placement, and
+    of the best one on placements made for splits with a target of 1.01. own: the last in the window they were made for.
+    """
 
     even: float
     best: float
@@ -120,3 +121,18 @@ HELD_OUT = {
 }
 # With placements made for splits, at most.
 MARKS = {("in1024", "in2048", (288, 32)): 1.010, ("dec500", "dec1000", (288, 32)): 1.003}
+
+# Moves per layer until no GPU is above 1.05, 1.02 and 1.01: an even split needs so many, the best one so many. Section
+# 3c, of the first 10 layers (288/32) or 5 (320/64); a prototype that took 1 to 9 s per layer.
+MOVES = {
+    ("in512", "in2048", (288, 32)): ((8.6, 16.9, 24.7), (1.4, 2.9, 3.7)),
+    ("in1024", "in2048", (288, 32)): ((3.4, 12.6, 20.3), (0.3, 0.8, 1.6)),
+    ("dec500", "dec1000", (288, 32)): ((1.0, 8.2, 17.0), (0.4, 1.6, 2.3)),
+    ("in1024", "dec1000", (288, 32)): ((12.3, 19.6, 25.0), (4.0, 5.5, 7.0)),
+    ("in512", "in2048", (320, 64)): ((20.6, 42.4, 54.6), (2.2, 6.2, 9.6)),
+    ("in1024", "in2048", (320, 64)): ((11.0, 30.2, 45.2), (0.6, 2.2, 3.8)),
+    ("dec500", "dec1000", (320, 64)): ((4.6, 26.6, 42.2), (1.0, 2.4, 3.6)),
+}
+TARGETS = (1.05, 1.02, 1.01)
+# Of the time of the heap greedy, at most.
+MARKS_OF_TIME = {(288, 32): 0.2, (320, 64): 0.3, (384, 128): 0.3}

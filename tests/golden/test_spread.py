@@ -8,6 +8,7 @@ import pytest
 from arithmetic import quantise
 from split import Graph, Split
 from spread import FASTEST, Layer, Spread
+from test_real_traces import DATA, counts_of
 from unequal import gpus_of
 
 UNIT = 1 << 20

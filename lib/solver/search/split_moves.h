@@ -280,7 +280,7 @@ class SplitMoves {
   EPLB_FN int put_back(int slot) const {
     const int e = row_[slot], first = gpu_of(slot) * each_;
     if (e < 0 || was_[slot] == e) return -1;
-    for (int home = first; home < first + each_; ++home) {
+    for (int home = first; home < first + open_slots(cluster_, gpu_of(slot)); ++home) {
       if (was_[home] != e || row_[home] == e) continue;
       row_[slot] = row_[home];
       row_[home] = e;

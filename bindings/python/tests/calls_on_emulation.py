@@ -55,6 +55,7 @@ def test_splits_are_worked_out_on_the_host(put, context):
     with eplb.Context() as cpu:
         expected = [cpu.split(each, plan) for each in (weights, other, weights)]
     on_device = context.solve(put(weights), **LARGE)
+    context.synchronize()  # the arrays of these tests do not wait for their device when they are read
     found = [
         context.split(None, on_device, 16),
         context.split(put(other), plan.physical_to_logical),

@@ -232,8 +232,14 @@ enum {
 typedef int32_t eplb_objective;
 enum {
   EPLB_OBJECTIVE_SUM = 0,    /* the sum of all windows */
-  EPLB_OBJECTIVE_WINDOWS = 1 /* every window, of up to 64, whatever its load:
-                                EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
+  EPLB_OBJECTIVE_WINDOWS = 1, /* every window, of up to 64, whatever its load:
+                                 EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
+  EPLB_OBJECTIVE_SPLIT = 2 /* the sum of all windows, if tokens are split as they come, see
+                              eplb_split. EPLB_STRATEGY_BEST leaves little load on a GPU that no
+                              other one shares, and balances an even split up to the target of the
+                              options. EPLB_STRATEGY_REBALANCE makes as few moves as splits need for
+                              the target; it knows no max_moves_total, move_price and allow_empty
+                              then. Not with EPLB_POLICY_SOFT. Since ABI 1.2 */
 };
 
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -350,7 +356,7 @@ typedef struct eplb_solve_options {
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them, but for allow_empty, which
-   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT. Each is kept exactly.
+   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT, and target. Each is kept exactly.
    * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
    * they come first, count like all others, and limits below their number are refused. */
   int32_t allow_empty;     /* 0: slots that are empty or hold what must leave its node are filled
@@ -364,7 +370,9 @@ typedef struct eplb_solve_options {
                               given; the imbalance at which a layer is good enough, with
                               EPLB_OBJECTIVE_WINDOWS in each window: it is reached with as few moves
                               as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1
-                              and 0 mean off_home_target */
+                              and 0 mean off_home_target. EPLB_STRATEGY_BEST with
+                              EPLB_OBJECTIVE_SPLIT: the imbalance that an even split may have, or
+                              more if nothing better was found; -1 and 0 mean 1.01 */
   double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
                               as pay */
 } eplb_solve_options;
@@ -413,7 +421,8 @@ typedef struct eplb_report {
   int64_t moves_bound;              /* the same, and where the plan is one of
                                        EPLB_STRATEGY_REBALANCE with a target, what reaching it takes
                                        at least */
-  int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE */
+  int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE; with
+                                       EPLB_OBJECTIVE_SPLIT, that no split brings below it */
   int64_t experts_on_one_gpu;       /* of the layer and GPU where it is most: experts that have all
                                        their replicas there, and are lost with it */
   int64_t num_windows;              /* windows of the weights; 0 if they were not kept, see
@@ -665,8 +674,8 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
- * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host, and for
- * EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
+ * placement; EPLB_UNAVAILABLE for what needs the host: max_moves_total, and EPLB_OBJECTIVE_SPLIT
+ * with EPLB_STRATEGY_REBALANCE; and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 
@@ -680,9 +689,9 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
                            int64_t dims_length, eplb_error *err);
 
-/* Copies a map of the plan or the split to the caller's buffer, length = the product of its dims. dtype:
- * EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
- * LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
+/* Copies a map of the plan, or of the split, to the caller's buffer, length = the product of its
+ * dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order,
+ * in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
  * original first.
  * Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps without a current
  * placement; EPLB_UNAVAILABLE as eplb_map_shape. */
@@ -782,6 +791,17 @@ eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *proble
                                const void *placement, int64_t placement_length, eplb_dtype dtype,
                                eplb_error *err);
 
+/* The same from device memory, in the order of `stream`; never synchronises, never allocates, can
+ * be captured. eplb_split_prepare takes the memory for it: for splits of problems up to the largest
+ * that the context was given there, and it stays in place until a larger one comes. placement NULL
+ * means the plan in reserved memory. A layer that is not a placement of all experts is found on the
+ * device: it counts as one without any, and eplb_context_synchronize or eplb_fetch_report reports
+ * EPLB_INVALID_PLACEMENT.
+ * Errors: as eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2. */
+eplb_status eplb_split_prepare_device(eplb_context *context, const eplb_problem *problem,
+                                      const void *placement, int64_t placement_length,
+                                      eplb_dtype dtype, void *stream, eplb_error *err);
+
 /* Splits the tokens of every expert, the uploaded weights, over its replicas, such that the busiest
  * GPU has as few as can be, and keeps the answer in the context: the EPLB_MAP_SHARE to
  * EPLB_MAP_SPLIT_TIGHT maps. problem NULL: over what was prepared last (the arguments up to dtype
@@ -799,6 +819,15 @@ eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *proble
 eplb_status eplb_split(eplb_context *context, const eplb_problem *problem, const void *placement,
                        int64_t placement_length, eplb_dtype dtype,
                        const eplb_split_options *options, eplb_error *err);
+
+/* The same of weights in reserved device memory, in the order of `stream`; never synchronises,
+ * never allocates, can be captured and replayed with new weights in the same buffer, and over
+ * another placement of the same problem that was prepared since. placement is in device memory, as
+ * of eplb_split_prepare_device. eplb_fetch_map_device has the maps.
+ * Errors: as eplb_split_prepare_device; EPLB_INVALID_STATE without weights there. Since ABI 1.2. */
+eplb_status eplb_split_device(eplb_context *context, const eplb_problem *problem,
+                              const void *placement, int64_t placement_length, eplb_dtype dtype,
+                              const eplb_split_options *options, void *stream, eplb_error *err);
 
 #ifdef __cplusplus
 }

@@ -30,3 +30,23 @@ eplb_status eplb_split(eplb_context* context, const eplb_problem* problem, const
     session.split({&asked, placement, placement_length, dtype}, wanted);
   });
 }
+
+eplb_status eplb_split_prepare_device(eplb_context* context, const eplb_problem* problem,
+                                      const void* placement, int64_t placement_length,
+                                      eplb_dtype dtype, void* stream, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    const eplb_problem asked = read_problem(problem);
+    session.prepare_split_device({&asked, placement, placement_length, dtype}, stream);
+  });
+}
+
+eplb_status eplb_split_device(eplb_context* context, const eplb_problem* problem,
+                              const void* placement, int64_t placement_length, eplb_dtype dtype,
+                              const eplb_split_options* options, void* stream, eplb_error* err) {
+  return with_session(context, err, [&](Session& session) {
+    const eplb_split_options wanted = read_split_options(options);
+    if (problem == nullptr) return session.split_device({}, wanted, stream);
+    const eplb_problem asked = read_problem(problem);
+    session.split_device({&asked, placement, placement_length, dtype}, wanted, stream);
+  });
+}

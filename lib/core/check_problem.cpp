@@ -8,7 +8,7 @@
 namespace eplb {
 namespace {
 
-constexpr double kDefaultTarget = 1.02, kMostImbalance = 1024;
+constexpr double kDefaultTarget = 1.02, kDefaultSplitTarget = 1.01, kMostImbalance = 1024;
 
 // Counts without a limit of their own have the same meaning from kMaxSlots on.
 int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
@@ -57,7 +57,7 @@ void check_ranges(const eplb_problem& asked) {
   check_sizes(asked);
   check_least("num_groups", asked.num_groups, 0);
   check_constant("policy", asked.policy, EPLB_POLICY_SOFT);
-  check_constant("objective", asked.objective, EPLB_OBJECTIVE_WINDOWS);
+  check_constant("objective", asked.objective, EPLB_OBJECTIVE_SPLIT);
   if (asked.reserved != 0)
     fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
   check_range("off_home_target", asked.off_home_target, 1, kMostImbalance, "");
@@ -69,7 +69,24 @@ void check_ranges(const eplb_problem& asked) {
        "%s, which strategy %s does not have: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE do",
        asked, traits_of(strategy).name);
 }
-void check_wishes(const eplb_problem& asked, eplb_strategy strategy) {
+void check_for_splits(const eplb_problem& asked, const eplb_solve_options& options) {
+  if (asked.objective != EPLB_OBJECTIVE_SPLIT) return;
+  const char* lacks = nullptr;
+  if (!traits_of(options.strategy).by_excess)
+    refuse("objective is EPLB_OBJECTIVE_SPLIT", options.strategy);
+  if (asked.policy == EPLB_POLICY_SOFT) lacks = "EPLB_POLICY_SOFT";
+  if (options.strategy == EPLB_STRATEGY_REBALANCE) {
+    if (options.max_moves_total >= 0) lacks = "max_moves_total";
+    if (options.move_price > 0) lacks = "move_price";
+    if (options.allow_empty) lacks = "allow_empty";
+  }
+  if (lacks)
+    fail(EPLB_UNAVAILABLE, "objective is EPLB_OBJECTIVE_SPLIT, which knows no %s: leave it out",
+         lacks);
+}
+void check_wishes(const eplb_problem& asked, const eplb_solve_options& options) {
+  const eplb_strategy strategy = options.strategy;
+  check_for_splits(asked, options);
   if (traits_of(strategy).by_excess) return;
   if (asked.objective == EPLB_OBJECTIVE_WINDOWS)
     refuse("objective is EPLB_OBJECTIVE_WINDOWS", strategy);
@@ -166,6 +183,8 @@ MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& opti
       options.max_moves >= 0 || options.max_moves_total >= 0 || options.move_price > 0;
   double target = options.target < 0 ? limited ? 0 : kDefaultTarget : options.target;
   if (asked.policy == EPLB_POLICY_SOFT) target = soft_target(asked, options);
+  if (asked.objective == EPLB_OBJECTIVE_SPLIT && options.strategy == EPLB_STRATEGY_BEST)
+    target = options.target > 0 ? options.target : kDefaultSplitTarget;
   return {.most = most_moves(options.max_moves),
           .most_total = options.max_moves_total,
           .most_arrivals = most_moves(options.max_arrivals > 0 ? options.max_arrivals : -1),
@@ -232,7 +251,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   Problem problem = check_problem(asked, cluster, layers, experts);
   const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
-  check_wishes(asked, options.strategy);
+  check_wishes(asked, options);
   check_speeds(problem.cluster, options.strategy);
   const int cap = lower_cap(asked.max_replicas, options.max_replicas);
   check_cap(cap, slots, experts);

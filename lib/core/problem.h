@@ -132,7 +132,7 @@ struct SplitFigures {
   double imbalance = 1, bound = 0;
 };
 
-// Where the figures of a layer go; each may be null.
+// Where what a split of a layer says goes; each may be null.
 struct SplitOutputs {
   int32_t* share = nullptr;                  // [S]
   double *quota = nullptr, *load = nullptr;  // [S], [G]

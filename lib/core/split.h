@@ -29,6 +29,10 @@ struct SplitPlacement {
   int64_t lines_per_layer = 0;
   Lines graphs;  // [L, lines_per_layer], as the machine lays them out
 
+  void reserve(const SplitPlacement& other) {  // memory for as much, keeping what is there
+    expert.reserve(other.expert.size());
+    graphs.reserve(other.graphs.size());
+  }
   void* graph_of(int64_t layer) { return &graphs[layer * lines_per_layer]; }
   int64_t bytes() const {
     return static_cast<int64_t>(expert.capacity() * sizeof(int32_t)) + bytes_of(graphs);
@@ -68,6 +72,16 @@ struct SplitEvaluation {
     quota.resize(share.size());
     load.resize(static_cast<size_t>(problem.layers * problem.cluster.gpus));
     layers.resize(static_cast<size_t>(problem.layers));
+  }
+  // Where parts of a layer go, which begins at this slot and this GPU.
+  SplitOutputs of_layer(int64_t layer, int64_t slot, int64_t gpu, SplitParts parts) {
+    SplitOutputs out{};
+    if (parts & kSplitShares) out.share = &share[slot];
+    if ((parts & kSplitLoads) == 0) return out;
+    out.quota = &quota[slot];
+    out.load = &load[gpu];
+    out.figures = &layers[layer];
+    return out;
   }
   int64_t bytes() const {
     return static_cast<int64_t>(share.capacity() * sizeof(int32_t) +

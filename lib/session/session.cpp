@@ -139,7 +139,8 @@ void Session::catch_up() {
   if (streams_ == nullptr) return;
   streams_->wait();
   if (!streams_->replays()) return;
-  for (Place* const place : {&weights_.place, &current_.place, &plan_.place})
+  for (Place* const place :
+       {&weights_.place, &current_.place, &plan_.place, &split_over_.place, &split_.place})
     if (*place == kOnBoth) *place = kOnMachine;
 }
 
@@ -156,7 +157,7 @@ void Session::bring_weights() {
   weights_.keep_spare(kOnBoth);
   evaluation_.known = 0;
   windows_.known = 0;
-  split_.place = kNowhere;
+  if (!split_.on_machine()) split_.place = kNowhere;
 }
 
 void Session::bring_current() {
@@ -310,6 +311,9 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
          "max_moves");
+  if (moves_for_splits(problem))
+    fail(EPLB_UNAVAILABLE,
+         "EPLB_STRATEGY_REBALANCE has EPLB_OBJECTIVE_SPLIT on the host only: call eplb_solve");
   if (current_.exists() && !current_.on_machine())
     fail(EPLB_INVALID_STATE,
          "the current placement is not in the reserved device memory any more: upload it again");
@@ -326,10 +330,11 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
 void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length,
                            void* stream) {
   StreamMachine& machine = streams_for("eplb_fetch_map_device");
+  const MapEntry& entry = map_entry(map);
+  if (entry.needs_of_split) return fetch_split_device(entry, map, dtype, buffer, length, stream);
   if (!plan_.on_machine())
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
-  const MapEntry& entry = map_entry(map);
   if (entry.needs_of_windows || (entry.needs & kHomes))
     fail(EPLB_UNAVAILABLE, "EPLB_MAP_%s is worked out on the host only: call eplb_fetch_map",
          entry.name);

@@ -175,10 +175,16 @@ void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement
   transfers.known = true;
 }
 
-void CpuMachine::prepare_split(SplitPlacement& over) {
+void CpuMachine::lay_out_split(SplitPlacement& over) {
   const Problem& problem = over.problem;
   over.lines_per_layer = lines_for(instruction_set_.graph_bytes(problem));
+  over.expert.resize(static_cast<size_t>(problem.layers * problem.cluster.slots));
   over.graphs.resize(static_cast<size_t>(problem.layers * over.lines_per_layer));
+}
+
+void CpuMachine::prepare_split(SplitPlacement& over) {
+  const Problem& problem = over.problem;
+  lay_out_split(over);
   auto make_graph = [&](int64_t layer, int worker) {
     instruction_set_.make_graph(problem,
                                 {&over.expert[layer * problem.cluster.slots], over.graph_of(layer)},
@@ -210,13 +216,7 @@ void CpuMachine::evaluate_split(const Weights& weights, SplitPlacement& over, co
                          .graph = over.graph_of(layer),
                          .quota = const_cast<int32_t*>(&split.quota[slot]),
                          .tight = const_cast<int32_t*>(&split.tight[gpu])};
-    SplitOutputs out{};
-    if (parts & kSplitShares) out.share = &evaluation.share[slot];
-    if (parts & kSplitLoads) {
-      out.quota = &evaluation.quota[slot];
-      out.load = &evaluation.load[gpu];
-      out.figures = &evaluation.layers[layer];
-    }
+    const SplitOutputs out = evaluation.of_layer(layer, slot, gpu, parts);
     instruction_set_.evaluate_split(problem, task, out, workspace_of(worker));
   };
   const int64_t bytes = instruction_set_.split_workspace_bytes(problem);

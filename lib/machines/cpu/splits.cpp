@@ -60,10 +60,12 @@ void split(const Problem& problem, const SplitTask& task, int tolerance,
 void evaluate_split(const Problem& problem, const SplitTask& task, const SplitOutputs& out,
                     const Workspace& workspace) {
   auto team = team_of(workspace);
-  target::evaluate_split(team, problem, laid_out<target::SplitGraph>(task.graph, problem),
-                         task.weights, {{task.quota}, {task.tight}},
-                         laid_out<target::SplitEvaluationWorkspace>(workspace.memory, problem),
-                         out);
+  const auto graph = laid_out<target::SplitGraph>(task.graph, problem);
+  const auto stage = laid_out<target::SplitEvaluationWorkspace>(workspace.memory, problem);
+  const target::SplitMaps maps{{task.quota}, {task.tight}};
+  const target::SplitEvaluation evaluation(problem, graph, maps, stage);
+  if (out.share) evaluation.put_shares(team, [&](int slot, int share) { out.share[slot] = share; });
+  if (out.figures) evaluation.write_loads(team, task.weights, out);
 }
 
 }  // namespace eplb::cpu::EPLB_TARGET

@@ -54,47 +54,51 @@ class SplitEvaluation {
                           const SplitEvaluationWorkspace& workspace)
       : problem_(problem), graph_(graph), maps_(maps), at_(workspace) {}
 
-  // In kShares of each expert: rounded down, what is left goes to the largest remainders; ties: the
-  // lowest slots.
-  EPLB_FN void write_shares(Team auto& team, int* share) const {
+  // Calls put(int slot, int share) with parts of kShares of each expert: rounded down, what is left
+  // goes to the largest remainders; ties: the lowest slots.
+  EPLB_FN void put_shares(Team auto& team, auto put) const {
     read_units(team);
     team.for_each(graph_.sizes[0].split, [&](int m) { share_out(m); });
     team.for_each(problem_.cluster.slots, [&](int slot) {
       const int place = graph_.place[slot];
-      share[slot] = place >= 0 ? at_.share[place] : place == SplitGraph::kNone ? 0 : kShares;
+      put(slot, place >= 0 ? at_.share[place] : place == SplitGraph::kNone ? 0 : kShares);
     });
   }
 
+  EPLB_FN void write_loads(Team auto& team, const LayerWeights& weights,
+                           const SplitOutputs& out) const {
+    if (weights.whole)
+      return write_loads(team, WholeWeights{weights.whole}, WholeParts{weights.whole}, 1, out);
+    const double* const real = weights.real;
+    const double total = sum_in_order(problem_.experts, [&](int e) { return real[e]; });
+    const double scale = total < kLittle ? kMagnified : 1;
+    write_loads(team, RealWeights{real}, RealParts{real, scale}, scale, out);
+  }
+
+ private:
   EPLB_FN void write_loads(Team auto& team, const auto& source, const auto& parts, double scale,
                            const SplitOutputs& out) const {
     read_units(team);
     const int shift = read_tokens(team, source, problem_.experts, at_.tokens);
     team.for_each(graph_.sizes[0].split, [&](int m) { take_parts(m, parts, shift); });
-    auto on_slot = [&](int slot) {
-      const int place = graph_.place[slot];
-      if (place >= 0) return at_.part[place];
-      return place == SplitGraph::kNone ? 0.0 : parts.all(-1 - place);
-    };
-    auto on_gpu = [&](int gpu) {
-      const int each = slots_per_gpu(problem_.cluster);
-      return sum_in_order(each, [&](int k) { return on_slot(gpu * each + k); });
-    };
     if (out.quota)
       team.for_each(problem_.cluster.slots,
-                    [&](int slot) { out.quota[slot] = on_slot(slot) / scale; });
+                    [&](int slot) { out.quota[slot] = on_slot(slot, parts) / scale; });
     if (out.load)
-      team.for_each(problem_.cluster.gpus, [&](int gpu) { out.load[gpu] = on_gpu(gpu) / scale; });
-    if (out.figures == nullptr) return;
+      team.for_each(problem_.cluster.gpus,
+                    [&](int gpu) { out.load[gpu] = on_gpu(gpu, parts) / scale; });
+    if (out.figures) write_figures(team, parts, scale, *out.figures);
+  }
+  EPLB_FN void write_figures(Team auto& team, const auto& parts, double scale,
+                             SplitFigures& figures) const {
+    const Cluster& cluster = problem_.cluster;
     const double total = sum_in_order(problem_.experts, [&](int e) { return parts.all(e); });
-    const double largest = largest_time(team, problem_.cluster, on_gpu);
-    const double bound = find_bound(team, parts);
-    team.single([&] {
-      out.figures->imbalance = imbalance_of(total, largest, open_gpus(problem_.cluster));
-      out.figures->bound = rounded_down(bound, scale);
-    });
+    const double largest = largest_time(team, cluster, [&](int gpu) { return on_gpu(gpu, parts); });
+    mark_inside(team);
+    const double bound = rounded_down(find_bound(parts), scale);
+    team.single([&] { figures = {imbalance_of(total, largest, open_gpus(cluster)), bound}; });
   }
 
- private:
   EPLB_FN void for_each_edge(int m, auto f) const {
     for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(edge, graph_.gpu[edge]);
   }
@@ -150,8 +154,17 @@ class SplitEvaluation {
     });
   }
 
-  // The tokens that the tight GPUs cannot give to others, by their speeds.
-  EPLB_FN double find_bound(Team auto& team, const auto& parts) const {
+  EPLB_FN double on_slot(int slot, const auto& parts) const {
+    const int place = graph_.place[slot];
+    if (place >= 0) return at_.part[place];
+    return place == SplitGraph::kNone ? 0.0 : parts.all(-1 - place);
+  }
+  EPLB_FN double on_gpu(int gpu, const auto& parts) const {
+    const int each = slots_per_gpu(problem_.cluster);
+    return sum_in_order(each, [&](int k) { return on_slot(gpu * each + k, parts); });
+  }
+
+  EPLB_FN void mark_inside(Team auto& team) const {
     const int each = slots_per_gpu(problem_.cluster);
     team.for_each(problem_.experts, [&](int e) { at_.inside[e] = 0; });
     team.for_each(problem_.cluster.slots, [&](int slot) {
@@ -164,6 +177,9 @@ class SplitEvaluation {
       for_each_edge(m, [&](int, int gpu) { inside &= maps_.tight[gpu] != 0; });
       at_.inside[graph_.expert[m]] = inside;
     });
+  }
+  // The tokens that the tight GPUs cannot give to others, by their speeds.
+  EPLB_FN double find_bound(const auto& parts) const {
     const double* const speed = problem_.cluster.gpu_speed;
     const double tokens =
         sum_in_order(problem_.experts, [&](int e) { return at_.inside[e] ? parts.all(e) : 0.0; });
@@ -183,20 +199,5 @@ class SplitEvaluation {
   const SplitMaps& maps_;
   const SplitEvaluationWorkspace& at_;
 };
-
-EPLB_FN void evaluate_split(Team auto& team, const Problem& problem, const SplitGraph& graph,
-                            const LayerWeights& weights, const SplitMaps& maps,
-                            const SplitEvaluationWorkspace& workspace, const SplitOutputs& out) {
-  const SplitEvaluation evaluation(problem, graph, maps, workspace);
-  if (out.share) evaluation.write_shares(team, out.share);
-  if (!out.quota && !out.load && !out.figures) return;
-  if (weights.whole)
-    return evaluation.write_loads(team, WholeWeights{weights.whole}, WholeParts{weights.whole}, 1,
-                                  out);
-  const double* const real = weights.real;
-  const double total = sum_in_order(problem.experts, [&](int e) { return real[e]; });
-  const double scale = total < kLittle ? kMagnified : 1;
-  evaluation.write_loads(team, RealWeights{real}, RealParts{real, scale}, scale, out);
-}
 
 EPLB_STAGE_END

@@ -92,6 +92,7 @@ void rules_sizes(void);
 void rules_soft(void);
 void rules_split(void);
 void rules_split_calls(void);
+void rules_split_objective(void);
 void rules_structs(void);
 void rules_threads(void);
 void rules_transfers(void);

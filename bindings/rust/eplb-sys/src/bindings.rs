@@ -140,6 +140,12 @@ pub const EPLB_OBJECTIVE_SUM: eplb_objective = 0;
 /// every window, of up to 64, whatever its load: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE
 /// only
 pub const EPLB_OBJECTIVE_WINDOWS: eplb_objective = 1;
+/// the sum of all windows, if tokens are split as they come, see eplb_split. EPLB_STRATEGY_BEST
+/// leaves little load on a GPU that no other one shares, and balances an even split up to the
+/// target of the options. EPLB_STRATEGY_REBALANCE makes as few moves as splits need for the target;
+/// it knows no max_moves_total, move_price and allow_empty then. Not with EPLB_POLICY_SOFT. Since
+/// ABI 1.2
+pub const EPLB_OBJECTIVE_SPLIT: eplb_objective = 2;
 
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
 /// EPLB_FLOAT64.
@@ -326,7 +332,8 @@ pub struct eplb_solve_options {
     /// -1: 1.02, or none if max_moves, max_moves_total or move_price is given; the imbalance at
     /// which a layer is good enough, with EPLB_OBJECTIVE_WINDOWS in each window: it is reached with
     /// as few moves as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1 and 0 mean
-    /// off_home_target
+    /// off_home_target. EPLB_STRATEGY_BEST with EPLB_OBJECTIVE_SPLIT: the imbalance that an even
+    /// split may have, or more if nothing better was found; -1 and 0 mean 1.01
     pub target: f64,
     /// 0; the imbalance that a move must gain: a layer makes as many moves as pay
     pub move_price: f64,
@@ -419,7 +426,8 @@ pub struct eplb_report {
     /// the same, and where the plan is one of EPLB_STRATEGY_REBALANCE with a target, what reaching
     /// it takes at least
     pub moves_bound: i64,
-    /// layers above the target of EPLB_STRATEGY_REBALANCE
+    /// layers above the target of EPLB_STRATEGY_REBALANCE; with EPLB_OBJECTIVE_SPLIT, that no split
+    /// brings below it
     pub layers_missed: i64,
     /// of the layer and GPU where it is most: experts that have all their replicas there, and are
     /// lost with it
@@ -811,8 +819,9 @@ library! {
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
     /// solved as a layer of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE
     /// exceeds limits that forced moves exceed. Errors: as eplb_upload_weights_device;
-    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total,
-    /// which needs the host, and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
+    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for what needs the host:
+    /// max_moves_total, and EPLB_OBJECTIVE_SPLIT with EPLB_STRATEGY_REBALANCE; and for
+    /// EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -835,8 +844,8 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Copies a map of the plan or the split to the caller's buffer, length = the product of its
-    /// dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
+    /// Copies a map of the plan, or of the split, to the caller's buffer, length = the product of
+    /// its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
     /// order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were
     /// created, the original first. Errors: EPLB_INVALID_STATE before a solve, and for
     /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as eplb_map_shape.
@@ -987,6 +996,23 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
+    /// The same from device memory, in the order of `stream`; never synchronises, never allocates,
+    /// can be captured. eplb_split_prepare takes the memory for it: for splits of problems up to
+    /// the largest that the context was given there, and it stays in place until a larger one
+    /// comes. placement NULL means the plan in reserved memory. A layer that is not a placement of
+    /// all experts is found on the device: it counts as one without any, and
+    /// eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT. Errors: as
+    /// eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2.
+    fn eplb_split_prepare_device(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        stream: *mut c_void,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
     /// Splits the tokens of every expert, the uploaded weights, over its replicas, such that the
     /// busiest GPU has as few as can be, and keeps the answer in the context: the EPLB_MAP_SHARE to
     /// EPLB_MAP_SPLIT_TIGHT maps. problem NULL: over what was prepared last (the arguments up to
@@ -1007,6 +1033,22 @@ library! {
         placement_length: i64,
         dtype: eplb_dtype,
         options: *const eplb_split_options,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// The same of weights in reserved device memory, in the order of `stream`; never synchronises,
+    /// never allocates, can be captured and replayed with new weights in the same buffer, and over
+    /// another placement of the same problem that was prepared since. placement is in device
+    /// memory, as of eplb_split_prepare_device. eplb_fetch_map_device has the maps. Errors: as
+    /// eplb_split_prepare_device; EPLB_INVALID_STATE without weights there. Since ABI 1.2.
+    fn eplb_split_device(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        options: *const eplb_split_options,
+        stream: *mut c_void,
         err: *mut eplb_error,
     ) -> eplb_status;
 }

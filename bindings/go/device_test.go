@@ -15,6 +15,8 @@ func everyDeviceCall(c *Context) map[string]error {
 		"UploadWeightsDevice":   c.UploadWeightsDevice(DeviceArray{nowhere, 8, Float32}, pairsShape, 0),
 		"UploadPlacementDevice": c.UploadPlacementDevice(DeviceArray{nowhere, 16, Int32}, 1, 16, 0),
 		"SolveDevice":           c.SolveDevice(pairsProblem, SolveOptions{}, 0),
+		"PrepareSplitDevice":    c.PrepareSplitDevice(pairsProblem, DeviceArray{nowhere, 16, Int32}, 0),
+		"SplitDevice":           c.SplitDevice(SplitOptions{}, 0),
 		"FetchMapDevice":        c.FetchMapDevice(MapPhysicalToLogical, DeviceArray{nowhere, 16, Int32}, 0),
 	}
 }
@@ -25,6 +27,8 @@ func TestACPUContextRefusesDeviceCalls(t *testing.T) {
 		"UploadWeightsDevice": "eplb_upload_weights_device", "SolveDevice": "eplb_solve_device",
 		"UploadPlacementDevice": "eplb_upload_placement_device",
 		"FetchMapDevice":        "eplb_fetch_map_device",
+		"PrepareSplitDevice":    "eplb_split_prepare_device",
+		"SplitDevice":           "eplb_split_device",
 	}
 	for range 2 {
 		for name, err := range everyDeviceCall(context) {

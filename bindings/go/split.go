@@ -78,6 +78,41 @@ func (c *Context) splitUploaded(options SplitOptions) error {
 	return c.check(c.library.call.Split(c.handle, nil, nil, 0, 0, &c.splitOptions, &c.err))
 }
 
+// PrepareSplitDevice is PrepareSplit from device memory, in the order of the stream: it is queued there and returns at once,
+// never waits, never allocates, and can be captured. PrepareSplit takes the memory for it, for problems up to the largest that
+// it was given. An array without a Pointer means the plan in reserved memory.
+//
+// Errors: as UploadWeightsDevice; ErrInvalidState without that memory. A layer that is not a placement of all experts is found
+// on the device, later: it counts as one without any, and only Synchronize or Report reports ErrInvalidPlacement.
+func (c *Context) PrepareSplitDevice(problem Problem, placement DeviceArray, stream Stream) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	if err := c.setProblem(problem); err != nil {
+		return err
+	}
+	return c.check(c.library.call.SplitPrepareDevice(c.handle, &c.problem, placement.Pointer, int64(placement.Length),
+		int32(placement.DType), stream, &c.err))
+}
+
+// SplitDevice is SplitUploaded of weights in reserved device memory, in the order of the stream: it is queued there and returns
+// at once, never waits, never allocates, and can be captured and replayed with new weights in the same memory. FetchMapDevice
+// has the maps.
+//
+// Errors: as PrepareSplitDevice; ErrInvalidState without weights there.
+func (c *Context) SplitDevice(options SplitOptions, stream Stream) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	c.splitOptions = c.library.splitOptions
+	if err := options.in(&c.splitOptions); err != nil {
+		return err
+	}
+	return c.check(c.library.call.SplitDevice(c.handle, nil, 0, 0, 0, &c.splitOptions, stream, &c.err))
+}
+
 func (c *Context) fetchSplit() (s *Split, err error) {
 	s = new(Split)
 	for which, ints := range map[IntMap]*[]int32{MapShare: &s.Share, MapSplitTight: &s.Tight} {

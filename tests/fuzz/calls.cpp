@@ -62,7 +62,9 @@ constexpr Row kRows[] = {
     {"eplb_plan_transfers", set_of({EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
     {"eplb_split_options_init"},
     {"eplb_split_prepare", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
+    {"eplb_split_prepare_device"},
     {"eplb_split", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
+    {"eplb_split_device"},
 };
 static_assert(sizeof kRows / sizeof *kRows == static_cast<size_t>(Call::kCount));
 

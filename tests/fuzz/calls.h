@@ -44,7 +44,9 @@ enum class Call {
   kPlanTransfers,
   kSplitOptionsInit,
   kSplitPrepare,
+  kSplitPrepareDevice,
   kSplit,
+  kSplitDevice,
   kCount
 };
 

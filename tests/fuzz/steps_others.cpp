@@ -231,6 +231,12 @@ void device_calls(Program& program) {
   refused(Call::kSolveDevice, [&](eplb_context* context, eplb_error* err) {
     return eplb_solve_device(context, &problem, nullptr, nowhere, err);
   });
+  refused(Call::kSplitPrepareDevice, [&](eplb_context* context, eplb_error* err) {
+    return eplb_split_prepare_device(context, &problem, nowhere, slots, EPLB_INT32, nowhere, err);
+  });
+  refused(Call::kSplitDevice, [&](eplb_context* context, eplb_error* err) {
+    return eplb_split_device(context, nullptr, nullptr, 0, 0, nullptr, nowhere, err);
+  });
   refused(Call::kFetchMapDevice, [&](eplb_context* context, eplb_error* err) {
     return eplb_fetch_map_device(context, map, EPLB_INT32, nowhere, slots, nowhere, err);
   });

@@ -214,6 +214,27 @@ def figures(context, counts):
             yield f"figures {policy} {bound}", digest.hexdigest()[:16]
 
 
+# Loads that are split over placements for those of another prompt length: slots and GPUs.
+SPLITS = [(288, 32), (320, 64), (384, 128)]
+OF_SPLITS = "deepseek-v3 splits"
+
+
+def splits(context, before, after):
+    """Hashes of splits, exact and with a tolerance, of integers and of weights that are no tokens."""
+    for slots, gpus in SPLITS:
+        placement = context.solve(before, slots, num_gpus=gpus, seed=SEED).physical_to_logical
+        for name, counts in ("own", before), ("drifted", after), ("real", after / 3):
+            for tolerance in (0, 0.002):
+                split = context.split(counts, placement, gpus, tolerance=tolerance)
+                assert (split.bound <= split.gpu_load.max(axis=1)).all()
+                digest = hashlib.sha256()
+                for ints in split.share, split.tight:
+                    digest.update(np.asarray(ints, dtype="<i4").tobytes())
+                for reals in split.quota, split.gpu_load, split.imbalance, split.bound:
+                    digest.update(np.asarray(reals, dtype="<f8").tobytes())
+                yield f"{slots} slots on {gpus} {name} {tolerance}", digest.hexdigest()[:16]
+
+
 def check_or_write(name, found):
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     if os.environ.get("EPLB_WRITE_HASHES"):
@@ -242,3 +263,13 @@ def test_answers_for_phases_are_what_they_were():
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
         found = dict(by_windows(context, np.concatenate([counts_of(path) for path in paths])))
     check_or_write(OF_PHASES, found)
+
+
+def test_splits_are_what_they_were():
+    eplb = pytest.importorskip("eplb")
+    paths = [DATA / f"deepseek-v3_prefill-{inputs}_L58xE256.csv" for inputs in ("in512", "in2048")]
+    if not all(path.exists() for path in paths):
+        pytest.skip("no measured loads: ../shared/data is not there")
+    with eplb.Context(num_threads=os.cpu_count() or 1) as context:
+        found = dict(splits(context, *(counts_of(path)[0] for path in paths)))
+    check_or_write(OF_SPLITS, found)

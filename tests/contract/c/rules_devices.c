@@ -32,6 +32,12 @@ static void a_cpu_context_refuses_device_calls(void) {
   INVALID(CALL(upload_placement_device)(NULL, buffer, 32, EPLB_INT64, 2, 16, NULL, ERR), "context");
   INVALID(CALL(solve_device)(context, &in.problem, NULL, NULL, ERR), "CPU");
   INVALID(CALL(fetch_map_device)(context, 0, EPLB_INT64, buffer, 32, NULL, ERR), "CPU");
+  INVALID(CALL(split_prepare_device)(context, &in.problem, buffer, 32, EPLB_INT64, NULL, ERR),
+          "CPU");
+  INVALID(CALL(split_device)(context, NULL, NULL, 0, 0, NULL, NULL, ERR), "CPU");
+  INVALID(CALL(split_prepare_device)(NULL, &in.problem, buffer, 32, EPLB_INT64, NULL, ERR),
+          "context");
+  INVALID(CALL(split_device)(NULL, NULL, NULL, 0, 0, NULL, NULL, ERR), "context");
   INVALID(CALL(upload_weights_device)(NULL, in.weights, 16, EPLB_FLOAT32, 1, 2, 8, NULL, ERR),
           "context");
   INVALID(CALL(solve_device)(NULL, &in.problem, NULL, NULL, ERR), "context");

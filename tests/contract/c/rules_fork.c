@@ -45,6 +45,8 @@ static void a_forked_context(void) {
                                   before.ints[0], buffer, NULL, NULL, 32, EPLB_INT64, &report,
                                   ERR));
   AFTER_FORK(CALL(split_prepare)(context, &in.problem, before.ints[0], 32, EPLB_INT64, ERR));
+  AFTER_FORK(CALL(split_prepare_device)(context, &in.problem, buffer, 32, EPLB_INT64, NULL, ERR));
+  AFTER_FORK(CALL(split_device)(context, NULL, NULL, 0, 0, NULL, NULL, ERR));
   AFTER_FORK(CALL(split)(context, NULL, NULL, 0, 0, NULL, ERR));
   AFTER_FORK(CALL(fetch_map)(context, EPLB_MAP_SHARE, EPLB_INT64, buffer, 32, ERR));
   AFTER_FORK(CALL(context_synchronize)(context, ERR));

@@ -151,6 +151,9 @@ static void err_may_be_null_everywhere(void) {
   EXPECT(EPLB_INVALID_ARGUMENT,
          CALL(upload_weights_device)(c, buffer, 16, EPLB_FLOAT32, 1, 2, 8, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve_device)(c, &in.problem, NULL, NULL, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(split_prepare_device)(c, &in.problem, buffer, 32, EPLB_INT64, NULL, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT, CALL(split_device)(c, NULL, NULL, 0, 0, NULL, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(fetch_map_device)(c, 0, EPLB_INT64, buffer, 32, NULL, NULL));
   CALL(context_destroy)(c);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::device::{DeviceSliceMut, Stream};
 use crate::element::{ExpertElement, MapElement};
 use crate::plan::MapShape;
 use crate::{Context, Map, Result};
@@ -49,6 +50,20 @@ impl<'a> Split<'a> {
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a type that the map does not come in.
     pub fn fetch<T: MapElement>(&self, map: Map) -> Result<Vec<T>> {
         self.context.raw.fetch_vec(map.as_raw(), self.map_shape(map)?.num_elements())
+    }
+
+    /// Copies a map into device memory, in the order of `stream`; see [`device`](crate::device).
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_into`](Self::fetch_into), and as [`Context::upload_device`].
+    pub fn fetch_device<T: MapElement>(
+        &self,
+        map: Map,
+        buffer: &mut DeviceSliceMut<'_, T>,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        self.context.raw.fetch_device(map.as_raw(), buffer, stream)
     }
 
     /// `[L,S]`: an expert's tokens over its slots, in 1/65536: 65536 for each expert. Of its slots on one GPU the lowest

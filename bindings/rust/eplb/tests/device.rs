@@ -3,7 +3,7 @@
 
 mod input;
 
-use eplb::{DeviceSlice, DeviceSliceMut, Error, Map, Problem, SolveOptions, Stream, WeightShape};
+use eplb::{DeviceSlice, DeviceSliceMut, Error, Map, Problem, SolveOptions, SplitOptions, Stream, WeightShape};
 use input::context;
 
 fn is_of_a_cpu_context<T>(result: Result<T, Error>) {
@@ -30,12 +30,19 @@ fn a_cpu_context_refuses_device_calls() {
     let placement = unsafe { DeviceSlice::from_raw_parts(experts.as_ptr(), experts.len()) };
     is_of_a_cpu_context(context.upload_placement_device(placement, 1, 4, stream));
     is_of_a_cpu_context(context.solve_device(&problem, &options, stream));
+    is_of_a_cpu_context(context.split_prepare_device(&problem, placement, stream));
+    is_of_a_cpu_context(context.split_prepare_plan_device(&problem, stream));
+    is_of_a_cpu_context(context.split_device(&SplitOptions::new(), stream));
     let mut buffer = [-7_i32; 4];
     let plan = context.solve(&problem, &options).expect("it can be solved");
     // SAFETY: a context on the CPU refuses before it writes anything.
     let mut target = unsafe { DeviceSliceMut::from_raw_parts(buffer.as_mut_ptr(), buffer.len()) };
     is_of_a_cpu_context(plan.fetch_device(Map::PhysicalToLogical, &mut target, stream));
     assert_eq!(buffer, [-7; 4]);
+    context.split_prepare_plan(&problem).expect("it was solved");
+    let split = context.split(&SplitOptions::new()).expect("it can be split");
+    is_of_a_cpu_context(split.fetch_device(Map::Share, &mut target, stream));
+    let plan = context.plan().expect("splits leave it alone");
     assert_eq!(plan.physical_to_logical::<i32>().map(|experts| experts.len()), Ok(4));
 }
 

@@ -1,6 +1,7 @@
 //! Calls that split tokens over replicas.
 
 use super::Context;
+use crate::device::{DeviceSlice, Stream};
 use crate::element::ExpertElement;
 use crate::{Problem, Result, Split, SplitOptions};
 
@@ -59,6 +60,49 @@ impl Context {
     pub fn split(&mut self, options: &SplitOptions) -> Result<Split<'_>> {
         let options = options.over(&self.raw.api().split_options);
         self.raw.split(&options)?;
+        Ok(Split::new(self))
+    }
+
+    /// [`split_prepare`](Self::split_prepare) from device memory, in the order of `stream`; see [`device`](crate::device). That
+    /// call takes the memory for this one, for problems up to the largest that it was given.
+    ///
+    /// A layer that is not a placement of all experts is found on the device: it counts as one without any, and
+    /// [`synchronize`](Self::synchronize) or [`Plan::report`](crate::Plan::report) reports
+    /// [`InvalidPlacement`](crate::Error::InvalidPlacement).
+    ///
+    /// # Errors
+    ///
+    /// As [`upload_device`](Self::upload_device); [`InvalidState`](crate::Error::InvalidState) without that memory.
+    pub fn split_prepare_device<T: ExpertElement>(
+        &mut self,
+        problem: &Problem,
+        physical_to_logical: DeviceSlice<'_, T>,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        let problem = problem.over(&self.raw.api().problem);
+        self.raw.split_prepare_device(&problem, Some(physical_to_logical), stream)
+    }
+
+    /// The same for the plan in reserved memory, whose problem this must be.
+    ///
+    /// # Errors
+    ///
+    /// As [`split_prepare_device`](Self::split_prepare_device).
+    pub fn split_prepare_plan_device(&mut self, problem: &Problem, stream: Stream<'_>) -> Result<()> {
+        let problem = problem.over(&self.raw.api().problem);
+        self.raw.split_prepare_device::<i32>(&problem, None, stream)
+    }
+
+    /// [`split`](Self::split) of weights in reserved device memory, in the order of `stream`; see
+    /// [`device`](crate::device). What is fetched to the host waits for the device.
+    ///
+    /// # Errors
+    ///
+    /// As [`split_prepare_device`](Self::split_prepare_device); [`InvalidState`](crate::Error::InvalidState) without weights
+    /// there.
+    pub fn split_device(&mut self, options: &SplitOptions, stream: Stream<'_>) -> Result<Split<'_>> {
+        let options = options.over(&self.raw.api().split_options);
+        self.raw.split_device(&options, stream)?;
         Ok(Split::new(self))
     }
 }

@@ -6,6 +6,7 @@ use eplb_sys as sys;
 
 use super::RawContext;
 use crate::Result;
+use crate::device::{DeviceSlice, Stream};
 use crate::element::ExpertElement;
 use crate::problem::to_c;
 
@@ -29,6 +30,31 @@ impl RawContext {
         // SAFETY: the options have been through their init; without a problem no placement is read.
         self.call(|lib, context, error| unsafe {
             lib.eplb_split(context, ptr::null(), ptr::null(), 0, 0, options, error)
+        })
+    }
+
+    /// `None`: the plan.
+    pub(crate) fn split_prepare_device<T: ExpertElement>(
+        &mut self,
+        problem: &sys::eplb_problem,
+        placement: Option<DeviceSlice<'_, T>>,
+        stream: Stream<'_>,
+    ) -> Result<()> {
+        let (pointer, length) = placement.map_or((ptr::null(), 0), |experts| (experts.as_ptr(), to_c(experts.len())));
+        // SAFETY: the caller that made the slice and the stream promised what the device needs of them; nothing is read
+        // through a null pointer. The problem has been through its init.
+        self.call(|lib, context, error| unsafe {
+            let stream = stream.as_raw();
+            lib.eplb_split_prepare_device(context, problem, pointer.cast(), length, T::DTYPE, stream, error)
+        })
+    }
+
+    /// Over what was prepared.
+    pub(crate) fn split_device(&mut self, options: &sys::eplb_split_options, stream: Stream<'_>) -> Result<()> {
+        // SAFETY: the options have been through their init, the stream is as its maker promised; without a problem no
+        // placement is read.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_split_device(context, ptr::null(), ptr::null(), 0, 0, options, stream.as_raw(), error)
         })
     }
 }

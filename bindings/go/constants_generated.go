@@ -173,6 +173,11 @@ const (
 	ObjectiveSum Objective = "sum"
 	// Every window, of up to 64, whatever its load: StrategyBest and StrategyRebalance only.
 	ObjectiveWindows Objective = "windows"
+	// The sum of all windows, if tokens are split as they come, see Split. StrategyBest leaves
+	// little load on a GPU that no other one shares, and balances an even split up to the target of
+	// the options. StrategyRebalance makes as few moves as splits need for the target; it knows no
+	// MaxMovesTotal, MovePrice and AllowEmpty then. Not with PolicySoft. Since ABI 1.2.
+	ObjectiveSplit Objective = "split"
 )
 
 // IntMap names a map of the solved plan that holds integers.
@@ -268,7 +273,7 @@ var policyNames = names{"auto", "hierarchical", "global", "soft"}
 var reasonNames = names{"asked", "groups_divide", "groups_do_not"}
 var boundNames = names{"simple", "threshold", "node"}
 var transferNames = names{"buffered", "in_place", "exclusive"}
-var objectiveNames = names{"sum", "windows"}
+var objectiveNames = names{"sum", "windows", "split"}
 var deviceNames = names{"cpu", "cuda"}
 
 // Names of statuses in C, so that one has its name before, and without, a library.

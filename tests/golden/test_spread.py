@@ -8,7 +8,6 @@ import pytest
 from arithmetic import quantise
 from split import Graph, Split
 from spread import FASTEST, Layer, Spread
-from test_real_traces import DATA, counts_of
 from unequal import gpus_of
 
 UNIT = 1 << 20
@@ -67,9 +66,7 @@ def test_the_library_is_the_plain_program(ten):
         if best.duplicates.any():  # these are parted at the end
             continue
         before = best.physical_to_logical[0].tolist()
-        search = Spread(
-            layer_of(weights, *cluster), before, int((target or 1.01) * UNIT), options["seed"]
-        )
+        search = Spread(layer_of(weights, *cluster), before, int((target or 1.01) * UNIT), options["seed"])
         search.run(options["effort"])
         assert found.physical_to_logical[0].tolist() == search.placement(), seed
         changed += search.placement() != before

@@ -84,8 +84,8 @@ class Spread {
   EPLB_FN void sort_replicas(Team auto& team) {
     const Arrangement& state = search_.state;
     const View<int> place = search_.picked;
-    replicas_ = team.pick(state.places, place,
-                          [&](int at) { return state.is_expert(state.expert[at]); });
+    replicas_ =
+        team.pick(state.places, place, [&](int at) { return state.is_expert(state.expert[at]); });
     team.order(replicas_, at_.order, [&](int i) { return largest_first(state.size[place[i]]); });
     team.for_each(replicas_, [&](int i) { at_.by_size[i] = place[at_.order[i]]; });
   }

@@ -51,7 +51,7 @@ class Splitter {
     find_first_bound(team);
     int64_t passes = 0;
     int wave = 0;
-    for (; wave < kMostWaves && passes < most_passes() && !team.stopped(); ++wave) {
+    for (; wave < kMostWaves && passes * looks_of_pass() < kMostLooks && !team.stopped(); ++wave) {
       if (busiest_excess(team) <= 0) return wave;
       const int found = push_all(team);
       if (found == 0) raise_bound(team);
@@ -60,30 +60,33 @@ class Splitter {
     return busiest_excess(team) <= 0 ? wave : kNever;
   }
 
-  // Splits such that as few tokens as can be are above a goal for all GPUs. Returns how many are;
-  // `steps` is then kNever for GPUs that can give none to one with room.
-  EPLB_FN int64_t split_to(Team auto& team, const SplitBound& goal) const {
+  // How many tokens are above a goal, and how many edges and GPUs were looked at.
+  struct Above {
+    int64_t tokens, looks;
+  };
+  // Splits such that as few tokens as can be are above a goal for all GPUs; `steps` is then kNever
+  // for GPUs that can give none to one with room.
+  EPLB_FN Above split_to(Team auto& team, const SplitBound& goal, int64_t most_looks) const {
     start(team);
     team.single([&] { at_.bound[0] = goal; });
     aim(team);
-    int64_t passes = 0;
-    for (int wave = 0; wave < kMostWaves && passes < most_passes(); ++wave) {
+    int64_t passes = kSweeps;
+    for (int wave = 0; wave < kMostWaves && passes * looks_of_pass() < most_looks; ++wave) {
       const int found = push_all(team);
       if (found == 0) break;
       passes += found;
     }
-    return team.sum_of(cluster_.gpus,
-                       [&](int g) { return int64_t{larger(at_.load[g] - at_.most[g], 0)}; });
+    const int64_t above = team.sum_of(
+        cluster_.gpus, [&](int g) { return int64_t{larger(at_.load[g] - at_.most[g], 0)}; });
+    return {above, passes * looks_of_pass()};
   }
 
  private:
   static constexpr int kSweeps = 4, kMostWaves = 1 << 12;
-  static constexpr int64_t kMostWork = int64_t{1} << 31;  // edges and GPUs that are looked at
+  // At edges and GPUs: a layer at a model's size never needs as many.
+  static constexpr int64_t kMostLooks = int64_t{1} << 31;
 
-  // Over all edges and GPUs. A layer at a model's size never needs as many.
-  EPLB_FN int64_t most_passes() const {
-    return kMostWork / (graph_.first[split_experts()] + cluster_.gpus);
-  }
+  EPLB_FN int64_t looks_of_pass() const { return graph_.first[split_experts()] + cluster_.gpus; }
 
   EPLB_FN int split_experts() const { return graph_.sizes[0].split; }
   EPLB_FN int64_t pace_of(int g) const { return pace(cluster_, g); }

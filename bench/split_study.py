@@ -12,8 +12,8 @@ TRACES = {
     "in1024": "prefill-in1024",
     "in2048": "prefill-in2048",
     "in4096": "prefill-in4096",
-    "in1800out100": "prefill-in1800out100",
-    "in2000out100": "prefill-in2000out100",
+    "in1800out100": "decode-in1800out100",
+    "in2000out100": "decode-in2000out100",
     "dec500": "decode-in500out1500",
     "dec1000": "decode-in1000out1000",
 }

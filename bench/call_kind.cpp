@@ -56,6 +56,7 @@ std::vector<Kind> rebalances() {
       {.name = ", 64 windows", .windows = kMostWindows},
       {.name = ", no target, 64 windows", .windows = kMostWindows, .target = 0},
       {.name = ", soft", .policy = EPLB_POLICY_SOFT},
+      {.name = ", soft, 8 moves", .policy = EPLB_POLICY_SOFT, .max_moves = 8},
       {.name = ", soft, a total of 8 moves", .policy = EPLB_POLICY_SOFT, .max_moves_total = 8},
       {.name = ", soft, prices, 64 windows, slots and speeds",
        .policy = EPLB_POLICY_SOFT,

@@ -234,11 +234,12 @@ enum {
   EPLB_OBJECTIVE_SUM = 0,     /* the sum of all windows */
   EPLB_OBJECTIVE_WINDOWS = 1, /* every window, of up to 64, whatever its load:
                                  EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
-  EPLB_OBJECTIVE_SPLIT = 2 /* the sum of all windows, for a placement over whose replicas tokens are
-                              split as they come: little load is on a GPU that no other one shares.
-                              An even split is balanced up to the target of the options.
-                              EPLB_STRATEGY_BEST only, with other policies than EPLB_POLICY_SOFT.
-                              Since ABI 1.2 */
+  EPLB_OBJECTIVE_SPLIT = 2 /* the sum of all windows, if tokens are split as they come, see
+                              eplb_split. EPLB_STRATEGY_BEST leaves little load on a GPU that no
+                              other one shares, and balances an even split up to the target of the
+                              options. EPLB_STRATEGY_REBALANCE makes as few moves as splits need for
+                              the target; it knows no max_moves_total, move_price and allow_empty
+                              then. Not with EPLB_POLICY_SOFT. Since ABI 1.2 */
 };
 
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -369,9 +370,9 @@ typedef struct eplb_solve_options {
                               given; the imbalance at which a layer is good enough, with
                               EPLB_OBJECTIVE_WINDOWS in each window: it is reached with as few moves
                               as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1
-                              and 0 mean off_home_target. EPLB_OBJECTIVE_SPLIT: the imbalance that
-                              an even split may have, or more if nothing better was found; -1 and 0
-                              mean 1.01 */
+                              and 0 mean off_home_target. EPLB_STRATEGY_BEST with
+                              EPLB_OBJECTIVE_SPLIT: the imbalance that an even split may have, or
+                              more if nothing better was found; -1 and 0 mean 1.01 */
   double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
                               as pay */
 } eplb_solve_options;
@@ -420,7 +421,8 @@ typedef struct eplb_report {
   int64_t moves_bound;              /* the same, and where the plan is one of
                                        EPLB_STRATEGY_REBALANCE with a target, what reaching it takes
                                        at least */
-  int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE */
+  int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE; with
+                                       EPLB_OBJECTIVE_SPLIT, that no split brings below it */
   int64_t experts_on_one_gpu;       /* of the layer and GPU where it is most: experts that have all
                                        their replicas there, and are lost with it */
   int64_t num_windows;              /* windows of the weights; 0 if they were not kept, see
@@ -673,8 +675,8 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
- * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host, and for
- * EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
+ * placement; EPLB_UNAVAILABLE for what needs the host: max_moves_total, and EPLB_OBJECTIVE_SPLIT
+ * with EPLB_STRATEGY_REBALANCE; and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 

@@ -173,9 +173,10 @@ const (
 	ObjectiveSum Objective = "sum"
 	// Every window, of up to 64, whatever its load: StrategyBest and StrategyRebalance only.
 	ObjectiveWindows Objective = "windows"
-	// The sum of all windows, for a placement over whose replicas tokens are split as they come:
-	// little load is on a GPU that no other one shares. An even split is balanced up to the target
-	// of the options. StrategyBest only, with other policies than PolicySoft. Since ABI 1.2.
+	// The sum of all windows, if tokens are split as they come, see Split. StrategyBest leaves
+	// little load on a GPU that no other one shares, and balances an even split up to the target of
+	// the options. StrategyRebalance makes as few moves as splits need for the target; it knows no
+	// MaxMovesTotal, MovePrice and AllowEmpty then. Not with PolicySoft. Since ABI 1.2.
 	ObjectiveSplit Objective = "split"
 )
 

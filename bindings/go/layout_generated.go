@@ -84,8 +84,8 @@ type cSolveOptions struct {
 	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
 	// layer is good enough, with ObjectiveWindows in each window: it is reached with as few moves
 	// as possible. 0: none. Under PolicySoft there always is one: -1 and 0 mean OffHomeTarget.
-	// ObjectiveSplit: the imbalance that an even split may have, or more if nothing better was
-	// found; -1 and 0 mean 1.01.
+	// StrategyBest with ObjectiveSplit: the imbalance that an even split may have, or more if
+	// nothing better was found; -1 and 0 mean 1.01.
 	Target float64
 	// 0; the imbalance that a move must gain: a layer makes as many moves as pay.
 	MovePrice float64
@@ -152,7 +152,8 @@ type cReport struct {
 	// The same, and where the plan is one of StrategyRebalance with a target, what reaching it
 	// takes at least.
 	MovesBound int64
-	// Layers above the target of StrategyRebalance.
+	// Layers above the target of StrategyRebalance; with ObjectiveSplit, that no split brings below
+	// it.
 	LayersMissed int64
 	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
 	// lost with it.

@@ -69,20 +69,24 @@ void check_ranges(const eplb_problem& asked) {
        "%s, which strategy %s does not have: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE do",
        asked, traits_of(strategy).name);
 }
-void check_for_splits(const eplb_problem& asked, eplb_strategy strategy) {
+void check_for_splits(const eplb_problem& asked, const eplb_solve_options& options) {
   if (asked.objective != EPLB_OBJECTIVE_SPLIT) return;
-  if (strategy != EPLB_STRATEGY_BEST)
-    fail(EPLB_UNAVAILABLE,
-         "objective is EPLB_OBJECTIVE_SPLIT, which strategy %s does not have: EPLB_STRATEGY_BEST "
-         "does",
-         traits_of(strategy).name);
-  if (asked.policy == EPLB_POLICY_SOFT)
-    fail(EPLB_UNAVAILABLE,
-         "objective is EPLB_OBJECTIVE_SPLIT, which EPLB_POLICY_SOFT does not have: all "
-         "other policies do");
+  const char* lacks = nullptr;
+  if (!traits_of(options.strategy).by_excess)
+    refuse("objective is EPLB_OBJECTIVE_SPLIT", options.strategy);
+  if (asked.policy == EPLB_POLICY_SOFT) lacks = "EPLB_POLICY_SOFT";
+  if (options.strategy == EPLB_STRATEGY_REBALANCE) {
+    if (options.max_moves_total >= 0) lacks = "max_moves_total";
+    if (options.move_price > 0) lacks = "move_price";
+    if (options.allow_empty) lacks = "allow_empty";
+  }
+  if (lacks)
+    fail(EPLB_UNAVAILABLE, "objective is EPLB_OBJECTIVE_SPLIT, which knows no %s: leave it out",
+         lacks);
 }
-void check_wishes(const eplb_problem& asked, eplb_strategy strategy) {
-  check_for_splits(asked, strategy);
+void check_wishes(const eplb_problem& asked, const eplb_solve_options& options) {
+  const eplb_strategy strategy = options.strategy;
+  check_for_splits(asked, options);
   if (traits_of(strategy).by_excess) return;
   if (asked.objective == EPLB_OBJECTIVE_WINDOWS)
     refuse("objective is EPLB_OBJECTIVE_WINDOWS", strategy);
@@ -179,7 +183,7 @@ MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& opti
       options.max_moves >= 0 || options.max_moves_total >= 0 || options.move_price > 0;
   double target = options.target < 0 ? limited ? 0 : kDefaultTarget : options.target;
   if (asked.policy == EPLB_POLICY_SOFT) target = soft_target(asked, options);
-  if (asked.objective == EPLB_OBJECTIVE_SPLIT)
+  if (asked.objective == EPLB_OBJECTIVE_SPLIT && options.strategy == EPLB_STRATEGY_BEST)
     target = options.target > 0 ? options.target : kDefaultSplitTarget;
   return {.most = most_moves(options.max_moves),
           .most_total = options.max_moves_total,
@@ -247,7 +251,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   Problem problem = check_problem(asked, cluster, layers, experts);
   const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
-  check_wishes(asked, options.strategy);
+  check_wishes(asked, options);
   check_speeds(problem.cluster, options.strategy);
   const int cap = lower_cap(asked.max_replicas, options.max_replicas);
   check_cap(cap, slots, experts);

@@ -311,6 +311,9 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
          "max_moves");
+  if (moves_for_splits(problem))
+    fail(EPLB_UNAVAILABLE,
+         "EPLB_STRATEGY_REBALANCE has EPLB_OBJECTIVE_SPLIT on the host only: call eplb_solve");
   if (current_.exists() && !current_.on_machine())
     fail(EPLB_INVALID_STATE,
          "the current placement is not in the reserved device memory any more: upload it again");

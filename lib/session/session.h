@@ -119,7 +119,8 @@ class Session {
   void forget_split_placement();
   void fetch_of_split(const MapEntry& entry, eplb_dtype dtype, void* buffer, int64_t length);
   double imbalance_to_judge(int64_t layer) const;
-  void report_limits(eplb_report& report) const;
+  void report_limits(eplb_report& report);
+  std::vector<SplitFigures> split_figures_of_plan();
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;
 

@@ -60,7 +60,6 @@ eplb_strategy draw_strategy(Bytes& bytes, const eplb_problem& problem, bool has_
   if (bytes.one_in(16)) return any;
   const bool by_excess =
       problem.policy == EPLB_POLICY_SOFT || problem.objective != EPLB_OBJECTIVE_SUM;
-  if (problem.objective == EPLB_OBJECTIVE_SPLIT) return EPLB_STRATEGY_BEST;
   if (has_current && bytes.one_in(2)) return EPLB_STRATEGY_REBALANCE;
   return by_excess || any == EPLB_STRATEGY_REBALANCE ? EPLB_STRATEGY_BEST : any;
 }

@@ -56,14 +56,19 @@ bool are_legal_ranges(const eplb_solve_options& options) {
 }
 
 // What a problem and options must be with each other.
+bool can_be_for_splits(const eplb_problem& problem, const eplb_solve_options& options) {
+  if (problem.policy == EPLB_POLICY_SOFT) return false;
+  if (options.strategy != EPLB_STRATEGY_REBALANCE) return options.strategy == EPLB_STRATEGY_BEST;
+  return options.max_moves_total < 0 && options.move_price == 0 && options.allow_empty == 0;
+}
+
 bool are_legal_together(const Known& known, const eplb_problem& problem,
                         const eplb_solve_options& options, int64_t windows, int64_t experts) {
   if (!are_legal_ranges(options)) return false;
   const bool by_excess = options.strategy >= EPLB_STRATEGY_BEST;
   const bool of_windows = problem.objective == EPLB_OBJECTIVE_WINDOWS;
   if (!by_excess && (of_windows || problem.policy == EPLB_POLICY_SOFT)) return false;
-  if (problem.objective == EPLB_OBJECTIVE_SPLIT &&
-      (options.strategy != EPLB_STRATEGY_BEST || problem.policy == EPLB_POLICY_SOFT))
+  if (problem.objective == EPLB_OBJECTIVE_SPLIT && !can_be_for_splits(problem, options))
     return false;
   const Gpus gpus = gpus_of(known.cluster, problem);
   if (options.strategy == EPLB_STRATEGY_GREEDY && !gpus.speed.empty()) return false;

@@ -8,36 +8,11 @@
 #include <vector>
 
 #include "tests/solver/many_layers.h"
-#include "tests/solver/shuffled_team.h"
+#include "tests/solver/shuffled.h"
 #include "tests/solver/trials.h"
 
 namespace eplb::tests {
 namespace {
-
-template <class Method> Answer shuffled(const Layer& layer, uint32_t seed, Method method) {
-  solver::Arena count(nullptr);
-  solver::LayerAnswer room;
-  method.lay_out(count);
-  room.lay_out(count, method.problem);
-  Memory memory(count.used(), 0x7f);
-  solver::Arena arena(memory.data);
-  method.lay_out(arena);
-  room.lay_out(arena, method.problem);
-  Answer answer(method.problem);
-  std::vector<int> rank(layer.sizes.slots);
-  const solver::Maps maps{{answer.physical_to_logical.data()},
-                          {answer.replica_count.data()},
-                          {answer.replica_slots.data()},
-                          {rank.data()}};
-  ShuffledTeam team(seed);
-  layer.with_source([&](auto source) { solver::solve_layer(team, method, source, room, maps); });
-  return answer;
-}
-
-Answer shuffled(const Layer& layer, eplb_strategy strategy, eplb_effort effort, uint32_t seed) {
-  return solver::with_method(layer.problem(strategy, effort),
-                             [&](auto method) { return shuffled(layer, seed, method); });
-}
 
 void expect_one_answer(const Layer& layer, uint32_t seed, eplb_strategy strategy,
                        eplb_effort effort) {
@@ -121,7 +96,7 @@ void expect_one_path(const Layer& layer, uint32_t seed) {
   ShuffledTeam team(seed);
   layer.with_source([&](auto source) { method.read(team, source); });
   std::vector<int32_t> want(kMost + 1);
-  const int mean = method.find_path(team, kMost, {want.data()});
+  const int mean = find_path(method, team, kMost, {want.data()});
   for (const cpu::InstructionSet* instruction_set : cpu::instruction_sets()) {
     if (!instruction_set->supported()) continue;
     Memory memory(instruction_set->workspace_bytes(problem), 0x81);

@@ -11,7 +11,7 @@
 
 #include "solver/search/current_start.h"
 #include "tests/solver/any_state.h"
-#include "tests/solver/shuffled_team.h"
+#include "tests/solver/shuffled.h"
 
 namespace eplb::tests {
 
@@ -35,11 +35,7 @@ class Searched {
   plain::Step best(int head) {
     const solver::StepRules rules{narrow(any_.ask.budget), any_.ask.moves_cost, any_.ask.round,
                                   narrow(any_.ask.lambda)};
-    const solver::Change change = solver::with_step(search, rules, [&](auto step) {
-      const int candidates = step.weigh(team_);
-      step.best(team_, candidates, (head + 1) % search.state.gpus);  // leaves nothing behind
-      return step.best(team_, candidates, head);
-    });
+    const solver::Change change = best_change(search, team_, rules, head);
     if (change.kind != solver::Change::kNone) solver::apply(team_, search, change);
     return step_of(change, head);
   }

@@ -13,7 +13,7 @@
 #include "solver/strategies/rebalance.h"
 #include "tests/solver/any_state.h"
 #include "tests/solver/plain_soft.h"
-#include "tests/solver/shuffled_team.h"
+#include "tests/solver/shuffled.h"
 
 namespace eplb::tests {
 
@@ -191,13 +191,13 @@ template <class Method> class SoftMethod : public Method {
   // By slot; -1: nothing.
   std::vector<int> solve() {
     std::vector<int> slots(this->problem.cluster.slots);
-    this->solve_node(team, 0, solver::all_chains(), {slots.data()});
+    tests::solve_node(*this, team, {slots.data()});
     return slots;
   }
   // By number of moves.
   std::vector<int> path(int most) {
     std::vector<int> path(most + 1);
-    this->find_path(team, most, {path.data()});
+    tests::find_path(*this, team, most, {path.data()});
     return path;
   }
   int64_t time() { return this->aims_of(team, search.state).least(); }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <map>
 #include <random>
 #include <set>
@@ -12,6 +11,7 @@
 
 #include "machines/cpu/host_team.h"
 #include "solver/split/split.h"
+#include "tests/solver/laid_out.h"
 #include "tests/solver/shuffled_team.h"
 #include "tests/solver/trials.h"
 
@@ -50,26 +50,6 @@ SplitCase any_case(uint32_t seed) {
   c.problem.cluster.gpu_pace = c.pace.empty() ? nullptr : c.pace.data();
   return c;
 }
-
-// What a stage lays out, in memory that was used before.
-template <class Stage> class LaidOut {
- public:
-  explicit LaidOut(const Problem& problem) {
-    solver::Arena count(nullptr);
-    stage_.lay_out(count, problem);
-    memory_.assign(static_cast<size_t>(count.used()) + 64, std::byte{0x5a});
-    void* start = memory_.data();
-    size_t space = memory_.size();
-    solver::Arena arena(std::align(64, static_cast<size_t>(count.used()), start, space));
-    stage_.lay_out(arena, problem);
-  }
-  const Stage& operator*() const { return stage_; }
-  const Stage* operator->() const { return &stage_; }
-
- private:
-  std::vector<std::byte> memory_;
-  Stage stage_;
-};
 
 struct Answer {
   int waves;

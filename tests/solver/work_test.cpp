@@ -64,6 +64,7 @@ solver::ExcessSearch search_of(int windows, int rows, int gpus, int experts) {
   search.state.gpus = gpus;
   search.state.experts = experts;
   search.state.places = rows * gpus;
+  search.state.priced = false;
   return search;
 }
 
@@ -102,6 +103,23 @@ TEST(Work, HeadsCountTheCopiesOfTheirExperts) {
   search.state.copies = {copies.data()};
   EXPECT_EQ(search.looks_at_head(0) - search.looks_at_head(1),
             2 * search.slow() * kRows * (16 - 1) * kRows);
+}
+
+// Candidates in memory count twice, as do those with prices.
+TEST(Work, HeadsCountWhatTheirCandidatesTake) {
+  constexpr int kInCaches = 1 << 16;
+  std::vector<int> expert(2 * kInCaches, 4);  // no expert
+  auto times = [&](int gpus, bool priced) {
+    solver::ExcessSearch search = search_of(1, 1, gpus, 3);
+    search.state.stride = gpus;
+    search.state.priced = priced;
+    search.state.expert = {expert.data()};
+    return search.looks_at_head(0) / (2 * gpus + search.state.kinds());
+  };
+  EXPECT_EQ(times(kInCaches, false), 1);
+  EXPECT_EQ(times(kInCaches, true), 2);
+  EXPECT_EQ(times(2 * kInCaches, false), 2);
+  EXPECT_EQ(times(2 * kInCaches, true), 4);
 }
 
 // Groups whose sizes differ so little that every step of the walk passes many that were taken.

@@ -4,13 +4,11 @@ import os
 import re
 
 from packages import is_fresh, pip_install, set_stamp
-from places import BUILD, CUDA, RELEASE, ROOT, VENV
+from places import BUILD, CUDA, CUDA_QUICK, RELEASE, ROOT, SANITIZE, THREADS, VENV
 from steps import step
 
 TOOLKIT = os.path.join(VENV, "cuda", "nvidia", "cu13")
 NVCC = os.path.join(TOOLKIT, "bin", "nvcc")
-ARCHITECTURES = "80-real", "90-real", "100"  # as lib/CMakeLists.txt has them: of a release
-FEWER = "80-real", "100"  # the oldest and the newest: each takes ten minutes of a core
 SETS = {"avx512": "avx512vl", "avx2": "avx2", "sse4": "sse4_2"}  # and what /proc/cpuinfo says of them
 CUOBJDUMP = os.path.join(TOOLKIT, "bin", "cuobjdump")
 
@@ -41,13 +39,22 @@ def build_release(*targets):
     cmake("the library, Release" if targets else "everything, Release", RELEASE, options, targets)
 
 
-def build_sanitized(headline, folder, sanitizers, *targets, fuzz=False):
-    # clang: UBSan of GCC 12 reports false errors in AVX-512 reductions.
-    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", "CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
-    options += ["EPLB_TESTS=ON", "EPLB_CUDA=OFF", f"EPLB_SANITIZE={sanitizers}"]
+def build_sanitized(headline, *targets, fuzz=False):
+    """With ASan and UBSan."""
     # Next to plain code what the library takes here: a set more is minutes of compilation.
-    options += [f"EPLB_INSTRUCTION_SETS={widest_set()}"]
-    options += ["EPLB_FUZZ=ON"] if fuzz else []
+    options = ["EPLB_SANITIZE=address,undefined", f"EPLB_INSTRUCTION_SETS={widest_set()}"]
+    build_with_clang(headline, SANITIZE, options + (["EPLB_FUZZ=ON"] if fuzz else []), targets)
+
+
+def build_threads(headline, *targets):
+    """With TSan. Which instructions are used makes no difference to threads."""
+    build_with_clang(headline, THREADS, ["EPLB_SANITIZE=thread", "EPLB_SIMD=OFF"], targets)
+
+
+def build_with_clang(headline, folder, options, targets):
+    # UBSan of GCC 12 reports false errors in AVX-512 reductions.
+    compilers = ["CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
+    options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", *compilers, "EPLB_TESTS=ON", "EPLB_CUDA=OFF", *options]
     cmake(headline, folder, options, targets)
 
 
@@ -57,13 +64,31 @@ def widest_set():
     return next((name for name, flag in SETS.items() if flag in flags), "neon")
 
 
-def build_cuda(*targets, architectures=ARCHITECTURES):
-    """The library with CUDA, and the tests of it that need no driver."""
-    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", "EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={NVCC}"]
-    # Of nvcc alone: with flags of their own, the other objects would be compiled again.
-    options += ["CMAKE_CUDA_FLAGS=-Werror=all-warnings"]
-    options += [f"CMAKE_CUDA_ARCHITECTURES={';'.join(architectures)}"]
+def release_architectures():
+    """What a release has kernels for, the oldest first: numbers."""
+    with open(os.path.join(ROOT, "lib", "CMakeLists.txt")) as file:
+        listed = re.search(r"set\(CMAKE_CUDA_ARCHITECTURES ([^)]+)\)", file.read())[1]
+    return [name.split("-")[0] for name in listed.split()]
+
+
+def build_cuda(*targets, architectures):
+    """The library with CUDA, and the tests of it that need no driver; and PTX of the last architecture."""
+    *others, last = architectures
+    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=ON", *cuda_options([*(f"{name}-real" for name in others), last])]
     cmake("the library with CUDA" if "eplb" in targets else "its kernels", CUDA, options, targets)
+
+
+def compile_kernels_quickly(architectures):
+    """Whether they compile: hardly optimised, which takes a tenth of the time."""
+    options = ["CMAKE_BUILD_TYPE=Release", "EPLB_TESTS=OFF", "EPLB_CUDA_QUICK=ON"]
+    options += cuda_options([f"{name}-real" for name in architectures])
+    cmake(f"kernels for {' '.join(architectures)}, quickly", CUDA_QUICK, options, ["eplb_cuda_objects"])
+
+
+def cuda_options(architectures):
+    options = ["EPLB_CUDA=ON", f"CMAKE_CUDA_COMPILER={NVCC}", f"CMAKE_CUDA_ARCHITECTURES={';'.join(architectures)}"]
+    # Of nvcc alone: with flags of their own, the other objects would be compiled again.
+    return [*options, "CMAKE_CUDA_FLAGS=-Werror=all-warnings"]
 
 
 def install_nvcc():

@@ -5,7 +5,17 @@ import os
 from functools import partial
 
 from aarch64 import build_aarch64, test_aarch64
-from cmake import CUOBJDUMP, FEWER, build_cuda, build_release, build_sanitized, compile_once, install_nvcc
+from cmake import (
+    CUOBJDUMP,
+    build_cuda,
+    build_release,
+    build_sanitized,
+    build_threads,
+    compile_kernels_quickly,
+    compile_once,
+    install_nvcc,
+    release_architectures,
+)
 from engines import install_engines_or_skip, test_engines
 from fuzz import test_fuzz
 from go import test_go
@@ -46,15 +56,18 @@ BUILDS = {"release", "CUDA", "package"}
 
 
 def cuda_stages():
+    """The library has kernels for the oldest architecture; for the others they are compiled, no more."""
+    oldest, *others = release_architectures()
     tests = ["--tests-regex", "^(abi|c_harness|c_header_program)$"]
-    env = {"EPLB_CUOBJDUMP": CUOBJDUMP, "EPLB_ARCHITECTURES": " ".join(f"sm_{name.split('-')[0]}" for name in FEWER)}
-    build = partial(build_cuda, architectures=FEWER)
+    env = {"EPLB_CUOBJDUMP": CUOBJDUMP, "EPLB_ARCHITECTURES": oldest}
+    build = partial(build_cuda, architectures=[oldest])
     return [
         Stage("nvcc", lambda tally: install_nvcc(), downloads=True),
         # They take longest, and nothing else of the library: begun first.
         Stage("kernels", lambda tally: build("eplb_cuda_objects"), ["nvcc"]),
         Stage("CUDA", lambda tally: build("eplb", "eplb_harness", "eplb_header_program"), ["kernels", "release"]),
         Stage("ctest, CUDA", ctest("with CUDA", CUDA, env, tests), ["CUDA"]),
+        Stage("other kernels", lambda tally: compile_kernels_quickly(others), ["nvcc"]),
     ]
 
 
@@ -92,15 +105,14 @@ def wheel_stages(others):
 
 
 def sanitizer_stages(fuzz):
-    """Everything in C and C++ with ASan and UBSan; with TSan the C harness, which calls from many threads."""
-    everything = "everything with ASan and UBSan", SANITIZE, "address,undefined"
+    """Everything in C and C++ with ASan and UBSan; with TSan what calls from many threads."""
+    everything, harness = "everything with ASan and UBSan", ("the C harness with TSan", "eplb_harness")
     ubsan = {"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-    harness = "the C harness with TSan", THREADS, "thread", "eplb_harness"
-    only = ["--tests-regex", "^c_harness$"]
+    only = ["--tests-regex", "^(c_harness|loading)$"]
     stages = [
-        Stage("sanitize", lambda tally: build_sanitized(*everything, fuzz=fuzz), ["release"]),
+        Stage("sanitize", lambda tally: build_sanitized(everything, fuzz=fuzz), ["release"]),
         Stage("ctest, sanitize", ctest("ASan and UBSan", SANITIZE, ubsan), ["sanitize"]),
-        Stage("threads", lambda tally: build_sanitized(*harness), ["release"]),
+        Stage("threads", lambda tally: build_threads(*harness), ["release"]),
         Stage("ctest, threads", ctest("TSan", THREADS, options=only, under=without_random_addresses()), ["threads"]),
     ]
     return [*stages, Stage("fuzz", test_fuzz, ["sanitize"])] if fuzz else stages

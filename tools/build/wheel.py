@@ -13,7 +13,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 
-from cmake import build_cuda, build_release, install_nvcc
+from cmake import CUOBJDUMP, build_cuda, build_release, install_nvcc, release_architectures
 from packages import FOR_TESTS, locked_version, make_venv, need, pip_install
 from places import AARCH64, BUILD, CUDA, RELEASE, ROOT, VENV_PYTHON
 from steps import Failure, answer, step
@@ -129,8 +129,8 @@ def try_wheel(path):
     step("its tests", [*alone, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT, *tests])
 
 
-def library_again():
-    """The bytes of a library compiled anew, from a copy of the sources, in another folder, without a cache."""
+def build_again(*targets):
+    """Compiles anew, from a copy of the sources, in another folder, without a cache. Returns the build's folder."""
     folder = os.path.join(WHEELS, "again")
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("lib", "include"):
@@ -140,18 +140,33 @@ def library_again():
     configure = ["cmake", "-S", os.path.join(folder, "source"), "-B", build, "-G", "Ninja"]
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DEPLB_TESTS=OFF", "-DEPLB_CUDA=OFF"]
     step("configure the library elsewhere", [*configure, *options])
-    step("build it again", ["cmake", "--build", build, "--target", "eplb"], env={"CCACHE_DISABLE": "1"})
-    return os.path.join(build, "libeplb.so.0")
+    step("build it again", ["cmake", "--build", build, "--target", *targets], env={"CCACHE_DISABLE": "1"})
+    return build
 
 
-def check_reproducible(path):
+def check_library(path):
     with zipfile.ZipFile(path) as wheel:
         first = wheel.read("eplb/_native/libeplb.so.0")
-    again = library_again()
+    again = os.path.join(build_again("eplb"), "libeplb.so.0")
     step("without symbols", ["strip", "--strip-unneeded", os.path.realpath(again)])
     with open(again, "rb") as file:
         if file.read() != first:
             refuse(f"{again} is not the library in {path}")
+
+
+def check_objects(path):
+    """Every source, but only one set of instructions: all of them have the same sources, which take long."""
+    build = build_again("eplb_objects", "eplb_no_cuda_objects", "eplb_target_plain")
+    objects = glob.glob(os.path.join(build, "lib", "CMakeFiles", "**", "*.o"), recursive=True)
+    for again in objects:
+        first = os.path.join(FOR_X86.folder, os.path.relpath(again, build))
+        if digest(again) != digest(first):
+            refuse(f"{again} is not {first}, of which {path} is made")
+    if not objects:
+        refuse(f"{build} has no objects")
+
+
+def check_contents(path):
     second = make_wheel(FOR_X86, os.path.join(WHEELS, "twice"))
     if digest(second) != digest(path):
         refuse(f"{second} and {path} differ")
@@ -167,7 +182,7 @@ def write_checksums(paths):
         file.writelines(f"{digest(path)}  {os.path.basename(path)}\n" for path in sorted(paths))
 
 
-def make_wheels(variants):
+def make_wheels(variants, check_build):
     """Wheels of builds that are there, checked; their SBOMs and checksums lie beside them."""
     pip_install("build")
     pip_install("wheel")
@@ -175,17 +190,24 @@ def make_wheels(variants):
     os.makedirs(os.path.join(WHEELS, "twice"))
     made = [make_wheel(variant, WHEELS) for variant in variants]
     write_checksums([*made, *glob.glob(os.path.join(WHEELS, "*.cdx.json"))])
-    check_reproducible(made[0])
+    check_build(made[0])
+    check_contents(made[0])
     for path in made:
         if path.endswith("_x86_64.whl"):
             try_wheel(path)
     return made
 
 
+def check_kernels():
+    """Of every architecture, as ./dev test does with one."""
+    env = {"EPLB_LIBRARY": os.path.join(CUDA, "libeplb.so.0"), "EPLB_CUOBJDUMP": CUOBJDUMP}
+    step("limits of kernels", [VENV_PYTHON, os.path.join(ROOT, "tests", "contract", "abi", "test_cuda.py")], env=env)
+
+
 def test_wheels(tally):
     """A wheel of every build that is there is a test."""
     variants = [variant for variant in VARIANTS if os.path.exists(os.path.join(variant.folder, "libeplb.so.0"))]
-    make_wheels(variants)
+    make_wheels(variants, check_objects)
     tally.add(len(variants), 0, 0)
 
 
@@ -196,7 +218,8 @@ def wheel(arguments):
     variants = VARIANTS[:1]
     if arguments.cuda:
         install_nvcc()
-        build_cuda("eplb")
+        build_cuda("eplb", architectures=release_architectures())
+        check_kernels()
         variants.append(WITH_CUDA)
-    print("\n".join(make_wheels(variants)))
+    print("\n".join(make_wheels(variants, check_library)))
     return 0

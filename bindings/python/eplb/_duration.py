@@ -21,6 +21,7 @@ _OF_SEARCH_BY_EXCESS = (100_000, 300_000, 800_000)
 # With the simple bound, or the threshold one.
 _OF_FIGURES, _OF_THRESHOLD = 300, 12_000
 _OF_TRANSFERS = 2_500
+_OF_SPLIT = 1_000
 _OF_WEIGHT = 40
 # Slots of a layer above which the time for a slot grows with their number.
 _LARGE = 256
@@ -55,6 +56,10 @@ def of_figures(shape: tuple[int, ...], problem: Any) -> float:
 
 def of_transfers(layers: int, slots: int) -> float:
     return _seconds(layers, slots, _OF_TRANSFERS)
+
+
+def of_split(layers: int, slots: int) -> float:
+    return _seconds(layers, slots, _OF_SPLIT)
 
 
 def of_upload(weights: int) -> float:

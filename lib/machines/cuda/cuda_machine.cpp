@@ -154,7 +154,8 @@ void CudaMachine::send_current(const Problem& from, const DeviceMemory& memory, 
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   // Shares of moves are found on the host, and so is what follows from them.
-  if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
+  if (plan.problem.moves.layer_most || moves_for_splits(plan.problem))
+    return host_->solve(weights, false, plan);
   const DeviceScope scope(device_);
   // The session looks at the cap, not the kernels, and may refuse a plan that exceeds it. The plan
   // in the reserved memory must survive that.

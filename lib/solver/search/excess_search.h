@@ -45,6 +45,11 @@ struct ExcessSearch {
     const int times = larger(state.windows, kFewWindows) * state.places / kInCaches;
     return smaller(larger(times, kLeast), kMost);
   }
+  // What is looked at in vectors counts more where it is not in caches, and where load has a price.
+  EPLB_FN int wide() const {
+    constexpr int kInCaches = 1 << 16;
+    return (int64_t{state.windows} * state.places > kInCaches ? 2 : 1) * (state.priced ? 2 : 1);
+  }
   // Before a change of any GPU is looked for.
   EPLB_FN int64_t looks_to_weigh() const { return int64_t{slow()} * state.windows * state.places; }
   // The candidates that a GPU's best change is chosen from, and what its experts' other GPUs hold.
@@ -54,7 +59,8 @@ struct ExcessSearch {
       const int e = state.expert[row * state.stride + g];
       if (state.is_expert(e)) hosts += state.copies[e];
     }
-    return (2 * (slow() * hosts + state.places) + state.kinds()) * state.windows * state.rows;
+    const int64_t once = 2 * (slow() * hosts + state.places) + state.kinds();
+    return wide() * once * state.windows * state.rows;
   }
   // Uses up looks. False if there are too few: then none are left.
   EPLB_FN bool affords(int64_t amount) {

@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """Runs the tests of a folder with the standard library alone, and ends with the line of counts that ./dev reads.
 
-run_tests.py [FOLDER [MODULE...]]     without a folder: this one; without modules: all of it
+run_tests.py [--of library|sources] [FOLDER [NAME...]]
+
+Without a folder: this one; without names of modules or classes: all of it, or with --of only the modules that import
+`library`, which ask about the library that was built, or only the others.
 """
 
+import argparse
+import importlib
 import os
 import sys
 import unittest
@@ -11,12 +16,25 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def names_of(folder, wanted):
+    """The modules of a folder, or only those of the library or of the sources."""
+    names = sorted(name[:-3] for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py"))
+    return [name for name in names if wanted in (None, "library" if has_library(name) else "sources")]
+
+
+def has_library(name):
+    return hasattr(importlib.import_module(name), "library")
+
+
 def main():
-    folder = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--of", choices=["library", "sources"])
+    parser.add_argument("folder", nargs="?", default=HERE)
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    folder = os.path.abspath(arguments.folder)
     sys.path.insert(0, folder)
-    loader = unittest.defaultTestLoader
-    whole = loader.discover(folder, pattern="test_*.py", top_level_dir=folder)
-    suite = loader.loadTestsFromNames(sys.argv[2:]) if len(sys.argv) > 2 else whole
+    suite = unittest.defaultTestLoader.loadTestsFromNames(arguments.names or names_of(folder, arguments.of))
     total = suite.countTestCases()
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(suite)
     failed = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})

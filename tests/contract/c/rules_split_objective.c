@@ -4,6 +4,7 @@
 
 #include "harness.h"
 #include "invariants.h"
+#include "moves.h"
 
 enum { LAYERS = 4, EXPERTS = 32, SLOTS = 48, GPUS = 12, PLACES = SLOTS / GPUS };
 enum { LENGTH = LAYERS * SLOTS, ROW = LAYERS * EXPERTS };
@@ -140,6 +141,141 @@ static void a_layer_without_load_or_replicas_is_that_of_best(void) {
   input_free(&in);
 }
 
+/* Rebalances other weights from a placement that was made for these, into `out`, and checks what is
+ * true of every rebalance. */
+static eplb_context *rebalanced(input *in, const int64_t *current, plan *out) {
+  eplb_context *context = context_make(1);
+  in->options.strategy = EPLB_STRATEGY_REBALANCE;
+  EXPECT(EPLB_OK, CALL(upload_placement)(context, current, LENGTH, EPLB_INT64, LAYERS, SLOTS, ERR));
+  if (CHECK(input_upload_and_solve(context, in)) && invariants_hold(context, in, out) &&
+      moves_from(context, in, out, current, EPLB_TRANSFER_BUFFERED))
+    return context;
+  CALL(context_destroy)(context);
+  return NULL;
+}
+
+/* How many layers of the plan are above an imbalance if their tokens are split. */
+static int64_t layers_above(eplb_context *context, const input *in, double target) {
+  double imbalance[LAYERS];
+  int64_t layer, above = 0;
+  EXPECT(EPLB_OK, CALL(split)(context, &in->problem, NULL, 0, 0, NULL, ERR));
+  EXPECT(EPLB_OK,
+         CALL(fetch_map)(context, EPLB_MAP_SPLIT_IMBALANCE, EPLB_FLOAT64, imbalance, LAYERS, ERR));
+  for (layer = 0; layer < LAYERS; layer++) above += imbalance[layer] > target;
+  return above;
+}
+
+/* Those of weights of another seed. */
+static int placement_of_others(int64_t *current) {
+  int done;
+  input in = input_make(EPLB_FLOAT64, LAYERS, EXPERTS, SLOTS, GPUS, 77);
+  done = input_placement(&in, NULL, current);
+  input_free(&in);
+  return done;
+}
+
+static void a_rebalance_reaches_its_target_with_few_moves(void) {
+  static const double targets[] = {1.05, 1.2, 1.5};
+  int64_t current[LENGTH];
+  size_t i;
+  if (!placement_of_others(current)) return;
+  for (i = 0; i < sizeof targets / sizeof *targets; i++) {
+    input in = of_splits(1);
+    plan even, split;
+    eplb_context *context;
+    in.options.target = targets[i];
+    in.problem.objective = EPLB_OBJECTIVE_SUM;
+    context = rebalanced(&in, current, &even);
+    CALL(context_destroy)(context);
+    in.problem.objective = EPLB_OBJECTIVE_SPLIT;
+    context = rebalanced(&in, current, &split);
+    if (context == NULL) return;
+    CHECK(split.report.moves > 0 && split.report.moves < even.report.moves);
+    EQUAL(0, split.report.layers_missed);
+    EQUAL(0, layers_above(context, &in, targets[i]));
+    EQUAL(split.report.moves_forced, split.report.moves_bound);
+    CALL(context_destroy)(context);
+    plan_free(&even);
+    plan_free(&split);
+    input_free(&in);
+  }
+}
+
+static void a_rebalance_keeps_its_limits(void) {
+  int64_t current[LENGTH], count[LAYERS], missed = LAYERS + 1, most, layer;
+  if (!placement_of_others(current)) return;
+  for (most = 0; most < 5; most++) {
+    input in = of_splits(1);
+    plan p;
+    eplb_context *context;
+    in.options.max_moves = most;
+    in.options.max_arrivals = 1;
+    in.options.target = 1.05;
+    context = rebalanced(&in, current, &p);
+    if (context == NULL) return;
+    EXPECT(EPLB_OK, CALL(fetch_map)(context, EPLB_MAP_MOVE_COUNT, EPLB_INT64, count, LAYERS, ERR));
+    for (layer = 0; layer < LAYERS; layer++) CHECK(count[layer] <= most);
+    CHECK(p.report.most_received <= 1);
+    EQUAL(p.report.layers_missed, layers_above(context, &in, 1.05));
+    CHECK(p.report.layers_missed <= missed);
+    missed = p.report.layers_missed;
+    if (most == 0) EQUAL(0, p.report.layers_changed);
+    CALL(context_destroy)(context);
+    plan_free(&p);
+    input_free(&in);
+  }
+}
+
+/* A GPU that died: its experts come first. */
+static void a_rebalance_makes_forced_moves(void) {
+  static const int64_t slots[GPUS] = {4, 4, 0, 4, 4, 4, 4, 4, 4, 4, 4, 4};
+  int64_t current[LENGTH], placement[LENGTH], i;
+  input in = of_splits(1);
+  eplb_context *context = context_make(1);
+  eplb_report report;
+  if (!placement_of_others(current)) return;
+  for (i = 0; i < LENGTH; i++)
+    if (i % SLOTS / PLACES == 2) current[i] = -1;
+  EXPECT(EPLB_OK, CALL(upload_cluster)(context, slots, NULL, NULL, GPUS, ERR));
+  EXPECT(EPLB_OK, CALL(upload_placement)(context, current, LENGTH, EPLB_INT64, LAYERS, SLOTS, ERR));
+  in.options.strategy = EPLB_STRATEGY_REBALANCE;
+  in.options.target = 1.3;
+  EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, ERR));
+  if (input_upload_and_solve(context, &in) && input_fetch(context, &in, placement)) {
+    for (i = 0; i < LENGTH; i++) CHECK((placement[i] < 0) == (i % SLOTS / PLACES == 2));
+    EXPECT(EPLB_OK, CALL(fetch_report)(context, &report, ERR));
+    CHECK(report.moves_forced > 0 && report.moves >= report.moves_forced);
+    EQUAL(report.layers_missed, layers_above(context, &in, 1.3));
+  }
+  CALL(context_destroy)(context);
+  input_free(&in);
+}
+
+static void a_rebalance_keeps_groups_on_their_nodes(void) {
+  int64_t current[LENGTH];
+  input in = of_splits(1), other = input_make(EPLB_FLOAT64, LAYERS, EXPERTS, SLOTS, GPUS, 77);
+  input *const both[] = {&in, &other};
+  eplb_context *context;
+  plan p;
+  int i;
+  for (i = 0; i < 2; i++) {
+    both[i]->problem.num_nodes = 2;
+    both[i]->problem.num_groups = 4;
+    both[i]->problem.policy = EPLB_POLICY_HIERARCHICAL;
+  }
+  in.options.target = 0;
+  if (input_placement(&other, NULL, current)) {
+    context = rebalanced(&in, current, &p);
+    if (context) {
+      CHECK(p.report.moves > 0);
+      plan_free(&p);
+    }
+    CALL(context_destroy)(context);
+  }
+  input_free(&other);
+  input_free(&in);
+}
+
 static void others_refuse_it(void) {
   static const char *const names[] = {"greedy",          "lpt_swap",       "l2_swap",
                                       "random_restarts", "noise_spectrum", "hybrid_init"};
@@ -157,8 +293,18 @@ static void others_refuse_it(void) {
   }
   EXPECT(EPLB_OK, CALL(upload_placement)(context, current, LENGTH, EPLB_INT64, LAYERS, SLOTS, ERR));
   in.options.strategy = EPLB_STRATEGY_REBALANCE;
+  in.options.allow_empty = 1;
   REFUSED(EPLB_UNAVAILABLE, CALL(solve)(context, &in.problem, &in.options, ERR),
-          "EPLB_OBJECTIVE_SPLIT", "rebalance", "EPLB_STRATEGY_BEST");
+          "EPLB_OBJECTIVE_SPLIT", "allow_empty");
+  in.options.allow_empty = 0;
+  in.options.move_price = 0.01;
+  REFUSED(EPLB_UNAVAILABLE, CALL(solve)(context, &in.problem, &in.options, ERR),
+          "EPLB_OBJECTIVE_SPLIT", "move_price");
+  in.options.move_price = 0;
+  in.options.max_moves_total = 5;
+  REFUSED(EPLB_UNAVAILABLE, CALL(solve)(context, &in.problem, &in.options, ERR),
+          "EPLB_OBJECTIVE_SPLIT", "max_moves_total");
+  in.options.max_moves_total = -1;
   in.options.strategy = EPLB_STRATEGY_BEST;
   in.problem.policy = EPLB_POLICY_SOFT;
   REFUSED(EPLB_UNAVAILABLE, CALL(solve)(context, &in.problem, &in.options, ERR),
@@ -173,5 +319,9 @@ void rules_split_objective(void) {
   RUN(groups_stay_on_their_nodes);
   RUN(closed_slots_stay_empty);
   RUN(a_layer_without_load_or_replicas_is_that_of_best);
+  RUN(a_rebalance_reaches_its_target_with_few_moves);
+  RUN(a_rebalance_keeps_its_limits);
+  RUN(a_rebalance_makes_forced_moves);
+  RUN(a_rebalance_keeps_groups_on_their_nodes);
   RUN(others_refuse_it);
 }

@@ -140,9 +140,11 @@ pub const EPLB_OBJECTIVE_SUM: eplb_objective = 0;
 /// every window, of up to 64, whatever its load: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE
 /// only
 pub const EPLB_OBJECTIVE_WINDOWS: eplb_objective = 1;
-/// the sum of all windows, for a placement over whose replicas tokens are split as they come:
-/// little load is on a GPU that no other one shares. An even split is balanced up to the target of
-/// the options. EPLB_STRATEGY_BEST only, with other policies than EPLB_POLICY_SOFT. Since ABI 1.2
+/// the sum of all windows, if tokens are split as they come, see eplb_split. EPLB_STRATEGY_BEST
+/// leaves little load on a GPU that no other one shares, and balances an even split up to the
+/// target of the options. EPLB_STRATEGY_REBALANCE makes as few moves as splits need for the target;
+/// it knows no max_moves_total, move_price and allow_empty then. Not with EPLB_POLICY_SOFT. Since
+/// ABI 1.2
 pub const EPLB_OBJECTIVE_SPLIT: eplb_objective = 2;
 
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -330,8 +332,8 @@ pub struct eplb_solve_options {
     /// -1: 1.02, or none if max_moves, max_moves_total or move_price is given; the imbalance at
     /// which a layer is good enough, with EPLB_OBJECTIVE_WINDOWS in each window: it is reached with
     /// as few moves as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1 and 0 mean
-    /// off_home_target. EPLB_OBJECTIVE_SPLIT: the imbalance that an even split may have, or more if
-    /// nothing better was found; -1 and 0 mean 1.01
+    /// off_home_target. EPLB_STRATEGY_BEST with EPLB_OBJECTIVE_SPLIT: the imbalance that an even
+    /// split may have, or more if nothing better was found; -1 and 0 mean 1.01
     pub target: f64,
     /// 0; the imbalance that a move must gain: a layer makes as many moves as pay
     pub move_price: f64,
@@ -424,7 +426,8 @@ pub struct eplb_report {
     /// the same, and where the plan is one of EPLB_STRATEGY_REBALANCE with a target, what reaching
     /// it takes at least
     pub moves_bound: i64,
-    /// layers above the target of EPLB_STRATEGY_REBALANCE
+    /// layers above the target of EPLB_STRATEGY_REBALANCE; with EPLB_OBJECTIVE_SPLIT, that no split
+    /// brings below it
     pub layers_missed: i64,
     /// of the layer and GPU where it is most: experts that have all their replicas there, and are
     /// lost with it
@@ -816,8 +819,9 @@ library! {
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
     /// solved as a layer of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE
     /// exceeds limits that forced moves exceed. Errors: as eplb_upload_weights_device;
-    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total,
-    /// which needs the host, and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
+    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for what needs the host:
+    /// max_moves_total, and EPLB_OBJECTIVE_SPLIT with EPLB_STRATEGY_REBALANCE; and for
+    /// EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -150,10 +150,12 @@ open_enum! {
         /// Every window, of up to 64, whatever its load: [`Strategy::Best`](crate::Strategy::Best)
         /// and [`Strategy::Rebalance`](crate::Strategy::Rebalance) only.
         Windows = EPLB_OBJECTIVE_WINDOWS "windows",
-        /// The sum of all windows, for a placement over whose replicas tokens are split as they
-        /// come: little load is on a GPU that no other one shares. An even split is balanced up to
-        /// the target of the options. [`Strategy::Best`](crate::Strategy::Best) only, with other
-        /// policies than [`Policy::Soft`](crate::Policy::Soft). Since ABI 1.2.
+        /// The sum of all windows, if tokens are split as they come, see `split`.
+        /// [`Strategy::Best`](crate::Strategy::Best) leaves little load on a GPU that no other one
+        /// shares, and balances an even split up to the target of the options.
+        /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) makes as few moves as splits need
+        /// for the target; it knows no `max_moves_total`, `move_price` and `allow_empty` then. Not
+        /// with [`Policy::Soft`](crate::Policy::Soft). Since ABI 1.2.
         Split = EPLB_OBJECTIVE_SPLIT "split",
     }
 }

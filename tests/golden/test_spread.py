@@ -51,10 +51,10 @@ def splits(plan, tokens, gpus):
     return [max(Split(Graph(row, [1] * gpus), layer).load) * gpus / sum(layer) for row, layer in rows]
 
 
-@pytest.mark.parametrize("ten", range(15))
-def test_the_library_is_the_plain_program(ten):
+@pytest.mark.parametrize("thirty", range(5))
+def test_the_library_is_the_plain_program(thirty):
     changed = 0
-    for seed in range(10 * ten, 10 * ten + 10):
+    for seed in range(30 * thirty, 30 * thirty + 30):
         draw = random.Random(seed)
         experts, *cluster = random_cluster(draw)
         top = draw.choice([3, 50, 100_000])

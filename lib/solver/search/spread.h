@@ -133,7 +133,13 @@ class Spread {
   EPLB_FN int64_t cost_of_gpu(int g, int more) const {
     return cost_of_scarcity(at_.movable[g] + more, at_.usual[g]);
   }
-  // Makes an exchange that lowers what the placement costs, and leaves no more components.
+  // Does the placement cost less with this graph, and `more` load that can move from h to g?
+  EPLB_FN bool is_lower(const GraphCost& graph, int g, int h, int more) const {
+    if (graph.components != cost_.components) return graph.components < cost_.components;
+    return cost_of_gpu(g, more) + cost_of_gpu(h, -more) + graph.bridges <
+           cost_of_gpu(g, 0) + cost_of_gpu(h, 0) + cost_.bridges;
+  }
+  // Makes an exchange after which the placement costs less.
   EPLB_FN void attempt(Team auto& team, const Proposal& proposal, const Exchange& of) {
     const int g = of.one_gpu, h = of.other_gpu, more = movable(of.other) - movable(of.one);
     team.barrier();
@@ -142,10 +148,7 @@ class Spread {
       graph_.explore();
     });
     const GraphCost cost = graph_.found();
-    const int64_t now = cost_of_gpu(g, 0) + cost_of_gpu(h, 0) + cost_.bridges,
-                  then = cost_of_gpu(g, more) + cost_of_gpu(h, -more) + cost.bridges;
-    const bool lowers =
-        cost.components < cost_.components || (cost.components == cost_.components && then < now);
+    const bool lowers = is_lower(cost, g, h, more);
     team.barrier();
     if (!lowers) return team.single([&] { graph_.exchange(of.one_number, h, of.other_number, g); });
     cost_ = cost;

@@ -232,8 +232,14 @@ enum {
 typedef int32_t eplb_objective;
 enum {
   EPLB_OBJECTIVE_SUM = 0,    /* the sum of all windows */
-  EPLB_OBJECTIVE_WINDOWS = 1 /* every window, of up to 64, whatever its load:
-                                EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
+  EPLB_OBJECTIVE_WINDOWS = 1, /* every window, of up to 64, whatever its load:
+                                 EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
+  EPLB_OBJECTIVE_SPLIT = 2 /* the sum of all windows, if tokens are split as they come, see
+                              eplb_split. EPLB_STRATEGY_BEST leaves little load on a GPU that no
+                              other one shares, and balances an even split up to the target of the
+                              options. EPLB_STRATEGY_REBALANCE makes as few moves as splits need for
+                              the target; it knows no max_moves_total, move_price and allow_empty
+                              then. Not with EPLB_POLICY_SOFT. Since ABI 1.2 */
 };
 
 /* What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
@@ -283,8 +289,21 @@ enum {
                                   that serves most of it, the lowest of several. Group q is the
                                   experts e with floor(e * num_groups / E) = q. Since ABI 1.1, like
                                   the next one */
-  EPLB_MAP_OFF_HOME_BOUND = 15 /* float64 [L]: with these homes, no placement whose imbalance is at
-                                  most off_home_target has a smaller off-home share */
+  EPLB_MAP_OFF_HOME_BOUND = 15, /* float64 [L]: with these homes, no placement whose imbalance is
+                                   at most off_home_target has a smaller off-home share */
+  /* Of the last split, see eplb_split. Since ABI 1.2. */
+  EPLB_MAP_SHARE = 16, /* int [L,S]: an expert's tokens over its slots, in 1/65536: 65536 for each
+                          expert. Of its slots on one GPU the lowest has all. An expert without
+                          tokens is split evenly, in proportion to speeds */
+  EPLB_MAP_QUOTA = 17, /* float64 [L,S]: the same in tokens, the weights' unit: whole numbers that
+                          add up to the weight if that was uploaded as an integer */
+  EPLB_MAP_SPLIT_LOAD = 18,      /* float64 [L,G]: the quotas of each GPU, added up */
+  EPLB_MAP_SPLIT_IMBALANCE = 19, /* float64 [L]: EPLB_MAP_IMBALANCE with these loads */
+  EPLB_MAP_SPLIT_BOUND = 20,     /* float64 [L]: no split over this placement has a largest load
+                                    (time, if speeds differ) below this, in the weights' unit */
+  EPLB_MAP_SPLIT_TIGHT = 21      /* int [L,G]: 1: one of the GPUs that the bound is of. It is the
+                                    weight of experts that are on no other GPU, divided by the
+                                    speeds of these: a certificate that anyone can check */
 };
 
 /* Options of a context. */
@@ -337,7 +356,7 @@ typedef struct eplb_solve_options {
   eplb_transfer_order transfer_order; /* EPLB_TRANSFER_BUFFERED; how the engine will carry out the
                                          transfers. Since ABI 1.1, like what follows */
   /* The limits of EPLB_STRATEGY_REBALANCE; other strategies ignore them, but for allow_empty, which
-   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT. Each is kept exactly.
+   * EPLB_STRATEGY_BEST knows under EPLB_POLICY_SOFT, and target. Each is kept exactly.
    * Moves of experts that can stay on no GPU, because theirs are dead or lose slots, are forced:
    * they come first, count like all others, and limits below their number are refused. */
   int32_t allow_empty;     /* 0: slots that are empty or hold what must leave its node are filled
@@ -351,10 +370,19 @@ typedef struct eplb_solve_options {
                               given; the imbalance at which a layer is good enough, with
                               EPLB_OBJECTIVE_WINDOWS in each window: it is reached with as few moves
                               as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1
-                              and 0 mean off_home_target */
+                              and 0 mean off_home_target. EPLB_STRATEGY_BEST with
+                              EPLB_OBJECTIVE_SPLIT: the imbalance that an even split may have, or
+                              more if nothing better was found; -1 and 0 mean 1.01 */
   double move_price;       /* 0; the imbalance that a move must gain: a layer makes as many moves
                               as pay */
 } eplb_solve_options;
+
+/* Options of a split. Since ABI 1.2. */
+typedef struct eplb_split_options {
+  int64_t struct_size;
+  double tolerance; /* 0; what a GPU may have above the bound, in parts of it, 0 to 1: steps of
+                       1/65536. 0.002 saves up to half of the time where much has to move */
+} eplb_split_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
  * none has, imbalance and bound are 1 and the other means 0. */
@@ -393,7 +421,8 @@ typedef struct eplb_report {
   int64_t moves_bound;              /* the same, and where the plan is one of
                                        EPLB_STRATEGY_REBALANCE with a target, what reaching it takes
                                        at least */
-  int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE */
+  int64_t layers_missed;            /* layers above the target of EPLB_STRATEGY_REBALANCE; with
+                                       EPLB_OBJECTIVE_SPLIT, that no split brings below it */
   int64_t experts_on_one_gpu;       /* of the layer and GPU where it is most: experts that have all
                                        their replicas there, and are lost with it */
   int64_t num_windows;              /* windows of the weights; 0 if they were not kept, see
@@ -503,7 +532,8 @@ eplb_status eplb_context_synchronize(eplb_context *context, eplb_error *err);
  * Buffers stay in place until the next reserve or destroy; graphs that were captured before must
  * not be replayed after either. On a CPU context it is a hint: memory grows on demand there, as it
  * does for host calls on a CUDA context. Weights and plan are discarded, a current placement stays.
- * Each of up to 64 windows takes as much device memory as their sum. options NULL means defaults.
+ * Each of up to 64 windows takes as much device memory as their sum. What eplb_split_prepare was
+ * given is discarded, too. options NULL means defaults.
  * Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY. */
 eplb_status eplb_context_reserve(eplb_context *context, eplb_dtype dtype, int64_t num_windows,
                                  int64_t num_layers, int64_t num_experts,
@@ -644,8 +674,8 @@ eplb_status eplb_solve(eplb_context *context, const eplb_problem *problem,
  * in its float32, or in which it would give an expert more than max_replicas, is solved as a layer
  * of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE exceeds limits that forced
  * moves exceed. Errors: as eplb_upload_weights_device; EPLB_INVALID_PLACEMENT for the current
- * placement; EPLB_UNAVAILABLE for max_moves_total, which needs the host, and for
- * EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
+ * placement; EPLB_UNAVAILABLE for what needs the host: max_moves_total, and EPLB_OBJECTIVE_SPLIT
+ * with EPLB_STRATEGY_REBALANCE; and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve. */
 eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem,
                               const eplb_solve_options *options, void *stream, eplb_error *err);
 
@@ -659,9 +689,9 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
                            int64_t dims_length, eplb_error *err);
 
-/* Copies a map of the plan to the caller's buffer, length = the product of its dims. dtype:
- * EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
- * LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
+/* Copies a map of the plan, or of the split, to the caller's buffer, length = the product of its
+ * dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order,
+ * in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
  * original first.
  * Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps without a current
  * placement; EPLB_UNAVAILABLE as eplb_map_shape. */
@@ -742,6 +772,62 @@ eplb_status eplb_plan_transfers(eplb_context *context, const eplb_problem *probl
                                 const void *placement, void *move_source, void *move_round,
                                 void *move_group, int64_t placement_length, eplb_dtype dtype,
                                 eplb_report *report, eplb_error *err);
+
+/* ---------------------------------------------------------------------------------------- split */
+
+/* Fills *options with defaults. struct_size: sizeof(eplb_split_options) of the caller. Since ABI
+ * 1.2. */
+eplb_status eplb_split_options_init(eplb_split_options *options, int64_t struct_size,
+                                    eplb_error *err);
+
+/* Takes a placement over which tokens are to be split, and works out what depends on it alone:
+ * once, for any number of splits. The arguments up to dtype are those of eplb_evaluate; placement
+ * NULL means the plan, of whose problem num_slots and num_gpus must be (placement_length and dtype
+ * are then ignored). The placement stays while weights of the same shape are uploaded; a new
+ * cluster, prices or weights of windows discard it. An earlier split is discarded.
+ * Errors: as eplb_evaluate; EPLB_INVALID_STATE without a plan if placement is NULL. Since ABI
+ * 1.2. */
+eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *problem,
+                               const void *placement, int64_t placement_length, eplb_dtype dtype,
+                               eplb_error *err);
+
+/* The same from device memory, in the order of `stream`; never synchronises, never allocates, can
+ * be captured. eplb_split_prepare takes the memory for it: for splits of problems up to the largest
+ * that the context was given there, and it stays in place until a larger one comes. placement NULL
+ * means the plan in reserved memory. A layer that is not a placement of all experts is found on the
+ * device: it counts as one without any, and eplb_context_synchronize or eplb_fetch_report reports
+ * EPLB_INVALID_PLACEMENT.
+ * Errors: as eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2. */
+eplb_status eplb_split_prepare_device(eplb_context *context, const eplb_problem *problem,
+                                      const void *placement, int64_t placement_length,
+                                      eplb_dtype dtype, void *stream, eplb_error *err);
+
+/* Splits the tokens of every expert, the uploaded weights, over its replicas, such that the busiest
+ * GPU has as few as can be, and keeps the answer in the context: the EPLB_MAP_SHARE to
+ * EPLB_MAP_SPLIT_TIGHT maps. problem NULL: over what was prepared last (the arguments up to dtype
+ * are then ignored); else as if eplb_split_prepare were called with it first. options NULL means
+ * defaults. The plan is left unchanged, and an upload of weights discards the split.
+ * Whole weights of a layer whose sum is below 2^29 are split as they are: no GPU has a token or
+ * more above the bound, times its speed. Others are rounded to about 2^-28 of their sum first, and
+ * speeds to 1/65536 of the fastest. Layers of many thousands of slots may end above that; their
+ * bound is true, too. Of many answers with the same largest load it is the same one on every
+ * machine.
+ * Source: a maximum flow from an even split; the bound is its last cut, a set of GPUs that cannot
+ * give tokens to others (Gale 1957).
+ * Errors: as eplb_split_prepare; EPLB_INVALID_STATE before an upload, if nothing was prepared, and
+ * if that was for weights of another shape. Since ABI 1.2. */
+eplb_status eplb_split(eplb_context *context, const eplb_problem *problem, const void *placement,
+                       int64_t placement_length, eplb_dtype dtype,
+                       const eplb_split_options *options, eplb_error *err);
+
+/* The same of weights in reserved device memory, in the order of `stream`; never synchronises,
+ * never allocates, can be captured and replayed with new weights in the same buffer, and over
+ * another placement of the same problem that was prepared since. placement is in device memory, as
+ * of eplb_split_prepare_device. eplb_fetch_map_device has the maps.
+ * Errors: as eplb_split_prepare_device; EPLB_INVALID_STATE without weights there. Since ABI 1.2. */
+eplb_status eplb_split_device(eplb_context *context, const eplb_problem *problem,
+                              const void *placement, int64_t placement_length, eplb_dtype dtype,
+                              const eplb_split_options *options, void *stream, eplb_error *err);
 
 #ifdef __cplusplus
 }

@@ -173,6 +173,11 @@ const (
 	ObjectiveSum Objective = "sum"
 	// Every window, of up to 64, whatever its load: StrategyBest and StrategyRebalance only.
 	ObjectiveWindows Objective = "windows"
+	// The sum of all windows, if tokens are split as they come, see Split. StrategyBest leaves
+	// little load on a GPU that no other one shares, and balances an even split up to the target of
+	// the options. StrategyRebalance makes as few moves as splits need for the target; it knows no
+	// MaxMovesTotal, MovePrice and AllowEmpty then. Not with PolicySoft. Since ABI 1.2.
+	ObjectiveSplit Objective = "split"
 )
 
 // IntMap names a map of the solved plan that holds integers.
@@ -206,6 +211,13 @@ const (
 	MapMoveGroup IntMap = 10
 	// [L]: moves, pairs of a GPU and an expert that it gets.
 	MapMoveCount IntMap = 11
+	// [L,S]: an expert's tokens over its slots, in 1/65536: 65536 for each expert. Of its slots on
+	// one GPU the lowest has all. An expert without tokens is split evenly, in proportion to
+	// speeds.
+	MapShare IntMap = 16
+	// [L,G]: 1: one of the GPUs that the bound is of. It is the weight of experts that are on no
+	// other GPU, divided by the speeds of these: a certificate that anyone can check.
+	MapSplitTight IntMap = 21
 )
 
 // FloatMap names a map of the solved plan that holds real numbers.
@@ -233,6 +245,16 @@ const (
 	// [L]: with these homes, no placement whose imbalance is at most OffHomeTarget has a smaller
 	// off-home share.
 	MapOffHomeBound FloatMap = 15
+	// [L,S]: the same in tokens, the weights' unit: whole numbers that add up to the weight if that
+	// was uploaded as an integer.
+	MapQuota FloatMap = 17
+	// [L,G]: the quotas of each GPU, added up.
+	MapSplitLoad FloatMap = 18
+	// [L]: MapImbalance with these loads.
+	MapSplitImbalance FloatMap = 19
+	// [L]: no split over this placement has a largest load (time, if speeds differ) below this, in
+	// the weights' unit.
+	MapSplitBound FloatMap = 20
 )
 
 // Names of constants by their value.
@@ -251,7 +273,7 @@ var policyNames = names{"auto", "hierarchical", "global", "soft"}
 var reasonNames = names{"asked", "groups_divide", "groups_do_not"}
 var boundNames = names{"simple", "threshold", "node"}
 var transferNames = names{"buffered", "in_place", "exclusive"}
-var objectiveNames = names{"sum", "windows"}
+var objectiveNames = names{"sum", "windows", "split"}
 var deviceNames = names{"cpu", "cuda"}
 
 // Names of statuses in C, so that one has its name before, and without, a library.

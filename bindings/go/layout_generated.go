@@ -84,9 +84,19 @@ type cSolveOptions struct {
 	// -1: 1.02, or none if MaxMoves, MaxMovesTotal or MovePrice is given; the imbalance at which a
 	// layer is good enough, with ObjectiveWindows in each window: it is reached with as few moves
 	// as possible. 0: none. Under PolicySoft there always is one: -1 and 0 mean OffHomeTarget.
+	// StrategyBest with ObjectiveSplit: the imbalance that an even split may have, or more if
+	// nothing better was found; -1 and 0 mean 1.01.
 	Target float64
 	// 0; the imbalance that a move must gain: a layer makes as many moves as pay.
 	MovePrice float64
+}
+
+// cSplitOptions is eplb_split_options. Options of a split. Since ABI 1.2.
+type cSplitOptions struct {
+	StructSize int64
+	// 0; what a GPU may have above the bound, in parts of it, 0 to 1: steps of 1/65536. 0.002 saves
+	// up to half of the time where much has to move.
+	Tolerance float64
 }
 
 // cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers, means over
@@ -142,7 +152,8 @@ type cReport struct {
 	// The same, and where the plan is one of StrategyRebalance with a target, what reaching it
 	// takes at least.
 	MovesBound int64
-	// Layers above the target of StrategyRebalance.
+	// Layers above the target of StrategyRebalance; with ObjectiveSplit, that no split brings below
+	// it.
 	LayersMissed int64
 	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
 	// lost with it.
@@ -399,4 +410,50 @@ type functions struct {
 		report *cReport,
 		err *cError,
 	) int32 `c:"eplb_plan_transfers"`
+
+	SplitOptionsInit func(
+		options *cSplitOptions,
+		structSize int64,
+		err *cError,
+	) int32 `c:"eplb_split_options_init"`
+
+	SplitPrepare func(
+		context cHandle,
+		problem *cProblem,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		err *cError,
+	) int32 `c:"eplb_split_prepare"`
+
+	SplitPrepareDevice func(
+		context cHandle,
+		problem *cProblem,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_split_prepare_device"`
+
+	Split func(
+		context cHandle,
+		problem *cProblem,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		options *cSplitOptions,
+		err *cError,
+	) int32 `c:"eplb_split"`
+
+	SplitDevice func(
+		context cHandle,
+		problem *cProblem,
+		placement DevicePointer,
+		placementLength int64,
+		dtype int32,
+		options *cSplitOptions,
+		stream Stream,
+		err *cError,
+	) int32 `c:"eplb_split_device"`
 }

@@ -149,7 +149,8 @@ type Report struct {
 	// The same, and where the plan is one of StrategyRebalance with a target, what reaching it
 	// takes at least.
 	MovesBound int
-	// Layers above the target of StrategyRebalance.
+	// Layers above the target of StrategyRebalance; with ObjectiveSplit, that no split brings below
+	// it.
 	LayersMissed int
 	// Of the layer and GPU where it is most: experts that have all their replicas there, and are
 	// lost with it.

@@ -36,6 +36,8 @@ inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
      .max_arrivals = 0,
      .target = -1,
      .move_price = 0}};
+inline constexpr GrowingStruct<eplb_split_options> kSplitOptions{
+    "options", 16, {.struct_size = sizeof(eplb_split_options), .tolerance = 0}};
 inline constexpr GrowingStruct<eplb_report> kReport{"report", 104, {}};
 inline constexpr GrowingStruct<eplb_backend> kBackend{"backend", 32, {}};
 
@@ -43,6 +45,7 @@ static_assert(sizeof(eplb_error) == 256);
 static_assert(sizeof(eplb_context_options) >= kContextOptions.least &&
               sizeof(eplb_problem) >= kProblem.least &&
               sizeof(eplb_solve_options) >= kSolveOptions.least &&
+              sizeof(eplb_split_options) >= kSplitOptions.least &&
               sizeof(eplb_report) >= kReport.least && sizeof(eplb_backend) >= kBackend.least);
 
 inline eplb_problem read_problem(const eplb_problem* problem) {
@@ -50,6 +53,9 @@ inline eplb_problem read_problem(const eplb_problem* problem) {
 }
 inline eplb_solve_options read_options(const eplb_solve_options* options) {
   return options ? read_struct(options, kSolveOptions) : kSolveOptions.defaults;
+}
+inline eplb_split_options read_split_options(const eplb_split_options* options) {
+  return options ? read_struct(options, kSplitOptions) : kSplitOptions.defaults;
 }
 
 }  // namespace eplb::api

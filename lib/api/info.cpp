@@ -31,7 +31,7 @@ void copy_text(const std::string& text, const char* name, char* out, const char*
 
 }  // namespace
 
-int32_t eplb_abi_version(void) { return 1 << 16 | 1; }
+int32_t eplb_abi_version(void) { return 1 << 16 | 2; }
 
 const char* eplb_version_string(void) { return EPLB_VERSION_TEXT; }
 

@@ -8,7 +8,7 @@
 namespace eplb {
 namespace {
 
-constexpr double kDefaultTarget = 1.02, kMostImbalance = 1024;
+constexpr double kDefaultTarget = 1.02, kDefaultSplitTarget = 1.01, kMostImbalance = 1024;
 
 // Counts without a limit of their own have the same meaning from kMaxSlots on.
 int whole(int64_t count) { return static_cast<int>(std::min(count, kMaxSlots)); }
@@ -39,21 +39,6 @@ eplb_policy resolve_policy(const eplb_problem& asked, int64_t groups, eplb_polic
   }
 }
 
-// To the nearest one. The library needs no libm, so there is no std::llround.
-int64_t thousandths(double value) {
-  const double scaled = std::clamp(value * 1000, -1e15, 1e15);
-  return static_cast<int64_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-}
-
-// Imbalances are named in thousandths: the caller's locale decides what a decimal point is.
-void check_imbalance(const char* name, double value, double least, const char* or_none) {
-  if (value >= least && value <= kMostImbalance) return;
-  const bool is_nan = value != value;
-  fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
-       is_nan ? "NaN, " : "", is_nan ? 0 : ll(thousandths(value)), or_none, ll(least),
-       ll(kMostImbalance));
-}
-
 void check_sizes(const eplb_problem& asked) {
   constexpr const char* kWhy = "2^18, the range of exact 32-bit arithmetic";
   check_least("num_slots", asked.num_slots, 1);
@@ -72,10 +57,10 @@ void check_ranges(const eplb_problem& asked) {
   check_sizes(asked);
   check_least("num_groups", asked.num_groups, 0);
   check_constant("policy", asked.policy, EPLB_POLICY_SOFT);
-  check_constant("objective", asked.objective, EPLB_OBJECTIVE_WINDOWS);
+  check_constant("objective", asked.objective, EPLB_OBJECTIVE_SPLIT);
   if (asked.reserved != 0)
     fail(EPLB_INVALID_ARGUMENT, "problem.reserved is %d, must be 0", asked.reserved);
-  check_imbalance("off_home_target", asked.off_home_target, 1, "");
+  check_range("off_home_target", asked.off_home_target, 1, kMostImbalance, "");
   check_max_replicas(asked.max_replicas);
 }
 
@@ -84,7 +69,24 @@ void check_ranges(const eplb_problem& asked) {
        "%s, which strategy %s does not have: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE do",
        asked, traits_of(strategy).name);
 }
-void check_wishes(const eplb_problem& asked, eplb_strategy strategy) {
+void check_for_splits(const eplb_problem& asked, const eplb_solve_options& options) {
+  if (asked.objective != EPLB_OBJECTIVE_SPLIT) return;
+  const char* lacks = nullptr;
+  if (!traits_of(options.strategy).by_excess)
+    refuse("objective is EPLB_OBJECTIVE_SPLIT", options.strategy);
+  if (asked.policy == EPLB_POLICY_SOFT) lacks = "EPLB_POLICY_SOFT";
+  if (options.strategy == EPLB_STRATEGY_REBALANCE) {
+    if (options.max_moves_total >= 0) lacks = "max_moves_total";
+    if (options.move_price > 0) lacks = "move_price";
+    if (options.allow_empty) lacks = "allow_empty";
+  }
+  if (lacks)
+    fail(EPLB_UNAVAILABLE, "objective is EPLB_OBJECTIVE_SPLIT, which knows no %s: leave it out",
+         lacks);
+}
+void check_wishes(const eplb_problem& asked, const eplb_solve_options& options) {
+  const eplb_strategy strategy = options.strategy;
+  check_for_splits(asked, options);
   if (traits_of(strategy).by_excess) return;
   if (asked.objective == EPLB_OBJECTIVE_WINDOWS)
     refuse("objective is EPLB_OBJECTIVE_WINDOWS", strategy);
@@ -130,8 +132,8 @@ void check_move_limits(const eplb_solve_options& options) {
   check_least("max_moves_total", options.max_moves_total, -1);
   check_least("max_arrivals", options.max_arrivals, 0);
   if (options.target != -1 && options.target != 0)
-    check_imbalance("target", options.target, 1, "-1, 0 for none, or ");
-  check_imbalance("move_price", options.move_price, 0, "");
+    check_range("target", options.target, 1, kMostImbalance, "-1, 0 for none, or ");
+  check_range("move_price", options.move_price, 0, kMostImbalance, "");
   if (options.allow_empty != 0 && options.allow_empty != 1)
     fail(EPLB_INVALID_ARGUMENT, "allow_empty is %d, must be 0 or 1", options.allow_empty);
 }
@@ -181,6 +183,8 @@ MoveLimits move_limits(const eplb_problem& asked, const eplb_solve_options& opti
       options.max_moves >= 0 || options.max_moves_total >= 0 || options.move_price > 0;
   double target = options.target < 0 ? limited ? 0 : kDefaultTarget : options.target;
   if (asked.policy == EPLB_POLICY_SOFT) target = soft_target(asked, options);
+  if (asked.objective == EPLB_OBJECTIVE_SPLIT && options.strategy == EPLB_STRATEGY_BEST)
+    target = options.target > 0 ? options.target : kDefaultSplitTarget;
   return {.most = most_moves(options.max_moves),
           .most_total = options.max_moves_total,
           .most_arrivals = most_moves(options.max_arrivals > 0 ? options.max_arrivals : -1),
@@ -247,7 +251,7 @@ Problem check_problem(const eplb_problem& asked, const eplb_solve_options& optio
   Problem problem = check_problem(asked, cluster, layers, experts);
   const int slots = problem.cluster.slots - problem.cluster.closed;
   check_options(options);
-  check_wishes(asked, options.strategy);
+  check_wishes(asked, options);
   check_speeds(problem.cluster, options.strategy);
   const int cap = lower_cap(asked.max_replicas, options.max_replicas);
   check_cap(cap, slots, experts);

@@ -49,6 +49,20 @@ inline void check_most(const char* name, int64_t value, int64_t most, const char
          why);
 }
 
+// Numbers that are not whole are named in thousandths, to the nearest one: the caller's locale
+// decides what a decimal point is. or_none: other values that are allowed.
+inline void check_range(const char* name, double value, int64_t least, int64_t most,
+                        const char* or_none = "") {
+  if (value >= static_cast<double>(least) && value <= static_cast<double>(most)) return;
+  constexpr double kMost = 1e15;
+  const bool is_nan = value != value;
+  double scaled = is_nan ? 0 : value * 1000;
+  scaled = scaled < -kMost ? -kMost : scaled > kMost ? kMost : scaled;
+  const auto thousandths = static_cast<int64_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+  fail(EPLB_INVALID_ARGUMENT, "%s is %s%lld / 1000, must be %s%lld to %lld", name,
+       is_nan ? "NaN, " : "", ll(thousandths), or_none, ll(least), ll(most));
+}
+
 // Constants from 0 to `last` are known. Larger ones may exist in later versions, negative ones
 // never do.
 inline void check_constant(const char* name, int32_t value, int32_t last) {

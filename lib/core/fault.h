@@ -19,10 +19,12 @@ enum class Fault : int {
   kFloat32Sum,
   kCap,
   kCurrent,
+  kSplitSlot,
+  kSplitExpert,
 };
 
 // Where a fault is. Faults of a whole layer have no expert; faults of a sum have no window; a fault
-// of the current placement has a slot for an expert.
+// of a placement may have a slot for an expert.
 struct FaultPlace {
   int64_t layer, expert;
   int64_t window = -1;

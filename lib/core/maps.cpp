@@ -53,6 +53,7 @@ template <class T> void logical_to_physical(const Answer& answer, T* out) {
   .write_int64 = writer<int64_t __VA_OPT__(, ) __VA_ARGS__>
 #define EPLB_PLAN_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::plan, &Plan::name)
 #define EPLB_TRANSFERS_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::transfers, &Transfers::name)
+#define EPLB_SPLIT(parts, shape_of) .shape = shape_of, .needs_of_split = parts
 #define EPLB_REALS(writer, part, name) .write_real = writer<double, &Answer::part, &name>
 
 // By the value of its EPLB_MAP_ constant.
@@ -103,13 +104,32 @@ constexpr MapEntry kMaps[] = {
      .shape = by_layer,
      .needs = kHomes,
      EPLB_REALS(figure_of, evaluation, LayerFigures::off_home_bound)},
+    {.name = "SHARE",
+     EPLB_SPLIT(kSplitShares, by_slot),
+     EPLB_INTEGERS(array_of, &Answer::split_evaluation, &SplitEvaluation::share)},
+    {.name = "QUOTA",
+     EPLB_SPLIT(kSplitLoads, by_slot),
+     EPLB_REALS(array_of, split_evaluation, SplitEvaluation::quota)},
+    {.name = "SPLIT_LOAD",
+     EPLB_SPLIT(kSplitLoads, by_gpu),
+     EPLB_REALS(array_of, split_evaluation, SplitEvaluation::load)},
+    {.name = "SPLIT_IMBALANCE",
+     EPLB_SPLIT(kSplitLoads, by_layer),
+     EPLB_REALS(figure_of, split_evaluation, SplitFigures::imbalance)},
+    {.name = "SPLIT_BOUND",
+     EPLB_SPLIT(kSplitLoads, by_layer),
+     EPLB_REALS(figure_of, split_evaluation, SplitFigures::bound)},
+    {.name = "SPLIT_TIGHT",
+     EPLB_SPLIT(kSplitItself, by_gpu),
+     EPLB_INTEGERS(array_of, &Answer::split, &Split::tight)},
 };
 #undef EPLB_INTEGERS
 #undef EPLB_PLAN_ARRAY
 #undef EPLB_TRANSFERS_ARRAY
 #undef EPLB_REALS
+#undef EPLB_SPLIT
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
-static_assert(kLastMap == EPLB_MAP_OFF_HOME_BOUND);
+static_assert(kLastMap == EPLB_MAP_SPLIT_TIGHT);
 
 }  // namespace
 

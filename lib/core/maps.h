@@ -1,5 +1,5 @@
-// What can be fetched of a plan: one table, a row for each map with its name, shape, needs and
-// writer.
+// What can be fetched of a plan, or of a split: one table, a row for each map with its name, shape,
+// needs and writer.
 #pragma once
 
 #include <array>
@@ -7,6 +7,7 @@
 
 #include "core/evaluation.h"
 #include "core/plan.h"
+#include "core/split.h"
 #include "core/transfers.h"
 
 namespace eplb {
@@ -19,10 +20,12 @@ struct MapShape {
 
 // What maps are written from.
 struct Answer {
-  const Plan* plan;
-  const Evaluation* evaluation;
-  const WindowFigures* windows;
-  const Transfers* transfers;
+  const Plan* plan = nullptr;
+  const Evaluation* evaluation = nullptr;
+  const WindowFigures* windows = nullptr;
+  const Transfers* transfers = nullptr;
+  const Split* split = nullptr;
+  const SplitEvaluation* split_evaluation = nullptr;
 };
 
 struct MapEntry {
@@ -31,6 +34,7 @@ struct MapEntry {
   EvaluationParts needs = 0;                  // what the writer reads of an evaluation
   EvaluationParts needs_of_windows = 0;       // what it reads of the figures of windows
   bool needs_transfers = false;               // does it read them?
+  SplitParts needs_of_split = 0;              // what it reads of a split, of which the map is then
   // Either the first two, for maps of integers, or the last.
   void (*write_int32)(const Answer& answer, int32_t* out) = nullptr;
   void (*write_int64)(const Answer& answer, int64_t* out) = nullptr;

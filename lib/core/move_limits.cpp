@@ -121,6 +121,11 @@ bool shares_moves(const Problem& problem) {
   return problem.options.strategy == EPLB_STRATEGY_REBALANCE && problem.moves.most_total >= 0;
 }
 
+bool moves_for_splits(const Problem& problem) {
+  return problem.options.strategy == EPLB_STRATEGY_REBALANCE &&
+         problem.options.objective == EPLB_OBJECTIVE_SPLIT;
+}
+
 bool has_limits(const Problem& problem) {
   const MoveLimits& limits = problem.moves;
   return problem.options.strategy == EPLB_STRATEGY_REBALANCE &&

@@ -15,6 +15,9 @@ void check_forced_moves(const Problem& problem);
 // Is it a rebalance whose layers share a limit of moves?
 bool shares_moves(const Problem& problem);
 
+// Is the current placement to be changed for splits of tokens? Only the host can.
+bool moves_for_splits(const Problem& problem);
+
 // Is it a rebalance with limits, which forced moves could exceed?
 bool has_limits(const Problem& problem);
 

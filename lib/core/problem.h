@@ -26,6 +26,7 @@ struct Cluster {
 };
 inline constexpr int kFastest = 1 << 16;
 inline constexpr int kWindowShare = 1 << 16;
+inline constexpr int kToleranceUnits = 1 << 16;  // of a split
 
 // What a placement must keep to.
 struct Limits {
@@ -124,6 +125,18 @@ struct LayerFigures {
   bool nodes_proven = false;
   // Part kHomes: shares of the load.
   double off_home = 0, off_home_bound = 0;
+};
+
+// How good a split of a layer's tokens is: see the SPLIT_ maps.
+struct SplitFigures {
+  double imbalance = 1, bound = 0;
+};
+
+// Where what a split of a layer says goes; each may be null.
+struct SplitOutputs {
+  int32_t* share = nullptr;                  // [S]
+  double *quota = nullptr, *load = nullptr;  // [S], [G]
+  SplitFigures* figures = nullptr;
 };
 
 // How a layer's placement differs from the current one.

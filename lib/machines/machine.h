@@ -13,6 +13,7 @@
 #include "core/move_shares.h"
 #include "core/placement.h"
 #include "core/plan.h"
+#include "core/split.h"
 #include "core/tables.h"
 #include "core/weights.h"
 #include "eplb.h"
@@ -63,6 +64,17 @@ class Machine {
   virtual void plan_transfers(const Problem& problem, const int32_t* placement,
                               Transfers& transfers) = 0;
 
+  // Gives a placement whose problem is set the size of what splits over it need.
+  virtual void lay_out_split(SplitPlacement& over) = 0;
+  // Does so, and makes that of its experts.
+  virtual void prepare_split(SplitPlacement& over) = 0;
+  // Splits tokens; `split` has the size. tolerance: in kToleranceUnits.
+  virtual void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) = 0;
+  // Works out parts of the figures of a split of these weights; `evaluation` has the size, the
+  // parts become known.
+  virtual void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
+                              SplitParts parts, SplitEvaluation& evaluation) = 0;
+
   virtual int64_t bytes() const = 0;
 };
 
@@ -104,6 +116,19 @@ class StreamMachine : public Machine {
   // Of the problem that it has. False if that is not what is there: its solve may have been
   // captured and never launched.
   virtual bool bring(Plan& plan) = 0;
+
+  // Takes memory for splits over a placement, and sends that there. Where there is as much already,
+  // it stays in place.
+  virtual void send(const SplitPlacement& over) = 0;
+  // In the order of `stream`; InvalidState beyond what was taken. placement [L,S]: in the machine's
+  // memory, null for the plan in reserved memory.
+  virtual void prepare_split_on(const Problem& problem, const void* placement, eplb_dtype dtype,
+                                void* stream) = 0;
+  virtual void split_on(const Problem& problem, bool integer, int tolerance, void* stream) = 0;
+  virtual void fetch_split_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
+                              void* buffer, void* stream) = 0;
+  // Of the problem that it has, with the split that was made last.
+  virtual void bring(SplitPlacement& over, Split& split) = 0;
 
   // In a process forked from the context's: forgets the device without a call to it.
   virtual void abandon() = 0;

@@ -9,8 +9,7 @@ namespace eplb {
 namespace {
 
 void write_transfers(const Transfers& transfers, eplb_dtype dtype, const TransferOutputs& outputs) {
-  const Answer answer{
-      .plan = nullptr, .evaluation = nullptr, .windows = nullptr, .transfers = &transfers};
+  const Answer answer{.transfers = &transfers};
   auto write = [&](eplb_map map, void* out) {
     if (out) write_map(map_entry(map), answer, dtype, out);
   };

@@ -26,6 +26,21 @@ std::vector<int32_t> Session::share_moves(const Weights& weights, const Problem&
   return eplb::share_moves(paths, problem);
 }
 
+// Of the plan, by layer, if its tokens are split.
+std::vector<SplitFigures> Session::split_figures_of_plan() {
+  SplitPlacement over;
+  over.problem = plan_.value.problem;
+  over.expert = plan_.value.physical_to_logical;
+  Split split;
+  split.resize(over.problem);
+  SplitEvaluation evaluation;
+  evaluation.resize(over.problem);
+  machine_->prepare_split(over);
+  machine_->split(weights_.value, over, 0, split);
+  machine_->evaluate_split(weights_.value, over, split, kSplitLoads, evaluation);
+  return evaluation.layers;
+}
+
 // Where windows are balanced apart, the target holds for each.
 double Session::imbalance_to_judge(int64_t layer) const {
   if (plan_.value.problem.windows_apart == 1) return evaluation_.layers[layer].imbalance;
@@ -35,17 +50,24 @@ double Session::imbalance_to_judge(int64_t layer) const {
   return imbalance;
 }
 
-void Session::report_limits(eplb_report& report) const {
+void Session::report_limits(eplb_report& report) {
   Problem problem = plan_.value.problem;
   problem.current.expert = current_.value.expert.data();
   const bool rebalanced = problem.options.strategy == EPLB_STRATEGY_REBALANCE;
   const double target = (problem.moves.target + 1.0) / kImbalanceUnits;
+  const bool for_splits = moves_for_splits(problem);
+  std::vector<SplitFigures> split;
+  if (for_splits && problem.moves.target > 0) split = split_figures_of_plan();
   for (int64_t layer = 0; layer < problem.layers; ++layer) {
     const int64_t forced = forced_moves(problem, layer);
     report.moves_forced += forced;
-    report.moves_bound += rebalanced ? moves_bound(problem, weights_.value, layer) : forced;
-    if (rebalanced && problem.moves.target > 0 && imbalance_to_judge(layer) > target)
-      ++report.layers_missed;
+    report.moves_bound +=
+        rebalanced && !for_splits ? moves_bound(problem, weights_.value, layer) : forced;
+    if (!rebalanced || problem.moves.target == 0) continue;
+    // What whole tokens round up, a placement cannot help.
+    report.layers_missed += for_splits
+                                ? split[layer].bound > target * evaluation_.layers[layer].mean_load
+                                : imbalance_to_judge(layer) > target;
   }
 }
 

@@ -63,6 +63,7 @@ void Session::reserve(eplb_dtype dtype, int64_t windows, int64_t layers, int64_t
   evaluation_ = std::move(evaluation);
   windows_ = std::move(window_figures);
   reserved_ = checked;
+  forget_split_placement();
   send_current();
 }
 
@@ -79,6 +80,7 @@ void Session::upload(const WeightSource& source) {
   read_weights(source, weights_.spare);
   weights_.keep_spare(kOnHost);
   plan_.place = kNowhere;
+  split_.place = kNowhere;
   if (!send) return;
   streams_->send(weights_.value);
   weights_.place = kOnBoth;
@@ -91,6 +93,7 @@ void Session::take_tables(Tables tables) {
   }
   tables_ = std::move(tables);
   plan_.place = kNowhere;
+  forget_split_placement();
 }
 
 // What of a problem follows from windows and tables: the cluster is there already.
@@ -136,7 +139,8 @@ void Session::catch_up() {
   if (streams_ == nullptr) return;
   streams_->wait();
   if (!streams_->replays()) return;
-  for (Place* const place : {&weights_.place, &current_.place, &plan_.place})
+  for (Place* const place :
+       {&weights_.place, &current_.place, &plan_.place, &split_over_.place, &split_.place})
     if (*place == kOnBoth) *place = kOnMachine;
 }
 
@@ -153,6 +157,7 @@ void Session::bring_weights() {
   weights_.keep_spare(kOnBoth);
   evaluation_.known = 0;
   windows_.known = 0;
+  if (!split_.on_machine()) split_.place = kNowhere;
 }
 
 void Session::bring_current() {
@@ -226,19 +231,23 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
 
 MapShape Session::shape(eplb_map map) const {
   const MapEntry& entry = map_entry(map);
+  if (entry.needs_of_split) return entry.shape(need_split_placement().problem);
   if (plan_.exists()) return entry.shape(plan_.value.problem);
   if (reserved_) return entry.shape(*reserved_);
   fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
 }
 
 void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
+  const MapEntry& entry = map_entry(map);
+  if (entry.needs_of_split) return fetch_of_split(entry, dtype, buffer, length);
   bring_plan();
   need_plan();
-  const MapEntry& entry = map_entry(map);
   check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
-  const Answer answer{&plan_.value, &evaluation_with(entry.needs),
-                      entry.needs_of_windows ? &windows_with(entry.needs_of_windows) : nullptr,
-                      entry.needs_transfers ? &transfers() : nullptr};
+  const Answer answer{
+      .plan = &plan_.value,
+      .evaluation = &evaluation_with(entry.needs),
+      .windows = entry.needs_of_windows ? &windows_with(entry.needs_of_windows) : nullptr,
+      .transfers = entry.needs_transfers ? &transfers() : nullptr};
   write_map(entry, answer, dtype, buffer);
 }
 
@@ -251,7 +260,7 @@ uint64_t Session::fingerprint() {
 int64_t Session::bytes() const {
   return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + tables_.bytes() +
          current_.bytes() + evaluation_.bytes() + windows_.bytes() + transfers_.bytes() +
-         machine_->bytes();
+         split_over_.bytes() + split_.bytes() + split_evaluation_.bytes() + machine_->bytes();
 }
 
 // ------------------------------------------------------------------------------------ device calls
@@ -273,6 +282,7 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   weights_.value.experts = source.experts;
   weights_.place = kOnMachine;
   plan_.place = kNowhere;
+  split_.place = kNowhere;
 }
 
 void Session::upload_current_device(const PlacementSource& source, void* stream) {
@@ -301,6 +311,9 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
     fail(EPLB_UNAVAILABLE,
          "max_moves_total is not shared out on a stream by this version: call eplb_solve, or limit "
          "max_moves");
+  if (moves_for_splits(problem))
+    fail(EPLB_UNAVAILABLE,
+         "EPLB_STRATEGY_REBALANCE has EPLB_OBJECTIVE_SPLIT on the host only: call eplb_solve");
   if (current_.exists() && !current_.on_machine())
     fail(EPLB_INVALID_STATE,
          "the current placement is not in the reserved device memory any more: upload it again");
@@ -317,10 +330,11 @@ void Session::solve_device(const eplb_problem& asked, const eplb_solve_options& 
 void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length,
                            void* stream) {
   StreamMachine& machine = streams_for("eplb_fetch_map_device");
+  const MapEntry& entry = map_entry(map);
+  if (entry.needs_of_split) return fetch_split_device(entry, map, dtype, buffer, length, stream);
   if (!plan_.on_machine())
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");
-  const MapEntry& entry = map_entry(map);
   if (entry.needs_of_windows || (entry.needs & kHomes))
     fail(EPLB_UNAVAILABLE, "EPLB_MAP_%s is worked out on the host only: call eplb_fetch_map",
          entry.name);

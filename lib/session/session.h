@@ -31,6 +31,14 @@ struct TransferOutputs {
   void *source, *round, *group;
 };
 
+// Over which placement [L,S] tokens are split: of the caller, or without one the plan.
+struct SplitSource {
+  const eplb_problem* problem;  // null: what was prepared
+  const void* placement;
+  int64_t length;
+  eplb_dtype dtype;
+};
+
 class Session {
  public:
   explicit Session(std::unique_ptr<Machine> machine)
@@ -62,11 +70,16 @@ class Session {
                       const PlacementPair& pair, const TransferOutputs& outputs,
                       eplb_report& report);
 
+  void prepare_split(const SplitSource& over);
+  void split(const SplitSource& over, const eplb_split_options& options);
+
   // The same in the order of a stream.
   void upload_device(const WeightSource& source, void* stream);
   void upload_current_device(const PlacementSource& source, void* stream);
   void solve_device(const eplb_problem& problem, const eplb_solve_options& options, void* stream);
   void fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length, void* stream);
+  void prepare_split_device(const SplitSource& over, void* stream);
+  void split_device(const SplitSource& over, const eplb_split_options& options, void* stream);
 
   // The only one that may be called while another runs, from any thread and from signal handlers.
   void interrupt() { machine_->interrupt->ask(); }
@@ -96,8 +109,18 @@ class Session {
   void send_current();
   std::vector<int32_t> share_moves(const Weights& weights, const Problem& problem);
   void forget_figures();
+  Problem split_problem_of(const SplitSource& over) const;
+  void read_split_placement(const SplitSource& over);
+  void keep_split_placement();
+  const SplitPlacement& need_split_placement() const;
+  void bring_split();
+  void fetch_split_device(const MapEntry& entry, eplb_map map, eplb_dtype dtype, void* buffer,
+                          int64_t length, void* stream);
+  void forget_split_placement();
+  void fetch_of_split(const MapEntry& entry, eplb_dtype dtype, void* buffer, int64_t length);
   double imbalance_to_judge(int64_t layer) const;
-  void report_limits(eplb_report& report) const;
+  void report_limits(eplb_report& report);
+  std::vector<SplitFigures> split_figures_of_plan();
   Problem problem_of(const eplb_problem& asked, const eplb_solve_options& options) const;
   int64_t bytes() const;
 
@@ -108,9 +131,12 @@ class Session {
   Resident<Plan> plan_;
   Tables tables_;
   Resident<CurrentPlacement> current_;
-  Evaluation evaluation_;          // of the plan
-  WindowFigures windows_;          // of the plan
-  Transfers transfers_;            // from the current placement to the plan
+  Evaluation evaluation_;                // of the plan
+  WindowFigures windows_;                // of the plan
+  Transfers transfers_;                  // from the current placement to the plan
+  Resident<SplitPlacement> split_over_;  // what tokens are split over
+  Resident<Split> split_;                // of the weights, over that
+  SplitEvaluation split_evaluation_;
   bool solved_on_stream_ = false;  // the machine knows how long it took
   double microseconds_ = 0;
 };

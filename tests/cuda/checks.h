@@ -56,6 +56,7 @@ void clusters();
 void rebalances();
 void windows();
 void tables();
+void splits();
 
 struct Settings {
   std::string vectors, data;   // the golden vectors as text; a folder of traces

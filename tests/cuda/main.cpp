@@ -37,7 +37,7 @@ constexpr Group kGroups[] = {{"facts", facts},           {"golden", golden},
                              {"broken", broken},         {"evaluation", evaluation},
                              {"moves", moves},           {"clusters", clusters},
                              {"rebalances", rebalances}, {"windows", windows},
-                             {"tables", tables}};
+                             {"tables", tables},         {"splits", splits}};
 
 struct Arguments {
   std::string library, only;

@@ -70,6 +70,22 @@ void random_windows() {
   }
 }
 
+// Placements for splits; of several windows a device keeps the sum.
+void random_splits() {
+  for (int i = 0; i < 3 * settings().problems; i++) {
+    const uint64_t seed = settings().seed + static_cast<uint64_t>(i);
+    Input in = unequal_input(seed);
+    if (in->windows > 1 || in->problem.policy == EPLB_POLICY_SOFT) continue;
+    in->problem.objective = EPLB_OBJECTIVE_SPLIT;
+    in->options.strategy = EPLB_STRATEGY_BEST;
+    in->options.effort = static_cast<eplb_effort>(seed % 2);
+    in->options.target = seed % 3 ? 1.1 : 0;
+    const Cluster cluster{seed % 3 ? Arrays{} : random_arrays(in, seed, seed % 2)};
+    test("splits " + std::to_string(seed) + ", " + describe(in),
+         [&] { same_on_both(in, cluster); });
+  }
+}
+
 // Whoever brings weights, a solve of either kind finds their windows.
 void host_and_device_calls_mix(eplb_dtype dtype) {
   const Context host(EPLB_DEVICE_CPU), context(EPLB_DEVICE_CUDA);
@@ -156,6 +172,7 @@ void a_replay_of_other_windows() {
 
 void windows() {
   random_windows();
+  random_splits();
   test("host and device calls mix, windows of floats",
        [] { host_and_device_calls_mix(EPLB_FLOAT32); });
   test("host and device calls mix, windows of integers",

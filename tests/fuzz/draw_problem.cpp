@@ -59,7 +59,7 @@ eplb_strategy draw_strategy(Bytes& bytes, const eplb_problem& problem, bool has_
   const eplb_strategy any = draw_constant(bytes, EPLB_STRATEGY_REBALANCE);
   if (bytes.one_in(16)) return any;
   const bool by_excess =
-      problem.policy == EPLB_POLICY_SOFT || problem.objective == EPLB_OBJECTIVE_WINDOWS;
+      problem.policy == EPLB_POLICY_SOFT || problem.objective != EPLB_OBJECTIVE_SUM;
   if (has_current && bytes.one_in(2)) return EPLB_STRATEGY_REBALANCE;
   return by_excess || any == EPLB_STRATEGY_REBALANCE ? EPLB_STRATEGY_BEST : any;
 }
@@ -124,7 +124,7 @@ eplb_problem draw_problem(Bytes& bytes, const Shape& shape, const eplb_problem& 
   problem.policy = draw_policy(bytes, shape);
   const uint8_t kinds = bytes.byte();
   problem.bound_kind = kinds & 1;
-  if (kinds & 2) problem.objective = draw_constant(bytes, EPLB_OBJECTIVE_WINDOWS);
+  if (kinds & 2) problem.objective = draw_constant(bytes, EPLB_OBJECTIVE_SPLIT);
   if (kinds & 4) problem.off_home_target = draw_imbalance(bytes, 1.05);
   if (kinds & 8) problem.max_replicas = draw_cap(bytes, shape);
   if ((kinds & 48) == 48) make_strange(bytes, problem);

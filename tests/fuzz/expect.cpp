@@ -14,7 +14,7 @@ bool are_legal_ranges(const eplb_problem& problem) {
          problem.num_gpus <= kMostSlots && problem.num_nodes >= 1 && problem.num_groups >= 0 &&
          problem.policy >= EPLB_POLICY_AUTO && problem.policy <= EPLB_POLICY_SOFT &&
          problem.bound_kind >= EPLB_BOUND_SIMPLE && problem.bound_kind <= EPLB_BOUND_THRESHOLD &&
-         problem.objective >= EPLB_OBJECTIVE_SUM && problem.objective <= EPLB_OBJECTIVE_WINDOWS &&
+         problem.objective >= EPLB_OBJECTIVE_SUM && problem.objective <= EPLB_OBJECTIVE_SPLIT &&
          problem.reserved == 0 && is_imbalance(problem.off_home_target, 1) &&
          is_cap(problem.max_replicas);
 }
@@ -56,12 +56,20 @@ bool are_legal_ranges(const eplb_solve_options& options) {
 }
 
 // What a problem and options must be with each other.
+bool can_be_for_splits(const eplb_problem& problem, const eplb_solve_options& options) {
+  if (problem.policy == EPLB_POLICY_SOFT) return false;
+  if (options.strategy != EPLB_STRATEGY_REBALANCE) return options.strategy == EPLB_STRATEGY_BEST;
+  return options.max_moves_total < 0 && options.move_price == 0 && options.allow_empty == 0;
+}
+
 bool are_legal_together(const Known& known, const eplb_problem& problem,
                         const eplb_solve_options& options, int64_t windows, int64_t experts) {
   if (!are_legal_ranges(options)) return false;
   const bool by_excess = options.strategy >= EPLB_STRATEGY_BEST;
   const bool of_windows = problem.objective == EPLB_OBJECTIVE_WINDOWS;
   if (!by_excess && (of_windows || problem.policy == EPLB_POLICY_SOFT)) return false;
+  if (problem.objective == EPLB_OBJECTIVE_SPLIT && !can_be_for_splits(problem, options))
+    return false;
   const Gpus gpus = gpus_of(known.cluster, problem);
   if (options.strategy == EPLB_STRATEGY_GREEDY && !gpus.speed.empty()) return false;
   const int64_t cap = lower_cap(problem.max_replicas, options.max_replicas);

@@ -61,7 +61,7 @@ void solve_alone(Program& program) {
   trace("solve layer %lld alone", static_cast<long long>(layer));
   Subject alone(1, 0, 0);
   upload_layer(alone, *known.weights, layer,
-               plan.problem.objective == EPLB_OBJECTIVE_SUM && program.bytes.one_in(2));
+               plan.problem.objective != EPLB_OBJECTIVE_WINDOWS && program.bytes.one_in(2));
   upload_cluster(alone, known.cluster);
   if (known.prices) upload_prices(alone, *known.prices);
   upload_window_weights(alone, known.window_weights);

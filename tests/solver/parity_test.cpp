@@ -137,6 +137,22 @@ TEST(Parity, Windows) {
   }
 }
 
+TEST(Parity, Splits) {
+  constexpr double kTargets[] = {0, 1, 1.1};
+  for (uint32_t seed = 1; seed <= trials(90); ++seed) {
+    Layer layer = random_layer(seed);
+    if (layer.sizes.slots > 150) continue;
+    layer.sizes.for_splits = true;
+    layer.limits.target = kTargets[seed % 3];
+    if (seed % 4 == 1) layer.cluster = random_cluster(seed, layer.sizes, seed % 8 == 1);
+    if (!layer.cluster.slots.empty()) layer.max_replicas = 0;
+    layer.name += " for splits";
+    expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, EPLB_EFFORT_FAST);
+    if (layer.sizes.slots <= 60)
+      expect_one_answer(layer, seed, EPLB_STRATEGY_BEST, EPLB_EFFORT_NORMAL);
+  }
+}
+
 TEST(Parity, Soft) {
   for (uint32_t seed = 1; seed <= trials(60); ++seed) {
     const Layer layer = random_soft(seed);

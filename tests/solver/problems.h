@@ -8,6 +8,7 @@ namespace eplb::tests {
 struct Sizes {
   int64_t experts, slots, gpus, nodes = 1, groups = 1;
   bool soft = false;  // policy SOFT; else groups are for nodes, if there are several
+  bool for_splits = false;
 };
 
 inline eplb_solve_options options_of(eplb_strategy strategy, eplb_effort effort = EPLB_EFFORT_FAST,
@@ -33,6 +34,7 @@ inline Problem problem_of(const Sizes& sizes, const eplb_solve_options& options 
   asked.policy = sizes.soft         ? EPLB_POLICY_SOFT
                  : sizes.groups > 1 ? EPLB_POLICY_HIERARCHICAL
                                     : EPLB_POLICY_GLOBAL;
+  asked.objective = sizes.for_splits ? EPLB_OBJECTIVE_SPLIT : EPLB_OBJECTIVE_SUM;
   asked.bound_kind = bound_kind;
   return check_problem(asked, options, cluster, layers, sizes.experts);
 }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <map>
 #include <random>
 #include <set>
@@ -12,6 +11,7 @@
 
 #include "machines/cpu/host_team.h"
 #include "solver/split/split.h"
+#include "tests/solver/laid_out.h"
 #include "tests/solver/shuffled_team.h"
 #include "tests/solver/trials.h"
 
@@ -46,30 +46,10 @@ SplitCase any_case(uint32_t seed) {
   for (int e = 0; e < experts; ++e) c.tokens.push_back(below(3) == 0 ? 0 : below(top + 1));
   if (below(5) < 2)
     for (int g = 0; g < gpus; ++g) c.pace.push_back(1 + below(kFastest));
-  c.tolerance = below(4) == 0 ? below(solver::kToleranceUnits) : 0;
+  c.tolerance = below(4) == 0 ? below(kToleranceUnits) : 0;
   c.problem.cluster.gpu_pace = c.pace.empty() ? nullptr : c.pace.data();
   return c;
 }
-
-// What a stage lays out, in memory that was used before.
-template <class Stage> class LaidOut {
- public:
-  explicit LaidOut(const Problem& problem) {
-    solver::Arena count(nullptr);
-    stage_.lay_out(count, problem);
-    memory_.assign(static_cast<size_t>(count.used()) + 64, std::byte{0x5a});
-    void* start = memory_.data();
-    size_t space = memory_.size();
-    solver::Arena arena(std::align(64, static_cast<size_t>(count.used()), start, space));
-    stage_.lay_out(arena, problem);
-  }
-  const Stage& operator*() const { return stage_; }
-  const Stage* operator->() const { return &stage_; }
-
- private:
-  std::vector<std::byte> memory_;
-  Stage stage_;
-};
 
 struct Answer {
   int waves;
@@ -149,9 +129,9 @@ void expect_bound(const SplitCase& c, const Answer& answer) {
   const solver::SplitBound bound = bound_of(c, tight);
   EXPECT_EQ(bound.tokens, answer.bound_tokens);
   EXPECT_EQ(bound.pace, answer.bound_pace);
-  const int64_t goal = bound.tokens * (solver::kToleranceUnits + c.tolerance);
+  const int64_t goal = bound.tokens * (kToleranceUnits + c.tolerance);
   for (int g = 0; g < c.problem.cluster.gpus; ++g)
-    EXPECT_LT((answer.load[g] - 1) * bound.pace * solver::kToleranceUnits, goal * c.pace_of(g));
+    EXPECT_LT((answer.load[g] - 1) * bound.pace * kToleranceUnits, goal * c.pace_of(g));
 }
 
 // The largest of all sets of GPUs.

@@ -47,6 +47,7 @@ from ._replay_figures import Outcome, Replay
 from ._report import Report
 from ._rule import Rule
 from ._sends import ModelledSends, modelled_sends
+from ._split import Split, split_tokens
 from ._sweep import sweep
 from ._sweep_result import Sweep, SweepRow
 
@@ -81,6 +82,7 @@ __all__ = [
     "Replay",
     "Report",
     "Rule",
+    "Split",
     "Sweep",
     "SweepRow",
     "Unavailable",
@@ -99,6 +101,7 @@ __all__ = [
     "read_placement",
     "rebalance_experts",
     "replay",
+    "split_tokens",
     "strategies",
     "sweep",
     "synchronize",

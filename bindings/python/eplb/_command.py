@@ -264,6 +264,12 @@ def evaluate(
     layers: Layers = None,
     header: Header = None,
     index: Index = None,
+    splits_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--split", help="Also with the tokens of every expert split over its replicas as is best for FILE."
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
@@ -279,12 +285,18 @@ def evaluate(
     with naming(given.name, plan), Context() as context:
         options: dict[str, Any] = {"cluster": take_cluster(problem), **problem, "bound": bound}
         report = context.evaluate(placement, weights, **options)
+        on: dict[str, Any] = {name: options.get(name) for name in ("cluster", "num_gpus")}
+        split = context.split(None, placement, **on) if splits_tokens else None
         given.note_plan(report, lambda windows: context.evaluate(placement, windows, **options))
     if json_output:
-        _terminal.print_json({**given.to_dict(), "plan": str(plan), **report.to_dict(), **_homes_of(report, sizes)})
+        tokens = {} if split is None else {"split": split.to_dict()}
+        figures = {**report.to_dict(), **_homes_of(report, sizes), **tokens}
+        _terminal.print_json({**given.to_dict(), "plan": str(plan), **figures})
         return
     _terminal.show_homes(report, sizes)
-    _terminal.show_reports({plan.name: report})
+    _terminal.show_reports({plan.name: report}, splits=None if split is None else {plan.name: split})
+    for sentence in [] if split is None else split.sentences(given.layers):
+        _terminal.say(sentence)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from ._device_arrays import DeviceWeights, read_weights
 from ._device_solution import DeviceSolution
 from ._last_problem import LastProblem
 from ._library import DTYPES, integer
-from ._move_limits import MoveLimits, check_allow_empty, move_limits
+from ._move_limits import MoveLimits, check_allow_empty, check_target, move_limits
 from ._open_context import OpenContext, windows_of
 from ._plan import Plan
 from ._solution import Solution
@@ -133,6 +133,7 @@ class Context(OpenContext):
         prices: Any = None,
         window_weights: Any = None,
         allow_empty: bool = False,
+        target: float | None = None,
     ) -> Plan:
         """Computes a placement.
 
@@ -152,7 +153,9 @@ class Context(OpenContext):
                 on a node as far as the balance allows (the strategies best and rebalance only, any sizes), "auto" is
                 hierarchical if num_groups is a multiple of num_nodes, else global.
             objective: what is balanced where there are several windows: "sum", that of all, or "windows", each of them,
-                of up to 64 from the host; the strategies best and rebalance only.
+                of up to 64 from the host; the strategies best and rebalance only. "split" is for placements whose
+                experts' tokens are split over their replicas as they come: of their sum, as little load as possible is
+                on a GPU that cannot give it to another; the strategy best only, not under the soft policy.
             off_home_target: the imbalance up to which replicas leave home under the soft policy, at least 1; in each
                 window if these are balanced. Otherwise it only says what off_home_bound is for.
             effort: "fast", "normal" or "max", for the strategies that know it. A number of rounds, never a time.
@@ -173,6 +176,8 @@ class Context(OpenContext):
                 much. Figures of windows do not depend on it.
             allow_empty: slots may stay empty, -1, where no replica helps. For the soft policy, and for the strategy
                 rebalance as there.
+            target: for the objective "split": the imbalance that an even split may have, at least 1; more where nothing
+                better was found. None: 1.01.
 
         Returns:
             The placement with its maps and report, as numpy arrays on the host; a DevicePlan for weights on a device.
@@ -185,7 +190,9 @@ class Context(OpenContext):
             Unavailable: this version does not have the strategy, effort, bound kind, policy, objective or transfer
                 order; the strategy has no such policy or objective.
         """
-        limits = MoveLimits(allow_empty=check_allow_empty(allow_empty, policy, strategy))
+        limits = MoveLimits(
+            target=check_target(target, objective), allow_empty=check_allow_empty(allow_empty, policy, strategy)
+        )
         given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
         sizes = sizes_with(cluster, num_gpus, num_nodes)

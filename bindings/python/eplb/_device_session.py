@@ -69,6 +69,7 @@ class DeviceSession(Uncopyable):
                 "sizes, or close this one"
             )
         self.uploaded = False
+        session.forget_prepared()
         error = session.error
         check(lib.eplb_context_reserve(session.context, dtype, *shape, session.problem, session.options, error), error)
 

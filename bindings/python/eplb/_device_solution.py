@@ -69,7 +69,7 @@ class DeviceSolution(Uncopyable):
             return self._device.fetch(name, self._maker)
 
     def _warnings(self, session: Session) -> list[str]:
-        report, summed = self._report(session), session.problem.objective == OBJECTIVES["sum"]
+        report, summed = self._report(session), session.problem.objective != OBJECTIVES["windows"]
         alone = None
         if summed and report.num_windows > 1:
             # Where there is no load, which only the device knows, it is 1.

@@ -21,12 +21,14 @@ _OF_SEARCH_BY_EXCESS = (100_000, 300_000, 800_000)
 # With the simple bound, or the threshold one.
 _OF_FIGURES, _OF_THRESHOLD = 300, 12_000
 _OF_TRANSFERS = 2_500
+_OF_SPLIT = 1_000
 _OF_WEIGHT = 40
 # Slots of a layer above which the time for a slot grows with their number.
 _LARGE = 256
 
 
-_WINDOWS, _SOFT, _SIMPLE = OBJECTIVES["windows"], POLICIES["soft"], BOUND_KINDS["simple"]
+_WINDOWS, _SPLIT = OBJECTIVES["windows"], OBJECTIVES["split"]
+_SOFT, _SIMPLE = POLICIES["soft"], BOUND_KINDS["simple"]
 _REBALANCE, _BEST = STRATEGIES["rebalance"], STRATEGIES["best"]
 _BY_NUMBER = {STRATEGIES[name]: nanoseconds for name, nanoseconds in _OF_STRATEGY.items()}
 _RANKS = {value: rank for rank, value in enumerate(sorted(EFFORTS.values()))}
@@ -36,7 +38,8 @@ def of_solve(shape: tuple[int, ...], problem: Any, options: Any) -> float:
     """Seconds of a solve of weights [T,L,E]."""
     windows = shape[0] if problem.objective == _WINDOWS else 1
     strategy: int = options.strategy
-    if windows > 1 or strategy == _REBALANCE or problem.policy == _SOFT:
+    searches_by_excess = strategy == _REBALANCE or problem.policy == _SOFT or problem.objective == _SPLIT
+    if windows > 1 or searches_by_excess:
         nanoseconds = windows * _OF_SEARCH_BY_EXCESS[_RANKS.get(options.effort, -1)]
     elif strategy == _BEST:
         nanoseconds = _OF_BEST[_RANKS.get(options.effort, -1)]
@@ -53,6 +56,10 @@ def of_figures(shape: tuple[int, ...], problem: Any) -> float:
 
 def of_transfers(layers: int, slots: int) -> float:
     return _seconds(layers, slots, _OF_TRANSFERS)
+
+
+def of_split(layers: int, slots: int) -> float:
+    return _seconds(layers, slots, _OF_SPLIT)
 
 
 def of_upload(weights: int) -> float:

@@ -12,6 +12,7 @@ from ._files.values import counted
 
 if TYPE_CHECKING:
     from ._report import Report
+    from ._split import Split
     from ._windows import Alone
 
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
@@ -20,6 +21,11 @@ _MORE_COLUMNS = {
     "windows": (("in a window: mean", "windows_mean", ".4f"), ("worst", "windows_worst", ".4f")),
     "homes": (("away from home: mean", "off_home_mean", ".2%"), ("worst", "off_home_worst", ".2%")),
 }
+_COLUMNS_OF_SPLITS = (
+    ("tokens split: mean", "imbalance_mean", ".4f"),
+    ("worst layer", "imbalance_worst", ".4f"),
+    ("bound of splits", "bound_mean", ".4f"),
+)
 _BEFORE_MORE = 3
 # Of a rebalance, after the imbalance; and of moves alone.
 COLUMNS_OF_MOVES = ("moves", "between nodes", "reloads", "rounds")
@@ -31,13 +37,17 @@ def has_homes(problem: Mapping[str, Any]) -> bool:
     return all(problem.get(name, 1) > 1 for name in ("num_nodes", "num_groups"))
 
 
-def report_table(reports: Mapping[str, Report], more: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Columns, then a row for each placement. more: figures of "windows", of "homes"."""
+def report_table(
+    reports: Mapping[str, Report], more: Sequence[str] = (), splits: Mapping[str, Split] | None = None
+) -> list[tuple[str, ...]]:
+    """Columns, then a row for each placement. more: figures of "windows", of "homes". splits: of these placements."""
     table = [_COLUMNS, *(_report_row(name, report) for name, report in reports.items())]
-    added = [column for kind in more for column in _MORE_COLUMNS[kind]]
+    added: list[tuple[Mapping[str, Any], str, str, str]] = []
+    added += [(reports, *column) for kind in more for column in _MORE_COLUMNS[kind]]
+    added += [(splits, *column) for column in _COLUMNS_OF_SPLITS if splits is not None]
     cells = [
-        [title for title, *_ in added],
-        *([f"{getattr(report, name):{form}}" for _, name, form in added] for report in reports.values()),
+        [title for _, title, *_ in added],
+        *([f"{getattr(found[row], name):{form}}" for found, _, name, form in added] for row in reports),
     ]
     return [(*row[:_BEFORE_MORE], *each, *row[_BEFORE_MORE:]) for row, each in zip(table, cells, strict=True)]
 

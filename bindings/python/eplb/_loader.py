@@ -15,7 +15,7 @@ from ._header import Header
 ENVIRONMENT = "EPLB_LIBRARY"
 FILE = "libeplb.so.0"
 # The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 # Of the auxiliary vector, see getauxval(3).
 _AT_SECURE = 23
 # What is called before there is a header.

@@ -48,6 +48,17 @@ def check_allow_empty(allow_empty: Any, policy: Any, strategy: Any) -> int | Non
     return flag
 
 
+def check_target(target: Any, objective: Any) -> float | None:
+    """The same, which only one objective knows there."""
+    if target is None:
+        return None
+    if str(objective).lower() != "split":
+        raise invalid_argument(
+            f"target is {target!r}, but objective is {objective!r}: only the objective 'split' knows it in a solve"
+        )
+    return imbalance("target", target, 1, "None for the default, or 1")
+
+
 def _flag(argument: str, value: Any) -> int | None:
     if value not in (False, True):
         raise invalid_argument(f"{argument} is {value!r}, must be True or False")

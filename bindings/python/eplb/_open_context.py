@@ -18,6 +18,7 @@ from ._library import DEVICE_KINDS, invalid_state
 from ._moves import Moves, plan_moves
 from ._session import Session
 from ._session_lock import SharedSession
+from ._split import Split, gpus_to_split_on, read_tolerance, set_split_problem, split
 from ._tables import Tables, read_prices, read_window_weights
 from ._uncopyable import Uncopyable
 from ._windows import KeptWeights
@@ -121,6 +122,16 @@ class OpenContext(Uncopyable):
             self._give(session, weights, weights.to_upload())
         return weights
 
+    def _bring(self, session: Session, array: Array | None, tables: Tables) -> KeptWeights | None:
+        """Weights of a call, or those that were uploaded last, and the tables; None if a device has the weights."""
+        on_device = array is None and self._device.maker is not None
+        if array is not None or tables != session.tables or not (on_device or self._held is self._weights):
+            self._shared.change()
+        self._device.set_tables(tables)
+        if on_device:
+            return None
+        return self._recall(session) if array is None else self._upload(session, array)
+
     def _tables(
         self, given: Array | DeviceWeights | None, cluster: Cluster | None, prices: Any, window_weights: Any
     ) -> Tables:
@@ -178,20 +189,66 @@ class OpenContext(Uncopyable):
                 cluster, given, *sizes, policy, bound, "sum", off_home_target, max_replicas or 0
             )
             session.set_problem(*problem)
-            tables = Tables(cluster, priced, session.window_weights)
-            on_device = array is None and self._device.maker is not None
-            if array is not None or tables != session.tables or not (on_device or self._held is self._weights):
-                self._shared.change()
-            self._device.set_tables(tables)
-            weights = None
-            if not on_device:
-                weights = self._recall(session) if array is None else self._upload(session, array)
+            weights = self._bring(session, array, Tables(cluster, priced, session.window_weights))
             evaluation = evaluate(session, placement, weights)
             if now is not None:
                 evaluation = with_change(evaluation, now, placement, session)
             if weights is not None and array is not None:
                 self._keep(weights)
             return evaluation
+
+    def split(
+        self,
+        weights: Any,
+        plan_or_placement: Any,
+        num_gpus: int | None = None,
+        *,
+        cluster: Cluster | None = None,
+        tolerance: float = 0.0,
+    ) -> Split:
+        """Splits the tokens of every expert over its replicas, so that the busiest GPU has as few as can be.
+
+        Where replicas share evenly, a GPU is late if what it holds was loaded less when the placement was made. The
+        placement stays; what changes is which part of an expert's tokens each replica gets, and these parts are exact:
+        no others leave the busiest GPU less. What follows from the placement alone is worked out once: later calls with
+        an equal placement and cluster, one for each of many weights, begin there.
+
+        Any placement is allowed, and policies of groups do not matter. Plans, uploaded weights and solves are as after
+        evaluate. On a CUDA context too it works on the host: arrays on a device are brought there, which waits.
+
+        Args:
+            weights: as for solve; of several windows their sum counts. None takes those that were uploaded last.
+            plan_or_placement: a plan, or integers [L,S], the expert in each slot, -1 in those that are closed or empty;
+                or [S], the same in every layer.
+            num_gpus: GPUs that the slots are on; None takes those of the cluster, else of the plan, else of the last
+                solve.
+            cluster: closed slots and speeds of GPUs, as for solve. None takes that of the plan, or of integers that of
+                the last solve, unless num_gpus is given and another one.
+            tolerance: what a GPU may have above the bound, in parts of it: 0 to 1. 0.002 takes up to half of the time
+                off where much has to move.
+
+        Raises:
+            InvalidPlacement: naming layer, slot or expert: an id that is none, an expert in a closed slot, or without a
+                replica.
+            InvalidArgument: sizes that do not fit each other; num_gpus missing before any solve; a tolerance that is
+                not allowed.
+            InvalidState: no weights yet.
+            InvalidWeight: naming layer and expert.
+        """
+        array = None if weights is None else weights_to_host(weights)[0]
+        known = self._weights if array is None else array
+        placement = current_to_host(plan_or_placement, 1 if known is None else known.shape[-2], "plan_or_placement")
+        tolerated = read_tolerance(tolerance)
+        with self._shared as session:
+            on = gpus_to_split_on(plan_or_placement, num_gpus, cluster, self._last_problem)
+            set_split_problem(session, placement, *on)
+            kept = self._bring(session, array, Tables(on[1], session.prices, session.window_weights))
+            if kept is None:
+                session.forget_prepared()
+            found = split(session, placement, tolerated)
+            if kept is not None and array is not None:
+                self._keep(kept)
+            return found
 
     @sizes_by_name
     def plan_transfers(

@@ -89,7 +89,7 @@ Objective = Annotated[
     str,
     typer.Option(
         "--objective",
-        help="What is balanced of several windows: sum, or windows, which is each of them.",
+        help="What is balanced: sum of all windows, windows, which is each of them, or split, for tokens split later.",
         **one_of(OBJECTIVES),
     ),
 ]

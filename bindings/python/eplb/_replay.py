@@ -25,6 +25,7 @@ from ._plan import Plan
 from ._rebalancer import Rebalancer
 from ._replay_figures import Costs, Replay, summarise
 from ._replay_log import ReplayLog, apply_change, encode_change
+from ._replay_splits import SPLITS, imbalance_with_splits
 from ._rule import Rule
 from ._tables import MOST_WINDOWS
 from ._uncopyable import Uncopyable
@@ -52,6 +53,7 @@ class _Series:
     warm_up: int
     start: Array
     sizes: dict[str, Any]  # cluster and num_groups
+    splits: bool  # are tokens split, too?
 
     @property
     def has_homes(self) -> bool:
@@ -93,6 +95,10 @@ class _Life(Uncopyable):
             "off_home": _listed(found.off_home if series.has_homes else np.zeros(len(loaded)), loaded),
             "predicted": _listed(self._expected(), loaded),
         }
+        if series.splits:
+            cluster = series.sizes["cluster"]
+            figures = imbalance_with_splits(self._context, series.windows, number, placement, cluster)
+            row |= {name: _listed(each, loaded) for name, each in figures.items()}
         row |= dict.fromkeys(("moves", "moves_between_nodes", "layers_changed", "received"), 0)
         row |= dict.fromkeys(("gain_predicted", "gain_came"), 0.0)
         rebalancer.observe(window)
@@ -148,6 +154,7 @@ def replay(
     bandwidth: float | None = None,
     move_ms: float | None = None,
     layer_ms: float | None = None,
+    splits: bool = False,
     num_threads: int = 1,
     output: str | PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -171,6 +178,9 @@ def replay(
         move_ms, layer_ms: prices of the rule "pays" for those that have none, and of what rules are compared by: the
             mean imbalance plus move_ms / layer_ms for each move per layer and window. Without them, "pays" takes
             1 ms and 50 ms, and imbalance alone is compared.
+        splits: whether to judge each placement with tokens split over its replicas, too (Context.split): by the counts
+            of the window itself, which an engine has that splits in every step; by those of the window before, which
+            may be worse than even shares; and by those of all windows before, each 15/16 as much as the next one.
         num_threads: CPU threads of a solve.
         output: a file of JSON lines, one for each rule and window. If it is there, the same replay goes on where it
             stopped.
@@ -200,7 +210,7 @@ def replay(
         elif num_slots not in (None, slots := placement_to_host(current, "current").shape[-1]):
             raise invalid_argument(f"num_slots is {num_slots}, but current has {slots} slots: leave num_slots out")
         start = Rebalancer("never", current, **sizes, context=context).physical_to_logical
-        shared = _Series(series, first, start, sizes)
+        shared = _Series(series, first, start, sizes, bool(splits))
         log = ReplayLog(None if output is None else path_of(output), _settings(shared, played), list(played), first)
         _play(shared, played, log, context, progress)
     return summarise(log.rows, costs, np.asarray(getattr(windows, "layers", np.arange(series.shape[1]))))
@@ -276,6 +286,7 @@ def _settings(series: _Series, rules: Mapping[str, Rule]) -> dict[str, Any]:
         "num_groups": series.sizes["num_groups"],
         "cluster": repr(cluster),
         "start": f"{placement_fingerprint(series.start):016x}",
+        **({"splits": list(SPLITS)} if series.splits else {}),
     }
 
 

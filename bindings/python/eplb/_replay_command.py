@@ -73,6 +73,14 @@ MoveMs = Annotated[
 LayerMs = Annotated[
     float | None, typer.Option("--layer-ms", help="Time of one layer in one window, if balanced: compares by cost.")
 ]
+Splits = Annotated[
+    bool,
+    typer.Option(
+        "--split",
+        help="Also with the tokens of every expert split over its replicas: by the counts of the window itself, of the "
+        "last one, and of those before.",
+    ),
+]
 RunFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="JSON lines, a rule and window each. If it is there, the replay goes on."),
@@ -96,6 +104,7 @@ def replay_command(
     bandwidth: Bandwidth = None,
     move_ms: MoveMs = None,
     layer_ms: LayerMs = None,
+    splits: Splits = False,
     threads: Threads = 1,
     output: RunFile = None,
     picture: Picture = None,
@@ -134,6 +143,7 @@ def replay_command(
             **problem,
             **costs,
             warm_up=warm_up,
+            splits=splits,
             num_threads=threads,
             output=output,
             progress=progress,

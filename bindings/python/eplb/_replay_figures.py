@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from ._arrays import Floats, Ints
 from ._files.values import counted
 from ._loads import mean_with_load
+from ._replay_splits import SPLITS
 from ._shown import Drawing, Shown
 
 # Rules whose imbalance is within this of the lowest are as good; then moves decide.
@@ -83,6 +85,8 @@ class Outcome:
         off_home_mean: the part of a layer's load in a window that was served away from its group's home, the mean as
             above; 0 on one node, or without groups.
         cost: imbalance_mean plus the price of the moves of a layer in a window; None without prices.
+        split_in_step, split_last_window, split_decayed: imbalance_mean with tokens split over the replicas as is best
+            for the window itself, for the one before, and for a fading sum of those before; None unless asked for.
     """
 
     rule: str
@@ -105,6 +109,9 @@ class Outcome:
     gain_came: float
     off_home_mean: float
     cost: float | None
+    split_in_step: float | None = None
+    split_last_window: float | None = None
+    split_decayed: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, ready for JSON."""
@@ -173,7 +180,8 @@ class Replay(Drawing):
         best, empty = self.best, self.outcomes[0].layers_without_load
         left_out = [f"Layers without load in a window, left out of the means: {empty}."] if empty else []
         where = f"window {best.worst_window}, layer {best.worst_layer}"
-        return [*left_out, f"{self.verdict()} Its worst is {best.imbalance_worst:.3f} ({where})."]
+        worst = f"{self.verdict()} Its worst is {best.imbalance_worst:.3f} ({where})."
+        return [*left_out, worst, *_of_splits(best)]
 
     def _about(self) -> str:
         first, last = int(self.windows[0]), int(self.windows[-1])
@@ -194,6 +202,10 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, Callable[[Outcome], str]]
         "imbalance": lambda each: f"{each.imbalance_mean:.4f}",
         "p95": lambda each: f"{each.imbalance_p95:.3f}",
         "worst": lambda each: f"{each.imbalance_worst:.3f}",
+    }
+    if outcomes[0].split_in_step is not None:
+        columns |= {title: partial(_figure, name) for name, title in SPLITS.items()}
+    columns |= {
         "predicted": lambda each: f"{each.predicted_mean:.4f}",
         "gain kept": lambda each: f"{each.gain_came / each.gain_predicted:.0%}" if each.gain_predicted > 0 else "-",
         "moves/layer": lambda each: f"{each.moves_per_layer:.3f}",
@@ -210,6 +222,22 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, Callable[[Outcome], str]]
     if outcomes[0].cost is not None:
         columns["cost"] = lambda each: f"{each.cost:.4f}"
     return columns
+
+
+def _figure(name: str, outcome: Outcome) -> str:
+    return f"{getattr(outcome, name):.4f}"
+
+
+def _of_splits(best: Outcome) -> list[str]:
+    """What became of the best rule with tokens split."""
+    in_step, last, decayed = best.split_in_step, best.split_last_window, best.split_decayed
+    if in_step is None or last is None or decayed is None:
+        return []
+    even = best.imbalance_mean
+    past = f"by the last window {last:.4f}, by decayed windows {decayed:.4f}"
+    worse = min(last, decayed) >= even
+    harm = ": what has passed does not help here" if worse else ""
+    return [f"With tokens split, {even:.4f} becomes {in_step:.4f} in step; {past}{harm}."]
 
 
 def _value(outcome: Outcome) -> float:
@@ -255,6 +283,7 @@ def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs, layers: In
     total = {name: sum(row[name] for row in rows) for name in ("moves", "moves_between_nodes", "received")}
     per_layer = total["moves"] / imbalance.size
     mean, price = mean_with_load(imbalance, has_load), costs.price
+    splits = [name for name in SPLITS if name in rows[0]]
     predicted, off_home = (np.stack([_numbers(row[name]) for row in rows]) for name in ("predicted", "off_home"))
     return Outcome(
         rule=rule,
@@ -277,6 +306,7 @@ def _outcome(rule: str, rows: Sequence[dict[str, Any]], costs: Costs, layers: In
         gain_came=sum(row["gain_came"] for row in rows),
         off_home_mean=float(off_home[has_load].mean()) if has_load.any() else 0.0,
         cost=None if price is None else mean + price * per_layer,
+        **{name: mean_with_load(np.stack([_numbers(row[name]) for row in rows]), has_load) for name in splits},
     )
 
 

@@ -43,6 +43,7 @@ class ReplayLog:
         self.rows: dict[str, list[dict[str, Any]]] = {rule: [] for rule in rules}
         self.path, self._first = path, first
         self._layers: int = settings["layers"]
+        self._by_layer = (*_BY_LAYER, *settings.get("splits", ()))
         if path is not None and not self._resume(path, settings):
             self._write(json.dumps({_MARK: _VERSION, **settings}), "w")
 
@@ -79,7 +80,7 @@ class ReplayLog:
         return True
 
     def _check_settings(self, path: Path, found: dict[str, Any], settings: dict[str, Any]) -> None:
-        for name, value in {_MARK: _VERSION, **settings}.items():
+        for name, value in {_MARK: _VERSION, "splits": None, **settings}.items():
             # As JSON has it.
             wanted = json.loads(json.dumps(value))
             if found.get(name) != wanted:
@@ -93,7 +94,7 @@ class ReplayLog:
         rows.append(row)
 
     def _is_complete(self, row: dict[str, Any]) -> bool:
-        by_layer: list[Any] = [row.get(name) for name in _BY_LAYER]
+        by_layer: list[Any] = [row.get(name) for name in self._by_layer]
         if not all(isinstance(each, list) and len(each) == self._layers for each in by_layer):
             return False
         # Of layers without load, there is none.

@@ -90,7 +90,7 @@ class Rule:
                 raise invalid_argument(f"{field.name} is {value!r}, but the rule {self.name} has no such option")
         integer("every", self.every, 1)
         integer("memory", self.memory, 1, MOST_WINDOWS)
-        value_of(OBJECTIVES, "objective", self.objective)
+        value_of({name: OBJECTIVES[name] for name in ("sum", "windows")}, "objective", self.objective)
         value_of({name: STRATEGIES[name] for name in FROM_NOTHING}, "strategy", self.strategy)
         if self.strategy != "best" and self.objective != "sum":
             raise invalid_argument(f"strategy is {self.strategy!r}, which knows sums only: give objective=sum")

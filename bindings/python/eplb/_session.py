@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,7 @@ _NO_LIMITS = MoveLimits()
 _UNKNOWN: Any = object()
 # Those need no figures, only the plan.
 _MAPS_OF_PLACEMENT = ("physical_to_logical", "logical_to_physical", "replica_count", "replica_slots")
+_MAPS_OF_SPLIT = ("share", "quota", "split_load", "split_imbalance", "split_bound", "split_tight")
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 _INTS32, _INTS, _FLOATS = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
@@ -119,6 +120,17 @@ class Request(Uncopyable):
         return bytes(ffi.buffer(self.problem)), options.strategy, options.effort
 
 
+class Prepared(NamedTuple):
+    """What the library has prepared to split tokens over: a problem, layers and experts, a copy of the placement."""
+
+    problem: bytes
+    shape: tuple[int, ...]
+    placement: Array
+
+    def is_for(self, problem: bytes, shape: tuple[int, ...], placement: Array) -> bool:
+        return (self.problem, self.shape) == (problem, shape) and np.array_equal(self.placement, placement)
+
+
 class Session(Request):
     """Not for two threads at once; callers ensure that.
 
@@ -136,14 +148,17 @@ class Session(Request):
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
         self._report = _init("report", self.error)
+        self._split_options = _init("split_options", self.error)
+        self._prepared: Prepared | None = None
         options = _init("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
         options.num_threads = integer("num_threads", num_threads)
         self.handle = Handle(options, self.error)
         self._shape = (1, 0, 0)  # of the weights
-        # For all that the library works out about the plan of a solve once it is asked for.
+        # For all that the library works out about the plan of a solve, or a split, once it is asked for.
         self._seconds_of_figures = 0.0
+        self._seconds_of_split = 0.0
 
     @property
     def context(self) -> Any:
@@ -157,6 +172,7 @@ class Session(Request):
         """Uploads a table, which then is the attribute of that name."""
         before = getattr(self, name)
         setattr(self, name, _UNKNOWN)
+        self.forget_prepared()
         try:
             self.handle.run(0, function, *arguments)
         except Error:
@@ -258,7 +274,10 @@ class Session(Request):
     def _fetch(self, name: str, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
         which = MAPS[name]
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
-        seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
+        if name in _MAPS_OF_SPLIT:
+            seconds = self._seconds_of_split
+        else:
+            seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
         self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
         return array
 
@@ -314,6 +333,30 @@ class Session(Request):
         seconds = _duration.of_figures(self._shape, self.problem)
         self.handle.run(seconds, lib.eplb_evaluate_windows, self.problem, data, *sizes, *outputs, figures.size)
         return figures
+
+    def forget_prepared(self) -> None:
+        """When the library discards over what tokens are split, or has weights whose shape is not known here."""
+        self._prepared = None
+
+    def split(self, placement: Array, tolerance: float) -> None:
+        """Splits the tokens of the uploaded weights over a placement [L,S] in int64.
+
+        That, and the problem, are given to the library only where they are others than the last time.
+        """
+        self._split_options.tolerance = tolerance
+        asked, before = (ffi.buffer(self.problem)[:], self._shape[1:], placement), self._prepared
+        known = before is not None and before.is_for(*asked)
+        over = (ffi.NULL, ffi.NULL) if known else (self.problem, ffi.from_buffer(placement))
+        seconds = _duration.of_split(*placement.shape)
+        # Unless the call fails; a handler of signals may raise after it.
+        self._prepared = None
+        try:
+            self.handle.run(seconds, lib.eplb_split, *over, placement.size, _INT64, self._split_options)
+        except Error:
+            self._prepared = before
+            raise
+        self._prepared = before if known else Prepared(*asked[:2], placement.copy())
+        self._seconds_of_split = seconds
 
     def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.

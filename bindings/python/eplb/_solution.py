@@ -67,7 +67,7 @@ class Solution:
         self._num_windows = weights.num_windows
         # Their sum and where windows have load, once nothing but warnings needs them.
         self._remains: tuple[Array, Array] | None = None
-        self._summed: bool = problem.objective == OBJECTIVES["sum"]
+        self._summed: bool = problem.objective != OBJECTIVES["windows"]
         self._num_given = weights.num_given
         # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
         self._may_be_empty: bool = options.allow_empty != 0

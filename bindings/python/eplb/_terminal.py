@@ -35,6 +35,7 @@ from ._shown import Showing, aligned
 from ._windows import balances_windows
 
 if TYPE_CHECKING:
+    from ._split import Split
     from ._work import Work
 
 MOST_BARS = 32
@@ -127,9 +128,11 @@ def print_json(content: Mapping[str, Any]) -> None:
     print(json.dumps(content, allow_nan=False))
 
 
-def show_reports(reports: Mapping[str, Report], more: Sequence[str] = ()) -> None:
-    """A row for each placement. more: figures of "windows", of "homes"."""
-    columns, *rows = report_table(reports, more)
+def show_reports(
+    reports: Mapping[str, Report], more: Sequence[str] = (), splits: Mapping[str, Split] | None = None
+) -> None:
+    """A row for each placement. more: figures of "windows", of "homes". splits: of the same placements."""
+    columns, *rows = report_table(reports, more, splits)
     show_table(columns, rows)
 
 

@@ -78,6 +78,7 @@ def files_of_package():
 CALLS = {
     "solve": lambda context, plan: context.solve(OTHER, **SIZES),
     "evaluate": lambda context, plan: context.evaluate(plan, OTHER).imbalance_mean,
+    "split": lambda context, plan: context.split(OTHER, plan),
     "rebalance": lambda context, plan: context.rebalance(OTHER, plan, max_moves=3),
     "report": lambda context, plan: plan.report,
     "upload": lambda context, plan: context.upload(OTHER),
@@ -94,6 +95,7 @@ def test_a_context_can_be_used_whenever_a_call_ended(monkeypatch, name, long):
         number += 1
         context = eplb.Context()
         plan = context.solve(SMALL, **SIZES)
+        expected = context.split(None, plan)
         ended = False
         with Steps(number, files) as steps:
             try:
@@ -106,6 +108,7 @@ def test_a_context_can_be_used_whenever_a_call_ended(monkeypatch, name, long):
         if name != "close":
             again = context.solve(SMALL, **SIZES)
             assert again.fingerprint == plan.fingerprint, steps.where
+            assert np.array_equal(context.split(SMALL, plan).quota, expected.quota), steps.where
         assert plan.report.imbalance_mean >= 1, steps.where
         context.close()
     assert number > 20

@@ -200,6 +200,38 @@ def test_compare_where_one_refuses(run):
     assert "imbalance_mean" in rows["lpt_swap"]
 
 
+def test_evaluate_with_tokens_split(run, json_of, tmp_path):
+    """The columns next to the even split, and in JSON the figures of Context.split."""
+    plan, other = tmp_path / "plan.npz", OLMOE.replace("allenai", "github")
+    assert run("solve", OLMOE, *CLUSTER, "-o", plan)[0] == 0
+    code, out, _ = run("evaluate", other, plan, "--split")
+    assert code == 0
+    weights, placement = np.loadtxt(other, delimiter=","), eplb.read_placement(plan)
+    even, split = eplb.Context().evaluate(placement, weights, num_gpus=16), eplb.split_tokens(weights, placement)
+    heading, row, *sentences = out.splitlines()
+    assert "imbalance: mean  worst layer  tokens split: mean  worst layer  bound of splits  gap: mean" in heading
+    figures = even.imbalance_mean, even.imbalance_worst, split.imbalance_mean, split.imbalance_worst, split.bound_mean
+    assert row.split()[:6] == ["plan.npz", *(f"{figure:.4f}" for figure in figures)]
+    assert split.imbalance_mean < even.imbalance_mean
+    assert sentences == split.sentences()
+    found = json_of("evaluate", other, plan, "--split")
+    assert found["imbalance_mean"] == even.imbalance_mean
+    assert found["split"] == split.to_dict()
+    assert "split" not in json_of("evaluate", other, plan)
+
+
+def test_evaluate_of_a_cluster_with_tokens_split(json_of, run, tmp_path):
+    """GPUs that the plan's file knows: a dead one, and a slow one."""
+    start, plan, speeds = tmp_path / "start.npz", tmp_path / "plan.npz", tmp_path / "speeds.csv"
+    speeds.write_text(",".join(["1"] * 15 + ["0.5"]))
+    assert run("solve", OLMOE, "--slots", 96, "--gpus", 16, "-o", start)[0] == 0
+    change = ["--current", start, "--dead", "3", "--speeds", speeds, "-o", plan]
+    assert run("rebalance", OLMOE, *change)[0] == 0
+    cluster = eplb.Cluster(slots=[6] * 3 + [0] + [6] * 12, speed=[1] * 15 + [0.5])
+    expected = eplb.split_tokens(np.loadtxt(OLMOE, delimiter=","), eplb.read_placement(plan), cluster=cluster)
+    assert json_of("evaluate", OLMOE, plan, "--split")["split"] == expected.to_dict()
+
+
 def test_evaluate_of_a_table(run, tmp_path):
     placement = np.tile(np.arange(80) % 64, (3, 1))
     np.savetxt(tmp_path / "before.csv", placement, delimiter=",", fmt="%d")

@@ -95,6 +95,8 @@ CALLS = {
         "eplb_solve",
         "eplb.replay(np.stack([large] * 3), ['rebalance,effort=max'], num_slots=80, num_gpus=16)",
     ),
+    "split": ("eplb_split", "context.split(drawn, np.arange(1024) % 768, 128)"),
+    "split_tokens": ("eplb_split", "eplb.split_tokens(drawn, np.arange(1024) % 768, 128)"),
     "rebalance_experts": ("eplb_solve", "eplb.rebalance_experts(large, 80, 1, 1, 16, strategy='hybrid_init')"),
 }
 
@@ -104,6 +106,7 @@ def test_ctrl_c(name):
     function, call = CALLS[name]
     run(f"""
 wide = np.ones((5000, 256))
+drawn = np.tile(np.random.default_rng(0).lognormal(0, 1, 768), (2000, 1))
 here, there = (np.tile(np.arange(4096) // step % 1024, (400, 1)) for step in (1, 4))
 when_inside({function!r}, press)
 assert interrupted_by(KeyboardInterrupt, lambda: {call})

@@ -125,14 +125,17 @@ def test_library_of_something_else(tmp_path):
     assert "this is no libeplb" in done.stderr
 
 
-@pytest.mark.parametrize(("version", "text"), [(2 << 16, "2.0"), (7, "0.7"), (1 << 16, "1.0"), ((1 << 16) + 3, None)])
+VERSIONS = [(2 << 16, "2.0"), (7, "0.7"), ((1 << 16) + 1, "1.1"), ((1 << 16) + 3, None)]
+
+
+@pytest.mark.parametrize(("version", "text"), VERSIONS)
 def test_version(tmp_path, version, text):
     done = run("from eplb import _loader; _loader.load()", EPLB_LIBRARY=version_only(tmp_path, version))
     if text is None:
         # A later minor passes the check; that this one has nothing else is another matter.
         assert "ABI" not in done.stderr
     else:
-        assert f"its ABI is {text}, but this package needs 1.1 or a later 1.x" in done.stderr
+        assert f"its ABI is {text}, but this package needs 1.2 or a later 1.x" in done.stderr
 
 
 def copied(folder):
@@ -201,14 +204,14 @@ print(*(name for name in looked if name.startswith("/usr")))
 
 
 @pytest.mark.parametrize(
-    ("found", "has"), [("1.0", "Since ABI 1.0"), ("1.2", "Since\n * ABI 1.2"), ("2.0", "Since ABI 2.0")]
+    ("found", "has"), [("1.0", "Since ABI 1.0"), ("1.3", "Since\n * ABI 1.3"), ("2.0", "Since ABI 2.0")]
 )
 def test_header_of_another_version_next_to_the_library(tmp_path, found, has):
     copy = copied(tmp_path)
     text = re.sub(r"Since[\s*]+ABI[\s*]+1\.\d", "", HEADER.read_text())
     (tmp_path / "eplb.h").write_text(f"/* {has} */\n{text}")
     done = run(EPLB_LIBRARY=str(copy))
-    assert f"its ABI is 1.1, but that of {tmp_path / 'eplb.h'} is {found}" in done.stderr
+    assert f"its ABI is 1.2, but that of {tmp_path / 'eplb.h'} is {found}" in done.stderr
 
 
 def test_header_of_this_package_is_too_new_for_the_library(tmp_path):
@@ -218,7 +221,7 @@ def test_header_of_this_package_is_too_new_for_the_library(tmp_path):
     (package / "_native" / "eplb.h").write_text(HEADER.read_text() + "/* Since ABI 1.9 */")
     done = run(EPLB_LIBRARY=str(copied(tmp_path / "native")), PYTHONPATH=str(package.parent))
     own = package / "_native" / "eplb.h"
-    assert f"its ABI is 1.1, that of {own} is 1.9, and it has none of its own" in done.stderr
+    assert f"its ABI is 1.2, that of {own} is 1.9, and it has none of its own" in done.stderr
 
 
 def test_header_says_its_version():
@@ -249,15 +252,15 @@ def test_a_missing_function_is_named(tmp_path, missing):
     names = set(Header(HEADER.read_text()).functions) - {"eplb_abi_version", missing}
     assert len(names) > 20
     body = "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(names))
-    library = fake_library(tmp_path, f"int eplb_abi_version(void) {{ return 1 << 16 | 1; }}\n{body}")
+    library = fake_library(tmp_path, f"int eplb_abi_version(void) {{ return 1 << 16 | 2; }}\n{body}")
     done = run(EPLB_LIBRARY=library)
     assert done.returncode == 1
     assert f"{library!r}: it has no {missing}, which the eplb.h found for it declares" in done.stderr
 
 
 def test_header_that_cannot_be_read(tmp_path):
-    library = version_only(tmp_path, 1 << 16 | 1)
-    (tmp_path / "eplb.h").write_text("int broken( /* Since ABI 1.1 */")
+    library = version_only(tmp_path, 1 << 16 | 2)
+    (tmp_path / "eplb.h").write_text("int broken( /* Since ABI 1.2 */")
     assert "cannot be read" in run(EPLB_LIBRARY=library).stderr
 
 

@@ -8,6 +8,7 @@ import eplb
 import numpy as np
 import pytest
 from conftest import TRACES
+from eplb._replay_log import apply_change
 from eplb.sample import sample_weights
 from rebalances import arrivals, imbalance
 
@@ -46,6 +47,77 @@ def plain_loop(windows, rule, warm_up):
             current = new
     has_load = windows[warm_up:].any(axis=2)
     return np.where(has_load, found, np.nan), np.array(moves)
+
+
+def with_shares(window, placement, share, gpus=GPUS):
+    """[L], of sums that are worked out here."""
+    tokens = np.take_along_axis(window, placement, axis=1) * (share / 65536)
+    loads = tokens.reshape(len(window), gpus, -1).sum(axis=2)
+    return loads.max(axis=1) / np.maximum(loads.mean(axis=1), 1e-300)
+
+
+@pytest.mark.parametrize("rule", RULES[:3])
+def test_tokens_split(rule, tmp_path):
+    """By the window itself, by the last one and by a fading sum, over the placement that the rule has then."""
+    windows, file = series(), tmp_path / "run.jsonl"
+    plain = eplb.replay(windows, [rule], **SIZES, warm_up=3)
+    found = eplb.replay(windows, [rule], **SIZES, warm_up=3, splits=True, output=file)
+    assert all(
+        getattr(found.outcomes[0], name) == value
+        for name, value in vars(plain.outcomes[0]).items()
+        if not name.startswith("split")
+    )
+    assert plain.outcomes[0].split_in_step is plain.outcomes[0].split_last_window is None
+    rows = [json.loads(line) for line in file.read_text().splitlines()[1:]]
+    with eplb.Context() as context:
+        placement = context.solve(windows[:3], SLOTS, num_gpus=GPUS, objective="windows").physical_to_logical
+    sums = {"split_in_step": [], "split_last_window": [], "split_decayed": []}
+    for number, row in enumerate(rows, start=3):
+        window, loaded = windows[number], windows[number].any(axis=1)
+        faded = sum(windows[each] * (15 / 16) ** (number - 1 - each) for each in range(number))
+        expected = {
+            "split_in_step": eplb.split_tokens(window, placement, GPUS).imbalance,
+            "split_last_window": with_shares(
+                window, placement, eplb.split_tokens(windows[number - 1], placement, GPUS).share
+            ),
+            "split_decayed": with_shares(window, placement, eplb.split_tokens(faded, placement, GPUS).share),
+        }
+        for name, figures in expected.items():
+            assert [each is None for each in row[name]] == (~loaded).tolist()
+            np.testing.assert_allclose(np.array(row[name], float)[loaded], figures[loaded], rtol=1e-9)
+            sums[name] += figures[loaded].tolist()
+        assert (np.array(row["split_in_step"], float)[loaded] <= np.array(row["imbalance"], float)[loaded] + 1e-9).all()
+        if "change" in row:
+            placement = apply_change(placement, row["change"])
+    for name, figures in sums.items():
+        assert getattr(found.outcomes[0], name) == pytest.approx(np.mean(figures), rel=1e-9)
+    heading, cells = found.table()
+    assert heading[4:7] == ("split in step", "by last window", "by decayed")
+    assert cells[4:7] == tuple(f"{getattr(found.best, name):.4f}" for name in sums)
+    assert found.sentences()[-1].startswith(f"With tokens split, {found.best.imbalance_mean:.4f} becomes ")
+    assert found.to_dict()["rules"][0]["split_decayed"] == found.best.split_decayed
+
+
+def test_a_replay_with_tokens_split_goes_on(tmp_path):
+    file = tmp_path / "run.jsonl"
+    whole = eplb.replay(series(), RULES[:2], **SIZES, splits=True, output=file)
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:9]))
+    assert eplb.replay(series(), RULES[:2], **SIZES, splits=True, output=file).to_dict() == whole.to_dict()
+    assert file.read_text().splitlines(keepends=True) == lines
+    with pytest.raises(eplb.FileError, match="with splits "):
+        eplb.replay(series(), RULES[:2], **SIZES, output=file)
+    eplb.replay(series(), RULES[:2], **SIZES, output=tmp_path / "even.jsonl")
+    with pytest.raises(eplb.FileError, match="with splits "):
+        eplb.replay(series(), RULES[:2], **SIZES, splits=True, output=tmp_path / "even.jsonl")
+
+
+def test_tokens_split_on_a_cluster():
+    """A slow GPU, and one without slots."""
+    cluster = eplb.Cluster(slots=[6, 6, 0, 6], speed=[1, 1, 1, 0.5])
+    found = eplb.replay(series(), ["never"], num_slots=SLOTS, cluster=cluster, splits=True).best
+    assert 1 <= found.split_in_step < found.imbalance_mean
+    assert found.split_in_step <= min(found.split_last_window, found.split_decayed)
 
 
 @pytest.mark.parametrize("rule", RULES[:3])

@@ -82,11 +82,11 @@ CpuMachine::CpuMachine(int64_t num_threads, const InstructionSet& instruction_se
 
 int CpuMachine::prepare_workers(int64_t layers, int64_t bytes) {
   const auto workers = std::min(num_threads_, layers);
-  const auto lines = (static_cast<size_t>(bytes) + sizeof(Line) - 1) / sizeof(Line);
+  const auto lines = static_cast<size_t>(lines_for(bytes));
   if (memory_.size() < static_cast<size_t>(workers)) memory_.resize(workers);
   for (int64_t w = 0; w < workers; ++w) {
     if (memory_[w].size() >= lines) continue;
-    memory_[w] = Memory();  // given up first: the new one may need its memory
+    memory_[w] = Lines();  // given up first: the new one may need its memory
     memory_[w].resize(lines);
   }
   return static_cast<int>(workers);
@@ -175,10 +175,59 @@ void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement
   transfers.known = true;
 }
 
+void CpuMachine::lay_out_split(SplitPlacement& over) {
+  const Problem& problem = over.problem;
+  over.lines_per_layer = lines_for(instruction_set_.graph_bytes(problem));
+  over.expert.resize(static_cast<size_t>(problem.layers * problem.cluster.slots));
+  over.graphs.resize(static_cast<size_t>(problem.layers * over.lines_per_layer));
+}
+
+void CpuMachine::prepare_split(SplitPlacement& over) {
+  const Problem& problem = over.problem;
+  lay_out_split(over);
+  auto make_graph = [&](int64_t layer, int worker) {
+    instruction_set_.make_graph(problem,
+                                {&over.expert[layer * problem.cluster.slots], over.graph_of(layer)},
+                                workspace_of(worker));
+  };
+  const int64_t bytes = instruction_set_.graph_workspace_bytes(problem);
+  share_layers(problem.layers, bytes, std::ref(make_graph));
+}
+
+void CpuMachine::split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) {
+  const Problem& problem = over.problem;
+  auto split_layer = [&](int64_t layer, int worker) {
+    const SplitTask task{.weights = weights.of_layer(layer),
+                         .graph = over.graph_of(layer),
+                         .quota = &split.quota[layer * problem.cluster.slots],
+                         .tight = &split.tight[layer * problem.cluster.gpus]};
+    instruction_set_.split(problem, task, tolerance, workspace_of(worker));
+  };
+  const int64_t bytes = instruction_set_.split_workspace_bytes(problem);
+  share_layers(problem.layers, bytes, std::ref(split_layer));
+}
+
+void CpuMachine::evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
+                                SplitParts parts, SplitEvaluation& evaluation) {
+  const Problem& problem = over.problem;
+  auto evaluate_layer = [&](int64_t layer, int worker) {
+    const int64_t slot = layer * problem.cluster.slots, gpu = layer * problem.cluster.gpus;
+    const SplitTask task{.weights = weights.of_layer(layer),
+                         .graph = over.graph_of(layer),
+                         .quota = const_cast<int32_t*>(&split.quota[slot]),
+                         .tight = const_cast<int32_t*>(&split.tight[gpu])};
+    const SplitOutputs out = evaluation.of_layer(layer, slot, gpu, parts);
+    instruction_set_.evaluate_split(problem, task, out, workspace_of(worker));
+  };
+  const int64_t bytes = instruction_set_.split_workspace_bytes(problem);
+  share_layers(problem.layers, bytes, std::ref(evaluate_layer));
+  evaluation.known |= parts;
+}
+
 int64_t CpuMachine::bytes() const {
-  size_t sum = sizeof *this;
-  for (const Memory& memory : memory_) sum += memory.capacity() * sizeof(Line);
-  return static_cast<int64_t>(sum);
+  int64_t sum = sizeof *this;
+  for (const Lines& memory : memory_) sum += bytes_of(memory);
+  return sum;
 }
 
 #define EPLB_DECLARE(target) extern const InstructionSet instruction_set_##target;

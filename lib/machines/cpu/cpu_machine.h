@@ -25,15 +25,14 @@ class CpuMachine final : public Machine {
                   MovePaths& paths) override;
   void plan_transfers(const Problem& problem, const int32_t* placement,
                       Transfers& transfers) override;
+  void lay_out_split(SplitPlacement& over) override;
+  void prepare_split(SplitPlacement& over) override;
+  void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) override;
+  void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
+                      SplitParts parts, SplitEvaluation& evaluation) override;
   int64_t bytes() const override;
 
  private:
-  // Starts on a vector's boundary; zero at first, so that padding holds no surprises.
-  struct alignas(64) Line {
-    std::byte bytes[64];
-  };
-  using Memory = std::vector<Line>;
-
   // Calls work(layer, worker) once for each layer, on threads with a workspace of `bytes` each.
   void share_layers(int64_t count, int64_t bytes, const std::function<void(int64_t, int)>& work);
   // Lets as many workspaces have `bytes` as threads will share these layers: returns their number.
@@ -42,7 +41,7 @@ class CpuMachine final : public Machine {
 
   const InstructionSet& instruction_set_;
   int64_t num_threads_;
-  std::vector<Memory> memory_;  // one per thread
+  std::vector<Lines> memory_;  // one per thread
 };
 
 }  // namespace eplb::cpu

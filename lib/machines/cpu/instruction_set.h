@@ -43,6 +43,19 @@ struct TransferTask {
   LayerMoves* moves;
 };
 
+// A layer whose tokens are to be split: its placement, and where its graph goes.
+struct GraphTask {
+  const int32_t* placement;
+  void* graph;
+};
+
+// A layer whose tokens are split, see solver::SplitMaps.
+struct SplitTask {
+  LayerWeights weights;
+  void* graph;
+  int32_t *quota, *tight;
+};
+
 // What a thread works with: memory, and where it sees that the call is to stop, see HostTeam.
 struct Workspace {
   void* memory;
@@ -60,6 +73,12 @@ struct InstructionSet {
   void (*evaluate)(const Problem&, const EvaluationTask&, const Workspace&);
   int64_t (*transfer_workspace_bytes)(const Problem&);
   void (*plan_transfers)(const Problem&, const TransferTask&, const Workspace&);
+  int64_t (*graph_bytes)(const Problem&);
+  int64_t (*graph_workspace_bytes)(const Problem&);
+  void (*make_graph)(const Problem&, const GraphTask&, const Workspace&);
+  int64_t (*split_workspace_bytes)(const Problem&);  // also of the next but one
+  void (*split)(const Problem&, const SplitTask&, int tolerance, const Workspace&);
+  void (*evaluate_split)(const Problem&, const SplitTask&, const SplitOutputs&, const Workspace&);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

@@ -91,6 +91,12 @@ const InstructionSet EPLB_TARGET_TABLE = {.name = EPLB_TARGET_NAME,
                                           .evaluate_workspace_bytes = evaluate_workspace_bytes,
                                           .evaluate = evaluate,
                                           .transfer_workspace_bytes = transfer_workspace_bytes,
-                                          .plan_transfers = plan_transfers};
+                                          .plan_transfers = plan_transfers,
+                                          .graph_bytes = graph_bytes,
+                                          .graph_workspace_bytes = graph_workspace_bytes,
+                                          .make_graph = make_graph,
+                                          .split_workspace_bytes = split_workspace_bytes,
+                                          .split = split,
+                                          .evaluate_split = evaluate_split};
 
 }  // namespace eplb::cpu

@@ -64,4 +64,14 @@ int64_t other_workspace_bytes(const Problem& problem);
 void solve_other(const Problem& problem, const LayerTask& task, const Workspace& workspace);
 void find_path(const Problem& problem, const PathTask& task, const Workspace& workspace);
 
+// Splits of tokens.
+int64_t graph_bytes(const Problem& problem);
+int64_t graph_workspace_bytes(const Problem& problem);
+void make_graph(const Problem& problem, const GraphTask& task, const Workspace& workspace);
+int64_t split_workspace_bytes(const Problem& problem);
+void split(const Problem& problem, const SplitTask& task, int tolerance,
+           const Workspace& workspace);
+void evaluate_split(const Problem& problem, const SplitTask& task, const SplitOutputs& out,
+                    const Workspace& workspace);
+
 }  // namespace eplb::cpu::EPLB_TARGET

@@ -54,6 +54,7 @@ CudaMachine::~CudaMachine() {
   pending_.release();
   reserved_ = DeviceMemory();
   grown_ = DeviceMemory();
+  splits_.release();
   tables_ = DeviceTables();
   staging_.release();
   if (started_) cudaEventDestroy(started_);
@@ -64,6 +65,7 @@ CudaMachine::~CudaMachine() {
 void CudaMachine::abandon() {
   reserved_.abandon();
   grown_.abandon();
+  splits_.abandon();
   tables_.abandon();
   pending_.abandon();
   staging_.abandon();
@@ -71,8 +73,8 @@ void CudaMachine::abandon() {
 }
 
 int64_t CudaMachine::bytes() const {
-  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + tables_.bytes() +
-         staging_.bytes() + host_->bytes();
+  return int64_t{sizeof *this} + reserved_.bytes() + grown_.bytes() + splits_.bytes() +
+         tables_.bytes() + staging_.bytes() + host_->bytes();
 }
 
 // -------------------------------------------------------------------------------------- host calls
@@ -152,7 +154,8 @@ void CudaMachine::send_current(const Problem& from, const DeviceMemory& memory, 
 
 bool CudaMachine::solve(const Weights& weights, bool resident, Plan& plan) {
   // Shares of moves are found on the host, and so is what follows from them.
-  if (plan.problem.moves.layer_most) return host_->solve(weights, false, plan);
+  if (plan.problem.moves.layer_most || moves_for_splits(plan.problem))
+    return host_->solve(weights, false, plan);
   const DeviceScope scope(device_);
   // The session looks at the cap, not the kernels, and may refuse a plan that exceeds it. The plan
   // in the reserved memory must survive that.

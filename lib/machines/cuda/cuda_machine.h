@@ -10,6 +10,7 @@
 #include "machines/cuda/device_memory.h"
 #include "machines/cuda/driver.h"
 #include "machines/cuda/pending.h"
+#include "machines/cuda/split_memory.h"
 #include "machines/machine.h"
 
 namespace eplb::cuda {
@@ -35,6 +36,15 @@ class CudaMachine final : public StreamMachine {
                       Transfers& transfers) override {
     host_->plan_transfers(problem, placement, transfers);
   }
+  void lay_out_split(SplitPlacement& over) override { host_->lay_out_split(over); }
+  void prepare_split(SplitPlacement& over) override { host_->prepare_split(over); }
+  void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) override {
+    host_->split(weights, over, tolerance, split);
+  }
+  void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
+                      SplitParts parts, SplitEvaluation& evaluation) override {
+    host_->evaluate_split(weights, over, split, parts, evaluation);
+  }
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;
@@ -57,6 +67,13 @@ class CudaMachine final : public StreamMachine {
   void bring(CurrentPlacement& current) override;
   const int32_t* current() const override { return reserved_.current(); }
   bool bring(Plan& plan) override;
+  void send(const SplitPlacement& over) override;
+  void prepare_split_on(const Problem& problem, const void* placement, eplb_dtype dtype,
+                        void* stream) override;
+  void split_on(const Problem& problem, bool integer, int tolerance, void* stream) override;
+  void fetch_split_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
+                      void* buffer, void* stream) override;
+  void bring(SplitPlacement& over, Split& split) override;
   void abandon() override;
 
  private:
@@ -73,11 +90,13 @@ class CudaMachine final : public StreamMachine {
                        cudaStream_t stream);
   void send_current(const Problem& from, const DeviceMemory& memory, SolveTask& task);
   void bring_maps(const DevicePlan& from, Plan& plan, const char* what);
+  SplitTask split_task(const Problem& problem, bool integer) const;
 
   std::unique_ptr<Machine> host_ = cpu::make_machine(1);
   Device device_;
   DeviceLimits limits_;
   DeviceMemory reserved_, grown_;  // grown_: for host calls that reserved_ is too small for
+  SplitMemory splits_;
   DeviceTables tables_;
   Pending pending_;
   PinnedBlock staging_;

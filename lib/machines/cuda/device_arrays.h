@@ -70,6 +70,20 @@ struct Spread {
   Workspace transfers;
 };
 
+// How splits of tokens are: a block for each layer.
+struct SplitSpread {
+  Workspace preparing, splitting, evaluating;
+};
+
+// A placement that tokens are split over, and the last split.
+struct DeviceSplit {
+  SplitSpread spread;
+  char* graphs;  // [L, graph_bytes]
+  int64_t graph_bytes;
+  int32_t *placement, *quota, *tight;  // [L,S], [L,S], [L,G]
+  char* memory;                        // of blocks, unless shared
+};
+
 // What Thrust works in.
 struct ThrustMemory {
   char* data = nullptr;

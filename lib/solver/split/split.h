@@ -17,8 +17,6 @@ EPLB_FN bool is_above(const SplitBound& a, const SplitBound& b) {
   return a.tokens * b.pace > b.tokens * a.pace;
 }
 
-inline constexpr int kToleranceUnits = 1 << 16;
-
 struct SplitWorkspace {
   View<int> quota;              // by edge: tokens
   View<int> change;             // by edge: in a push what the GPU offers, then what it gets
@@ -49,19 +47,46 @@ class Splitter {
 
   // Returns the number of waves; kNever if they ended before the bound was met.
   EPLB_FN int split(Team auto& team) const {
-    split_evenly(team);
-    if (!cluster_.gpu_pace)
-      for (int sweep = 0; sweep < kSweeps; ++sweep) pour_all(team);
+    start(team);
     find_first_bound(team);
-    for (int wave = 0; wave < kMostWaves && !team.stopped(); ++wave) {
+    int64_t passes = 0;
+    int wave = 0;
+    for (; wave < kMostWaves && passes * looks_of_pass() < kMostLooks && !team.stopped(); ++wave) {
       if (busiest_excess(team) <= 0) return wave;
-      improve(team);
+      const int found = push_all(team);
+      if (found == 0) raise_bound(team);
+      passes += found;
     }
-    return busiest_excess(team) <= 0 ? kMostWaves : kNever;
+    return busiest_excess(team) <= 0 ? wave : kNever;
+  }
+
+  // How many tokens are above a goal, and how many edges and GPUs were looked at.
+  struct Above {
+    int64_t tokens, looks;
+  };
+  // Splits such that as few tokens as can be are above a goal for all GPUs; `steps` is then kNever
+  // for GPUs that can give none to one with room.
+  EPLB_FN Above split_to(Team auto& team, const SplitBound& goal, int64_t most_looks) const {
+    start(team);
+    team.single([&] { at_.bound[0] = goal; });
+    aim(team);
+    int64_t passes = kSweeps;
+    for (int wave = 0; wave < kMostWaves && passes * looks_of_pass() < most_looks; ++wave) {
+      const int found = push_all(team);
+      if (found == 0) break;
+      passes += found;
+    }
+    const int64_t above = team.sum_of(
+        cluster_.gpus, [&](int g) { return int64_t{larger(at_.load[g] - at_.most[g], 0)}; });
+    return {above, passes * looks_of_pass()};
   }
 
  private:
   static constexpr int kSweeps = 4, kMostWaves = 1 << 12;
+  // At edges and GPUs: a layer at a model's size never needs as many.
+  static constexpr int64_t kMostLooks = int64_t{1} << 31;
+
+  EPLB_FN int64_t looks_of_pass() const { return graph_.first[split_experts()] + cluster_.gpus; }
 
   EPLB_FN int split_experts() const { return graph_.sizes[0].split; }
   EPLB_FN int64_t pace_of(int g) const { return pace(cluster_, g); }
@@ -74,6 +99,11 @@ class Splitter {
 
   // ------------------------------------------------------------------------------- the start
 
+  EPLB_FN void start(Team auto& team) const {
+    split_evenly(team);
+    if (!cluster_.gpu_pace)
+      for (int sweep = 0; sweep < kSweeps; ++sweep) pour_all(team);
+  }
   EPLB_FN void split_evenly(Team auto& team) const {
     team.for_each(split_experts(), [&](int m) { split_evenly(m); });
     team.for_each(cluster_.gpus, [&](int g) {
@@ -191,26 +221,28 @@ class Splitter {
 
   // -------------------------------------------------------------------------------- the waves
 
-  // A wave; or a higher bound, if it would reach nobody.
-  EPLB_FN void improve(Team auto& team) const {
-    find_steps(team);
+  // A wave. Returns how often it went over all edges, 0 if it would reach nobody.
+  EPLB_FN int push_all(Team auto& team) const {
+    const int steps = find_steps(team);
     const int farthest = team.max_of(cluster_.gpus, [&](int g) {
       return at_.load[g] > at_.most[g] && at_.steps[g] != kNever ? at_.steps[g] : 0;
     });
-    if (farthest > 0) {
-      for (int step = farthest; step > 0; --step) push(team, step);
-      return;
-    }
+    for (int step = farthest; step > 0; --step) push(team, step);
+    return farthest == 0 ? 0 : steps + farthest;
+  }
+  EPLB_FN void raise_bound(Team auto& team) const {
     team.single([&] { aim_at_densest([&](int g) { return at_.steps[g] == kNever; }); });
     aim(team);
   }
   // By GPU: the number of experts that its tokens must go by to a GPU with room; by expert: that
-  // which is left after it. kNever: there is no way.
-  EPLB_FN void find_steps(Team auto& team) const {
+  // which is left after it. kNever: there is no way. Returns how often it looked.
+  EPLB_FN int find_steps(Team auto& team) const {
     team.for_each(cluster_.gpus,
                   [&](int g) { at_.steps[g] = at_.load[g] < at_.most[g] ? 0 : kNever; });
     team.for_each(split_experts(), [&](int m) { at_.steps_of[m] = kNever; });
-    for (int step = 0; meet(team, step) > 0 && reach(team, step) > 0;) ++step;
+    int step = 0;
+    while (meet(team, step) > 0 && reach(team, step) > 0) ++step;
+    return step + 1;
   }
   EPLB_FN int64_t meet(Team auto& team, int step) const {
     return team.sum_of(split_experts(), [&](int m) -> int64_t {

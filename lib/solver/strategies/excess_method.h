@@ -2,6 +2,7 @@
 // be solved apart: under a hierarchical policy experts have homes instead.
 #pragma once
 
+#include "solver/search/spread.h"
 #include "solver/strategies/fresh_placement.h"
 #include "solver/strategies/soft_modes.h"
 
@@ -17,11 +18,16 @@ EPLB_FN Partition homes_of(const Problem& problem) {
   return {problem.cluster.nodes, problem.limits.groups};
 }
 
+EPLB_FN bool is_for_splits(const Problem& problem) {
+  return problem.options.objective == EPLB_OBJECTIVE_SPLIT;
+}
+
 // The search of one layer.
 struct LayerSearch : ExcessSearch {
   BestArrangement best{};
   View<int> path{};  // by number of moves
   HomesWorkspace homes{};
+  SpreadMemory spread{};
   int nodes = 1, groups = 1;  // that homes are about
   int64_t least_cost = 0;     // that has to be paid with the homes that were chosen
 
@@ -29,6 +35,7 @@ struct LayerSearch : ExcessSearch {
     ExcessSearch::lay_out(arena, problem);
     best.expert = arena.take<int>(state.places);
     path = arena.take<int>(problem.cluster.slots + 1);
+    if (is_for_splits(problem)) spread.lay_out(arena, problem);
     if (problem.limits.policy == EPLB_POLICY_GLOBAL) return;
     nodes = smaller(problem.cluster.nodes, problem.cluster.gpus);
     groups = smaller(problem.limits.groups, problem.experts);

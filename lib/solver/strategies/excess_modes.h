@@ -15,6 +15,7 @@ struct ExcessEffort {
   int window_rounds;       // for the best balance of several windows
   int soft_rounds;         // for groups that stay at home as far as asked
   int soft_missed_rounds;  // at most, while the target is missed
+  int proposals;           // of swaps, per slot, where tokens will be split
   int64_t looks;           // at most: binds where problems are far larger than models
 };
 EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
@@ -26,6 +27,7 @@ EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
               .window_rounds = 0,
               .soft_rounds = 0,
               .soft_missed_rounds = 16,
+              .proposals = 4,
               .looks = int64_t{1} << 33};
     case EPLB_EFFORT_NORMAL:
       return {.rounds = 200,
@@ -34,6 +36,7 @@ EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
               .window_rounds = 100,
               .soft_rounds = 100,
               .soft_missed_rounds = 200,
+              .proposals = 16,
               .looks = int64_t{1} << 36};
     default:
       return {.rounds = 720,
@@ -42,6 +45,7 @@ EPLB_FN ExcessEffort excess_effort(eplb_effort level) {
               .window_rounds = 300,
               .soft_rounds = 300,
               .soft_missed_rounds = 600,
+              .proposals = 64,
               .looks = int64_t{1} << 39};
   }
 }

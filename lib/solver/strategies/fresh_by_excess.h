@@ -1,6 +1,6 @@
 // EPLB_STRATEGY_BEST by excess, as the steps of a layer: see solve_layer.h. For several windows
-// that are kept apart it begins with the placement for their sum, for groups that have homes with
-// all experts at home.
+// that are kept apart, and for tokens that will be split, it begins with the placement for the sum
+// of all windows, for groups that have homes with all experts at home.
 #pragma once
 
 #include "solver/strategies/excess_method.h"
@@ -28,20 +28,29 @@ struct FreshByExcess : ExcessMethod {
     if (search.state.priced)
       solve_soft(team, search);
     else
-      solve_windows(team, search, answer);
+      solve_from_sum(team, search, answer);
     part_copies(team, search);
     write(team, search.state, answer);
     return 0;
   }
 
  private:
-  EPLB_FN void solve_windows(Team auto& team, LayerSearch& search, View<int> scratch) const {
+  EPLB_FN void solve_from_sum(Team auto& team, LayerSearch& search, View<int> scratch) const {
+    const ExcessEffort effort = excess_effort(problem.options.effort);
     clear_places(team, search.state);
     place_best(team, search);
     take_as_current(team, search, partition.nodes > 1, scratch);
-    if (!has_load || windows == 1) return;
-    const int least = rounded_up(mean_time(team, problem.cluster, search.state));
-    level_windows(team, search, excess_effort(problem.options.effort).window_rounds, least);
+    if (!has_load) return;
+    const Aims aims = aims_of(team, search.state);
+    if (windows > 1) level_windows(team, search, effort.window_rounds, aims.mean);
+    if (is_for_splits(problem)) spread_load(team, search, effort.proposals, aims);
+  }
+  // No load becomes larger than the target, or than the largest one was.
+  EPLB_FN void spread_load(Team auto& team, LayerSearch& search, int proposals,
+                           const Aims& aims) const {
+    const int time = largest_time(team, search.state, problem.cluster);
+    aim(team, search.state, problem.cluster, larger(time, aims.least_time()));
+    Spread(search, search.spread, partition.nodes, aims.mean).run(team, proposals);
   }
   EPLB_FN void solve_soft(Team auto& team, LayerSearch& search) const {
     price_homes(team, search, [](const NodesAndGroups& of) { return HomeSearch(of).run().total; });

@@ -36,12 +36,9 @@ struct RebalanceMethod : FreshByExcess {
     return aims.mean;
   }
 
- private:
+ protected:
   EPLB_FN int most_moves() const {
     return problem.moves.layer_most ? problem.moves.layer_most[layer] : problem.moves.most;
-  }
-  EPLB_FN bool is_limited(const LayerSearch& search) const {
-    return search.budget < problem.cluster.slots;
   }
   EPLB_FN LayerSearch begin(Team auto& team) const {
     LayerSearch search =
@@ -56,6 +53,14 @@ struct RebalanceMethod : FreshByExcess {
       price_homes(team, search, [](const NodesAndGroups& of) { return keep_homes_if_good(of); });
     return search;
   }
+  EPLB_FN bool start(Team auto& team, LayerSearch& search, const Aims& aims) const {
+    return start_from_current(team, search, aims.least(), problem.moves.allow_empty);
+  }
+
+ private:
+  EPLB_FN bool is_limited(const LayerSearch& search) const {
+    return search.budget < problem.cluster.slots;
+  }
   // Under the hierarchical policy experts have no other node than their home.
   EPLB_FN void stay_home(Team auto& team, LayerSearch& search) const {
     search.begin_homes(team);
@@ -65,9 +70,6 @@ struct RebalanceMethod : FreshByExcess {
     team.for_each(problem.experts, [&](int e) {
       home[e] = of.memory.home[group_of(e, problem.experts, of.groups)];
     });
-  }
-  EPLB_FN bool start(Team auto& team, LayerSearch& search, const Aims& aims) const {
-    return start_from_current(team, search, aims.least(), problem.moves.allow_empty);
   }
   // The number of moves after which no further ones pay; with a target, none are made below it.
   EPLB_FN int paying_moves(Team auto& team, LayerSearch& search, const Aims& aims) const {

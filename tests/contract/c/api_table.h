@@ -39,7 +39,12 @@
   F(fetch_report)            \
   F(evaluate)                \
   F(evaluate_windows)        \
-  F(plan_transfers)
+  F(plan_transfers)          \
+  F(split_options_init)      \
+  F(split_prepare)           \
+  F(split_prepare_device)    \
+  F(split)                   \
+  F(split_device)
 
 /* The types are the header's own declarations, so a changed signature cannot go unnoticed. */
 struct api {

@@ -28,6 +28,7 @@ static void run_everything(const char *vectors) {
   rules_off_home();
   rules_prices();
   rules_soft();
+  rules_split_objective();
   rules_order();
   rules_evaluation();
   rules_windows();

@@ -89,6 +89,7 @@ void rules_process(void);
 void rules_signals(void);
 void rules_sizes(void);
 void rules_soft(void);
+void rules_split_objective(void);
 void rules_structs(void);
 void rules_threads(void);
 void rules_transfers(void);

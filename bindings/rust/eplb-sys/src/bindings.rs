@@ -140,6 +140,12 @@ pub const EPLB_OBJECTIVE_SUM: eplb_objective = 0;
 /// every window, of up to 64, whatever its load: EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE
 /// only
 pub const EPLB_OBJECTIVE_WINDOWS: eplb_objective = 1;
+/// the sum of all windows, if tokens are split as they come, see eplb_split. EPLB_STRATEGY_BEST
+/// leaves little load on a GPU that no other one shares, and balances an even split up to the
+/// target of the options. EPLB_STRATEGY_REBALANCE makes as few moves as splits need for the target;
+/// it knows no max_moves_total, move_price and allow_empty then. Not with EPLB_POLICY_SOFT. Since
+/// ABI 1.2
+pub const EPLB_OBJECTIVE_SPLIT: eplb_objective = 2;
 
 /// What can be fetched. Int maps are fetched as EPLB_INT32 or EPLB_INT64, the others as
 /// EPLB_FLOAT64.
@@ -192,6 +198,22 @@ pub const EPLB_MAP_OFF_HOME: eplb_map = 14;
 /// float64 `[L]`: with these homes, no placement whose imbalance is at most off_home_target has a
 /// smaller off-home share
 pub const EPLB_MAP_OFF_HOME_BOUND: eplb_map = 15;
+/// int `[L,S]`: an expert's tokens over its slots, in 1/65536: 65536 for each expert. Of its slots
+/// on one GPU the lowest has all. An expert without tokens is split evenly, in proportion to speeds
+pub const EPLB_MAP_SHARE: eplb_map = 16;
+/// float64 `[L,S]`: the same in tokens, the weights' unit: whole numbers that add up to the weight
+/// if that was uploaded as an integer
+pub const EPLB_MAP_QUOTA: eplb_map = 17;
+/// float64 `[L,G]`: the quotas of each GPU, added up
+pub const EPLB_MAP_SPLIT_LOAD: eplb_map = 18;
+/// float64 `[L]`: EPLB_MAP_IMBALANCE with these loads
+pub const EPLB_MAP_SPLIT_IMBALANCE: eplb_map = 19;
+/// float64 `[L]`: no split over this placement has a largest load (time, if speeds differ) below
+/// this, in the weights' unit
+pub const EPLB_MAP_SPLIT_BOUND: eplb_map = 20;
+/// int `[L,G]`: 1: one of the GPUs that the bound is of. It is the weight of experts that are on no
+/// other GPU, divided by the speeds of these: a certificate that anyone can check
+pub const EPLB_MAP_SPLIT_TIGHT: eplb_map = 21;
 
 /// 256 bytes, frozen. `text` is always terminated; it is empty after success.
 #[repr(C)]
@@ -310,7 +332,8 @@ pub struct eplb_solve_options {
     /// -1: 1.02, or none if max_moves, max_moves_total or move_price is given; the imbalance at
     /// which a layer is good enough, with EPLB_OBJECTIVE_WINDOWS in each window: it is reached with
     /// as few moves as possible. 0: none. Under EPLB_POLICY_SOFT there always is one: -1 and 0 mean
-    /// off_home_target
+    /// off_home_target. EPLB_STRATEGY_BEST with EPLB_OBJECTIVE_SPLIT: the imbalance that an even
+    /// split may have, or more if nothing better was found; -1 and 0 mean 1.01
     pub target: f64,
     /// 0; the imbalance that a move must gain: a layer makes as many moves as pay
     pub move_price: f64,
@@ -330,6 +353,22 @@ const _: () = {
     assert!(offset_of!(eplb_solve_options, max_arrivals) == 56);
     assert!(offset_of!(eplb_solve_options, target) == 64);
     assert!(offset_of!(eplb_solve_options, move_price) == 72);
+};
+
+/// Options of a split. Since ABI 1.2.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct eplb_split_options {
+    pub struct_size: i64,
+    /// 0; what a GPU may have above the bound, in parts of it, 0 to 1: steps of 1/65536. 0.002
+    /// saves up to half of the time where much has to move
+    pub tolerance: f64,
+}
+const _: () = {
+    assert!(size_of::<eplb_split_options>() == 16);
+    assert!(align_of::<eplb_split_options>() == 8);
+    assert!(offset_of!(eplb_split_options, struct_size) == 0);
+    assert!(offset_of!(eplb_split_options, tolerance) == 8);
 };
 
 /// How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
@@ -387,7 +426,8 @@ pub struct eplb_report {
     /// the same, and where the plan is one of EPLB_STRATEGY_REBALANCE with a target, what reaching
     /// it takes at least
     pub moves_bound: i64,
-    /// layers above the target of EPLB_STRATEGY_REBALANCE
+    /// layers above the target of EPLB_STRATEGY_REBALANCE; with EPLB_OBJECTIVE_SPLIT, that no split
+    /// brings below it
     pub layers_missed: i64,
     /// of the layer and GPU where it is most: experts that have all their replicas there, and are
     /// lost with it
@@ -591,8 +631,8 @@ library! {
     /// were captured before must not be replayed after either. On a CPU context it is a hint:
     /// memory grows on demand there, as it does for host calls on a CUDA context. Weights and plan
     /// are discarded, a current placement stays. Each of up to 64 windows takes as much device
-    /// memory as their sum. options NULL means defaults. Errors: EPLB_UNAVAILABLE as eplb_solve;
-    /// EPLB_DEVICE_OUT_OF_MEMORY.
+    /// memory as their sum. What eplb_split_prepare was given is discarded, too. options NULL means
+    /// defaults. Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
     fn eplb_context_reserve(
         context: *mut eplb_context,
         dtype: eplb_dtype,
@@ -779,8 +819,9 @@ library! {
     /// represent in its float32, or in which it would give an expert more than max_replicas, is
     /// solved as a layer of zeros, and reported like an invalid weight. EPLB_STRATEGY_REBALANCE
     /// exceeds limits that forced moves exceed. Errors: as eplb_upload_weights_device;
-    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for max_moves_total,
-    /// which needs the host, and for EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
+    /// EPLB_INVALID_PLACEMENT for the current placement; EPLB_UNAVAILABLE for what needs the host:
+    /// max_moves_total, and EPLB_OBJECTIVE_SPLIT with EPLB_STRATEGY_REBALANCE; and for
+    /// EPLB_OBJECTIVE_WINDOWS as of eplb_solve.
     fn eplb_solve_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -803,11 +844,11 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Copies a map of the plan to the caller's buffer, length = the product of its dims. dtype:
-    /// EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order, in
-    /// LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
-    /// original first. Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps
-    /// without a current placement; EPLB_UNAVAILABLE as eplb_map_shape.
+    /// Copies a map of the plan, or of the split, to the caller's buffer, length = the product of
+    /// its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
+    /// order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were
+    /// created, the original first. Errors: EPLB_INVALID_STATE before a solve, and for
+    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as eplb_map_shape.
     fn eplb_fetch_map(
         context: *mut eplb_context,
         map: eplb_map,
@@ -928,6 +969,86 @@ library! {
         placement_length: i64,
         dtype: eplb_dtype,
         report: *mut eplb_report,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Fills *options with defaults. struct_size: sizeof(eplb_split_options) of the caller. Since
+    /// ABI 1.2.
+    fn eplb_split_options_init(
+        options: *mut eplb_split_options,
+        struct_size: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Takes a placement over which tokens are to be split, and works out what depends on it alone:
+    /// once, for any number of splits. The arguments up to dtype are those of eplb_evaluate;
+    /// placement NULL means the plan, of whose problem num_slots and num_gpus must be
+    /// (placement_length and dtype are then ignored). The placement stays while weights of the same
+    /// shape are uploaded; a new cluster, prices or weights of windows discard it. An earlier split
+    /// is discarded. Errors: as eplb_evaluate; EPLB_INVALID_STATE without a plan if placement is
+    /// NULL. Since ABI 1.2.
+    fn eplb_split_prepare(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// The same from device memory, in the order of `stream`; never synchronises, never allocates,
+    /// can be captured. eplb_split_prepare takes the memory for it: for splits of problems up to
+    /// the largest that the context was given there, and it stays in place until a larger one
+    /// comes. placement NULL means the plan in reserved memory. A layer that is not a placement of
+    /// all experts is found on the device: it counts as one without any, and
+    /// eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT. Errors: as
+    /// eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2.
+    fn eplb_split_prepare_device(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        stream: *mut c_void,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Splits the tokens of every expert, the uploaded weights, over its replicas, such that the
+    /// busiest GPU has as few as can be, and keeps the answer in the context: the EPLB_MAP_SHARE to
+    /// EPLB_MAP_SPLIT_TIGHT maps. problem NULL: over what was prepared last (the arguments up to
+    /// dtype are then ignored); else as if eplb_split_prepare were called with it first. options
+    /// NULL means defaults. The plan is left unchanged, and an upload of weights discards the
+    /// split. Whole weights of a layer whose sum is below 2^29 are split as they are: no GPU has a
+    /// token or more above the bound, times its speed. Others are rounded to about 2^-28 of their
+    /// sum first, and speeds to 1/65536 of the fastest. Layers of many thousands of slots may end
+    /// above that; their bound is true, too. Of many answers with the same largest load it is the
+    /// same one on every machine. Source: a maximum flow from an even split; the bound is its last
+    /// cut, a set of GPUs that cannot give tokens to others (Gale 1957). Errors: as
+    /// eplb_split_prepare; EPLB_INVALID_STATE before an upload, if nothing was prepared, and if
+    /// that was for weights of another shape. Since ABI 1.2.
+    fn eplb_split(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        options: *const eplb_split_options,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// The same of weights in reserved device memory, in the order of `stream`; never synchronises,
+    /// never allocates, can be captured and replayed with new weights in the same buffer, and over
+    /// another placement of the same problem that was prepared since. placement is in device
+    /// memory, as of eplb_split_prepare_device. eplb_fetch_map_device has the maps. Errors: as
+    /// eplb_split_prepare_device; EPLB_INVALID_STATE without weights there. Since ABI 1.2.
+    fn eplb_split_device(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        options: *const eplb_split_options,
+        stream: *mut c_void,
         err: *mut eplb_error,
     ) -> eplb_status;
 }

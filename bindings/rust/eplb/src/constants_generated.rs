@@ -150,6 +150,13 @@ open_enum! {
         /// Every window, of up to 64, whatever its load: [`Strategy::Best`](crate::Strategy::Best)
         /// and [`Strategy::Rebalance`](crate::Strategy::Rebalance) only.
         Windows = EPLB_OBJECTIVE_WINDOWS "windows",
+        /// The sum of all windows, if tokens are split as they come, see `split`.
+        /// [`Strategy::Best`](crate::Strategy::Best) leaves little load on a GPU that no other one
+        /// shares, and balances an even split up to the target of the options.
+        /// [`Strategy::Rebalance`](crate::Strategy::Rebalance) makes as few moves as splits need
+        /// for the target; it knows no `max_moves_total`, `move_price` and `allow_empty` then. Not
+        /// with [`Policy::Soft`](crate::Policy::Soft). Since ABI 1.2.
+        Split = EPLB_OBJECTIVE_SPLIT "split",
     }
 }
 
@@ -209,6 +216,24 @@ open_enum! {
         /// Float64 `[L]`: with these homes, no placement whose imbalance is at most
         /// `off_home_target` has a smaller off-home share.
         OffHomeBound = EPLB_MAP_OFF_HOME_BOUND "off_home_bound",
+        /// Int `[L,S]`: an expert's tokens over its slots, in 1/65536: 65536 for each expert. Of
+        /// its slots on one GPU the lowest has all. An expert without tokens is split evenly, in
+        /// proportion to speeds.
+        Share = EPLB_MAP_SHARE "share",
+        /// Float64 `[L,S]`: the same in tokens, the weights' unit: whole numbers that add up to the
+        /// weight if that was uploaded as an integer.
+        Quota = EPLB_MAP_QUOTA "quota",
+        /// Float64 `[L,G]`: the quotas of each GPU, added up.
+        SplitLoad = EPLB_MAP_SPLIT_LOAD "split_load",
+        /// Float64 `[L]`: [`Map::Imbalance`](crate::Map::Imbalance) with these loads.
+        SplitImbalance = EPLB_MAP_SPLIT_IMBALANCE "split_imbalance",
+        /// Float64 `[L]`: no split over this placement has a largest load (time, if speeds differ)
+        /// below this, in the weights' unit.
+        SplitBound = EPLB_MAP_SPLIT_BOUND "split_bound",
+        /// Int `[L,G]`: 1: one of the GPUs that the bound is of. It is the weight of experts that
+        /// are on no other GPU, divided by the speeds of these: a certificate that anyone can
+        /// check.
+        SplitTight = EPLB_MAP_SPLIT_TIGHT "split_tight",
     }
 }
 

@@ -279,7 +279,8 @@ pub struct Report {
     /// The same, and where the plan is one of [`Strategy::Rebalance`](crate::Strategy::Rebalance)
     /// with a target, what reaching it takes at least.
     pub moves_bound: u64,
-    /// Layers above the target of [`Strategy::Rebalance`](crate::Strategy::Rebalance).
+    /// Layers above the target of [`Strategy::Rebalance`](crate::Strategy::Rebalance); with
+    /// [`Objective::Split`](crate::Objective::Split), that no split brings below it.
     pub layers_missed: u64,
     /// Of the layer and GPU where it is most: experts that have all their replicas there, and are
     /// lost with it.

@@ -76,6 +76,29 @@ struct TransferTask {
 Workspace transfer_workspace(const Problem& problem, const DeviceLimits& limits);
 void launch_transfers(const TransferTask& task, cudaStream_t stream);
 
+// Tokens over the replicas of a placement in device memory.
+struct SplitTask {
+  Problem problem;
+  Workspace workspace;  // that of the launch
+  DeviceSplit split;
+  DeviceWeights weights;
+  // Of launch_split_placement: a caller's [L,S], which is checked.
+  const void* placement;
+  eplb_dtype placement_dtype;
+  FaultCode* fault;
+  int tolerance;  // of launch_split
+  // Of launch_split_map, by slot, by GPU or by layer.
+  void* map;
+  eplb_map which_map;
+  eplb_dtype map_dtype;
+};
+
+SplitSpread split_spread(const Problem& problem, const DeviceLimits& limits);
+int64_t split_graph_bytes(const Problem& problem);
+void launch_split_placement(SplitTask task, cudaStream_t stream);
+void launch_split(SplitTask task, cudaStream_t stream);
+void launch_split_map(SplitTask task, cudaStream_t stream);
+
 // Fills first_place; part of launch_solve.
 void launch_first_places(const Problem& problem, const DevicePlan& plan, const ThrustMemory& memory,
                          cudaStream_t stream);

@@ -77,5 +77,6 @@ void prepare_take_placement();
 void prepare_maps(cudaStream_t stream);
 void prepare_evaluation(int shared_bytes, cudaStream_t stream);
 void prepare_transfers(int shared_bytes, cudaStream_t stream);
+void prepare_splits(int shared_bytes, cudaStream_t stream);
 
 }  // namespace eplb::cuda

@@ -21,6 +21,7 @@ void prepare_kernels(const DeviceLimits& limits, cudaStream_t stream) {
   prepare_maps(stream);
   prepare_evaluation(limits.shared_bytes, stream);
   prepare_transfers(limits.shared_bytes, stream);
+  prepare_splits(limits.shared_bytes, stream);
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 

@@ -1,0 +1,122 @@
+"""The rows of split.py: drifts and shapes, and what the study of splits (background/quota.md) reached there.
+
+The study was a prototype in C++ on one core with AVX2 that it shared; its placements were BEST's of an earlier version.
+TIMES are from its section 2, DRIFTS from 3a, SPREAD and HELD_OUT from 4. "In integers": the best split of the tokens of
+the next window. Its figures of SPREAD are of every second layer.
+"""
+
+from dataclasses import dataclass
+
+TRACES = {
+    "in512": "prefill-in512",
+    "in1024": "prefill-in1024",
+    "in2048": "prefill-in2048",
+    "in4096": "prefill-in4096",
+    "in1800out100": "prefill-in1800out100",
+    "in2000out100": "prefill-in2000out100",
+    "dec500": "decode-in500out1500",
+    "dec1000": "decode-in1000out1000",
+}
+# Slots and GPUs.
+SHAPES = ((288, 32), (320, 64), (288, 72), (384, 128), (288, 144))
+
+
+@dataclass(frozen=True)
+class Times:
+    """Microseconds of a split per layer, mean and worst, next to those of the heap greedy in the same run."""
+
+    before: str
+    after: str
+    shape: tuple[int, int]
+    spread: bool  # is the placement one that was made for splits?
+    heap: float
+    mean: float
+    worst: float
+    waves: float  # the mean of the form that devices can have
+
+
+TIMES = (
+    Times("in512", "in512", (288, 32), False, 19.5, 2.4, 9, 2.6),
+    Times("in512", "in2048", (288, 32), False, 24.2, 4.2, 17, 5.7),
+    Times("in512", "in2048", (320, 64), False, 27.9, 8.0, 43, 11.3),
+    Times("in512", "in2048", (288, 72), False, 15.1, 2.2, 5, 2.2),
+    Times("in512", "in2048", (384, 128), False, 62.6, 16.1, 71, 20.6),
+    Times("in512", "in2048", (288, 144), False, 20.5, 3.2, 4, 3.2),
+    Times("dec500", "dec1000", (288, 32), False, 28, 3.1, 9, 3.5),
+    Times("dec500", "dec1000", (320, 64), False, 29, 4.1, 12, 4.3),
+    Times("dec500", "dec1000", (384, 128), False, 52, 7.4, 17, 7.8),
+    Times("in512", "in2048", (288, 32), True, 24, 9.5, 29, 13),
+    Times("in512", "in2048", (320, 64), True, 31, 22.7, 66, 36),
+    Times("dec500", "dec1000", (288, 32), True, 29, 18, 44, 25),
+    Times("dec500", "dec1000", (320, 64), True, 32, 42, 108, 68),
+    Times("dec500", "dec1000", (384, 128), True, 62, 88, 298, 157),
+)
+
+# Before, after: by shape, imbalance after with an even split, and with the best one, on BEST's placement.
+DRIFTS = {
+    ("in512", "in1024"): ((1.123, 1.050), (1.194, 1.067), (1.232, 1.182), (1.285, 1.116), (1.457, 1.444)),
+    ("in1024", "in2048"): ((1.113, 1.041), (1.168, 1.064), (1.200, 1.157), (1.249, 1.079), (1.456, 1.448)),
+    ("in512", "in2048"): ((1.265, 1.126), (1.405, 1.178), (1.494, 1.403), (1.602, 1.294), (1.944, 1.931)),
+    ("dec500", "dec1000"): ((1.054, 1.032), (1.081, 1.061), (1.099, 1.094), (1.119, 1.085), (1.256, 1.250)),
+    ("in1024", "dec1000"): ((1.423, 1.274), (1.649, 1.515), (1.840, 1.767), (2.065, 1.800), (2.480, 2.462)),
+    ("dec1000", "in1024"): ((1.480, 1.350), (1.784, 1.545), (2.007, 1.903), (2.193, 1.897), (2.962, 2.946)),
+}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Imbalance in the next window, every second layer: an even split and the best one on BEST's placement, the best one
+    on placements made for splits with a target of 1.01; own: the last in the window that these were made for."""
+
+    even: float
+    best: float
+    spread: float
+    own: float | None = None
+
+
+SPREAD = {
+    ("in1024", "in2048"): {
+        (288, 32): Spread(1.121, 1.038, 1.008, 1.0001),
+        (320, 64): Spread(1.159, 1.064, 1.023, 1.0000),
+        (384, 128): Spread(1.255, 1.080, 1.055, 1.0027),
+        (288, 72): Spread(1.198, 1.148, 1.151),
+    },
+    ("dec500", "dec1000"): {
+        (288, 32): Spread(1.055, 1.037, 1.002, 1.0002),
+        (320, 64): Spread(1.084, 1.063, 1.012, 1.0022),
+        (384, 128): Spread(1.121, 1.090, 1.018, 1.0031),
+        (288, 72): Spread(1.100, 1.095, 1.076),
+    },
+    ("in512", "in2048"): {
+        (288, 32): Spread(1.261, 1.126, 1.081, 1.0001),
+        (320, 64): Spread(1.400, 1.190, 1.127, 1.0001),
+        (384, 128): Spread(1.613, 1.311, 1.235),
+        (288, 72): Spread(1.499, 1.403, 1.336),
+    },
+    ("in1024", "dec1000"): {
+        (288, 32): Spread(1.415, 1.265, 1.214),
+        (320, 64): Spread(1.630, 1.483, 1.332),
+        (384, 128): Spread(2.031, 1.715, 1.555),
+        (288, 72): Spread(1.793, 1.730, 1.653),
+    },
+}
+# The same of all layers; nothing was chosen by these.
+HELD_OUT = {
+    ("in1024", "in4096"): {
+        (288, 32): Spread(1.230, 1.095, 1.047),
+        (320, 64): Spread(1.349, 1.167, 1.103),
+        (384, 128): Spread(1.512, 1.220, 1.198),
+    },
+    ("dec1000", "in2000out100"): {
+        (288, 32): Spread(1.258, 1.144, 1.076),
+        (320, 64): Spread(1.403, 1.247, 1.142),
+        (384, 128): Spread(1.579, 1.364, 1.266),
+    },
+    ("dec500", "in1800out100"): {
+        (288, 32): Spread(1.295, 1.202, 1.113),
+        (320, 64): Spread(1.479, 1.325, 1.209),
+        (384, 128): Spread(1.713, 1.464, 1.340),
+    },
+}
+# With placements made for splits, at most.
+MARKS = {("in1024", "in2048", (288, 32)): 1.010, ("dec500", "dec1000", (288, 32)): 1.003}

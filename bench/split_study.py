@@ -65,8 +65,8 @@ DRIFTS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """Imbalance in the next window, every second layer: an even split and the best one on BEST's placement, the best one
-    on placements made for splits with a target of 1.01; own: the last in the window that these were made for."""
+    """Imbalance in the next window, of every second layer: of an even split and the best one on BEST's placement, and of
+    the best one on placements made for splits with a target of 1.01. own: the last in the window they were made for."""
 
     even: float
     best: float

@@ -231,7 +231,7 @@ enum {
 /* What a solve balances where weights have several windows. Since ABI 1.1. */
 typedef int32_t eplb_objective;
 enum {
-  EPLB_OBJECTIVE_SUM = 0,    /* the sum of all windows */
+  EPLB_OBJECTIVE_SUM = 0,     /* the sum of all windows */
   EPLB_OBJECTIVE_WINDOWS = 1, /* every window, of up to 64, whatever its load:
                                  EPLB_STRATEGY_BEST and EPLB_STRATEGY_REBALANCE only */
   EPLB_OBJECTIVE_SPLIT = 2 /* the sum of all windows, if tokens are split as they come, see
@@ -652,8 +652,9 @@ eplb_status eplb_solve_options_init(eplb_solve_options *options, int64_t struct_
  * Errors: EPLB_INVALID_ARGUMENT with the numbers and the nearest legal value for sizes that do not
  * fit each other, and for a max_replicas that cannot be met; EPLB_INVALID_STATE before an upload;
  * EPLB_UNAVAILABLE for a strategy, effort, policy, bound kind, objective or transfer order above
- * those of this version, for EPLB_OBJECTIVE_WINDOWS and EPLB_POLICY_SOFT with other strategies than
- * theirs, and for the former without windows that were kept; EPLB_INVALID_WEIGHT if
+ * those of this version, for EPLB_OBJECTIVE_WINDOWS, EPLB_OBJECTIVE_SPLIT and EPLB_POLICY_SOFT with
+ * other strategies than theirs, for the last two together, and for the first without windows that
+ * were kept; EPLB_INVALID_WEIGHT if
  * EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
  * EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming layer
  * and slot.

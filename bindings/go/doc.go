@@ -16,7 +16,7 @@
 //
 // # Zero values
 //
-// A zero field of [ContextOptions], [Problem] or [SolveOptions] is the library's own default, so later libraries may
+// A zero field of [ContextOptions], [Problem], [SolveOptions] or [SplitOptions] is the library's own default, so later libraries may
 // choose better. Only Problem.NumSlots and Problem.NumGPUs must be set.
 //
 // # Errors

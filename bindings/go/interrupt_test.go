@@ -87,6 +87,7 @@ var longCalls = map[string]func(c *Context, placement []int32) error{
 		got, err := c.FetchFloats(MapBound, bounds[:1])
 		return untouched(err, len(got) == 1 && slices.Equal(bounds, before))
 	},
+	"SplitPrepare": func(c *Context, placement []int32) error { return c.PrepareSplit(longProblem, placement) },
 	"PlanTransfers": func(c *Context, placement []int32) error {
 		moved := append(slices.Clone(placement[longProblem.NumSlots:]), placement[:longProblem.NumSlots]...)
 		transfers, report, err := c.PlanTransfers(longProblem, "", placement, moved)

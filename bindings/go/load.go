@@ -18,7 +18,7 @@ const (
 	environment = "EPLB_LIBRARY"
 	file        = "libeplb.so.0"
 	// The ABI that this package was written for: another major is another contract, a lower minor lacks functions.
-	abiMajor, abiMinor = 1, 1
+	abiMajor, abiMinor = 1, 2
 	// Why a place that is the caller's choice is not looked at. The program's folder is one, too: its permissions do not show
 	// everybody who can write there, and a hard link puts the program into any folder.
 	notTrusted = "the program has more rights than its caller (setuid, setgid or capabilities of its file), who must not " +
@@ -33,6 +33,7 @@ type Library struct {
 	contextOptions cContextOptions
 	problem        cProblem
 	solveOptions   cSolveOptions
+	splitOptions   cSplitOptions
 	report         cReport
 }
 
@@ -189,6 +190,7 @@ func (l *Library) readDefaults() error {
 		initialize("eplb_context_options", l.call.ContextOptionsInit, &l.contextOptions),
 		initialize("eplb_problem", l.call.ProblemInit, &l.problem),
 		initialize("eplb_solve_options", l.call.SolveOptionsInit, &l.solveOptions),
+		initialize("eplb_split_options", l.call.SplitOptionsInit, &l.splitOptions),
 		initialize("eplb_report", l.call.ReportInit, &l.report),
 		initialize("eplb_backend", l.call.BackendInit, &backend),
 	)

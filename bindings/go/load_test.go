@@ -181,7 +181,7 @@ func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 func TestLoadRefusesAnotherABI(t *testing.T) {
 	for version, text := range map[int]string{2 << 16: "2.0", 7: "0.7", 0: "0.0", -1: "-1.65535"} {
 		fake := compileC(t, fmt.Sprintf("int eplb_abi_version(void) { return %d; }\n", version), "-shared", "-fPIC")
-		contains(t, loadFails(t, fake), "its ABI is "+text+", but this package needs 1.1 or a later 1.x")
+		contains(t, loadFails(t, fake), "its ABI is "+text+", but this package needs 1.2 or a later 1.x")
 	}
 }
 
@@ -192,19 +192,19 @@ func TestLoadNamesAMissingFunction(t *testing.T) {
 		if _, left := notWrapped[missing]; left || missing == "eplb_abi_version" {
 			continue
 		}
-		source := "int eplb_abi_version(void) { return 1 << 16 | 3; }\n"
+		source := "int eplb_abi_version(void) { return 1 << 16 | 4; }\n"
 		for name := range names {
 			if name != missing && name != "eplb_abi_version" {
 				source += "int " + name + "(void) { return 0; }\n"
 			}
 		}
 		contains(t, loadFails(t, compileC(t, source, "-shared", "-fPIC")),
-			"it has no "+missing+", which every libeplb of ABI 1.1 has")
+			"it has no "+missing+", which every libeplb of ABI 1.2 has")
 	}
 }
 
 func TestLoadRefusesStructsOfAnotherSize(t *testing.T) {
-	source := "#include \"eplb.h\"\n#include <string.h>\nint32_t eplb_abi_version(void) { return 1 << 16 | 1; }\n"
+	source := "#include \"eplb.h\"\n#include <string.h>\nint32_t eplb_abi_version(void) { return 1 << 16 | 2; }\n"
 	for name := range groups(header(t), `(?m)^\w[\w *]*?\b(eplb_\w+)(\()`) {
 		switch {
 		case name == "eplb_problem_init":

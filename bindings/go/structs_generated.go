@@ -96,6 +96,19 @@ func (from SolveOptions) in(to *cSolveOptions) error {
 	)
 }
 
+// SplitOptions is options of a split. Since ABI 1.2. The zero value means the library's defaults.
+type SplitOptions struct {
+	// What a GPU may have above the bound, in parts of it, 0 to 1: steps of 1/65536. 0.002 saves up
+	// to half of the time where much has to move. Default 0.
+	Tolerance float64
+}
+
+// in writes to a struct of C; zero fields leave the default there.
+func (from SplitOptions) in(to *cSplitOptions) error {
+	setUnlessZero(&to.Tolerance, from.Tolerance)
+	return nil
+}
+
 // Report is how good a placement is. "Mean" and "worst" are over layers, means over those that have
 // load; if none has, imbalance and bound are 1 and the other means 0. A gap of 0.01 means: at most
 // one percent above the optimum.

@@ -60,6 +60,9 @@ constexpr Row kRows[] = {
     {"eplb_evaluate_windows",
      set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
     {"eplb_plan_transfers", set_of({EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
+    {"eplb_split_options_init"},
+    {"eplb_split_prepare", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
+    {"eplb_split", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
 };
 static_assert(sizeof kRows / sizeof *kRows == static_cast<size_t>(Call::kCount));
 

@@ -42,6 +42,9 @@ enum class Call {
   kEvaluate,
   kEvaluateWindows,
   kPlanTransfers,
+  kSplitOptionsInit,
+  kSplitPrepare,
+  kSplit,
   kCount
 };
 

@@ -10,13 +10,6 @@
 namespace eplb::fuzz {
 namespace {
 
-// The mean of the least denormals may be 0.
-double imbalance_of(double total, double largest, double gpus) {
-  const double mean = total / gpus;
-  if (largest <= mean) return 1;
-  return mean > 0 ? largest / mean : largest / total * gpus;
-}
-
 int64_t nodes_of(const Judged& judged) {
   return is_hierarchical(judged.problem) ? judged.problem.num_nodes : 1;
 }
@@ -39,6 +32,13 @@ int64_t most_pairs(const Judged& judged, const std::vector<int64_t>& count, int6
 }
 
 }  // namespace
+
+// The mean of the least denormals may be 0.
+double imbalance_of(double total, double largest, double gpus) {
+  const double mean = total / gpus;
+  if (largest <= mean) return 1;
+  return mean > 0 ? largest / mean : largest / total * gpus;
+}
 
 std::vector<int64_t> counts_of(const Judged& judged, int64_t layer) {
   std::vector<int64_t> count(static_cast<size_t>(judged.weights().experts));

@@ -43,6 +43,9 @@ Places places_of(const Judged& judged, int64_t layer, const std::vector<int64_t>
 // of nodes.
 int64_t fewest_duplicates(const Judged& judged, int64_t layer);
 
+// From the sum of all weights, the largest time, and how many GPUs have slots.
+double imbalance_of(double total, double largest, double gpus);
+
 // Of all layers.
 struct AllLayers {
   std::vector<Loads> loads;

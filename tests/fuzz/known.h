@@ -85,6 +85,24 @@ struct KnownPlan {
   double home_target() const;
 };
 
+// All maps of a split.
+struct KnownQuotas {
+  std::vector<int64_t> share, tight;
+  std::vector<double> quota, load, imbalance, bound;
+
+  bool operator==(const KnownQuotas&) const = default;
+};
+
+// What is prepared for splits, and the last split over it.
+struct KnownSplit {
+  eplb_problem problem{};
+  int64_t layers = 0, experts = 0;
+  Gpus gpus;
+  std::vector<int64_t> placement;
+  std::optional<double> tolerance;  // none: there is no split
+  std::optional<KnownQuotas> maps;  // once they were fetched: they must not change
+};
+
 // The arguments of the last reserve: what the shapes of maps are without a plan.
 struct KnownReserve {
   int64_t windows, layers, experts;
@@ -100,6 +118,20 @@ struct Known {
   std::optional<KnownCurrent> current;
   std::optional<KnownReserve> reserve;
   std::optional<KnownPlan> plan;
+  std::optional<KnownSplit> split;
+
+  // Other weights.
+  void forget_answers() {
+    plan.reset();
+    if (!split) return;
+    split->tolerance.reset();
+    split->maps.reset();
+  }
+  // Other tables.
+  void forget_problems() {
+    plan.reset();
+    split.reset();
+  }
 };
 
 }  // namespace eplb::fuzz

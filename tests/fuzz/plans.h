@@ -37,8 +37,12 @@ inline bool is_of_moves(eplb_map map) {
 inline bool is_of_windows(eplb_map map) {
   return map == EPLB_MAP_WINDOW_IMBALANCE || map == EPLB_MAP_WINDOW_BOUND;
 }
+inline bool is_of_split(eplb_map map) {
+  return map >= EPLB_MAP_SHARE && map <= EPLB_MAP_SPLIT_TIGHT;
+}
 inline bool is_real(eplb_map map) {
-  return (map >= EPLB_MAP_GPU_LOAD && map <= EPLB_MAP_BOUND) || map > EPLB_MAP_MOVE_COUNT;
+  return (map >= EPLB_MAP_GPU_LOAD && map <= EPLB_MAP_BOUND) ||
+         (map > EPLB_MAP_MOVE_COUNT && map != EPLB_MAP_SHARE && map != EPLB_MAP_SPLIT_TIGHT);
 }
 
 }  // namespace eplb::fuzz

@@ -14,6 +14,7 @@ namespace eplb::fuzz {
 struct Defaults {
   eplb_problem problem;
   eplb_solve_options options;
+  eplb_split_options split_options;
   eplb_report report;
 };
 const Defaults& defaults();
@@ -71,6 +72,10 @@ void check_all(Program& program);
 void evaluate(Program& program);
 void evaluate_windows(Program& program);
 void plan_transfers(Program& program);
+
+// What splits tokens over placements.
+void prepare_split(Program& program);
+void split(Program& program);
 
 // The rest.
 void reserve(Program& program);

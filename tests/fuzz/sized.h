@@ -13,11 +13,12 @@
 
 namespace eplb::fuzz {
 
-// Its size in version 1.0.
+// Its size in version 1.0, or in the one that it came with.
 template <class T> struct Least;
 template <> struct Least<eplb_context_options> { static constexpr int64_t kSize = 24; };
 template <> struct Least<eplb_problem> { static constexpr int64_t kSize = 48; };
 template <> struct Least<eplb_solve_options> { static constexpr int64_t kSize = 32; };
+template <> struct Least<eplb_split_options> { static constexpr int64_t kSize = 16; };
 template <> struct Least<eplb_report> { static constexpr int64_t kSize = 104; };
 template <> struct Least<eplb_backend> { static constexpr int64_t kSize = 32; };
 

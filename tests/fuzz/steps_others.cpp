@@ -57,7 +57,11 @@ void check_init(Bytes& bytes, Call call, Function init, const T* expected) {
 void initialise(Program& program) {
   Bytes& bytes = program.bytes;
   trace("an _init function");
-  switch (bytes.below(5)) {
+  const uint8_t which = bytes.byte();
+  if (which >= 250)
+    return check_init(bytes, Call::kSplitOptionsInit, eplb_split_options_init,
+                      &defaults().split_options);
+  switch (which % 5) {
     case 0: return check_init(bytes, Call::kProblemInit, eplb_problem_init, &defaults().problem);
     case 1:
       return check_init(bytes, Call::kSolveOptionsInit, eplb_solve_options_init,
@@ -190,7 +194,7 @@ void reserve(Program& program) {
   if (!done) return;
   known.reserve = asked;
   known.weights.reset();
-  known.plan.reset();
+  known.forget_problems();
 }
 
 void synchronize(Program& program) {

@@ -4,6 +4,7 @@
 #include "failure.h"
 #include "plans.h"
 #include "program.h"
+#include "splits.h"
 #include "transfers.h"
 
 namespace eplb::fuzz {
@@ -37,11 +38,15 @@ void trace_solve(const eplb_problem& problem, const eplb_solve_options& options)
 
 eplb_map draw_map(Bytes& bytes) {
   const uint8_t byte = bytes.byte();
-  return byte == 255 ? -1 : byte == 254 ? EPLB_MAP_OFF_HOME_BOUND + 1 : byte % 16;
+  if (byte == 255) return -1;
+  if (byte == 254) return EPLB_MAP_SPLIT_TIGHT + 1;
+  return byte >= 240 ? EPLB_MAP_SHARE + byte % 6 : byte % 16;
 }
 
 // What a fetch of a map must return, if nothing else is wrong with it.
 Wanted expect_map(const Known& known, eplb_map map) {
+  if (is_of_split(map))
+    return success_if(known.split && known.split->tolerance, Wanted::kInvalidState);
   if (!known.plan || map < 0 || map > EPLB_MAP_OFF_HOME_BOUND)
     return known.plan && map > 0 ? Wanted::kUnavailable : Wanted::kRefusal;
   if (is_of_moves(map)) return success_if(known.plan->has_current, Wanted::kInvalidState);
@@ -75,6 +80,7 @@ void solve(Program& program) {
 }
 
 void check_all(Program& program) {
+  check_split(program.subject());
   if (program.subject().known.plan) check_plan(program.subject());
 }
 
@@ -91,7 +97,11 @@ Fetch draw_fetch(Bytes& bytes, const Known& known) {
   const eplb_map map = draw_map(bytes);
   const Wanted wanted = expect_map(known, map);
   const bool has_dims = wanted == Wanted::kSuccess || wanted == Wanted::kInvalidState;
-  Fetch fetch{map, EPLB_FLOAT64, has_dims ? dims_of(map, sizes_of(known)).elements() : 8, true};
+  Fetch fetch{map, EPLB_FLOAT64, 8, true};
+  if (is_of_split(map) && known.split)
+    fetch.length = dims_of(map, *known.split).elements();
+  else if (!is_of_split(map) && has_dims)
+    fetch.length = dims_of(map, sizes_of(known)).elements();
   if (!is_real(map)) fetch.dtype = bytes.one_in(2) ? EPLB_INT32 : EPLB_INT64;
   if (!bytes.one_in(40)) return fetch;
   fetch.dtype = bytes.pick({-1, 0, 1, 2, 3, 4});
@@ -118,6 +128,7 @@ void fetch(Program& program) {
                    {output(buffer)}, [&, map = map, dtype = dtype](auto* context, auto* err) {
                      return eplb_fetch_map(context, map, dtype, data, given, err);
                    });
+  if (done && is_of_split(map)) return check_split(program.subject());
   if (done && !is_of_moves(map)) check_map(program.subject(), map);
 }
 
@@ -128,8 +139,12 @@ struct Shown {
   int64_t dims[5] = {-7, -7, -7, -7, -7};
 };
 
-// Of the plan, or of what was reserved.
+// Of the plan, of what was reserved, or of what is prepared for splits.
 std::optional<Dims> known_dims(const Known& known, eplb_map map) {
+  if (is_of_split(map)) {
+    if (!known.split) return std::nullopt;
+    return dims_of(map, *known.split);
+  }
   if ((!known.plan && !known.reserve) || map < 0 || map > EPLB_MAP_OFF_HOME_BOUND)
     return std::nullopt;
   const KnownReserve sizes = known.plan ? sizes_of(known) : *known.reserve;

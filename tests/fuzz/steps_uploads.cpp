@@ -69,7 +69,7 @@ void upload_weights(Program& program) {
       });
   if (!done) return;
   program.subject().known.weights = std::move(drawn.known);
-  program.subject().known.plan.reset();
+  program.subject().known.forget_answers();
 }
 
 void upload_cluster(Program& program) {
@@ -96,7 +96,7 @@ void upload_cluster(Program& program) {
                                  });
   if (!done) return;
   program.subject().known.cluster = std::move(cluster);
-  program.subject().known.plan.reset();
+  program.subject().known.forget_problems();
 }
 
 void upload_prices(Program& program) {
@@ -117,7 +117,7 @@ void upload_prices(Program& program) {
                                  });
   if (!done) return;
   program.subject().known.prices = std::move(prices);
-  program.subject().known.plan.reset();
+  program.subject().known.forget_problems();
 }
 
 void upload_window_weights(Program& program) {
@@ -139,7 +139,7 @@ void upload_window_weights(Program& program) {
                    });
   if (!done) return;
   program.subject().known.window_weights = std::move(weights);
-  program.subject().known.plan.reset();
+  program.subject().known.forget_problems();
 }
 
 namespace {

@@ -202,7 +202,9 @@ eplb_status Subject::call(Call function, std::initializer_list<Output> outputs, 
   const eplb_status status = run(function, body);
   if (status != EPLB_OK) REQUIRE(are_same(before_, all), "%s failed and wrote", name_of(function));
   if (twin_ && !was_cut_short_) compare_with_twin(function, all, status, body);
-  if (status != EPLB_OK) check_plan_is_there();
+  if (status == EPLB_OK) return status;
+  check_plan_is_there();
+  check_split_is_there();
   return status;
 }
 
@@ -248,6 +250,23 @@ void Subject::check_plan_is_there() {
   const eplb_status status = eplb_fingerprint(context_, &value, nullptr);
   REQUIRE(status == (known.plan ? EPLB_OK : EPLB_INVALID_STATE));
   if (known.plan) REQUIRE(value == known.plan->fingerprint);
+}
+
+void Subject::check_split_is_there() {
+  int64_t dims[4];
+  int32_t rank;
+  note(Call::kMapShape);
+  const eplb_status prepared =
+      eplb_map_shape(context_, EPLB_MAP_SPLIT_TIGHT, &rank, dims, 4, nullptr);
+  REQUIRE(prepared == (known.split ? EPLB_OK : EPLB_INVALID_STATE));
+  if (!known.split) return;
+  REQUIRE(dims[0] == known.split->layers && dims[1] == known.split->gpus.count());
+  std::vector<int64_t> tight(static_cast<size_t>(dims[0] * dims[1]));
+  note(Call::kFetchMap);
+  const eplb_status fetched = eplb_fetch_map(context_, EPLB_MAP_SPLIT_TIGHT, EPLB_INT64,
+                                             tight.data(), dims[0] * dims[1], nullptr);
+  REQUIRE(fetched == (known.split->tolerance ? EPLB_OK : EPLB_INVALID_STATE));
+  if (known.split->maps) REQUIRE(tight == known.split->maps->tight);
 }
 
 }  // namespace eplb::fuzz

@@ -9,7 +9,6 @@ FASTEST = 1 << 16
 STAGE = 10
 PARTS, MOST_PARTS, SOFTENING = 1 << 10, 1 << 16, 1 << 10
 DEAREST = 1 << 24
-APART = DEAREST << 10
 PROPOSALS = {"fast": 4, "normal": 16, "max": 64}
 
 
@@ -68,24 +67,26 @@ class Spread:
     # -------------------------------------------------------------------------------------------- cost
 
     def cost(self):
+        """Components of the graph come first."""
         mean, nodes = -(-self.layer.mean() // 256), len(set(self.layer.node))
         usual = [max(1, mean * pace // FASTEST) for pace in self.layer.pace]
         movable = self.loads(self.split)
-        return sum(cost_of_scarcity(movable[gpu], usual[gpu]) for gpu in self.layer.open) + self.cost_of_graph(nodes)
+        components, bridges = self.cost_of_graph(nodes)
+        return components, bridges + sum(cost_of_scarcity(movable[gpu], usual[gpu]) for gpu in self.layer.open)
 
     def cost_of_graph(self, nodes):
         mean = max(1, sum(self.loads()) // len(self.layer.open))
         together = len(self.layer.open) // nodes
         edges = {edge for edge in zip(self.expert, self.gpu, strict=True) if edge[0] in self.split}
         components = {min(reachable(gpu, edges)) for gpu in self.layer.open}
-        cost = APART * (len(components) - 1)
+        cost = 0
         for expert, gpu in edges:
             sides = [reachable(gpu, edges - {(expert, gpu)}), reachable(gpu, edges)]
             behind = sides[0] if min(sides[1]) not in sides[0] else sides[1] - sides[0]
             if sides[0] != sides[1]:
                 narrow = cost_of_scarcity(self.size[expert], mean)
                 cost += narrow * max(0, min(len(behind), together - len(behind)))
-        return cost
+        return len(components), cost
 
     # ------------------------------------------------------------------------------------------ search
 

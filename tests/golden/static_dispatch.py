@@ -19,10 +19,13 @@ class StaticDispatch:
     Units are first as close to the best split as they can be. Then the busiest GPU is relieved, by chains of moves of
     one unit each, or by swaps of two slots' experts, until its time is within `tolerance` of the bound, or nothing
     helps. row: the expert of each slot, as they are after the swaps. bound: no split of tokens has a lower largest
-    time, which is that of the placement given if `most_swaps` is 0, and of any placement otherwise.
+    time, which is that of the placement given if `most_swaps` is 0, and of any placement otherwise. closed: GPUs that
+    have no slots.
     """
 
-    def __init__(self, row, paces, tokens, ranks=None, nodes=None, tolerance=0, most_swaps=0, within_nodes=False):
+    def __init__(
+        self, row, paces, tokens, ranks=None, nodes=None, tolerance=0, most_swaps=0, within_nodes=False, closed=()
+    ):
         self.paces, self.tokens = paces, tokens
         self.row, self.each, self.ranks = row[:], len(row) // len(paces), ranks or len(paces)
         self.node = nodes or [0] * len(paces)
@@ -36,7 +39,10 @@ class StaticDispatch:
         self.load = [0] * len(paces)
         for slot, units in enumerate(self.units):
             self.load[self.gpu(slot)] += units * tokens[row[slot]]
-        self.bound = Fraction(sum(self.load), self.ranks * sum(paces)) if most_swaps else split.bound
+        self.bound = split.bound
+        if most_swaps:
+            open_paces = sum(pace for gpu, pace in enumerate(paces) if gpu not in closed)
+            self.bound = Fraction(sum(self.load), self.ranks * open_paces)
         self.tries = self.swaps = 0
         self.improve(self.bound * self.ranks * FASTEST * (UNIT + tolerance) / UNIT)
         self.table = self.assign()

@@ -22,6 +22,8 @@ def random_problem(seed):
     lowest = draw.choice([0, 0, -1])
     row = [*range(experts), *(draw.randrange(lowest, experts) for _ in range(gpus * each - experts))]
     draw.shuffle(row)
+    closed = [gpu for gpu in range(1, gpus) if draw.random() < 0.1]
+    row = [-1 if slot // each in closed else expert for slot, expert in enumerate(row)]
     top = draw.choice([1, 5, 100, 2 * 10**6])
     return {
         "row": row,
@@ -29,16 +31,17 @@ def random_problem(seed):
         "tokens": [draw.choice([0, draw.randint(0, top), draw.randint(0, top)]) for _ in range(experts)],
         "ranks": draw.choice([gpus, gpus, 1, 2 * gpus, 5]),
         "nodes": [gpu * nodes // gpus for gpu in range(gpus)],
-        "tolerance": draw.choice([0, 0, 300]),
+        "tolerance": draw.choice([0, 0, 5000]),
         "most_swaps": draw.choice([0, 3, 100]),
         "within_nodes": nodes > 1 and draw.random() < 0.5,
+        "closed": closed,
     }
 
 
 def vectors():
     for problem in map(random_problem, range(CASES)):
         found = StaticDispatch(**problem)
-        names = ("row", "load", "swaps", "tries", "table")
+        names = ("row", "units", "load", "swaps", "tries", "table")
         yield {"given": problem, "answer": {name: getattr(found, name) for name in names}}
 
 

@@ -177,6 +177,21 @@ def by_wishes(context, counts):
         yield f"soft {name}", hashlib.sha256(placement.tobytes()).hexdigest()[:16]
 
 
+def for_splits(context, counts):
+    """Hashes of placements that are made for splits, of a few layers."""
+    counts = counts[:, :8]
+    slots, gpus, nodes, groups = SOFT[counts.shape[2]]
+    hierarchical = groups % nodes == 0
+    for policy in ["global", *["hierarchical"] * hierarchical]:
+        for effort in ("fast", "normal", "max"):
+            plan = context.solve(
+                counts, slots, gpus, num_nodes=nodes, num_groups=groups, policy=policy, objective="split",
+                effort=effort, seed=SEED,
+            )  # fmt: skip
+            placement = np.asarray(plan.physical_to_logical, dtype="<i4")
+            yield f"splits {policy} {effort}", hashlib.sha256(placement.tobytes()).hexdigest()[:16]
+
+
 def figures(context, counts):
     """Hashes of what is reported about placements of a few layers, whose sums and quotients must round alike."""
     counts = counts[:4, :4] / 3
@@ -215,7 +230,7 @@ def test_answers_are_what_they_were(path):
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
         counts = counts_of(path)
         found = dict(answers(context, counts)) | dict(rebalances(context, counts)) | dict(by_windows(context, counts))
-        found |= dict(by_wishes(context, counts)) | dict(figures(context, counts))
+        found |= dict(by_wishes(context, counts)) | dict(for_splits(context, counts)) | dict(figures(context, counts))
     check_or_write(path.name, found)
 
 

@@ -1,6 +1,6 @@
 // Static dispatch: the answers of its plain definition, and the same on every team.
 #define EPLB_PLAIN_LANES
-#include "solver/split/static_dispatch.h"
+#include "solver/split/layer_dispatch.h"
 
 #include <gtest/gtest.h>
 
@@ -36,36 +36,41 @@ struct DispatchCase {
     problem.cluster.nodes = node.back() + 1;
     problem.cluster.gpu_node = node.data();
     if (std::set(pace.begin(), pace.end()).size() > 1) problem.cluster.gpu_pace = pace.data();
+    slots.assign(pace.size(), problem.cluster.slots / problem.cluster.gpus);
+    for (const int g : given.at("closed")) {
+      problem.cluster.closed += slots[g];
+      problem.cluster.closed_gpus += 1;
+      slots[g] = 0;
+    }
+    if (problem.cluster.closed > 0) problem.cluster.gpu_slots = slots.data();
     if (given.at("within_nodes")) problem.partition.nodes = problem.cluster.nodes;
-    tokens.resize(tokens.size() + 64);
   }
   DispatchCase(const DispatchCase&) = delete;
 
   Problem problem;
-  std::vector<int> row, tokens;
-  std::vector<int32_t> pace, node;
+  std::vector<int> row;
+  std::vector<int64_t> tokens;
+  std::vector<int32_t> pace, node, slots;
   solver::StaticDispatchLimits limits;
 };
 
 json dispatch(const DispatchCase& c, auto&& team) {
   const LaidOut<solver::SplitGraph> graph(c.problem);
   const LaidOut<solver::GraphWorkspace> making(c.problem);
-  const LaidOut<solver::SplitWorkspace> split(c.problem);
-  const LaidOut<solver::StaticDispatchWorkspace> at(c.problem);
-  std::vector<int> tokens = c.tokens, row(c.row.size());
-  solver::make_graph(team, c.problem, c.row.data(), *making, *graph);
-  solver::Splitter(c.problem.cluster, *graph, {tokens.data()}, 0, *split).split(team);
-  const solver::StaticDispatcher dispatcher(c.problem, c.row.data(), *graph, *split,
-                                            {tokens.data()}, c.limits, *at);
-  json answer;
-  answer["swaps"] = dispatcher.dispatch(team);
-  answer["tries"] = at->tries[0];
-  answer["load"] = std::vector<int64_t>(at->load.data, at->load.data + c.problem.cluster.gpus);
-  dispatcher.write_placement(team, {row.data()});
-  answer["row"] = row;
+  const LaidOut<solver::LayerDispatchWorkspace> at(c.problem);
   const size_t experts = static_cast<size_t>(c.problem.experts);
+  std::vector<int> row(c.row.size()), units(c.row.size());
   std::vector<int> table(experts * static_cast<size_t>(c.limits.ranks));
-  dispatcher.assign(team, {table.data()});
+  solver::make_graph(team, c.problem, c.row.data(), *making, *graph);
+  json answer;
+  answer["swaps"] = solver::dispatch_layer(team, c.problem, c.row.data(), *graph,
+                                           solver::WholeWeights{c.tokens.data()}, c.limits, *at,
+                                           {{row.data()}, {units.data()}, {table.data()}});
+  answer["tries"] = at->dispatch.tries[0];
+  const int64_t* load = at->dispatch.load.data;
+  answer["load"] = std::vector<int64_t>(load, load + c.problem.cluster.gpus);
+  answer["row"] = row;
+  answer["units"] = units;
   for (auto from = table.begin(); from != table.end(); from += c.problem.experts)
     answer["table"].push_back(std::vector<int>(from, from + c.problem.experts));
   return answer;

@@ -48,6 +48,7 @@ class Struct:
 STRUCTS = {
     "eplb_problem": Struct("NumSlots and NumGPUs must be set; other zero fields mean the library's defaults."),
     "eplb_solve_options": Struct("The zero value means the library's defaults."),
+    "eplb_split_options": Struct("The zero value means the library's defaults."),
     "eplb_report": Struct("A gap of 0.01 means: at most one percent above the optimum.", True, LAYERS),
 }
 
@@ -108,6 +109,8 @@ def filling(name, fields):
             refusals.append(f'{CHECKED[each.name][1]}({target}, "{each.name}", {source})')
         else:
             out += f"\tsetUnlessZero({target}, {source})\n"
+    if not refusals:
+        return out + "\treturn nil\n}\n"
     lines = "".join(f"\t\t{refusal},\n" for refusal in refusals)
     return out + f"\treturn firstRefusal(\n{lines}\t)\n}}\n"
 

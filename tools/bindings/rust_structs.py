@@ -61,6 +61,14 @@ let options = SolveOptions::new().effort(Effort::Max).seed(7);
 # let _ = options;
 """,
     ),
+    "eplb_split_options": Struct(
+        "What is not set is the library's default.",
+        """use eplb::SplitOptions;
+
+let options = SplitOptions::new().tolerance(0.002);
+# let _ = options;
+""",
+    ),
     "eplb_report": Struct(
         "The imbalance of a layer is its largest over its mean GPU load: 1 is perfect. A bound is a proven lower "
         "bound on the largest GPU load, the same for every strategy.",
@@ -117,7 +125,8 @@ def filled(header, words, name, struct, fields):
         doc = sentence(default_last(doc_of(header, words, name, each)))
         out += f"\n{documented(doc, '    ')}    #[must_use]\n"
         out += f"    pub const fn {each.name}(self, {each.name}: {field_type(each, False)}) -> Self {{\n"
-        out += f"        Self {{ {each.name}: Some({each.name}), ..self }}\n    }}\n"
+        rest = ", ..self" if len(fields) > 1 else ""
+        out += f"        Self {{ {each.name}: Some({each.name}){rest} }}\n    }}\n"
     out += f"\n    pub(crate) fn over(&self, defaults: &sys::{name}) -> sys::{name} {{\n        sys::{name} {{\n"
     out += "".join(f"            {each.name}: to_c(self.{each.name}),\n" for each in must)
     for each in may:

@@ -234,10 +234,9 @@ def _of_splits(best: Outcome) -> list[str]:
     if in_step is None or last is None or decayed is None:
         return []
     even = best.imbalance_mean
-    past = f"by the last window {last:.4f}, by decayed windows {decayed:.4f}"
-    worse = min(last, decayed) >= even
-    harm = ": what has passed does not help here" if worse else ""
-    return [f"With tokens split, {even:.4f} becomes {in_step:.4f} in step; {past}{harm}."]
+    past = (f"{each:.4f}{' (worse than evenly)' if each > even + _SHOWN else ''}" for each in (last, decayed))
+    becomes = f"With tokens split, {even:.4f} becomes {in_step:.4f} in step"
+    return ["{}; by the last window {}, by decayed windows {}.".format(becomes, *past)]
 
 
 def _value(outcome: Outcome) -> float:

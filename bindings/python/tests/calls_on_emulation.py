@@ -48,6 +48,25 @@ def test_the_placement_alone_does_not_wait(put, lazy):
     assert np.array_equal(eplb.place(put(weights), *CALL, dtype="int32").array, expected)
 
 
+def test_splits_are_worked_out_on_the_host(put, context):
+    """Whatever is on the device comes to the host first, and what a graph may hold stays where it is."""
+    weights, other = sample_weights(3, 64), sample_weights(3, 64, 1)
+    plan = on_cpu(weights, **LARGE)
+    with eplb.Context() as cpu:
+        expected = [cpu.split(each, plan) for each in (weights, other, weights)]
+    on_device = context.solve(put(weights), **LARGE)
+    found = [
+        context.split(None, on_device, 16),
+        context.split(put(other), plan.physical_to_logical),
+        context.split(weights, on_device),
+    ]
+    for each, known in zip(found, expected, strict=True):
+        for name in ("share", "quota", "gpu_load", "imbalance", "bound", "tight"):
+            assert np.array_equal(getattr(each, name), getattr(known, name)), name
+    context.upload(put(other[:2]))
+    assert context.split(None, plan.physical_to_logical[:2], 16).share.shape == (2, 80)
+
+
 def test_rebalance_from_a_placement(put):
     """On the host; the maps come back as the arrays that weights are."""
     weights = sample_weights(3, 64)

@@ -50,25 +50,6 @@ def test_nothing_waits(put, context, lazy):
     np.testing.assert_allclose(loads.array, on_cpu(sample_weights(3, 64), **LARGE, seed=2).gpu_load, rtol=1e-12)
 
 
-def test_splits_are_worked_out_on_the_host(put, context):
-    """Whatever is on the device comes to the host first, and what a graph may hold stays where it is."""
-    weights, other = sample_weights(3, 64), sample_weights(3, 64, 1)
-    plan = on_cpu(weights, **LARGE)
-    with eplb.Context() as cpu:
-        expected = [cpu.split(each, plan) for each in (weights, other, weights)]
-    on_device = context.solve(put(weights), **LARGE)
-    found = [
-        context.split(None, on_device, 16),
-        context.split(put(other), plan.physical_to_logical),
-        context.split(weights, on_device),
-    ]
-    for each, known in zip(found, expected, strict=True):
-        for name in ("share", "quota", "gpu_load", "imbalance", "bound", "tight"):
-            assert np.array_equal(getattr(each, name), getattr(known, name)), name
-    context.upload(put(other[:2]))
-    assert context.split(None, plan.physical_to_logical[:2], 16).share.shape == (2, 80)
-
-
 def same_windows(judged, expected):
     for name in ("window_imbalance", "window_bound"):
         assert np.array_equal(getattr(judged, name), getattr(expected, name))

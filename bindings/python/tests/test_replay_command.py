@@ -57,6 +57,27 @@ def test_table(run, series):
     assert out.isascii()
 
 
+def test_tokens_split(run, series):
+    """Columns after the imbalance, and a sentence of the best rule; figures are those of eplb.replay."""
+    rules = ["--rule", "never", "--warm-up", "3", "--split"]
+    code, out, _ = run("replay", series, *SIZES, *rules)
+    assert code == 0
+    windows = np.load(series)["counts"]
+    found = eplb.replay(windows, ["never"], num_slots=24, num_gpus=4, warm_up=3, splits=True)
+    heading, row, *_, last = out.splitlines()[1:]
+    assert "worst  split in step  by last window  by decayed  predicted" in heading
+    best = found.best
+    splits = best.split_in_step, best.split_last_window, best.split_decayed
+    assert row.split()[4:7] == [f"{each:.4f}" for each in splits]
+    assert last == found.sentences()[-1]
+    # The topic changes after every third window: the last one is mostly of the same, those before are not.
+    assert best.split_in_step < best.split_last_window < best.imbalance_mean < best.split_decayed
+    assert f"by the last window {best.split_last_window:.4f}, " in last
+    assert f"by decayed windows {best.split_decayed:.4f} (worse than evenly)" in last
+    code, out, _ = run("replay", series, *SIZES, *rules, "--json")
+    assert json.loads(out)["rules"][0]["split_in_step"] == best.split_in_step
+
+
 def test_without_prices_pays_says_how_to_give_them(run, series):
     _, _, err = run("replay", series, *SIZES, "--rule", "pays", "--bandwidth", 50)
     assert UNPRICED in err

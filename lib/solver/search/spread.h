@@ -3,48 +3,46 @@
 // and such that tokens can get from any GPU to any other.
 #pragma once
 
-#include "solver/search/bridges.h"
 #include "solver/search/excess_search.h"
+#include "solver/search/replica_graph.h"
 
 EPLB_STAGE_BEGIN
 
 struct SpreadMemory {
   GraphMemory graph;
-  View<int> by_size;     // the places of replicas, the largest replica first
-  View<int> order;       // scratch
-  View<int> usual;       // by GPU: the load that it should have
-  View<int> movable;     // by GPU: the load of experts that have several replicas
-  View<int64_t> answer;  // [1]
+  View<int> by_size;  // the places of replicas, the largest replica first
+  View<int> order;    // scratch
+  View<int> usual;    // by GPU: the load that it should have
+  View<int> movable;  // by GPU: the load of experts that have several replicas
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     graph.lay_out(arena, problem);
     arena.take(problem.cluster.slots, by_size, order);
     arena.take(problem.cluster.gpus, usual, movable);
-    answer = arena.take<int64_t>(1);
   }
 };
 
 class Spread {
  public:
   // nodes: that replicas stay on. time: of GPUs in the mean.
-  EPLB_FN Spread(ExcessSearch& search, const SpreadMemory& memory, int nodes, int time)
+  EPLB_FN Spread(ExcessSearch& search, SpreadMemory& memory, int nodes, int time)
       : search_(search),
         at_(memory),
         nodes_(nodes),
         time_(time),
-        bridges_(search.state, search.cluster, memory.graph, open_gpus(search.cluster) / nodes) {}
+        graph_(search.state, search.cluster, memory.graph, open_gpus(search.cluster) / nodes) {}
 
   EPLB_FN void run(Team auto& team, int proposals_per_slot) {
-    const Arrangement& state = search_.state;
-    if (state.totals[0].replicated == 0) return;
+    if (search_.state.totals[0].replicated == 0) return;
     begin(team);
     int64_t left = int64_t{proposals_per_slot} * nodes_ * replicas_;
     for (; left > 0 && search_.affords(looks_to_propose()); --left) {
       const Proposal proposal = propose(team);
-      if (proposal.other >= replicas_ || !is_possible(proposal)) continue;
-      if (!search_.affords(looks_to_try())) return;
-      attempt(team, proposal);
-      if (team.stopped()) return;
+      if (proposal.other >= replicas_) continue;
+      const Exchange exchange = exchange_of(proposal);
+      if (!is_possible(exchange)) continue;
+      if (!search_.affords(looks_to_try()) || team.stopped()) return;
+      attempt(team, proposal, exchange);
     }
   }
 
@@ -52,6 +50,10 @@ class Spread {
   // Replicas, by their number in by_size.
   struct Proposal {
     int one, other;
+  };
+  // Their places and GPUs, and the numbers of their experts if these have several.
+  struct Exchange {
+    int one, other, one_gpu, other_gpu, one_number, other_number;
   };
 
   EPLB_FN int64_t looks_to_propose() const { return int64_t{search_.slow()} * search_.state.rows; }
@@ -62,7 +64,6 @@ class Spread {
   EPLB_FN void begin(Team auto& team) {
     const Arrangement& state = search_.state;
     sort_replicas(team);
-    const int mean = larger(1, mean_load(team));
     team.for_each(state.gpus, [&](int g) {
       const int64_t usual = int64_t{time_} * pace(search_.cluster, g) / kFastest;
       at_.usual[g] = larger(1, static_cast<int>(usual));
@@ -70,16 +71,21 @@ class Spread {
       for (int place = g; place < state.places; place += state.stride)
         at_.movable[g] += movable(place);
     });
-    team.for_each(state.totals[0].replicated, [&](int i) {
-      at_.graph.cost[i] = cost_of_scarcity(state.share[state.replicated[i]], mean);
+    const int mean = mean_load(team);
+    team.for_each(state.totals[0].replicated, [&](int m) {
+      at_.graph.cost[m] = cost_of_scarcity(state.share[state.replicated[m]], mean);
     });
-    team.single([&] { at_.answer[0] = bridges_.cost(); });
-    cost_ = at_.answer[0];
+    team.single([&] {
+      graph_.make();
+      graph_.explore();
+    });
+    graph_.take();
+    cost_ = graph_.found();
   }
   EPLB_FN int mean_load(Team auto& team) const {
     const View<int> load = search_.state.load;
     const int64_t sum = team.sum_of(search_.state.gpus, [&](int g) { return int64_t{load[g]}; });
-    return static_cast<int>(sum / open_gpus(search_.cluster));
+    return larger(1, static_cast<int>(sum / open_gpus(search_.cluster)));
   }
   EPLB_FN void sort_replicas(Team auto& team) {
     const Arrangement& state = search_.state;
@@ -101,43 +107,65 @@ class Spread {
     const int one = below(search_.draw(team), replicas_);
     return {one, one + 1 + below(search_.draw(team), near)};
   }
-  EPLB_FN bool is_possible(const Proposal& proposal) const {
+  EPLB_FN Exchange exchange_of(const Proposal& proposal) const {
     const Arrangement& state = search_.state;
     const int one = at_.by_size[proposal.one], other = at_.by_size[proposal.other];
-    const int less = state.size[one] - state.size[other];
-    return (has_others(state, state.expert[one]) || has_others(state, state.expert[other])) &&
-           state.excess[state.gpu[one]] <= less && state.excess[state.gpu[other]] + less <= 0 &&
-           may_swap(search_, one, other);
+    return {one,
+            other,
+            state.gpu[one],
+            state.gpu[other],
+            graph_.number(state.expert[one]),
+            graph_.number(state.expert[other])};
+  }
+  EPLB_FN bool is_possible(const Exchange& of) const {
+    const Arrangement& state = search_.state;
+    const int less = state.size[of.one] - state.size[of.other];
+    return (of.one_number >= 0 || of.other_number >= 0) && state.excess[of.one_gpu] <= less &&
+           state.excess[of.other_gpu] + less <= 0 && may_swap(search_, of.one, of.other) &&
+           !parts_components(of);
+  }
+  // Where one expert alone takes an edge along, that is known before it is tried.
+  EPLB_FN bool parts_components(const Exchange& of) const {
+    if (of.other_number < 0) return graph_.parts(of.one_number, of.one_gpu, of.other_gpu);
+    if (of.one_number < 0) return graph_.parts(of.other_number, of.other_gpu, of.one_gpu);
+    return false;
   }
   EPLB_FN int64_t cost_of_gpu(int g, int more) const {
     return cost_of_scarcity(at_.movable[g] + more, at_.usual[g]);
   }
-  // Keeps a swap that lowers what the placement costs.
-  EPLB_FN void attempt(Team auto& team, const Proposal& proposal) {
-    const int one = at_.by_size[proposal.one], other = at_.by_size[proposal.other];
-    const int g = search_.state.gpu[one], h = search_.state.gpu[other];
-    const int more = movable(other) - movable(one);
-    apply(team, search_, {Change::kSwap, one, other});
-    team.single([&] { at_.answer[0] = bridges_.cost(); });
-    const int64_t cost = at_.answer[0], now = cost_of_gpu(g, 0) + cost_of_gpu(h, 0) + cost_;
-    if (cost_of_gpu(g, more) + cost_of_gpu(h, -more) + cost >= now) return undo(team, search_);
-    keep(search_);
-    cost_ = cost;
+  // Makes an exchange that lowers what the placement costs, and leaves no more components.
+  EPLB_FN void attempt(Team auto& team, const Proposal& proposal, const Exchange& of) {
+    const int g = of.one_gpu, h = of.other_gpu, more = movable(of.other) - movable(of.one);
     team.barrier();
     team.single([&] {
-      at_.by_size[proposal.one] = other;
-      at_.by_size[proposal.other] = one;
+      graph_.exchange(of.one_number, g, of.other_number, h);
+      graph_.explore();
+    });
+    const GraphCost cost = graph_.found();
+    const int64_t now = cost_of_gpu(g, 0) + cost_of_gpu(h, 0) + cost_.bridges,
+                  then = cost_of_gpu(g, more) + cost_of_gpu(h, -more) + cost.bridges;
+    const bool lowers =
+        cost.components < cost_.components || (cost.components == cost_.components && then < now);
+    team.barrier();
+    if (!lowers) return team.single([&] { graph_.exchange(of.one_number, h, of.other_number, g); });
+    cost_ = cost;
+    graph_.take();
+    apply(team, search_, {Change::kSwap, of.one, of.other});
+    keep(search_);
+    team.single([&] {
+      at_.by_size[proposal.one] = of.other;
+      at_.by_size[proposal.other] = of.one;
       at_.movable[g] += more;
       at_.movable[h] -= more;
     });
   }
 
   ExcessSearch& search_;
-  const SpreadMemory& at_;
+  SpreadMemory& at_;
   const int nodes_, time_;
-  const SplitBridges bridges_;
+  const ReplicaGraph graph_;
   int replicas_ = 0;
-  int64_t cost_ = 0;  // of bridges and components
+  GraphCost cost_{};
 };
 
 EPLB_STAGE_END

@@ -87,10 +87,13 @@ class StaticDispatcher {
             })};
   }
 
-  // By slot: its expert, or -1, as it is after the swaps.
-  EPLB_FN void write_placement(Team auto& team, View<int> row) const {
-    team.for_each(cluster_.slots,
-                  [&](int s) { row[s] = at_.replica[s] < 0 ? -1 : at_.expert[at_.replica[s]]; });
+  // By slot, after the swaps: its expert, or -1, and how many ranks use it.
+  EPLB_FN void write_slots(Team auto& team, View<int> row, View<int> units) const {
+    team.for_each(cluster_.slots, [&](int s) {
+      const int replica = at_.replica[s];
+      row[s] = replica < 0 ? -1 : at_.expert[replica];
+      units[s] = replica < 0 ? 0 : at_.units[replica];
+    });
   }
 
   // By rank and expert: the slot, or -1 if the expert has none. A rank uses its own GPU if it can,

@@ -33,10 +33,13 @@ static void run_everything(const char *vectors) {
   rules_evaluation();
   rules_windows();
   rules_window_weights();
+  rules_split();
+  rules_split_calls();
   rules_answers();
   rules_cluster();
   rules_devices();
   rules_allocation();
+  rules_out_of_memory();
   rules_limits();
   rules_locale();
   rules_floating_point();

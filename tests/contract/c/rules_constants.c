@@ -50,6 +50,8 @@ static void policies(void) {
             CALL(evaluate)(context, &problem, before.ints[0], 32, EPLB_INT64, NULL, NULL, NULL,
                            NULL, 2, ERR),
             "policy");
+    REFUSED(status_for(unknown[i]),
+            CALL(split_prepare)(context, &problem, before.ints[0], 32, EPLB_INT64, ERR), "policy");
   }
 }
 
@@ -96,6 +98,7 @@ static void dtypes(void) {
     INVALID(CALL(evaluate)(context, &in.problem, before.ints[0], 32, unknown[i], NULL, NULL, NULL,
                            NULL, 2, ERR),
             "dtype");
+    INVALID(CALL(split)(context, &in.problem, before.ints[0], 32, unknown[i], NULL, ERR), "dtype");
     INVALID(CALL(context_reserve)(context, unknown[i], 1, 2, 8, &in.problem, NULL, ERR), "dtype");
   }
 }

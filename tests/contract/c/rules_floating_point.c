@@ -9,6 +9,7 @@
 
 #include "harness.h"
 #include "invariants.h"
+#include "split.h"
 
 enum { LAYERS = 3, EXPERTS = 32, SLOTS = 48, GPUS = 8 };
 
@@ -47,10 +48,13 @@ static void (*set_mode)(void);
 static void solved_in_the_mode(const input *in, int64_t threads) {
   eplb_context *plain = context_solved(in), *context = context_make(threads);
   plan p;
+  split s;
   int rounding;
   uint64_t bits;
   fenv_t environment;
-  if (plain == NULL || context == NULL || !invariants_hold(plain, in, &p)) return;
+  if (plain == NULL || context == NULL || !invariants_hold(plain, in, &p) ||
+      !split_over(plain, in, NULL, 0) || !split_fetch(&s, plain, in))
+    return;
   fegetenv(&environment);
   set_mode();
   rounding = fegetround();
@@ -59,12 +63,14 @@ static void solved_in_the_mode(const input *in, int64_t threads) {
     EQUAL(rounding, fegetround());
     EQUAL(bits, control_bits());
     plan_still_there(&p, context, in);
+    if (split_over(context, in, NULL, 0)) split_still_there(&s, context, in);
     EXPECT(EPLB_INVALID_ARGUMENT, CALL(fetch_map)(context, 0, EPLB_INT64, NULL, 1, ERR));
   }
   EQUAL(rounding, fegetround());
   EQUAL(bits, control_bits());
   fesetenv(&environment);
   plan_free(&p);
+  split_free(&s);
   CALL(context_destroy)(plain);
   CALL(context_destroy)(context);
 }

@@ -6,10 +6,12 @@
 
 #include "harness.h"
 #include "invariants.h"
+#include "split.h"
 
 static input in;
 static eplb_context *context;
 static plan before;
+static split split_before;
 
 static void a_forked_context(void) {
   int64_t buffer[32], dims[4] = {-7};
@@ -42,6 +44,9 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(plan_transfers)(context, &in.problem, EPLB_TRANSFER_BUFFERED, before.ints[0],
                                   before.ints[0], buffer, NULL, NULL, 32, EPLB_INT64, &report,
                                   ERR));
+  AFTER_FORK(CALL(split_prepare)(context, &in.problem, before.ints[0], 32, EPLB_INT64, ERR));
+  AFTER_FORK(CALL(split)(context, NULL, NULL, 0, 0, NULL, ERR));
+  AFTER_FORK(CALL(fetch_map)(context, EPLB_MAP_SHARE, EPLB_INT64, buffer, 32, ERR));
   AFTER_FORK(CALL(context_synchronize)(context, ERR));
   AFTER_FORK(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));
 #undef AFTER_FORK
@@ -61,6 +66,7 @@ static void the_child(void) {
   if (input_upload_and_solve(own, &in)) {
     plan_still_there(&before, own, &in);
     invariants_hold(own, &in, NULL);
+    if (split_over(own, &in, NULL, 0)) split_still_there(&split_before, own, &in);
   }
   CALL(context_destroy)(own);
 }
@@ -70,6 +76,7 @@ static void in_the_child(void) { run_in_child(the_child); }
 static void in_the_childs_child(void) { run_in_child(in_the_child); }
 
 static void in_the_parent(void) {
+  split_still_there(&split_before, context, &in);
   plan_still_there(&before, context, &in);
   if (input_upload_and_solve(context, &in)) plan_still_there(&before, context, &in);
 }
@@ -79,13 +86,15 @@ void rules_fork(void) {
   test_begin("the input of the fork tests");
   in = input_make(EPLB_FLOAT32, 2, 8, 16, 8, 101);
   context = context_make(2);
-  ready = CHECK(input_upload_and_solve(context, &in) && plan_fetch(&before, context, &in));
+  ready = CHECK(input_upload_and_solve(context, &in) && plan_fetch(&before, context, &in) &&
+                split_over(context, &in, NULL, 0) && split_fetch(&split_before, context, &in));
   test_end();
   if (!ready) return;
   RUN(in_the_child);
   RUN(in_the_childs_child);
   RUN(in_the_parent);
   plan_free(&before);
+  split_free(&split_before);
   CALL(context_destroy)(context);
   input_free(&in);
 }

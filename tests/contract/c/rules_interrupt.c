@@ -10,6 +10,7 @@
 
 #include "harness.h"
 #include "invariants.h"
+#include "split.h"
 
 enum { LAYERS = 6, EXPERTS = 64, SLOTS = 96, GPUS = 16 };
 
@@ -19,6 +20,7 @@ static struct {
   eplb_context *context;
   input in, large;
   plan before;
+  split split;
   eplb_status (*call)(eplb_error *err);
   eplb_status status;
   int done;
@@ -71,6 +73,23 @@ static eplb_status call_transfers(eplb_error *err) {
                             &outputs.report, err);
 }
 
+static eplb_status call_split_prepare(eplb_error *err) {
+  return api.split_prepare(scene.context, &scene.in.problem, scene.before.ints[0], LAYERS * SLOTS,
+                           EPLB_INT64, err);
+}
+static eplb_status call_split(eplb_error *err) {
+  return api.split(scene.context, &scene.in.problem, scene.before.ints[0], LAYERS * SLOTS,
+                   EPLB_INT64, NULL, err);
+}
+
+/* Not the plan: what is split over it, and what is prepared, must stay while others fail. */
+static const int64_t *even_placement(void) {
+  static int64_t placement[LAYERS * SLOTS];
+  int64_t i;
+  for (i = 0; i < LAYERS * SLOTS; i++) placement[i] = i % SLOTS % EXPERTS;
+  return placement;
+}
+
 static void *call_once(void *unused) {
   scene.status = scene.call(&scene.err);
   __atomic_store_n(&scene.done, 1, __ATOMIC_SEQ_CST);
@@ -94,21 +113,22 @@ static void interrupt_until_noticed(eplb_status (*call)(eplb_error *err)) {
   double start = clock_seconds();
   scene.call = call;
   while (status == EPLB_OK && clock_seconds() - start < 60) {
-    if (!input_solve(scene.context, &scene.in)) return;
+    if (!input_solve(scene.context, &scene.in) ||
+        !split_over(scene.context, &scene.in, even_placement(), 0))
+      return;
     poison_outputs();
     status = interrupt_once();
   }
   EQUAL(EPLB_INTERRUPTED, status);
   CHECK(memcmp(&outputs, &untouched, sizeof outputs) == 0);
   plan_still_there(&scene.before, scene.context, &scene.in);
+  split_still_there(&scene.split, scene.context, &scene.in);
   EXPECT(EPLB_OK, call == call_solve ? EPLB_OK : call(ERR)); /* left alone, it succeeds */
 }
 
 static int upload_current(void) {
-  int64_t i, *current = outputs.ids[0];
-  for (i = 0; i < LAYERS * SLOTS; i++) current[i] = i % SLOTS % EXPERTS;
-  return EXPECT(EPLB_OK, CALL(upload_placement)(scene.context, current, LAYERS * SLOTS, EPLB_INT64,
-                                                LAYERS, SLOTS, ERR));
+  return EXPECT(EPLB_OK, CALL(upload_placement)(scene.context, even_placement(), LAYERS * SLOTS,
+                                                EPLB_INT64, LAYERS, SLOTS, ERR));
 }
 
 static int begin_scene(int64_t threads, int has_current) {
@@ -119,7 +139,9 @@ static int begin_scene(int64_t threads, int has_current) {
   scene.context = context_make(threads);
   return scene.context != NULL && input_upload(scene.context, &scene.in) &&
          (!has_current || upload_current()) && input_solve(scene.context, &scene.in) &&
-         plan_fetch(&scene.before, scene.context, &scene.in);
+         plan_fetch(&scene.before, scene.context, &scene.in) &&
+         split_over(scene.context, &scene.in, even_placement(), 0) &&
+         split_fetch(&scene.split, scene.context, &scene.in);
 }
 static void end_scene(void) {
   /* Nothing of an interrupted call is left: a context that never was gives the same. */
@@ -128,6 +150,7 @@ static void end_scene(void) {
     invariants_hold(scene.context, &scene.in, NULL);
   }
   plan_free(&scene.before);
+  split_free(&scene.split);
   CALL(context_destroy)(scene.context);
   input_free(&scene.in);
   input_free(&scene.large);
@@ -143,8 +166,9 @@ static void a_solve_ends(void) {
 }
 
 static void other_calls_end(void) {
-  static eplb_status (*const calls[])(eplb_error *) = {call_rebalance, call_preset, call_evaluate,
-                                                       call_windows, call_transfers};
+  static eplb_status (*const calls[])(eplb_error *) = {
+      call_rebalance, call_preset,        call_evaluate, call_windows,
+      call_transfers, call_split_prepare, call_split};
   size_t i;
   for (i = 0; i < sizeof calls / sizeof *calls; i++)
     if (begin_scene(1, calls[i] == call_rebalance)) {

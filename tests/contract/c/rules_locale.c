@@ -56,8 +56,9 @@ static int comma_is_spoken(void) {
   return strcmp(text, "1,5") == 0;
 }
 
-static void refusals(eplb_context *context, const input *in, char texts[4][256]) {
+static void refusals(eplb_context *context, const input *in, char texts[5][256]) {
   double weights[16];
+  eplb_split_options options;
   eplb_problem problem = in->problem;
   int i;
   for (i = 0; i < 16; i++) weights[i] = 1000000.5;
@@ -72,13 +73,17 @@ static void refusals(eplb_context *context, const input *in, char texts[4][256])
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve)(context, &problem, NULL, ERR));
   strcpy(texts[2], check_last_text());
   EXPECT(EPLB_OK, CALL(backend_info)(EPLB_DEVICE_CPU, NULL, texts[3], 256, ERR));
+  EXPECT(EPLB_OK, CALL(split_options_init)(&options, sizeof options, ERR));
+  options.tolerance = 1234.5;
+  EXPECT(EPLB_INVALID_ARGUMENT, CALL(split)(context, &in->problem, NULL, 0, 0, &options, ERR));
+  strcpy(texts[4], check_last_text());
 }
 
 static void under_a_decimal_comma(void) {
   static const float fractions[8] = {0.5f, 1.25f, 3.75f, 2.5f, 0.125f, 8.0f, 1.5f, 6.25f};
   input in = input_of(fractions, 8, 16, 8);
   eplb_context *context = context_solved(&in);
-  char plain[4][256], localised[4][256], before[512];
+  char plain[5][256], localised[5][256], before[512];
   plan p;
   int i;
   if (context == NULL || !plan_fetch(&p, context, &in)) return;
@@ -88,8 +93,8 @@ static void under_a_decimal_comma(void) {
   CHECK(comma_is_spoken());
   strcpy(before, setlocale(LC_ALL, NULL));
   refusals(context, &in, localised);
-  for (i = 0; i < 4; i++) CHECK(strcmp(plain[i], localised[i]) == 0);
-  CHECK(strstr(plain[1], "1234567") != NULL);
+  for (i = 0; i < 5; i++) CHECK(strcmp(plain[i], localised[i]) == 0);
+  CHECK(strstr(plain[1], "1234567") != NULL && strstr(plain[4], "1234500 / 1000") != NULL);
   plan_still_there(&p, context, &in);
   if (input_upload_and_solve(context, &in)) plan_still_there(&p, context, &in);
   CHECK(strcmp(before, setlocale(LC_ALL, NULL)) == 0);

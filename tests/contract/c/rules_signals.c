@@ -24,6 +24,7 @@ static void masks_stay(void) {
   pthread_sigmask(SIG_SETMASK, &wanted, &before);
   context = context_make(4);
   input_upload_and_solve(context, &in);
+  EXPECT(EPLB_OK, CALL(split)(context, &in.problem, NULL, 0, 0, NULL, ERR));
   INVALID(CALL(solve)(context, NULL, NULL, ERR), "problem");
   CALL(context_destroy)(context);
   pthread_sigmask(SIG_SETMASK, &before, &found);

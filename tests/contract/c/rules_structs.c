@@ -14,6 +14,7 @@ typedef union any_struct {
   eplb_context_options context_options;
   eplb_problem problem;
   eplb_solve_options solve_options;
+  eplb_split_options split_options;
   eplb_report report;
   unsigned char bytes[sizeof(eplb_report) + ROOM];
 } any_struct;
@@ -32,6 +33,9 @@ static eplb_status init_problem(any_struct *s, int64_t size, eplb_error *e) {
 }
 static eplb_status init_solve(any_struct *s, int64_t size, eplb_error *e) {
   return CALL(solve_options_init)((eplb_solve_options *)s, size, e);
+}
+static eplb_status init_split(any_struct *s, int64_t size, eplb_error *e) {
+  return CALL(split_options_init)((eplb_split_options *)s, size, e);
 }
 static eplb_status init_report(any_struct *s, int64_t size, eplb_error *e) {
   return CALL(report_init)((eplb_report *)s, size, e);
@@ -58,12 +62,15 @@ static eplb_status use_solve(any_struct *s, eplb_error *e) {
   problem.num_gpus = 8;
   return CALL(solve)(solved, &problem, &s->solve_options, e);
 }
+static eplb_status use_split(any_struct *s, eplb_error *e) {
+  return CALL(split)(solved, NULL, NULL, 0, 0, &s->split_options, e);
+}
 static eplb_status use_report(any_struct *s, eplb_error *e) {
   return CALL(fetch_report)(solved, &s->report, e);
 }
 
-/* `first` is the size in ABI 1.0, forever: a program of that time hands in no more, whatever the
- * structs have become. */
+/* `first` is the size in ABI 1.0, or in the version that the struct came with, forever: a program of
+ * that time hands in no more, whatever the structs have become. */
 static const struct kind {
   const char *argument;
   size_t size, first;
@@ -73,6 +80,7 @@ static const struct kind {
              {"options", sizeof(eplb_context_options), 24, init_context, use_context},
              {"problem", sizeof(eplb_problem), 48, init_problem, use_problem},
              {"options", sizeof(eplb_solve_options), 32, init_solve, use_solve},
+             {"options", sizeof(eplb_split_options), 16, init_split, use_split},
              {"report", sizeof(eplb_report), 104, init_report, use_report}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -83,10 +91,10 @@ static int all_bytes(const unsigned char *bytes, size_t count, unsigned char val
   return 1;
 }
 
-static const int64_t no_sizes[] = {0, -1, -8, INT64_MIN, 1, 7, 8, 23, INT64_MAX};
+static const int64_t no_sizes[] = {0, -1, -8, INT64_MIN, 1, 7, 8, 15, INT64_MAX};
 enum { NO_SIZES = sizeof no_sizes / sizeof *no_sizes };
 
-/* Below the size in ABI 1.0 there is no program that means it. */
+/* Below the first size there is no program that means it. */
 static int64_t no_size(const struct kind *kind, int i) {
   return i == NO_SIZES ? (int64_t)kind->first - 1 : no_sizes[i];
 }
@@ -203,6 +211,8 @@ static void defaults_are_the_ones_in_the_header(void) {
   EQUAL(0, s.solve_options.max_arrivals);
   CHECK(s.solve_options.target == -1);
   CHECK(s.solve_options.move_price == 0);
+  EXPECT(EPLB_OK, init_split(&s, sizeof s.split_options, ERR));
+  CHECK(s.split_options.tolerance == 0);
   EXPECT(EPLB_OK, init_report(&s, sizeof s.report, ERR));
   CHECK(all_bytes(s.bytes + 8, sizeof s.report - 8, 0));
 }
@@ -214,6 +224,7 @@ void rules_structs(void) {
   in = input_of(weights, 8, 16, 8);
   solved = context_solved(&in);
   CHECK(solved != NULL);
+  EXPECT(EPLB_OK, CALL(split_prepare)(solved, &in.problem, NULL, 0, 0, ERR));
   test_end();
   RUN(init_refuses_impossible_sizes);
   RUN(init_refuses_null);

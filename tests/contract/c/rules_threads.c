@@ -57,6 +57,12 @@ static eplb_status intrude(int call, eplb_error *err) {
     case 6:
       return CALL(upload_weights)(shared.context, shared.in.weights, input_length(&shared.in),
                                   EPLB_FLOAT32, 1, shared.in.layers, shared.in.experts, err);
+    case 7:
+      return CALL(split_prepare)(shared.context, &shared.in.problem, slots_buffer, length,
+                                 EPLB_INT64, err);
+    case 8:
+      return CALL(split)(shared.context, &shared.in.problem, slots_buffer, length, EPLB_INT64, NULL,
+                         err);
     default:
       return CALL(context_reserve)(shared.context, EPLB_FLOAT32, 1, shared.in.layers,
                                    shared.in.experts, &shared.in.problem, NULL, err);
@@ -87,7 +93,7 @@ static void one_context_two_threads(void) {
   slots_buffer = malloc((size_t)(shared.in.layers * 160) * sizeof *slots_buffer);
   if (shared.context != NULL && EXPECT(EPLB_OK, intrude(1, ERR))) {
     CHECK(pthread_create(&solver, NULL, solve_without_pause, NULL) == 0);
-    for (call = 0; call < 8; call++) intrude_until_refused(call);
+    for (call = 0; call < 10; call++) intrude_until_refused(call);
     __atomic_store_n(&shared.stop, 1, __ATOMIC_SEQ_CST);
     pthread_join(solver, NULL);
     EQUAL(0, shared.other);
@@ -173,10 +179,15 @@ static void call_with_a_context(eplb_context *context) {
   doom("plan_transfers",
        CALL(evaluate_windows)(context, &in->problem, doomed.ids, CANCEL_LENGTH, EPLB_INT64,
                               doomed.figures[0], doomed.figures[1], CANCEL_LAYERS, NULL));
-  doom("synchronize",
+  doom("split_prepare",
        CALL(plan_transfers)(context, &in->problem, EPLB_TRANSFER_IN_PLACE, doomed.ids, doomed.ids,
                             doomed.others[0], doomed.others[1], doomed.others[2], CANCEL_LENGTH,
                             EPLB_INT64, &doomed.report, NULL));
+  doom("split",
+       CALL(split_prepare)(context, &in->problem, doomed.ids, CANCEL_LENGTH, EPLB_INT64, NULL));
+  doom("fetch_map", CALL(split)(context, NULL, NULL, 0, 0, NULL, NULL));
+  doom("synchronize",
+       CALL(fetch_map)(context, EPLB_MAP_SHARE, EPLB_INT64, doomed.ids, CANCEL_LENGTH, NULL));
   doom("reserve", CALL(context_synchronize)(context, NULL));
   doom("interrupt", CALL(context_reserve)(context, in->dtype, 1, in->layers, in->experts,
                                           &in->problem, NULL, NULL));

@@ -303,7 +303,7 @@ static void the_objective_is_checked(void) {
   in.options.strategy = EPLB_STRATEGY_BEST;
   EXPECT(EPLB_OK, CALL(evaluate)(context, &in.problem, before.ints[0], LAYERS * SLOTS, EPLB_INT64,
                                  NULL, NULL, NULL, NULL, 0, ERR));
-  in.problem.objective = 3;
+  in.problem.objective = EPLB_OBJECTIVE_SPLIT + 1;
   REFUSED(EPLB_UNAVAILABLE, CALL(solve)(context, &in.problem, &in.options, ERR), "objective", "3");
   in.problem.objective = -1;
   INVALID(CALL(solve)(context, &in.problem, &in.options, ERR), "objective", "-1");

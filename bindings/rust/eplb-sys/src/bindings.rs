@@ -794,19 +794,19 @@ library! {
     /// the numbers and the nearest legal value for sizes that do not fit each other, and for a
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
     /// strategy, effort, policy, bound kind, objective or transfer order above those of this
-    /// version, for EPLB_OBJECTIVE_WINDOWS and EPLB_POLICY_SOFT with other strategies than theirs,
-    /// and for the former without windows that were kept; EPLB_INVALID_WEIGHT if
-    /// EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
-    /// EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming
-    /// layer and slot. EPLB_STRATEGY_REBALANCE begins with the current placement:
-    /// EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that forced moves exceed.
-    /// Experts that stay on a GPU stay in their slots; a layer that need not change, or has no
-    /// load, keeps all of them, and copies of an expert on one GPU stay unless something better
-    /// comes. Under a hierarchical policy a group's home is the node that has most of it. Where a
-    /// fresh placement is better and within the limits, it is taken, its GPUs numbered so that it
-    /// needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the plan of the last
-    /// successful solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and
-    /// global), replicas of equal weight in order of creation.
+    /// version, for EPLB_OBJECTIVE_WINDOWS, EPLB_OBJECTIVE_SPLIT and EPLB_POLICY_SOFT with other
+    /// strategies than theirs, for the last two together, and for the first without windows that
+    /// were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum
+    /// of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert
+    /// that the weights lack, naming layer and slot. EPLB_STRATEGY_REBALANCE begins with the
+    /// current placement: EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that
+    /// forced moves exceed. Experts that stay on a GPU stay in their slots; a layer that need not
+    /// change, or has no load, keeps all of them, and copies of an expert on one GPU stay unless
+    /// something better comes. Under a hierarchical policy a group's home is the node that has most
+    /// of it. Where a fresh placement is better and within the limits, it is taken, its GPUs
+    /// numbered so that it needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the
+    /// plan of the last successful solve is still there. Source: GREEDY is deepseek-ai/EPLB
+    /// (hierarchical and global), replicas of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,

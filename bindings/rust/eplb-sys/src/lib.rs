@@ -90,4 +90,4 @@ pub use bindings::*;
 pub const ABI_MAJOR: i32 = 1;
 
 /// Minor number of the ABI that these bindings were generated for: a library of a lower one lacks functions.
-pub const ABI_MINOR: i32 = 1;
+pub const ABI_MINOR: i32 = 2;

@@ -9,6 +9,7 @@ use crate::report::count;
 use crate::{Cluster, Error, Interrupter, Library, Plan, Problem, Result, SolveOptions, Strategy, WeightShape};
 
 mod placements;
+mod splits;
 mod tables;
 
 /// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.

@@ -17,6 +17,7 @@ mod plan;
 mod problem;
 mod raw;
 mod report;
+mod split;
 #[rustfmt::skip]
 mod structs_generated;
 mod transfers;
@@ -35,5 +36,6 @@ pub use load_error::{Attempt, ENVIRONMENT, FILE, LoadError, NamedBy, Refusal};
 pub use plan::{MapShape, Plan};
 pub use problem::WeightShape;
 pub use report::Evaluation;
-pub use structs_generated::{Problem, Report, SolveOptions};
+pub use split::Split;
+pub use structs_generated::{Problem, Report, SolveOptions, SplitOptions};
 pub use transfers::{Transfer, TransferKind, TransferPlan};

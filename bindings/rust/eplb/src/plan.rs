@@ -5,6 +5,7 @@ use std::fmt;
 use crate::context::PlanShape;
 use crate::device::{DeviceSliceMut, Stream};
 use crate::element::{ExpertElement, MapElement};
+use crate::raw::RawContext;
 use crate::transfers::MoveMaps;
 use crate::{Context, Map, Report, Result, Transfer};
 
@@ -26,6 +27,12 @@ pub struct MapShape {
 }
 
 impl MapShape {
+    pub(crate) fn of(context: &RawContext, map: Map) -> Result<Self> {
+        let (rank, dims) = context.map_shape(map.as_raw())?;
+        // Never negative; should one be, an empty buffer is refused.
+        Ok(Self { rank: usize::try_from(rank).unwrap_or(0), dims: dims.map(|dim| usize::try_from(dim).unwrap_or(0)) })
+    }
+
     /// One number per dimension.
     #[must_use]
     pub fn dims(&self) -> &[usize] {
@@ -80,12 +87,7 @@ impl<'a> Plan<'a> {
     ///
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a map that this library does not know.
     pub fn map_shape(&self, map: Map) -> Result<MapShape> {
-        let (rank, dims) = self.context.raw.map_shape(map.as_raw())?;
-        // Never negative; should one be, an empty buffer is refused.
-        Ok(MapShape {
-            rank: usize::try_from(rank).unwrap_or(0),
-            dims: dims.map(|dim| usize::try_from(dim).unwrap_or(0)),
-        })
+        MapShape::of(&self.context.raw, map)
     }
 
     /// Copies a map into `buffer`, whose length must be that of the map.

@@ -223,6 +223,41 @@ impl SolveOptions {
     }
 }
 
+/// Options of a split. Since ABI 1.2. What is not set is the library's default.
+///
+/// ```
+/// use eplb::SplitOptions;
+///
+/// let options = SplitOptions::new().tolerance(0.002);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SplitOptions {
+    tolerance: Option<f64>,
+}
+
+impl SplitOptions {
+    /// The library's defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { tolerance: None }
+    }
+
+    /// What a GPU may have above the bound, in parts of it, 0 to 1: steps of 1/65536. 0.002 saves
+    /// up to half of the time where much has to move. Default 0.
+    #[must_use]
+    pub const fn tolerance(self, tolerance: f64) -> Self {
+        Self { tolerance: Some(tolerance) }
+    }
+
+    pub(crate) fn over(&self, defaults: &sys::eplb_split_options) -> sys::eplb_split_options {
+        sys::eplb_split_options {
+            tolerance: self.tolerance.unwrap_or(defaults.tolerance),
+            ..*defaults
+        }
+    }
+}
+
 /// How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
 /// none has, imbalance and bound are 1 and the other means 0. The imbalance of a layer is its
 /// largest over its mean GPU load: 1 is perfect. A bound is a proven lower bound on the largest GPU

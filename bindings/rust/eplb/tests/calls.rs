@@ -29,13 +29,22 @@ fn the_optimum_of_the_header() {
 fn map_shapes() {
     let mut context = uploaded();
     let options = SolveOptions::new().max_replicas(5);
-    let plan = context.solve(&PROBLEM, &options).expect("it can be solved");
+    context.solve(&PROBLEM, &options).expect("it can be solved");
+    context.split_prepare_plan(&PROBLEM).expect("it was solved"); // which some of the maps are of
+    let plan = context.plan().expect("it was solved");
     let dims_of = |map| -> &[usize] {
         match map {
             Map::LogicalToPhysical => &[1, 8, 5],
-            Map::ReplicaCount | Map::GpuLoad => &[1, 8],
+            Map::ReplicaCount | Map::GpuLoad | Map::SplitLoad | Map::SplitTight => &[1, 8],
             Map::WindowImbalance | Map::WindowBound => &[1, 1],
-            Map::Imbalance | Map::Bound | Map::Duplicates | Map::MoveCount | Map::OffHome | Map::OffHomeBound => &[1],
+            Map::Imbalance
+            | Map::Bound
+            | Map::Duplicates
+            | Map::MoveCount
+            | Map::OffHome
+            | Map::OffHomeBound
+            | Map::SplitImbalance
+            | Map::SplitBound => &[1],
             _ => &[1, 16],
         }
     };

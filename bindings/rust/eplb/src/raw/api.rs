@@ -18,6 +18,7 @@ pub(crate) struct Api {
     pub(super) functions: sys::Eplb,
     pub(crate) problem: sys::eplb_problem,
     pub(crate) solve_options: sys::eplb_solve_options,
+    pub(crate) split_options: sys::eplb_split_options,
     pub(crate) context_options: sys::eplb_context_options,
     pub(super) report: sys::eplb_report,
     backend: sys::eplb_backend,
@@ -42,6 +43,7 @@ impl Api {
             Ok(Self {
                 problem: initialized(functions.eplb_problem_init)?,
                 solve_options: initialized(functions.eplb_solve_options_init)?,
+                split_options: initialized(functions.eplb_split_options_init)?,
                 context_options: initialized(functions.eplb_context_options_init)?,
                 report: initialized(functions.eplb_report_init)?,
                 backend: initialized(functions.eplb_backend_init)?,

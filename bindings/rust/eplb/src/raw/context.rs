@@ -61,7 +61,7 @@ impl RawContext {
     }
 
     /// Calls a function of the library with this context.
-    fn call(
+    pub(super) fn call(
         &self,
         function: impl FnOnce(&sys::Eplb, *mut sys::eplb_context, *mut sys::eplb_error) -> sys::eplb_status,
     ) -> Result<()> {

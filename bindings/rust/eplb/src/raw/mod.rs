@@ -6,6 +6,7 @@ mod api;
 mod context;
 mod handle;
 mod privileges;
+mod split;
 
 pub(crate) use api::Api;
 pub(crate) use context::{LayerOutputs, RawContext, WindowFigure};

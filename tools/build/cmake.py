@@ -41,21 +41,21 @@ def build_release(*targets):
 
 def build_sanitized(headline, *targets, fuzz=False):
     """With ASan and UBSan."""
-    # Next to plain code what the library takes here: a set more is minutes of compilation.
-    options = ["EPLB_SANITIZE=address,undefined", f"EPLB_INSTRUCTION_SETS={widest_set()}"]
-    build_with_clang(headline, SANITIZE, options + (["EPLB_FUZZ=ON"] if fuzz else []), targets)
+    options = ["EPLB_SANITIZE=address,undefined", *(["EPLB_FUZZ=ON"] if fuzz else [])]
+    build_with_clang(headline, SANITIZE, options, targets)
 
 
 def build_threads(headline, *targets):
-    """With TSan. Which instructions are used makes no difference to threads."""
-    build_with_clang(headline, THREADS, ["EPLB_SANITIZE=thread", "EPLB_SIMD=OFF"], targets)
+    """With TSan."""
+    build_with_clang(headline, THREADS, ["EPLB_SANITIZE=thread"], targets)
 
 
 def build_with_clang(headline, folder, options, targets):
     # UBSan of GCC 12 reports false errors in AVX-512 reductions.
     compilers = ["CMAKE_C_COMPILER=clang-14", "CMAKE_CXX_COMPILER=clang++-14"]
     options = ["CMAKE_BUILD_TYPE=RelWithDebInfo", *compilers, "EPLB_TESTS=ON", "EPLB_CUDA=OFF", *options]
-    cmake(headline, folder, options, targets)
+    # Next to plain code what the library takes here: a set more is minutes of compilation.
+    cmake(headline, folder, [*options, f"EPLB_INSTRUCTION_SETS={widest_set()}"], targets)
 
 
 def widest_set():

@@ -122,8 +122,8 @@ HELD_OUT = {
 # With placements made for splits, at most.
 MARKS = {("in1024", "in2048", (288, 32)): 1.010, ("dec500", "dec1000", (288, 32)): 1.003}
 
-# Moves per layer until no GPU is above 1.05, 1.02 and 1.01: an even split needs so many, the best one so many. Section
-# 3c, of the first 10 layers (288/32) or 5 (320/64); a prototype that took 1 to 9 s per layer.
+# Moves per layer until no GPU is above 1.05, 1.02 and 1.01, with an even split, and with the best one. Section 3c,
+# of the first 10 layers (288/32) or 5 (320/64); a prototype that took 1 to 9 s per layer.
 MOVES = {
     ("in512", "in2048", (288, 32)): ((8.6, 16.9, 24.7), (1.4, 2.9, 3.7)),
     ("in1024", "in2048", (288, 32)): ((3.4, 12.6, 20.3), (0.3, 0.8, 1.6)),

@@ -18,6 +18,10 @@ std::vector<Kind> bests() {
       {.name = "BEST, slots and speeds", .gpus = Gpus::kSlotsAndSpeeds},
       {.name = "BEST, 2 windows", .windows = kFewWindows},
       {.name = "BEST, 64 windows", .windows = kMostWindows},
+      {.name = "BEST, for splits", .is_for_splits = true},
+      {.name = "BEST, for splits, slots and speeds",
+       .gpus = Gpus::kSlotsAndSpeeds,
+       .is_for_splits = true},
       {.name = "BEST, soft", .policy = EPLB_POLICY_SOFT},
       {.name = "BEST, soft, prices, 64 windows, slots and speeds",
        .policy = EPLB_POLICY_SOFT,
@@ -55,6 +59,11 @@ std::vector<Kind> rebalances() {
       {.name = ", 2 windows", .windows = kFewWindows},
       {.name = ", 64 windows", .windows = kMostWindows},
       {.name = ", no target, 64 windows", .windows = kMostWindows, .target = 0},
+      {.name = ", for splits", .is_for_splits = true},
+      {.name = ", for splits, no target", .is_for_splits = true, .target = 0},
+      {.name = ", for splits, slots and speeds",
+       .gpus = Gpus::kSlotsAndSpeeds,
+       .is_for_splits = true},
       {.name = ", soft", .policy = EPLB_POLICY_SOFT},
       {.name = ", soft, 8 moves", .policy = EPLB_POLICY_SOFT, .max_moves = 8},
       {.name = ", soft, a total of 8 moves", .policy = EPLB_POLICY_SOFT, .max_moves_total = 8},
@@ -73,6 +82,7 @@ std::vector<Kind> rebalances() {
 
 std::vector<Kind> others() {
   constexpr Timed kEvaluation = Timed::kEvaluation, kTransfers = Timed::kTransfers;
+  constexpr Timed kSplit = Timed::kSplit;
   return {
       {.name = "evaluation", .timed = kEvaluation},
       {.name = "evaluation, capped replicas", .timed = kEvaluation, .caps_replicas = true},
@@ -86,6 +96,8 @@ std::vector<Kind> others() {
       {.name = "transfers", .timed = kTransfers},
       {.name = "transfers, in place", .timed = kTransfers, .order = EPLB_TRANSFER_IN_PLACE},
       {.name = "transfers, exclusive", .timed = kTransfers, .order = EPLB_TRANSFER_EXCLUSIVE},
+      {.name = "split", .timed = kSplit},
+      {.name = "split, slots and speeds", .timed = kSplit, .gpus = Gpus::kSlotsAndSpeeds},
   };
 }
 
@@ -157,6 +169,7 @@ Call::Call(const Kind& kind, const Trace& trace, const GridShape& shape)
   upload(trace, kind.windows);
   if (kind.timed != Timed::kSolve) placement_ = place_greedily();
   source_.resize(placement_.size());
+  quota_.resize(placement_.size());
   round_.resize(placement_.size());
   if (kind.has_prices) upload_prices();
   ask();
@@ -167,6 +180,7 @@ void Call::ask() {
   problem_.bound_kind = kind_.bound;
   if (kind_.windows > 1 && kind_.timed == Timed::kSolve)
     problem_.objective = EPLB_OBJECTIVE_WINDOWS;
+  if (kind_.is_for_splits) problem_.objective = EPLB_OBJECTIVE_SPLIT;
   options_.strategy = kind_.strategy;
   options_.effort = EPLB_EFFORT_FAST;
   options_.max_moves = kind_.max_moves;
@@ -256,11 +270,21 @@ void Call::plan_transfers() {
                             EPLB_INT32, &report_, &error_));
 }
 
+void Call::split() {
+  check(eplb_split(context_, &problem_, placement_.data(), int64_t(placement_.size()), EPLB_INT32,
+                   nullptr, &error_));
+  check(eplb_fetch_map(context_, EPLB_MAP_SHARE, EPLB_INT32, source_.data(),
+                       int64_t(source_.size()), &error_));
+  check(eplb_fetch_map(context_, EPLB_MAP_QUOTA, EPLB_FLOAT64, quota_.data(),
+                       int64_t(quota_.size()), &error_));
+}
+
 void Call::make() {
   switch (kind_.timed) {
     case Timed::kSolve: return solve();
     case Timed::kEvaluation: return evaluate();
     case Timed::kTransfers: return plan_transfers();
+    case Timed::kSplit: return split();
   }
 }
 

@@ -9,8 +9,9 @@
 
 namespace bench {
 
-// An evaluation computes the figures of a placement that is given.
-enum class Timed { kSolve, kEvaluation, kTransfers };
+// An evaluation computes the figures of a placement that is given; a split takes tokens over one,
+// and fetches all that it says.
+enum class Timed { kSolve, kEvaluation, kTransfers, kSplit };
 
 // How GPUs differ: some lack a slot and one has none; speeds are 1, 5/4 and 3/2.
 enum class Gpus { kEqual, kFewerSlots, kSlotsAndSpeeds };
@@ -23,6 +24,7 @@ struct Kind {
   eplb_policy policy = EPLB_POLICY_AUTO;
   Gpus gpus = Gpus::kEqual;
   int windows = 1;  // more: EPLB_OBJECTIVE_WINDOWS
+  bool is_for_splits = false;
   eplb_bound_kind bound = EPLB_BOUND_SIMPLE;
   eplb_transfer_order order = EPLB_TRANSFER_BUFFERED;
   int max_moves = -1, max_moves_total = -1, max_arrivals = 0;
@@ -65,6 +67,7 @@ class Call {
   void ask();
   void evaluate();
   void plan_transfers();
+  void split();
   void solve();
 
   const Kind kind_;
@@ -74,6 +77,7 @@ class Call {
   eplb_report report_;
   mutable eplb_error error_;
   eplb_context* context_ = nullptr;
+  std::vector<double> quota_;
   std::vector<int32_t> current_, placement_, source_, round_;
 };
 

@@ -1,5 +1,7 @@
 #include "core/split.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace eplb {
@@ -7,6 +9,11 @@ namespace eplb {
 int read_tolerance(double tolerance) {
   check_range("tolerance", tolerance, 0, 1);
   return static_cast<int>(tolerance * kToleranceUnits);
+}
+
+bool has_experts_alone(const SplitPlacement& over) {
+  return std::all_of(over.expert.begin(), over.expert.end(),
+                     [&](int32_t e) { return e >= -1 && e < over.problem.experts; });
 }
 
 void check_shape(const SplitPlacement& over, int64_t layers, int64_t experts) {

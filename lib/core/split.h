@@ -93,6 +93,9 @@ struct SplitEvaluation {
 // A tolerance in units of the solver. Throws InvalidArgument unless it is from 0 to 1.
 int read_tolerance(double tolerance);
 
+// Are its experts those of its problem, or -1?
+bool has_experts_alone(const SplitPlacement& over);
+
 // Throws InvalidState unless weights of this shape can be split over the placement.
 void check_shape(const SplitPlacement& over, int64_t layers, int64_t experts);
 

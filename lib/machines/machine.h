@@ -64,9 +64,7 @@ class Machine {
   virtual void plan_transfers(const Problem& problem, const int32_t* placement,
                               Transfers& transfers) = 0;
 
-  // Gives a placement whose problem is set the size of what splits over it need.
-  virtual void lay_out_split(SplitPlacement& over) = 0;
-  // Does so, and makes that of its experts.
+  // Makes what splits over a placement need, whose problem and experts are set.
   virtual void prepare_split(SplitPlacement& over) = 0;
   // Splits tokens; `split` has the size. tolerance: in kToleranceUnits.
   virtual void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) = 0;
@@ -127,7 +125,7 @@ class StreamMachine : public Machine {
   virtual void split_on(const Problem& problem, bool integer, int tolerance, void* stream) = 0;
   virtual void fetch_split_on(const Problem& problem, bool integer, eplb_map map, eplb_dtype dtype,
                               void* buffer, void* stream) = 0;
-  // Of the problem that it has, with the split that was made last.
+  // The experts [L,S] of a placement whose problem is set, and the split that was made last.
   virtual void bring(SplitPlacement& over, Split& split) = 0;
 
   // In a process forked from the context's: forgets the device without a call to it.

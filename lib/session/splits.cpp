@@ -92,11 +92,17 @@ void Session::bring_split() {
   if (split_over_.on_host() && !lacks_split) return;
   SplitPlacement& over = split_over_.spare;
   over.problem = split_over_.value.problem;
-  machine_->lay_out_split(over);
+  over.expert.resize(static_cast<size_t>(over.problem.layers * over.problem.cluster.slots));
   split_.spare.resize(over.problem);
+  streams_->bring(over, split_.spare);
+  if (!has_experts_alone(over))
+    fail(
+        EPLB_INVALID_STATE,
+        "the device memory for splits does not hold the placement that was prepared last: was that "
+        "captured and never launched, or a graph of another problem replayed?");
+  machine_->prepare_split(over);
   split_over_.prepare_keep();
   split_.prepare_keep();
-  streams_->bring(over, split_.spare);
   split_over_.keep_spare(kOnBoth);
   if (!lacks_split) return;
   split_.keep_spare(kOnBoth);

@@ -271,6 +271,42 @@ void order_of_calls() {
   REFUSED(EPLB_INVALID_STATE, split_on(small.context, small.stream), "eplb_upload_weights_device");
 }
 
+// A placement that is wrong has nowhere to be noted.
+void without_a_reserve() {
+  const Input in = small_input(6, 9, EPLB_INT64);
+  const Context context(EPLB_DEVICE_CUDA);
+  const Stream stream;
+  Plan solved;
+  if (!solve_on_cpu(in, solved) || !input_upload(context, in)) return;
+  const Placement placement = placement_of(solved);
+  const auto length = static_cast<int64_t>(placement.size());
+  const Buffer there(8 * length);
+  EXPECT(EPLB_OK,
+         CALL(split_prepare)(context, &in->problem, placement.data(), length, EPLB_INT64, ERR));
+  REFUSED(EPLB_INVALID_STATE,
+          CALL(split_prepare_device)(context, &in->problem, there.data(), length, EPLB_INT64,
+                                     stream, ERR),
+          "eplb_context_reserve");
+}
+
+// What a host call finds there need not be what it was told of.
+void a_capture_that_was_never_launched() {
+  Small small;
+  if (!small.ready || !small.prepare()) return;
+  const auto length = static_cast<int64_t>(small.placement.size());
+  const int64_t half = length / 2;
+  const Input fewer = small_input(3, 9, EPLB_INT64);
+  const Buffer there(8 * length);
+  EXPECT(EPLB_OK, CALL(split)(small.context, nullptr, nullptr, 0, 0, nullptr, ERR));
+  if (!input_upload(small.context, fewer)) return;
+  const Graph graph(small.stream, cudaStreamCaptureModeRelaxed, [&] {
+    EXPECT(EPLB_OK, CALL(split_prepare_device)(small.context, &small.in->problem, there.data(),
+                                               half, EPLB_INT64, small.stream, ERR));
+  });
+  const eplb_status status = split_again(small.context);  // of memory laid out for six layers
+  CHECK(status == EPLB_OK || status == EPLB_INVALID_STATE);
+}
+
 void nothing_is_allocated() {
   Small small;
   if (!small.ready || !small.prepare()) return;
@@ -301,6 +337,8 @@ void splits() {
   test("splits: an id that is none", [] { bad_placements_are_late(false); });
   test("splits: an expert that is missing", [] { bad_placements_are_late(true); });
   test("splits: order of calls", order_of_calls);
+  test("splits: without a reserve", without_a_reserve);
+  test("splits: a capture that was never launched", a_capture_that_was_never_launched);
   test("splits: nothing is allocated", nothing_is_allocated);
 }
 

@@ -32,11 +32,9 @@ def quanta(weights):
 
 
 def goal_of(tokens, paces, target, each):
-    mean = -(-sum(tokens) * FASTEST // sum(paces))
-    if target == 0:
-        return mean
-    exact = sum(tokens) * int(target * UNIT) // UNIT * FASTEST // sum(paces)
-    return max(mean, exact - min(exact // 1024, 2 * each))
+    mean = (sum(tokens) << 24) // sum(paces)
+    time = mean * int(target * UNIT) >> 28
+    return max(-(-mean // 256), time - min(2 * each, time // 1024))
 
 
 def random_case(seed):

@@ -155,7 +155,8 @@ class Context(OpenContext):
             objective: what is balanced where there are several windows: "sum", that of all, or "windows", each of them,
                 of up to 64 from the host; the strategies best and rebalance only. "split" is for placements whose
                 experts' tokens are split over their replicas as they come: of their sum, as little load as possible is
-                on a GPU that cannot give it to another; the strategy best only, not under the soft policy.
+                on a GPU that cannot give it to another; the strategies best and rebalance only, with other policies
+                than soft.
             off_home_target: the imbalance up to which replicas leave home under the soft policy, at least 1; in each
                 window if these are balanced. Otherwise it only says what off_home_bound is for.
             effort: "fast", "normal" or "max", for the strategies that know it. A number of rounds, never a time.

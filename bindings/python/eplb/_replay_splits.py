@@ -9,6 +9,7 @@ from ._cluster import Cluster
 from ._context import Context
 from ._loads import relative_times, speeds_of
 from ._tables import MOST_WINDOWS
+from .dispatch import SHARES
 
 # Fields of an outcome, and columns of its table.
 SPLITS = {
@@ -18,7 +19,6 @@ SPLITS = {
 }
 # By how much a window matters less than the next one; of more windows than a rule may remember, 2 % are left out.
 _DECAY = 1 - 1 / 16
-_SHARES = 65536
 
 
 def imbalance_with_splits(
@@ -45,7 +45,7 @@ def _fading(windows: Array) -> Floats:
 
 def _with_shares(window: Array, placement: Array, share: Array, cluster: Cluster) -> Floats:
     tokens = np.pad(window.astype(np.float64), ((0, 0), (0, 1)))  # -1 is an expert without any
-    parts = np.take_along_axis(tokens, placement, axis=1) * share / _SHARES
+    parts = np.take_along_axis(tokens, placement, axis=1) * share / SHARES
     loads = parts.reshape(len(window), cluster.num_gpus, -1).sum(axis=2)
     most: Floats = relative_times(loads, loads.sum(axis=1), speeds_of(cluster)).max(axis=1)
     return most

@@ -175,16 +175,10 @@ void CpuMachine::plan_transfers(const Problem& problem, const int32_t* placement
   transfers.known = true;
 }
 
-void CpuMachine::lay_out_split(SplitPlacement& over) {
-  const Problem& problem = over.problem;
-  over.lines_per_layer = lines_for(instruction_set_.graph_bytes(problem));
-  over.expert.resize(static_cast<size_t>(problem.layers * problem.cluster.slots));
-  over.graphs.resize(static_cast<size_t>(problem.layers * over.lines_per_layer));
-}
-
 void CpuMachine::prepare_split(SplitPlacement& over) {
   const Problem& problem = over.problem;
-  lay_out_split(over);
+  over.lines_per_layer = lines_for(instruction_set_.graph_bytes(problem));
+  over.graphs.resize(static_cast<size_t>(problem.layers * over.lines_per_layer));
   auto make_graph = [&](int64_t layer, int worker) {
     instruction_set_.make_graph(problem,
                                 {&over.expert[layer * problem.cluster.slots], over.graph_of(layer)},

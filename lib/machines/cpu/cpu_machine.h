@@ -25,7 +25,6 @@ class CpuMachine final : public Machine {
                   MovePaths& paths) override;
   void plan_transfers(const Problem& problem, const int32_t* placement,
                       Transfers& transfers) override;
-  void lay_out_split(SplitPlacement& over) override;
   void prepare_split(SplitPlacement& over) override;
   void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) override;
   void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,

@@ -15,12 +15,6 @@ int64_t staging_bytes(const Problem& problem) {
   return weight_bytes(problem.layers, problem.experts) + plan_elements(problem) * 4;
 }
 
-cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
-
-void finish(cudaStream_t stream, const char* what = "cudaStreamSynchronize") {
-  check(cudaStreamSynchronize(stream), what);
-}
-
 void check_reserved(const char* what, const MemorySizes& needed, const MemorySizes& reserved) {
   if (!reserved.hold(needed))
     fail(EPLB_INVALID_STATE,

@@ -36,7 +36,6 @@ class CudaMachine final : public StreamMachine {
                       Transfers& transfers) override {
     host_->plan_transfers(problem, placement, transfers);
   }
-  void lay_out_split(SplitPlacement& over) override { host_->lay_out_split(over); }
   void prepare_split(SplitPlacement& over) override { host_->prepare_split(over); }
   void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) override {
     host_->split(weights, over, tolerance, split);

@@ -52,7 +52,15 @@ class DeviceScope {
   cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };
 
+// A caller's stream.
+inline cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
+
 // Is the stream being captured?
 bool is_capturing(cudaStream_t stream);
+
+// Waits until all work on it is done. what: the work, for an error.
+inline void finish(cudaStream_t stream, const char* what = "cudaStreamSynchronize") {
+  check(cudaStreamSynchronize(stream), what);
+}
 
 }  // namespace eplb::cuda

@@ -41,7 +41,7 @@ void SplitMemory::at_least(const Problem& problem, const DeviceLimits& limits,
   larger.at_least(bytes);
   // A graph of zeros splits nothing: what is not prepared yet is harmless.
   check(cudaMemsetAsync(larger.data(), 0, static_cast<size_t>(bytes), stream), "cudaMemsetAsync");
-  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  finish(stream);
   block_ = std::move(larger);
 }
 

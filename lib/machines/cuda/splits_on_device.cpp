@@ -4,12 +4,6 @@
 #include "machines/cuda/cuda_machine.h"
 
 namespace eplb::cuda {
-namespace {
-
-cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
-
-}  // namespace
-
 void CudaMachine::send(const SplitPlacement& over) {
   const DeviceScope scope(device_);
   const Problem& problem = over.problem;
@@ -18,7 +12,7 @@ void CudaMachine::send(const SplitPlacement& over) {
   to_device(to.graphs, reinterpret_cast<const char*>(over.graphs.data()),
             problem.layers * to.graph_bytes, stream_);
   to_device(to.placement, over.expert.data(), problem.layers * problem.cluster.slots, stream_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  finish(stream_);
 }
 
 SplitTask CudaMachine::split_task(const Problem& problem, bool integer) const {
@@ -32,10 +26,10 @@ SplitTask CudaMachine::split_task(const Problem& problem, bool integer) const {
 
 void CudaMachine::prepare_split_on(const Problem& problem, const void* placement, eplb_dtype dtype,
                                    void* stream) {
-  if (!splits_.holds(problem, limits_))
+  if (reserved_.bytes() == 0 || !splits_.holds(problem, limits_))
     fail(EPLB_INVALID_STATE,
-         "there is no device memory for splits of %lld layers of %d slots: call eplb_split_prepare "
-         "for a problem as large first",
+         "there is no device memory for splits of %lld layers of %d slots: call "
+         "eplb_context_reserve, and eplb_split_prepare for a problem as large, first",
          ll(problem.layers), problem.cluster.slots);
   const DeviceScope scope(device_);
   SplitTask task = split_task(problem, false);
@@ -69,12 +63,10 @@ void CudaMachine::bring(SplitPlacement& over, Split& split) {
   const Problem& problem = over.problem;
   const DeviceSplit from = splits_.of(problem, limits_);
   const int64_t slots = problem.layers * problem.cluster.slots;
-  to_host(reinterpret_cast<char*>(over.graphs.data()), from.graphs,
-          problem.layers * from.graph_bytes, stream_);
   to_host(over.expert.data(), from.placement, slots, stream_);
   to_host(split.quota.data(), from.quota, slots, stream_);
   to_host(split.tight.data(), from.tight, problem.layers * problem.cluster.gpus, stream_);
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  finish(stream_);
 }
 
 }  // namespace eplb::cuda

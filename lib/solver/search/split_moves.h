@@ -40,16 +40,17 @@ struct SplitMovesMemory {
   GraphWorkspace making;
   SplitWorkspace split;
   View<int> count, inside, home;  // by expert: slots; is it on closed GPUs only; its node
+  View<int> mark;                 // by expert: of one GPU at a time
   View<int> closed, room;         // by GPU: can its tokens not get to one with room; room itself
-  View<int> arrivals;             // by GPU
+  View<int> arrivals, changed;    // by GPU; was one of its slots changed?
   View<SplitChange> change;       // the best ones, in order
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     graph.lay_out(arena, problem);
     making.lay_out(arena, problem);
     split.lay_out(arena, problem);
-    arena.take(problem.experts, count, inside, home);
-    arena.take(problem.cluster.gpus, closed, room, arrivals);
+    arena.take(problem.experts, count, inside, home, mark);
+    arena.take(problem.cluster.gpus, closed, room, arrivals, changed);
     change = arena.take<SplitChange>(kMostChanges + 1);
   }
 };
@@ -80,6 +81,8 @@ class SplitMoves {
       moves_ += moves_of(change);
       note(change);
       make(change);
+      at_.changed[gpu_of(change.slot)] = 1;
+      if (change.is_exchange) at_.changed[gpu_of(change.other)] = 1;
       above_ = tokens_above(team);
     }
     put_back();
@@ -97,24 +100,38 @@ class SplitMoves {
 
   EPLB_FN void count_all() {
     for (int e = 0; e < problem_.experts; ++e) at_.count[e] = 0;
-    for (int g = 0; g < cluster_.gpus; ++g) at_.arrivals[g] = 0;
-    for (int slot = 0; slot < cluster_.slots; ++slot) {
-      const int e = row_[slot], g = gpu_of(slot);
-      if (e < 0) continue;
-      ++at_.count[e];
-      at_.home[e] = node_of(g);
-      if (is_first(slot) && !held(g, e)) ++at_.arrivals[g];
+    for (int g = 0; g < cluster_.gpus; ++g) {
+      at_.changed[g] = 0;
+      at_.arrivals[g] = count_arrivals(g);
+      moves_ += at_.arrivals[g];
     }
-    for (int g = 0; g < cluster_.gpus; ++g) moves_ += at_.arrivals[g];
+    for (int slot = 0; slot < cluster_.slots; ++slot) {
+      if (row_[slot] < 0) continue;
+      ++at_.count[row_[slot]];
+      at_.home[row_[slot]] = home_of(gpu_of(slot));
+    }
   }
-  EPLB_FN bool is_first(int slot) const {
-    for (int s = gpu_of(slot) * each_; s < slot; ++s)
-      if (row_[s] == row_[slot]) return false;
-    return true;
+  // Experts of a GPU that it did not have.
+  EPLB_FN int count_arrivals(int g) const {
+    for_each_slot(g, [&](int slot) {
+      if (row_[slot] >= 0) at_.mark[row_[slot]] = 1;
+    });
+    for_each_slot(g, [&](int slot) {
+      if (was_[slot] >= 0) at_.mark[was_[slot]] = 0;
+    });
+    int arrivals = 0;
+    for_each_slot(g, [&](int slot) {
+      if (row_[slot] < 0) return;
+      arrivals += at_.mark[row_[slot]];
+      at_.mark[row_[slot]] = 0;
+    });
+    return arrivals;
   }
-  EPLB_FN int node_of(int gpu) const {
-    return static_cast<int>(int64_t{gpu} * limits_.nodes / cluster_.gpus);
+  EPLB_FN void for_each_slot(int g, auto f) const {
+    for (int slot = g * each_; slot < (g + 1) * each_; ++slot) f(slot);
   }
+  // The node that an expert on a GPU cannot leave.
+  EPLB_FN int home_of(int gpu) const { return limits_.nodes == 1 ? 0 : node_of(cluster_, gpu); }
 
   EPLB_FN int64_t tokens_above(Team auto& team) {
     make_graph(team, problem_, row_.data, at_.making, at_.graph);
@@ -219,7 +236,7 @@ class SplitMoves {
     looks_ -= problem_.experts;
     for (int e = 0; e < problem_.experts; ++e) {
       if (!at_.inside[e] || !is_heavy(e) || at_.count[e] >= limits_.most_replicas) continue;
-      if (at_.home[e] != node_of(g) || holds(g, e)) continue;
+      if (at_.home[e] != home_of(g) || holds(g, e)) continue;
       looks_ -= 3 * each_;
       const SplitChange change{0, at_.room[g], slot, e, false};
       found = list(change, tokens_[e], last, found);
@@ -231,7 +248,7 @@ class SplitMoves {
     looks_ -= cluster_.slots;
     for (int other = 0; other < cluster_.slots; ++other) {
       const int h = gpu_of(other), f = row_[other];
-      if (f < 0 || at_.closed[h] || at_.home[e] != node_of(h) || at_.home[f] != node_of(g))
+      if (f < 0 || at_.closed[h] || at_.home[e] != home_of(h) || at_.home[f] != home_of(g))
         continue;
       // Only what is larger leaves room.
       if (int64_t{tokens_[e]} * at_.count[f] <= tokens_[f] || holds(g, f) || holds(h, e)) continue;
@@ -271,22 +288,31 @@ class SplitMoves {
 
   // -------------------------------------------------------------------------------------- the end
 
-  // What is on a GPU that had it returns to its slot.
+  // What is on a GPU that had it returns to its slot. Where nothing was changed, it is there.
   EPLB_FN void put_back() const {
-    for (int slot = 0; slot < cluster_.slots; ++slot)
-      for (int home = slot; home >= 0;) home = put_back(slot);
+    for (int g = 0; g < cluster_.gpus; ++g)
+      if (at_.changed[g]) put_back(g);
   }
-  // Returns -1, or that slot if something else is there now.
-  EPLB_FN int put_back(int slot) const {
-    const int e = row_[slot], first = gpu_of(slot) * each_;
-    if (e < 0 || was_[slot] == e) return -1;
-    for (int home = first; home < first + open_slots(cluster_, gpu_of(slot)); ++home) {
-      if (was_[home] != e || row_[home] == e) continue;
-      row_[slot] = row_[home];
-      row_[home] = e;
-      return slot;
-    }
-    return -1;
+  EPLB_FN void put_back(int g) const {
+    const int open = g * each_ + open_slots(cluster_, g);
+    for_each_slot(g, [&](int slot) {
+      if (row_[slot] >= 0) at_.mark[row_[slot]] = g * each_;
+    });
+    for (int slot = g * each_; slot < open; ++slot)
+      while (row_[slot] >= 0 && was_[slot] != row_[slot]) {
+        const int home = next_home(row_[slot], open);
+        if (home == open) break;
+        const int e = row_[slot];
+        row_[slot] = row_[home];
+        row_[home] = e;
+      }
+  }
+  // From where it was looked for last, a slot that had an expert and does not hold it; or `end`.
+  EPLB_FN int next_home(int e, int end) const {
+    int home = at_.mark[e];
+    while (home < end && (was_[home] != e || row_[home] == e)) ++home;
+    at_.mark[e] = home;
+    return home;
   }
 
   static constexpr int kMost = SplitMovesMemory::kMostChanges;

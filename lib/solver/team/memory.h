@@ -68,4 +68,21 @@ class Arena {
   int64_t used_;
 };
 
+// What a stage lays out for some sizes, in a block, or with a null one only counted.
+template <class Stage, class Sizes>
+EPLB_FN int64_t lay_out_stage(void* block, const Sizes& sizes, Stage& stage) {
+  Arena arena(block);
+  stage.lay_out(arena, sizes);
+  return arena.used();
+}
+template <class Stage, class Sizes> EPLB_FN int64_t stage_bytes(const Sizes& sizes) {
+  Stage stage{};
+  return lay_out_stage(nullptr, sizes, stage);
+}
+template <class Stage, class Sizes> EPLB_FN Stage laid_out(void* block, const Sizes& sizes) {
+  Stage stage{};
+  lay_out_stage(block, sizes, stage);
+  return stage;
+}
+
 EPLB_STAGE_END

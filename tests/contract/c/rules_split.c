@@ -151,38 +151,34 @@ static input of_magnitude(int kind) {
   return in;
 }
 
-static void weights_of_any_magnitude(void) {
+/* Of an input over some placement. */
+static void a_split_holds(const input *in, uint32_t seed) {
+  eplb_context *context = context_make(1);
   int64_t placement[LENGTH];
+  split s;
+  any_placement(placement, all_open, seed);
+  if (context != NULL && input_upload(context, in) && split_over(context, in, placement, 0) &&
+      split_fetch(&s, context, in)) {
+    split_holds(in, NULL, placement, 0, &s);
+    split_free(&s);
+  }
+  CALL(context_destroy)(context);
+}
+
+static void weights_of_any_magnitude(void) {
   int kind;
   for (kind = 0; kind < 6; kind++) {
     input in = of_magnitude(kind);
-    eplb_context *context = context_make(1);
-    split s;
-    any_placement(placement, all_open, 11);
-    if (context != NULL && input_upload(context, &in) && split_over(context, &in, placement, 0) &&
-        split_fetch(&s, context, &in)) {
-      split_holds(&in, NULL, placement, 0, &s);
-      split_free(&s);
-    }
-    CALL(context_destroy)(context);
+    a_split_holds(&in, 11);
     input_free(&in);
   }
 }
 
 static void windows_are_summed(void) {
   input in = input_make(EPLB_INT32, 3 * LAYERS, EXPERTS, SLOTS, GPUS, 41);
-  eplb_context *context = context_make(1);
-  int64_t placement[LENGTH];
-  split s;
   in.windows = 3;
   in.layers = LAYERS;
-  any_placement(placement, all_open, 5);
-  if (context != NULL && input_upload(context, &in) && split_over(context, &in, placement, 0) &&
-      split_fetch(&s, context, &in)) {
-    split_holds(&in, NULL, placement, 0, &s);
-    split_free(&s);
-  }
-  CALL(context_destroy)(context);
+  a_split_holds(&in, 5);
   input_free(&in);
 }
 

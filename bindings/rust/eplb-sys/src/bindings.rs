@@ -627,12 +627,13 @@ library! {
     /// Allocates all memory for weights of this shape and dtype and for a solve of this problem
     /// with these options, so that later calls up to this size allocate nothing. The only function
     /// that prepares ..._device calls, and the only limit on them: beyond it they return
-    /// EPLB_INVALID_STATE. Buffers stay in place until the next reserve or destroy; graphs that
-    /// were captured before must not be replayed after either. On a CPU context it is a hint:
-    /// memory grows on demand there, as it does for host calls on a CUDA context. Weights and plan
-    /// are discarded, a current placement stays. Each of up to 64 windows takes as much device
-    /// memory as their sum. What eplb_split_prepare was given is discarded, too. options NULL means
-    /// defaults. Errors: EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
+    /// EPLB_INVALID_STATE. (Splits need eplb_split_prepare, too, which takes their memory.) Buffers
+    /// stay in place until the next reserve or destroy; graphs that were captured before must not
+    /// be replayed after either. On a CPU context it is a hint: memory grows on demand there, as it
+    /// does for host calls on a CUDA context. Weights and plan are discarded, a current placement
+    /// stays. Each of up to 64 windows takes as much device memory as their sum. What
+    /// eplb_split_prepare was given is discarded, too. options NULL means defaults. Errors:
+    /// EPLB_UNAVAILABLE as eplb_solve; EPLB_DEVICE_OUT_OF_MEMORY.
     fn eplb_context_reserve(
         context: *mut eplb_context,
         dtype: eplb_dtype,
@@ -795,18 +796,19 @@ library! {
     /// max_replicas that cannot be met; EPLB_INVALID_STATE before an upload; EPLB_UNAVAILABLE for a
     /// strategy, effort, policy, bound kind, objective or transfer order above those of this
     /// version, for EPLB_OBJECTIVE_WINDOWS, EPLB_OBJECTIVE_SPLIT and EPLB_POLICY_SOFT with other
-    /// strategies than theirs, for the last two together, and for the first without windows that
-    /// were kept; EPLB_INVALID_WEIGHT if EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum
-    /// of a layer, in its float32; EPLB_INVALID_PLACEMENT if the current placement has an expert
-    /// that the weights lack, naming layer and slot. EPLB_STRATEGY_REBALANCE begins with the
-    /// current placement: EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that
-    /// forced moves exceed. Experts that stay on a GPU stay in their slots; a layer that need not
-    /// change, or has no load, keeps all of them, and copies of an expert on one GPU stay unless
-    /// something better comes. Under a hierarchical policy a group's home is the node that has most
-    /// of it. Where a fresh placement is better and within the limits, it is taken, its GPUs
-    /// numbered so that it needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the
-    /// plan of the last successful solve is still there. Source: GREEDY is deepseek-ai/EPLB
-    /// (hierarchical and global), replicas of equal weight in order of creation.
+    /// strategies than theirs, for the last two together, for the first without windows that were
+    /// kept, and for options that the second does not know; EPLB_INVALID_WEIGHT if
+    /// EPLB_STRATEGY_GREEDY cannot represent a weight, or the sum of a layer, in its float32;
+    /// EPLB_INVALID_PLACEMENT if the current placement has an expert that the weights lack, naming
+    /// layer and slot. EPLB_STRATEGY_REBALANCE begins with the current placement:
+    /// EPLB_INVALID_STATE without one, EPLB_INVALID_ARGUMENT for limits that forced moves exceed.
+    /// Experts that stay on a GPU stay in their slots; a layer that need not change, or has no
+    /// load, keeps all of them, and copies of an expert on one GPU stay unless something better
+    /// comes. Under a hierarchical policy a group's home is the node that has most of it. Where a
+    /// fresh placement is better and within the limits, it is taken, its GPUs numbered so that it
+    /// needs few moves; under EPLB_POLICY_SOFT as it comes. After an error the plan of the last
+    /// successful solve is still there. Source: GREEDY is deepseek-ai/EPLB (hierarchical and
+    /// global), replicas of equal weight in order of creation.
     fn eplb_solve(
         context: *mut eplb_context,
         problem: *const eplb_problem,
@@ -1000,10 +1002,12 @@ library! {
     /// The same from device memory, in the order of `stream`; never synchronises, never allocates,
     /// can be captured. eplb_split_prepare takes the memory for it: for splits of problems up to
     /// the largest that the context was given there, and it stays in place until a larger one
-    /// comes. placement NULL means the plan in reserved memory. A layer that is not a placement of
-    /// all experts is found on the device: it counts as one without any, and
-    /// eplb_context_synchronize or eplb_fetch_report reports EPLB_INVALID_PLACEMENT. Errors: as
-    /// eplb_upload_weights_device; EPLB_INVALID_STATE without that memory. Since ABI 1.2.
+    /// comes. Graphs that were captured before a problem of another shape or a larger one was
+    /// prepared must not be replayed after. placement NULL means the plan in reserved memory. A
+    /// layer that is not a placement of all experts is found on the device: it counts as one
+    /// without any, and eplb_context_synchronize or eplb_fetch_report reports
+    /// EPLB_INVALID_PLACEMENT. Errors: as eplb_upload_weights_device; EPLB_INVALID_STATE without
+    /// that memory, or without a reserve. Since ABI 1.2.
     fn eplb_split_prepare_device(
         context: *mut eplb_context,
         problem: *const eplb_problem,

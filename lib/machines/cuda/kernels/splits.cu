@@ -7,29 +7,20 @@
 namespace eplb::cuda {
 namespace {
 
-// What a stage lays out.
-template <class Stage> EPLB_FN int64_t lay_out(void* memory, const Problem& problem, Stage& stage) {
-  solver::Arena arena(memory);
-  stage.lay_out(arena, problem);
-  return arena.used();
-}
 template <class Stage> Workspace workspace_for(const Problem& problem, const DeviceLimits& limits) {
-  Stage stage{};
-  return workspace_of(lay_out(nullptr, problem, stage), problem.layers, limits);
+  return workspace_of(solver::stage_bytes<Stage>(problem), problem.layers, limits);
 }
 // In the memory of this block.
 template <class Stage> __device__ Stage laid_out(const SplitTask& task) {
   const Workspace& workspace = task.workspace;
-  Stage stage{};
-  if (workspace.bytes > 0)
-    lay_out(workspace.shared ? eplb_shared : task.split.memory + blockIdx.x * workspace.bytes,
-            task.problem, stage);
-  return stage;
+  if (workspace.bytes == 0) return {};
+  return solver::laid_out<Stage>(
+      workspace.shared ? eplb_shared : task.split.memory + blockIdx.x * workspace.bytes,
+      task.problem);
 }
 __device__ solver::SplitGraph graph_of(const SplitTask& task, int64_t layer) {
-  solver::SplitGraph graph{};
-  lay_out(task.split.graphs + layer * task.split.graph_bytes, task.problem, graph);
-  return graph;
+  return solver::laid_out<solver::SplitGraph>(task.split.graphs + layer * task.split.graph_bytes,
+                                              task.problem);
 }
 __device__ solver::SplitMaps maps_of(const SplitTask& task, int64_t layer) {
   const Cluster& cluster = task.problem.cluster;
@@ -164,8 +155,7 @@ SplitSpread split_spread(const Problem& problem, const DeviceLimits& limits) {
 }
 
 int64_t split_graph_bytes(const Problem& problem) {
-  solver::SplitGraph graph{};
-  return lines_for(lay_out(nullptr, problem, graph)) * int64_t{sizeof(Line)};
+  return lines_for(solver::stage_bytes<solver::SplitGraph>(problem)) * int64_t{sizeof(Line)};
 }
 
 void prepare_splits(int shared_bytes, cudaStream_t stream) {

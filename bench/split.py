@@ -17,7 +17,7 @@ import eplb
 import numpy as np
 from split_calls import moves_of, times_of
 from split_measure import ROOT, judge, place
-from split_study import DRIFTS, HELD_OUT, MARKS, MARKS_OF_TIME, MOVES, SHAPES, SPREAD, TARGETS, TIMES, TRACES
+from split_study import DRIFTS, MARKS, MARKS_OF_TIME, MOVES, SHAPES, SPREAD, TARGETS, TIMES, TRACES
 from transfers import heap_greedy, processor
 
 
@@ -104,12 +104,11 @@ def made_for_splits(traces):
         "drift", "slots/GPUs", "BEST, even", "BEST, split", "made for splits, split", "its worst layer",
         "its even split", "own window, split", "own window, even, worst layer", "time, of BEST",
     )  # fmt: skip
-    for studies, stride in ((SPREAD, 2), (HELD_OUT, 1)):
-        for drift, shapes in studies.items():
-            if (tokens := traces.both(*drift)) is None:
-                continue
-            for shape, study in shapes.items():
-                yield spread_row(traces, drift, shape, study, tokens, stride)
+    for drift, shapes in SPREAD.items():
+        if (tokens := traces.both(*drift)) is None:
+            continue
+        for shape, study in shapes.items():
+            yield spread_row(traces, drift, shape, study, tokens, 2)
 
 
 def spread_row(traces, drift, shape, study, tokens, stride):

@@ -1,7 +1,8 @@
 """The rows of split.py: drifts and shapes, and what the study of splits (background/quota.md) reached there.
 
 The study was a prototype in C++ on one core with AVX2 that it shared; its placements were BEST's of an earlier version.
-TIMES are from its section 2, DRIFTS from 3a, SPREAD and HELD_OUT from 4. "In integers": the best split of the tokens of
+TIMES are from its section 2, DRIFTS from 3a, MOVES from 3c, SPREAD from 4; the traces that it held out are not in
+../shared/data. "In integers": the best split of the tokens of
 the next window. Its figures of SPREAD are of every second layer.
 """
 
@@ -11,9 +12,6 @@ TRACES = {
     "in512": "prefill-in512",
     "in1024": "prefill-in1024",
     "in2048": "prefill-in2048",
-    "in4096": "prefill-in4096",
-    "in1800out100": "prefill-in1800out100",
-    "in2000out100": "prefill-in2000out100",
     "dec500": "decode-in500out1500",
     "dec1000": "decode-in1000out1000",
 }
@@ -101,29 +99,11 @@ SPREAD = {
         (288, 72): Spread(1.793, 1.730, 1.653),
     },
 }
-# The same of all layers; nothing was chosen by these.
-HELD_OUT = {
-    ("in1024", "in4096"): {
-        (288, 32): Spread(1.230, 1.095, 1.047),
-        (320, 64): Spread(1.349, 1.167, 1.103),
-        (384, 128): Spread(1.512, 1.220, 1.198),
-    },
-    ("dec1000", "in2000out100"): {
-        (288, 32): Spread(1.258, 1.144, 1.076),
-        (320, 64): Spread(1.403, 1.247, 1.142),
-        (384, 128): Spread(1.579, 1.364, 1.266),
-    },
-    ("dec500", "in1800out100"): {
-        (288, 32): Spread(1.295, 1.202, 1.113),
-        (320, 64): Spread(1.479, 1.325, 1.209),
-        (384, 128): Spread(1.713, 1.464, 1.340),
-    },
-}
 # With placements made for splits, at most.
 MARKS = {("in1024", "in2048", (288, 32)): 1.010, ("dec500", "dec1000", (288, 32)): 1.003}
 
-# Moves per layer until no GPU is above 1.05, 1.02 and 1.01: an even split needs so many, the best one so many. Section
-# 3c, of the first 10 layers (288/32) or 5 (320/64); a prototype that took 1 to 9 s per layer.
+# Moves per layer until no GPU is above 1.05, 1.02 and 1.01, with an even split, and with the best one. Section 3c,
+# of the first 10 layers (288/32) or 5 (320/64); a prototype that took 1 to 9 s per layer.
 MOVES = {
     ("in512", "in2048", (288, 32)): ((8.6, 16.9, 24.7), (1.4, 2.9, 3.7)),
     ("in1024", "in2048", (288, 32)): ((3.4, 12.6, 20.3), (0.3, 0.8, 1.6)),

@@ -296,7 +296,8 @@ enum {
                           expert. Of its slots on one GPU the lowest has all. An expert without
                           tokens is split evenly, in proportion to speeds */
   EPLB_MAP_QUOTA = 17, /* float64 [L,S]: the same in tokens, the weights' unit: whole numbers that
-                          add up to the weight if that was uploaded as an integer */
+                          add up to the weight if that was uploaded as an integer, as far as
+                          float64 holds them */
   EPLB_MAP_SPLIT_LOAD = 18,      /* float64 [L,G]: the quotas of each GPU, added up */
   EPLB_MAP_SPLIT_IMBALANCE = 19, /* float64 [L]: EPLB_MAP_IMBALANCE with these loads */
   EPLB_MAP_SPLIT_BOUND = 20,     /* float64 [L]: no split over this placement has a largest load
@@ -682,9 +683,9 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
 
 /* ----------------------------------------------------------------------------------------- maps */
 
-/* Writes the shape of a map of the plan: *rank dimensions into dims, whose dims_length must be at
- * least 4 (unused ones become 1). While there is no plan, the shape for the arguments of the last
- * eplb_context_reserve.
+/* Writes the shape of a map of the plan, or of what was prepared for splits: *rank dimensions into
+ * dims, whose dims_length must be at least 4 (unused ones become 1). While there is no plan, the
+ * shape for the arguments of the last eplb_context_reserve.
  * Errors: EPLB_INVALID_STATE without a plan if nothing was reserved; EPLB_UNAVAILABLE for a map
  * above those of this version, and for EPLB_MAP_WINDOW_ maps if windows were not kept. */
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
@@ -694,8 +695,8 @@ eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, i
  * dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order,
  * in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
  * original first.
- * Errors: EPLB_INVALID_STATE before a solve, and for EPLB_MAP_MOVE_ maps without a current
- * placement; EPLB_UNAVAILABLE as eplb_map_shape. */
+ * Errors: EPLB_INVALID_STATE before a solve, or for its maps a split, and for EPLB_MAP_MOVE_ maps
+ * without a current placement; EPLB_UNAVAILABLE as eplb_map_shape. */
 eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer,
                            int64_t length, eplb_error *err);
 
@@ -786,8 +787,8 @@ eplb_status eplb_split_options_init(eplb_split_options *options, int64_t struct_
  * NULL means the plan, of whose problem num_slots and num_gpus must be (placement_length and dtype
  * are then ignored). The placement stays while weights of the same shape are uploaded; a new
  * cluster, prices or weights of windows discard it. An earlier split is discarded.
- * Errors: as eplb_evaluate; EPLB_INVALID_STATE without a plan if placement is NULL. Since ABI
- * 1.2. */
+ * Errors: as eplb_evaluate; if placement is NULL, EPLB_INVALID_STATE without a plan, and
+ * EPLB_INVALID_ARGUMENT for other sizes than its. Since ABI 1.2. */
 eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *problem,
                                const void *placement, int64_t placement_length, eplb_dtype dtype,
                                eplb_error *err);

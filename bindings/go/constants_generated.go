@@ -246,7 +246,7 @@ const (
 	// off-home share.
 	MapOffHomeBound FloatMap = 15
 	// [L,S]: the same in tokens, the weights' unit: whole numbers that add up to the weight if that
-	// was uploaded as an integer.
+	// was uploaded as an integer, as far as float64 holds them.
 	MapQuota FloatMap = 17
 	// [L,G]: the quotas of each GPU, added up.
 	MapSplitLoad FloatMap = 18

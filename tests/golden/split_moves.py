@@ -87,7 +87,7 @@ class SplitMoves:
             self.row[slot] = other
 
     def with_change(self, change):
-        before = self.row[:]
+        before, self.row = self.row, self.row[:]
         self.make(change)
         after, self.row = self.row, before
         return after

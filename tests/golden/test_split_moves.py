@@ -13,12 +13,14 @@ TRIES = {"fast": 32, "normal": 128, "max": 512}
 
 
 def placement(draw, experts, gpus, each):
-    """No GPU has an expert twice."""
-    while True:
-        rows = [draw.sample(range(experts), each) for _ in range(gpus)]
-        row = [expert for on in rows for expert in on]
-        if len(set(row)) == experts:
-            return row
+    """Every expert somewhere, and no GPU has one twice: there are at least as many experts as slots of a GPU."""
+    dealt = draw.sample(range(experts), experts)
+    on = [dealt[gpu::gpus] for gpu in range(gpus)]
+    for experts_of_gpu in on:
+        others = sorted(set(range(experts)) - set(experts_of_gpu))
+        experts_of_gpu += draw.sample(others, each - len(experts_of_gpu))
+        draw.shuffle(experts_of_gpu)
+    return [expert for experts_of_gpu in on for expert in experts_of_gpu]
 
 
 def quanta(weights):
@@ -41,7 +43,7 @@ def random_case(seed):
     draw = random.Random(seed)
     gpus, each = draw.randint(2, 6), draw.randint(2, 4)
     experts = draw.randint(each, gpus * each - 1)
-    row = placement(draw, experts, gpus, each) if experts * 2 <= gpus * each * 2 else None
+    row = placement(draw, experts, gpus, each)
     weights = [draw.randint(1, draw.choice([3, 40, 1000])) for _ in range(experts)]
     options = {
         "target": draw.choice([0.0, 1.02, 1.1, 1.5]),

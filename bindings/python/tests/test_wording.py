@@ -84,7 +84,7 @@ def test_options(run, command, options, text):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--objective", "peak"], "--objective is 'peak', must be one of sum, windows"),
+        (["--objective", "peak"], "--objective is 'peak', must be one of sum, windows, split"),
         (["--nodes", 3, "--groups", 3], "the number of experts is 64, must be a multiple of --groups = 3 (63 or 66)"),
         (["--effort", "most"], "--effort is 'most', must be one of fast, normal, max"),
         (

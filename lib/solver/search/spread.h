@@ -41,9 +41,10 @@ class Spread {
       if (proposal.other >= replicas_) continue;
       const Exchange exchange = exchange_of(proposal);
       if (!is_possible(exchange)) continue;
-      if (!search_.affords(looks_to_try()) || team.stopped()) return;
+      if (!search_.affords(looks_to_try()) || team.stopped()) break;
       attempt(team, proposal, exchange);
     }
+    team.barrier();  // others may still look at the last proposals
   }
 
  private:
@@ -170,5 +171,10 @@ class Spread {
   int replicas_ = 0;
   GraphCost cost_{};
 };
+
+EPLB_ONCE void spread_movable_load(Team auto& team, ExcessSearch& search, SpreadMemory& memory,
+                                   int nodes, int time, int proposals_per_slot) {
+  Spread(search, memory, nodes, time).run(team, proposals_per_slot);
+}
 
 EPLB_STAGE_END

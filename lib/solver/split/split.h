@@ -176,7 +176,7 @@ class Splitter {
   EPLB_FN void sum_by_component(auto f) const {
     for (int g = 0; g < cluster_.gpus; ++g) at_.tokens[g] = at_.paces[g] = 0;
     for (int g = 0; g < cluster_.gpus; ++g) {
-      if (!f(g)) continue;
+      if (!f(g) || open_slots(cluster_, g) == 0) continue;
       at_.tokens[graph_.component[g]] += at_.load[g];
       at_.paces[graph_.component[g]] += pace_of(g);
     }

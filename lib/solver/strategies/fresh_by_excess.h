@@ -50,7 +50,7 @@ struct FreshByExcess : ExcessMethod {
                            const Aims& aims) const {
     const int time = largest_time(team, search.state, problem.cluster);
     aim(team, search.state, problem.cluster, larger(time, aims.least_time()));
-    Spread(search, search.spread, partition.nodes, aims.mean).run(team, proposals);
+    spread_movable_load(team, search, search.spread, partition.nodes, aims.mean, proposals);
   }
   EPLB_FN void solve_soft(Team auto& team, LayerSearch& search) const {
     price_homes(team, search, [](const NodesAndGroups& of) { return HomeSearch(of).run().total; });

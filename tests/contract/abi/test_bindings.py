@@ -65,18 +65,18 @@ class Bindings(unittest.TestCase):
         self.assertIn("pub const EPLB_STRATEGY_FEWEST_ROUNDS: eplb_strategy = 8;", raw)
 
     def test_a_new_map_is_of_the_type_that_its_comment_names(self):
-        line = "  EPLB_MAP_QUOTA = 16 /* float64 [L,S]: tokens of each slot */"
-        files = self.generated_from(with_line(self.text, "EPLB_MAP_OFF_HOME_BOUND = 15", line))
-        self.assertIn("\tMapQuota FloatMap = 16\n", files["bindings/go/constants_generated.go"])
-        self.assertIn('"EPLB_MAP_QUOTA":', files["bindings/go/layout_generated_test.go"])
-        self.assertIn('Quota = EPLB_MAP_QUOTA "quota",', files["bindings/rust/eplb/src/constants_generated.rs"])
+        line = "  EPLB_MAP_HEAT = 22 /* float64 [L,S]: heat of each slot */"
+        files = self.generated_from(with_line(self.text, "EPLB_MAP_SPLIT_TIGHT = 21", line))
+        self.assertIn("\tMapHeat FloatMap = 22\n", files["bindings/go/constants_generated.go"])
+        self.assertIn('"EPLB_MAP_HEAT":', files["bindings/go/layout_generated_test.go"])
+        self.assertIn('Heat = EPLB_MAP_HEAT "heat",', files["bindings/rust/eplb/src/constants_generated.rs"])
 
     def test_a_new_field_and_a_new_function_reach_their_structs(self):
         text = self.text.replace(
             "\n} eplb_solve_options;",
             "\n  double round_price; /* 0.25; what a round must gain */\n} eplb_solve_options;",
         )
-        text += "\neplb_status eplb_split(eplb_context *context, const void *placement);\n"
+        text += "\neplb_status eplb_warm(eplb_context *context, const void *placement);\n"
         files = self.generated_from(text)
         layout, go = files["bindings/go/layout_generated.go"], files["bindings/go/structs_generated.go"]
         self.assertIn("\t// 0.25; what a round must gain.\n\tRoundPrice float64\n", layout)
@@ -85,7 +85,7 @@ class Bindings(unittest.TestCase):
         rust = files["bindings/rust/eplb/src/structs_generated.rs"]
         self.assertIn("pub const fn round_price(self, round_price: f64) -> Self {\n", rust)
         self.assertIn("round_price: self.round_price.unwrap_or(defaults.round_price),\n", rust)
-        self.assertIn("Split func(context cHandle, placement unsafe.Pointer) int32 `c:", layout)
+        self.assertIn("Warm func(context cHandle, placement unsafe.Pointer) int32 `c:", layout)
 
     def test_a_comment_that_changes_makes_its_files_stale(self):
         committed = generate.generated()

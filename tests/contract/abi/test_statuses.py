@@ -122,6 +122,20 @@ class Caller:
         return self.call(function, self.context, self.problem, *given)
 
 
+def split(caller, name="split", expert=0, device=False, of_plan=False):
+    """eplb_split, or another call that takes what it takes."""
+    placement = (ctypes.c_int64 * 12)(*([0, 1, 2, 3, 0, 1] * 2))
+    placement[0] = expert
+    given = [NULL if of_plan else placement, ctypes.c_int64(12), NUMBERS["EPLB_INT64"]]
+    given += [NULL] * (("prepare" not in name) + device)  # options, a stream
+    return caller.call(f"eplb_{name}{'_device' * device}", caller.context, caller.problem, *given)
+
+
+def more_slots(caller):
+    """Than the plan has."""
+    caller.problem.num_slots = 8
+
+
 def stale_current(caller, expert=9):
     """A current placement of experts that the weights do not have; the status of its upload."""
     placement = (ctypes.c_int64 * 12)(*[expert] * 12)
@@ -292,6 +306,24 @@ CALLS["eplb_fetch_map_device", "EPLB_UNAVAILABLE"] = (
         lambda caller: caller.fetch(NUMBERS["EPLB_MAP_WINDOW_BOUND"], device=True),
     ),
 )
+for name in ("split", "split_prepare"):
+    CALLS[f"eplb_{name}", "EPLB_INVALID_STATE"] = (ON_CPU, after(create, partial(split, name=name)))
+    CALLS[f"eplb_{name}", "EPLB_INVALID_PLACEMENT"] = (
+        ON_CPU,
+        after(create, upload, partial(split, name=name, expert=9)),
+    )
+    CALLS[f"eplb_{name}", "EPLB_INVALID_ARGUMENT"] = (
+        ON_CPU,
+        after(ready, more_slots, partial(split, name=name, of_plan=True)),
+    )
+    CALLS[f"eplb_{name}_device", "EPLB_INVALID_ARGUMENT"] = (
+        ON_CPU,
+        after(create, upload, partial(split, name=name, device=True)),
+    )
+    CALLS[f"eplb_{name}_device", "EPLB_INVALID_STATE"] = (
+        ON_EMULATED,
+        after(on_cuda, Caller.reserve, on_stream("upload"), partial(split, name=name, device=True)),
+    )
 for name, function in (("upload", "upload_weights"), ("solve", "solve"), ("fetch", "fetch_map")):
     CALLS[f"eplb_{function}_device", "EPLB_INVALID_ARGUMENT"] = (ON_CPU, after(create, on_stream(name)))
     CALLS[f"eplb_{function}_device", "EPLB_INVALID_STATE"] = (ON_EMULATED, after(on_cuda, on_stream(name)))

@@ -112,7 +112,7 @@ static void interrupt_until_noticed(eplb_status (*call)(eplb_error *err)) {
   eplb_status status = EPLB_OK;
   double start = clock_seconds();
   scene.call = call;
-  while (status == EPLB_OK && clock_seconds() - start < 60) {
+  while (status == EPLB_OK && clock_seconds() - start < 300) {
     if (!input_solve(scene.context, &scene.in) ||
         !split_over(scene.context, &scene.in, even_placement(), 0))
       return;

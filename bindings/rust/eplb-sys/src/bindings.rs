@@ -202,7 +202,7 @@ pub const EPLB_MAP_OFF_HOME_BOUND: eplb_map = 15;
 /// on one GPU the lowest has all. An expert without tokens is split evenly, in proportion to speeds
 pub const EPLB_MAP_SHARE: eplb_map = 16;
 /// float64 `[L,S]`: the same in tokens, the weights' unit: whole numbers that add up to the weight
-/// if that was uploaded as an integer
+/// if that was uploaded as an integer, as far as float64 holds them
 pub const EPLB_MAP_QUOTA: eplb_map = 17;
 /// float64 `[L,G]`: the quotas of each GPU, added up
 pub const EPLB_MAP_SPLIT_LOAD: eplb_map = 18;
@@ -830,11 +830,11 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Writes the shape of a map of the plan: *rank dimensions into dims, whose dims_length must be
-    /// at least 4 (unused ones become 1). While there is no plan, the shape for the arguments of
-    /// the last eplb_context_reserve. Errors: EPLB_INVALID_STATE without a plan if nothing was
-    /// reserved; EPLB_UNAVAILABLE for a map above those of this version, and for EPLB_MAP_WINDOW_
-    /// maps if windows were not kept.
+    /// Writes the shape of a map of the plan, or of what was prepared for splits: *rank dimensions
+    /// into dims, whose dims_length must be at least 4 (unused ones become 1). While there is no
+    /// plan, the shape for the arguments of the last eplb_context_reserve. Errors:
+    /// EPLB_INVALID_STATE without a plan if nothing was reserved; EPLB_UNAVAILABLE for a map above
+    /// those of this version, and for EPLB_MAP_WINDOW_ maps if windows were not kept.
     fn eplb_map_shape(
         context: *mut eplb_context,
         map: eplb_map,
@@ -847,8 +847,9 @@ library! {
     /// Copies a map of the plan, or of the split, to the caller's buffer, length = the product of
     /// its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
     /// order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were
-    /// created, the original first. Errors: EPLB_INVALID_STATE before a solve, and for
-    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as eplb_map_shape.
+    /// created, the original first. Errors: EPLB_INVALID_STATE before a solve, or for its maps a
+    /// split, and for EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as
+    /// eplb_map_shape.
     fn eplb_fetch_map(
         context: *mut eplb_context,
         map: eplb_map,
@@ -985,8 +986,8 @@ library! {
     /// placement NULL means the plan, of whose problem num_slots and num_gpus must be
     /// (placement_length and dtype are then ignored). The placement stays while weights of the same
     /// shape are uploaded; a new cluster, prices or weights of windows discard it. An earlier split
-    /// is discarded. Errors: as eplb_evaluate; EPLB_INVALID_STATE without a plan if placement is
-    /// NULL. Since ABI 1.2.
+    /// is discarded. Errors: as eplb_evaluate; if placement is NULL, EPLB_INVALID_STATE without a
+    /// plan, and EPLB_INVALID_ARGUMENT for other sizes than its. Since ABI 1.2.
     fn eplb_split_prepare(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -221,7 +221,7 @@ open_enum! {
         /// proportion to speeds.
         Share = EPLB_MAP_SHARE "share",
         /// Float64 `[L,S]`: the same in tokens, the weights' unit: whole numbers that add up to the
-        /// weight if that was uploaded as an integer.
+        /// weight if that was uploaded as an integer, as far as float64 holds them.
         Quota = EPLB_MAP_QUOTA "quota",
         /// Float64 `[L,G]`: the quotas of each GPU, added up.
         SplitLoad = EPLB_MAP_SPLIT_LOAD "split_load",

@@ -52,11 +52,11 @@ struct Parting {
   }
 };
 
-// The exchange that costs least; ties: lowest place. -1 if there is none.
+// The exchange that costs least; ties: lowest place. -1 if there is none, or looks do not suffice.
 EPLB_FN int cheapest_parting(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
   const Parting parting{search, place};
-  search.looks -= int64_t{state.places} * state.rows;
+  if (!search.affords(int64_t{state.places} * state.rows)) return -1;
   const int64_t least = -team.max_of(state.places, [&](int other) {
     return parting.is_possible(other) ? -parting.cost(other) : -kNever64;
   });
@@ -69,7 +69,7 @@ EPLB_FN int cheapest_parting(Team auto& team, ExcessSearch& search, int place) {
 // none.
 EPLB_FN int place_of_exchange(Team auto& team, ExcessSearch& search, int e, int f) {
   const Arrangement& state = search.state;
-  search.looks -= state.places;
+  if (!search.affords(state.places)) return state.places;
   return team.find_of(state.places, [&](int other) {
     const int h = state.gpu[other];
     return state.expert[other] == f && !holds(state, h, e) && may_hold(state, search.cluster, h, e);
@@ -118,7 +118,8 @@ EPLB_FN int first_of_chain(Team auto& team, ExcessSearch& search, int place) {
 EPLB_FN void part_copies_of(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
   const Parting parting{search, place};
-  while (!search.is_over(team) && parting.copies_on(state.gpu[place], state.expert[place]) > 1) {
+  while (search.affords(state.rows) && !team.stopped() &&
+         parting.copies_on(state.gpu[place], state.expert[place]) > 1) {
     int other = cheapest_parting(team, search, place);
     if (other < 0 && is_unequal(search.cluster)) other = first_of_chain(team, search, place);
     if (other < 0) return;
@@ -129,7 +130,7 @@ EPLB_FN void part_copies_of(Team auto& team, ExcessSearch& search, int place) {
 EPLB_ONCE void part_copies(Team auto& team, ExcessSearch& search) {
   const Arrangement& state = search.state;
   if (!state.totals[0].together) return;
-  search.looks = int64_t{1} << 31;  // whatever searching has left
+  search.looks = int64_t{1} << 29;  // whatever searching has left
   for (int place = 0; place < state.places; ++place)
     if (state.is_expert(state.expert[place])) part_copies_of(team, search, place);
 }

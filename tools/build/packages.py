@@ -31,6 +31,7 @@ TOOLS = {
     "clang-format": ("program", "clang-format-14", "clang-format-14"),
     "clang-tidy": ("program", "clang-tidy-14", "clang-tidy-14"),
     "ccache": ("program", "ccache", "ccache"),
+    "llvm-cov": ("program", "llvm-cov-14", "llvm-14"),
 }
 FOR_LIBRARY = ["g++", "cmake", "ninja", "Highway"]
 FOR_PYTHON = FOR_LIBRARY + ["venv"]
@@ -48,6 +49,7 @@ FOR_TESTS = FOR_AARCH64 + [
     "valgrind",
     "ccache",
 ]
+FOR_COVERAGE = FOR_TESTS + ["llvm-cov"]
 
 # Python packages, by what they are for: see lock.py.
 LOCKS = os.path.join(ROOT, "tools", "build", "locks")

@@ -11,6 +11,7 @@ from split import UNIT, Graph, Split, by_remainder
 FASTEST = 1 << 16
 SHORT, LONG = (1, 2), (3, 4)  # moves of a chain
 MOST_TRIES = 1 << 14  # moves that are tried for chains
+MOST_LOOKS = 1 << 30  # at pairs of slots, for swaps
 
 
 class StaticDispatch:
@@ -29,7 +30,8 @@ class StaticDispatch:
         self.paces, self.tokens = paces, tokens
         self.row, self.each, self.ranks = row[:], len(row) // len(paces), ranks or len(paces)
         self.node = nodes or [0] * len(paces)
-        self.within_nodes, self.most_swaps = within_nodes, most_swaps
+        self.within_nodes = within_nodes
+        self.most_swaps = min(most_swaps, MOST_LOOKS // (len(row) * self.each))
         split = Split(Graph(row, paces), tokens)
         self.units = self.start(split)
         self.slots = {expert: [] for expert in split.graph.copies}

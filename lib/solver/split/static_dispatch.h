@@ -12,8 +12,6 @@
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kMostRanks = 1 << 12;
-
 struct StaticDispatchWorkspace {
   View<int> replica;        // by slot: its replica, or -1
   View<int> first;          // by expert: its first replica, in order of slots; one more
@@ -34,18 +32,11 @@ struct StaticDispatchWorkspace {
   }
 };
 
-struct StaticDispatchLimits {
-  int ranks;       // at most kMostRanks
-  int tolerance;   // by how much of the bound a GPU may have more, in kToleranceUnits
-  int most_swaps;  // 0: the placement stays
-};
-
 class StaticDispatcher {
  public:
   // split: of these tokens, finished.
   EPLB_FN StaticDispatcher(const Problem& problem, const int* placement, const SplitGraph& graph,
                            const SplitWorkspace& split, View<int> tokens,
-                           const StaticDispatchLimits& limits,
                            const StaticDispatchWorkspace& workspace)
       : cluster_(problem.cluster),
         experts_(problem.experts),
@@ -55,19 +46,20 @@ class StaticDispatcher {
         graph_(graph),
         split_(split),
         tokens_(tokens),
-        limits_(limits),
+        limits_(problem.dispatch),
         at_(workspace) {}
 
   // Returns the number of swaps.
   EPLB_FN int dispatch(Team auto& team) const {
     start(team);
     const int64_t goal = find_goal(team);
+    const int most_swaps = find_most_swaps();
     for (int swaps = 0; !team.stopped();) {
       const int64_t most = team.max_of(cluster_.gpus, [&](int g) { return time(g); });
       if (most <= goal) return swaps;
       const int head = team.find_of(cluster_.gpus, [&](int g) { return time(g) == most; });
       if (relieve_by_chain(team, head, 1, kShort)) continue;
-      if (swaps < limits_.most_swaps && relieve_by_swap(team, head)) {
+      if (swaps < most_swaps && relieve_by_swap(team, head)) {
         ++swaps;
         continue;
       }
@@ -76,15 +68,9 @@ class StaticDispatcher {
     return 0;
   }
 
-  // No placement has a lower largest time if there may be swaps; otherwise none of this one.
-  EPLB_FN SplitBound bound(Team auto& team) const {
-    if (limits_.most_swaps == 0) return split_.bound[0];
-    return {team.sum_of(
-                experts_,
-                [&](int e) -> int64_t { return at_.first[e] < at_.first[e + 1] ? tokens_[e] : 0; }),
-            team.sum_of(cluster_.gpus, [&](int g) -> int64_t {
-              return open_slots(cluster_, g) > 0 ? pace(cluster_, g) : 0;
-            })};
+  // Is the GPU one of those that the bound is of? All are if there may be swaps.
+  EPLB_FN bool is_tight(int g) const {
+    return limits_.most_swaps == 0 ? split_.tight[g] != 0 : open_slots(cluster_, g) > 0;
   }
 
   // By slot, after the swaps: its expert, or -1, and how many ranks use it.
@@ -106,6 +92,8 @@ class StaticDispatcher {
  private:
   // Moves of a chain, and how many of them are tried for a layer.
   static constexpr int kShort = 2, kLong = 4, kMostTries = 1 << 14;
+  // At pairs of slots, for swaps: a layer at a model's size never needs as many.
+  static constexpr int64_t kMostLooks = int64_t{1} << 30;
 
   struct Chain {
     int source[kLong], target[kLong];  // replicas
@@ -195,9 +183,22 @@ class StaticDispatcher {
     if (tokens_[graph_.expert[graph_.owner[edge]]] > 0) return split_.quota[edge];
     return int64_t{graph_.copies[edge]} * pace(cluster_, graph_.gpu[edge]);
   }
+  // No placement has a lower largest time if there may be swaps; otherwise none of this one.
+  EPLB_FN SplitBound find_bound(Team auto& team) const {
+    if (limits_.most_swaps == 0) return split_.bound[0];
+    return {team.sum_of(
+                experts_,
+                [&](int e) -> int64_t { return at_.first[e] < at_.first[e + 1] ? tokens_[e] : 0; }),
+            team.sum_of(cluster_.gpus,
+                        [&](int g) -> int64_t { return is_tight(g) ? pace(cluster_, g) : 0; })};
+  }
+  EPLB_FN int find_most_swaps() const {
+    const int64_t most = kMostLooks / (int64_t{cluster_.slots} * each_);
+    return most < limits_.most_swaps ? static_cast<int>(most) : limits_.most_swaps;
+  }
   // A time that is good enough. Exact: tokens are less than 2^29.
   EPLB_FN int64_t find_goal(Team auto& team) const {
-    const SplitBound least = bound(team);
+    const SplitBound least = find_bound(team);
     const int64_t goal = least.tokens * limits_.ranks * (kToleranceUnits + limits_.tolerance);
     return cluster_.gpu_pace ? goal / least.pace : goal / (least.pace / kFastest * kToleranceUnits);
   }
@@ -378,7 +379,7 @@ class StaticDispatcher {
   const SplitGraph& graph_;
   const SplitWorkspace& split_;
   const View<int> tokens_;
-  const StaticDispatchLimits limits_;
+  const DispatchLimits& limits_;
   const StaticDispatchWorkspace& at_;
 };
 

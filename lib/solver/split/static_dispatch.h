@@ -8,6 +8,7 @@
 // enough or nothing helps.
 #pragma once
 
+#include "solver/split/rank_table.h"
 #include "solver/split/split.h"
 
 EPLB_STAGE_BEGIN
@@ -17,7 +18,7 @@ struct StaticDispatchWorkspace {
   View<int> first;          // by expert: its first replica, in order of slots; one more
   View<int> on_head;        // by expert: is it on the GPU that is relieved?
   View<int> slot, expert;   // by replica
-  View<int> units, left;    // by replica: ranks that use it; those not assigned yet
+  View<int> units;          // by replica: ranks that use it
   View<int64_t> load;       // by GPU, in R-ths of a token
   View<int64_t> remainder;  // by edge
   View<int> found;          // [1]: has the last search found a chain?
@@ -25,7 +26,7 @@ struct StaticDispatchWorkspace {
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     const int slots = problem.cluster.slots;
-    arena.take(slots, replica, slot, expert, units, left);
+    arena.take(slots, replica, slot, expert, units);
     arena.take(problem.experts + 1, first, on_head);
     load = arena.take<int64_t>(problem.cluster.gpus);
     remainder = arena.take<int64_t>(slots);
@@ -86,11 +87,10 @@ class StaticDispatcher {
     });
   }
 
-  // By rank and expert: the slot, or -1 if the expert has none. A rank uses its own GPU if it can,
-  // then its node. For the units as they are nothing is nearer: what a rank could use on its GPU
-  // it could also use on its node, so no choice there is worse for others.
+  // See RankTable. The last that is asked of it.
   EPLB_FN void assign(Team auto& team, View<int> table) const {
-    team.for_each(experts_, [&](int e) { assign(e, table); });
+    const RankTable ranks(cluster_, limits_.ranks, experts_, {at_.slot, at_.units}, table);
+    team.for_each(experts_, [&](int e) { ranks.assign(e, at_.first[e], at_.first[e + 1]); });
   }
 
  private:
@@ -346,40 +346,6 @@ class StaticDispatcher {
     at_.replica[other] = my;
     at_.slot[my] = other;
     at_.slot[its] = mine;
-  }
-
-  // ------------------------------------------------------------------------------- ranks
-
-  EPLB_FN int gpu_of_rank(int rank) const {
-    return static_cast<int>(int64_t{rank} * cluster_.gpus / limits_.ranks);
-  }
-  EPLB_FN void assign(int e, View<int> table) const {
-    int all = -1;  // the slot that all ranks use, of most experts
-    for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) {
-      at_.left[k] = at_.units[k];
-      if (at_.units[k] == limits_.ranks) all = at_.slot[k];
-    }
-    for (int rank = 0; rank < limits_.ranks; ++rank) table[rank * experts_ + e] = all;
-    if (all >= 0) return;
-    assign(e, table, [&](int g, int other) { return g == other; });
-    assign(e, table,
-           [&](int g, int other) { return node_of(cluster_, g) == node_of(cluster_, other); });
-    assign(e, table, [](int, int) { return true; });
-  }
-  // Each rank to the lowest slot that is near and has units left.
-  EPLB_FN void assign(int e, View<int> table, auto is_near) const {
-    for (int rank = 0; rank < limits_.ranks; ++rank) {
-      int& slot = table[rank * experts_ + e];
-      if (slot >= 0) continue;
-      int chosen = -1;
-      for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) {
-        if (at_.left[k] == 0 || !is_near(gpu_of_rank(rank), gpu_of(k))) continue;
-        if (chosen < 0 || at_.slot[k] < at_.slot[chosen]) chosen = k;
-      }
-      if (chosen < 0) continue;
-      --at_.left[chosen];
-      slot = at_.slot[chosen];
-    }
   }
 
   const Cluster& cluster_;

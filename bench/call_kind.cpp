@@ -287,7 +287,7 @@ void Call::dispatch() {
   constexpr int64_t kMostRanks = 4096;
   eplb_static_dispatch_options options{};
   check(eplb_static_dispatch_options_init(&options, sizeof options, &error_));
-  options.num_ranks = kMostRanks;
+  options.num_ranks = std::min(kMostRanks, (int64_t{1} << 24) / shape_.experts);
   options.max_swaps = -1;
   check(eplb_static_dispatch(context_, &problem_, placement_.data(), int64_t(placement_.size()),
                              EPLB_INT32, &options, &error_));

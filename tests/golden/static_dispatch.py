@@ -11,7 +11,7 @@ from split import UNIT, Graph, Split, by_remainder
 FASTEST = 1 << 16
 SHORT, LONG = (1, 2), (3, 4)  # moves of a chain
 MOST_TRIES = 1 << 14  # moves that are tried for chains
-MOST_LOOKS = 1 << 29  # at GPUs, and at pairs of slots for swaps
+MOST_LOOKS = 1 << 28  # at GPUs, and at pairs of slots for swaps
 
 
 class StaticDispatch:

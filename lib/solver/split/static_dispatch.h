@@ -97,7 +97,7 @@ class StaticDispatcher {
   // Moves of a chain, and how many of them are tried for a layer.
   static constexpr int kShort = 2, kLong = 4, kMostTries = 1 << 14;
   // At GPUs, and at pairs of slots for swaps: a layer at a model's size never needs as many.
-  static constexpr int64_t kMostLooks = int64_t{1} << 29;
+  static constexpr int64_t kMostLooks = int64_t{1} << 28;
 
   struct Chain {
     int source[kLong], target[kLong];  // replicas
@@ -289,11 +289,7 @@ class StaticDispatcher {
   // The swap with the lowest largest time of the two GPUs; ties: the lowest slot elsewhere, then
   // the lowest on this GPU.
   EPLB_FN bool relieve_by_swap(Team auto& team, int head) const {
-    team.for_each(experts_, [&](int e) { at_.on_head[e] = 0; });
-    team.single([&] {
-      for (int s = head * each_; s < (head + 1) * each_; ++s)
-        if (at_.replica[s] >= 0) at_.on_head[at_.expert[at_.replica[s]]] = 1;
-    });
+    mark_experts_on(team, head);
     const int64_t least = -team.max_of(cluster_.gpus, [&](int g) { return -least_time(head, g); });
     if (least == kNever64) return false;
     const int gpu =
@@ -308,6 +304,13 @@ class StaticDispatcher {
       swap(mine, other);
     });
     return true;
+  }
+  EPLB_FN void mark_experts_on(Team auto& team, int head) const {
+    team.for_each(experts_, [&](int e) { at_.on_head[e] = 0; });
+    team.single([&] {
+      for (int s = head * each_; s < (head + 1) * each_; ++s)
+        if (at_.replica[s] >= 0) at_.on_head[at_.expert[at_.replica[s]]] = 1;
+    });
   }
   EPLB_FN int64_t least_time(int head, int g) const {
     int64_t least = kNever64;

@@ -5,8 +5,8 @@
 
 EPLB_STAGE_BEGIN
 
-// Which edge a vertex has in a round, and which rounds of a block it has, as bits: a hash table with
-// open addressing.
+// Which edge a vertex has in a round, and which rounds of a block it has, as bits: a hash table
+// with open addressing.
 class RoundTable {
  public:
   static constexpr int kNone = -1, kBlock = 16;

@@ -261,6 +261,27 @@ static void many_gpus_need_a_number_of_ranks(void) {
   input_free(&wide);
 }
 
+static void tables_have_a_limit(void) {
+  enum { MANY = 1 << 13 };
+  static float weights[MANY];
+  eplb_static_dispatch_options options;
+  eplb_context *context;
+  input wide;
+  int i;
+  for (i = 0; i < MANY; i++) weights[i] = 1;
+  wide = input_of(weights, MANY, MANY, 1);
+  context = context_solved(&wide);
+  if (context == NULL) return;
+  EXPECT(EPLB_OK, CALL(static_dispatch_options_init)(&options, sizeof options, ERR));
+  options.num_ranks = 2049;
+  INVALID(CALL(static_dispatch)(context, &wide.problem, NULL, 0, 0, &options, ERR), "num_ranks",
+          "2049", "8192", "2^24");
+  options.num_ranks = 2048;
+  EXPECT(EPLB_OK, CALL(static_dispatch)(context, &wide.problem, NULL, 0, 0, &options, ERR));
+  CALL(context_destroy)(context);
+  input_free(&wide);
+}
+
 static void fetches_are_checked(void) {
   double buffer[LAYERS * GPUS * EXPERTS], before[LAYERS * GPUS * EXPERTS];
   scene of;
@@ -296,6 +317,7 @@ void rules_dispatch(void) {
   RUN(uploads_discard_it);
   RUN(options_are_checked);
   RUN(many_gpus_need_a_number_of_ranks);
+  RUN(tables_have_a_limit);
   RUN(fetches_are_checked);
   input_free(&in);
 }

@@ -31,6 +31,13 @@ OTHER_WORDS = {
         "the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: none. Not "
         "set: 1.02, or none if max_moves, max_moves_total or move_price is given"
     ),
+    "eplb_static_dispatch_options.num_ranks": (
+        "source ranks, at most 4096. 0, or not set: num_gpus. Rank r is on GPU floor(r * num_gpus / num_ranks)"
+    ),
+    "eplb_static_dispatch_options.max_swaps": (
+        "0; how many pairs of slots of a layer may exchange their experts; `usize::MAX`: any number. Slots of one "
+        "node, under EPLB_POLICY_HIERARCHICAL"
+    ),
 }
 FLAGS = ("allow_empty",)
 
@@ -66,6 +73,14 @@ let options = SolveOptions::new().effort(Effort::Max).seed(7);
         """use eplb::SplitOptions;
 
 let options = SplitOptions::new().tolerance(0.002);
+# let _ = options;
+""",
+    ),
+    "eplb_static_dispatch_options": Struct(
+        "What is not set is the library's default.",
+        """use eplb::StaticDispatchOptions;
+
+let options = StaticDispatchOptions::new().num_ranks(32).max_swaps(16);
 # let _ = options;
 """,
     ),

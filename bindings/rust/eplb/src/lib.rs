@@ -18,6 +18,7 @@ mod problem;
 mod raw;
 mod report;
 mod split;
+mod static_dispatch;
 #[rustfmt::skip]
 mod structs_generated;
 mod transfers;
@@ -37,5 +38,6 @@ pub use plan::{MapShape, Plan};
 pub use problem::WeightShape;
 pub use report::Evaluation;
 pub use split::Split;
-pub use structs_generated::{Problem, Report, SolveOptions, SplitOptions};
+pub use static_dispatch::StaticDispatch;
+pub use structs_generated::{Problem, Report, SolveOptions, SplitOptions, StaticDispatchOptions};
 pub use transfers::{Transfer, TransferKind, TransferPlan};

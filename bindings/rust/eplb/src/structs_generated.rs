@@ -258,6 +258,58 @@ impl SplitOptions {
     }
 }
 
+/// Options of a static dispatch. Since ABI 1.2. What is not set is the library's default.
+///
+/// ```
+/// use eplb::StaticDispatchOptions;
+///
+/// let options = StaticDispatchOptions::new().num_ranks(32).max_swaps(16);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StaticDispatchOptions {
+    num_ranks: Option<usize>,
+    max_swaps: Option<usize>,
+    tolerance: Option<f64>,
+}
+
+impl StaticDispatchOptions {
+    /// The library's defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { num_ranks: None, max_swaps: None, tolerance: None }
+    }
+
+    /// Source ranks, at most 4096. 0, or not set: `num_gpus`. Rank r is on GPU floor(r * `num_gpus`
+    /// / `num_ranks`).
+    #[must_use]
+    pub const fn num_ranks(self, num_ranks: usize) -> Self {
+        Self { num_ranks: Some(num_ranks), ..self }
+    }
+
+    /// How many pairs of slots of a layer may exchange their experts; `usize::MAX`: any number.
+    /// Slots of one node, under [`Policy::Hierarchical`](crate::Policy::Hierarchical). Default 0.
+    #[must_use]
+    pub const fn max_swaps(self, max_swaps: usize) -> Self {
+        Self { max_swaps: Some(max_swaps), ..self }
+    }
+
+    /// What a GPU may have above the bound, in parts of it, 0 to 1. Default 0.
+    #[must_use]
+    pub const fn tolerance(self, tolerance: f64) -> Self {
+        Self { tolerance: Some(tolerance), ..self }
+    }
+
+    pub(crate) fn over(&self, defaults: &sys::eplb_static_dispatch_options) -> sys::eplb_static_dispatch_options {
+        sys::eplb_static_dispatch_options {
+            num_ranks: self.num_ranks.map_or(defaults.num_ranks, to_c),
+            max_swaps: self.max_swaps.map_or(defaults.max_swaps, to_c),
+            tolerance: self.tolerance.unwrap_or(defaults.tolerance),
+            ..*defaults
+        }
+    }
+}
+
 /// How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
 /// none has, imbalance and bound are 1 and the other means 0. The imbalance of a layer is its
 /// largest over its mean GPU load: 1 is perfect. A bound is a proven lower bound on the largest GPU

@@ -1,6 +1,7 @@
 package eplb
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -223,4 +224,30 @@ func TestGraphOfSplits(t *testing.T) {
 	}
 	e.done("cudaGraphExecDestroy", e.cuda.DestroyExec(executable))
 	e.done("cudaGraphDestroy", e.cuda.DestroyGraph(graph))
+}
+
+// The host works it out, of weights and over a placement that device calls have left; the split on the device stays.
+func TestStaticDispatchOnCUDA(t *testing.T) {
+	e := emulated(t, 0)
+	values, options := sample(3, 64, 15), StaticDispatchOptions{NumRanks: 24, MaxSwaps: 2}
+	context, plan := readyForSplits(e, sample(3, 64, 16))
+	weights, placement, shares := put(e, values), put(e, plan.PhysicalToLogical), roomFor[int32](e, context, MapShare)
+	e.ok(context.UploadWeightsDevice(weights, nodesShape, e.stream))
+	e.ok(context.PrepareSplitDevice(nodes, placement, e.stream))
+	e.ok(context.SplitDevice(SplitOptions{}, e.stream))
+	e.ok(context.StaticDispatchUploaded(options))
+	got, err := context.fetchDispatch()
+	e.ok(err)
+	host := newContext(t)
+	e.ok(host.Upload(NewWeights(values, 3, 64)))
+	e.ok(host.StaticDispatchOver(nodes, plan.PhysicalToLogical, options))
+	want, err := host.fetchDispatch()
+	e.ok(err)
+	if !reflect.DeepEqual(want, got) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	refused(t, context.FetchMapDevice(MapDispatchRanks, shares, e.stream), ErrUnavailable, "EPLB_MAP_DISPATCH_RANKS")
+	e.ok(context.FetchMapDevice(MapShare, shares, e.stream))
+	e.ok(context.Synchronize())
+	equal(t, "shares", splitOnCPU(e, values, plan.PhysicalToLogical, SplitOptions{}).Share, read[int32](e, shares))
 }

@@ -101,13 +101,16 @@ class StaticDispatch(Showing):
         if len(self.imbalance) > 1:
             worst = [f"{numbers[layer]} ({self.imbalance[layer]:.4f})" for layer in worst_layers(self.imbalance)]
             said.append(f"With static dispatch, the worst layers are {', '.join(worst)}.")
-        if self.layers_changed:
-            written = counted(int(self.slots_written.sum()), "slot")
-            where = f"{self.layers_changed} of {counted(len(self.imbalance), 'layer')}"
-            said.append(f"That is after swaps, which write {written} in {where}: the placement is another one.")
-        carries = f"With static dispatch, the busiest GPU carries {self.imbalance_mean:.4f}x the mean"
-        of = "any" if self.max_swaps != 0 else "this"
-        return [*said, f"{carries}; no split over {of} placement gets below {self.bound_mean:.4f}x."]
+        carries = f"the busiest GPU carries {self.imbalance_mean:.4f}x the mean"
+        of = "this" if self.max_swaps == 0 else "any"
+        return [*said, f"{self._how()}, {carries}; no split over {of} placement gets below {self.bound_mean:.4f}x."]
+
+    def _how(self) -> str:
+        if not self.layers_changed:
+            return "With static dispatch" if self.max_swaps == 0 else "No swap helps: with static dispatch"
+        written = counted(int(self.slots_written.sum()), "slot")
+        where = f"{self.layers_changed} of {counted(len(self.imbalance), 'layer')}"
+        return f"After swaps, which write {written} in {where} and make another placement"
 
 
 class Asked:

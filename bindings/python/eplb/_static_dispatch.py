@@ -135,8 +135,9 @@ class Asked:
     def set_problem(self, session: Session, placement: Array, last: LastProblem) -> Cluster | None:
         """The cluster is still to be set. last: what was solved last, for a placement that does not know its GPUs."""
         (gpus, nodes, groups, policy), cluster = self._problem(last)
-        # Groups matter to swaps alone, and are at home under one policy alone: without them, any placement will do.
-        if self.max_swaps == 0 or policy.lower() not in ("hierarchical", "auto"):
+        # Only swaps have to keep groups whole, and under one policy only: otherwise, any placement will do.
+        keeps_groups = policy.lower() == "hierarchical" or (policy.lower() == "auto" and groups_of(groups) > 1)
+        if self.max_swaps == 0 or not keeps_groups:
             groups, policy = 1, "global"
         session.set_problem(placement.shape[1], gpus, nodes, groups, policy, "simple")
         return cluster

@@ -1,4 +1,4 @@
-"""eplb_static_dispatch against its plain definition, slot for slot: small random layers, and layers of measured loads."""
+"""eplb_static_dispatch against its plain definition, slot for slot: small random layers, and measured ones."""
 
 import random
 from fractions import Fraction

@@ -75,7 +75,7 @@ class StaticDispatch(Showing):
     gap: Floats = dataclasses.field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain Python numbers and lists, ready for JSON; the table, placement and loads are left out."""
+        """The figures as plain Python numbers and lists, ready for JSON; table, placement and loads are left out."""
         figures: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[:11]}
         by_layer = ("slots_written", "imbalance", "bound", "gap")
         return {**figures, **{name: getattr(self, name).tolist() for name in by_layer}}
@@ -121,7 +121,13 @@ class Asked:
     """
 
     def __init__(
-        self, plan_or_placement: Any, sizes: tuple[Any, ...], cluster: Any, num_ranks: Any, max_swaps: Any, tolerance: Any
+        self,
+        plan_or_placement: Any,
+        sizes: tuple[Any, ...],
+        cluster: Any,
+        num_ranks: Any,
+        max_swaps: Any,
+        tolerance: Any,
     ) -> None:
         self._given, self._sizes, self._cluster = plan_or_placement, sizes, cluster
         self.num_ranks = 0 if num_ranks is None else integer("num_ranks", num_ranks)

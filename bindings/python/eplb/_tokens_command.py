@@ -41,9 +41,9 @@ def check_ranks(ranks: int | None, static: bool) -> None:
 def ways_of_tokens(
     context: Context, placement: Any, options: dict[str, Any], splits: bool, static: bool, ranks: int | None
 ) -> dict[str, Split | StaticDispatch]:
-    """What was asked for, by its name in JSON, of the weights that were uploaded. options: those of Context.evaluate."""
+    """What was asked for of the uploaded weights, by its name in JSON. options: those of Context.evaluate."""
     found: dict[str, Split | StaticDispatch] = {}
-    sizes = {name: options.get(name) for name in _SIZES}
+    sizes: dict[str, Any] = {name: options.get(name) for name in _SIZES}
     if splits:
         found[_SPLIT] = context.split(None, placement, **sizes)
     if static:

@@ -70,11 +70,10 @@ def test_splits_are_worked_out_on_the_host(put, context):
 
 def test_static_dispatch_is_worked_out_on_the_host(put, context):
     weights, other = sample_weights(3, 64), sample_weights(3, 64, 1)
-    groups = {"num_nodes": 4, "num_groups": 8}
-    plan = on_cpu(weights, **LARGE, **groups)
+    plan = on_cpu(weights, **LARGE)
     with eplb.Context() as cpu:
         expected = [cpu.static_dispatch(each, plan, max_swaps=2) for each in (weights, other, weights)]
-    on_device = context.solve(put(weights), **LARGE, **groups)
+    on_device = context.solve(put(weights), **LARGE)
     context.synchronize()
     found = [
         context.static_dispatch(None, on_device, max_swaps=2),

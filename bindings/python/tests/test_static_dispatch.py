@@ -109,7 +109,8 @@ def check(tokens, before, cluster, found, max_swaps):
             assert row[slot] == expert
             loads[slot // each] += Fraction(int(tokens[expert]), ranks)
             near[:, expert] += slot // each == own, cluster.node[slot // each] == cluster.node[own]
-    assert found.ranks[0].tolist() == np.bincount(np.ravel(table), minlength=len(row)).tolist()
+    uses = found.ranks[0].tolist()
+    assert uses == np.bincount(np.ravel(table), minlength=len(row)).tolist()
     np.testing.assert_allclose(found.gpu_load[0], [float(load) for load in loads], rtol=1e-12)
     assert sorted(row) == sorted(before)
     assert [slot for slot, expert in enumerate(row) if expert < 0] == np.flatnonzero(before < 0).tolist()
@@ -125,7 +126,7 @@ def check(tokens, before, cluster, found, max_swaps):
         of_ranks = place[np.arange(ranks) * cluster.num_gpus // ranks]
         for expert in range(len(tokens)):
             units = [
-                sum(int(n) for slot, n in enumerate(found.ranks[0]) if row[slot] == expert and place[slot // each] == at)
+                sum(uses[slot] for slot in range(len(row)) if row[slot] == expert and place[slot // each] == at)
                 for at in np.unique(place)
             ]
             assert kept[expert] == sum(

@@ -18,6 +18,7 @@ from ._budget_result import Budget
 from ._cluster import Cluster
 from ._compare import Comparison, compare
 from ._context import Context
+from ._device_split import DeviceSplit
 from ._errors import (
     DeviceError,
     Error,
@@ -63,6 +64,7 @@ __all__ = [
     "Context",
     "DeviceError",
     "DevicePlan",
+    "DeviceSplit",
     "Error",
     "Evaluation",
     "FileError",

@@ -9,8 +9,9 @@ from typing import Any
 from ._arrays import Array, current_to_host, placement_to_host, weights_to_host
 from ._by_name import sizes_by_name
 from ._cluster import Cluster, sizes_with
-from ._device_arrays import DeviceWeights, read_weights
+from ._device_arrays import DeviceWeights, cuda_index, device_weights, read_weights
 from ._device_session import DeviceSession
+from ._device_split import DeviceSplit, read_source, split_on_device
 from ._errors import Error
 from ._evaluation import Evaluation, evaluate, with_change
 from ._last_problem import LastProblem
@@ -215,12 +216,18 @@ class OpenContext(Uncopyable):
         an equal placement and cluster, one for each of many weights, begin there.
 
         Any placement is allowed, and policies of groups do not matter. Plans, uploaded weights and solves are as after
-        evaluate. On a CUDA context too it works on the host: arrays on a device are brought there, which waits.
+        evaluate.
+
+        On a CUDA context, weights on its device are split there, in the order of the stream that is current for their
+        library, and the arrays of the result are on the device: a DeviceSplit. Nothing waits if the placement is on the
+        device too, or is the one that was given last, except for the first call of its sizes, and one that needs more
+        memory. So it can be captured in a graph, after the same call. Replays split over the placement that was given
+        last, or over what is in the array if it was one on the device. Arrays elsewhere are brought to the host.
 
         Args:
             weights: as for solve; of several windows their sum counts. None takes those that were uploaded last.
             plan_or_placement: a plan, or integers [L,S], the expert in each slot, -1 in those that are closed or empty;
-                or [S], the same in every layer.
+                or, on the host, [S], the same in every layer.
             num_gpus: GPUs that the slots are on; None takes those of the cluster, else of the plan, else of the last
                 solve.
             cluster: closed slots and speeds of GPUs, as for solve. None takes that of the plan, or of integers that of
@@ -236,17 +243,40 @@ class OpenContext(Uncopyable):
             InvalidState: no weights yet.
             InvalidWeight: naming layer and expert.
         """
+        tolerated, asked = read_tolerance(tolerance), (plan_or_placement, num_gpus, cluster)
+        on_device = self._weights_on_device(weights)
+        if on_device is not None or (weights is None and self._device.maker is not None):
+            return self._split_there(on_device, asked, tolerated)
         array, placement = self._read(weights, plan_or_placement)
-        tolerated = read_tolerance(tolerance)
         with self._shared as session:
-            on = gpus_to_split_on(plan_or_placement, num_gpus, cluster, self._last_problem)
+            on = gpus_to_split_on(*asked, self._last_problem)
             set_split_problem(session, placement, *on)
             kept = self._bring(session, array, Tables(on[1], session.prices, session.window_weights))
-            if kept is None:
-                session.forget_prepared()
             found = split(session, placement, tolerated)
             if kept is not None and array is not None:
                 self._keep(kept)
+            return found
+
+    def _weights_on_device(self, weights: Any) -> DeviceWeights | None:
+        """None if they are not on that of the context, or nobody can read them there."""
+        index = self._cuda_index
+        return None if index is None or cuda_index(weights) != index else device_weights(weights, index)
+
+    def _split_there(self, given: DeviceWeights | None, asked: tuple[Any, Any, Any], tolerance: float) -> DeviceSplit:
+        device, windows = self._device, self._num_windows if given is None else windows_of(given)
+        layers = device.session.num_layers if given is None else given.shape[1]
+        over = read_source(asked[0], device.index, layers)
+        with self._shared as session:
+            on = gpus_to_split_on(*asked, self._last_problem)
+            set_split_problem(session, over, *on)
+            tables = Tables(on[1], session.prices, session.window_weights)
+            if given is not None or tables != session.tables or not device.uploaded:
+                self._shared.change()
+            device.set_tables(tables)
+            self._held = None
+            found = split_on_device(self._shared, device, given, over, tolerance)
+            if given is not None:
+                self._weights, self._num_windows = None, windows
             return found
 
     @sizes_by_name

@@ -13,7 +13,7 @@ from ._arrays import DTYPE_CODES, Array, Floats, Ints
 from ._cluster import Cluster
 from ._errors import Error
 from ._handle import Handle
-from ._library import DEVICE_KINDS, DTYPES, MAPS, ffi, integer, invalid_argument, lib
+from ._library import DEVICE_KINDS, DTYPES, MAPS, ffi, integer, invalid_argument, invalid_state, lib
 from ._request import Request, made
 from ._tables import Prices, Tables
 
@@ -38,14 +38,24 @@ def parse_device(device: Any) -> tuple[int, int]:
 
 
 class Prepared(NamedTuple):
-    """What the library has prepared to split tokens over: a problem, layers and experts, a copy of the placement."""
+    """What the library has prepared to split tokens over.
+
+    Attributes:
+        problem: bytes of the struct.
+        shape: layers and experts.
+        placement: a copy, or a plan on a device that does not change.
+    """
 
     problem: bytes
     shape: tuple[int, ...]
-    placement: Array
+    placement: Any
 
-    def is_for(self, problem: bytes, shape: tuple[int, ...], placement: Array) -> bool:
-        return (self.problem, self.shape) == (problem, shape) and np.array_equal(self.placement, placement)
+    def is_for(self, problem: bytes, shape: tuple[int, ...], placement: Any) -> bool:
+        if (self.problem, self.shape) != (problem, shape):
+            return False
+        if isinstance(self.placement, np.ndarray) and isinstance(placement, np.ndarray):
+            return np.array_equal(self.placement, placement)
+        return self.placement is placement
 
 
 class Session(Request):
@@ -54,6 +64,7 @@ class Session(Request):
     Attributes:
         cluster, prices, window_weights: that the library has; None if it has none.
         current: a copy of the current placement [L,S] that the library has; None if it has none.
+        splits: how often tokens have been split, or a placement prepared for it.
     """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
@@ -67,7 +78,10 @@ class Session(Request):
         self._report = made("report", self.error)
         self._split_options = made("split_options", self.error)
         self._dispatch_options = made("static_dispatch_options", self.error)
+        self.splits = 0
         self._prepared: Prepared | None = None
+        # Sizes of the splits that a graph holds.
+        self._captured: tuple[Any, ...] | None = None
         options = made("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
@@ -105,6 +119,15 @@ class Session(Request):
         seconds = _duration.of_upload(weights.size)
         data = ffi.from_buffer(weights)
         self.handle.run(seconds, lib.eplb_upload_weights, data, weights.size, code, *shape)
+        self.note_weights(shape)
+
+    @property
+    def num_layers(self) -> int:
+        """Of the weights."""
+        return self._shape[1]
+
+    def note_weights(self, shape: tuple[int, int, int]) -> None:
+        """The library has others now, of that shape."""
         self._shape = shape
 
     def set_cluster(self, cluster: Cluster | None) -> None:
@@ -258,32 +281,75 @@ class Session(Request):
         """When the library discards over what tokens are split, or has weights whose shape is not known here."""
         self._prepared = None
 
+    def split_options(self, shape: tuple[int, ...], tolerance: float) -> Any:
+        """Options of C for a split over a placement [L,S]."""
+        self._split_options.tolerance = tolerance
+        self._seconds_of_split = _duration.of_split(*shape)
+        return self._split_options
+
     def split(self, placement: Array, tolerance: float) -> None:
         """Splits the tokens of the uploaded weights over a placement [L,S] in int64."""
-        self._split_options.tolerance = tolerance
-        self._seconds_of_split = _duration.of_split(*placement.shape)
-        self._over(placement, self._seconds_of_split, lib.eplb_split, self._split_options)
+        options = self.split_options(placement.shape, tolerance)
+        self._over(placement, placement, self._seconds_of_split, lib.eplb_split, options)
+
+    def is_prepared(self, placement: Any) -> bool:
+        """For the session's problem and weights: a placement [L,S] in int64, or a plan on a device."""
+        return self._prepared is not None and self._prepared.is_for(*self._asked(placement))
+
+    def prepare_split(self, placement: Array, plan: Any = None) -> None:
+        """Prepares a placement [L,S] in int64, on a device too: that of a plan there, if it is one. Waits."""
+        seconds = _duration.of_split(*placement.shape)
+        self._over(placement, placement if plan is None else plan, seconds, lib.eplb_split_prepare)
+
+    def note_prepared(self, plan: Any) -> None:
+        """A call of the device has prepared a plan; None: what nobody here knows."""
+        self._prepared = None if plan is None else Prepared(*self._asked(plan))
+        self.splits += 1
+
+    def note_captured(self) -> None:
+        """A graph holds splits of the session's problem and weights."""
+        self._captured = self._sizes_of_split()
+
+    def _asked(self, placement: Any) -> tuple[bytes, tuple[int, ...], Any]:
+        return ffi.buffer(self.problem)[:], self._shape[1:], placement
+
+    def _sizes_of_split(self) -> tuple[Any, ...]:
+        return self.problem.num_slots, self.problem.num_gpus, self._shape[1:]
+
+    def check_captured(self) -> None:
+        """Must come before another placement is prepared."""
+        if self._captured not in (None, self._sizes_of_split()):
+            raise invalid_state(
+                "the context has been captured in a graph, which holds its memory for splits: take another context for "
+                "other sizes, or close this one"
+            )
 
     def dispatch(self, placement: Array, num_ranks: int, max_swaps: int, tolerance: float) -> None:
         """Chooses a slot of a placement [L,S] in int64 for each rank and expert. Options are those of C."""
         options = self._dispatch_options
         options.num_ranks, options.max_swaps, options.tolerance = num_ranks, max_swaps, tolerance
         seconds = _duration.of_dispatch(placement.shape, self.problem.num_gpus, num_ranks, max_swaps)
-        self._over(placement, seconds, lib.eplb_static_dispatch, options)
+        self._over(placement, placement, seconds, lib.eplb_static_dispatch, options)
 
-    def _over(self, placement: Array, seconds: float, function: Callable[..., int], options: Any) -> None:
-        """Problem and placement are given to the library only where they are others than the last time."""
-        asked, before = (ffi.buffer(self.problem)[:], self._shape[1:], placement), self._prepared
-        known = before is not None and before.is_for(*asked)
+    def _over(self, placement: Array, kept: Any, seconds: float, function: Callable[..., int], *options: Any) -> None:
+        """Problem and placement are given to the library only where they are others than the last time.
+
+        Args:
+            kept: what the placement is known by.
+        """
+        known, before = self.is_prepared(kept), self._prepared
+        if not known:
+            self.check_captured()
         over = (ffi.NULL, ffi.NULL) if known else (self.problem, ffi.from_buffer(placement))
         # Unless the call fails; a handler of signals may raise after it.
         self._prepared = None
         try:
-            self.handle.run(seconds, function, *over, placement.size, _INT64, options)
+            self.handle.run(seconds, function, *over, placement.size, _INT64, *options)
         except Error:
             self._prepared = before
             raise
-        self._prepared = before if known else Prepared(*asked[:2], placement.copy())
+        self._prepared = before if known else Prepared(*self._asked(placement.copy() if kept is placement else kept))
+        self.splits += 1
 
     def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.

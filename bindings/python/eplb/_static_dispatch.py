@@ -170,7 +170,7 @@ def static_dispatch_of(session: Session, placement: Array, asked: Asked) -> Stat
     after = session.ints("dispatch_placement", (layers, slots))
     written = (after != placement).sum(axis=1)
     return StaticDispatch(
-        **balance(session, "dispatch", layers),
+        **balance(session, "dispatch", layers, session.problem.num_gpus),
         layers_changed=int((written > 0).sum()),
         num_ranks=ranks,
         max_swaps=asked.max_swaps,

@@ -113,7 +113,7 @@ class DeviceSplit(Uncopyable, Split):
         return shown._replace(title=self._title())
 
 
-class _LastSplit:
+class _LastSplit(Uncopyable):
     """What the context has of the split that it has just made; any thread may ask."""
 
     def __init__(

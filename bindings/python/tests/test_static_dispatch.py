@@ -346,6 +346,12 @@ def test_threads():
     assert all(same(each, expected[at]) for at in range(4) for each in found[at])
 
 
+def test_threads_of_a_context():
+    plan = eplb.Context().solve(WEIGHTS, **SIZES)
+    with eplb.Context(num_threads=3) as context:
+        assert same(context.static_dispatch(OTHER, plan, max_swaps=None), fresh(OTHER, plan, max_swaps=None))
+
+
 # ------------------------------------------------------------------------------------- what splits know, too
 
 

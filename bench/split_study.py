@@ -116,3 +116,8 @@ MOVES = {
 TARGETS = (1.05, 1.02, 1.01)
 # Of the time of the heap greedy, at most.
 MARKS_OF_TIME = {(288, 32): 0.2, (320, 64): 0.3, (384, 128): 0.3}
+
+# Static dispatch: loads that placements are made for, shapes, and at most so much after swaps, in the mean.
+DISPATCH_LOADS = ("in512", "in2048", "dec1000")
+DISPATCH_SHAPES = ((288, 32), (320, 64), (384, 128), (288, 72))
+MARKS_OF_DISPATCH = {(288, 32): 1.001}

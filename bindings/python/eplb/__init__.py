@@ -48,6 +48,7 @@ from ._report import Report
 from ._rule import Rule
 from ._sends import ModelledSends, modelled_sends
 from ._split import Split, split_tokens
+from ._static_dispatch import StaticDispatch, static_dispatch
 from ._sweep import sweep
 from ._sweep_result import Sweep, SweepRow
 
@@ -83,6 +84,7 @@ __all__ = [
     "Report",
     "Rule",
     "Split",
+    "StaticDispatch",
     "Sweep",
     "SweepRow",
     "Unavailable",
@@ -102,6 +104,7 @@ __all__ = [
     "rebalance_experts",
     "replay",
     "split_tokens",
+    "static_dispatch",
     "strategies",
     "sweep",
     "synchronize",

@@ -12,7 +12,8 @@ from typing import Any
 from ._device_arrays import DeviceWeights, Maker
 from ._errors import Error
 from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
-from ._session import Request, Session
+from ._request import Request
+from ._session import Session
 from ._tables import Tables
 from ._uncopyable import Uncopyable
 

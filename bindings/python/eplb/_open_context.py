@@ -19,6 +19,7 @@ from ._moves import Moves, plan_moves
 from ._session import Session
 from ._session_lock import SharedSession
 from ._split import Split, gpus_to_split_on, read_tolerance, set_split_problem, split
+from ._static_dispatch import Asked, StaticDispatch, static_dispatch_of
 from ._tables import Tables, read_prices, read_window_weights
 from ._uncopyable import Uncopyable
 from ._windows import KeptWeights
@@ -235,9 +236,7 @@ class OpenContext(Uncopyable):
             InvalidState: no weights yet.
             InvalidWeight: naming layer and expert.
         """
-        array = None if weights is None else weights_to_host(weights)[0]
-        known = self._weights if array is None else array
-        placement = current_to_host(plan_or_placement, 1 if known is None else known.shape[-2], "plan_or_placement")
+        array, placement = self._read(weights, plan_or_placement)
         tolerated = read_tolerance(tolerance)
         with self._shared as session:
             on = gpus_to_split_on(plan_or_placement, num_gpus, cluster, self._last_problem)
@@ -249,6 +248,80 @@ class OpenContext(Uncopyable):
             if kept is not None and array is not None:
                 self._keep(kept)
             return found
+
+    @sizes_by_name
+    def static_dispatch(
+        self,
+        weights: Any,
+        plan_or_placement: Any,
+        num_gpus: int | None = None,
+        *,
+        num_ranks: int | None = None,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
+        policy: str | None = None,
+        cluster: Cluster | None = None,
+        max_swaps: int | None = 0,
+        tolerance: float = 0.0,
+    ) -> StaticDispatch:
+        """Chooses for each source rank one slot of every expert, to which all of its tokens go, so that no GPU is late.
+
+        For engines that dispatch by such a table, as SGLang does under "static". Parts of an expert are then whole
+        ranks, and a placement that is perfect where replicas share evenly is not perfect there. Ranks are taken to have
+        equally many tokens of every expert, of which weights are the sums. Of the ranks that may use a slot, those on
+        its GPU come first, then those on its node.
+
+        With max_swaps, slots may exchange their experts, which brings the busiest GPU closer to the mean: the result
+        has another placement, which must be loaded. It has the same experts as often, and none on a GPU twice that was
+        not before. Limits on moves do not matter.
+
+        Plans, uploaded weights and solves are as after evaluate. What follows from the placement alone is worked out
+        once, for splits too. On a CUDA context it works on the host: arrays on a device are brought there, which waits.
+
+        Args:
+            weights: as for solve; of several windows their sum counts. None takes those that were uploaded last.
+            plan_or_placement: a plan, or integers [L,S], the expert in each slot, -1 in those that are closed or empty;
+                or [S], the same in every layer.
+            num_gpus: GPUs that the slots are on; None takes those of the cluster, else of the plan, else of the last
+                solve.
+            num_ranks: source ranks, up to 4096, of which r is on GPU r * num_gpus // num_ranks. None: one on each GPU.
+            num_nodes: nodes that the GPUs are on. None takes those of the cluster, else of the plan, else of the last
+                solve.
+            num_groups, policy: as for solve; None takes those of the plan, else of the last solve. Under a hierarchical
+                policy, swaps are of slots on one node, so that groups stay whole, and the placement must keep it.
+                Otherwise, and without swaps, they do not matter.
+            cluster: closed slots, speeds and nodes of GPUs, as for solve. None takes that of the plan, or of integers
+                that of the last solve, unless num_gpus is given and another one.
+            max_swaps: how many pairs of slots of a layer may exchange their experts; None for any number.
+            tolerance: what a GPU may have above the bound, in parts of it: 0 to 1. Less is searched for.
+
+        Raises:
+            InvalidPlacement: naming layer, slot or expert: an id that is none, an expert in a closed slot, or without a
+                replica; with swaps under a hierarchical policy, a replica that is not on the node of its group.
+            InvalidArgument: sizes that do not fit each other; num_gpus missing before any solve; a number of ranks, a
+                limit or a tolerance that is not allowed.
+            InvalidState: no weights yet.
+            InvalidWeight: naming layer and expert.
+        """
+        array, placement = self._read(weights, plan_or_placement)
+        sizes = num_gpus, num_nodes, num_groups, policy
+        asked = Asked(plan_or_placement, sizes, cluster, num_ranks, max_swaps, tolerance)
+        with self._shared as session:
+            on = asked.set_problem(session, placement, self._last_problem)
+            kept = self._bring(session, array, Tables(on, session.prices, session.window_weights))
+            if kept is None:
+                session.forget_prepared()
+            found = static_dispatch_of(session, placement, asked)
+            if kept is not None and array is not None:
+                self._keep(kept)
+            return found
+
+    def _read(self, weights: Any, plan_or_placement: Any) -> tuple[Array | None, Array]:
+        """Weights, unless those that were uploaded last are meant, and a placement [L,S] for them."""
+        array = None if weights is None else weights_to_host(weights)[0]
+        known = self._weights if array is None else array
+        layers = 1 if known is None else known.shape[-2]
+        return array, current_to_host(plan_or_placement, layers, "plan_or_placement")
 
     @sizes_by_name
     def plan_transfers(

@@ -13,34 +13,17 @@ from ._arrays import DTYPE_CODES, Array, Floats, Ints
 from ._cluster import Cluster
 from ._errors import Error
 from ._handle import Handle
-from ._library import (
-    BOUNDS_TO_ASK_FOR,
-    DEVICE_KINDS,
-    DTYPES,
-    EFFORTS,
-    MAPS,
-    OBJECTIVES,
-    POLICIES,
-    STRATEGIES,
-    TRANSFER_ORDERS,
-    check,
-    ffi,
-    groups_of,
-    integer,
-    invalid_argument,
-    lib,
-    value_of,
-)
-from ._move_limits import MoveLimits, imbalance
+from ._library import DEVICE_KINDS, DTYPES, MAPS, ffi, integer, invalid_argument, lib
+from ._request import Request, made
 from ._tables import Prices, Tables
-from ._uncopyable import Uncopyable
 
-_NO_LIMITS = MoveLimits()
 # Of a table while it is uploaded: should a handler of signals raise, nobody knows which one the library has.
 _UNKNOWN: Any = object()
 # Those need no figures, only the plan.
 _MAPS_OF_PLACEMENT = ("physical_to_logical", "logical_to_physical", "replica_count", "replica_slots")
 _MAPS_OF_SPLIT = ("share", "quota", "split_load", "split_imbalance", "split_bound", "split_tight")
+# Those are there when the call returns.
+_MAPS_OF_DISPATCH = tuple(name for name in MAPS if name.startswith("dispatch_"))
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 _INTS32, _INTS, _FLOATS = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
@@ -52,72 +35,6 @@ def parse_device(device: Any) -> tuple[int, int]:
     if match is None or match[1] not in DEVICE_KINDS:
         raise invalid_argument(f"device is {str(device)!r}, must be one of {', '.join(DEVICE_KINDS)}, or like 'cuda:1'")
     return DEVICE_KINDS[match[1]], int(match[2] or 0)
-
-
-def _init(kind: str, error: Any) -> Any:
-    init = getattr(lib, f"eplb_{kind}_init")
-    # Not by name, which cffi would parse.
-    pointer = ffi.typeof(init).args[0]
-    struct = ffi.new(pointer)
-    check(init(struct, ffi.sizeof(pointer.item), error), error)
-    return struct
-
-
-class Request(Uncopyable):
-    """A problem and the options of its solve."""
-
-    def __init__(self) -> None:
-        self.error = ffi.new("eplb_error *")
-        self.problem = _init("problem", self.error)
-        self.options = _init("solve_options", self.error)
-        self.defaults = _init("solve_options", self.error)
-        self._limits = _NO_LIMITS
-
-    def set_problem(
-        self,
-        num_slots: Any,
-        num_gpus: Any,
-        num_nodes: Any,
-        num_groups: Any,
-        policy: Any,
-        bound: Any,
-        objective: Any = "sum",
-        off_home_target: Any = 1.01,
-        max_replicas: Any = None,
-    ) -> None:
-        problem = self.problem
-        problem.num_slots = integer("num_slots", num_slots)
-        problem.num_gpus = integer("num_gpus", num_gpus)
-        problem.num_nodes = integer("num_nodes", num_nodes)
-        problem.num_groups = groups_of(num_groups)
-        problem.policy = value_of(POLICIES, "policy", policy)
-        problem.bound_kind = value_of(BOUNDS_TO_ASK_FOR, "bound", bound)
-        problem.objective = value_of(OBJECTIVES, "objective", objective)
-        problem.off_home_target = imbalance("off_home_target", off_home_target, 1)
-        problem.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
-
-    def set_options(
-        self,
-        strategy: Any,
-        effort: Any,
-        seed: Any,
-        transfer_order: Any = "buffered",
-        limits: MoveLimits = _NO_LIMITS,
-    ) -> None:
-        options = self.options
-        options.strategy = self.defaults.strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
-        options.effort = value_of(EFFORTS, "effort", effort)
-        options.seed = integer("seed", seed, 0, 2**64 - 1)
-        options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
-        if limits != self._limits:
-            self._limits = limits
-            for name, value in limits._asdict().items():
-                setattr(options, name, getattr(self.defaults, name) if value is None else value)
-
-    def sizes(self) -> tuple[Any, ...]:
-        """Everything that memory is sized for except the weights; the seed does not matter."""
-        options = self.options
-        return bytes(ffi.buffer(self.problem)), options.strategy, options.effort
 
 
 class Prepared(NamedTuple):
@@ -147,10 +64,11 @@ class Session(Request):
         self.current: Array | None = None
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
-        self._report = _init("report", self.error)
-        self._split_options = _init("split_options", self.error)
+        self._report = made("report", self.error)
+        self._split_options = made("split_options", self.error)
+        self._dispatch_options = made("static_dispatch_options", self.error)
         self._prepared: Prepared | None = None
-        options = _init("context_options", self.error)
+        options = made("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
         options.num_threads = integer("num_threads", num_threads)
@@ -276,6 +194,8 @@ class Session(Request):
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
         if name in _MAPS_OF_SPLIT:
             seconds = self._seconds_of_split
+        elif name in _MAPS_OF_DISPATCH:
+            seconds = _duration.of_copy(array.size)
         else:
             seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
         self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
@@ -307,7 +227,7 @@ class Session(Request):
     def evaluate(self, placement: Array) -> tuple[Any, Floats, Floats, Ints]:
         """The C report of a placement [L,S] in int64; and imbalance, bound, duplicates of its layers."""
         layers = len(placement)
-        report = _init("report", self.error)
+        report = made("report", self.error)
         imbalance, bound, duplicates = np.empty(layers), np.empty(layers), np.empty(layers, np.int64)
         self.handle.run(
             _duration.of_figures(self._shape, self.problem),
@@ -339,24 +259,31 @@ class Session(Request):
         self._prepared = None
 
     def split(self, placement: Array, tolerance: float) -> None:
-        """Splits the tokens of the uploaded weights over a placement [L,S] in int64.
-
-        That, and the problem, are given to the library only where they are others than the last time.
-        """
+        """Splits the tokens of the uploaded weights over a placement [L,S] in int64."""
         self._split_options.tolerance = tolerance
+        self._seconds_of_split = _duration.of_split(*placement.shape)
+        self._over(placement, self._seconds_of_split, lib.eplb_split, self._split_options)
+
+    def dispatch(self, placement: Array, num_ranks: int, max_swaps: int, tolerance: float) -> None:
+        """Chooses a slot of a placement [L,S] in int64 for each rank and expert. Options are those of C."""
+        options = self._dispatch_options
+        options.num_ranks, options.max_swaps, options.tolerance = num_ranks, max_swaps, tolerance
+        seconds = _duration.of_dispatch(placement.shape, self.problem.num_gpus, num_ranks, max_swaps)
+        self._over(placement, seconds, lib.eplb_static_dispatch, options)
+
+    def _over(self, placement: Array, seconds: float, function: Callable[..., int], options: Any) -> None:
+        """Problem and placement are given to the library only where they are others than the last time."""
         asked, before = (ffi.buffer(self.problem)[:], self._shape[1:], placement), self._prepared
         known = before is not None and before.is_for(*asked)
         over = (ffi.NULL, ffi.NULL) if known else (self.problem, ffi.from_buffer(placement))
-        seconds = _duration.of_split(*placement.shape)
         # Unless the call fails; a handler of signals may raise after it.
         self._prepared = None
         try:
-            self.handle.run(seconds, lib.eplb_split, *over, placement.size, _INT64, self._split_options)
+            self.handle.run(seconds, function, *over, placement.size, _INT64, options)
         except Error:
             self._prepared = before
             raise
         self._prepared = before if known else Prepared(*asked[:2], placement.copy())
-        self._seconds_of_split = seconds
 
     def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.

@@ -68,6 +68,25 @@ def test_splits_are_worked_out_on_the_host(put, context):
     assert context.split(None, plan.physical_to_logical[:2], 16).share.shape == (2, 80)
 
 
+def test_static_dispatch_is_worked_out_on_the_host(put, context):
+    weights, other = sample_weights(3, 64), sample_weights(3, 64, 1)
+    plan = on_cpu(weights, **LARGE)
+    with eplb.Context() as cpu:
+        expected = [cpu.static_dispatch(each, plan, max_swaps=2) for each in (weights, other, weights)]
+    on_device = context.solve(put(weights), **LARGE)
+    context.synchronize()
+    found = [
+        context.static_dispatch(None, on_device, max_swaps=2),
+        context.static_dispatch(put(other), plan, max_swaps=2),
+        context.static_dispatch(weights, on_device, max_swaps=2),
+    ]
+    for each, known in zip(found, expected, strict=True):
+        for name in ("slot", "placement", "ranks", "gpu_load", "imbalance", "bound"):
+            assert np.array_equal(getattr(each, name), getattr(known, name)), name
+    context.upload(put(other[:2]))
+    assert context.static_dispatch(None, plan.physical_to_logical[:2], 16).slot.shape == (2, 16, 64)
+
+
 def test_rebalance_from_a_placement(put):
     """On the host; the maps come back as the arrays that weights are."""
     weights = sample_weights(3, 64)

@@ -25,6 +25,17 @@ struct SplitGraph {
 
   static constexpr int kNone = -kNever;
 
+  // What a slot has: tokens of an expert that is on its GPU alone, or the quota of its edge. Masks,
+  // since no processor can guess which of the two it will be.
+  EPLB_FN int alone_on(int slot, View<int> tokens) const {
+    const int alone = place[slot] >> 31;
+    return place[slot] == kNone ? 0 : tokens[~place[slot] & alone] & alone;
+  }
+  EPLB_FN int quota_on(int slot, View<int> quota) const {
+    const int on_edge = ~(place[slot] >> 31);
+    return quota[place[slot] & on_edge] & on_edge;
+  }
+
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     const int slots = problem.cluster.slots, gpus = problem.cluster.gpus;
     const int split = smaller(problem.experts, slots / 2);

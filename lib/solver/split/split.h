@@ -86,9 +86,10 @@ class Splitter {
   // At edges and GPUs: a layer at a model's size never needs as many.
   static constexpr int64_t kMostLooks = int64_t{1} << 31;
 
-  EPLB_FN int64_t looks_of_pass() const { return graph_.first[split_experts()] + cluster_.gpus; }
+  EPLB_FN int64_t looks_of_pass() const { return edges() + cluster_.gpus; }
 
   EPLB_FN int split_experts() const { return graph_.sizes[0].split; }
+  EPLB_FN int edges() const { return graph_.first[split_experts()]; }
   EPLB_FN int64_t pace_of(int g) const { return pace(cluster_, g); }
   EPLB_FN void for_each_edge(int m, auto f) const {
     for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(edge, graph_.gpu[edge]);
@@ -106,28 +107,30 @@ class Splitter {
   }
   EPLB_FN void split_evenly(Team auto& team) const {
     team.for_each(split_experts(), [&](int m) { split_evenly(m); });
+    const int each = slots_per_gpu(cluster_);
     team.for_each(cluster_.gpus, [&](int g) {
-      int load = 0;
-      const int each = slots_per_gpu(cluster_);
+      int alone = 0, quota = 0;
       for (int slot = g * each; slot < (g + 1) * each; ++slot) {
-        const int place = graph_.place[slot];
-        load += place < 0 && place != SplitGraph::kNone ? tokens_[-1 - place] : 0;
+        alone += graph_.alone_on(slot, tokens_);
+        quota += graph_.quota_on(slot, at_.quota);
       }
-      at_.base[g] = load;
-      for_each_edge_on(g, [&](int edge) { load += at_.quota[edge]; });
-      at_.load[g] = load;
+      at_.base[g] = alone;
+      at_.load[g] = alone + quota;
     });
   }
   // An equal part for each copy, times the pace of its GPU, rounded down; what is left goes to the
   // lowest GPUs, one each.
   EPLB_FN void split_evenly(int m) const {
     const int tokens = tokens_[graph_.expert[m]];
-    int64_t all = 0;
-    int left = tokens;
+    int64_t all = 0, before = 0;
+    int part = 0, left = tokens;
     for_each_edge(m, [&](int edge, int g) { all += graph_.copies[edge] * pace_of(g); });
     for_each_edge(m, [&](int edge, int g) {
-      at_.quota[edge] = static_cast<int>(tokens * (graph_.copies[edge] * pace_of(g)) / all);
-      left -= at_.quota[edge];
+      const int64_t own = graph_.copies[edge] * pace_of(g);
+      if (own != before) part = 2 * own == all ? tokens / 2 : static_cast<int>(tokens * own / all);
+      before = own;
+      at_.quota[edge] = part;
+      left -= part;
     });
     for_each_edge(m, [&](int edge, int) { at_.quota[edge] += left-- > 0; });
   }
@@ -141,25 +144,47 @@ class Splitter {
   // An expert's tokens like water over its GPUs; what is left of the level goes to the lowest of
   // them, one each.
   EPLB_FN void pour(int m) const {
-    for_each_edge(m, [&](int edge, int g) { at_.load[g] -= at_.quota[edge]; });
-    int level = kNever - 1, wet = -1, left = 0;
-    for (int before = -2; wet != before;) {
-      before = wet;
-      int total = tokens_[graph_.expert[m]];  // less than all tokens
-      wet = 0;
-      for_each_edge(m, [&](int, int g) {
-        if (at_.load[g] > level) return;
-        total += at_.load[g];
-        ++wet;
-      });
-      level = total / wet;
-      left = total - level * wet;
-    }
+    const int first = graph_.first[m];
+    if (graph_.first[m + 1] - first == 2)
+      pour_over_two(first);
+    else
+      pour_over_many(m);
+  }
+  // Most experts: what they need is no division.
+  EPLB_FN void pour_over_two(int edge) const {
+    int &one = at_.quota[edge], &other = at_.quota[edge + 1];
+    int &load = at_.load[graph_.gpu[edge]], &other_load = at_.load[graph_.gpu[edge + 1]];
+    const int tokens = one + other, lower_by = (other_load - other) - (load - one);
+    const int part = smaller(larger((tokens + lower_by + 1) >> 1, 0), tokens);
+    load += part - one;
+    other_load -= part - one;
+    one = part;
+    other = tokens - part;
+  }
+  EPLB_FN void pour_over_many(int m) const {
+    constexpr int kDry = kNever;
+    const View<int> ground = at_.change;  // by edge: what the GPU has of others, or kDry
+    int wet = 0, total = 0;
     for_each_edge(m, [&](int edge, int g) {
-      const bool is_wet = at_.load[g] <= level;
-      const int more = is_wet ? level - at_.load[g] + (left-- > 0) : 0;
-      at_.quota[edge] = more;
-      at_.load[g] += more;
+      ground[edge] = at_.load[g] - at_.quota[edge];
+      total += at_.load[g];
+      ++wet;
+    });
+    int level = total / wet;
+    for (int before = wet + 1; wet < before; level = total / wet) {
+      before = wet;
+      for_each_edge(m, [&](int edge, int) {
+        if (ground[edge] <= level || ground[edge] == kDry) return;
+        total -= ground[edge];
+        ground[edge] = kDry;
+        --wet;
+      });
+    }
+    int left = total - level * wet;
+    for_each_edge(m, [&](int edge, int g) {
+      const int part = ground[edge] == kDry ? 0 : level - ground[edge] + (left-- > 0);
+      at_.load[g] += part - at_.quota[edge];
+      at_.quota[edge] = part;
     });
   }
 
@@ -209,9 +234,13 @@ class Splitter {
     const SplitBound bound = at_.bound[0];
     const int64_t tokens = bound.tokens * (kToleranceUnits + tolerance_);
     const int64_t paces = bound.pace * kToleranceUnits;
+    auto most_at = [=](int64_t pace) {
+      const int64_t most = (tokens * pace + paces - 1) / paces;
+      return static_cast<int>(most < kQuantaLimit ? most : kQuantaLimit);
+    };
+    const int fastest = most_at(kFastest);
     team.for_each(cluster_.gpus, [&](int g) {
-      const int64_t most = (tokens * pace_of(g) + paces - 1) / paces;
-      at_.most[g] = static_cast<int>(most < kQuantaLimit ? most : kQuantaLimit);
+      at_.most[g] = pace_of(g) == kFastest ? fastest : most_at(pace_of(g));
     });
   }
   EPLB_FN int busiest_excess(Team auto& team) const {

@@ -36,6 +36,11 @@ struct SplitGraph {
     return quota[place[slot] & on_edge] & on_edge;
   }
 
+  // f(int edge, int gpu), of a split expert.
+  EPLB_FN void for_each_edge(int m, auto f) const {
+    for (int edge = first[m]; edge < first[m + 1]; ++edge) f(edge, gpu[edge]);
+  }
+
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     const int slots = problem.cluster.slots, gpus = problem.cluster.gpus;
     const int split = smaller(problem.experts, slots / 2);
@@ -150,8 +155,8 @@ class GraphMaker {
     for (int g = 0; g < gpus_; ++g) next[g] = 0;
     for (int m = 0; m < split; ++m) {
       int rank = 0;
-      for_each_gpu(m, [&](int g) { rank = larger(rank, next[g]); });
-      for_each_gpu(m, [&](int g) { next[g] = rank + 1; });
+      graph_.for_each_edge(m, [&](int, int g) { rank = larger(rank, next[g]); });
+      graph_.for_each_edge(m, [&](int, int g) { next[g] = rank + 1; });
       workspace_.rank[m] = rank;
       ranks = larger(ranks, rank + 1);
     }
@@ -179,10 +184,6 @@ class GraphMaker {
     for (; component[g] != g; g = component[g]) component[g] = component[component[g]];
     return g;
   }
-  EPLB_FN void for_each_gpu(int m, auto f) const {
-    for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(graph_.gpu[edge]);
-  }
-
   const int* placement_;
   int experts_, slots_, gpus_, each_;
   const GraphWorkspace& workspace_;

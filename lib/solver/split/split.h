@@ -4,43 +4,9 @@
 #pragma once
 
 #include "solver/layer/quantise.h"
-#include "solver/split/graph.h"
+#include "solver/split/split_start.h"
 
 EPLB_STAGE_BEGIN
-
-// Tokens that some GPUs cannot give to others, and their paces. No split is better than that.
-struct SplitBound {
-  int64_t tokens, pace;
-};
-// Exact: tokens are less than 2^29, paces at most 2^34.
-EPLB_FN bool is_above(const SplitBound& a, const SplitBound& b) {
-  return a.tokens * b.pace > b.tokens * a.pace;
-}
-
-struct SplitWorkspace {
-  View<int> quota;              // by edge: tokens
-  View<int> change;             // by edge: in a push what the GPU offers, then what it gets; 0
-                                // between pushes, scratch at the start
-  View<int> base;               // by GPU: tokens that cannot move
-  View<int> load, most;         // by GPU: what it has, and should have at most
-  View<int> steps, steps_of;    // by GPU, by split expert: see find_steps
-  View<int> full, reached;      // GPUs without room; those of them that can give to one with room
-  View<int> num_reached;        // [1], of the latter
-  View<int> offered;            // split experts that are offered tokens in a push
-  View<int> tight;              // by GPU: is it one of those that the bound is of?
-  View<int64_t> tokens, paces;  // by component
-  View<SplitBound> bound;       // [1]
-
-  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    const int slots = problem.cluster.slots, gpus = problem.cluster.gpus;
-    arena.take(slots, quota, change);
-    arena.take(gpus, base, load, most, steps, full, reached, tight);
-    arena.take(gpus, tokens, paces);
-    arena.take(smaller(problem.experts, slots / 2) + 1, steps_of, offered);
-    num_reached = arena.take<int>(1);
-    bound = arena.take<SplitBound>(1);
-  }
-};
 
 class Splitter {
  public:
@@ -75,7 +41,7 @@ class Splitter {
     start(team);
     team.single([&] { at_.bound[0] = goal; });
     aim(team);
-    int64_t passes = kSweeps;
+    int64_t passes = SplitStart::kSweeps;
     for (int wave = 0; wave < kMostWaves && passes * looks_of_pass() < most_looks; ++wave) {
       const int found = push_all(team);
       if (found == 0) break;
@@ -87,7 +53,7 @@ class Splitter {
   }
 
  private:
-  static constexpr int kSweeps = 4, kMostWaves = 1 << 12;
+  static constexpr int kMostWaves = 1 << 12;
   // At edges and GPUs: a layer at a model's size never needs as many.
   static constexpr int64_t kMostLooks = int64_t{1} << 31;
 
@@ -96,102 +62,14 @@ class Splitter {
   EPLB_FN int split_experts() const { return graph_.sizes[0].split; }
   EPLB_FN int edges() const { return graph_.first[split_experts()]; }
   EPLB_FN int64_t pace_of(int g) const { return pace(cluster_, g); }
-  EPLB_FN void for_each_edge(int m, auto f) const {
-    for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(edge, graph_.gpu[edge]);
-  }
+  EPLB_FN void for_each_edge(int m, auto f) const { graph_.for_each_edge(m, f); }
   EPLB_FN void for_each_edge_on(int g, auto f) const {
     for (int i = graph_.first_on[g]; i < graph_.first_on[g + 1]; ++i) f(graph_.on[i]);
   }
 
-  // ------------------------------------------------------------------------------- the start
-
   EPLB_FN void start(Team auto& team) const {
-    split_evenly(team);
-    if (!cluster_.gpu_pace)
-      for (int sweep = 0; sweep < kSweeps; ++sweep) pour_all(team);
+    SplitStart(cluster_, graph_, tokens_, at_).make(team);
     team.sweep(edges(), [change = at_.change](auto edge) { change.set(edge, 0); });
-  }
-  EPLB_FN void split_evenly(Team auto& team) const {
-    team.for_each(split_experts(), [&](int m) { split_evenly(m); });
-    const int each = slots_per_gpu(cluster_);
-    team.for_each(cluster_.gpus, [&](int g) {
-      int alone = 0, quota = 0;
-      for (int slot = g * each; slot < (g + 1) * each; ++slot) {
-        alone += graph_.alone_on(slot, tokens_);
-        quota += graph_.quota_on(slot, at_.quota);
-      }
-      at_.base[g] = alone;
-      at_.load[g] = alone + quota;
-    });
-  }
-  // An equal part for each copy, times the pace of its GPU, rounded down; what is left goes to the
-  // lowest GPUs, one each.
-  EPLB_FN void split_evenly(int m) const {
-    const int tokens = tokens_[graph_.expert[m]];
-    int64_t all = 0, before = 0;
-    int part = 0, left = tokens;
-    for_each_edge(m, [&](int edge, int g) { all += graph_.copies[edge] * pace_of(g); });
-    for_each_edge(m, [&](int edge, int g) {
-      const int64_t own = graph_.copies[edge] * pace_of(g);
-      if (own != before) part = 2 * own == all ? tokens / 2 : static_cast<int>(tokens * own / all);
-      before = own;
-      at_.quota[edge] = part;
-      left -= part;
-    });
-    for_each_edge(m, [&](int edge, int) { at_.quota[edge] += left-- > 0; });
-  }
-  EPLB_FN void pour_all(Team auto& team) const {
-    for (int rank = 0; rank < graph_.sizes[0].ranks; ++rank) {
-      const View<int> members = graph_.in_rank.from(graph_.first_in_rank[rank]);
-      team.for_each(graph_.first_in_rank[rank + 1] - graph_.first_in_rank[rank],
-                    [&](int i) { pour(members[i]); });
-    }
-  }
-  // An expert's tokens like water over its GPUs; what is left of the level goes to the lowest of
-  // them, one each.
-  EPLB_FN void pour(int m) const {
-    const int first = graph_.first[m];
-    if (graph_.first[m + 1] - first == 2)
-      pour_over_two(first);
-    else
-      pour_over_many(m);
-  }
-  // Most experts: what they need is no division.
-  EPLB_FN void pour_over_two(int edge) const {
-    int &one = at_.quota[edge], &other = at_.quota[edge + 1];
-    int &load = at_.load[graph_.gpu[edge]], &other_load = at_.load[graph_.gpu[edge + 1]];
-    const int tokens = one + other, lower_by = (other_load - other) - (load - one);
-    const int part = smaller(larger((tokens + lower_by + 1) >> 1, 0), tokens);
-    load += part - one;
-    other_load -= part - one;
-    one = part;
-    other = tokens - part;
-  }
-  EPLB_FN void pour_over_many(int m) const {
-    constexpr int kDry = kNever;
-    const View<int> ground = at_.change;  // by edge: what the GPU has of others, or kDry
-    int wet = 0, total = 0;
-    for_each_edge(m, [&](int edge, int g) {
-      ground[edge] = at_.load[g] - at_.quota[edge];
-      total += at_.load[g];
-      ++wet;
-    });
-    int level = total / wet;
-    for (int before = wet + 1; wet < before; level = total / wet) {
-      before = wet;
-      for_each_edge(m, [&](int edge, int) {
-        if (ground[edge] <= level || ground[edge] == kDry) return;
-        total -= ground[edge];
-        ground[edge] = kDry;
-        --wet;
-      });
-    }
-    int left = total - level * wet;
-    for_each_edge(m, [&](int edge, int g) {
-      const int part = ground[edge] == kDry ? 0 : level - ground[edge] + (left-- > 0);
-      at_.load[g] += part - at_.quota[edge];
-      at_.quota[edge] = part;
-    });
   }
 
   // ------------------------------------------------------------------------------- the bound

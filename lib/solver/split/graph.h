@@ -184,6 +184,7 @@ class GraphMaker {
     for (; component[g] != g; g = component[g]) component[g] = component[component[g]];
     return g;
   }
+
   const int* placement_;
   int experts_, slots_, gpus_, each_;
   const GraphWorkspace& workspace_;

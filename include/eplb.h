@@ -399,8 +399,8 @@ typedef struct eplb_split_options {
 /* Options of a static dispatch. Since ABI 1.2. */
 typedef struct eplb_static_dispatch_options {
   int64_t struct_size;
-  int64_t num_ranks; /* 0: num_gpus; source ranks, at most 4096. Rank r is on GPU
-                        floor(r * num_gpus / num_ranks) */
+  int64_t num_ranks; /* 0: num_gpus; source ranks, at most 4096, and times experts at
+                        most 2^24. Rank r is on GPU floor(r * num_gpus / num_ranks) */
   int64_t max_swaps; /* 0; how many pairs of slots of a layer may exchange their experts; -1: any
                         number. Slots of one node, under EPLB_POLICY_HIERARCHICAL */
   double tolerance;  /* 0; what a GPU may have above the bound, in parts of it, 0 to 1 */

@@ -180,10 +180,10 @@ const (
 	ObjectiveSplit Objective = "split"
 )
 
-// IntMap names a map of the solved plan that holds integers.
+// IntMap names a map of a plan, a split or a static dispatch that holds integers.
 type IntMap int32
 
-// Values of IntMap. L layers, E experts, S slots, G GPUs.
+// Values of IntMap. L layers, E experts, S slots, G GPUs, R ranks.
 const (
 	// [L,S]: the expert in each slot, -1 in those that are closed or empty.
 	MapPhysicalToLogical IntMap = 0
@@ -226,10 +226,10 @@ const (
 	MapDispatchRanks IntMap = 24
 )
 
-// FloatMap names a map of the solved plan that holds real numbers.
+// FloatMap names a map of a plan, a split or a static dispatch that holds real numbers.
 type FloatMap int32
 
-// Values of FloatMap. L layers, E experts, S slots, G GPUs.
+// Values of FloatMap. L layers, E experts, S slots, G GPUs, R ranks.
 const (
 	// [L,G]: the load of each GPU, in the weights' unit.
 	MapGPULoad FloatMap = 4

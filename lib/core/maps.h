@@ -1,5 +1,5 @@
-// What can be fetched of a plan, a split or a static dispatch: one table, a row for each map with its name, shape,
-// needs and writer.
+// What can be fetched of a plan, a split or a static dispatch: one table, a row for each map with
+// its name, shape, needs and writer.
 #pragma once
 
 #include <array>

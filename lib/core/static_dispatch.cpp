@@ -8,7 +8,7 @@
 namespace eplb {
 namespace {
 
-int read_ranks(int64_t ranks, int gpus) {
+int read_ranks(int64_t ranks, int gpus, int experts) {
   if (ranks < 0 || ranks > kMostRanks)
     fail(EPLB_INVALID_ARGUMENT, "num_ranks is %lld, must be 1 to %d, or 0 for the number of GPUs",
          ll(ranks), kMostRanks);
@@ -16,18 +16,22 @@ int read_ranks(int64_t ranks, int gpus) {
     fail(EPLB_INVALID_ARGUMENT,
          "num_ranks is 0, which means the number of GPUs, and that is %d: more than %d", gpus,
          kMostRanks);
-  return ranks == 0 ? gpus : static_cast<int>(ranks);
+  const int64_t found = ranks == 0 ? gpus : ranks;
+  if (found * experts > kMostInTable)
+    fail(EPLB_INVALID_ARGUMENT, "num_ranks * num_experts = %lld * %d is above 2^24", ll(found),
+         experts);
+  return static_cast<int>(found);
 }
 
 }  // namespace
 
-DispatchLimits read_limits(const eplb_static_dispatch_options& options, int gpus) {
+DispatchLimits read_limits(const eplb_static_dispatch_options& options, const Problem& problem) {
   constexpr int64_t kAnyNumber = 1 << 30;
   const int64_t swaps = options.max_swaps;
   if (swaps < -1)
     fail(EPLB_INVALID_ARGUMENT, "max_swaps is %lld, must be 0 or more, or -1 for any number",
          ll(swaps));
-  return {.ranks = read_ranks(options.num_ranks, gpus),
+  return {.ranks = read_ranks(options.num_ranks, problem.cluster.gpus, problem.experts),
           .tolerance = read_tolerance(options.tolerance),
           .most_swaps = static_cast<int>(swaps < 0 ? kAnyNumber : std::min(swaps, kAnyNumber))};
 }

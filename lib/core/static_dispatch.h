@@ -10,6 +10,7 @@
 namespace eplb {
 
 inline constexpr int kMostRanks = 1 << 12;
+inline constexpr int64_t kMostInTable = int64_t{1} << 24;  // of a layer
 
 struct StaticDispatch {
   Problem problem{};                      // with its limits
@@ -25,6 +26,6 @@ struct StaticDispatch {
 };
 
 // Throws InvalidArgument.
-DispatchLimits read_limits(const eplb_static_dispatch_options& options, int gpus);
+DispatchLimits read_limits(const eplb_static_dispatch_options& options, const Problem& problem);
 
 }  // namespace eplb

@@ -85,7 +85,7 @@ void Session::dispatch(const SplitSource& over, const eplb_static_dispatch_optio
   const Weights& weights = need_weights();
   SplitPlacement& placement = split_placement_of(over, weights);
   Problem problem = placement.problem;
-  problem.dispatch = read_limits(options, problem.cluster.gpus);
+  problem.dispatch = read_limits(options, problem);
   dispatch_.spare.resize(problem);
   dispatch_.prepare_keep();
   machine_->dispatch(weights, placement, dispatch_.spare);

@@ -389,7 +389,8 @@ const _: () = {
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_static_dispatch_options {
     pub struct_size: i64,
-    /// 0: num_gpus; source ranks, at most 4096. Rank r is on GPU floor(r * num_gpus / num_ranks)
+    /// 0: num_gpus; source ranks, at most 4096, and times experts at most 2^24. Rank r is on GPU
+    /// floor(r * num_gpus / num_ranks)
     pub num_ranks: i64,
     /// 0; how many pairs of slots of a layer may exchange their experts; -1: any number. Slots of
     /// one node, under EPLB_POLICY_HIERARCHICAL

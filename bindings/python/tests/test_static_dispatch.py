@@ -287,6 +287,8 @@ def test_more_gpus_than_ranks_can_be(context):
     row = np.arange(5000)
     with pytest.raises(eplb.InvalidArgument, match="^num_ranks is 0, which means the number of GPUs, and that is 5000"):
         context.static_dispatch([np.ones(5000)], row, 5000)
+    with pytest.raises(eplb.InvalidArgument, match=r"^num_ranks \* num_experts = 4096 \* 5000 is above 2\^24"):
+        context.static_dispatch([np.ones(5000)], row, 5000, num_ranks=4096)
     assert context.static_dispatch([np.ones(5000)], row, 5000, num_ranks=1).slot[0, 0].tolist() == row.tolist()
 
 

@@ -4,7 +4,7 @@ import eplb
 import numpy as np
 import pytest
 from eplb._library import ffi, lib
-from test_static_dispatch import OTHER, SIZES, WEIGHTS, fresh, same
+from test_static_dispatch_calls import OTHER, SIZES, WEIGHTS, fresh, same
 
 
 @pytest.fixture

@@ -132,9 +132,10 @@ class StaticDispatch:
 
     def relieve_by_swap(self, head):
         """The swap with the lowest largest time of the two GPUs; ties: the lowest other slot, then the lowest here."""
-        if self.swaps == self.most_swaps:
+        looks = self.looks + len(self.row) * self.each
+        if self.swaps == self.most_swaps or looks > MOST_LOOKS:
             return False
-        self.looks += len(self.row) * self.each
+        self.looks = looks
         swaps = []
         for mine in range(head * self.each, (head + 1) * self.each):
             for other in range(len(self.row)):

@@ -314,7 +314,8 @@ class OpenContext(Uncopyable):
                 or [S], the same in every layer.
             num_gpus: GPUs that the slots are on; None takes those of the cluster, else of the plan, else of the last
                 solve.
-            num_ranks: source ranks, up to 4096, of which r is on GPU r * num_gpus // num_ranks. None: one on each GPU.
+            num_ranks: source ranks, up to 4096, and times experts up to 2^24. None: one on each GPU. Rank r is on GPU
+                r * num_gpus // num_ranks.
             num_nodes: nodes that the GPUs are on. None takes those of the cluster, else of the plan, else of the last
                 solve.
             num_groups, policy: as for solve; None takes those of the plan, else of the last solve. Under a hierarchical

@@ -61,7 +61,7 @@ class StaticDispatcher {
       if (most <= goal) break;
       const int head = team.find_of(cluster_.gpus, [&](int g) { return time(g) == most; });
       if (relieve_by_chain(team, head, 1, kShort)) continue;
-      if (swaps < limits_.most_swaps) {
+      if (swaps < limits_.most_swaps && looks + looks_of_swap <= kMostLooks) {
         looks += looks_of_swap;
         if (relieve_by_swap(team, head)) {
           ++swaps;

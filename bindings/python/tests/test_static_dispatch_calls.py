@@ -1,4 +1,4 @@
-"""Static dispatch: tables and what they come to, what it takes and refuses, and what it shares with splits.
+"""Static dispatch: tables and what they come to, what it takes and refuses, and what stays as it was.
 
 Its plain definition, with which the library agrees slot for slot, is in tests/golden.
 """
@@ -12,7 +12,6 @@ import eplb
 import numpy as np
 import pytest
 from conftest import PAIRS
-from eplb._library import ffi, lib
 from eplb.sample import sample_weights
 from html_tables import page_of
 
@@ -287,6 +286,8 @@ def test_more_gpus_than_ranks_can_be(context):
     row = np.arange(5000)
     with pytest.raises(eplb.InvalidArgument, match="^num_ranks is 0, which means the number of GPUs, and that is 5000"):
         context.static_dispatch([np.ones(5000)], row, 5000)
+    with pytest.raises(eplb.InvalidArgument, match=r"^num_ranks \* num_experts = 4096 \* 5000 is above 2\^24"):
+        context.static_dispatch([np.ones(5000)], row, 5000, num_ranks=4096)
     assert context.static_dispatch([np.ones(5000)], row, 5000, num_ranks=1).slot[0, 0].tolist() == row.tolist()
 
 
@@ -346,66 +347,10 @@ def test_threads():
     assert all(same(each, expected[at]) for at in range(4) for each in found[at])
 
 
-# ------------------------------------------------------------------------------------- what splits know, too
-
-
-@pytest.fixture
-def prepared(library):
-    """For each split and static dispatch, whether the library was given a placement."""
-    seen = []
-
-    def through(function):
-        def call(context, problem, *others):
-            seen.append(problem != ffi.NULL)
-            return function(context, problem, *others)
-
-        return call
-
-    library.eplb_split = through(lib.eplb_split)
-    library.eplb_static_dispatch = through(lib.eplb_static_dispatch)
-    return seen
-
-
-def test_a_placement_is_prepared_once_for_both(context, prepared):
-    plan = context.solve(WEIGHTS, **SIZES)
-    with eplb.Context() as other:
-        split = other.split(OTHER, plan)
-    prepared.clear()
-    for _ in range(2):
-        assert np.array_equal(context.split(OTHER, plan).quota, split.quota)
-        assert same(context.static_dispatch(OTHER, plan.physical_to_logical, 16), eplb.static_dispatch(OTHER, plan))
-    context.static_dispatch(None, plan, num_ranks=3, max_swaps=None, tolerance=0.1)
-    assert prepared.count(True) == 2  # by the context, and by that of the thread
-    assert prepared[0] and not any(prepared[3:])
-
-
-def test_what_is_prepared_again(context, prepared):
-    plan = context.solve(WEIGHTS, **SIZES, num_nodes=2, num_groups=2)
-    swapped = plan.physical_to_logical[:, ::-1]
-    calls = (
-        lambda: context.static_dispatch(OTHER, plan),
-        lambda: context.static_dispatch(OTHER, plan, max_swaps=1),  # in groups
-        lambda: context.static_dispatch(OTHER, plan, max_swaps=None),
-        lambda: context.static_dispatch(OTHER, plan, num_nodes=1),
-        lambda: context.split(OTHER, plan),
-        lambda: context.split(OTHER, swapped),
-        lambda: context.static_dispatch(OTHER, plan, num_nodes=1),
-    )
-    for call in calls:
-        call()
-    assert prepared == [True, True, False, True, False, True, True]
-    assert same(context.static_dispatch(OTHER, plan), fresh(OTHER, plan))
-
-
-def test_a_call_that_failed_keeps_what_was_prepared(context, prepared):
-    row = np.arange(80) % 64
-    context.static_dispatch(WEIGHTS, row, 16)
-    with pytest.raises(eplb.InvalidPlacement):
-        context.static_dispatch(OTHER, np.zeros(80, int), 16)
-    with pytest.raises(eplb.InvalidArgument):
-        context.static_dispatch(OTHER, row, 16, num_ranks=9999)
-    assert same(context.static_dispatch(None, row, 16), fresh(WEIGHTS, row, 16))
-    assert prepared == [True, True, False, False, True]  # the last is that of the other context
+def test_threads_of_a_context():
+    plan = eplb.Context().solve(WEIGHTS, **SIZES)
+    with eplb.Context(num_threads=3) as context:
+        assert same(context.static_dispatch(OTHER, plan, max_swaps=None), fresh(OTHER, plan, max_swaps=None))
 
 
 def test_it_shows_itself(context):

@@ -4,6 +4,7 @@ Half of the time libFuzzer draws calls in the build with ASan and UBSan and keep
 other half the release, which is faster, makes calls from these. tests/fuzz/program.h says what an input is.
 """
 
+import base64
 import glob
 import os
 import re
@@ -13,15 +14,19 @@ from cmake import build_release, build_sanitized
 from packages import FOR_TESTS, need
 from places import BUILD, RELEASE, ROOT, SANITIZE, VENV_PYTHON
 from python_package import install_package
-from steps import Failure, show_line, step, timed
+from stages import LANES
+from steps import Failure, answer, show_line, step, timed
 
 KEPT = os.path.join(ROOT, "tests", "fuzz", "corpus")
 FOLDER = os.path.join(BUILD, "fuzz")
 FOUND = os.path.join(FOLDER, "corpus")
 PROGRAMS = os.path.join("tests", "fuzz")
+FUZZER = os.path.join(SANITIZE, PROGRAMS, "eplb_fuzz")
+REPLAY = os.path.join(RELEASE, PROGRAMS, "eplb_fuzz_replay")
 ENVIRONMENT = {"ASAN_OPTIONS": "allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 CALLS = re.compile(r"^eplb_fuzz: (\d+) calls$", re.M)
 LONGEST_INPUT = 400  # bytes: 64 calls need no more
+IN_CI = 54  # seconds, a minute with the reading of the corpus
 SLOWEST = 300  # seconds for one input, on a machine that does other things too
 
 
@@ -30,29 +35,39 @@ def fuzz(arguments):
     build_sanitized("the fuzzer, with ASan and UBSan", "eplb_fuzz", fuzz=True)
     build_release("eplb_fuzz_replay")
     install_package()
-    fuzz_calls(60 * arguments.minutes)
+    seed = int.from_bytes(os.urandom(3), "big") if arguments.seed is None else arguments.seed
+    fuzz_calls(60 * arguments.minutes, seed, os.cpu_count() or 1)
     command = [VENV_PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--fuzz-minutes={arguments.minutes}"]
     step("readers of files", [*command, "bindings/python/tests/fuzz"], show=True)
     return 0
 
 
 def test_fuzz(tally):
-    fuzz_calls(60)
+    """A minute on the cores that another stage leaves, from a seed that everybody finds again."""
+    fuzz_calls(IN_CI, seed_of_commit(), max(1, (os.cpu_count() or 1) // LANES))
     tally.add(1, 0, 0)
 
 
-def fuzz_calls(seconds):
+def seed_of_commit():
+    """24 bits of its name, so that each commit tries other calls; 0 where there is no git."""
+    name = answer(["git", "-C", ROOT, "rev-parse", "HEAD"]).stdout.strip()
+    return int(name[:6] or "0", 16)
+
+
+def fuzz_calls(seconds, seed, workers):
     os.makedirs(FOUND, exist_ok=True)
-    half, chance = max(1, int(seconds / 2)), int.from_bytes(os.urandom(3), "big")
-    numbers = range(os.cpu_count() or 1)
-    fuzzer = os.path.join(SANITIZE, PROGRAMS, "eplb_fuzz")
+    half, numbers = max(1, int(seconds / 2)), range(workers)
     options = [f"-max_total_time={half}", f"-max_len={LONGEST_INPUT}", f"-timeout={SLOWEST}", "-print_final_stats=1"]
     options += ["-detect_leaks=1", f"-artifact_prefix={FOLDER}{os.sep}", FOUND, KEPT]
-    run_side_by_side("fuzz, ASan and UBSan", [[fuzzer, f"-seed={chance + n + 1}", *options] for n in numbers])
-    replay = os.path.join(RELEASE, PROGRAMS, "eplb_fuzz_replay")
-    now = os.path.join(FOLDER, "running-")
-    commands = [[replay, "--random", str(half), str(chance + n), FOUND, f"{now}{n}"] for n in numbers]
-    run_side_by_side("fuzz, release", commands)
+    # libFuzzer takes 0 for a seed of its own choice.
+    commands = [[FUZZER, f"-seed={seed + n + 1}", *options] for n in numbers]
+    run_side_by_side(f"fuzz, ASan and UBSan, seed {seed}", commands)
+    commands = [[REPLAY, "--random", str(half), str(seed + n), FOUND, running(n)] for n in numbers]
+    run_side_by_side(f"fuzz, release, seed {seed}", commands)
+
+
+def running(number):
+    return os.path.join(FOLDER, f"running-{number}")
 
 
 def run_side_by_side(headline, commands):
@@ -77,10 +92,18 @@ def start(command, log):
 
 
 def reproducer(number, printed):
+    """How to run the input again, which is in these lines: where CI ran, no file is left."""
     written = re.search(r"Test unit written to (\S+)", printed)
-    path = written[1] if written else os.path.join(FOLDER, f"running-{number}")
-    program = os.path.join(os.path.relpath(RELEASE, ROOT), PROGRAMS, "eplb_fuzz_replay")
-    return f"Again, with its calls: EPLB_FUZZ_TRACE=1 {program} {os.path.relpath(path, ROOT)}"
+    path, program = (written[1], FUZZER) if written else (running(number), REPLAY)
+    if not os.path.exists(path):
+        return "No input was kept: it failed before its first one."
+    with open(path, "rb") as file:
+        text = base64.b64encode(file.read()).decode()
+    return f"Again, with its calls:\n  echo {text} | base64 -d > input\n  EPLB_FUZZ_TRACE=1 {relative(program)} input"
+
+
+def relative(path):
+    return os.path.relpath(path, ROOT)
 
 
 def read(path):

@@ -82,7 +82,7 @@ std::vector<Kind> rebalances() {
 
 std::vector<Kind> others() {
   constexpr Timed kEvaluation = Timed::kEvaluation, kTransfers = Timed::kTransfers;
-  constexpr Timed kSplit = Timed::kSplit;
+  constexpr Timed kSplit = Timed::kSplit, kDispatch = Timed::kStaticDispatch;
   return {
       {.name = "evaluation", .timed = kEvaluation},
       {.name = "evaluation, capped replicas", .timed = kEvaluation, .caps_replicas = true},
@@ -98,6 +98,10 @@ std::vector<Kind> others() {
       {.name = "transfers, exclusive", .timed = kTransfers, .order = EPLB_TRANSFER_EXCLUSIVE},
       {.name = "split", .timed = kSplit},
       {.name = "split, slots and speeds", .timed = kSplit, .gpus = Gpus::kSlotsAndSpeeds},
+      {.name = "static dispatch", .timed = kDispatch},
+      {.name = "static dispatch, slots and speeds",
+       .timed = kDispatch,
+       .gpus = Gpus::kSlotsAndSpeeds},
   };
 }
 
@@ -279,12 +283,23 @@ void Call::split() {
                        int64_t(quota_.size()), &error_));
 }
 
+void Call::dispatch() {
+  constexpr int64_t kMostRanks = 4096;
+  eplb_static_dispatch_options options{};
+  check(eplb_static_dispatch_options_init(&options, sizeof options, &error_));
+  options.num_ranks = std::min(kMostRanks, (int64_t{1} << 24) / shape_.experts);
+  options.max_swaps = -1;
+  check(eplb_static_dispatch(context_, &problem_, placement_.data(), int64_t(placement_.size()),
+                             EPLB_INT32, &options, &error_));
+}
+
 void Call::make() {
   switch (kind_.timed) {
     case Timed::kSolve: return solve();
     case Timed::kEvaluation: return evaluate();
     case Timed::kTransfers: return plan_transfers();
     case Timed::kSplit: return split();
+    case Timed::kStaticDispatch: return dispatch();
   }
 }
 

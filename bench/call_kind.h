@@ -10,8 +10,8 @@
 namespace bench {
 
 // An evaluation computes the figures of a placement that is given; a split takes tokens over one,
-// and fetches all that it says.
-enum class Timed { kSolve, kEvaluation, kTransfers, kSplit };
+// and fetches all that it says; a static dispatch has as many ranks and swaps as there may be.
+enum class Timed { kSolve, kEvaluation, kTransfers, kSplit, kStaticDispatch };
 
 // How GPUs differ: some lack a slot and one has none; speeds are 1, 5/4 and 3/2.
 enum class Gpus { kEqual, kFewerSlots, kSlotsAndSpeeds };
@@ -68,6 +68,7 @@ class Call {
   void evaluate();
   void plan_transfers();
   void split();
+  void dispatch();
   void solve();
 
   const Kind kind_;

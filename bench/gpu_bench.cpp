@@ -1,5 +1,5 @@
 // How long a GPU takes, from device memory to device memory and from host to host, compared with
-// the CPU of the same machine.
+// the CPU of the same machine: solves, and splits of tokens over placements of other loads.
 //
 //     eplb_gpu_bench [--replays N] [--seconds S] [--budget S] [--only START_OF_NAME]
 //                    [--markdown FILE] [--tsv FILE]
@@ -30,10 +30,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kWarmUps = 20;
-// Of replays before any counts: clocks rise slowly.
-constexpr double kWarmSeconds = 0.05, kColdSeconds = 0.5;
-constexpr double kMostSeconds = 0.4;
+constexpr double kColdSeconds = 0.5;  // of replays before any row, until the clocks have risen
 
 Candidate candidate(const std::string& name) {
   for (const Candidate& c : all_candidates())
@@ -64,11 +61,22 @@ std::vector<Row> all_rows() {
   return rows;
 }
 
-std::vector<Row> rows_to_measure(const Arguments& arguments) {
-  std::vector<Row> rows = all_rows();
-  std::erase_if(rows, [&](const Row& row) {
-    return std::string(row.candidate.name).rfind(arguments.only, 0) != 0;
+std::vector<SplitRow> all_split_rows() {
+  std::vector<SplitRow> rows = {{.shape = {288, 32}, .one_layer = true}};
+  for (const Shape shape : {Shape{288, 32}, Shape{320, 64}, Shape{384, 128}})
+    for (const bool made_for_splits : {false, true}) rows.push_back({shape, made_for_splits});
+  return rows;
+}
+
+const char* name_of(const Row& row) { return row.candidate.name; }
+const char* name_of(const SplitRow& row) { return row.name(); }
+
+template <class AnyRow>
+std::vector<AnyRow> wanted(std::vector<AnyRow> rows, const Arguments& arguments) {
+  std::erase_if(rows, [&](const AnyRow& row) {
+    return std::string(name_of(row)).rfind(arguments.only, 0) != 0;
   });
+  for (AnyRow& row : rows) row.layers = row.one_layer ? 1 : arguments.traces[0].layers;
   return rows;
 }
 
@@ -80,14 +88,18 @@ Trace first_layer(const Trace& trace) {
   return one;
 }
 
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
 // By the host's clock, at least three times.
-void measure_subject(Subject& subject, double seconds, std::vector<double>& microseconds) {
-  subject.run();
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  for (int turn = 0; turn < 3 || (Clock::now() < end && turn < 1000); turn++) {
-    const auto start = Clock::now();
-    subject.run();
-    microseconds.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+template <class Body> void measure_calls(Body body, double seconds, std::vector<double>& out) {
+  body();
+  const auto start = Clock::now();
+  for (int turn = 0; turn < 3 || (seconds_since(start) < seconds && turn < 1000); turn++) {
+    const auto before = Clock::now();
+    body();
+    out.push_back(1e6 * seconds_since(before));
   }
 }
 
@@ -98,36 +110,13 @@ void measure_on_host(Row& row, const Trace& trace, eplb_device_kind kind, int64_
   options.device_kind = kind;
   options.num_threads = threads;
   Subject subject(row.candidate, trace, row.shape, &options);
-  measure_subject(subject, seconds, microseconds);
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Up to n times, but for no longer than that. Returns how often.
-template <class Body> int repeat(int n, double most_seconds, Body body) {
-  const auto start = Clock::now();
-  int done = 0;
-  while (done < n && (done < 3 || seconds_since(start) < most_seconds)) {
-    body();
-    done++;
-  }
-  return done;
-}
-
-void warm_up(GpuSubject& subject, double seconds) {
-  const auto start = Clock::now();
-  for (int i = 0; i < kWarmUps || seconds_since(start) < seconds; i++) subject.replay();
+  measure_calls([&] { subject.run(); }, seconds, microseconds);
 }
 
 void measure_on_device(Row& row, const Trace& trace, int replays) {
   GpuSubject subject(row.candidate, trace, row.shape);
-  warm_up(subject, kWarmSeconds);
-  replays = repeat(replays, kMostSeconds, [&] { row.replay.push_back(subject.replay()); });
-  repeat(replays, kMostSeconds, [&] { row.known.push_back(subject.replay_until_known()); });
-  row.in_a_row.push_back(subject.replays_in_a_row(replays));
-  repeat(std::max(replays / 4, 1), kMostSeconds, [&] { subject.add_stages(row.stages); });
+  replays = measure_replays(subject.stream(), replays, row.replays);
+  repeat(std::max(replays / 4, 1), [&] { subject.add_stages(row.stages); });
   const eplb_report report = subject.report();
   row.imbalances.push_back(report.imbalance_mean);
   row.gaps.push_back(report.gap_mean);
@@ -148,6 +137,54 @@ void measure(Row& row, const Arguments& arguments) {
     measure_on_host(row, trace, EPLB_DEVICE_CPU, 1, seconds, row.one_thread);
     measure_on_host(row, trace, EPLB_DEVICE_CPU, cores, seconds, row.all_threads);
   }
+}
+
+// ------------------------------------------------------------------------------------------ splits
+
+// The tokens of a trace, over a placement of the one before it.
+SplitTask task_of(const SplitRow& row, const std::vector<Trace>& traces, size_t which) {
+  const Trace& now = traces[which];
+  Trace before = traces[which > 0 ? which - 1 : traces.size() - 1];
+  if (traces.size() == 1)
+    std::rotate(before.weights.begin(), before.weights.begin() + before.experts,
+                before.weights.end());
+  if (row.one_layer) return split_task(first_layer(before), first_layer(now), row.shape, false);
+  return split_task(before, now, row.shape, row.made_for_splits);
+}
+
+void judge(SplitRow& row, const SplitTask& task, SplitSubject& host) {
+  const int64_t layers = task.tokens.layers, gpus = task.shape.gpus;
+  const std::vector<double> load = host.reals(EPLB_MAP_SPLIT_LOAD, layers * gpus),
+                            bound = host.reals(EPLB_MAP_SPLIT_BOUND, layers);
+  const std::vector<double> imbalance = host.reals(EPLB_MAP_SPLIT_IMBALANCE, layers);
+  row.imbalances.insert(row.imbalances.end(), imbalance.begin(), imbalance.end());
+  for (int64_t layer = 0; layer < layers; layer++) {
+    const auto first = load.begin() + layer * gpus;
+    if (bound[layer] > 0)
+      row.gaps.push_back(*std::max_element(first, first + gpus) / bound[layer] - 1);
+  }
+}
+
+void measure_task(SplitRow& row, const SplitTask& task, int replays, double seconds) {
+  SplitOnHost host(task);
+  measure_calls([&] { host.run(); }, seconds, row.one_thread);
+  measure_calls([&] { host.split(); }, seconds, row.thread_split);
+  judge(row, task, host);
+  const std::vector<int32_t> shares = host.shares();
+  measure_calls([&] { host.prepare(); }, seconds, row.thread_prepare);
+  SplitOnGpu gpu(task);
+  replays = measure_replays(gpu.stream(), replays, row.replays);
+  if (gpu.fetched() != shares) throw std::runtime_error("replays have other shares than the CPU");
+  repeat(std::max(replays / 4, 1), [&] { gpu.add_stages(row.stages); });
+  if (gpu.fetched() != shares || gpu.shares() != shares)
+    throw std::runtime_error("calls have other shares than the CPU");
+  measure_calls([&] { gpu.prepare(); }, seconds, row.prepare_and_send);
+}
+
+void measure(SplitRow& row, const Arguments& arguments) {
+  for (size_t i = 0; i < arguments.traces.size(); i++)
+    measure_task(row, task_of(row, arguments.traces, i), arguments.replays,
+                 arguments.seconds / double(arguments.traces.size()));
 }
 
 // ----------------------------------------------------------------------------------------- running
@@ -196,58 +233,97 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
-// Returns how many rows could not be measured.
-int run(const Arguments& arguments) {
-  const auto start = Clock::now();
-  std::string text = heading(arguments) + times_heading();
-  std::fputs(text.c_str(), stdout);
-  {
-    GpuSubject first(candidate("LPT_SWAP"), arguments.traces[0], {288, 32});
-    warm_up(first, kColdSeconds);
+// A run of rows, and what it has left so far.
+class Run {
+ public:
+  explicit Run(const Arguments& arguments) : arguments_(arguments) {}
+
+  // Returns how many rows could not be measured.
+  int all() {
+    say(heading(arguments_));
+    {
+      GpuSubject first(candidate("LPT_SWAP"), arguments_.traces[0], {288, 32});
+      warm_up(first.stream(), kColdSeconds);
+    }
+    // Those that have been measured least, before time runs out.
+    const std::vector<SplitRow> splits = wanted(all_split_rows(), arguments_);
+    if (!splits.empty()) say(splits_heading());
+    for (const SplitRow& row : splits) add(row, splits_);
+    say(stages(splits_));
+    const std::vector<Row> rows = wanted(all_rows(), arguments_);
+    if (!rows.empty()) say("\n" + std::string(times_heading()));
+    for (const Row& row : rows) add(row, rows_);
+    say(stages(rows_));
+    std::printf("%d passed, %d failed, %d skipped\n",
+                int(rows_.size() + splits_.size()) - faults_ - skipped_, faults_, skipped_);
+    return faults_;
   }
-  std::vector<Row> done;
-  int faults = 0, skipped = 0;
-  for (Row& row : rows_to_measure(arguments)) {
-    row.layers = row.one_layer ? 1 : arguments.traces[0].layers;
-    if (seconds_since(start) > arguments.budget) {
+
+ private:
+  static void say(const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+  }
+
+  template <class AnyRow> void add(AnyRow row, std::vector<AnyRow>& done) {
+    if (seconds_since(start_) > arguments_.budget) {
       row.fault = "not measured: the time was used up";
-      skipped++;
+      skipped_++;
     } else {
       try {
-        measure(row, arguments);
+        measure(row, arguments_);
       } catch (const std::exception& error) {
         row.fault = std::string("does not run: ") + error.what();
-        faults++;
+        faults_++;
       }
     }
-    const std::string line = times(row);
-    std::fputs(line.c_str(), stdout);
-    std::fflush(stdout);
-    text += line;
+    say(times(row));
     done.push_back(std::move(row));
     // After every row: what was measured before a time limit is worth having.
-    write_file(arguments.markdown, text + stages(done));
-    write_file(arguments.tsv, tsv(done));
+    save();
   }
-  std::fputs(stages(done).c_str(), stdout);
-  std::printf("%d passed, %d failed, %d skipped\n", int(done.size()) - faults - skipped, faults,
-              skipped);
-  return faults;
+
+  void save() const {
+    std::string text = heading(arguments_);
+    if (!rows_.empty()) text += times_heading();
+    for (const Row& row : rows_) text += times(row);
+    text += stages(rows_);
+    if (!splits_.empty()) text += splits_heading();
+    for (const SplitRow& row : splits_) text += times(row);
+    write_file(arguments_.markdown, text + stages(splits_));
+    write_file(arguments_.tsv, tsv(rows_));
+  }
+
+  const Arguments& arguments_;
+  const Clock::time_point start_ = Clock::now();
+  std::vector<Row> rows_{};
+  std::vector<SplitRow> splits_{};
+  int faults_ = 0, skipped_ = 0;
+};
+
+int run(const Arguments& arguments) { return Run(arguments).all(); }
+
+template <class AnyRow, class AnySubject> void profile(const AnyRow& row, AnySubject& subject) {
+  decltype(row.stages) unused;
+  subject.add_stages(unused);
+  std::printf("profiling %s, %s\n", problem_name(row.layers, row.shape).c_str(), name_of(row));
+  std::fflush(stdout);
+  CUDA(cudaProfilerStart());
+  subject.add_stages(unused);
+  CUDA(cudaProfilerStop());
 }
 
-int profile(const Arguments& arguments) {
-  for (Row& row : rows_to_measure(arguments)) {
+int profile_all(const Arguments& arguments) {
+  for (const SplitRow& row : wanted(all_split_rows(), arguments)) {
+    const SplitTask task = task_of(row, arguments.traces, 0);
+    SplitOnGpu subject(task);
+    profile(row, subject);
+  }
+  for (const Row& row : wanted(all_rows(), arguments)) {
     const Trace& whole = arguments.traces[0];
     const Trace trace = row.one_layer ? first_layer(whole) : whole;
-    row.layers = trace.layers;
     GpuSubject subject(row.candidate, trace, row.shape);
-    Stages unused;
-    subject.add_stages(unused);
-    std::printf("profiling %s, %s\n", problem_name(row).c_str(), row.candidate.name);
-    std::fflush(stdout);
-    check_cuda(cudaProfilerStart(), "cudaProfilerStart");
-    subject.add_stages(unused);
-    check_cuda(cudaProfilerStop(), "cudaProfilerStop");
+    profile(row, subject);
   }
   return 0;
 }
@@ -258,7 +334,7 @@ int profile(const Arguments& arguments) {
 int main(int argc, char** argv) {
   try {
     const bench::Arguments arguments = bench::parse(argc, argv);
-    return (arguments.profile ? bench::profile : bench::run)(arguments) > 0;
+    return (arguments.profile ? bench::profile_all : bench::run)(arguments) > 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "eplb_gpu_bench: %s\n", error.what());
     return 2;

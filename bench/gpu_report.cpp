@@ -41,12 +41,10 @@ std::string against(double value, double aim) {
 
 }  // namespace
 
-std::string problem_name(const Row& row) {
+std::string problem_name(int layers, Shape shape) {
   std::ostringstream out;
-  out << row.layers << (row.layers == 1 ? " layer, " : " layers, ") << row.shape.slots << "/"
-      << row.shape.gpus;
-  if (row.shape.nodes > 1)
-    out << ", " << row.shape.groups << " groups on " << row.shape.nodes << " nodes";
+  out << layers << (layers == 1 ? " layer, " : " layers, ") << shape.slots << "/" << shape.gpus;
+  if (shape.nodes > 1) out << ", " << shape.groups << " groups on " << shape.nodes << " nodes";
   return out.str();
 }
 
@@ -60,15 +58,16 @@ const char* times_heading() {
 
 std::string times(const Row& row) {
   if (!row.fault.empty())
-    return "| " + problem_name(row) + " | " + row.candidate.name + " | " + row.fault +
-           " | | | | | | | | | | |\n";
-  const double device = median(row.replay), host = median(row.host);
+    return "| " + problem_name(row.layers, row.shape) + " | " + row.candidate.name + " | " +
+           row.fault + " | | | | | | | | | | |\n";
+  const double device = median(row.replays.each), host = median(row.host);
   std::ostringstream out;
-  out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
-      << against(device, row.aim) << cell(" (%.1f", quantile(row.replay, 0.25))
-      << cell(" to %.1f)", quantile(row.replay, 0.75)) << " | "
-      << (row.aim == 0 ? "-" : cell("%.0f", row.aim)) << " | " << cell("%.1f", median(row.in_a_row))
-      << " | " << cell("%.1f", median(row.known)) << " | " << cell("%.1f", host) << " | "
+  out << "| " << problem_name(row.layers, row.shape) << " | " << row.candidate.name << " | "
+      << against(device, row.aim) << cell(" (%.1f", quantile(row.replays.each, 0.25))
+      << cell(" to %.1f)", quantile(row.replays.each, 0.75)) << " | "
+      << (row.aim == 0 ? "-" : cell("%.0f", row.aim)) << " | "
+      << cell("%.1f", median(row.replays.in_a_row)) << " | "
+      << cell("%.1f", median(row.replays.known)) << " | " << cell("%.1f", host) << " | "
       << against(host - device, kHostAim) << " | " << cell("%.0f", median(row.one_thread)) << " | "
       << cell("%.0f", median(row.all_threads)) << " | "
       << cell("%.1f", median(row.one_thread) / device) << " | "
@@ -78,6 +77,7 @@ std::string times(const Row& row) {
 }
 
 std::string stages(const std::vector<Row>& rows) {
+  if (rows.empty()) return "";
   std::ostringstream out;
   out << "\n## Where the time goes\n\n"
       << "Each stage alone, not captured, by events around it: their own cost of a microsecond or "
@@ -88,7 +88,7 @@ std::string stages(const std::vector<Row>& rows) {
          "weights in, bytes | map out, bytes | context |\n|---|---|---|---|---|---|---|---|---|\n";
   for (const Row& row : rows)
     if (row.fault.empty())
-      out << "| " << problem_name(row) << " | " << row.candidate.name << " | "
+      out << "| " << problem_name(row.layers, row.shape) << " | " << row.candidate.name << " | "
           << cell("%.1f", median(row.stages.upload)) << " | "
           << cell("%.1f", median(row.stages.solve)) << " | "
           << cell("%.1f", median(row.stages.fetch)) << " | "
@@ -100,6 +100,59 @@ std::string stages(const std::vector<Row>& rows) {
          "`./dev gpu` writes to build.log. Occupancy and what moved through memory, by the "
          "hardware's counters:\n"
       << "`ncu --profile-from-start off eplb_gpu_bench --profile`, which `./dev gpu` puts below.\n";
+  return out.str();
+}
+
+const char* splits_heading() {
+  return "\n## Splits\n\n"
+         "Tokens of a trace, split over placements of the trace before it (of one trace alone: "
+         "each "
+         "layer over the placement of the next).\n"
+         "Weights, placement and shares are in device memory; a replay is upload, split and fetch "
+         "of "
+         "shares. The CPU does the same from and to host memory.\n\n"
+         "| problem | strategy, of the placement | device to device, us (quartiles) | per layer | "
+         "in a row, each | "
+         "until the host knows | CPU, 1 thread | 1 thread / GPU | imbalance | gap |\n"
+         "|---|---|---|---|---|---|---|---|---|---|\n";
+}
+
+std::string times(const SplitRow& row) {
+  const std::string begin = "| " + problem_name(row.layers, row.shape) + " | " + row.name() + " | ";
+  if (!row.fault.empty()) return begin + row.fault + " | | | | | | | |\n";
+  const Replays& replays = row.replays;
+  const double device = median(replays.each), thread = median(row.one_thread);
+  std::ostringstream out;
+  out << begin << cell("%.1f", device) << cell(" (%.1f", quantile(replays.each, 0.25))
+      << cell(" to %.1f)", quantile(replays.each, 0.75)) << " | "
+      << cell("%.2f", device / row.layers) << " | " << cell("%.1f", median(replays.in_a_row))
+      << " | " << cell("%.1f", median(replays.known)) << " | " << cell("%.1f", thread) << " | "
+      << cell("%.1f", thread / device) << " | " << cell("%.4f", mean(row.imbalances)) << " | "
+      << cell("%.4f %%", 100 * mean(row.gaps)) << " |\n";
+  return out.str();
+}
+
+std::string stages(const std::vector<SplitRow>& rows) {
+  if (rows.empty()) return "";
+  std::ostringstream out;
+  out << "\nEach call alone, not captured; the last columns are of the host's clock.\n\n"
+      << "| problem | strategy, of the placement | upload, us | prepare | split | split, per layer "
+         "| fetch of "
+         "shares "
+         "| prepare on the host and send | CPU, 1 thread: prepare | its split | its split, per "
+         "layer |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const SplitRow& row : rows) {
+    if (!row.fault.empty()) continue;
+    const double split = median(row.stages.split), thread = median(row.thread_split);
+    out << "| " << problem_name(row.layers, row.shape) << " | " << row.name();
+    for (const double value : {median(row.stages.upload), median(row.stages.prepare), split})
+      out << " | " << cell("%.1f", value);
+    out << " | " << cell("%.2f", split / row.layers);
+    for (const double value : {median(row.stages.fetch), median(row.prepare_and_send),
+                               median(row.thread_prepare), thread})
+      out << " | " << cell("%.1f", value);
+    out << " | " << cell("%.2f", thread / row.layers) << " |\n";
+  }
   return out.str();
 }
 
@@ -139,7 +192,7 @@ std::string tsv(const std::vector<Row>& rows) {
     if (row.fault.empty())
       out << row.candidate.name << "\t" << row.layers << "\t" << row.shape.slots << "\t"
           << row.shape.gpus << "\t" << row.shape.nodes << "\t" << row.shape.groups << "\t"
-          << median(row.replay) << "\t" << mean(row.imbalances) << "\n";
+          << median(row.replays.each) << "\t" << mean(row.imbalances) << "\n";
   return out.str();
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "gpu_splits.h"
 #include "gpu_subject.h"
 
 namespace bench {
@@ -22,7 +23,8 @@ struct Row {
   Shape shape;
   double aim = 0;
   bool one_layer = false;
-  std::vector<double> replay{}, known{}, in_a_row{}, host{}, one_thread{}, all_threads{};
+  Replays replays{};
+  std::vector<double> host{}, one_thread{}, all_threads{};
   Stages stages{};
   std::vector<double> imbalances{}, gaps{};
   int layers = 0;
@@ -30,12 +32,30 @@ struct Row {
   int64_t bytes_in = 0, bytes_out = 0, context_bytes = 0;
 };
 
-std::string problem_name(const Row& row);
+// Tokens split on the GPU, and by the same calls on one thread.
+struct SplitRow {
+  Shape shape;
+  bool made_for_splits = false, one_layer = false;
+  Replays replays{};
+  SplitStages stages{};
+  std::vector<double> prepare_and_send{};  // from host memory on
+  std::vector<double> one_thread{}, thread_split{}, thread_prepare{};
+  std::vector<double> imbalances{}, gaps{};
+  int layers = 0;
+  std::string fault{};
+
+  const char* name() const { return made_for_splits ? "SPLIT, BEST for splits" : "SPLIT, BEST"; }
+};
+
+std::string problem_name(int layers, Shape shape);
 
 std::string heading(const Arguments& arguments);
 const char* times_heading();
 std::string times(const Row& row);  // a row of the table below that heading
 std::string stages(const std::vector<Row>& rows);
+const char* splits_heading();
+std::string times(const SplitRow& row);
+std::string stages(const std::vector<SplitRow>& rows);
 
 std::string tsv(const std::vector<Row>& rows);
 

@@ -2,16 +2,10 @@
 // CUDA's own clock.
 #pragma once
 
-#include <cuda_runtime.h>
-
-#include <functional>
-
+#include "gpu_stream.h"
 #include "subject.h"
 
 namespace bench {
-
-// Throws std::runtime_error with CUDA's words.
-void check_cuda(cudaError_t error, const char* what);
 
 // Microseconds of each stage alone, by events around it.
 struct Stages {
@@ -27,32 +21,26 @@ class GpuSubject {
   GpuSubject(const GpuSubject&) = delete;
   GpuSubject& operator=(const GpuSubject&) = delete;
 
-  double replay();                  // on the device, by events before and behind
-  double replay_until_known();      // from the launch until the host knows that it is done
-  double replays_in_a_row(int n);   // each of them
-  void add_stages(Stages& stages);  // one of each, not captured
+  GpuStream& stream() { return stream_; }  // with that graph
+  void add_stages(Stages& stages);         // one of each, not captured
   eplb_report report();
-  int64_t bytes_in() const;   // weights read
-  int64_t bytes_out() const;  // the map written
+  int64_t bytes_in() const { return weights_.bytes(); }
+  int64_t bytes_out() const { return placement_.bytes(); }  // of the map
 
  private:
   void check(eplb_status status, const eplb_error& err) const;
   void create();
-  void capture();
   void upload();
   void solve();
-  void fetch(eplb_map map, void* buffer, int64_t length);
-  double timed(const std::function<void()>& work);
+  void fetch(eplb_map map, const GpuArray<int32_t>& buffer);
 
   const Trace& trace_;
   eplb_problem problem_;
   eplb_solve_options options_;
   eplb_context* context_ = nullptr;
-  cudaStream_t stream_ = nullptr;
-  cudaEvent_t before_ = nullptr, behind_ = nullptr;
-  cudaGraphExec_t graph_ = nullptr;
-  float* weights_ = nullptr;
-  int32_t *placement_ = nullptr, *slots_of_experts_ = nullptr;
+  GpuStream stream_;
+  GpuArray<float> weights_;
+  GpuArray<int32_t> placement_, slots_of_experts_;
 };
 
 }  // namespace bench

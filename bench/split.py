@@ -1,9 +1,10 @@
-"""Tokens split over replicas: time, balance when loads drift, placements that are made for it, and moves.
+"""Tokens split over replicas: time, balance when loads drift and in small steps, placements for it, moves, and tables.
 
     PYTHONPATH=bindings/python python bench/split.py [--table NAME] [--markdown FILE] [--commit TEXT] [--data FOLDER]
 
 Needs the measured traces (../shared/data). In brackets are the study's figures, typed in, in split_study.py; bold is
-what misses a mark. Balance is computed from the placement alone, by the plain definition, tests/golden/split.py.
+what misses a mark. Balance is computed from the placement alone, by the plain definition, tests/golden/split.py; that
+of steps by shares of the library.
 """
 
 import argparse
@@ -16,8 +17,25 @@ from functools import partial
 import eplb
 import numpy as np
 from split_calls import moves_of, times_of
-from split_measure import ROOT, judge, place
-from split_study import DRIFTS, MARKS, MARKS_OF_TIME, MOVES, SHAPES, SPREAD, TARGETS, TIMES, TRACES
+from split_dispatch import PLAIN, ROUNDED, SWAPPED, Dispatches, engine_imbalance, times_of_dispatch
+from split_measure import ROOT, even_imbalance, judge, place
+from split_steps import judge_draws, judge_series, read_series
+from split_study import (
+    DISPATCH_LOADS,
+    DISPATCH_SHAPES,
+    DRIFTS,
+    MARKS,
+    MARKS_OF_DISPATCH,
+    MARKS_OF_TIME,
+    MOVES,
+    SERIES,
+    SHAPES,
+    SPREAD,
+    STEPS,
+    TARGETS,
+    TIMES,
+    TRACES,
+)
 from transfers import heap_greedy, processor
 
 
@@ -64,6 +82,13 @@ def head(*names):
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
+def greedy_on(yardstick, tokens, shape):
+    """A run of the heap greedy on tokens [L,E]."""
+    floats = np.ascontiguousarray(tokens, np.float32)
+    run = partial(yardstick, floats.ctypes.data_as(ctypes.c_void_p), *floats.shape, *shape)
+    return lambda: run() or floats  # which must live as long
+
+
 def times(traces):
     yield "### Time of a split, microseconds per layer\n"
     yield head("loads", "placement", "slots/GPUs", "split", "worst layer", "of the heap greedy", "prepare", "shares")
@@ -71,10 +96,9 @@ def times(traces):
     for study in TIMES:
         if (tokens := traces.both(study.before, study.after)) is None:
             continue
-        slots, gpus = study.shape
+        gpus = study.shape[1]
         placement = traces.placed(study.before, study.shape, "split" if study.spread else "sum").placement
-        floats = np.ascontiguousarray(tokens[1], np.float32)
-        heap = partial(yardstick, floats.ctypes.data_as(ctypes.c_void_p), *floats.shape, slots, gpus)
+        heap = greedy_on(yardstick, tokens[1], study.shape)
         middle, worst, ratio = times_of(placement, tokens[1], gpus, heap)
         mark = None if study.spread else MARKS_OF_TIME.get(study.shape)
         yield (
@@ -147,7 +171,83 @@ def moves(traces):
         yield f"| {before} -> {after} | {shape_text(shape)} | " + " | ".join(cells) + f" | {milliseconds:.1f} |"
 
 
-TABLES = {"times": times, "drifts": drifts, "spread": made_for_splits, "moves": moves}
+def steps(traces):
+    yield "### Small steps: imbalance of tokens with eight picks each, drawn from a law, on BEST's placements\n"
+    yield head(
+        "placement for, law", "tokens", "288/32: even, parts of tokens", "even, each token draws", "best split",
+        "its shares, each token draws", "best split of the law", "320/64: even", "best split",
+    )  # fmt: skip
+    for study in STEPS:
+        if (tokens := traces.both(study.before, study.after)) is None:
+            continue
+        found = []
+        for shape in SHAPES[:2]:
+            placement = traces.placed(study.before, shape).placement
+            found.append(judge_draws(traces.context, placement, tokens[1], shape[1], study.tokens))
+        narrow, wide = found
+        figures = [narrow.even, narrow.even_drawn, narrow.best, narrow.best_drawn, narrow.of_law, wide.even, wide.best]
+        cells = [f"{one:.3f} ({other:g})" for one, other in zip(figures, study.study + study.wider, strict=True)]
+        yield f"| {study.before}, {study.after} | {study.tokens} | " + " | ".join(cells) + " |"
+
+
+def series(traces):
+    yield "### Series: imbalance in the windows after those of the placement, split by what is known\n"
+    columns = ["even", "last", "decayed 4", "decayed 16", "in step"]
+    yield head(
+        "series", "slots/GPUs", "windows of the placement", "even", "by the last window", "by decayed windows, 3/4",
+        "by decayed windows, 15/16", "in step", "made for splits: even", "by decayed windows, 15/16", "in step",
+    )  # fmt: skip
+    for study in SERIES:
+        if (windows := read_series(traces.folder, study.traces, study.together)) is None:
+            traces.missing.add(study.name)
+            continue
+        cells, before = [], windows[: study.first].sum(axis=0)
+        asked = ("sum", columns, study.study), ("split", [columns[0], *columns[3:]], study.connected)
+        for objective, names, figures in asked:
+            placement = place(traces.context, before, study.shape, objective).placement
+            found = judge_series(traces.context, placement, windows, study.shape[1], study.first)
+            cells += [f"{found[name]:.3f}" + (f" ({figures[name]:g})" if name in figures else "") for name in names]
+        yield f"| {study.name} | {shape_text(study.shape)} | {study.first} | " + " | ".join(cells) + " |"
+
+
+def dispatch(traces):
+    yield "### Static dispatch, a rank on each GPU, on BEST's placements of the same loads: imbalance, mean and worst\n"
+    yield head(
+        "loads", "slots/GPUs", "even split", "SGLang's rule", ROUNDED.name, PLAIN.name, SWAPPED.name, "swaps per layer",
+        "us per layer", "with swaps", "of the heap greedy", "with swaps",
+    )  # fmt: skip
+    yardstick = heap_greedy()
+    for name in DISPATCH_LOADS:
+        if (tokens := traces.both(name)) is not None:
+            for shape in DISPATCH_SHAPES:
+                yield dispatch_row(traces, name, shape, tokens[0], yardstick)
+
+
+def dispatch_row(traces, name, shape, tokens, yardstick):
+    placement, gpus = traces.placed(name, shape).placement, shape[1]
+    asked = Dispatches(placement, tokens, gpus)
+    even = np.array([even_imbalance(*pair, gpus) for pair in zip(placement, tokens, strict=True)])
+    found = [even, engine_imbalance(placement, tokens, gpus)]
+    found += [asked.imbalance(table) for table in (ROUNDED, PLAIN, SWAPPED)]
+    cells = [f"{each.mean():.4f}, {each.max():.4f}" for each in found]
+    cells[-1] = marked(cells[-1], found[-1].mean(), MARKS_OF_DISPATCH.get(shape))
+    swaps = asked.swaps()
+    middle, ratios = times_of_dispatch(placement, tokens, gpus, greedy_on(yardstick, tokens, shape))
+    figures = [f"{swaps.mean():.1f}, {swaps.max()}"]
+    figures += [f"{middle[table.name]:.0f}" for table in (PLAIN, SWAPPED)]
+    figures += [f"{ratios[table.name]:.1f}" for table in (PLAIN, SWAPPED)]
+    return f"| {name} | {shape_text(shape)} | " + " | ".join([*cells, *figures]) + " |"
+
+
+TABLES = {
+    "times": times,
+    "drifts": drifts,
+    "steps": steps,
+    "series": series,
+    "spread": made_for_splits,
+    "moves": moves,
+    "dispatch": dispatch,
+}
 
 
 def title(commit):
@@ -155,8 +255,10 @@ def title(commit):
 
 - machine: {processor()}; one thread, times of the processor
 - library: libeplb {eplb.__version__}, commit {commit}; {eplb.backends()["cpu"].text}
-- 58 layers of DeepSeek-V3; in brackets the study's figures (background/quota.md), which are of an earlier BEST
+- 58 layers of DeepSeek-V3, except for series
+- in brackets the study's figures (background/quota.md), which are of an earlier BEST
 - a split is `eplb_split` over what was prepared, the middle of 15 runs over all layers, by turns with the heap greedy
+- static dispatch is `eplb_static_dispatch` over what was prepared, by turns in the same way
 - bold: above the mark of the round
 """
 

@@ -1,9 +1,9 @@
 """The rows of split.py: drifts and shapes, and what the study of splits (background/quota.md) reached there.
 
-The study was a prototype in C++ on one core with AVX2 that it shared; its placements were BEST's of an earlier version.
-TIMES are from its section 2, DRIFTS from 3a, MOVES from 3c, SPREAD from 4; the traces that it held out are not in
-../shared/data. "In integers": the best split of the tokens of
-the next window. Its figures of SPREAD are of every second layer.
+The study was a prototype in C++ on one core with AVX2 that it shared; its placements were BEST's of an earlier
+version. TIMES are from its section 2, DRIFTS from 3a, STEPS and SERIES from 3b, MOVES from 3c, SPREAD from 4; the
+traces that it held out are not in ../shared/data. "In integers": the best split of the tokens of the next window. Its
+figures of SPREAD are of every second layer.
 """
 
 from dataclasses import dataclass
@@ -116,3 +116,93 @@ MOVES = {
 TARGETS = (1.05, 1.02, 1.01)
 # Of the time of the heap greedy, at most.
 MARKS_OF_TIME = {(288, 32): 0.2, (320, 64): 0.3, (384, 128): 0.3}
+
+# Static dispatch: loads that placements are made for, shapes, and at most so much after swaps, in the mean.
+DISPATCH_LOADS = ("in512", "in2048", "dec1000")
+DISPATCH_SHAPES = ((288, 32), (320, 64), (384, 128), (288, 72))
+MARKS_OF_DISPATCH = {(288, 32): 1.001}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Draws of some tokens with eight picks each, from the loads `after`, over placements of `before`: at 288/32 what
+    split_steps.Draws has, and at 320/64 an even split and the best one."""
+
+    before: str
+    after: str
+    tokens: int
+    study: tuple[float, float, float, float, float]
+    wider: tuple[float, float]
+
+
+STEPS = (
+    Steps("in1024", "in1024", 256, (1.245, 1.266, 1.119, 1.156, 1.245), (1.369, 1.241)),
+    Steps("in1024", "in1024", 1024, (1.120, 1.130, 1.059, 1.080, 1.120), (1.185, 1.108)),
+    Steps("in1024", "in1024", 16384, (1.029, 1.032, 1.013, 1.019, 1.029), (1.045, 1.026)),
+    Steps("in512", "in2048", 1024, (1.299, 1.303, 1.146, 1.162, 1.185), (1.456, 1.218)),
+    Steps("dec500", "dec1000", 1024, (1.130, 1.141, 1.070, 1.087, 1.122), (1.208, 1.133)),
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Windows one after the other.
+
+    Attributes:
+        traces: that take turns.
+        together: windows that are added up to one.
+        first: windows that the placement is made for, and none of which judges it. The study does not say how many;
+            these give its figure of an even split, in the first row nearly.
+        study, connected: imbalance by column, on BEST's placement and on one that was made for splits.
+    """
+
+    name: str
+    traces: tuple[str, ...]
+    together: int
+    shape: tuple[int, int]
+    first: int
+    study: dict[str, float]
+    connected: dict[str, float]
+
+
+_STEPS = ("gpt-oss-20b_mmlu-test-decode-steps_T511xL24xE32",)
+_INTENT, _LAW, _TRANSLATION = (
+    f"deepseek-v2-lite_{name}xL26xE64"
+    for name in ("intent-requests_T127", "law-requests_T33", "translation-requests_T40")
+)
+
+
+def _figures(even, last, decayed4, decayed16, in_step):
+    return {"even": even, "last": last, "decayed 4": decayed4, "decayed 16": decayed16, "in step": in_step}
+
+
+def _connected(even, decayed16, in_step):
+    return {"even": even, "decayed 16": decayed16, "in step": in_step}
+
+
+SERIES = (
+    Series(
+        "gpt-oss mmlu, single decode steps", _STEPS, 1, (40, 8), 64,
+        _figures(1.254, 1.215, 1.189, 1.189, 1.105), _connected(1.226, 1.143, 1.029),
+    ),
+    Series(
+        "gpt-oss mmlu, 8 steps", _STEPS, 8, (40, 8), 8,
+        _figures(1.230, 1.139, 1.134, 1.153, 1.090), _connected(1.204, 1.108, 1.017),
+    ),
+    Series(
+        "gpt-oss mmlu, 8 steps", _STEPS, 8, (48, 16), 8,
+        {"even": 1.388, "decayed 4": 1.225, "in step": 1.172}, {"in step": 1.128},
+    ),
+    Series(
+        "V2-Lite intent prompts", (_INTENT,), 1, (72, 8), 32,
+        _figures(1.181, 1.230, 1.186, 1.180, 1.070), _connected(1.187, 1.186, 1.026),
+    ),
+    Series(
+        "gpt-oss MMLU subjects", ("gpt-oss-20b_mmlu-test-subjects_T57xL24xE32",), 1, (40, 8), 16,
+        _figures(1.562, 1.542, 1.490, 1.485, 1.281), _connected(1.537, 1.454, 1.217),
+    ),
+    Series(
+        "V2-Lite intent, law and translation by turns", (_INTENT, _LAW, _TRANSLATION), 1, (72, 8), 32,
+        _figures(1.334, 1.501, 1.378, 1.345, 1.209), _connected(1.319, 1.327, 1.145),
+    ),
+)  # fmt: skip

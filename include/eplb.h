@@ -302,9 +302,20 @@ enum {
   EPLB_MAP_SPLIT_IMBALANCE = 19, /* float64 [L]: EPLB_MAP_IMBALANCE with these loads */
   EPLB_MAP_SPLIT_BOUND = 20,     /* float64 [L]: no split over this placement has a largest load
                                     (time, if speeds differ) below this, in the weights' unit */
-  EPLB_MAP_SPLIT_TIGHT = 21      /* int [L,G]: 1: one of the GPUs that the bound is of. It is the
+  EPLB_MAP_SPLIT_TIGHT = 21,     /* int [L,G]: 1: one of the GPUs that the bound is of. It is the
                                     weight of experts that are on no other GPU, divided by the
                                     speeds of these: a certificate that anyone can check */
+  /* Of the last static dispatch, see eplb_static_dispatch. R is its number of ranks. Since ABI
+   * 1.2, like the rest. */
+  EPLB_MAP_DISPATCH_SLOT = 22,      /* int [L,R,E]: the slot that a rank uses of an expert */
+  EPLB_MAP_DISPATCH_PLACEMENT = 23, /* int [L,S]: EPLB_MAP_PHYSICAL_TO_LOGICAL after the swaps */
+  EPLB_MAP_DISPATCH_RANKS = 24,     /* int [L,S]: how many ranks use the slot; R for each expert */
+  EPLB_MAP_DISPATCH_LOAD = 25,      /* float64 [L,G]: of each slot, the weight of its expert times
+                                       its part of the ranks, added up */
+  EPLB_MAP_DISPATCH_IMBALANCE = 26, /* float64 [L]: EPLB_MAP_IMBALANCE with these loads */
+  EPLB_MAP_DISPATCH_BOUND = 27      /* float64 [L]: EPLB_MAP_SPLIT_BOUND for the placement that was
+                                       given; with max_swaps above 0, the mean load of GPUs that
+                                       have slots, by their speeds */
 };
 
 /* Options of a context. */
@@ -384,6 +395,16 @@ typedef struct eplb_split_options {
   double tolerance; /* 0; what a GPU may have above the bound, in parts of it, 0 to 1: steps of
                        1/65536. 0.002 saves up to half of the time where much has to move */
 } eplb_split_options;
+
+/* Options of a static dispatch. Since ABI 1.2. */
+typedef struct eplb_static_dispatch_options {
+  int64_t struct_size;
+  int64_t num_ranks; /* 0: num_gpus; source ranks, at most 4096, and times experts at
+                        most 2^24. Rank r is on GPU floor(r * num_gpus / num_ranks) */
+  int64_t max_swaps; /* 0; how many pairs of slots of a layer may exchange their experts; -1: any
+                        number. Slots of one node, under EPLB_POLICY_HIERARCHICAL */
+  double tolerance;  /* 0; what a GPU may have above the bound, in parts of it, 0 to 1 */
+} eplb_static_dispatch_options;
 
 /* How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
  * none has, imbalance and bound are 1 and the other means 0. */
@@ -833,6 +854,30 @@ eplb_status eplb_split(eplb_context *context, const eplb_problem *problem, const
 eplb_status eplb_split_device(eplb_context *context, const eplb_problem *problem,
                               const void *placement, int64_t placement_length, eplb_dtype dtype,
                               const eplb_split_options *options, void *stream, eplb_error *err);
+
+/* ------------------------------------------------------------------------------ static dispatch */
+
+/* Fills *options with defaults. struct_size: sizeof(eplb_static_dispatch_options) of the caller.
+ * Since ABI 1.2. */
+eplb_status eplb_static_dispatch_options_init(eplb_static_dispatch_options *options,
+                                              int64_t struct_size, eplb_error *err);
+
+/* For engines in which each source rank sends all of its tokens of an expert to one slot: chooses
+ * these slots, such that the busiest GPU has little, and keeps the answer in the context: the
+ * EPLB_MAP_DISPATCH_ maps. Ranks are taken to have equally many tokens of every expert, of which
+ * the uploaded weights are the sums. Of the ranks that may use a slot, those on its GPU come
+ * first, and then those on its node. Arguments and NULLs are those of eplb_split; options NULL
+ * means defaults. With max_swaps the answer is for another placement, EPLB_MAP_DISPATCH_PLACEMENT,
+ * which has the same experts as often, none of them on a GPU twice that was not before; limits on
+ * moves are not looked at. Plan and split are left unchanged, unless a placement is given (see
+ * eplb_split_prepare); an upload of weights discards the answer. Works on the host, whatever the
+ * context's device. It is the same answer on every machine.
+ * Source: the split, rounded to ranks, and a local search; how far it is from the best is not
+ * known, but the bound is one for every table.
+ * Errors: as eplb_split. Since ABI 1.2. */
+eplb_status eplb_static_dispatch(eplb_context *context, const eplb_problem *problem,
+                                 const void *placement, int64_t placement_length, eplb_dtype dtype,
+                                 const eplb_static_dispatch_options *options, eplb_error *err);
 
 #ifdef __cplusplus
 }

@@ -180,10 +180,10 @@ const (
 	ObjectiveSplit Objective = "split"
 )
 
-// IntMap names a map of the solved plan that holds integers.
+// IntMap names a map of a plan, a split or a static dispatch that holds integers.
 type IntMap int32
 
-// Values of IntMap. L layers, E experts, S slots, G GPUs.
+// Values of IntMap. L layers, E experts, S slots, G GPUs, R ranks.
 const (
 	// [L,S]: the expert in each slot, -1 in those that are closed or empty.
 	MapPhysicalToLogical IntMap = 0
@@ -218,12 +218,18 @@ const (
 	// [L,G]: 1: one of the GPUs that the bound is of. It is the weight of experts that are on no
 	// other GPU, divided by the speeds of these: a certificate that anyone can check.
 	MapSplitTight IntMap = 21
+	// [L,R,E]: the slot that a rank uses of an expert.
+	MapDispatchSlot IntMap = 22
+	// [L,S]: MapPhysicalToLogical after the swaps.
+	MapDispatchPlacement IntMap = 23
+	// [L,S]: how many ranks use the slot; R for each expert.
+	MapDispatchRanks IntMap = 24
 )
 
-// FloatMap names a map of the solved plan that holds real numbers.
+// FloatMap names a map of a plan, a split or a static dispatch that holds real numbers.
 type FloatMap int32
 
-// Values of FloatMap. L layers, E experts, S slots, G GPUs.
+// Values of FloatMap. L layers, E experts, S slots, G GPUs, R ranks.
 const (
 	// [L,G]: the load of each GPU, in the weights' unit.
 	MapGPULoad FloatMap = 4
@@ -255,6 +261,13 @@ const (
 	// [L]: no split over this placement has a largest load (time, if speeds differ) below this, in
 	// the weights' unit.
 	MapSplitBound FloatMap = 20
+	// [L,G]: of each slot, the weight of its expert times its part of the ranks, added up.
+	MapDispatchLoad FloatMap = 25
+	// [L]: MapImbalance with these loads.
+	MapDispatchImbalance FloatMap = 26
+	// [L]: MapSplitBound for the placement that was given; with MaxSwaps above 0, the mean load of
+	// GPUs that have slots, by their speeds.
+	MapDispatchBound FloatMap = 27
 )
 
 // Names of constants by their value.

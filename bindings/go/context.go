@@ -32,15 +32,16 @@ type session struct {
 	unwatch func()        // ends what ends the call; nil if nothing does. Guarded by mutex
 
 	// C's side of a call, here so that calls allocate nothing. Guarded by mutex.
-	err          cError
-	problem      cProblem
-	options      cSolveOptions
-	splitOptions cSplitOptions
-	report       cReport
-	dims         [4]int64
-	rank         int32
-	layers       int // of the uploaded weights
-	windows      int // of the uploaded weights
+	err             cError
+	problem         cProblem
+	options         cSolveOptions
+	splitOptions    cSplitOptions
+	dispatchOptions cStaticDispatchOptions
+	report          cReport
+	dims            [4]int64
+	rank            int32
+	layers          int // of the uploaded weights
+	windows         int // of the uploaded weights
 
 	hasCurrent bool  // a current placement was uploaded
 	hasCluster bool  // a cluster was uploaded

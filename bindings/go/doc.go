@@ -16,8 +16,8 @@
 //
 // # Zero values
 //
-// A zero field of [ContextOptions], [Problem], [SolveOptions] or [SplitOptions] is the library's own default, so later libraries may
-// choose better. Only Problem.NumSlots and Problem.NumGPUs must be set.
+// A zero field of [ContextOptions], [Problem], [SolveOptions], [SplitOptions] or [StaticDispatchOptions] is the library's own
+// default, so later libraries may choose better. Only Problem.NumSlots and Problem.NumGPUs must be set.
 //
 // # Errors
 //

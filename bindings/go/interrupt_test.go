@@ -88,6 +88,9 @@ var longCalls = map[string]func(c *Context, placement []int32) error{
 		return untouched(err, len(got) == 1 && slices.Equal(bounds, before))
 	},
 	"SplitPrepare": func(c *Context, placement []int32) error { return c.PrepareSplit(longProblem, placement) },
+	"StaticDispatch": func(c *Context, placement []int32) error {
+		return c.StaticDispatchOver(longProblem, placement, StaticDispatchOptions{NumRanks: 8, MaxSwaps: -1})
+	},
 	"PlanTransfers": func(c *Context, placement []int32) error {
 		moved := append(slices.Clone(placement[longProblem.NumSlots:]), placement[:longProblem.NumSlots]...)
 		transfers, report, err := c.PlanTransfers(longProblem, "", placement, moved)

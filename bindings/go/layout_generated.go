@@ -99,6 +99,20 @@ type cSplitOptions struct {
 	Tolerance float64
 }
 
+// cStaticDispatchOptions is eplb_static_dispatch_options. Options of a static dispatch. Since ABI
+// 1.2.
+type cStaticDispatchOptions struct {
+	StructSize int64
+	// 0: NumGPUs; source ranks, at most 4096, and times experts at most 2^24. Rank r is on GPU
+	// floor(r * NumGPUs / NumRanks).
+	NumRanks int64
+	// 0; how many pairs of slots of a layer may exchange their experts; -1: any number. Slots of
+	// one node, under PolicyHierarchical.
+	MaxSwaps int64
+	// 0; what a GPU may have above the bound, in parts of it, 0 to 1.
+	Tolerance float64
+}
+
 // cReport is eplb_report. How good a placement is. "Mean" and "worst" are over layers, means over
 // those that have load; if none has, imbalance and bound are 1 and the other means 0.
 type cReport struct {
@@ -456,4 +470,20 @@ type functions struct {
 		stream Stream,
 		err *cError,
 	) int32 `c:"eplb_split_device"`
+
+	StaticDispatchOptionsInit func(
+		options *cStaticDispatchOptions,
+		structSize int64,
+		err *cError,
+	) int32 `c:"eplb_static_dispatch_options_init"`
+
+	StaticDispatch func(
+		context cHandle,
+		problem *cProblem,
+		placement unsafe.Pointer,
+		placementLength int64,
+		dtype int32,
+		options *cStaticDispatchOptions,
+		err *cError,
+	) int32 `c:"eplb_static_dispatch"`
 }

@@ -32,6 +32,12 @@ var numbersInGo = map[string]int32{
 	"EPLB_MAP_SPLIT_IMBALANCE":     int32(MapSplitImbalance),
 	"EPLB_MAP_SPLIT_BOUND":         int32(MapSplitBound),
 	"EPLB_MAP_SPLIT_TIGHT":         int32(MapSplitTight),
+	"EPLB_MAP_DISPATCH_SLOT":       int32(MapDispatchSlot),
+	"EPLB_MAP_DISPATCH_PLACEMENT":  int32(MapDispatchPlacement),
+	"EPLB_MAP_DISPATCH_RANKS":      int32(MapDispatchRanks),
+	"EPLB_MAP_DISPATCH_LOAD":       int32(MapDispatchLoad),
+	"EPLB_MAP_DISPATCH_IMBALANCE":  int32(MapDispatchImbalance),
+	"EPLB_MAP_DISPATCH_BOUND":      int32(MapDispatchBound),
 	"EPLB_OK":                      int32(0),
 	"EPLB_INVALID_ARGUMENT":        int32(ErrInvalidArgument),
 	"EPLB_INVALID_STATE":           int32(ErrInvalidState),
@@ -50,11 +56,12 @@ var numbersInGo = map[string]int32{
 
 // The structs as C calls them.
 var layouts = map[string]reflect.Type{
-	"eplb_error":           reflect.TypeFor[cError](),
-	"eplb_context_options": reflect.TypeFor[cContextOptions](),
-	"eplb_problem":         reflect.TypeFor[cProblem](),
-	"eplb_solve_options":   reflect.TypeFor[cSolveOptions](),
-	"eplb_split_options":   reflect.TypeFor[cSplitOptions](),
-	"eplb_report":          reflect.TypeFor[cReport](),
-	"eplb_backend":         reflect.TypeFor[cBackend](),
+	"eplb_error":                   reflect.TypeFor[cError](),
+	"eplb_context_options":         reflect.TypeFor[cContextOptions](),
+	"eplb_problem":                 reflect.TypeFor[cProblem](),
+	"eplb_solve_options":           reflect.TypeFor[cSolveOptions](),
+	"eplb_split_options":           reflect.TypeFor[cSplitOptions](),
+	"eplb_static_dispatch_options": reflect.TypeFor[cStaticDispatchOptions](),
+	"eplb_report":                  reflect.TypeFor[cReport](),
+	"eplb_backend":                 reflect.TypeFor[cBackend](),
 }

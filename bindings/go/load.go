@@ -30,11 +30,12 @@ type Library struct {
 	path string
 	call functions
 	// What C says a zero field means; copied into every call.
-	contextOptions cContextOptions
-	problem        cProblem
-	solveOptions   cSolveOptions
-	splitOptions   cSplitOptions
-	report         cReport
+	contextOptions  cContextOptions
+	problem         cProblem
+	solveOptions    cSolveOptions
+	splitOptions    cSplitOptions
+	dispatchOptions cStaticDispatchOptions
+	report          cReport
 }
 
 // LoadError tells that no usable library was found, where Load looked, and what was wrong there.
@@ -191,6 +192,7 @@ func (l *Library) readDefaults() error {
 		initialize("eplb_problem", l.call.ProblemInit, &l.problem),
 		initialize("eplb_solve_options", l.call.SolveOptionsInit, &l.solveOptions),
 		initialize("eplb_split_options", l.call.SplitOptionsInit, &l.splitOptions),
+		initialize("eplb_static_dispatch_options", l.call.StaticDispatchOptionsInit, &l.dispatchOptions),
 		initialize("eplb_report", l.call.ReportInit, &l.report),
 		initialize("eplb_backend", l.call.BackendInit, &backend),
 	)

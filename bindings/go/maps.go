@@ -2,10 +2,10 @@ package eplb
 
 import "unsafe"
 
-// FetchInts copies a map of the solved plan into dst and returns it, like append: dst is reused if its capacity is enough,
-// and may be nil. On an error dst comes back as it was.
+// FetchInts copies a map of the solved plan, or of the last split or static dispatch, into dst and returns it, like append: dst is
+// reused if its capacity is enough, and may be nil. On an error dst comes back as it was.
 //
-// Errors: ErrInvalidState before a solve, ErrInvalidArgument if there is no such map.
+// Errors: ErrInvalidState before what the map is of, ErrUnavailable if there is no such map.
 func (c *Context) FetchInts(which IntMap, dst []int32) ([]int32, error) {
 	if err := c.acquire(); err != nil {
 		return dst, err

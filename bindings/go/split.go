@@ -14,8 +14,8 @@ type Split struct {
 
 // PrepareSplit takes the placement [L,S] over which tokens are to be split, and works out what depends on it alone: once, for
 // any number of splits. nil means the solved plan, of whose problem NumSlots and NumGPUs must be. It stays while weights of the
-// same shape are uploaded; a new cluster, prices, weights of windows and Reserve discard it. The plan is left alone, a split
-// that was made before is discarded; but nothing after an error.
+// same shape are uploaded; a new cluster, prices, weights of windows and Reserve discard it. The plan is left alone, a split and
+// a static dispatch that were made before are discarded; but nothing after an error.
 //
 // Errors: ErrInvalidPlacement naming the rule and the layer, slot or expert, as Evaluate; ErrInvalidArgument for sizes that do
 // not fit each other; ErrInvalidState before an upload, and for nil before a solve.
@@ -24,14 +24,19 @@ func (c *Context) PrepareSplit(problem Problem, placement []int32) error {
 		return err
 	}
 	defer c.release()
-	if placement != nil && len(placement) == 0 {
-		return errorf(ErrInvalidArgument, "placement is empty, must have layers * slots elements; nil means the plan")
-	}
-	if err := c.setProblem(problem); err != nil {
+	if err := c.setSplitProblem(problem, placement); err != nil {
 		return err
 	}
 	return c.check(c.library.call.SplitPrepare(c.handle, &c.problem, unsafe.Pointer(unsafe.SliceData(placement)),
 		int64(len(placement)), int32(Int32), &c.err))
+}
+
+// setSplitProblem refuses a placement that C would take for the plan.
+func (c *Context) setSplitProblem(problem Problem, placement []int32) error {
+	if placement != nil && len(placement) == 0 {
+		return errorf(ErrInvalidArgument, "placement is empty, must have layers * slots elements; nil means the plan")
+	}
+	return c.setProblem(problem)
 }
 
 // Split uploads weights, splits the tokens of every expert over its replicas in the placement that PrepareSplit was given, and

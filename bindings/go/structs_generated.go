@@ -109,6 +109,26 @@ func (from SplitOptions) in(to *cSplitOptions) error {
 	return nil
 }
 
+// StaticDispatchOptions is options of a static dispatch. Since ABI 1.2. The zero value means the
+// library's defaults.
+type StaticDispatchOptions struct {
+	// Source ranks, at most 4096; 0: NumGPUs. Rank r is on GPU floor(r * NumGPUs / NumRanks).
+	NumRanks int
+	// How many pairs of slots of a layer may exchange their experts; -1: any number. Slots of one
+	// node, under PolicyHierarchical. Default 0.
+	MaxSwaps int
+	// What a GPU may have above the bound, in parts of it, 0 to 1. Default 0.
+	Tolerance float64
+}
+
+// in writes to a struct of C; zero fields leave the default there.
+func (from StaticDispatchOptions) in(to *cStaticDispatchOptions) error {
+	setUnlessZero(&to.NumRanks, from.NumRanks)
+	setUnlessZero(&to.MaxSwaps, from.MaxSwaps)
+	setUnlessZero(&to.Tolerance, from.Tolerance)
+	return nil
+}
+
 // Report is how good a placement is. "Mean" and "worst" are over layers, means over those that have
 // load; if none has, imbalance and bound are 1 and the other means 0. A gap of 0.01 means: at most
 // one percent above the optimum.

@@ -38,6 +38,13 @@ inline constexpr GrowingStruct<eplb_solve_options> kSolveOptions{
      .move_price = 0}};
 inline constexpr GrowingStruct<eplb_split_options> kSplitOptions{
     "options", 16, {.struct_size = sizeof(eplb_split_options), .tolerance = 0}};
+inline constexpr GrowingStruct<eplb_static_dispatch_options> kStaticDispatchOptions{
+    "options",
+    32,
+    {.struct_size = sizeof(eplb_static_dispatch_options),
+     .num_ranks = 0,
+     .max_swaps = 0,
+     .tolerance = 0}};
 inline constexpr GrowingStruct<eplb_report> kReport{"report", 104, {}};
 inline constexpr GrowingStruct<eplb_backend> kBackend{"backend", 32, {}};
 
@@ -46,6 +53,7 @@ static_assert(sizeof(eplb_context_options) >= kContextOptions.least &&
               sizeof(eplb_problem) >= kProblem.least &&
               sizeof(eplb_solve_options) >= kSolveOptions.least &&
               sizeof(eplb_split_options) >= kSplitOptions.least &&
+              sizeof(eplb_static_dispatch_options) >= kStaticDispatchOptions.least &&
               sizeof(eplb_report) >= kReport.least && sizeof(eplb_backend) >= kBackend.least);
 
 inline eplb_problem read_problem(const eplb_problem* problem) {
@@ -56,6 +64,10 @@ inline eplb_solve_options read_options(const eplb_solve_options* options) {
 }
 inline eplb_split_options read_split_options(const eplb_split_options* options) {
   return options ? read_struct(options, kSplitOptions) : kSplitOptions.defaults;
+}
+inline eplb_static_dispatch_options read_dispatch_options(
+    const eplb_static_dispatch_options* options) {
+  return options ? read_struct(options, kStaticDispatchOptions) : kStaticDispatchOptions.defaults;
 }
 
 }  // namespace eplb::api

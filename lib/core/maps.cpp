@@ -30,6 +30,10 @@ MapShape by_window(const Problem& problem) {
   return {2, {problem.layers, problem.windows, 1, 1}};
 }
 
+MapShape by_rank(const Problem& problem) {
+  return {3, {problem.layers, problem.dispatch.ranks, problem.experts, 1}};
+}
+
 template <class T, auto kPart, auto kArray> void array_of(const Answer& answer, T* out) {
   const auto& array = (answer.*kPart)->*kArray;
   std::copy(array.begin(), array.end(), out);
@@ -54,6 +58,8 @@ template <class T> void logical_to_physical(const Answer& answer, T* out) {
 #define EPLB_PLAN_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::plan, &Plan::name)
 #define EPLB_TRANSFERS_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::transfers, &Transfers::name)
 #define EPLB_SPLIT(parts, shape_of) .shape = shape_of, .needs_of_split = parts
+#define EPLB_DISPATCH(shape_of) .shape = shape_of, .needs_dispatch = true
+#define EPLB_DISPATCH_ARRAY(name) EPLB_INTEGERS(array_of, &Answer::dispatch, &StaticDispatch::name)
 #define EPLB_REALS(writer, part, name) .write_real = writer<double, &Answer::part, &name>
 
 // By the value of its EPLB_MAP_ constant.
@@ -122,14 +128,28 @@ constexpr MapEntry kMaps[] = {
     {.name = "SPLIT_TIGHT",
      EPLB_SPLIT(kSplitItself, by_gpu),
      EPLB_INTEGERS(array_of, &Answer::split, &Split::tight)},
+    {.name = "DISPATCH_SLOT", EPLB_DISPATCH(by_rank), EPLB_DISPATCH_ARRAY(table)},
+    {.name = "DISPATCH_PLACEMENT", EPLB_DISPATCH(by_slot), EPLB_DISPATCH_ARRAY(placement)},
+    {.name = "DISPATCH_RANKS", EPLB_DISPATCH(by_slot), EPLB_DISPATCH_ARRAY(units)},
+    {.name = "DISPATCH_LOAD",
+     EPLB_DISPATCH(by_gpu),
+     EPLB_REALS(array_of, dispatch, StaticDispatch::load)},
+    {.name = "DISPATCH_IMBALANCE",
+     EPLB_DISPATCH(by_layer),
+     EPLB_REALS(figure_of, dispatch, SplitFigures::imbalance)},
+    {.name = "DISPATCH_BOUND",
+     EPLB_DISPATCH(by_layer),
+     EPLB_REALS(figure_of, dispatch, SplitFigures::bound)},
 };
 #undef EPLB_INTEGERS
 #undef EPLB_PLAN_ARRAY
 #undef EPLB_TRANSFERS_ARRAY
 #undef EPLB_REALS
 #undef EPLB_SPLIT
+#undef EPLB_DISPATCH
+#undef EPLB_DISPATCH_ARRAY
 constexpr int kLastMap = sizeof kMaps / sizeof *kMaps - 1;
-static_assert(kLastMap == EPLB_MAP_SPLIT_TIGHT);
+static_assert(kLastMap == EPLB_MAP_DISPATCH_BOUND);
 
 }  // namespace
 

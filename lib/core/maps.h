@@ -1,5 +1,5 @@
-// What can be fetched of a plan, or of a split: one table, a row for each map with its name, shape,
-// needs and writer.
+// What can be fetched of a plan, a split or a static dispatch: one table, a row for each map with
+// its name, shape, needs and writer.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include "core/evaluation.h"
 #include "core/plan.h"
 #include "core/split.h"
+#include "core/static_dispatch.h"
 #include "core/transfers.h"
 
 namespace eplb {
@@ -26,6 +27,7 @@ struct Answer {
   const Transfers* transfers = nullptr;
   const Split* split = nullptr;
   const SplitEvaluation* split_evaluation = nullptr;
+  const StaticDispatch* dispatch = nullptr;
 };
 
 struct MapEntry {
@@ -35,6 +37,7 @@ struct MapEntry {
   EvaluationParts needs_of_windows = 0;       // what it reads of the figures of windows
   bool needs_transfers = false;               // does it read them?
   SplitParts needs_of_split = 0;              // what it reads of a split, of which the map is then
+  bool needs_dispatch = false;                // does it read that? The map is then of it
   // Either the first two, for maps of integers, or the last.
   void (*write_int32)(const Answer& answer, int32_t* out) = nullptr;
   void (*write_int64)(const Answer& answer, int64_t* out) = nullptr;

@@ -71,6 +71,13 @@ struct MoveLimits {
 };
 inline constexpr int kImbalanceUnits = 1 << 20;
 
+// Source ranks that use one slot of an expert each.
+struct DispatchLimits {
+  int ranks = 0;
+  int tolerance = 0;   // by how much of the bound a GPU may have more, in kToleranceUnits
+  int most_swaps = 0;  // of two slots' experts; 0: the placement stays
+};
+
 struct Options {
   eplb_strategy strategy = EPLB_STRATEGY_GREEDY;
   eplb_effort effort = EPLB_EFFORT_FAST;
@@ -94,6 +101,7 @@ struct Problem {
   Partition partition{};
   Current current{};
   MoveLimits moves{};
+  DispatchLimits dispatch{};
   Options options{};
 };
 
@@ -137,6 +145,14 @@ struct SplitOutputs {
   int32_t* share = nullptr;                  // [S]
   double *quota = nullptr, *load = nullptr;  // [S], [G]
   SplitFigures* figures = nullptr;
+};
+
+// Where what a static dispatch of a layer says goes.
+struct DispatchOutputs {
+  int32_t *placement, *units;  // [S], after swaps: its expert, or -1, and how many ranks use it
+  int32_t* table;              // [R,E]: the slot, or -1 if the expert has none
+  double* load;                // [G]
+  SplitFigures* figures;
 };
 
 // How a layer's placement differs from the current one.

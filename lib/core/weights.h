@@ -51,6 +51,10 @@ struct Weights {
     const int64_t i = layer * experts + expert;
     return integer ? static_cast<double>(whole[i]) : real[i];
   }
+  bool same_sums(const Weights& other) const {
+    return integer == other.integer && layers == other.layers && experts == other.experts &&
+           real == other.real && whole == other.whole;
+  }
   void resize(bool integer, int64_t layers, int64_t experts, int64_t windows = 1);
   void reserve(const Weights& other);  // memory for as much, keeping what is there
   int64_t bytes() const {

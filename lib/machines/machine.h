@@ -14,6 +14,7 @@
 #include "core/placement.h"
 #include "core/plan.h"
 #include "core/split.h"
+#include "core/static_dispatch.h"
 #include "core/tables.h"
 #include "core/weights.h"
 #include "eplb.h"
@@ -72,6 +73,9 @@ class Machine {
   // parts become known.
   virtual void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
                               SplitParts parts, SplitEvaluation& evaluation) = 0;
+  // Lets each rank use one slot of each expert; `dispatch` has its problem, that of the placement
+  // with limits, and the size.
+  virtual void dispatch(const Weights& weights, SplitPlacement& over, StaticDispatch& dispatch) = 0;
 
   virtual int64_t bytes() const = 0;
 };

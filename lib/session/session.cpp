@@ -80,7 +80,7 @@ void Session::upload(const WeightSource& source) {
   read_weights(source, weights_.spare);
   weights_.keep_spare(kOnHost);
   plan_.place = kNowhere;
-  split_.place = kNowhere;
+  forget_splits();
   if (!send) return;
   streams_->send(weights_.value);
   weights_.place = kOnBoth;
@@ -154,10 +154,13 @@ void Session::bring_weights() {
                  has_windows ? weights_.value.windows : 0);
   brought.fits_float32 = false;  // not known
   streams_->bring(brought);
+  const bool replaced = !brought.same_sums(weights_.value);
   weights_.keep_spare(kOnBoth);
   evaluation_.known = 0;
   windows_.known = 0;
+  if (!replaced) return;
   if (!split_.on_machine()) split_.place = kNowhere;
+  dispatch_.place = kNowhere;
 }
 
 void Session::bring_current() {
@@ -232,6 +235,7 @@ void Session::solve(const eplb_problem& asked, const eplb_solve_options& options
 MapShape Session::shape(eplb_map map) const {
   const MapEntry& entry = map_entry(map);
   if (entry.needs_of_split) return entry.shape(need_split_placement().problem);
+  if (entry.needs_dispatch) return entry.shape(need_dispatch().problem);
   if (plan_.exists()) return entry.shape(plan_.value.problem);
   if (reserved_) return entry.shape(*reserved_);
   fail(EPLB_INVALID_STATE, "there is no plan: call eplb_solve or eplb_context_reserve first");
@@ -240,6 +244,7 @@ MapShape Session::shape(eplb_map map) const {
 void Session::fetch(eplb_map map, eplb_dtype dtype, void* buffer, int64_t length) {
   const MapEntry& entry = map_entry(map);
   if (entry.needs_of_split) return fetch_of_split(entry, dtype, buffer, length);
+  if (entry.needs_dispatch) return fetch_of_dispatch(entry, dtype, buffer, length);
   bring_plan();
   need_plan();
   check_map_buffer(entry, dtype, buffer, length, entry.shape(plan_.value.problem));
@@ -260,7 +265,8 @@ uint64_t Session::fingerprint() {
 int64_t Session::bytes() const {
   return static_cast<int64_t>(sizeof *this) + weights_.bytes() + plan_.bytes() + tables_.bytes() +
          current_.bytes() + evaluation_.bytes() + windows_.bytes() + transfers_.bytes() +
-         split_over_.bytes() + split_.bytes() + split_evaluation_.bytes() + machine_->bytes();
+         split_over_.bytes() + split_.bytes() + split_evaluation_.bytes() + dispatch_.bytes() +
+         machine_->bytes();
 }
 
 // ------------------------------------------------------------------------------------ device calls
@@ -282,7 +288,7 @@ void Session::upload_device(const WeightSource& source, void* stream) {
   weights_.value.experts = source.experts;
   weights_.place = kOnMachine;
   plan_.place = kNowhere;
-  split_.place = kNowhere;
+  forget_splits();
 }
 
 void Session::upload_current_device(const PlacementSource& source, void* stream) {
@@ -332,6 +338,9 @@ void Session::fetch_device(eplb_map map, eplb_dtype dtype, void* buffer, int64_t
   StreamMachine& machine = streams_for("eplb_fetch_map_device");
   const MapEntry& entry = map_entry(map);
   if (entry.needs_of_split) return fetch_split_device(entry, map, dtype, buffer, length, stream);
+  if (entry.needs_dispatch)
+    fail(EPLB_UNAVAILABLE, "EPLB_MAP_%s is worked out on the host only: call eplb_fetch_map",
+         entry.name);
   if (!plan_.on_machine())
     fail(EPLB_INVALID_STATE,
          "there is no plan in the reserved device memory: call eplb_solve_device first");

@@ -72,6 +72,7 @@ class Session {
 
   void prepare_split(const SplitSource& over);
   void split(const SplitSource& over, const eplb_split_options& options);
+  void dispatch(const SplitSource& over, const eplb_static_dispatch_options& options);
 
   // The same in the order of a stream.
   void upload_device(const WeightSource& source, void* stream);
@@ -116,8 +117,12 @@ class Session {
   void bring_split();
   void fetch_split_device(const MapEntry& entry, eplb_map map, eplb_dtype dtype, void* buffer,
                           int64_t length, void* stream);
+  SplitPlacement& split_placement_of(const SplitSource& over, const Weights& weights);
+  const StaticDispatch& need_dispatch() const;
+  void forget_splits();
   void forget_split_placement();
   void fetch_of_split(const MapEntry& entry, eplb_dtype dtype, void* buffer, int64_t length);
+  void fetch_of_dispatch(const MapEntry& entry, eplb_dtype dtype, void* buffer, int64_t length);
   double imbalance_to_judge(int64_t layer) const;
   void report_limits(eplb_report& report);
   std::vector<SplitFigures> split_figures_of_plan();
@@ -137,7 +142,8 @@ class Session {
   Resident<SplitPlacement> split_over_;  // what tokens are split over
   Resident<Split> split_;                // of the weights, over that
   SplitEvaluation split_evaluation_;
-  bool solved_on_stream_ = false;  // the machine knows how long it took
+  Resident<StaticDispatch> dispatch_;  // of the weights, over that
+  bool solved_on_stream_ = false;      // the machine knows how long it took
   double microseconds_ = 0;
 };
 

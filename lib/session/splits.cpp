@@ -52,24 +52,48 @@ void Session::keep_split_placement() {
 void Session::prepare_split(const SplitSource& over) {
   read_split_placement(over);
   keep_split_placement();
-  split_.place = kNowhere;
+  forget_splits();
 }
 
-void Session::split(const SplitSource& over, const eplb_split_options& options) {
-  const int tolerance = read_tolerance(options.tolerance);
-  const Weights& weights = need_weights();
+// The spare one, or what was prepared, and brought to the host.
+SplitPlacement& Session::split_placement_of(const SplitSource& over, const Weights& weights) {
   if (over.problem)
     read_split_placement(over);
   else
     bring_split();
   SplitPlacement& placement = over.problem ? split_over_.spare : split_over_.value;
   check_shape(placement, weights.layers, weights.experts);
+  return placement;
+}
+
+void Session::split(const SplitSource& over, const eplb_split_options& options) {
+  const int tolerance = read_tolerance(options.tolerance);
+  const Weights& weights = need_weights();
+  SplitPlacement& placement = split_placement_of(over, weights);
   split_.spare.resize(placement.problem);
   split_.prepare_keep();
   machine_->split(weights, placement, tolerance, split_.spare);
-  if (over.problem) keep_split_placement();
+  if (over.problem) {
+    keep_split_placement();
+    forget_splits();
+  }
   split_.keep_spare(kOnHost);
   split_evaluation_.known = kSplitItself;
+}
+
+void Session::dispatch(const SplitSource& over, const eplb_static_dispatch_options& options) {
+  const Weights& weights = need_weights();
+  SplitPlacement& placement = split_placement_of(over, weights);
+  Problem problem = placement.problem;
+  problem.dispatch = read_limits(options, problem);
+  dispatch_.spare.resize(problem);
+  dispatch_.prepare_keep();
+  machine_->dispatch(weights, placement, dispatch_.spare);
+  if (over.problem) {
+    keep_split_placement();
+    forget_splits();
+  }
+  dispatch_.keep_spare(kOnHost);
 }
 
 const SplitPlacement& Session::need_split_placement() const {
@@ -79,9 +103,14 @@ const SplitPlacement& Session::need_split_placement() const {
   return split_over_.value;
 }
 
+void Session::forget_splits() {
+  split_.place = kNowhere;
+  dispatch_.place = kNowhere;
+}
+
 void Session::forget_split_placement() {
   split_over_.place = kNowhere;
-  split_.place = kNowhere;
+  forget_splits();
 }
 
 // Copies to the host what device calls have left.
@@ -111,8 +140,8 @@ void Session::bring_split() {
 
 void Session::fetch_of_split(const MapEntry& entry, eplb_dtype dtype, void* buffer,
                              int64_t length) {
+  if (split_.exists()) bring_split();  // there may be other weights by now
   if (!split_.exists()) fail(EPLB_INVALID_STATE, "there is no split: call eplb_split first");
-  bring_split();
   check_map_buffer(entry, dtype, buffer, length, entry.shape(split_over_.value.problem));
   const SplitParts missing = entry.needs_of_split & ~split_evaluation_.known;
   if (missing) {
@@ -121,6 +150,20 @@ void Session::fetch_of_split(const MapEntry& entry, eplb_dtype dtype, void* buff
                              split_evaluation_);
   }
   write_map(entry, {.split = &split_.value, .split_evaluation = &split_evaluation_}, dtype, buffer);
+}
+
+const StaticDispatch& Session::need_dispatch() const {
+  if (!dispatch_.exists())
+    fail(EPLB_INVALID_STATE, "there is no static dispatch: call eplb_static_dispatch first");
+  return dispatch_.value;
+}
+
+void Session::fetch_of_dispatch(const MapEntry& entry, eplb_dtype dtype, void* buffer,
+                                int64_t length) {
+  bring_weights();  // there may be other ones by now
+  const StaticDispatch& dispatch = need_dispatch();
+  check_map_buffer(entry, dtype, buffer, length, entry.shape(dispatch.problem));
+  write_map(entry, {.dispatch = &dispatch}, dtype, buffer);
 }
 
 // ------------------------------------------------------------------------------------ device calls
@@ -137,7 +180,7 @@ void Session::prepare_split_device(const SplitSource& over, void* stream) {
   machine.prepare_split_on(problem, over.placement, over.dtype, stream);
   split_over_.value.problem = problem;
   split_over_.place = kOnMachine;
-  split_.place = kNowhere;
+  forget_splits();
 }
 
 void Session::split_device(const SplitSource& over, const eplb_split_options& options,

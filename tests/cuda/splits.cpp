@@ -223,6 +223,39 @@ void replays_follow() {
   }
 }
 
+eplb_status fetch_imbalances(eplb_context* context, eplb_map map, double (&imbalances)[6]) {
+  return CALL(fetch_map)(context, map, EPLB_FLOAT64, imbalances, 6, ERR);
+}
+
+// A host call's answer stays until there are other weights, also where an upload may be replayed.
+void answers_of_the_host_last() {
+  Small small;
+  if (!small.ready || !small.prepare()) return;
+  const Graph graph(small.stream, cudaStreamCaptureModeRelaxed, [&] { small.device.upload(); });
+  small.device.set_weights(small.in);
+  if (!graph.launch(small.stream)) return;
+  EXPECT(EPLB_OK, split_again(small.context));
+  EXPECT(EPLB_OK, CALL(static_dispatch)(small.context, nullptr, nullptr, 0, 0, nullptr, ERR));
+  const Maps want = on_cpu(small.in, small.placement);
+  double first[6], now[6];
+  EXPECT(EPLB_OK, fetch_imbalances(small.context, EPLB_MAP_DISPATCH_IMBALANCE, first));
+  for (int round = 0; round < 2 && graph.launch(small.stream); round++) {
+    same(want, maps_of(small.context));
+    EXPECT(EPLB_OK, fetch_imbalances(small.context, EPLB_MAP_DISPATCH_IMBALANCE, now));
+    CHECK(std::equal(first, first + 6, now));
+  }
+  small.device.set_weights(small_input(6, 77, EPLB_INT64));
+  if (!graph.launch(small.stream)) return;
+  REFUSED(EPLB_INVALID_STATE, fetch_imbalances(small.context, EPLB_MAP_SPLIT_IMBALANCE, now),
+          "eplb_split");
+  REFUSED(EPLB_INVALID_STATE, fetch_imbalances(small.context, EPLB_MAP_DISPATCH_IMBALANCE, now),
+          "eplb_static_dispatch");
+  REFUSED(EPLB_UNAVAILABLE,
+          CALL(fetch_map_device)(small.context, EPLB_MAP_DISPATCH_LOAD, EPLB_FLOAT64, nullptr, 0,
+                                 small.stream, ERR),
+          "DISPATCH_LOAD", "host");
+}
+
 void bad_placements_are_late(bool missing) {
   Small small;
   if (!small.ready || !small.prepare()) return;
@@ -334,6 +367,7 @@ void splits() {
   test("splits: a placement in device memory, int32", [] { from_device_memory(EPLB_INT32); });
   test("splits: a placement in device memory, int64", [] { from_device_memory(EPLB_INT64); });
   test("splits: replays", replays_follow);
+  test("splits: answers of the host last", answers_of_the_host_last);
   test("splits: an id that is none", [] { bad_placements_are_late(false); });
   test("splits: an expert that is missing", [] { bad_placements_are_late(true); });
   test("splits: order of calls", order_of_calls);

@@ -65,6 +65,9 @@ constexpr Row kRows[] = {
     {"eplb_split_prepare_device"},
     {"eplb_split", set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
     {"eplb_split_device"},
+    {"eplb_static_dispatch_options_init"},
+    {"eplb_static_dispatch",
+     set_of({EPLB_INVALID_STATE, EPLB_INVALID_PLACEMENT, EPLB_UNAVAILABLE})},
 };
 static_assert(sizeof kRows / sizeof *kRows == static_cast<size_t>(Call::kCount));
 

@@ -47,6 +47,8 @@ enum class Call {
   kSplitPrepareDevice,
   kSplit,
   kSplitDevice,
+  kStaticDispatchOptionsInit,
+  kStaticDispatch,
   kCount
 };
 

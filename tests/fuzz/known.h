@@ -93,7 +93,20 @@ struct KnownQuotas {
   bool operator==(const KnownQuotas&) const = default;
 };
 
-// What is prepared for splits, and the last split over it.
+// All maps of a static dispatch.
+struct KnownTables {
+  std::vector<int64_t> slot, placement, ranks;
+  std::vector<double> load, imbalance, bound;
+
+  bool operator==(const KnownTables&) const = default;
+};
+
+struct KnownDispatch {
+  int64_t ranks = 0, swaps = 0;     // swaps: 0, or there may be some
+  std::optional<KnownTables> maps;  // once they were fetched: they must not change
+};
+
+// What is prepared for splits, and the last split and static dispatch over it.
 struct KnownSplit {
   eplb_problem problem{};
   int64_t layers = 0, experts = 0;
@@ -101,6 +114,7 @@ struct KnownSplit {
   std::vector<int64_t> placement;
   std::optional<double> tolerance;  // none: there is no split
   std::optional<KnownQuotas> maps;  // once they were fetched: they must not change
+  std::optional<KnownDispatch> dispatch;
 };
 
 // The arguments of the last reserve: what the shapes of maps are without a plan.
@@ -126,6 +140,7 @@ struct Known {
     if (!split) return;
     split->tolerance.reset();
     split->maps.reset();
+    split->dispatch.reset();
   }
   // Other tables.
   void forget_problems() {

@@ -40,9 +40,13 @@ inline bool is_of_windows(eplb_map map) {
 inline bool is_of_split(eplb_map map) {
   return map >= EPLB_MAP_SHARE && map <= EPLB_MAP_SPLIT_TIGHT;
 }
+inline bool is_of_dispatch(eplb_map map) {
+  return map >= EPLB_MAP_DISPATCH_SLOT && map <= EPLB_MAP_DISPATCH_BOUND;
+}
 inline bool is_real(eplb_map map) {
   return (map >= EPLB_MAP_GPU_LOAD && map <= EPLB_MAP_BOUND) ||
-         (map > EPLB_MAP_MOVE_COUNT && map != EPLB_MAP_SHARE && map != EPLB_MAP_SPLIT_TIGHT);
+         (map > EPLB_MAP_MOVE_COUNT && map != EPLB_MAP_SHARE && map != EPLB_MAP_SPLIT_TIGHT &&
+          (map < EPLB_MAP_DISPATCH_SLOT || map > EPLB_MAP_DISPATCH_RANKS));
 }
 
 }  // namespace eplb::fuzz

@@ -25,15 +25,34 @@ void choose_other(Program& program) {
 
 // Splits have taken a few of the bytes of steps that end in what other steps check, too, so that most
 // inputs of the corpus still make the calls that they were kept for.
-constexpr Step kSteps[] = {{60, solve},          {28, upload_weights},  {26, upload_placement},
-                           {14, upload_cluster}, {10, upload_prices},   {8, upload_window_weights},
-                           {20, evaluate},       {6, evaluate_windows}, {4, prepare_split},
-                           {16, plan_transfers}, {10, fetch},           {4, map_shape},
-                           {4, report},          {2, fingerprint},      {2, check_all},
-                           {6, split},           {6, solve_alone},      {6, reserve},
-                           {2, synchronize},     {2, interrupt},        {2, device_calls},
-                           {2, information},     {4, initialise},       {2, strange_contexts},
-                           {4, create},          {3, draw_other_shape}, {3, choose_other}};
+constexpr Step kSteps[] = {{60, solve},
+                           {28, upload_weights},
+                           {26, upload_placement},
+                           {14, upload_cluster},
+                           {10, upload_prices},
+                           {8, upload_window_weights},
+                           {20, evaluate},
+                           {6, evaluate_windows},
+                           {4, prepare_split},
+                           {16, plan_transfers},
+                           {10, fetch},
+                           {4, map_shape},
+                           {4, report},
+                           {2, fingerprint},
+                           {2, check_all},
+                           {4, split},
+                           {2, dispatch},
+                           {6, solve_alone},
+                           {6, reserve},
+                           {2, synchronize},
+                           {2, interrupt},
+                           {2, device_calls},
+                           {2, information},
+                           {4, initialise},
+                           {2, strange_contexts},
+                           {4, create},
+                           {3, draw_other_shape},
+                           {3, choose_other}};
 
 void (*step_of(int number))(Program&) {
   for (const Step& step : kSteps) {
@@ -52,6 +71,8 @@ const Defaults& defaults() {
     REQUIRE(eplb_solve_options_init(&made.options, sizeof made.options, nullptr) == EPLB_OK);
     REQUIRE(eplb_split_options_init(&made.split_options, sizeof made.split_options, nullptr) ==
             EPLB_OK);
+    REQUIRE(eplb_static_dispatch_options_init(&made.dispatch_options, sizeof made.dispatch_options,
+                                              nullptr) == EPLB_OK);
     REQUIRE(eplb_report_init(&made.report, sizeof made.report, nullptr) == EPLB_OK);
     return made;
   }();

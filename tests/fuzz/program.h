@@ -15,6 +15,7 @@ struct Defaults {
   eplb_problem problem;
   eplb_solve_options options;
   eplb_split_options split_options;
+  eplb_static_dispatch_options dispatch_options;
   eplb_report report;
 };
 const Defaults& defaults();
@@ -76,6 +77,7 @@ void plan_transfers(Program& program);
 // What splits tokens over placements.
 void prepare_split(Program& program);
 void split(Program& program);
+void dispatch(Program& program);
 
 // The rest.
 void reserve(Program& program);

@@ -19,6 +19,7 @@ template <> struct Least<eplb_context_options> { static constexpr int64_t kSize 
 template <> struct Least<eplb_problem> { static constexpr int64_t kSize = 48; };
 template <> struct Least<eplb_solve_options> { static constexpr int64_t kSize = 32; };
 template <> struct Least<eplb_split_options> { static constexpr int64_t kSize = 16; };
+template <> struct Least<eplb_static_dispatch_options> { static constexpr int64_t kSize = 32; };
 template <> struct Least<eplb_report> { static constexpr int64_t kSize = 104; };
 template <> struct Least<eplb_backend> { static constexpr int64_t kSize = 32; };
 

@@ -58,6 +58,9 @@ void initialise(Program& program) {
   Bytes& bytes = program.bytes;
   trace("an _init function");
   const uint8_t which = bytes.byte();
+  if (which == 249)
+    return check_init(bytes, Call::kStaticDispatchOptionsInit, eplb_static_dispatch_options_init,
+                      &defaults().dispatch_options);
   if (which >= 250)
     return check_init(bytes, Call::kSplitOptionsInit, eplb_split_options_init,
                       &defaults().split_options);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "dispatches.h"
 #include "expect.h"
 #include "failure.h"
 #include "plans.h"
@@ -39,7 +40,8 @@ void trace_solve(const eplb_problem& problem, const eplb_solve_options& options)
 eplb_map draw_map(Bytes& bytes) {
   const uint8_t byte = bytes.byte();
   if (byte == 255) return -1;
-  if (byte == 254) return EPLB_MAP_SPLIT_TIGHT + 1;
+  if (byte == 254) return EPLB_MAP_DISPATCH_BOUND + 1;
+  if (byte == 253) return EPLB_MAP_DISPATCH_SLOT + bytes.below(6);
   return byte >= 240 ? EPLB_MAP_SHARE + byte % 6 : byte % 16;
 }
 
@@ -47,6 +49,8 @@ eplb_map draw_map(Bytes& bytes) {
 Wanted expect_map(const Known& known, eplb_map map) {
   if (is_of_split(map))
     return success_if(known.split && known.split->tolerance, Wanted::kInvalidState);
+  if (is_of_dispatch(map))
+    return success_if(known.split && known.split->dispatch, Wanted::kInvalidState);
   if (!known.plan || map < 0 || map > EPLB_MAP_OFF_HOME_BOUND)
     return known.plan && map > 0 ? Wanted::kUnavailable : Wanted::kRefusal;
   if (is_of_moves(map)) return success_if(known.plan->has_current, Wanted::kInvalidState);
@@ -81,6 +85,7 @@ void solve(Program& program) {
 
 void check_all(Program& program) {
   check_split(program.subject());
+  check_dispatch(program.subject());
   if (program.subject().known.plan) check_plan(program.subject());
 }
 
@@ -100,7 +105,9 @@ Fetch draw_fetch(Bytes& bytes, const Known& known) {
   Fetch fetch{map, EPLB_FLOAT64, 8, true};
   if (is_of_split(map) && known.split)
     fetch.length = dims_of(map, *known.split).elements();
-  else if (!is_of_split(map) && has_dims)
+  else if (is_of_dispatch(map) && wanted == Wanted::kSuccess)
+    fetch.length = dispatch_dims_of(map, *known.split).elements();
+  else if (!is_of_split(map) && !is_of_dispatch(map) && has_dims)
     fetch.length = dims_of(map, sizes_of(known)).elements();
   if (!is_real(map)) fetch.dtype = bytes.one_in(2) ? EPLB_INT32 : EPLB_INT64;
   if (!bytes.one_in(40)) return fetch;
@@ -129,6 +136,7 @@ void fetch(Program& program) {
                      return eplb_fetch_map(context, map, dtype, data, given, err);
                    });
   if (done && is_of_split(map)) return check_split(program.subject());
+  if (done && is_of_dispatch(map)) return check_dispatch(program.subject());
   if (done && !is_of_moves(map)) check_map(program.subject(), map);
 }
 
@@ -139,11 +147,15 @@ struct Shown {
   int64_t dims[5] = {-7, -7, -7, -7, -7};
 };
 
-// Of the plan, of what was reserved, or of what is prepared for splits.
+// Of the plan, of what was reserved, of what is prepared for splits, or of a static dispatch.
 std::optional<Dims> known_dims(const Known& known, eplb_map map) {
   if (is_of_split(map)) {
     if (!known.split) return std::nullopt;
     return dims_of(map, *known.split);
+  }
+  if (is_of_dispatch(map)) {
+    if (!known.split || !known.split->dispatch) return std::nullopt;
+    return dispatch_dims_of(map, *known.split);
   }
   if ((!known.plan && !known.reserve) || map < 0 || map > EPLB_MAP_OFF_HOME_BOUND)
     return std::nullopt;

@@ -267,6 +267,18 @@ void Subject::check_split_is_there() {
                                              tight.data(), dims[0] * dims[1], nullptr);
   REQUIRE(fetched == (known.split->tolerance ? EPLB_OK : EPLB_INVALID_STATE));
   if (known.split->maps) REQUIRE(tight == known.split->maps->tight);
+  check_dispatch_is_there();
+}
+
+void Subject::check_dispatch_is_there() {
+  const std::optional<KnownDispatch>& dispatch = known.split->dispatch;
+  std::vector<double> load(static_cast<size_t>(known.split->layers * known.split->gpus.count()));
+  note(Call::kFetchMap);
+  const eplb_status fetched =
+      eplb_fetch_map(context_, EPLB_MAP_DISPATCH_LOAD, EPLB_FLOAT64, load.data(),
+                     static_cast<int64_t>(load.size()), nullptr);
+  REQUIRE(fetched == (dispatch ? EPLB_OK : EPLB_INVALID_STATE));
+  if (dispatch && dispatch->maps) REQUIRE(load == dispatch->maps->load);
 }
 
 }  // namespace eplb::fuzz

@@ -64,6 +64,7 @@ class Subject {
   void check_plan_is_there();
   // And over what it splits, and whether it has?
   void check_split_is_there();
+  void check_dispatch_is_there();
   template <class T> std::vector<T> fetch(eplb_map map, eplb_dtype dtype, int64_t length) {
     std::vector<T> values(static_cast<size_t>(length));
     must(Call::kFetchMap, {output(values)}, [&](eplb_context* context, eplb_error* err) {

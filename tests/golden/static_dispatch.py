@@ -11,6 +11,7 @@ from split import UNIT, Graph, Split, by_remainder
 FASTEST = 1 << 16
 SHORT, LONG = (1, 2), (3, 4)  # moves of a chain
 MOST_TRIES = 1 << 14  # moves that are tried for chains
+MOST_LOOKS = 1 << 28  # at GPUs, and at pairs of slots for swaps
 
 
 class StaticDispatch:
@@ -43,7 +44,7 @@ class StaticDispatch:
         if most_swaps:
             open_paces = sum(pace for gpu, pace in enumerate(paces) if gpu not in closed)
             self.bound = Fraction(sum(self.load), self.ranks * open_paces)
-        self.tries = self.swaps = 0
+        self.tries = self.swaps = self.looks = 0
         self.improve(self.bound * self.ranks * FASTEST * (UNIT + tolerance) / UNIT)
         self.table = self.assign()
 
@@ -65,10 +66,11 @@ class StaticDispatch:
         return max(gpus, key=lambda gpu: (self.time(gpu), -gpu))
 
     def improve(self, goal):
-        while True:
+        while self.looks < MOST_LOOKS:
             head = self.busiest(range(len(self.load)))
             if self.time(head) <= goal or not self.relieve(head):
                 return
+            self.looks += len(self.load)
 
     def relieve(self, head):
         return self.relieve_by_chain(head, SHORT) or self.relieve_by_swap(head) or self.relieve_by_chain(head, LONG)
@@ -130,8 +132,10 @@ class StaticDispatch:
 
     def relieve_by_swap(self, head):
         """The swap with the lowest largest time of the two GPUs; ties: the lowest other slot, then the lowest here."""
-        if self.swaps == self.most_swaps:
+        looks = self.looks + len(self.row) * self.each
+        if self.swaps == self.most_swaps or looks > MOST_LOOKS:
             return False
+        self.looks = looks
         swaps = []
         for mine in range(head * self.each, (head + 1) * self.each):
             for other in range(len(self.row)):

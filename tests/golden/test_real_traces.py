@@ -235,6 +235,25 @@ def splits(context, before, after):
                 yield f"{slots} slots on {gpus} {name} {tolerance}", digest.hexdigest()[:16]
 
 
+OF_DISPATCH = "deepseek-v3 static dispatch"
+
+
+def dispatches(context, before, after):
+    """Hashes of static dispatch, without swaps and with any number."""
+    slots, gpus, nodes = 288, 32, 4
+    placement = context.solve(before, slots, num_gpus=gpus, seed=SEED).physical_to_logical
+    for name, counts in ("own", before), ("drifted", after), ("real", after / 3):
+        for swaps in (0, None):
+            found = context.static_dispatch(counts, placement, gpus, num_nodes=nodes, max_swaps=swaps)
+            assert (found.bound <= found.gpu_load.max(axis=1)).all()
+            digest = hashlib.sha256()
+            for ints in found.slot, found.placement, found.ranks:
+                digest.update(np.asarray(ints, dtype="<i4").tobytes())
+            for reals in found.gpu_load, found.imbalance, found.bound:
+                digest.update(np.asarray(reals, dtype="<f8").tobytes())
+            yield f"{slots} slots on {gpus} {name}, {'any swaps' if swaps is None else 'none'}", digest.hexdigest()[:16]
+
+
 def check_or_write(name, found):
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     if os.environ.get("EPLB_WRITE_HASHES"):
@@ -265,11 +284,12 @@ def test_answers_for_phases_are_what_they_were():
     check_or_write(OF_PHASES, found)
 
 
-def test_splits_are_what_they_were():
+@pytest.mark.parametrize(("name", "hashes"), [(OF_SPLITS, splits), (OF_DISPATCH, dispatches)])
+def test_ways_of_tokens_are_what_they_were(name, hashes):
     eplb = pytest.importorskip("eplb")
     paths = [DATA / f"deepseek-v3_prefill-{inputs}_L58xE256.csv" for inputs in ("in512", "in2048")]
     if not all(path.exists() for path in paths):
         pytest.skip("no measured loads: ../shared/data is not there")
     with eplb.Context(num_threads=os.cpu_count() or 1) as context:
-        found = dict(splits(context, *(counts_of(path)[0] for path in paths)))
-    check_or_write(OF_SPLITS, found)
+        found = dict(hashes(context, *(counts_of(path)[0] for path in paths)))
+    check_or_write(name, found)

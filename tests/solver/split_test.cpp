@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <random>
 #include <set>
@@ -11,6 +12,7 @@
 
 #include "machines/cpu/host_team.h"
 #include "solver/split/split.h"
+#include "solver/split/tokens.h"
 #include "tests/solver/laid_out.h"
 #include "tests/solver/shuffled_team.h"
 #include "tests/solver/trials.h"
@@ -145,6 +147,73 @@ solver::SplitBound largest_bound(const SplitCase& c) {
     if (solver::is_above(other, largest)) largest = other;
   }
   return largest;
+}
+
+struct Tokens {
+  std::vector<int> of;  // by expert
+  int shift;
+  bool operator==(const Tokens&) const = default;
+};
+
+Tokens read(const auto& source, size_t experts, auto&& team) {
+  Tokens tokens{std::vector<int>(experts), 0};
+  tokens.shift = solver::read_tokens(team, source, static_cast<int>(experts), {tokens.of.data()});
+  return tokens;
+}
+Tokens read_on_host(const auto& source, size_t experts) {
+  return read(source, experts, solver::HostTeam(solver::View<int64_t>{nullptr}));
+}
+
+double sum_of_floors(const std::vector<double>& weights, int shift) {
+  double sum = 0;
+  for (const double weight : weights) sum += std::floor(std::ldexp(weight, shift));
+  return sum;
+}
+
+// Section 17 of docs/algorithms.md. Floors that are added lose at most one each.
+void expect_tokens(const std::vector<double>& weights, const Tokens& tokens) {
+  for (size_t e = 0; e < weights.size(); ++e) {
+    const double scaled = std::floor(std::ldexp(weights[e], tokens.shift));
+    EXPECT_EQ(tokens.of[e], scaled < 1 && weights[e] > 0 ? 1 : scaled) << "expert " << e;
+  }
+  const bool whole = std::all_of(weights.begin(), weights.end(),
+                                 [](double weight) { return weight == std::floor(weight); });
+  if (whole && sum_of_floors(weights, 0) < 0x1p29) {
+    EXPECT_EQ(tokens.shift, 0);
+    return;
+  }
+  EXPECT_LT(sum_of_floors(weights, tokens.shift), 0x1p28);
+  EXPECT_GE(sum_of_floors(weights, tokens.shift), 0x1p27 - static_cast<double>(weights.size()));
+}
+
+TEST(Tokens, AreWeightsWhereTheyCanBe) {
+  constexpr double kLast = 0x1p29 - 1, kLeast = 0x1p-1074;
+  const std::vector<double> cases[] = {
+      {0, 0, 0},         {-0.0, 5, 7},        {kLast, 0, -0.0},       {kLast - 1, 1, 0},
+      {kLast, 1, 0},     {0x1p29, 0, 3},      {0x1p28, 0x1p28, 1},    {0.5, 1, 2},
+      {kLeast, 1, 2},    {kLeast, 0, 0},      {kLeast, kLeast, -0.0}, {0x1p1000, 1, 0},
+      {0x1p27, 0.25, 3}, {0x1p31, 1, 0x1p32}, {0x1p63, 1, 2},         {0x1p-20, 0x1p-21, 0},
+  };
+  for (const std::vector<double>& weights : cases) {
+    const solver::RealWeights source{weights.data()};
+    const Tokens tokens = read_on_host(source, weights.size());
+    expect_tokens(weights, tokens);
+    EXPECT_EQ(tokens, read(source, weights.size(), ShuffledTeam(1)));
+  }
+}
+
+// In either form, up to sums that are too large.
+TEST(Tokens, OfWholeNumbersAreTheSameInBothForms) {
+  std::mt19937 random(1);
+  for (int bits = 1; bits < 50; ++bits) {
+    std::vector<int64_t> whole(1 + random() % 40);
+    for (int64_t& weight : whole)
+      weight = static_cast<int64_t>(random()) * (int64_t{1} << 18) % (int64_t{1} << bits);
+    const std::vector<double> real(whole.begin(), whole.end());
+    const Tokens tokens = read_on_host(solver::WholeWeights{whole.data()}, whole.size());
+    expect_tokens(real, tokens);
+    EXPECT_EQ(tokens, read_on_host(solver::RealWeights{real.data()}, real.size()));
+  }
 }
 
 TEST(Split, NoOtherIsBetter) {

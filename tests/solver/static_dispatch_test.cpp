@@ -28,8 +28,8 @@ struct DispatchCase {
       : row(given.at("row")),
         tokens(given.at("tokens")),
         pace(given.at("paces")),
-        node(given.at("nodes")),
-        limits{given.at("ranks"), given.at("tolerance"), given.at("most_swaps")} {
+        node(given.at("nodes")) {
+    problem.dispatch = {given.at("ranks"), given.at("tolerance"), given.at("most_swaps")};
     problem.experts = static_cast<int>(tokens.size());
     problem.cluster.slots = static_cast<int>(row.size());
     problem.cluster.gpus = static_cast<int>(pace.size());
@@ -51,7 +51,6 @@ struct DispatchCase {
   std::vector<int> row;
   std::vector<int64_t> tokens;
   std::vector<int32_t> pace, node, slots;
-  solver::StaticDispatchLimits limits;
 };
 
 json dispatch(const DispatchCase& c, auto&& team) {
@@ -60,12 +59,13 @@ json dispatch(const DispatchCase& c, auto&& team) {
   const LaidOut<solver::LayerDispatchWorkspace> at(c.problem);
   const size_t experts = static_cast<size_t>(c.problem.experts);
   std::vector<int> row(c.row.size()), units(c.row.size());
-  std::vector<int> table(experts * static_cast<size_t>(c.limits.ranks));
+  std::vector<int> table(experts * static_cast<size_t>(c.problem.dispatch.ranks));
+  std::vector<int> tight(static_cast<size_t>(c.problem.cluster.gpus));
   solver::make_graph(team, c.problem, c.row.data(), *making, *graph);
   json answer;
-  answer["swaps"] = solver::dispatch_layer(team, c.problem, c.row.data(), *graph,
-                                           solver::WholeWeights{c.tokens.data()}, c.limits, *at,
-                                           {{row.data()}, {units.data()}, {table.data()}});
+  answer["swaps"] = solver::dispatch_layer(
+      team, c.problem, c.row.data(), *graph, solver::WholeWeights{c.tokens.data()}, *at,
+      {{row.data()}, {units.data()}, {table.data()}, {tight.data()}});
   answer["tries"] = at->dispatch.tries[0];
   const int64_t* load = at->dispatch.load.data;
   answer["load"] = std::vector<int64_t>(load, load + c.problem.cluster.gpus);

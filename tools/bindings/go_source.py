@@ -53,8 +53,8 @@ ENUMS = {
 }
 # Maps are of two types in Go; which one is the first word of the header's comment.
 MAPS = {
-    "int": ("IntMap", "IntMap names a map of the solved plan that holds integers."),
-    "float64": ("FloatMap", "FloatMap names a map of the solved plan that holds real numbers."),
+    "int": ("IntMap", "IntMap names a map of a plan, a split or a static dispatch that holds integers."),
+    "float64": ("FloatMap", "FloatMap names a map of a plan, a split or a static dispatch that holds real numbers."),
 }
 RENAMED = {"EPLB_INTERNAL_ERROR": "ErrInternal"}
 # What holds in Go alone.
@@ -132,7 +132,7 @@ def map_types(header, words):
             doc = sentence(words.put(header.docs[name].removeprefix(kind + " ")))
             entries.append((doc, [words.constants[name], go_type, f"= {header.constants[name]}"]))
         out += f"\n{comment(text, '//')}type {go_type} int32\n\n"
-        out += f"// Values of {go_type}. L layers, E experts, S slots, G GPUs.\n"
+        out += f"// Values of {go_type}. L layers, E experts, S slots, G GPUs, R ranks.\n"
         out += f"const (\n{declarations(entries)})\n"
     return out
 

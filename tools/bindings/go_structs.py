@@ -25,6 +25,9 @@ OTHER_WORDS = {
         "the imbalance at which a layer is good enough: it is reached with as few moves as possible. 0: 1.02, or "
         "NoTarget if max_moves, max_moves_total or move_price is given"
     ),
+    "eplb_static_dispatch_options.num_ranks": (
+        "source ranks, at most 4096; 0: num_gpus. Rank r is on GPU floor(r * num_gpus / num_ranks)"
+    ),
 }
 # Where zero is a value of its own: the type, and what writes it over C's default, or refuses it.
 CHECKED = {
@@ -49,6 +52,7 @@ STRUCTS = {
     "eplb_problem": Struct("NumSlots and NumGPUs must be set; other zero fields mean the library's defaults."),
     "eplb_solve_options": Struct("The zero value means the library's defaults."),
     "eplb_split_options": Struct("The zero value means the library's defaults."),
+    "eplb_static_dispatch_options": Struct("The zero value means the library's defaults."),
     "eplb_report": Struct("A gap of 0.01 means: at most one percent above the optimum.", True, LAYERS),
 }
 

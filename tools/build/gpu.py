@@ -32,6 +32,10 @@ GROUPS = (
     "moves",
     "clusters",
     "rebalances",
+    "evaluation",
+    "windows",
+    "tables",
+    "splits",
 )
 # Under a sanitizer every launch is synchronous, so tests of asynchrony and of free memory are left out.
 SANITIZED = {

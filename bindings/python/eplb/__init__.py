@@ -18,6 +18,7 @@ from ._budget_result import Budget
 from ._cluster import Cluster
 from ._compare import Comparison, compare
 from ._context import Context
+from ._device_split import DeviceSplit
 from ._errors import (
     DeviceError,
     Error,
@@ -48,6 +49,7 @@ from ._report import Report
 from ._rule import Rule
 from ._sends import ModelledSends, modelled_sends
 from ._split import Split, split_tokens
+from ._static_dispatch import StaticDispatch, static_dispatch
 from ._sweep import sweep
 from ._sweep_result import Sweep, SweepRow
 
@@ -62,6 +64,7 @@ __all__ = [
     "Context",
     "DeviceError",
     "DevicePlan",
+    "DeviceSplit",
     "Error",
     "Evaluation",
     "FileError",
@@ -83,6 +86,7 @@ __all__ = [
     "Report",
     "Rule",
     "Split",
+    "StaticDispatch",
     "Sweep",
     "SweepRow",
     "Unavailable",
@@ -102,6 +106,7 @@ __all__ = [
     "rebalance_experts",
     "replay",
     "split_tokens",
+    "static_dispatch",
     "strategies",
     "sweep",
     "synchronize",

@@ -68,6 +68,14 @@ from ._rebalance_command import rebalance
 from ._replay_command import replay_command
 from ._report import Report
 from ._sweep_command import sweep_command
+from ._tokens_command import (
+    DispatchesStatically,
+    Ranks,
+    SplitsTokens,
+    check_ranks,
+    sentences_on_tokens,
+    ways_of_tokens,
+)
 from ._wording import in_options, options_of, options_only
 from .sample import sample_weights
 
@@ -264,15 +272,13 @@ def evaluate(
     layers: Layers = None,
     header: Header = None,
     index: Index = None,
-    splits_tokens: Annotated[
-        bool,
-        typer.Option(
-            "--split", help="Also with the tokens of every expert split over its replicas as is best for FILE."
-        ),
-    ] = False,
+    splits_tokens: SplitsTokens = False,
+    static_dispatch: DispatchesStatically = False,
+    ranks: Ranks = None,
     json_output: Json = False,
 ) -> None:
     """Checks that PLAN is a placement, and evaluates it under the weights of FILE."""
+    check_ranks(ranks, static_dispatch)
     given = read_given(files, [], json_output, experts=experts, layers=layers, header=header, index=index)
     weights = given.weights
     numbers = number_layers(given, first_layer)
@@ -285,17 +291,16 @@ def evaluate(
     with naming(given.name, plan), Context() as context:
         options: dict[str, Any] = {"cluster": take_cluster(problem), **problem, "bound": bound}
         report = context.evaluate(placement, weights, **options)
-        on: dict[str, Any] = {name: options.get(name) for name in ("cluster", "num_gpus")}
-        split = context.split(None, placement, **on) if splits_tokens else None
+        ways = ways_of_tokens(context, placement, options, splits_tokens, static_dispatch, ranks)
         given.note_plan(report, lambda windows: context.evaluate(placement, windows, **options))
     if json_output:
-        tokens = {} if split is None else {"split": split.to_dict()}
+        tokens = {name: way.to_dict() for name, way in ways.items()}
         figures = {**report.to_dict(), **_homes_of(report, sizes), **tokens}
         _terminal.print_json({**given.to_dict(), "plan": str(plan), **figures})
         return
     _terminal.show_homes(report, sizes)
-    _terminal.show_reports({plan.name: report}, splits=None if split is None else {plan.name: split})
-    for sentence in [] if split is None else split.sentences(given.layers):
+    _terminal.show_reports({plan.name: report}, tokens={name: {plan.name: way} for name, way in ways.items()})
+    for sentence in sentences_on_tokens(ways, given.layers):
         _terminal.say(sentence)
 
 

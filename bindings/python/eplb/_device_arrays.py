@@ -24,6 +24,7 @@ from ._errors import Error
 from ._library import DTYPES, invalid_argument
 
 _DLPACK_CUDA = (2, 13)  # device memory, managed memory
+_PLACEMENT_TYPES = ("int32", "int64")
 _FAULTS = (BufferError, TypeError, RuntimeError, ValueError, AttributeError, NotImplementedError)
 
 
@@ -215,6 +216,49 @@ def device_weights(value: Any, index: int) -> DeviceWeights | None:
         raise invalid_argument(f"weights is a {kind} on cuda:{index} that cannot be read there: {error}") from None
     windows, layers, experts = array.shape if array.ndim == 3 else (1, *array.shape)
     return DeviceWeights(array, maker, DTYPES[dtype], (windows, layers, experts))
+
+
+@dataclass(frozen=True)
+class DevicePlacement:
+    """A placement as C accepts it from a device; array, maker and dtype as of weights, shape is [L,S]."""
+
+    array: Any
+    maker: Maker
+    dtype: int
+    shape: tuple[int, int]
+
+
+def device_placement(value: Any, index: int) -> DevicePlacement | None:
+    """Returns a placement on that device as C accepts it; None if it is elsewhere, or nobody can read it there.
+
+    Raises:
+        InvalidArgument: a type or number of dimensions that cannot be.
+    """
+    if cuda_index(value) != index:
+        return None
+    try:
+        found = _find_maker(value, index)
+        if found is None:
+            return None
+        maker, array = found
+        name = maker.dtype_name(array)
+        if array.ndim != 2 or not name.removeprefix("u").startswith("int"):
+            text = (
+                f"plan_or_placement is {name} of {array.ndim} dimensions, must be integers [layers, slots] on a device"
+            )
+            raise invalid_argument(text)
+        dtype = name if name in _PLACEMENT_TYPES else "int64"
+        array = maker.contiguous(array, dtype)
+        maker.pointer(array)
+    except Error:
+        raise
+    except _FAULTS as error:
+        kind = type(value).__name__
+        raise invalid_argument(
+            f"plan_or_placement is a {kind} on cuda:{index} that cannot be read there: {error}"
+        ) from None
+    layers, slots = array.shape
+    return DevicePlacement(array, maker, DTYPES[dtype], (layers, slots))
 
 
 def _find_maker(value: Any, index: int) -> tuple[Maker, Any] | None:

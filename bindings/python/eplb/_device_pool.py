@@ -17,7 +17,8 @@ from ._device_arrays import DeviceWeights
 from ._device_session import DeviceSession, memory_key, not_reserved
 from ._errors import Error, Unavailable
 from ._library import invalid_state
-from ._session import Request, Session
+from ._request import Request
+from ._session import Session
 from ._uncopyable import Uncopyable
 
 # Kinds of calls that a thread stays ready for; a program has one or two.

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._device_arrays import DeviceWeights, Maker
+from ._device_arrays import DevicePlacement, DeviceWeights, Maker
 from ._errors import Error
 from ._library import DTYPES, MAPS, STATUSES, check, ffi, invalid_state, lib
-from ._session import Request, Session
+from ._request import Request
+from ._session import Session
 from ._tables import Tables
 from ._uncopyable import Uncopyable
 
-_FLOAT_MAPS = ("gpu_load", "imbalance", "bound")
+if TYPE_CHECKING:
+    from ._device_split import SplitSource
+
+_FLOAT_MAPS = ("gpu_load", "imbalance", "bound", "quota", "split_load", "split_imbalance", "split_bound")
 
 
 def memory_key(request: Request, dtype: int, shape: Sequence[int]) -> tuple[Any, ...]:
@@ -60,8 +64,12 @@ class DeviceSession(Uncopyable):
                 )
         self.session.set_tables(tables)
 
-    def reserve(self, dtype: int, shape: Sequence[int]) -> None:
-        """Sizes everything for such weights and the session's request; discards what was uploaded and solved."""
+    def reserve(self, dtype: int, shape: Sequence[int], options: Any = None) -> None:
+        """Sizes everything for such weights and the session's request; discards what was uploaded and solved.
+
+        Args:
+            options: others than the session's.
+        """
         session = self.session
         if self.captured:
             raise invalid_state(
@@ -70,8 +78,8 @@ class DeviceSession(Uncopyable):
             )
         self.uploaded = False
         session.forget_prepared()
-        error = session.error
-        check(lib.eplb_context_reserve(session.context, dtype, *shape, session.problem, session.options, error), error)
+        error, options = session.error, session.options if options is None else options
+        check(lib.eplb_context_reserve(session.context, dtype, *shape, session.problem, options, error), error)
 
     def keep(self, weights: DeviceWeights) -> None:
         """Copies weights for later solves: what the library is given does not outlive a reserve."""
@@ -82,31 +90,86 @@ class DeviceSession(Uncopyable):
 
     def solve(self, weights: DeviceWeights | None) -> Maker:
         """Solves the session's request; None takes the weights that it has."""
+        maker, uploaded = self._bring(weights)
+        if not (uploaded and self._solve(maker)):
+            uploaded = self._reserve_for(weights)
+            if not (uploaded and self._solve(maker)):
+                # So memory was not the reason.
+                check(STATUSES["invalid_state"], self.session.error)
+        self._took(weights, maker)
+        return maker
+
+    def split(self, weights: DeviceWeights | None, over: SplitSource, tolerance: float) -> Maker:
+        """Splits tokens for the session's problem over a placement; None takes the weights that it has."""
+        maker, uploaded = self._bring(weights)
+        # Of all options, the defaults take enough memory.
+        if not (uploaded or self._reserve_for(weights, ffi.NULL)):
+            check(STATUSES["invalid_state"], self.session.error)
+        self._prepare_split(over, maker)
+        session, stream = self.session, _address(maker.stream())
+        options = session.split_options(over.shape, tolerance)
+        nothing = ffi.NULL, ffi.NULL, 0, 0
+        check(lib.eplb_split_device(session.context, *nothing, options, stream, session.error), session.error)
+        session.splits += 1
+        if maker.capturing():
+            self.captured = True
+            session.note_captured()
+        self._took(weights, maker)
+        return maker
+
+    def _prepare_split(self, over: SplitSource, maker: Maker) -> None:
+        session = self.session
+        if session.is_prepared(over.host if over.plan is None else over.plan):
+            return
+        session.check_captured()
+        if over.device is not None and self._prepare_there(over.device, maker):
+            # What is captured is not there before it is replayed.
+            session.note_prepared(None if maker.capturing() else over.plan)
+            return
+        if maker.capturing():
+            raise invalid_state(
+                "nothing is prepared for splits over that placement, and it cannot be while a graph is captured: make "
+                "the same call once before the capture"
+            )
+        session.prepare_split(over.to_host(), over.plan)
+
+    def _prepare_there(self, placement: DevicePlacement, maker: Maker) -> bool:
+        session, length = self.session, math.prod(placement.shape)
+        pointer, stream = _address(placement.maker.pointer(placement.array)), _address(maker.stream())
+        return self._fits(
+            lib.eplb_split_prepare_device(
+                session.context, session.problem, pointer, length, placement.dtype, stream, session.error
+            ),
+            maker,
+        )
+
+    def _bring(self, weights: DeviceWeights | None) -> tuple[Maker, bool]:
+        """Whose the weights of a call are, and whether the library has them: otherwise memory is missing."""
         source, uploaded = weights or self._copy, self.uploaded
         if source is not None and (weights is not None or not uploaded):
             uploaded = self._upload(source)
         maker = self.maker if weights is None else weights.maker
         assert maker is not None, "callers check that there are weights on a device"
-        if not (uploaded and self._solve(maker)):
-            if source is None:
-                raise invalid_state(
-                    "weights that came with a solve on a device cannot be taken to memory for larger ones: call "
-                    "upload(weights) first, then solve(None, ...) as often as you like, or reserve for the largest"
-                )
-            self._reserve_for(source)
-            uploaded = self._upload(source)
-            if not (uploaded and self._solve(maker)):
-                # So memory was not the reason.
-                check(STATUSES["invalid_state"], self.session.error)
+        return maker, uploaded
+
+    def _took(self, weights: DeviceWeights | None, maker: Maker) -> None:
+        """The library has the weights of a call that has succeeded."""
         if weights is not None:
             self._copy = None
-        self.maker, self.uploaded = maker, uploaded
-        return maker
+        self.maker, self.uploaded = maker, True
 
-    def _reserve_for(self, weights: DeviceWeights) -> None:
-        if weights.maker.capturing():
-            raise not_reserved(weights)
-        self.reserve(weights.dtype, weights.shape)
+    def _reserve_for(self, weights: DeviceWeights | None, options: Any = None) -> bool:
+        """Reserves memory for a call that lacked it; whether its weights are there then."""
+        source = weights or self._copy
+        if source is None:
+            raise invalid_state(
+                "weights that came with a solve on a device cannot be taken to memory for larger ones: call "
+                "upload(weights) first, then solve(None, ...) as often as you like, or reserve for the largest"
+            )
+        if source.maker.capturing():
+            raise not_reserved(source)
+        self.reserve(source.dtype, source.shape, options)
+        return self._upload(source)
 
     def _upload(self, weights: DeviceWeights) -> bool:
         windows, layers, experts = weights.shape
@@ -118,10 +181,13 @@ class DeviceSession(Uncopyable):
             status = lib.eplb_upload_weights_device(
                 session.context, pointer, length, weights.dtype, *weights.shape, stream, session.error
             )
-            return self._fits(status, maker)
+            fits = self._fits(status, maker)
         except Error:
             self.uploaded = before
             raise
+        if fits:
+            session.note_weights(weights.shape)
+        return fits
 
     def _solve(self, maker: Maker) -> bool:
         session, stream = self.session, _address(maker.stream())

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._device_arrays import Maker
 from ._device_session import DeviceSession
-from ._library import OBJECTIVES, invalid_state
+from ._library import OBJECTIVES, POLICIES, invalid_state, name_of
 from ._moves import fetch_change
 from ._plan import DevicePlan
 from ._plan_doubts import doubts_of_plan
@@ -39,6 +39,7 @@ class DeviceSolution(Uncopyable):
         self._num_gpus: int = session.problem.num_gpus
         self._grouping: Grouping = grouping_of(session.problem)
         self._cluster = session.cluster
+        self._policy = name_of(POLICIES, session.problem.policy)
 
     def plan(self) -> DevicePlan:
         maps = {name: self._device.fetch(name, self._maker) for name in _AT_ONCE}
@@ -48,6 +49,8 @@ class DeviceSolution(Uncopyable):
     def _fetch(self, name: str) -> Any:
         if name == "cluster":
             return self._cluster
+        if name == "grouping":
+            return (*self._grouping[:2], self._policy)
         with self._shared as session:
             if self._changes != self._shared.changes:
                 raise invalid_state(

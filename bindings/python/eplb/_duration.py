@@ -22,7 +22,12 @@ _OF_SEARCH_BY_EXCESS = (100_000, 300_000, 800_000)
 _OF_FIGURES, _OF_THRESHOLD = 300, 12_000
 _OF_TRANSFERS = 2_500
 _OF_SPLIT = 1_000
+# Of a static dispatch of a layer: chains of moves; a slot of one rank; two slots that are compared for a swap.
+_OF_CHAINS, _OF_RANK, _OF_LOOK = 2_000_000, 20, 1
+_MOST_LOOKS = 2**30
 _OF_WEIGHT = 40
+# Of an integer of a map that is there already.
+_OF_COPY = 2
 # Slots of a layer above which the time for a slot grows with their number.
 _LARGE = 256
 
@@ -60,6 +65,19 @@ def of_transfers(layers: int, slots: int) -> float:
 
 def of_split(layers: int, slots: int) -> float:
     return _seconds(layers, slots, _OF_SPLIT)
+
+
+def of_dispatch(shape: tuple[int, ...], gpus: int, ranks: int, swaps: int) -> float:
+    """Seconds of a static dispatch over a placement [L,S]. ranks, swaps: as the library has them."""
+    layers, slots = shape
+    # Of any number, as many as there are slots: searches end long before.
+    looks = min((slots if swaps < 0 else min(swaps, slots)) * slots * slots // max(gpus, 1), _MOST_LOOKS)
+    nanoseconds = _OF_CHAINS + _OF_RANK * (ranks or gpus) * slots + _OF_LOOK * looks
+    return of_split(layers, slots) + layers * nanoseconds * 1e-9
+
+
+def of_copy(integers: int) -> float:
+    return integers * _OF_COPY * 1e-9
 
 
 def of_upload(weights: int) -> float:

@@ -13,6 +13,7 @@ from ._files.values import counted
 if TYPE_CHECKING:
     from ._report import Report
     from ._split import Split
+    from ._static_dispatch import StaticDispatch
     from ._windows import Alone
 
 _COLUMNS = ("", "imbalance: mean", "worst layer", "gap: mean", "worst layer", "duplicates", "time")
@@ -21,11 +22,13 @@ _MORE_COLUMNS = {
     "windows": (("in a window: mean", "windows_mean", ".4f"), ("worst", "windows_worst", ".4f")),
     "homes": (("away from home: mean", "off_home_mean", ".2%"), ("worst", "off_home_worst", ".2%")),
 }
-_COLUMNS_OF_SPLITS = (
-    ("tokens split: mean", "imbalance_mean", ".4f"),
-    ("worst layer", "imbalance_worst", ".4f"),
-    ("bound of splits", "bound_mean", ".4f"),
-)
+# The same where tokens are not split evenly: by what is asked for, figures of its results.
+_WORST = ("worst layer", "imbalance_worst", ".4f")
+_COLUMNS_OF_TOKENS = {
+    "split": (("tokens split: mean", "imbalance_mean", ".4f"), _WORST, ("bound of splits", "bound_mean", ".4f")),
+    "static_dispatch": (("static dispatch: mean", "imbalance_mean", ".4f"), _WORST),
+    "static_dispatch_after_swaps": (("after swaps: mean", "imbalance_mean", ".4f"), _WORST),
+}
 _BEFORE_MORE = 3
 # Of a rebalance, after the imbalance; and of moves alone.
 COLUMNS_OF_MOVES = ("moves", "between nodes", "reloads", "rounds")
@@ -38,13 +41,20 @@ def has_homes(problem: Mapping[str, Any]) -> bool:
 
 
 def report_table(
-    reports: Mapping[str, Report], more: Sequence[str] = (), splits: Mapping[str, Split] | None = None
+    reports: Mapping[str, Report],
+    more: Sequence[str] = (),
+    tokens: Mapping[str, Mapping[str, Split | StaticDispatch]] | None = None,
 ) -> list[tuple[str, ...]]:
-    """Columns, then a row for each placement. more: figures of "windows", of "homes". splits: of these placements."""
+    """Columns, then a row for each placement.
+
+    Args:
+        more: figures of "windows", of "homes".
+        tokens: of the same placements, by what is asked for and by name: with tokens that are not split evenly.
+    """
     table = [_COLUMNS, *(_report_row(name, report) for name, report in reports.items())]
     added: list[tuple[Mapping[str, Any], str, str, str]] = []
     added += [(reports, *column) for kind in more for column in _MORE_COLUMNS[kind]]
-    added += [(splits, *column) for column in _COLUMNS_OF_SPLITS if splits is not None]
+    added += [(found, *column) for kind, found in (tokens or {}).items() for column in _COLUMNS_OF_TOKENS[kind]]
     cells = [
         [title for _, title, *_ in added],
         *([f"{getattr(found[row], name):{form}}" for found, _, name, form in added] for row in reports),

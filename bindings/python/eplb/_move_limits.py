@@ -27,10 +27,10 @@ def move_limits(
 ) -> MoveLimits:
     """Limits as callers give them."""
     return MoveLimits(
-        _count("max_moves", max_moves, "0"),
-        _count("max_moves_total", max_moves_total, "0"),
+        count_limit("max_moves", max_moves, "0"),
+        count_limit("max_moves_total", max_moves_total, "0"),
         # 0 would be any number for C, and none for most readers.
-        _count("max_arrivals", max_arrivals, "1 (max_moves=0 forbids moves)"),
+        count_limit("max_arrivals", max_arrivals, "1 (max_moves=0 forbids moves)"),
         None if target is None else imbalance("target", target, 1, "None for the default, 0 for none, or 1"),
         imbalance("move_price", move_price, 0, "0") or None,
         _flag("allow_empty", allow_empty),
@@ -65,7 +65,8 @@ def _flag(argument: str, value: Any) -> int | None:
     return int(value) or None
 
 
-def _count(argument: str, value: Any, least: str) -> int | None:
+def count_limit(argument: str, value: Any, least: str) -> int | None:
+    """Checks a limit that may be None; least: the least one, and what may follow it in the sentence."""
     if value is None:
         return None
     number = integer(argument, value)

@@ -12,7 +12,8 @@ from ._device_arrays import cuda_index, device_weights
 from ._device_pool import solve_on_device
 from ._library import invalid_argument
 from ._move_limits import MoveLimits
-from ._session import Request, Session
+from ._request import Request
+from ._session import Session
 from ._tables import Tables
 from ._thread_session import keep_session, take_session
 

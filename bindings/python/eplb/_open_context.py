@@ -9,8 +9,9 @@ from typing import Any
 from ._arrays import Array, current_to_host, placement_to_host, weights_to_host
 from ._by_name import sizes_by_name
 from ._cluster import Cluster, sizes_with
-from ._device_arrays import DeviceWeights, read_weights
+from ._device_arrays import DeviceWeights, cuda_index, device_weights, read_weights
 from ._device_session import DeviceSession
+from ._device_split import DeviceSplit, read_source, split_on_device
 from ._errors import Error
 from ._evaluation import Evaluation, evaluate, with_change
 from ._last_problem import LastProblem
@@ -19,6 +20,7 @@ from ._moves import Moves, plan_moves
 from ._session import Session
 from ._session_lock import SharedSession
 from ._split import Split, gpus_to_split_on, read_tolerance, set_split_problem, split
+from ._static_dispatch import Asked, StaticDispatch, static_dispatch_of
 from ._tables import Tables, read_prices, read_window_weights
 from ._uncopyable import Uncopyable
 from ._windows import KeptWeights
@@ -214,12 +216,18 @@ class OpenContext(Uncopyable):
         an equal placement and cluster, one for each of many weights, begin there.
 
         Any placement is allowed, and policies of groups do not matter. Plans, uploaded weights and solves are as after
-        evaluate. On a CUDA context too it works on the host: arrays on a device are brought there, which waits.
+        evaluate.
+
+        On a CUDA context, weights on its device are split there, in the order of the stream that is current for their
+        library, and the arrays of the result are on the device: a DeviceSplit. Nothing waits if the placement is on the
+        device too, or is the one that was given last, except for the first call of its sizes, and one that needs more
+        memory. So it can be captured in a graph, after the same call. Replays split over the placement that was given
+        last, or over what is in the array if it was one on the device. Arrays elsewhere are brought to the host.
 
         Args:
             weights: as for solve; of several windows their sum counts. None takes those that were uploaded last.
             plan_or_placement: a plan, or integers [L,S], the expert in each slot, -1 in those that are closed or empty;
-                or [S], the same in every layer.
+                or, on the host, [S], the same in every layer.
             num_gpus: GPUs that the slots are on; None takes those of the cluster, else of the plan, else of the last
                 solve.
             cluster: closed slots and speeds of GPUs, as for solve. None takes that of the plan, or of integers that of
@@ -235,20 +243,116 @@ class OpenContext(Uncopyable):
             InvalidState: no weights yet.
             InvalidWeight: naming layer and expert.
         """
-        array = None if weights is None else weights_to_host(weights)[0]
-        known = self._weights if array is None else array
-        placement = current_to_host(plan_or_placement, 1 if known is None else known.shape[-2], "plan_or_placement")
-        tolerated = read_tolerance(tolerance)
+        tolerated, asked = read_tolerance(tolerance), (plan_or_placement, num_gpus, cluster)
+        on_device = self._weights_on_device(weights)
+        if on_device is not None or (weights is None and self._device.maker is not None):
+            return self._split_there(on_device, asked, tolerated)
+        array, placement = self._read(weights, plan_or_placement)
         with self._shared as session:
-            on = gpus_to_split_on(plan_or_placement, num_gpus, cluster, self._last_problem)
+            on = gpus_to_split_on(*asked, self._last_problem)
             set_split_problem(session, placement, *on)
             kept = self._bring(session, array, Tables(on[1], session.prices, session.window_weights))
-            if kept is None:
-                session.forget_prepared()
             found = split(session, placement, tolerated)
             if kept is not None and array is not None:
                 self._keep(kept)
             return found
+
+    def _weights_on_device(self, weights: Any) -> DeviceWeights | None:
+        """None if they are not on that of the context, or nobody can read them there."""
+        index = self._cuda_index
+        return None if index is None or cuda_index(weights) != index else device_weights(weights, index)
+
+    def _split_there(self, given: DeviceWeights | None, asked: tuple[Any, Any, Any], tolerance: float) -> DeviceSplit:
+        device, windows = self._device, self._num_windows if given is None else windows_of(given)
+        layers = device.session.num_layers if given is None else given.shape[1]
+        over = read_source(asked[0], device.index, layers)
+        with self._shared as session:
+            on = gpus_to_split_on(*asked, self._last_problem)
+            set_split_problem(session, over, *on)
+            tables = Tables(on[1], session.prices, session.window_weights)
+            if given is not None or tables != session.tables or not device.uploaded:
+                self._shared.change()
+            device.set_tables(tables)
+            self._held = None
+            found = split_on_device(self._shared, device, given, over, tolerance)
+            if given is not None:
+                self._weights, self._num_windows = None, windows
+            return found
+
+    @sizes_by_name
+    def static_dispatch(
+        self,
+        weights: Any,
+        plan_or_placement: Any,
+        num_gpus: int | None = None,
+        *,
+        num_ranks: int | None = None,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
+        policy: str | None = None,
+        cluster: Cluster | None = None,
+        max_swaps: int | None = 0,
+        tolerance: float = 0.0,
+    ) -> StaticDispatch:
+        """Chooses for each source rank one slot of every expert, to which all of its tokens go, so that no GPU is late.
+
+        For engines that dispatch by such a table, as SGLang does under "static". Parts of an expert are then whole
+        ranks, and a placement that is perfect where replicas share evenly is not perfect there. Ranks are taken to have
+        equally many tokens of every expert, of which weights are the sums. Of the ranks that may use a slot, those on
+        its GPU come first, then those on its node.
+
+        With max_swaps, slots may exchange their experts, which brings the busiest GPU closer to the mean: the result
+        has another placement, which must be loaded. It has the same experts as often, and none on a GPU twice that was
+        not before. Limits on moves do not matter.
+
+        Plans, uploaded weights and solves are as after evaluate. What follows from the placement alone is worked out
+        once, for splits too. On a CUDA context it works on the host: arrays on a device are brought there, which waits.
+
+        Args:
+            weights: as for solve; of several windows their sum counts. None takes those that were uploaded last.
+            plan_or_placement: a plan, or integers [L,S], the expert in each slot, -1 in those that are closed or empty;
+                or [S], the same in every layer.
+            num_gpus: GPUs that the slots are on; None takes those of the cluster, else of the plan, else of the last
+                solve.
+            num_ranks: source ranks, up to 4096, and times experts up to 2^24. None: one on each GPU. Rank r is on GPU
+                r * num_gpus // num_ranks.
+            num_nodes: nodes that the GPUs are on. None takes those of the cluster, else of the plan, else of the last
+                solve.
+            num_groups, policy: as for solve; None takes those of the plan, else of the last solve. Under a hierarchical
+                policy, swaps are of slots on one node, so that groups stay whole, and the placement must keep it.
+                Otherwise, and without swaps, they do not matter.
+            cluster: closed slots, speeds and nodes of GPUs, as for solve. None takes that of the plan, or of integers
+                that of the last solve, unless num_gpus is given and another one.
+            max_swaps: how many pairs of slots of a layer may exchange their experts; None for any number.
+            tolerance: what a GPU may have above the bound, in parts of it: 0 to 1. Less is searched for.
+
+        Raises:
+            InvalidPlacement: naming layer, slot or expert: an id that is none, an expert in a closed slot, or without a
+                replica; with swaps under a hierarchical policy, a replica that is not on the node of its group.
+            InvalidArgument: sizes that do not fit each other; num_gpus missing before any solve; a number of ranks, a
+                limit or a tolerance that is not allowed.
+            InvalidState: no weights yet.
+            InvalidWeight: naming layer and expert.
+        """
+        array, placement = self._read(weights, plan_or_placement)
+        sizes = num_gpus, num_nodes, num_groups, policy
+        asked = Asked(plan_or_placement, sizes, cluster, num_ranks, max_swaps, tolerance)
+        with self._shared as session:
+            on = asked.set_problem(session, placement, self._last_problem)
+            kept = self._bring(session, array, Tables(on, session.prices, session.window_weights))
+            if kept is None:
+                session.forget_prepared()
+            found = static_dispatch_of(session, placement, asked)
+            if kept is not None and array is not None:
+                self._keep(kept)
+            return found
+
+    def _read(self, weights: Any, plan_or_placement: Any) -> tuple[Array | None, Array]:
+        """Weights, unless those that were uploaded last are meant, and a placement [L,S] for them."""
+        array = None if weights is None else weights_to_host(weights)[0]
+        known = self._weights if array is None else array
+        layers = 1 if known is None else known.shape[-2]
+        return array, current_to_host(plan_or_placement, layers, "plan_or_placement")
 
     @sizes_by_name
     def plan_transfers(

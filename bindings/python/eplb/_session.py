@@ -13,34 +13,17 @@ from ._arrays import DTYPE_CODES, Array, Floats, Ints
 from ._cluster import Cluster
 from ._errors import Error
 from ._handle import Handle
-from ._library import (
-    BOUNDS_TO_ASK_FOR,
-    DEVICE_KINDS,
-    DTYPES,
-    EFFORTS,
-    MAPS,
-    OBJECTIVES,
-    POLICIES,
-    STRATEGIES,
-    TRANSFER_ORDERS,
-    check,
-    ffi,
-    groups_of,
-    integer,
-    invalid_argument,
-    lib,
-    value_of,
-)
-from ._move_limits import MoveLimits, imbalance
+from ._library import DEVICE_KINDS, DTYPES, MAPS, ffi, integer, invalid_argument, invalid_state, lib
+from ._request import Request, made
 from ._tables import Prices, Tables
-from ._uncopyable import Uncopyable
 
-_NO_LIMITS = MoveLimits()
 # Of a table while it is uploaded: should a handler of signals raise, nobody knows which one the library has.
 _UNKNOWN: Any = object()
 # Those need no figures, only the plan.
 _MAPS_OF_PLACEMENT = ("physical_to_logical", "logical_to_physical", "replica_count", "replica_slots")
 _MAPS_OF_SPLIT = ("share", "quota", "split_load", "split_imbalance", "split_bound", "split_tight")
+# Those are there when the call returns.
+_MAPS_OF_DISPATCH = tuple(name for name in MAPS if name.startswith("dispatch_"))
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,9}))?")
 _INT32, _INT64, _FLOAT64 = DTYPES["int32"], DTYPES["int64"], DTYPES["float64"]
 _INTS32, _INTS, _FLOATS = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
@@ -54,81 +37,25 @@ def parse_device(device: Any) -> tuple[int, int]:
     return DEVICE_KINDS[match[1]], int(match[2] or 0)
 
 
-def _init(kind: str, error: Any) -> Any:
-    init = getattr(lib, f"eplb_{kind}_init")
-    # Not by name, which cffi would parse.
-    pointer = ffi.typeof(init).args[0]
-    struct = ffi.new(pointer)
-    check(init(struct, ffi.sizeof(pointer.item), error), error)
-    return struct
-
-
-class Request(Uncopyable):
-    """A problem and the options of its solve."""
-
-    def __init__(self) -> None:
-        self.error = ffi.new("eplb_error *")
-        self.problem = _init("problem", self.error)
-        self.options = _init("solve_options", self.error)
-        self.defaults = _init("solve_options", self.error)
-        self._limits = _NO_LIMITS
-
-    def set_problem(
-        self,
-        num_slots: Any,
-        num_gpus: Any,
-        num_nodes: Any,
-        num_groups: Any,
-        policy: Any,
-        bound: Any,
-        objective: Any = "sum",
-        off_home_target: Any = 1.01,
-        max_replicas: Any = None,
-    ) -> None:
-        problem = self.problem
-        problem.num_slots = integer("num_slots", num_slots)
-        problem.num_gpus = integer("num_gpus", num_gpus)
-        problem.num_nodes = integer("num_nodes", num_nodes)
-        problem.num_groups = groups_of(num_groups)
-        problem.policy = value_of(POLICIES, "policy", policy)
-        problem.bound_kind = value_of(BOUNDS_TO_ASK_FOR, "bound", bound)
-        problem.objective = value_of(OBJECTIVES, "objective", objective)
-        problem.off_home_target = imbalance("off_home_target", off_home_target, 1)
-        problem.max_replicas = 0 if max_replicas is None else integer("max_replicas", max_replicas)
-
-    def set_options(
-        self,
-        strategy: Any,
-        effort: Any,
-        seed: Any,
-        transfer_order: Any = "buffered",
-        limits: MoveLimits = _NO_LIMITS,
-    ) -> None:
-        options = self.options
-        options.strategy = self.defaults.strategy if strategy is None else value_of(STRATEGIES, "strategy", strategy)
-        options.effort = value_of(EFFORTS, "effort", effort)
-        options.seed = integer("seed", seed, 0, 2**64 - 1)
-        options.transfer_order = value_of(TRANSFER_ORDERS, "transfer_order", transfer_order)
-        if limits != self._limits:
-            self._limits = limits
-            for name, value in limits._asdict().items():
-                setattr(options, name, getattr(self.defaults, name) if value is None else value)
-
-    def sizes(self) -> tuple[Any, ...]:
-        """Everything that memory is sized for except the weights; the seed does not matter."""
-        options = self.options
-        return bytes(ffi.buffer(self.problem)), options.strategy, options.effort
-
-
 class Prepared(NamedTuple):
-    """What the library has prepared to split tokens over: a problem, layers and experts, a copy of the placement."""
+    """What the library has prepared to split tokens over.
+
+    Attributes:
+        problem: bytes of the struct.
+        shape: layers and experts.
+        placement: a copy, or a plan on a device that does not change.
+    """
 
     problem: bytes
     shape: tuple[int, ...]
-    placement: Array
+    placement: Any
 
-    def is_for(self, problem: bytes, shape: tuple[int, ...], placement: Array) -> bool:
-        return (self.problem, self.shape) == (problem, shape) and np.array_equal(self.placement, placement)
+    def is_for(self, problem: bytes, shape: tuple[int, ...], placement: Any) -> bool:
+        if (self.problem, self.shape) != (problem, shape):
+            return False
+        if isinstance(self.placement, np.ndarray) and isinstance(placement, np.ndarray):
+            return np.array_equal(self.placement, placement)
+        return self.placement is placement
 
 
 class Session(Request):
@@ -137,6 +64,7 @@ class Session(Request):
     Attributes:
         cluster, prices, window_weights: that the library has; None if it has none.
         current: a copy of the current placement [L,S] that the library has; None if it has none.
+        splits: how often tokens have been split, or a placement prepared for it.
     """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
@@ -147,10 +75,14 @@ class Session(Request):
         self.current: Array | None = None
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
-        self._report = _init("report", self.error)
-        self._split_options = _init("split_options", self.error)
+        self._report = made("report", self.error)
+        self._split_options = made("split_options", self.error)
+        self._dispatch_options = made("static_dispatch_options", self.error)
+        self.splits = 0
         self._prepared: Prepared | None = None
-        options = _init("context_options", self.error)
+        # Sizes of the splits that a graph holds.
+        self._captured: tuple[Any, ...] | None = None
+        options = made("context_options", self.error)
         self.device = parse_device(device)
         options.device_kind, options.device_index = self.device
         options.num_threads = integer("num_threads", num_threads)
@@ -187,6 +119,15 @@ class Session(Request):
         seconds = _duration.of_upload(weights.size)
         data = ffi.from_buffer(weights)
         self.handle.run(seconds, lib.eplb_upload_weights, data, weights.size, code, *shape)
+        self.note_weights(shape)
+
+    @property
+    def num_layers(self) -> int:
+        """Of the weights."""
+        return self._shape[1]
+
+    def note_weights(self, shape: tuple[int, int, int]) -> None:
+        """The library has others now, of that shape."""
         self._shape = shape
 
     def set_cluster(self, cluster: Cluster | None) -> None:
@@ -276,6 +217,8 @@ class Session(Request):
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
         if name in _MAPS_OF_SPLIT:
             seconds = self._seconds_of_split
+        elif name in _MAPS_OF_DISPATCH:
+            seconds = _duration.of_copy(array.size)
         else:
             seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
         self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
@@ -307,7 +250,7 @@ class Session(Request):
     def evaluate(self, placement: Array) -> tuple[Any, Floats, Floats, Ints]:
         """The C report of a placement [L,S] in int64; and imbalance, bound, duplicates of its layers."""
         layers = len(placement)
-        report = _init("report", self.error)
+        report = made("report", self.error)
         imbalance, bound, duplicates = np.empty(layers), np.empty(layers), np.empty(layers, np.int64)
         self.handle.run(
             _duration.of_figures(self._shape, self.problem),
@@ -338,25 +281,75 @@ class Session(Request):
         """When the library discards over what tokens are split, or has weights whose shape is not known here."""
         self._prepared = None
 
-    def split(self, placement: Array, tolerance: float) -> None:
-        """Splits the tokens of the uploaded weights over a placement [L,S] in int64.
-
-        That, and the problem, are given to the library only where they are others than the last time.
-        """
+    def split_options(self, shape: tuple[int, ...], tolerance: float) -> Any:
+        """Options of C for a split over a placement [L,S]."""
         self._split_options.tolerance = tolerance
-        asked, before = (ffi.buffer(self.problem)[:], self._shape[1:], placement), self._prepared
-        known = before is not None and before.is_for(*asked)
-        over = (ffi.NULL, ffi.NULL) if known else (self.problem, ffi.from_buffer(placement))
+        self._seconds_of_split = _duration.of_split(*shape)
+        return self._split_options
+
+    def split(self, placement: Array, tolerance: float) -> None:
+        """Splits the tokens of the uploaded weights over a placement [L,S] in int64."""
+        options = self.split_options(placement.shape, tolerance)
+        self._over(placement, placement, self._seconds_of_split, lib.eplb_split, options)
+
+    def is_prepared(self, placement: Any) -> bool:
+        """For the session's problem and weights: a placement [L,S] in int64, or a plan on a device."""
+        return self._prepared is not None and self._prepared.is_for(*self._asked(placement))
+
+    def prepare_split(self, placement: Array, plan: Any = None) -> None:
+        """Prepares a placement [L,S] in int64, on a device too: that of a plan there, if it is one. Waits."""
         seconds = _duration.of_split(*placement.shape)
+        self._over(placement, placement if plan is None else plan, seconds, lib.eplb_split_prepare)
+
+    def note_prepared(self, plan: Any) -> None:
+        """A call of the device has prepared a plan; None: what nobody here knows."""
+        self._prepared = None if plan is None else Prepared(*self._asked(plan))
+        self.splits += 1
+
+    def note_captured(self) -> None:
+        """A graph holds splits of the session's problem and weights."""
+        self._captured = self._sizes_of_split()
+
+    def _asked(self, placement: Any) -> tuple[bytes, tuple[int, ...], Any]:
+        return ffi.buffer(self.problem)[:], self._shape[1:], placement
+
+    def _sizes_of_split(self) -> tuple[Any, ...]:
+        return self.problem.num_slots, self.problem.num_gpus, self._shape[1:]
+
+    def check_captured(self) -> None:
+        """Must come before another placement is prepared."""
+        if self._captured not in (None, self._sizes_of_split()):
+            raise invalid_state(
+                "the context has been captured in a graph, which holds its memory for splits: take another context for "
+                "other sizes, or close this one"
+            )
+
+    def dispatch(self, placement: Array, num_ranks: int, max_swaps: int, tolerance: float) -> None:
+        """Chooses a slot of a placement [L,S] in int64 for each rank and expert. Options are those of C."""
+        options = self._dispatch_options
+        options.num_ranks, options.max_swaps, options.tolerance = num_ranks, max_swaps, tolerance
+        seconds = _duration.of_dispatch(placement.shape, self.problem.num_gpus, num_ranks, max_swaps)
+        self._over(placement, placement, seconds, lib.eplb_static_dispatch, options)
+
+    def _over(self, placement: Array, kept: Any, seconds: float, function: Callable[..., int], *options: Any) -> None:
+        """Problem and placement are given to the library only where they are others than the last time.
+
+        Args:
+            kept: what the placement is known by.
+        """
+        known, before = self.is_prepared(kept), self._prepared
+        if not known:
+            self.check_captured()
+        over = (ffi.NULL, ffi.NULL) if known else (self.problem, ffi.from_buffer(placement))
         # Unless the call fails; a handler of signals may raise after it.
         self._prepared = None
         try:
-            self.handle.run(seconds, lib.eplb_split, *over, placement.size, _INT64, self._split_options)
+            self.handle.run(seconds, function, *over, placement.size, _INT64, *options)
         except Error:
             self._prepared = before
             raise
-        self._prepared = before if known else Prepared(*asked[:2], placement.copy())
-        self._seconds_of_split = seconds
+        self._prepared = before if known else Prepared(*self._asked(placement.copy() if kept is placement else kept))
+        self.splits += 1
 
     def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.

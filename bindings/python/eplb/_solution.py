@@ -16,7 +16,7 @@ from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
 from ._fingerprint import plan_fingerprint
 from ._homes import HOME_MAPS, find_homes, prices_that_count
-from ._library import OBJECTIVES, ffi, invalid_state
+from ._library import OBJECTIVES, POLICIES, ffi, invalid_state, name_of
 from ._moves import Change, Moves, fetch_change, plan_change
 from ._plan_doubts import doubts_of_solution
 from ._report import Grouping, grouping_of, make_report
@@ -59,7 +59,8 @@ class Solution:
         self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
-        self._answers |= {"current": self._current, "cluster": self._cluster}
+        grouping = *self._grouping[:2], name_of(POLICIES, problem.policy)
+        self._answers |= {"current": self._current, "cluster": self._cluster, "grouping": grouping}
         self._order: int = options.transfer_order
         self._microseconds = microseconds
         self._problem: bytes = ffi.buffer(problem)[:]

@@ -128,8 +128,8 @@ def gpus_to_split_on(
     return values[1], cluster
 
 
-def set_split_problem(session: Session, placement: Array, num_gpus: Any, cluster: Cluster | None) -> None:
-    """Any placement [L,S] is one to split tokens over, whatever its groups."""
+def set_split_problem(session: Session, placement: Any, num_gpus: Any, cluster: Cluster | None) -> None:
+    """Any placement of a shape [L,S] is one to split tokens over, whatever its groups."""
     nodes = 1 if cluster is None else cluster.num_nodes
     session.set_problem(placement.shape[1], num_gpus, nodes, 1, "global", "simple")
 
@@ -137,31 +137,43 @@ def set_split_problem(session: Session, placement: Array, num_gpus: Any, cluster
 def split(session: Session, placement: Array, tolerance: float) -> Split:
     """Splits the weights that a session has over a placement [L,S], for the session's problem."""
     session.split(placement, tolerance)
-    layers, slots, gpus = *placement.shape, session.problem.num_gpus
-    load, imbalance = session.floats("split_load", (layers, gpus)), session.floats("split_imbalance", (layers,))
-    bound = session.floats("split_bound", (layers,))
-    mean_load = load.sum(axis=1) / session.num_open_gpus()
+    return split_of(session, (*placement.shape, session.problem.num_gpus), tolerance)
+
+
+def split_of(session: Session, sizes: tuple[int, ...], tolerance: float) -> Split:
+    """The last split of a session; sizes: its layers, slots and GPUs."""
+    layers, slots, gpus = sizes
+    return Split(
+        **balance(session, "split", layers, gpus),
+        tolerance=tolerance,
+        share=session.ints("share", (layers, slots)),
+        quota=session.floats("quota", (layers, slots)),
+        tight=session.ints("split_tight", (layers, gpus)) != 0,
+    )
+
+
+def balance(session: Session, kind: str, layers: int, gpus: int) -> dict[str, Any]:
+    """What loads come to, by the fields of a result: those of a "split" or a "dispatch", as maps are called."""
+    load = session.floats(f"{kind}_load", (layers, gpus))
+    imbalance, bound = (session.floats(f"{kind}_{name}", (layers,)) for name in ("imbalance", "bound"))
+    mean_load = load.sum(axis=1) / (gpus if session.cluster is None else session.cluster.num_open_gpus)
     loaded = mean_load > 0
     relative_bound = np.divide(bound, mean_load, out=np.ones(layers), where=loaded)
     gap = np.divide(imbalance, relative_bound, out=np.ones(layers), where=loaded) - 1
     worst = int(np.argmax(imbalance))
-    return Split(
-        imbalance_mean=mean_with_load(imbalance, loaded),
-        imbalance_worst=float(imbalance[worst]),
-        worst_layer=worst,
-        bound_mean=mean_with_load(relative_bound, loaded),
-        gap_mean=float(gap[loaded].mean()) if loaded.any() else 0.0,
-        gap_worst=float(gap.max()),
-        num_empty_layers=int((~loaded).sum()),
-        tolerance=tolerance,
-        share=session.ints("share", (layers, slots)),
-        quota=session.floats("quota", (layers, slots)),
-        gpu_load=load,
-        imbalance=imbalance,
-        bound=bound,
-        gap=gap,
-        tight=session.ints("split_tight", (layers, gpus)) != 0,
-    )
+    return {
+        "imbalance_mean": mean_with_load(imbalance, loaded),
+        "imbalance_worst": float(imbalance[worst]),
+        "worst_layer": worst,
+        "bound_mean": mean_with_load(relative_bound, loaded),
+        "gap_mean": float(gap[loaded].mean()) if loaded.any() else 0.0,
+        "gap_worst": float(gap.max()),
+        "num_empty_layers": int((~loaded).sum()),
+        "gpu_load": load,
+        "imbalance": imbalance,
+        "bound": bound,
+        "gap": gap,
+    }
 
 
 def split_tokens(

@@ -36,6 +36,7 @@ from ._windows import balances_windows
 
 if TYPE_CHECKING:
     from ._split import Split
+    from ._static_dispatch import StaticDispatch
     from ._work import Work
 
 MOST_BARS = 32
@@ -129,10 +130,12 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 
 def show_reports(
-    reports: Mapping[str, Report], more: Sequence[str] = (), splits: Mapping[str, Split] | None = None
+    reports: Mapping[str, Report],
+    more: Sequence[str] = (),
+    tokens: Mapping[str, Mapping[str, Split | StaticDispatch]] | None = None,
 ) -> None:
-    """A row for each placement. more: figures of "windows", of "homes". splits: of the same placements."""
-    columns, *rows = report_table(reports, more, splits)
+    """A row for each placement. Arguments are those of report_table."""
+    columns, *rows = report_table(reports, more, tokens)
     show_table(columns, rows)
 
 

@@ -31,7 +31,14 @@ _ARGUMENT = re.compile(r"^[a-z]+(?= is )|\b[a-z]+(?:_[a-z]+)+\b")
 _NONE = re.compile(r"must be None for [^,]+, (?:or )?")
 # Sentences about files name both: "give header=True (--header)".
 _BOTH = re.compile(r"\b\w+(?:=\w+)? \((--[^)]+)\)")
-_SIZES = {"slots": "slots", "gpus": "GPUs", "nodes": "nodes", "groups": "groups", "threads": "threads"}
+_SIZES = {
+    "slots": "slots",
+    "gpus": "GPUs",
+    "nodes": "nodes",
+    "groups": "groups",
+    "ranks": "ranks",
+    "threads": "threads",
+}
 
 
 def in_python(text: str, constants: Mapping[str, str]) -> str:

@@ -1,13 +1,12 @@
 """Run by test_emulation.py on a library with an emulated CUDA: rebalance_experts, and graphs."""
 
-import ctypes
 import threading
 
 import eplb
 import numpy as np
 import pytest
 from conftest import PAIRS
-from emulation_plugin import CALL, LARGE, PER_THREAD, SIZES, UNTOUCHED, on_cpu, waits
+from emulation_plugin import CALL, LARGE, PER_THREAD, SIZES, UNTOUCHED, Graph, on_cpu, waits
 from eplb import _device_pool
 from eplb.sample import sample_weights
 
@@ -48,24 +47,23 @@ def test_the_placement_alone_does_not_wait(put, lazy):
     assert np.array_equal(eplb.place(put(weights), *CALL, dtype="int32").array, expected)
 
 
-def test_splits_are_worked_out_on_the_host(put, context):
-    """Whatever is on the device comes to the host first, and what a graph may hold stays where it is."""
+def test_static_dispatch_is_worked_out_on_the_host(put, context):
     weights, other = sample_weights(3, 64), sample_weights(3, 64, 1)
     plan = on_cpu(weights, **LARGE)
     with eplb.Context() as cpu:
-        expected = [cpu.split(each, plan) for each in (weights, other, weights)]
+        expected = [cpu.static_dispatch(each, plan, max_swaps=2) for each in (weights, other, weights)]
     on_device = context.solve(put(weights), **LARGE)
-    context.synchronize()  # the arrays of these tests do not wait for their device when they are read
+    context.synchronize()
     found = [
-        context.split(None, on_device, 16),
-        context.split(put(other), plan.physical_to_logical),
-        context.split(weights, on_device),
+        context.static_dispatch(None, on_device, max_swaps=2),
+        context.static_dispatch(put(other), plan, max_swaps=2),
+        context.static_dispatch(weights, on_device, max_swaps=2),
     ]
     for each, known in zip(found, expected, strict=True):
-        for name in ("share", "quota", "gpu_load", "imbalance", "bound", "tight"):
+        for name in ("slot", "placement", "ranks", "gpu_load", "imbalance", "bound"):
             assert np.array_equal(getattr(each, name), getattr(known, name)), name
     context.upload(put(other[:2]))
-    assert context.split(None, plan.physical_to_logical[:2], 16).share.shape == (2, 80)
+    assert context.static_dispatch(None, plan.physical_to_logical[:2], 16).slot.shape == (2, 16, 64)
 
 
 def test_rebalance_from_a_placement(put):
@@ -154,29 +152,6 @@ def test_threads(put):
     assert len(results) == 12
     for result in results:
         assert np.array_equal(result[1].array, expected[1])
-
-
-class Graph:
-    """A captured graph of the emulated runtime, which the library exports."""
-
-    def __init__(self, cuda, state, work):
-        self.cuda, self.graph, self.ready = cuda, ctypes.c_void_p(), ctypes.c_void_p()
-        self.stream = ctypes.c_void_p()
-        self.call("cudaSetDevice", 0)
-        self.call("cudaStreamCreateWithFlags", ctypes.byref(self.stream), 1)
-        state.stream, state.capturing = self.stream.value, True
-        self.call("cudaStreamBeginCapture", self.stream, 0)
-        self.captured = work()
-        self.call("cudaStreamEndCapture", self.stream, ctypes.byref(self.graph))
-        state.stream, state.capturing = 0, False
-        self.call("cudaGraphInstantiate", ctypes.byref(self.ready), self.graph, ctypes.c_uint64(0))
-
-    def call(self, name, *arguments):
-        status = getattr(self.cuda, name)(*arguments)
-        assert status == 0, f"{name} answered {status}"
-
-    def replay(self):
-        self.call("cudaGraphLaunch", self.ready, self.stream)
 
 
 def test_graph(device, context, lazy):

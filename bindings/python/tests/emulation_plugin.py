@@ -64,3 +64,26 @@ def check_plan(plan, expected):
 
 def waits(lazy):
     return lazy.emulation_count(b"synchronisations")
+
+
+class Graph:
+    """A captured graph of the emulated runtime, which the library exports."""
+
+    def __init__(self, cuda, state, work):
+        self.cuda, self.graph, self.ready = cuda, ctypes.c_void_p(), ctypes.c_void_p()
+        self.stream = ctypes.c_void_p()
+        self.call("cudaSetDevice", 0)
+        self.call("cudaStreamCreateWithFlags", ctypes.byref(self.stream), 1)
+        state.stream, state.capturing = self.stream.value, True
+        self.call("cudaStreamBeginCapture", self.stream, 0)
+        self.captured = work()
+        self.call("cudaStreamEndCapture", self.stream, ctypes.byref(self.graph))
+        state.stream, state.capturing = 0, False
+        self.call("cudaGraphInstantiate", ctypes.byref(self.ready), self.graph, ctypes.c_uint64(0))
+
+    def call(self, name, *arguments):
+        status = getattr(self.cuda, name)(*arguments)
+        assert status == 0, f"{name} answered {status}"
+
+    def replay(self):
+        self.call("cudaGraphLaunch", self.ready, self.stream)

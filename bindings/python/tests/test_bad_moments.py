@@ -79,6 +79,7 @@ CALLS = {
     "solve": lambda context, plan: context.solve(OTHER, **SIZES),
     "evaluate": lambda context, plan: context.evaluate(plan, OTHER).imbalance_mean,
     "split": lambda context, plan: context.split(OTHER, plan),
+    "static dispatch": lambda context, plan: context.static_dispatch(OTHER, plan, max_swaps=1),
     "rebalance": lambda context, plan: context.rebalance(OTHER, plan, max_moves=3),
     "report": lambda context, plan: plan.report,
     "upload": lambda context, plan: context.upload(OTHER),

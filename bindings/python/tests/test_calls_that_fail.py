@@ -49,6 +49,7 @@ def test_weights_of_a_call_that_failed_do_not_stay(context, windows):
         lambda: context.solve(others, **SIZES, strategy="lpt_swap", objective="windows", policy="soft", num_nodes=2),
         lambda: context.evaluate(np.zeros((3, 16), int), others),
         lambda: context.split(others, np.zeros((3, 16), int)),
+        lambda: context.static_dispatch(others, np.zeros((3, 16), int)),
         lambda: context.rebalance(others, [[0] * 16], num_gpus=8, max_moves=0),
     ):
         for first in ("evaluate", "solve"):

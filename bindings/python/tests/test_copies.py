@@ -12,7 +12,7 @@ import pytest
 from conftest import PAIRS, child_environment
 from eplb import _device_pool, _library
 from eplb._plan import DevicePlan
-from eplb._session import Request
+from eplb._request import Request
 from invariants import check_plan
 
 SIZES = {"num_slots": 16, "num_gpus": 8}

@@ -13,7 +13,7 @@ import pytest
 from conftest import child_environment
 
 FOLDER = Path(__file__).parent
-FILES = [FOLDER / "on_emulation.py", FOLDER / "calls_on_emulation.py"]
+FILES = [FOLDER / name for name in ("on_emulation.py", "calls_on_emulation.py", "splits_on_emulation.py")]
 TESTS = [name for file in FILES for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)]
 
 

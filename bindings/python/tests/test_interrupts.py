@@ -97,6 +97,14 @@ CALLS = {
     ),
     "split": ("eplb_split", "context.split(drawn, np.arange(1024) % 768, 128)"),
     "split_tokens": ("eplb_split", "eplb.split_tokens(drawn, np.arange(1024) % 768, 128)"),
+    "static_dispatch": (
+        "eplb_static_dispatch",
+        "context.static_dispatch(drawn, np.arange(1024) % 768, 128, max_swaps=None)",
+    ),
+    "static_dispatch without a context": (
+        "eplb_static_dispatch",
+        "eplb.static_dispatch(drawn, np.arange(1024) % 768, 128)",
+    ),
     "rebalance_experts": ("eplb_solve", "eplb.rebalance_experts(large, 80, 1, 1, 16, strategy='hybrid_init')"),
 }
 

@@ -150,6 +150,38 @@ def test_graph_of_rebalance():
     eplb.synchronize()
 
 
+def test_split(context):
+    """Over a placement on the device, at once and in a graph, whose replays read tokens and placement again."""
+    weights, gpus = on_gpu(sample_weights(3, 64, 1)), LARGE["num_gpus"]
+    placement = on_gpu(on_cpu(sample_weights(3, 64)).physical_to_logical)
+    context.split(weights, placement, gpus)
+    torch.cuda.synchronize()
+    torch.cuda._sleep(LONG)
+    asleep = torch.cuda.Event()
+    asleep.record()
+    found = context.split(weights, placement, gpus)
+    assert not asleep.query()
+    check_split(found, weights, placement)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = context.split(weights, placement, gpus)
+    for seed in (2, 3):
+        weights.copy_(on_gpu(sample_weights(3, 64, seed)))
+        placement.copy_(placement.flip(0))
+        graph.replay()
+        check_split(found, weights, placement)
+    context.synchronize()
+
+
+def check_split(found, weights, placement):
+    with eplb.Context() as made:
+        expected = made.split(weights.cpu(), placement.cpu(), LARGE["num_gpus"])
+    for name in ("share", "quota", "gpu_load", "imbalance", "bound", "tight"):
+        assert getattr(found, name).device == torch.device("cuda:0")
+        assert np.array_equal(getattr(found, name).cpu().numpy(), getattr(expected, name)), name
+    assert found.imbalance_mean == expected.imbalance_mean
+
+
 def test_graph_without_memory(context):
     weights = on_gpu(sample_weights(3, 64))
     with pytest.raises(eplb.InvalidState, match="once before the capture"), torch.cuda.graph(torch.cuda.CUDAGraph()):

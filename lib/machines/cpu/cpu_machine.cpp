@@ -218,6 +218,19 @@ void CpuMachine::evaluate_split(const Weights& weights, SplitPlacement& over, co
   evaluation.known |= parts;
 }
 
+void CpuMachine::dispatch(const Weights& weights, SplitPlacement& over, StaticDispatch& dispatch) {
+  const Problem& problem = dispatch.problem;
+  auto dispatch_layer = [&](int64_t layer, int worker) {
+    const DispatchTask task{.weights = weights.of_layer(layer),
+                            .placement = &over.expert[layer * problem.cluster.slots],
+                            .graph = over.graph_of(layer),
+                            .out = dispatch.of_layer(layer)};
+    instruction_set_.dispatch(problem, task, workspace_of(worker));
+  };
+  const int64_t bytes = instruction_set_.dispatch_workspace_bytes(problem);
+  share_layers(problem.layers, bytes, std::ref(dispatch_layer));
+}
+
 int64_t CpuMachine::bytes() const {
   int64_t sum = sizeof *this;
   for (const Lines& memory : memory_) sum += bytes_of(memory);

@@ -29,6 +29,7 @@ class CpuMachine final : public Machine {
   void split(const Weights& weights, SplitPlacement& over, int tolerance, Split& split) override;
   void evaluate_split(const Weights& weights, SplitPlacement& over, const Split& split,
                       SplitParts parts, SplitEvaluation& evaluation) override;
+  void dispatch(const Weights& weights, SplitPlacement& over, StaticDispatch& dispatch) override;
   int64_t bytes() const override;
 
  private:

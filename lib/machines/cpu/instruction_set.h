@@ -56,6 +56,14 @@ struct SplitTask {
   int32_t *quota, *tight;
 };
 
+// A layer whose ranks are to use one slot of each expert.
+struct DispatchTask {
+  LayerWeights weights;
+  const int32_t* placement;
+  void* graph;  // of that
+  DispatchOutputs out;
+};
+
 // What a thread works with: memory, and where it sees that the call is to stop, see HostTeam.
 struct Workspace {
   void* memory;
@@ -79,6 +87,8 @@ struct InstructionSet {
   int64_t (*split_workspace_bytes)(const Problem&);  // also of the next but one
   void (*split)(const Problem&, const SplitTask&, int tolerance, const Workspace&);
   void (*evaluate_split)(const Problem&, const SplitTask&, const SplitOutputs&, const Workspace&);
+  int64_t (*dispatch_workspace_bytes)(const Problem&);
+  void (*dispatch)(const Problem&, const DispatchTask&, const Workspace&);
 };
 
 // All that are in this build, the fastest first; the last one runs anywhere.

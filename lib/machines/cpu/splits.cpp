@@ -1,6 +1,6 @@
 // Splits of tokens over the replicas of a placement.
 #include "machines/cpu/target.h"
-#include "solver/evaluate/split_evaluation.h"
+#include "solver/evaluate/dispatch_evaluation.h"
 
 namespace eplb::cpu::EPLB_TARGET {
 namespace {
@@ -8,6 +8,18 @@ namespace {
 target::HostTeam team_of(const Workspace& workspace) {
   return target::HostTeam(target::View<int64_t>{nullptr}, workspace.interrupt);
 }
+
+struct DispatchWorkspace {
+  target::LayerDispatchWorkspace layer;
+  target::DispatchEvaluationWorkspace evaluation;
+  target::View<int> tight;
+
+  void lay_out(target::Arena& arena, const Problem& problem) {
+    layer.lay_out(arena, problem);
+    evaluation.lay_out(arena, problem);
+    tight = arena.take<int>(problem.cluster.gpus);
+  }
+};
 
 }  // namespace
 
@@ -52,6 +64,23 @@ void evaluate_split(const Problem& problem, const SplitTask& task, const SplitOu
   const target::SplitEvaluation evaluation(problem, graph, maps, stage);
   if (out.share) evaluation.put_shares(team, [&](int slot, int share) { out.share[slot] = share; });
   if (out.figures) evaluation.write_loads(team, task.weights, out);
+}
+
+int64_t dispatch_workspace_bytes(const Problem& problem) {
+  return target::stage_bytes<DispatchWorkspace>(problem);
+}
+
+void dispatch(const Problem& problem, const DispatchTask& task, const Workspace& workspace) {
+  auto team = team_of(workspace);
+  const auto graph = target::laid_out<target::SplitGraph>(task.graph, problem);
+  const auto stage = target::laid_out<DispatchWorkspace>(workspace.memory, problem);
+  const DispatchOutputs& out = task.out;
+  const target::DispatchMaps maps{{out.placement}, {out.units}, {out.table}, stage.tight};
+  with_weights(task.weights, [&](auto weights) {
+    target::dispatch_layer(team, problem, task.placement, graph, weights, stage.layer, maps);
+  });
+  target::DispatchEvaluation(problem, maps, stage.evaluation)
+      .write(team, task.weights, out.load, *out.figures);
 }
 
 }  // namespace eplb::cpu::EPLB_TARGET

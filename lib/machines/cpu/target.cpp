@@ -97,6 +97,8 @@ const InstructionSet EPLB_TARGET_TABLE = {.name = EPLB_TARGET_NAME,
                                           .make_graph = make_graph,
                                           .split_workspace_bytes = split_workspace_bytes,
                                           .split = split,
-                                          .evaluate_split = evaluate_split};
+                                          .evaluate_split = evaluate_split,
+                                          .dispatch_workspace_bytes = dispatch_workspace_bytes,
+                                          .dispatch = dispatch};
 
 }  // namespace eplb::cpu

@@ -73,5 +73,7 @@ void split(const Problem& problem, const SplitTask& task, int tolerance,
            const Workspace& workspace);
 void evaluate_split(const Problem& problem, const SplitTask& task, const SplitOutputs& out,
                     const Workspace& workspace);
+int64_t dispatch_workspace_bytes(const Problem& problem);
+void dispatch(const Problem& problem, const DispatchTask& task, const Workspace& workspace);
 
 }  // namespace eplb::cpu::EPLB_TARGET

@@ -44,6 +44,9 @@ class CudaMachine final : public StreamMachine {
                       SplitParts parts, SplitEvaluation& evaluation) override {
     host_->evaluate_split(weights, over, split, parts, evaluation);
   }
+  void dispatch(const Weights& weights, SplitPlacement& over, StaticDispatch& dispatch) override {
+    host_->dispatch(weights, over, dispatch);
+  }
   int64_t bytes() const override;
 
   void upload_on(const WeightSource& source, void* stream) override;

@@ -23,6 +23,7 @@ struct RealParts {
 };
 // Whole parts of the whole: the tokens are 2^shift of the weight, rounded down, but at least 1.
 struct WholeParts {
+  static constexpr double scale = 1;
   const int64_t* weight;
 
   EPLB_FN double all(int e) const { return static_cast<double>(weight[e]); }
@@ -33,6 +34,40 @@ struct WholeParts {
                                rest_of(before));
   }
 };
+
+// Calls use(source, parts) with weights to read tokens of, and their parts.
+EPLB_FN void with_parts(const LayerWeights& weights, int experts, auto use) {
+  if (weights.whole) return use(WholeWeights{weights.whole}, WholeParts{weights.whole});
+  const double* const real = weights.real;
+  const double total = sum_in_order(experts, [&](int e) { return real[e]; });
+  use(RealWeights{real}, RealParts{real, total < kLittle ? kMagnified : 1});
+}
+
+// What a bound is of: GPUs, and the experts that are on no others.
+struct TightSet {
+  View<int> expert, gpu;
+};
+// The tokens that the tight GPUs cannot give to others, by their speeds. Rounded down by what sums
+// and quotients may have gained; scaling denormals back may gain half of the least one.
+EPLB_FN double find_split_bound(const Problem& problem, const auto& parts, const TightSet& tight) {
+  constexpr double kLeast = 0x1p-1074;
+  const double* const speed = problem.cluster.gpu_speed;
+  const double tokens =
+      sum_in_order(problem.experts, [&](int e) { return tight.expert[e] ? parts.all(e) : 0.0; });
+  const double bound = tokens / sum_in_order(problem.cluster.gpus, [&](int gpu) {
+                         return tight.gpu[gpu] == 0 ? 0.0 : speed ? speed[gpu] : 1.0;
+                       });
+  const double down = bound * (1 - 0x1p-40) / parts.scale;
+  return parts.scale == 1 ? down : larger(0.0, down - kLeast);
+}
+// on_gpu(int gpu): its load, multiplied by the scale of parts.
+EPLB_FN void write_split_figures(Team auto& team, const Problem& problem, const auto& parts,
+                                 auto on_gpu, const TightSet& tight, SplitFigures& figures) {
+  const double total = sum_in_order(problem.experts, [&](int e) { return parts.all(e); });
+  const double largest = largest_time(team, problem.cluster, on_gpu);
+  const double bound = find_split_bound(problem, parts, tight);
+  team.single([&] { figures = {imbalance_of(total, largest, open_gpus(problem.cluster)), bound}; });
+}
 
 struct SplitEvaluationWorkspace {
   View<int> tokens, inside;  // by expert; inside: are all its GPUs among the tight ones?
@@ -67,36 +102,28 @@ class SplitEvaluation {
 
   EPLB_FN void write_loads(Team auto& team, const LayerWeights& weights,
                            const SplitOutputs& out) const {
-    if (weights.whole)
-      return write_loads(team, WholeWeights{weights.whole}, WholeParts{weights.whole}, 1, out);
-    const double* const real = weights.real;
-    const double total = sum_in_order(problem_.experts, [&](int e) { return real[e]; });
-    const double scale = total < kLittle ? kMagnified : 1;
-    write_loads(team, RealWeights{real}, RealParts{real, scale}, scale, out);
+    with_parts(weights, problem_.experts, [&](const auto& source, const auto& parts) {
+      write_loads(team, source, parts, out);
+    });
   }
 
  private:
-  EPLB_FN void write_loads(Team auto& team, const auto& source, const auto& parts, double scale,
+  EPLB_FN void write_loads(Team auto& team, const auto& source, const auto& parts,
                            const SplitOutputs& out) const {
     read_units(team);
     const int shift = read_tokens(team, source, problem_.experts, at_.tokens);
     team.for_each(graph_.sizes[0].split, [&](int m) { take_parts(m, parts, shift); });
     if (out.quota)
       team.for_each(problem_.cluster.slots,
-                    [&](int slot) { out.quota[slot] = on_slot(slot, parts) / scale; });
+                    [&](int slot) { out.quota[slot] = on_slot(slot, parts) / parts.scale; });
     if (out.load)
       team.for_each(problem_.cluster.gpus,
-                    [&](int gpu) { out.load[gpu] = on_gpu(gpu, parts) / scale; });
-    if (out.figures) write_figures(team, parts, scale, *out.figures);
-  }
-  EPLB_FN void write_figures(Team auto& team, const auto& parts, double scale,
-                             SplitFigures& figures) const {
-    const Cluster& cluster = problem_.cluster;
-    const double total = sum_in_order(problem_.experts, [&](int e) { return parts.all(e); });
-    const double largest = largest_time(team, cluster, [&](int gpu) { return on_gpu(gpu, parts); });
+                    [&](int gpu) { out.load[gpu] = on_gpu(gpu, parts) / parts.scale; });
+    if (!out.figures) return;
     mark_inside(team);
-    const double bound = rounded_down(find_bound(parts), scale);
-    team.single([&] { figures = {imbalance_of(total, largest, open_gpus(cluster)), bound}; });
+    write_split_figures(
+        team, problem_, parts, [&](int gpu) { return on_gpu(gpu, parts); },
+        {at_.inside, maps_.tight}, *out.figures);
   }
 
   EPLB_FN void for_each_edge(int m, auto f) const {
@@ -178,22 +205,6 @@ class SplitEvaluation {
       at_.inside[graph_.expert[m]] = inside;
     });
   }
-  // The tokens that the tight GPUs cannot give to others, by their speeds.
-  EPLB_FN double find_bound(const auto& parts) const {
-    const double* const speed = problem_.cluster.gpu_speed;
-    const double tokens =
-        sum_in_order(problem_.experts, [&](int e) { return at_.inside[e] ? parts.all(e) : 0.0; });
-    return tokens / sum_in_order(problem_.cluster.gpus, [&](int gpu) {
-             return maps_.tight[gpu] == 0 ? 0.0 : speed ? speed[gpu] : 1.0;
-           });
-  }
-  // What sums and quotients may have gained. Scaling denormals back may gain half of the least one.
-  EPLB_FN static double rounded_down(double bound, double scale) {
-    constexpr double kLeast = 0x1p-1074;
-    const double down = bound * (1 - 0x1p-40) / scale;
-    return scale == 1 ? down : larger(0.0, down - kLeast);
-  }
-
   const Problem& problem_;
   const SplitGraph& graph_;
   const SplitMaps& maps_;

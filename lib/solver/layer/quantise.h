@@ -32,6 +32,13 @@ struct RealWeights {
     return field == 0 ? Decoded{fraction, 1 - kBias} : Decoded{fraction | implied, field - kBias};
   }
   EPLB_FN float as_float(int expert) const { return static_cast<float>(data[expert]); }
+  // The weight if it is a whole number below this limit, else the limit.
+  EPLB_FN int64_t whole_below(int limit, int expert) const {
+    const double magnitude = of_bits(bits_of(data[expert]) & kNever64);  // -0 becomes 0
+    if (bits_of(magnitude) >= bits_of(limit)) return limit;
+    const int whole = static_cast<int>(magnitude);
+    return bits_of(whole) == bits_of(magnitude) ? whole : limit;
+  }
 };
 
 struct WholeWeights {
@@ -42,6 +49,9 @@ struct WholeWeights {
   EPLB_FN WholeWeights in_window(int t) const { return {windows + t * stride}; }
   EPLB_FN Decoded operator()(int expert) const { return {static_cast<uint64_t>(data[expert]), 0}; }
   EPLB_FN float as_float(int expert) const { return static_cast<float>(data[expert]); }
+  EPLB_FN int64_t whole_below(int limit, int expert) const {
+    return data[expert] < limit ? data[expert] : limit;
+  }
 };
 
 EPLB_FN int bit_length(uint64_t value) {

@@ -25,6 +25,22 @@ struct SplitGraph {
 
   static constexpr int kNone = -kNever;
 
+  // What a slot has: tokens of an expert that is on its GPU alone, or the quota of its edge. Masks,
+  // since no processor can guess which of the two it will be.
+  EPLB_FN int alone_on(int slot, View<int> tokens) const {
+    const int alone = place[slot] >> 31;
+    return place[slot] == kNone ? 0 : tokens[~place[slot] & alone] & alone;
+  }
+  EPLB_FN int quota_on(int slot, View<int> quota) const {
+    const int on_edge = ~(place[slot] >> 31);
+    return quota[place[slot] & on_edge] & on_edge;
+  }
+
+  // f(int edge, int gpu), of a split expert.
+  EPLB_FN void for_each_edge(int m, auto f) const {
+    for (int edge = first[m]; edge < first[m + 1]; ++edge) f(edge, gpu[edge]);
+  }
+
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     const int slots = problem.cluster.slots, gpus = problem.cluster.gpus;
     const int split = smaller(problem.experts, slots / 2);
@@ -139,8 +155,8 @@ class GraphMaker {
     for (int g = 0; g < gpus_; ++g) next[g] = 0;
     for (int m = 0; m < split; ++m) {
       int rank = 0;
-      for_each_gpu(m, [&](int g) { rank = larger(rank, next[g]); });
-      for_each_gpu(m, [&](int g) { next[g] = rank + 1; });
+      graph_.for_each_edge(m, [&](int, int g) { rank = larger(rank, next[g]); });
+      graph_.for_each_edge(m, [&](int, int g) { next[g] = rank + 1; });
       workspace_.rank[m] = rank;
       ranks = larger(ranks, rank + 1);
     }
@@ -167,9 +183,6 @@ class GraphMaker {
     const View<int> component = graph_.component;
     for (; component[g] != g; g = component[g]) component[g] = component[component[g]];
     return g;
-  }
-  EPLB_FN void for_each_gpu(int m, auto f) const {
-    for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(graph_.gpu[edge]);
   }
 
   const int* placement_;

@@ -22,20 +22,21 @@ struct DispatchMaps {
   View<int> placement;  // by slot: its expert, or -1; after swaps
   View<int> units;      // by slot: how many ranks use it
   View<int> table;      // by rank and expert: the slot, or -1 if the expert has none
+  View<int> tight;      // by GPU: is it one of those that the bound is of?
 };
 
 // graph: of this placement. Returns the number of swaps.
 EPLB_FN int dispatch_layer(Team auto& team, const Problem& problem, const int* placement,
                            const SplitGraph& graph, const auto& source,
-                           const StaticDispatchLimits& limits,
                            const LayerDispatchWorkspace& workspace, const DispatchMaps& maps) {
   read_tokens(team, source, problem.experts, workspace.tokens);
   Splitter(problem.cluster, graph, workspace.tokens, 0, workspace.split).split(team);
   const StaticDispatcher dispatcher(problem, placement, graph, workspace.split, workspace.tokens,
-                                    limits, workspace.dispatch);
+                                    workspace.dispatch);
   const int swaps = dispatcher.dispatch(team);
   dispatcher.write_slots(team, maps.placement, maps.units);
   dispatcher.assign(team, maps.table);
+  team.for_each(problem.cluster.gpus, [&](int g) { maps.tight[g] = dispatcher.is_tight(g); });
   return swaps;
 }
 

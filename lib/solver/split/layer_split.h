@@ -30,11 +30,7 @@ EPLB_FN void split_layer(Team auto& team, const Problem& problem, const SplitGra
   read_tokens(team, source, problem.experts, tokens);
   Splitter(problem.cluster, graph, tokens, tolerance, workspace.split).split(team);
   team.for_each(problem.cluster.slots, [&](int slot) {
-    const int place = graph.place[slot];
-    if (place >= 0)
-      maps.quota[slot] = quota[place];
-    else
-      maps.quota[slot] = place == SplitGraph::kNone ? 0 : tokens[-1 - place];
+    maps.quota[slot] = graph.alone_on(slot, tokens) + graph.quota_on(slot, quota);
   });
   team.for_each(problem.cluster.gpus, [&](int g) { maps.tight[g] = tight[g]; });
 }

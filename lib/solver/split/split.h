@@ -4,38 +4,9 @@
 #pragma once
 
 #include "solver/layer/quantise.h"
-#include "solver/split/graph.h"
+#include "solver/split/split_start.h"
 
 EPLB_STAGE_BEGIN
-
-// Tokens that some GPUs cannot give to others, and their paces. No split is better than that.
-struct SplitBound {
-  int64_t tokens, pace;
-};
-// Exact: tokens are less than 2^29, paces at most 2^34.
-EPLB_FN bool is_above(const SplitBound& a, const SplitBound& b) {
-  return a.tokens * b.pace > b.tokens * a.pace;
-}
-
-struct SplitWorkspace {
-  View<int> quota;              // by edge: tokens
-  View<int> change;             // by edge: in a push what the GPU offers, then what it gets
-  View<int> base;               // by GPU: tokens that cannot move
-  View<int> load, most;         // by GPU: what it has, and should have at most
-  View<int> steps, steps_of;    // by GPU, by split expert: see find_steps
-  View<int> tight;              // by GPU: is it one of those that the bound is of?
-  View<int64_t> tokens, paces;  // by component
-  View<SplitBound> bound;       // [1]
-
-  EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
-    const int slots = problem.cluster.slots, gpus = problem.cluster.gpus;
-    arena.take(slots, quota, change);
-    arena.take(gpus, base, load, most, steps, tight);
-    arena.take(gpus, tokens, paces);
-    steps_of = arena.take<int>(smaller(problem.experts, slots / 2) + 1);
-    bound = arena.take<SplitBound>(1);
-  }
-};
 
 class Splitter {
  public:
@@ -70,7 +41,7 @@ class Splitter {
     start(team);
     team.single([&] { at_.bound[0] = goal; });
     aim(team);
-    int64_t passes = kSweeps;
+    int64_t passes = SplitStart::kSweeps;
     for (int wave = 0; wave < kMostWaves && passes * looks_of_pass() < most_looks; ++wave) {
       const int found = push_all(team);
       if (found == 0) break;
@@ -82,85 +53,23 @@ class Splitter {
   }
 
  private:
-  static constexpr int kSweeps = 4, kMostWaves = 1 << 12;
+  static constexpr int kMostWaves = 1 << 12;
   // At edges and GPUs: a layer at a model's size never needs as many.
   static constexpr int64_t kMostLooks = int64_t{1} << 31;
 
-  EPLB_FN int64_t looks_of_pass() const { return graph_.first[split_experts()] + cluster_.gpus; }
+  EPLB_FN int64_t looks_of_pass() const { return edges() + cluster_.gpus; }
 
   EPLB_FN int split_experts() const { return graph_.sizes[0].split; }
+  EPLB_FN int edges() const { return graph_.first[split_experts()]; }
   EPLB_FN int64_t pace_of(int g) const { return pace(cluster_, g); }
-  EPLB_FN void for_each_edge(int m, auto f) const {
-    for (int edge = graph_.first[m]; edge < graph_.first[m + 1]; ++edge) f(edge, graph_.gpu[edge]);
-  }
+  EPLB_FN void for_each_edge(int m, auto f) const { graph_.for_each_edge(m, f); }
   EPLB_FN void for_each_edge_on(int g, auto f) const {
     for (int i = graph_.first_on[g]; i < graph_.first_on[g + 1]; ++i) f(graph_.on[i]);
   }
 
-  // ------------------------------------------------------------------------------- the start
-
   EPLB_FN void start(Team auto& team) const {
-    split_evenly(team);
-    if (!cluster_.gpu_pace)
-      for (int sweep = 0; sweep < kSweeps; ++sweep) pour_all(team);
-  }
-  EPLB_FN void split_evenly(Team auto& team) const {
-    team.for_each(split_experts(), [&](int m) { split_evenly(m); });
-    team.for_each(cluster_.gpus, [&](int g) {
-      int load = 0;
-      const int each = slots_per_gpu(cluster_);
-      for (int slot = g * each; slot < (g + 1) * each; ++slot) {
-        const int place = graph_.place[slot];
-        load += place < 0 && place != SplitGraph::kNone ? tokens_[-1 - place] : 0;
-      }
-      at_.base[g] = load;
-      for_each_edge_on(g, [&](int edge) { load += at_.quota[edge]; });
-      at_.load[g] = load;
-    });
-  }
-  // An equal part for each copy, times the pace of its GPU, rounded down; what is left goes to the
-  // lowest GPUs, one each.
-  EPLB_FN void split_evenly(int m) const {
-    const int tokens = tokens_[graph_.expert[m]];
-    int64_t all = 0;
-    int left = tokens;
-    for_each_edge(m, [&](int edge, int g) { all += graph_.copies[edge] * pace_of(g); });
-    for_each_edge(m, [&](int edge, int g) {
-      at_.quota[edge] = static_cast<int>(tokens * (graph_.copies[edge] * pace_of(g)) / all);
-      left -= at_.quota[edge];
-    });
-    for_each_edge(m, [&](int edge, int) { at_.quota[edge] += left-- > 0; });
-  }
-  EPLB_FN void pour_all(Team auto& team) const {
-    for (int rank = 0; rank < graph_.sizes[0].ranks; ++rank) {
-      const View<int> members = graph_.in_rank.from(graph_.first_in_rank[rank]);
-      team.for_each(graph_.first_in_rank[rank + 1] - graph_.first_in_rank[rank],
-                    [&](int i) { pour(members[i]); });
-    }
-  }
-  // An expert's tokens like water over its GPUs; what is left of the level goes to the lowest of
-  // them, one each.
-  EPLB_FN void pour(int m) const {
-    for_each_edge(m, [&](int edge, int g) { at_.load[g] -= at_.quota[edge]; });
-    int level = kNever - 1, wet = -1, left = 0;
-    for (int before = -2; wet != before;) {
-      before = wet;
-      int total = tokens_[graph_.expert[m]];  // less than all tokens
-      wet = 0;
-      for_each_edge(m, [&](int, int g) {
-        if (at_.load[g] > level) return;
-        total += at_.load[g];
-        ++wet;
-      });
-      level = total / wet;
-      left = total - level * wet;
-    }
-    for_each_edge(m, [&](int edge, int g) {
-      const bool is_wet = at_.load[g] <= level;
-      const int more = is_wet ? level - at_.load[g] + (left-- > 0) : 0;
-      at_.quota[edge] = more;
-      at_.load[g] += more;
-    });
+    SplitStart(cluster_, graph_, tokens_, at_).make(team);
+    team.sweep(edges(), [change = at_.change](auto edge) { change.set(edge, 0); });
   }
 
   // ------------------------------------------------------------------------------- the bound
@@ -209,9 +118,13 @@ class Splitter {
     const SplitBound bound = at_.bound[0];
     const int64_t tokens = bound.tokens * (kToleranceUnits + tolerance_);
     const int64_t paces = bound.pace * kToleranceUnits;
+    auto most_at = [=](int64_t pace) {
+      const int64_t most = (tokens * pace + paces - 1) / paces;
+      return static_cast<int>(most < kQuantaLimit ? most : kQuantaLimit);
+    };
+    const int fastest = most_at(kFastest);
     team.for_each(cluster_.gpus, [&](int g) {
-      const int64_t most = (tokens * pace_of(g) + paces - 1) / paces;
-      at_.most[g] = static_cast<int>(most < kQuantaLimit ? most : kQuantaLimit);
+      at_.most[g] = pace_of(g) == kFastest ? fastest : most_at(pace_of(g));
     });
   }
   EPLB_FN int busiest_excess(Team auto& team) const {
@@ -223,64 +136,109 @@ class Splitter {
 
   // A wave. Returns how often it went over all edges, 0 if it would reach nobody.
   EPLB_FN int push_all(Team auto& team) const {
-    const int steps = find_steps(team);
-    const int farthest = team.max_of(cluster_.gpus, [&](int g) {
-      return at_.load[g] > at_.most[g] && at_.steps[g] != kNever ? at_.steps[g] : 0;
+    const int reached = find_steps(team);
+    const int farthest = team.max_of(reached, [&](int i) {
+      const int g = at_.reached[i];
+      return at_.load[g] > at_.most[g] ? at_.steps[g] : 0;
     });
-    for (int step = farthest; step > 0; --step) push(team, step);
-    return farthest == 0 ? 0 : steps + farthest;
+    if (farthest <= 0) return 0;
+    const int passes = at_.steps[at_.reached[reached - 1]] + 1 + farthest;
+    for (int step = farthest; step > 0; --step) push(team, reached, step);
+    return passes;
   }
   EPLB_FN void raise_bound(Team auto& team) const {
     team.single([&] { aim_at_densest([&](int g) { return at_.steps[g] == kNever; }); });
     aim(team);
   }
   // By GPU: the number of experts that its tokens must go by to a GPU with room; by expert: that
-  // which is left after it. kNever: there is no way. Returns how often it looked.
+  // which is left after it. kNever: there is no way. Returns how many GPUs without room have one;
+  // they are listed in the order of their steps.
   EPLB_FN int find_steps(Team auto& team) const {
-    team.for_each(cluster_.gpus,
-                  [&](int g) { at_.steps[g] = at_.load[g] < at_.most[g] ? 0 : kNever; });
-    team.for_each(split_experts(), [&](int m) { at_.steps_of[m] = kNever; });
-    int step = 0;
-    while (meet(team, step) > 0 && reach(team, step) > 0) ++step;
-    return step + 1;
-  }
-  EPLB_FN int64_t meet(Team auto& team, int step) const {
-    return team.sum_of(split_experts(), [&](int m) -> int64_t {
-      if (at_.steps_of[m] != kNever) return 0;
-      bool met = false;
-      for_each_edge(m, [&](int, int g) { met |= at_.steps[g] == step; });
-      if (met) at_.steps_of[m] = step;
-      return met;
+    team.sweep(cluster_.gpus, [load = at_.load, most = at_.most, steps = at_.steps](auto g) {
+      steps.set(g, choose(load[g] < most[g], 0, kNever));
     });
+    const int full = team.pick(cluster_.gpus, at_.full, [&](int g) { return at_.steps[g] != 0; });
+    team.for_each(split_experts(), [&](int m) {
+      bool has_room = false;
+      for_each_edge(m, [&](int, int g) { has_room |= at_.steps[g] == 0; });
+      at_.steps_of[m] = has_room ? 0 : kNever;
+    });
+    team.single([&] { at_.num_reached[0] = reach_all(full); });
+    return at_.num_reached[0];
   }
-  EPLB_FN int64_t reach(Team auto& team, int step) const {
-    return team.sum_of(cluster_.gpus, [&](int g) -> int64_t {
-      if (at_.steps[g] != kNever) return 0;
-      bool reached = false;
-      for_each_edge_on(g, [&](int edge) {
-        reached |= at_.quota[edge] > 0 && at_.steps_of[graph_.owner[edge]] == step;
+  // By one lane, edge by edge: only those of full GPUs are left, and mostly these are few.
+  EPLB_FN int reach_all(int full) const {
+    int reached = 0;
+    for (int i = 0; i < full; ++i)
+      if (gives_to_room(at_.full[i])) reach(at_.full[i], 1, reached);
+    for (int i = 0; i < reached; ++i) reach_from(at_.reached[i], reached);
+    return reached;
+  }
+  EPLB_FN bool gives_to_room(int g) const {
+    int i = graph_.first_on[g];
+    const int end = graph_.first_on[g + 1];
+    auto gives = [&](int edge) {
+      return at_.quota[edge] > 0 && at_.steps_of[graph_.owner[edge]] == 0;
+    };
+    while (i < end && !gives(graph_.on[i])) ++i;
+    return i < end;
+  }
+  EPLB_FN void reach(int g, int step, int& reached) const {
+    at_.steps[g] = step;
+    at_.reached[reached++] = g;
+  }
+  EPLB_FN void reach_from(int from, int& reached) const {
+    const int step = at_.steps[from];
+    for_each_edge_on(from, [&](int on) {
+      const int m = graph_.owner[on];
+      if (at_.steps_of[m] != kNever) return;
+      at_.steps_of[m] = step;
+      for_each_edge(m, [&](int edge, int g) {
+        if (at_.steps[g] == kNever && at_.quota[edge] > 0) reach(g, step + 1, reached);
       });
-      if (reached) at_.steps[g] = step + 1;
-      return reached;
     });
   }
 
   // What is too much on GPUs at this distance goes one step on, from all of them at once: to GPUs
-  // with room as much as each has now, to others in equal parts.
-  EPLB_FN void push(Team auto& team, int step) const {
-    team.for_each(cluster_.gpus, [&](int g) {
-      int left = at_.steps[g] == step ? larger(at_.load[g] - at_.most[g], 0) : 0;
-      for_each_edge_on(g, [&](int edge) {
-        const bool leads_on = at_.steps_of[graph_.owner[edge]] == step - 1;
-        at_.change[edge] = leads_on ? smaller(left, at_.quota[edge]) : 0;
-        left -= at_.change[edge];
-      });
+  // with room as much as each has, to others in equal parts.
+  EPLB_FN void push(Team auto& team, int reached, int step) const {
+    team.for_each(reached, [&](int i) {
+      const int g = at_.reached[i];
+      if ((at_.steps[g] == step) & (at_.load[g] > at_.most[g])) offer(g, step);
     });
-    team.for_each(split_experts(), [&](int m) {
-      if (at_.steps_of[m] == step - 1) pass_on(m, step);
+    const int offered = list_offered(team);
+    team.for_each(offered, [&](int i) { pass_on(at_.offered[i], step); });
+    team.single([&] {
+      for (int i = 0; i < offered; ++i) carry_out(at_.offered[i]);
     });
-    team.for_each(cluster_.gpus, [&](int g) {
-      for_each_edge_on(g, [&](int edge) { at_.load[g] += at_.change[edge]; });
+  }
+  EPLB_FN void offer(int g, int step) const {
+    int left = at_.load[g] - at_.most[g];
+    for_each_edge_on(g, [&](int edge) {
+      if (at_.steps_of[graph_.owner[edge]] != step - 1) return;
+      at_.change[edge] = smaller(left, at_.quota[edge]);
+      left -= at_.change[edge];
+    });
+  }
+  // Those experts, found from edge to edge: a step has few.
+  EPLB_FN int list_offered(Team auto& team) const {
+    const View<int> change = at_.change;
+    auto next = [&](int from) {
+      return team.find(from, edges(), [=](auto edge) { return change[edge] > 0; });
+    };
+    int offered = 0;
+    for (int edge = next(0); edge < edges(); ++offered) {
+      const int m = graph_.owner[edge];
+      team.single_nowait([&] { at_.offered[offered] = m; });
+      edge = next(graph_.first[m + 1]);
+    }
+    return offered;
+  }
+  EPLB_FN void carry_out(int m) const {
+    for_each_edge(m, [&](int edge, int g) {
+      at_.quota[edge] += at_.change[edge];
+      at_.load[g] += at_.change[edge];
+      at_.change[edge] = 0;
     });
   }
   EPLB_FN void pass_on(int m, int step) const {
@@ -310,7 +268,6 @@ class Splitter {
         taken -= given;
         at_.change[edge] = -given;
       }
-      at_.quota[edge] += at_.change[edge];
     });
   }
 

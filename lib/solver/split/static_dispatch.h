@@ -8,17 +8,17 @@
 // enough or nothing helps.
 #pragma once
 
+#include "solver/split/rank_table.h"
 #include "solver/split/split.h"
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kMostRanks = 1 << 12;
-
 struct StaticDispatchWorkspace {
   View<int> replica;        // by slot: its replica, or -1
   View<int> first;          // by expert: its first replica, in order of slots; one more
+  View<int> on_head;        // by expert: is it on the GPU that is relieved?
   View<int> slot, expert;   // by replica
-  View<int> units, left;    // by replica: ranks that use it; those not assigned yet
+  View<int> units;          // by replica: ranks that use it
   View<int64_t> load;       // by GPU, in R-ths of a token
   View<int64_t> remainder;  // by edge
   View<int> found;          // [1]: has the last search found a chain?
@@ -26,18 +26,12 @@ struct StaticDispatchWorkspace {
 
   EPLB_FN void lay_out(Arena& arena, const Problem& problem) {
     const int slots = problem.cluster.slots;
-    arena.take(slots, replica, slot, expert, units, left);
-    first = arena.take<int>(problem.experts + 1);
+    arena.take(slots, replica, slot, expert, units);
+    arena.take(problem.experts + 1, first, on_head);
     load = arena.take<int64_t>(problem.cluster.gpus);
     remainder = arena.take<int64_t>(slots);
     arena.take(1, found, tries);
   }
-};
-
-struct StaticDispatchLimits {
-  int ranks;       // at most kMostRanks
-  int tolerance;   // by how much of the bound a GPU may have more, in kToleranceUnits
-  int most_swaps;  // 0: the placement stays
 };
 
 class StaticDispatcher {
@@ -45,7 +39,6 @@ class StaticDispatcher {
   // split: of these tokens, finished.
   EPLB_FN StaticDispatcher(const Problem& problem, const int* placement, const SplitGraph& graph,
                            const SplitWorkspace& split, View<int> tokens,
-                           const StaticDispatchLimits& limits,
                            const StaticDispatchWorkspace& workspace)
       : cluster_(problem.cluster),
         experts_(problem.experts),
@@ -55,36 +48,34 @@ class StaticDispatcher {
         graph_(graph),
         split_(split),
         tokens_(tokens),
-        limits_(limits),
+        limits_(problem.dispatch),
         at_(workspace) {}
 
   // Returns the number of swaps.
   EPLB_FN int dispatch(Team auto& team) const {
     start(team);
-    const int64_t goal = find_goal(team);
-    for (int swaps = 0; !team.stopped();) {
+    const int64_t goal = find_goal(team), looks_of_swap = int64_t{cluster_.slots} * each_;
+    int swaps = 0;
+    for (int64_t looks = 0; looks < kMostLooks && !team.stopped(); looks += cluster_.gpus) {
       const int64_t most = team.max_of(cluster_.gpus, [&](int g) { return time(g); });
-      if (most <= goal) return swaps;
+      if (most <= goal) break;
       const int head = team.find_of(cluster_.gpus, [&](int g) { return time(g) == most; });
       if (relieve_by_chain(team, head, 1, kShort)) continue;
-      if (swaps < limits_.most_swaps && relieve_by_swap(team, head)) {
-        ++swaps;
-        continue;
+      if (swaps < limits_.most_swaps && looks + looks_of_swap <= kMostLooks) {
+        looks += looks_of_swap;
+        if (relieve_by_swap(team, head)) {
+          ++swaps;
+          continue;
+        }
       }
-      if (!relieve_by_chain(team, head, kShort + 1, kLong)) return swaps;
+      if (!relieve_by_chain(team, head, kShort + 1, kLong)) break;
     }
-    return 0;
+    return swaps;
   }
 
-  // No placement has a lower largest time if there may be swaps; otherwise none of this one.
-  EPLB_FN SplitBound bound(Team auto& team) const {
-    if (limits_.most_swaps == 0) return split_.bound[0];
-    return {team.sum_of(
-                experts_,
-                [&](int e) -> int64_t { return at_.first[e] < at_.first[e + 1] ? tokens_[e] : 0; }),
-            team.sum_of(cluster_.gpus, [&](int g) -> int64_t {
-              return open_slots(cluster_, g) > 0 ? pace(cluster_, g) : 0;
-            })};
+  // Is the GPU one of those that the bound is of? All are if there may be swaps.
+  EPLB_FN bool is_tight(int g) const {
+    return limits_.most_swaps == 0 ? split_.tight[g] != 0 : open_slots(cluster_, g) > 0;
   }
 
   // By slot, after the swaps: its expert, or -1, and how many ranks use it.
@@ -96,16 +87,17 @@ class StaticDispatcher {
     });
   }
 
-  // By rank and expert: the slot, or -1 if the expert has none. A rank uses its own GPU if it can,
-  // then its node. For the units as they are nothing is nearer: what a rank could use on its GPU
-  // it could also use on its node, so no choice there is worse for others.
+  // See RankTable. The last that is asked of it.
   EPLB_FN void assign(Team auto& team, View<int> table) const {
-    team.for_each(experts_, [&](int e) { assign(e, table); });
+    const RankTable ranks(cluster_, limits_.ranks, experts_, {at_.slot, at_.units}, table);
+    team.for_each(experts_, [&](int e) { ranks.assign(e, at_.first[e], at_.first[e + 1]); });
   }
 
  private:
   // Moves of a chain, and how many of them are tried for a layer.
   static constexpr int kShort = 2, kLong = 4, kMostTries = 1 << 14;
+  // At GPUs, and at pairs of slots for swaps: a layer at a model's size never needs as many.
+  static constexpr int64_t kMostLooks = int64_t{1} << 28;
 
   struct Chain {
     int source[kLong], target[kLong];  // replicas
@@ -195,9 +187,18 @@ class StaticDispatcher {
     if (tokens_[graph_.expert[graph_.owner[edge]]] > 0) return split_.quota[edge];
     return int64_t{graph_.copies[edge]} * pace(cluster_, graph_.gpu[edge]);
   }
+  // No placement has a lower largest time if there may be swaps; otherwise none of this one.
+  EPLB_FN SplitBound find_bound(Team auto& team) const {
+    if (limits_.most_swaps == 0) return split_.bound[0];
+    return {team.sum_of(
+                experts_,
+                [&](int e) -> int64_t { return at_.first[e] < at_.first[e + 1] ? tokens_[e] : 0; }),
+            team.sum_of(cluster_.gpus,
+                        [&](int g) -> int64_t { return is_tight(g) ? pace(cluster_, g) : 0; })};
+  }
   // A time that is good enough. Exact: tokens are less than 2^29.
   EPLB_FN int64_t find_goal(Team auto& team) const {
-    const SplitBound least = bound(team);
+    const SplitBound least = find_bound(team);
     const int64_t goal = least.tokens * limits_.ranks * (kToleranceUnits + limits_.tolerance);
     return cluster_.gpu_pace ? goal / least.pace : goal / (least.pace / kFastest * kToleranceUnits);
   }
@@ -288,42 +289,55 @@ class StaticDispatcher {
   // The swap with the lowest largest time of the two GPUs; ties: the lowest slot elsewhere, then
   // the lowest on this GPU.
   EPLB_FN bool relieve_by_swap(Team auto& team, int head) const {
-    const int64_t least =
-        -team.max_of(cluster_.slots, [&](int other) { return -least_time(head, other); });
+    mark_experts_on(team, head);
+    const int64_t least = -team.max_of(cluster_.gpus, [&](int g) { return -least_time(head, g); });
     if (least == kNever64) return false;
-    const int other =
-        team.find_of(cluster_.slots, [&](int slot) { return least_time(head, slot) == least; });
+    const int gpu =
+        team.find_of(cluster_.gpus, [&](int g) { return least_time(head, g) == least; });
     team.single([&] {
-      int mine = head * each_;
-      while (time_after_swap(head, mine, other) != least) ++mine;
+      int mine = -1, other = cluster_.slots;
+      for_each_swap(head, gpu, [&](int my_slot, int its_slot, int64_t after) {
+        if (after != least || its_slot >= other) return;
+        mine = my_slot;
+        other = its_slot;
+      });
       swap(mine, other);
     });
     return true;
   }
-  EPLB_FN int64_t least_time(int head, int other) const {
-    const int g = other / each_;
+  EPLB_FN void mark_experts_on(Team auto& team, int head) const {
+    team.for_each(experts_, [&](int e) { at_.on_head[e] = 0; });
+    team.single([&] {
+      for (int s = head * each_; s < (head + 1) * each_; ++s)
+        if (at_.replica[s] >= 0) at_.on_head[at_.expert[at_.replica[s]]] = 1;
+    });
+  }
+  EPLB_FN int64_t least_time(int head, int g) const {
     int64_t least = kNever64;
-    if (at_.replica[other] < 0 || g == head) return least;
-    if (within_nodes_ && node_of(cluster_, g) != node_of(cluster_, head)) return least;
-    for (int mine = head * each_; mine < (head + 1) * each_; ++mine) {
-      const int64_t after = time_after_swap(head, mine, other);
-      least = after < least ? after : least;
-    }
+    for_each_swap(head, g, [&](int, int, int64_t after) { least = after < least ? after : least; });
     return least;
   }
-  // kNever64: it does not help, or some GPU would have an expert twice.
-  EPLB_FN int64_t time_after_swap(int head, int mine, int other) const {
-    const int my = at_.replica[mine], its = at_.replica[other];
-    if (my < 0) return kNever64;
-    const int64_t less = load_of(my) - load_of(its);
-    const int64_t here = time(head, -less), there = time(other / each_, less);
-    const int64_t after = here > there ? here : there;
-    if (less <= 0 || after >= time(head)) return kNever64;
-    return is_on(at_.expert[my], other / each_) || is_on(at_.expert[its], head) ? kNever64 : after;
+  // Calls f(int mine, int other, int64_t after) for each that helps, and gives no GPU an expert
+  // that it has: after it, that is the largest time of the two.
+  EPLB_FN void for_each_swap(int head, int g, auto f) const {
+    if (g == head || (within_nodes_ && node_of(cluster_, g) != node_of(cluster_, head))) return;
+    const int64_t before = time(head);
+    for (int mine = head * each_; mine < (head + 1) * each_; ++mine) {
+      const int my = at_.replica[mine];
+      if (my < 0 || at_.units[my] == 0 || is_on(at_.expert[my], g)) continue;
+      for (int other = g * each_; other < (g + 1) * each_; ++other) {
+        const int its = at_.replica[other];
+        if (its < 0 || at_.on_head[at_.expert[its]]) continue;
+        const int64_t less = load_of(my) - load_of(its);
+        const int64_t here = time(head, -less), there = time(g, less);
+        const int64_t after = here > there ? here : there;
+        if (less > 0 && after < before) f(mine, other, after);
+      }
+    }
   }
   EPLB_FN bool is_on(int e, int g) const {
-    for (int k = at_.first[e]; k < at_.first[e + 1]; ++k)
-      if (gpu_of(k) == g) return true;
+    for (int s = g * each_; s < (g + 1) * each_; ++s)
+      if (at_.replica[s] >= 0 && at_.expert[at_.replica[s]] == e) return true;
     return false;
   }
   EPLB_FN void swap(int mine, int other) const {
@@ -337,40 +351,6 @@ class StaticDispatcher {
     at_.slot[its] = mine;
   }
 
-  // ------------------------------------------------------------------------------- ranks
-
-  EPLB_FN int gpu_of_rank(int rank) const {
-    return static_cast<int>(int64_t{rank} * cluster_.gpus / limits_.ranks);
-  }
-  EPLB_FN void assign(int e, View<int> table) const {
-    int all = -1;  // the slot that all ranks use, of most experts
-    for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) {
-      at_.left[k] = at_.units[k];
-      if (at_.units[k] == limits_.ranks) all = at_.slot[k];
-    }
-    for (int rank = 0; rank < limits_.ranks; ++rank) table[rank * experts_ + e] = all;
-    if (all >= 0) return;
-    assign(e, table, [&](int g, int other) { return g == other; });
-    assign(e, table,
-           [&](int g, int other) { return node_of(cluster_, g) == node_of(cluster_, other); });
-    assign(e, table, [](int, int) { return true; });
-  }
-  // Each rank to the lowest slot that is near and has units left.
-  EPLB_FN void assign(int e, View<int> table, auto is_near) const {
-    for (int rank = 0; rank < limits_.ranks; ++rank) {
-      int& slot = table[rank * experts_ + e];
-      if (slot >= 0) continue;
-      int chosen = -1;
-      for (int k = at_.first[e]; k < at_.first[e + 1]; ++k) {
-        if (at_.left[k] == 0 || !is_near(gpu_of_rank(rank), gpu_of(k))) continue;
-        if (chosen < 0 || at_.slot[k] < at_.slot[chosen]) chosen = k;
-      }
-      if (chosen < 0) continue;
-      --at_.left[chosen];
-      slot = at_.slot[chosen];
-    }
-  }
-
   const Cluster& cluster_;
   const int experts_, each_;
   const bool within_nodes_;
@@ -378,7 +358,7 @@ class StaticDispatcher {
   const SplitGraph& graph_;
   const SplitWorkspace& split_;
   const View<int> tokens_;
-  const StaticDispatchLimits limits_;
+  const DispatchLimits& limits_;
   const StaticDispatchWorkspace& at_;
 };
 

@@ -6,12 +6,6 @@
 
 EPLB_STAGE_BEGIN
 
-EPLB_FN bool is_whole(const Decoded& weight) {
-  if (weight.exponent >= 0) return true;
-  if (weight.exponent <= -64) return weight.mantissa == 0;
-  return (weight.mantissa & ((uint64_t{1} << -weight.exponent) - 1)) == 0;
-}
-
 template <class Source> class TokenReader {
  public:
   EPLB_FN TokenReader(const Source& source, int experts) : source_(source), experts_(experts) {}
@@ -19,6 +13,7 @@ template <class Source> class TokenReader {
   // Writes tokens[e] = floor(weight[e] * 2^shift), but at least 1 where there is weight. Returns
   // the shift: 0, if weights are whole numbers and their sum keeps the limit.
   EPLB_FN int read(Team auto& team, View<int> tokens) const {
+    if (are_tokens(team, tokens)) return 0;
     const int shift = find_shift(team);
     team.for_each(experts_, [&](int e) {
       const int least = source_(e).mantissa == 0 ? 0 : 1;
@@ -30,6 +25,14 @@ template <class Source> class TokenReader {
  private:
   static constexpr int kNoWeight = -(1 << 20), kScaledBits = kQuantaBits - 1;
 
+  // Are weights tokens as they are? Then they are written.
+  EPLB_FN bool are_tokens(Team auto& team, View<int> tokens) const {
+    return team.sum_of(experts_, [&](int e) {
+      const int64_t whole = source_.whole_below(kQuantaLimit, e);
+      tokens[e] = static_cast<int>(whole);
+      return whole;
+    }) < kQuantaLimit;
+  }
   EPLB_FN int64_t scaled(int e, int shift) const {
     const Decoded weight = source_(e);
     return scaled_down(weight.mantissa, weight.exponent + shift);
@@ -42,11 +45,6 @@ template <class Source> class TokenReader {
       const Decoded weight = source_(e);
       return weight.mantissa == 0 ? kNoWeight : bit_length(weight.mantissa) + weight.exponent;
     });
-    if (bits == kNoWeight) return 0;
-    const bool whole = bits <= kQuantaBits && team.find_of(experts_, [&](int e) {
-      return !is_whole(source_(e));
-    }) == experts_;
-    if (whole && sum(team, 0) < kQuantaLimit) return 0;
     const int finest = kScaledBits - bits;
     const int sum_bits = bit_length(static_cast<uint64_t>(sum(team, finest)));
     return finest - larger(0, sum_bits - kScaledBits);

@@ -38,7 +38,7 @@ struct SplitRebalance : RebalanceMethod {
             .most_replicas = problem.limits.most_replicas,
             .nodes = partition.nodes,
             .tries = 32 << 2 * effort,
-            .looks = int64_t{1} << (31 + effort)};
+            .looks = int64_t{1} << (29 + 2 * effort)};
   }
 };
 

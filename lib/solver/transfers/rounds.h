@@ -5,39 +5,38 @@
 
 EPLB_STAGE_BEGIN
 
-// Which edge a vertex has in a round: a hash table with open addressing.
+// Which edge a vertex has in a round, and which rounds of a block it has, as bits: a hash table
+// with open addressing.
 class RoundTable {
  public:
-  static constexpr int kNone = -1;
+  static constexpr int kNone = -1, kBlock = 16;
 
-  // A power of two, of which two entries for each edge fill half at most.
+  // A power of two, of which four entries for each edge fill two thirds at most.
   EPLB_FN static int64_t size_for(int64_t edges) {
     int64_t size = 16;
-    while (size < 4 * edges) size *= 2;
+    while (size < 6 * edges) size *= 2;
     return size;
   }
   EPLB_FN RoundTable(View<int64_t> entries, int64_t size)
       : entries_(entries), last_(static_cast<int>(size) - 1) {}
 
-  EPLB_FN int find(int vertex, int round) const {
-    const int64_t entry = entries_[place_of(key_of(vertex, round))];
-    return entry == kNone ? kNone : static_cast<int>(entry % kMaxSlots);
+  EPLB_FN int find(int vertex, int round) const { return value_of(key_of(vertex, round)); }
+  EPLB_FN int rounds_in_block(int vertex, int block) const {
+    return larger(value_of(key_of_block(vertex, block)), 0);
   }
   EPLB_FN void set(int vertex, int round, int edge) const {
-    const int64_t key = key_of(vertex, round);
-    entries_[place_of(key)] = key * kMaxSlots + edge;
+    const int block = round / kBlock;
+    put(key_of(vertex, round), edge);
+    put(key_of_block(vertex, block), rounds_in_block(vertex, block) | 1 << round % kBlock);
   }
-  // What follows without a gap moves up, unless it is where its search begins.
   EPLB_FN void erase(int vertex, int round) const {
-    int hole = place_of(key_of(vertex, round));
-    for (int at = after(hole); entries_[at] != kNone; at = after(at)) {
-      const int begin = begin_of(entries_[at] / kMaxSlots);
-      const bool stays = ((at - begin) & last_) < ((at - hole) & last_);
-      if (stays) continue;
-      entries_[hole] = entries_[at];
-      hole = at;
-    }
-    entries_[hole] = kNone;
+    const int block = round / kBlock;
+    const int left = rounds_in_block(vertex, block) & ~(1 << round % kBlock);
+    erase(key_of(vertex, round));
+    if (left != 0)
+      put(key_of_block(vertex, block), left);
+    else
+      erase(key_of_block(vertex, block));
   }
 
  private:
@@ -45,7 +44,10 @@ class RoundTable {
   static constexpr int kNear = 8;
 
   EPLB_FN static int64_t key_of(int vertex, int round) {
-    return (int64_t{round / kNear} * (2 * kMaxSlots) + vertex) * kNear + round % kNear;
+    return (int64_t{round / kNear} * (4 * kMaxSlots) + vertex) * kNear + round % kNear;
+  }
+  EPLB_FN static int64_t key_of_block(int vertex, int block) {
+    return key_of(2 * kMaxSlots + vertex, block);
   }
   EPLB_FN int begin_of(int64_t key) const {
     const uint64_t line = static_cast<uint64_t>(key / kNear) * 0x9E3779B97F4A7C15 >> 32;
@@ -57,6 +59,26 @@ class RoundTable {
     int at = begin_of(key);
     while (entries_[at] != kNone && entries_[at] / kMaxSlots != key) at = after(at);
     return at;
+  }
+
+  EPLB_FN int value_of(int64_t key) const {
+    const int64_t entry = entries_[place_of(key)];
+    return entry == kNone ? kNone : static_cast<int>(entry % kMaxSlots);
+  }
+  EPLB_FN void put(int64_t key, int value) const {
+    entries_[place_of(key)] = key * kMaxSlots + value;
+  }
+  // What follows without a gap moves up, unless it is where its search begins.
+  EPLB_FN void erase(int64_t key) const {
+    int hole = place_of(key);
+    for (int at = after(hole); entries_[at] != kNone; at = after(at)) {
+      const int begin = begin_of(entries_[at] / kMaxSlots);
+      const bool stays = ((at - begin) & last_) < ((at - hole) & last_);
+      if (stays) continue;
+      entries_[hole] = entries_[at];
+      hole = at;
+    }
+    entries_[hole] = kNone;
   }
 
   View<int64_t> entries_;
@@ -131,9 +153,16 @@ class RoundGraph {
   }
   // The first round that neither vertex has, or 0.
   EPLB_FN int common(int vertex, int other) const {
+    constexpr int kBlock = RoundTable::kBlock;
     int round = larger(lacking(vertex), lacking(other));
-    while (round <= rounds_ && (has(vertex, round) || has(other, round))) ++round;
-    return round <= rounds_ ? round : 0;
+    while (round <= rounds_) {
+      const int block = round / kBlock;
+      const int taken =
+          table_.rounds_in_block(vertex, block) | table_.rounds_in_block(other, block);
+      for (; round / kBlock == block; ++round)
+        if ((taken >> round % kBlock & 1) == 0) return round <= rounds_ ? round : 0;
+    }
+    return 0;
   }
   EPLB_FN int other_end(int edge, int vertex) const {
     return sender(edge) == vertex ? receiver(edge) : sender(edge);

@@ -65,9 +65,9 @@ class Bindings(unittest.TestCase):
         self.assertIn("pub const EPLB_STRATEGY_FEWEST_ROUNDS: eplb_strategy = 8;", raw)
 
     def test_a_new_map_is_of_the_type_that_its_comment_names(self):
-        line = "  EPLB_MAP_HEAT = 22 /* float64 [L,S]: heat of each slot */"
-        files = self.generated_from(with_line(self.text, "EPLB_MAP_SPLIT_TIGHT = 21", line))
-        self.assertIn("\tMapHeat FloatMap = 22\n", files["bindings/go/constants_generated.go"])
+        line = "  EPLB_MAP_HEAT = 28 /* float64 [L,S]: heat of each slot */"
+        files = self.generated_from(with_line(self.text, "EPLB_MAP_DISPATCH_BOUND = 27", line))
+        self.assertIn("\tMapHeat FloatMap = 28\n", files["bindings/go/constants_generated.go"])
         self.assertIn('"EPLB_MAP_HEAT":', files["bindings/go/layout_generated_test.go"])
         self.assertIn('Heat = EPLB_MAP_HEAT "heat",', files["bindings/rust/eplb/src/constants_generated.rs"])
 

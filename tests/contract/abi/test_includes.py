@@ -9,7 +9,7 @@ from header import ROOT
 SOURCES = (".c", ".h", ".cpp", ".cu", ".cuh", ".hpp", ".cc", ".h.in")
 MOST_LINES = 400
 MAY_BE_LONGER = {  # path: why, and how many lines
-    "include/eplb.h": 850,  # the manual of the C API, nearly all comment
+    "include/eplb.h": 900,  # the manual of the C API, nearly all comment
     "tests/golden/rebalance.py": 410,  # a program to be read from top to bottom
     "bindings/go/layout_generated.go": 800,  # generated from the header, with its comments
     "bindings/rust/eplb-sys/src/bindings.rs": 1500,  # the same

@@ -306,7 +306,7 @@ CALLS["eplb_fetch_map_device", "EPLB_UNAVAILABLE"] = (
         lambda caller: caller.fetch(NUMBERS["EPLB_MAP_WINDOW_BOUND"], device=True),
     ),
 )
-for name in ("split", "split_prepare"):
+for name in ("split", "split_prepare", "static_dispatch"):
     CALLS[f"eplb_{name}", "EPLB_INVALID_STATE"] = (ON_CPU, after(create, partial(split, name=name)))
     CALLS[f"eplb_{name}", "EPLB_INVALID_PLACEMENT"] = (
         ON_CPU,
@@ -316,6 +316,7 @@ for name in ("split", "split_prepare"):
         ON_CPU,
         after(ready, more_slots, partial(split, name=name, of_plan=True)),
     )
+for name in ("split", "split_prepare"):
     CALLS[f"eplb_{name}_device", "EPLB_INVALID_ARGUMENT"] = (
         ON_CPU,
         after(create, upload, partial(split, name=name, device=True)),

@@ -6,45 +6,47 @@
 
 /* tests/contract/abi/test_symbols.py compares this list with the header: a new function cannot be
  * forgotten here. */
-#define EPLB_FUNCTIONS(F)    \
-  F(abi_version)             \
-  F(version_string)          \
-  F(status_name)             \
-  F(backend_init)            \
-  F(backend_info)            \
-  F(device_count)            \
-  F(device_name)             \
-  F(context_options_init)    \
-  F(context_create)          \
-  F(context_destroy)         \
-  F(context_interrupt)       \
-  F(context_synchronize)     \
-  F(context_reserve)         \
-  F(upload_weights)          \
-  F(upload_weights_device)   \
-  F(upload_cluster)          \
-  F(upload_prices)           \
-  F(upload_window_weights)   \
-  F(upload_placement)        \
-  F(upload_placement_device) \
-  F(problem_init)            \
-  F(solve_options_init)      \
-  F(solve)                   \
-  F(solve_device)            \
-  F(map_shape)               \
-  F(fetch_map)               \
-  F(fetch_map_device)        \
-  F(fingerprint)             \
-  F(report_init)             \
-  F(fetch_report)            \
-  F(evaluate)                \
-  F(evaluate_windows)        \
-  F(plan_transfers)          \
-  F(split_options_init)      \
-  F(split_prepare)           \
-  F(split_prepare_device)    \
-  F(split)                   \
-  F(split_device)
+#define EPLB_FUNCTIONS(F)         \
+  F(abi_version)                  \
+  F(version_string)               \
+  F(status_name)                  \
+  F(backend_init)                 \
+  F(backend_info)                 \
+  F(device_count)                 \
+  F(device_name)                  \
+  F(context_options_init)         \
+  F(context_create)               \
+  F(context_destroy)              \
+  F(context_interrupt)            \
+  F(context_synchronize)          \
+  F(context_reserve)              \
+  F(upload_weights)               \
+  F(upload_weights_device)        \
+  F(upload_cluster)               \
+  F(upload_prices)                \
+  F(upload_window_weights)        \
+  F(upload_placement)             \
+  F(upload_placement_device)      \
+  F(problem_init)                 \
+  F(solve_options_init)           \
+  F(solve)                        \
+  F(solve_device)                 \
+  F(map_shape)                    \
+  F(fetch_map)                    \
+  F(fetch_map_device)             \
+  F(fingerprint)                  \
+  F(report_init)                  \
+  F(fetch_report)                 \
+  F(evaluate)                     \
+  F(evaluate_windows)             \
+  F(plan_transfers)               \
+  F(split_options_init)           \
+  F(split_prepare)                \
+  F(split_prepare_device)         \
+  F(split)                        \
+  F(split_device)                 \
+  F(static_dispatch_options_init) \
+  F(static_dispatch)
 
 /* The types are the header's own declarations, so a changed signature cannot go unnoticed. */
 struct api {

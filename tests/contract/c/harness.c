@@ -35,6 +35,7 @@ static void run_everything(const char *vectors) {
   rules_window_weights();
   rules_split();
   rules_split_calls();
+  rules_dispatch();
   rules_answers();
   rules_cluster();
   rules_devices();

@@ -73,6 +73,7 @@ void rules_answers(void);
 void rules_cluster(void);
 void rules_constants(void);
 void rules_devices(void);
+void rules_dispatch(void);
 void rules_evaluation(void);
 void rules_floating_point(void);
 void rules_fork(void);

@@ -99,6 +99,8 @@ static void dtypes(void) {
                            NULL, 2, ERR),
             "dtype");
     INVALID(CALL(split)(context, &in.problem, before.ints[0], 32, unknown[i], NULL, ERR), "dtype");
+    INVALID(CALL(static_dispatch)(context, &in.problem, before.ints[0], 32, unknown[i], NULL, ERR),
+            "dtype");
     INVALID(CALL(context_reserve)(context, unknown[i], 1, 2, 8, &in.problem, NULL, ERR), "dtype");
   }
 }

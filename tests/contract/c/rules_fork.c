@@ -48,6 +48,7 @@ static void a_forked_context(void) {
   AFTER_FORK(CALL(split_prepare_device)(context, &in.problem, buffer, 32, EPLB_INT64, NULL, ERR));
   AFTER_FORK(CALL(split_device)(context, NULL, NULL, 0, 0, NULL, NULL, ERR));
   AFTER_FORK(CALL(split)(context, NULL, NULL, 0, 0, NULL, ERR));
+  AFTER_FORK(CALL(static_dispatch)(context, NULL, NULL, 0, 0, NULL, ERR));
   AFTER_FORK(CALL(fetch_map)(context, EPLB_MAP_SHARE, EPLB_INT64, buffer, 32, ERR));
   AFTER_FORK(CALL(context_synchronize)(context, ERR));
   AFTER_FORK(CALL(context_reserve)(context, EPLB_FLOAT32, 1, 2, 8, &in.problem, NULL, ERR));

@@ -82,6 +82,11 @@ static eplb_status call_split(eplb_error *err) {
                    EPLB_INT64, NULL, err);
 }
 
+static eplb_status call_dispatch(eplb_error *err) {
+  return api.static_dispatch(scene.context, &scene.in.problem, scene.before.ints[0], LAYERS * SLOTS,
+                             EPLB_INT64, NULL, err);
+}
+
 /* Not the plan: what is split over it, and what is prepared, must stay while others fail. */
 static const int64_t *even_placement(void) {
   static int64_t placement[LAYERS * SLOTS];
@@ -168,7 +173,7 @@ static void a_solve_ends(void) {
 static void other_calls_end(void) {
   static eplb_status (*const calls[])(eplb_error *) = {
       call_rebalance, call_preset,        call_evaluate, call_windows,
-      call_transfers, call_split_prepare, call_split};
+      call_transfers, call_split_prepare, call_split,    call_dispatch};
   size_t i;
   for (i = 0; i < sizeof calls / sizeof *calls; i++)
     if (begin_scene(1, calls[i] == call_rebalance)) {

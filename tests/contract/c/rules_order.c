@@ -94,6 +94,7 @@ static void err_may_be_null_everywhere(void) {
   eplb_backend backend;
   eplb_solve_options options;
   eplb_split_options split_options;
+  eplb_static_dispatch_options dispatch_options;
   eplb_problem problem;
   eplb_report report;
   int64_t buffer[32], dims[4];
@@ -104,12 +105,15 @@ static void err_may_be_null_everywhere(void) {
   EXPECT(EPLB_OK, CALL(backend_init)(&backend, sizeof backend, NULL));
   EXPECT(EPLB_OK, CALL(solve_options_init)(&options, sizeof options, NULL));
   EXPECT(EPLB_OK, CALL(split_options_init)(&split_options, sizeof split_options, NULL));
+  EXPECT(EPLB_OK,
+         CALL(static_dispatch_options_init)(&dispatch_options, sizeof dispatch_options, NULL));
   EXPECT(EPLB_OK, CALL(problem_init)(&problem, sizeof problem, NULL));
   EXPECT(EPLB_OK, CALL(report_init)(&report, sizeof report, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(context_options_init)(&context_options, 0, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(backend_init)(NULL, sizeof backend, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve_options_init)(NULL, 0, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(split_options_init)(NULL, 0, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT, CALL(static_dispatch_options_init)(NULL, 0, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(problem_init)(NULL, 0, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(report_init)(NULL, 0, NULL));
   EXPECT(EPLB_OK, CALL(backend_info)(EPLB_DEVICE_CPU, &backend, text, sizeof text, NULL));
@@ -148,6 +152,9 @@ static void err_may_be_null_everywhere(void) {
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(split_prepare)(c, NULL, buffer, 32, EPLB_INT64, NULL));
   EXPECT(EPLB_OK, CALL(split)(c, NULL, NULL, 0, 0, &split_options, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(split)(c, &in.problem, buffer, 31, EPLB_INT64, NULL, NULL));
+  EXPECT(EPLB_OK, CALL(static_dispatch)(c, NULL, NULL, 0, 0, &dispatch_options, NULL));
+  EXPECT(EPLB_INVALID_ARGUMENT,
+         CALL(static_dispatch)(c, &in.problem, buffer, 31, EPLB_INT64, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT,
          CALL(upload_weights_device)(c, buffer, 16, EPLB_FLOAT32, 1, 2, 8, NULL, NULL));
   EXPECT(EPLB_INVALID_ARGUMENT, CALL(solve_device)(c, &in.problem, NULL, NULL, NULL));

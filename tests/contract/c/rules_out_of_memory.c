@@ -113,6 +113,14 @@ static eplb_status try_shares(eplb_error *err) {
   return CALL(fetch_map)(state.context, EPLB_MAP_SHARE, EPLB_INT64, outputs.maps[0],
                          state.before.lengths[0], err);
 }
+/* Of many more ranks than any before. */
+static eplb_status try_dispatch(eplb_error *err) {
+  eplb_static_dispatch_options options;
+  eplb_status status = CALL(static_dispatch_options_init)(&options, sizeof options, err);
+  if (status != EPLB_OK) return status;
+  options.num_ranks = 4096;
+  return CALL(static_dispatch)(state.context, NULL, NULL, 0, 0, &options, err);
+}
 static eplb_status try_information(eplb_error *err) {
   eplb_status status =
       CALL(backend_info)(EPLB_DEVICE_CUDA, NULL, outputs.text, sizeof outputs.text, err);
@@ -191,9 +199,10 @@ static void run_out_of_memory_in(eplb_status (*step)(eplb_error *), int option, 
 
 static void run_out_of_memory_anywhere(void) {
   static eplb_status (*const steps[])(eplb_error *) = {
-      try_create,  try_fetch,     try_report,      try_current, try_moves,  try_evaluate,
-      try_windows, try_transfers, try_information, try_refusal, try_prices, try_window_weights,
-      try_solve,   try_upload,    try_reserve,     try_prepare, try_split,  try_shares};
+      try_create,   try_fetch,          try_report,    try_current,     try_moves,
+      try_evaluate, try_windows,        try_transfers, try_information, try_refusal,
+      try_prices,   try_window_weights, try_solve,     try_upload,      try_reserve,
+      try_prepare,  try_split,          try_shares,    try_dispatch};
   size_t i;
   int option, from_then_on;
   for (i = 0; i < sizeof steps / sizeof *steps; i++)

@@ -23,31 +23,6 @@ static input with_gaps(eplb_dtype dtype) {
   return in;
 }
 
-static uint32_t draw(uint32_t *state) {
-  *state = *state * 1664525u + 1013904223u;
-  return *state >> 16;
-}
-
-/* Any placement: copies of an expert on one GPU, empty slots, layers that have nothing in common.
- * open[g]: how many slots GPU g has. */
-static void any_placement(int64_t *placement, const int64_t *open, uint32_t seed) {
-  enum { FREE = -2 };
-  int64_t layer, s, e;
-  for (layer = 0; layer < LAYERS; layer++) {
-    int64_t *row = placement + layer * SLOTS;
-    for (s = 0; s < SLOTS; s++) row[s] = s % (SLOTS / GPUS) < open[s / (SLOTS / GPUS)] ? FREE : -1;
-    for (e = 0; e < EXPERTS; e++) {
-      do s = (int64_t)(draw(&seed) % SLOTS);
-      while (row[s] != FREE);
-      row[s] = e;
-    }
-    for (s = 0; s < SLOTS; s++)
-      if (row[s] == FREE) row[s] = (int64_t)(draw(&seed) % (EXPERTS + 1)) - 1;
-  }
-}
-
-static const int64_t all_open[GPUS] = {4, 4, 4, 4, 4, 4};
-
 static void every_dtype(void) {
   eplb_dtype dtype;
   split first, s;
@@ -80,7 +55,7 @@ static void any_placements(void) {
   if (context == NULL || !input_upload(context, &in)) return;
   for (seed = 0; seed < 60 && !test_has_failed(); seed++) {
     const double tolerance = seed % 3 == 0 ? seed / 60.0 : 0;
-    any_placement(placement, all_open, seed);
+    any_placement(&in, NULL, placement, seed);
     if (!split_over(context, &in, placement, tolerance) || !split_fetch(&s, context, &in)) break;
     split_holds(&in, NULL, placement, tolerance, &s);
     split_free(&s);
@@ -102,7 +77,7 @@ static void gpus_that_differ(void) {
   if (context == NULL || !input_upload(context, &in)) return;
   for (seed = 0; seed < 60 && !test_has_failed(); seed++) {
     const cluster *own = &gpus[seed % 3];
-    any_placement(placement, own->slots == NULL ? all_open : slots, seed);
+    any_placement(&in, own, placement, seed);
     EXPECT(EPLB_OK, CALL(upload_cluster)(context, own->slots, own->speeds, NULL, GPUS, ERR));
     if (!split_over(context, &in, placement, 0) || !split_fetch(&s, context, &in)) break;
     split_holds(&in, own, placement, 0, &s);
@@ -156,7 +131,7 @@ static void a_split_holds(const input *in, uint32_t seed) {
   eplb_context *context = context_make(1);
   int64_t placement[LENGTH];
   split s;
-  any_placement(placement, all_open, seed);
+  any_placement(in, NULL, placement, seed);
   if (context != NULL && input_upload(context, in) && split_over(context, in, placement, 0) &&
       split_fetch(&s, context, in)) {
     split_holds(in, NULL, placement, 0, &s);
@@ -188,7 +163,7 @@ static void a_tolerance_has_steps(void) {
   eplb_context *context = context_make(1);
   int64_t placement[LENGTH];
   split s;
-  any_placement(placement, all_open, 8);
+  any_placement(&in, NULL, placement, 8);
   if (context != NULL && input_upload(context, &in) && split_over(context, &in, placement, 0) &&
       split_fetch(&s, context, &in)) {
     if (split_over(context, &in, placement, 0.9 / 65536)) split_still_there(&s, context, &in);
@@ -206,7 +181,7 @@ static void prepared_once_split_often(void) {
   int64_t placement[LENGTH], i;
   int round;
   split s;
-  any_placement(placement, all_open, 9);
+  any_placement(&in, NULL, placement, 9);
   if (context == NULL || fresh == NULL || !input_upload(context, &in)) return;
   EXPECT(EPLB_OK, CALL(split_prepare)(context, &in.problem, placement, LENGTH, EPLB_INT64, ERR));
   for (round = 0; round < 4; round++) {
@@ -230,7 +205,7 @@ static void int32_placements_are_the_same(void) {
   int64_t placement[LENGTH], i;
   int32_t narrow[LENGTH];
   split s;
-  any_placement(placement, all_open, 21);
+  any_placement(&in, NULL, placement, 21);
   for (i = 0; i < LENGTH; i++) narrow[i] = (int32_t)placement[i];
   if (context != NULL && input_upload(context, &in) && split_over(context, &in, placement, 0) &&
       split_fetch(&s, context, &in)) {
@@ -271,7 +246,7 @@ static void any_threads_and_layers(void) {
   int64_t placement[LENGTH], i;
   split s;
   ((double *)in.weights)[3] /= 3;
-  any_placement(placement, all_open, 6);
+  any_placement(&in, NULL, placement, 6);
   if (context == NULL || !input_upload(context, &in) || !split_over(context, &in, placement, 0) ||
       !split_fetch(&s, context, &in))
     return;
@@ -294,7 +269,7 @@ static void maps_in_any_order(void) {
   int64_t placement[LENGTH], i;
   double buffer[LENGTH];
   split s;
-  any_placement(placement, all_open, 14);
+  any_placement(&in, NULL, placement, 14);
   if (context == NULL || !input_upload(context, &in) || !split_over(context, &in, placement, 0) ||
       !split_fetch(&s, context, &in))
     return;

@@ -15,6 +15,7 @@ typedef union any_struct {
   eplb_problem problem;
   eplb_solve_options solve_options;
   eplb_split_options split_options;
+  eplb_static_dispatch_options dispatch_options;
   eplb_report report;
   unsigned char bytes[sizeof(eplb_report) + ROOM];
 } any_struct;
@@ -36,6 +37,9 @@ static eplb_status init_solve(any_struct *s, int64_t size, eplb_error *e) {
 }
 static eplb_status init_split(any_struct *s, int64_t size, eplb_error *e) {
   return CALL(split_options_init)((eplb_split_options *)s, size, e);
+}
+static eplb_status init_dispatch(any_struct *s, int64_t size, eplb_error *e) {
+  return CALL(static_dispatch_options_init)((eplb_static_dispatch_options *)s, size, e);
 }
 static eplb_status init_report(any_struct *s, int64_t size, eplb_error *e) {
   return CALL(report_init)((eplb_report *)s, size, e);
@@ -65,6 +69,9 @@ static eplb_status use_solve(any_struct *s, eplb_error *e) {
 static eplb_status use_split(any_struct *s, eplb_error *e) {
   return CALL(split)(solved, NULL, NULL, 0, 0, &s->split_options, e);
 }
+static eplb_status use_dispatch(any_struct *s, eplb_error *e) {
+  return CALL(static_dispatch)(solved, NULL, NULL, 0, 0, &s->dispatch_options, e);
+}
 static eplb_status use_report(any_struct *s, eplb_error *e) {
   return CALL(fetch_report)(solved, &s->report, e);
 }
@@ -81,6 +88,7 @@ static const struct kind {
              {"problem", sizeof(eplb_problem), 48, init_problem, use_problem},
              {"options", sizeof(eplb_solve_options), 32, init_solve, use_solve},
              {"options", sizeof(eplb_split_options), 16, init_split, use_split},
+             {"options", sizeof(eplb_static_dispatch_options), 32, init_dispatch, use_dispatch},
              {"report", sizeof(eplb_report), 104, init_report, use_report}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

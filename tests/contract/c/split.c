@@ -124,3 +124,32 @@ int split_is_unprepared(eplb_context *context) {
          REFUSED(EPLB_INVALID_STATE, CALL(map_shape)(context, EPLB_MAP_SHARE, &rank, dims, 4, ERR),
                  "eplb_split_prepare");
 }
+
+static uint32_t draw(uint32_t *state) {
+  *state = *state * 1664525u + 1013904223u;
+  return *state >> 16;
+}
+
+static void any_row(const input *in, const cluster *gpus, int64_t *row, uint32_t *seed) {
+  enum { FREE = -2 };
+  const int64_t slots = in->problem.num_slots, per_gpu = slots / in->problem.num_gpus;
+  int64_t s, e;
+  for (s = 0; s < slots; s++) {
+    const int is_open =
+        gpus == NULL || gpus->slots == NULL || s % per_gpu < gpus->slots[s / per_gpu];
+    row[s] = is_open ? FREE : -1;
+  }
+  for (e = 0; e < in->experts; e++) {
+    do s = (int64_t)draw(seed) % slots;
+    while (row[s] != FREE);
+    row[s] = e;
+  }
+  for (s = 0; s < slots; s++)
+    if (row[s] == FREE) row[s] = (int64_t)draw(seed) % (in->experts + 1) - 1;
+}
+
+void any_placement(const input *in, const cluster *gpus, int64_t *placement, uint32_t seed) {
+  int64_t layer;
+  for (layer = 0; layer < in->layers; layer++)
+    any_row(in, gpus, placement + layer * in->problem.num_slots, &seed);
+}

@@ -36,6 +36,13 @@ int split_still_there(const split *s, eplb_context *context, const input *in);
 int split_is_gone(eplb_context *context);
 int split_is_unprepared(eplb_context *context);
 
+/* Any placement [L,S] of an input: copies of an expert on one GPU, empty slots, layers that have
+ * nothing in common. gpus NULL: all slots are open. */
+void any_placement(const input *in, const cluster *gpus, int64_t *placement, uint32_t seed);
+
+/* [num_gpus], to be freed: of GPUs that have slots, with mean 1; 0 of others. */
+double *relative_speeds(const input *in, const cluster *gpus, int64_t *open_gpus);
+
 /* Whether it is what eplb.h promises of a split of these weights over this placement [L,S], worked
  * out from the definition alone. gpus NULL: all are equal. */
 int split_holds(const input *in, const cluster *gpus, const int64_t *placement, double tolerance,

@@ -27,7 +27,7 @@ static int is_open(const cluster *gpus, int64_t gpu) {
   return gpus == NULL || gpus->slots == NULL || gpus->slots[gpu] > 0;
 }
 
-static double *speeds_of(const input *in, const cluster *gpus, int64_t *open_gpus) {
+double *relative_speeds(const input *in, const cluster *gpus, int64_t *open_gpus) {
   double *speed = calloc((size_t)in->problem.num_gpus, sizeof *speed), fastest = 0, sum = 0;
   int64_t g;
   *open_gpus = 0;
@@ -188,7 +188,7 @@ int split_holds(const input *in, const cluster *gpus, const int64_t *placement, 
   int fine = 1;
   for (i = 0; fine && i < in->layers; i++) {
     layer l = {in, placement + i * s->slots, i, s->slots / s->gpus, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    l.speed = speeds_of(in, gpus, &l.open_gpus);
+    l.speed = relative_speeds(in, gpus, &l.open_gpus);
     l.share = s->ints[0] + i * s->slots;
     l.quota = s->doubles[1] + i * s->slots;
     l.load = s->doubles[2] + i * s->gpus;

@@ -214,6 +214,19 @@ pub const EPLB_MAP_SPLIT_BOUND: eplb_map = 20;
 /// int `[L,G]`: 1: one of the GPUs that the bound is of. It is the weight of experts that are on no
 /// other GPU, divided by the speeds of these: a certificate that anyone can check
 pub const EPLB_MAP_SPLIT_TIGHT: eplb_map = 21;
+/// int `[L,R,E]`: the slot that a rank uses of an expert
+pub const EPLB_MAP_DISPATCH_SLOT: eplb_map = 22;
+/// int `[L,S]`: EPLB_MAP_PHYSICAL_TO_LOGICAL after the swaps
+pub const EPLB_MAP_DISPATCH_PLACEMENT: eplb_map = 23;
+/// int `[L,S]`: how many ranks use the slot; R for each expert
+pub const EPLB_MAP_DISPATCH_RANKS: eplb_map = 24;
+/// float64 `[L,G]`: of each slot, the weight of its expert times its part of the ranks, added up
+pub const EPLB_MAP_DISPATCH_LOAD: eplb_map = 25;
+/// float64 `[L]`: EPLB_MAP_IMBALANCE with these loads
+pub const EPLB_MAP_DISPATCH_IMBALANCE: eplb_map = 26;
+/// float64 `[L]`: EPLB_MAP_SPLIT_BOUND for the placement that was given; with max_swaps above 0,
+/// the mean load of GPUs that have slots, by their speeds
+pub const EPLB_MAP_DISPATCH_BOUND: eplb_map = 27;
 
 /// 256 bytes, frozen. `text` is always terminated; it is empty after success.
 #[repr(C)]
@@ -369,6 +382,29 @@ const _: () = {
     assert!(align_of::<eplb_split_options>() == 8);
     assert!(offset_of!(eplb_split_options, struct_size) == 0);
     assert!(offset_of!(eplb_split_options, tolerance) == 8);
+};
+
+/// Options of a static dispatch. Since ABI 1.2.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct eplb_static_dispatch_options {
+    pub struct_size: i64,
+    /// 0: num_gpus; source ranks, at most 4096, and times experts at most 2^24. Rank r is on GPU
+    /// floor(r * num_gpus / num_ranks)
+    pub num_ranks: i64,
+    /// 0; how many pairs of slots of a layer may exchange their experts; -1: any number. Slots of
+    /// one node, under EPLB_POLICY_HIERARCHICAL
+    pub max_swaps: i64,
+    /// 0; what a GPU may have above the bound, in parts of it, 0 to 1
+    pub tolerance: f64,
+}
+const _: () = {
+    assert!(size_of::<eplb_static_dispatch_options>() == 32);
+    assert!(align_of::<eplb_static_dispatch_options>() == 8);
+    assert!(offset_of!(eplb_static_dispatch_options, struct_size) == 0);
+    assert!(offset_of!(eplb_static_dispatch_options, num_ranks) == 8);
+    assert!(offset_of!(eplb_static_dispatch_options, max_swaps) == 16);
+    assert!(offset_of!(eplb_static_dispatch_options, tolerance) == 24);
 };
 
 /// How good a placement is. "Mean" and "worst" are over layers, means over those that have load; if
@@ -1054,6 +1090,37 @@ library! {
         dtype: eplb_dtype,
         options: *const eplb_split_options,
         stream: *mut c_void,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// Fills *options with defaults. struct_size: sizeof(eplb_static_dispatch_options) of the
+    /// caller. Since ABI 1.2.
+    fn eplb_static_dispatch_options_init(
+        options: *mut eplb_static_dispatch_options,
+        struct_size: i64,
+        err: *mut eplb_error,
+    ) -> eplb_status;
+
+    /// For engines in which each source rank sends all of its tokens of an expert to one slot:
+    /// chooses these slots, such that the busiest GPU has little, and keeps the answer in the
+    /// context: the EPLB_MAP_DISPATCH_ maps. Ranks are taken to have equally many tokens of every
+    /// expert, of which the uploaded weights are the sums. Of the ranks that may use a slot, those
+    /// on its GPU come first, and then those on its node. Arguments and NULLs are those of
+    /// eplb_split; options NULL means defaults. With max_swaps the answer is for another placement,
+    /// EPLB_MAP_DISPATCH_PLACEMENT, which has the same experts as often, none of them on a GPU
+    /// twice that was not before; limits on moves are not looked at. Plan and split are left
+    /// unchanged, unless a placement is given (see eplb_split_prepare); an upload of weights
+    /// discards the answer. Works on the host, whatever the context's device. It is the same answer
+    /// on every machine. Source: the split, rounded to ranks, and a local search; how far it is
+    /// from the best is not known, but the bound is one for every table. Errors: as eplb_split.
+    /// Since ABI 1.2.
+    fn eplb_static_dispatch(
+        context: *mut eplb_context,
+        problem: *const eplb_problem,
+        placement: *const c_void,
+        placement_length: i64,
+        dtype: eplb_dtype,
+        options: *const eplb_static_dispatch_options,
         err: *mut eplb_error,
     ) -> eplb_status;
 }

@@ -234,6 +234,20 @@ open_enum! {
         /// are on no other GPU, divided by the speeds of these: a certificate that anyone can
         /// check.
         SplitTight = EPLB_MAP_SPLIT_TIGHT "split_tight",
+        /// Int `[L,R,E]`: the slot that a rank uses of an expert.
+        DispatchSlot = EPLB_MAP_DISPATCH_SLOT "dispatch_slot",
+        /// Int `[L,S]`: [`Map::PhysicalToLogical`](crate::Map::PhysicalToLogical) after the swaps.
+        DispatchPlacement = EPLB_MAP_DISPATCH_PLACEMENT "dispatch_placement",
+        /// Int `[L,S]`: how many ranks use the slot; R for each expert.
+        DispatchRanks = EPLB_MAP_DISPATCH_RANKS "dispatch_ranks",
+        /// Float64 `[L,G]`: of each slot, the weight of its expert times its part of the ranks,
+        /// added up.
+        DispatchLoad = EPLB_MAP_DISPATCH_LOAD "dispatch_load",
+        /// Float64 `[L]`: [`Map::Imbalance`](crate::Map::Imbalance) with these loads.
+        DispatchImbalance = EPLB_MAP_DISPATCH_IMBALANCE "dispatch_imbalance",
+        /// Float64 `[L]`: [`Map::SplitBound`](crate::Map::SplitBound) for the placement that was
+        /// given; with `max_swaps` above 0, the mean load of GPUs that have slots, by their speeds.
+        DispatchBound = EPLB_MAP_DISPATCH_BOUND "dispatch_bound",
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{Cluster, Error, Interrupter, Library, Plan, Problem, Result, SolveOp
 
 mod placements;
 mod splits;
+mod static_dispatch;
 mod tables;
 
 /// Owns the uploaded weights, the solved plan and the memory of the search; keep it for repeated solves.

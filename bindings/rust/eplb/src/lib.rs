@@ -17,7 +17,10 @@ mod plan;
 mod problem;
 mod raw;
 mod report;
+#[rustfmt::skip]
+mod report_generated;
 mod split;
+mod static_dispatch;
 #[rustfmt::skip]
 mod structs_generated;
 mod transfers;
@@ -36,6 +39,8 @@ pub use load_error::{Attempt, ENVIRONMENT, FILE, LoadError, NamedBy, Refusal};
 pub use plan::{MapShape, Plan};
 pub use problem::WeightShape;
 pub use report::Evaluation;
+pub use report_generated::Report;
 pub use split::Split;
-pub use structs_generated::{Problem, Report, SolveOptions, SplitOptions};
+pub use static_dispatch::StaticDispatch;
+pub use structs_generated::{Problem, SolveOptions, SplitOptions, StaticDispatchOptions};
 pub use transfers::{Transfer, TransferKind, TransferPlan};

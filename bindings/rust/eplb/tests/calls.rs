@@ -7,7 +7,7 @@ use std::ffi::CStr;
 
 use eplb::{
     BoundKind, Context, ContextOptions, Device, DeviceKind, Effort, Error, Map, Policy, PolicyReason, Problem,
-    SolveOptions, Strategy, WeightShape,
+    SolveOptions, StaticDispatchOptions, Strategy, WeightShape,
 };
 use input::{PROBLEM, SHAPE, WEIGHTS, context, library, uploaded};
 
@@ -30,12 +30,14 @@ fn map_shapes() {
     let mut context = uploaded();
     let options = SolveOptions::new().max_replicas(5);
     context.solve(&PROBLEM, &options).expect("it can be solved");
-    context.split_prepare_plan(&PROBLEM).expect("it was solved"); // which some of the maps are of
+    // Some of the maps are of these.
+    context.static_dispatch_over_plan(&PROBLEM, &StaticDispatchOptions::new().num_ranks(4)).expect("it was solved");
     let plan = context.plan().expect("it was solved");
     let dims_of = |map| -> &[usize] {
         match map {
             Map::LogicalToPhysical => &[1, 8, 5],
-            Map::ReplicaCount | Map::GpuLoad | Map::SplitLoad | Map::SplitTight => &[1, 8],
+            Map::DispatchSlot => &[1, 4, 8],
+            Map::ReplicaCount | Map::GpuLoad | Map::SplitLoad | Map::SplitTight | Map::DispatchLoad => &[1, 8],
             Map::WindowImbalance | Map::WindowBound => &[1, 1],
             Map::Imbalance
             | Map::Bound
@@ -44,7 +46,9 @@ fn map_shapes() {
             | Map::OffHome
             | Map::OffHomeBound
             | Map::SplitImbalance
-            | Map::SplitBound => &[1],
+            | Map::SplitBound
+            | Map::DispatchImbalance
+            | Map::DispatchBound => &[1],
             _ => &[1, 16],
         }
     };

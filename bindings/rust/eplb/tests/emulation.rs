@@ -8,6 +8,7 @@ mod invariants;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use emulated::splits::{a_bad_placement, a_static_dispatch, split_calls, the_memory_for_splits};
 use emulated::{DeviceVec, ENVIRONMENT, Emulation};
 use eplb::{
     Context, Device, DeviceKind, Error, Map, Problem, SolveOptions, Strategy, Stream, WeightElement, WeightShape,
@@ -32,6 +33,7 @@ macro_rules! ensure_eq {
         }
     };
 }
+pub(crate) use ensure_eq;
 
 /// Weights as measured ones are: some experts far above the others.
 fn tokens(layers: usize, seed: usize) -> Vec<i64> {
@@ -263,6 +265,12 @@ fn main() -> ExitCode {
         test("a bad weight is reported once".into(), Box::new(a_bad_weight)),
         test("device calls need a reserve".into(), Box::new(the_reserve)),
     ];
+    tests.push(test("a bad placement is reported once".into(), Box::new(a_bad_placement)));
+    tests.push(test("device splits need memory".into(), Box::new(the_memory_for_splits)));
+    tests.push(test("a static dispatch of what is on the device".into(), Box::new(a_static_dispatch)));
+    for (bits, real, name) in [(32, true, "f32"), (64, true, "f64"), (32, false, "i32"), (64, false, "i64")] {
+        tests.push(test(format!("splits/{name}"), Box::new(move |emulation| split_calls(emulation, bits, real))));
+    }
     for strategy in strategies() {
         tests.push(test(format!("host calls/{strategy}"), Box::new(move |emulation| host_calls(emulation, strategy))));
         tests.push(test(

@@ -11,8 +11,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use eplb::{
-    Context, ContextOptions, Effort, Error, Interrupter, Library, Map, Problem, Result, SolveOptions, Strategy,
-    TransferOrder, WeightShape,
+    Context, ContextOptions, Effort, Error, Interrupter, Library, Map, Problem, Result, SolveOptions,
+    StaticDispatchOptions, Strategy, TransferOrder, WeightShape,
 };
 use eplb_sys::{ABI_MAJOR, ABI_MINOR};
 use fake::Fake;
@@ -83,6 +83,12 @@ fn long_calls_end_and_leave_all_as_it_was() {
     moved.rotate_left(SLOTS);
     let plan_transfers = || context.plan_transfers(&LONG, TransferOrder::Buffered, &placement, &moved);
     assert_ended("plan_transfers", &interrupting(&interrupter, plan_transfers));
+    assert_ended("split_prepare", &interrupting(&interrupter, || context.split_prepare(&LONG, &placement)));
+    let few_ranks = StaticDispatchOptions::new().num_ranks(8).max_swaps(usize::MAX);
+    let dispatch = || context.static_dispatch_over(&LONG, &placement, &few_ranks).map(|_| ());
+    assert_ended("static_dispatch", &interrupting(&interrupter, dispatch));
+    // Neither was prepared.
+    assert!(matches!(context.static_dispatch(&few_ranks), Err(Error::InvalidState(_))));
     assert_eq!(context.plan().expect("it is still there").fingerprint(), before);
     let rebalance = || context.rebalance(&placement, &LONG, &long.target(1.0)).map(|_| ());
     assert_ended("rebalance", &interrupting(&interrupter, rebalance));

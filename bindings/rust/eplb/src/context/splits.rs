@@ -8,7 +8,8 @@ use crate::{Problem, Result, Split, SplitOptions};
 impl Context {
     /// Takes a placement, anyone's, over which tokens are to be split, and works out what depends on it alone: once, for any
     /// number of splits. It stays while weights of the same shape are uploaded; a new cluster, prices, weights of windows
-    /// and [`reserve`](Self::reserve) discard it. The solved plan is left alone, an earlier split is discarded.
+    /// and [`reserve`](Self::reserve) discard it. The solved plan is left alone, an earlier split or static dispatch is
+    /// discarded.
     ///
     /// `physical_to_logical` is `[L,S]`, the expert in each slot, -1 where there is none.
     ///

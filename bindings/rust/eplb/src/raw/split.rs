@@ -1,4 +1,4 @@
-//! Calls that split tokens over a placement.
+//! Calls that split tokens over a placement, and that give slots of it to ranks.
 
 use std::ptr;
 
@@ -30,6 +30,29 @@ impl RawContext {
         // SAFETY: the options have been through their init; without a problem no placement is read.
         self.call(|lib, context, error| unsafe {
             lib.eplb_split(context, ptr::null(), ptr::null(), 0, 0, options, error)
+        })
+    }
+
+    /// Over what was prepared.
+    pub(crate) fn static_dispatch(&mut self, options: &sys::eplb_static_dispatch_options) -> Result<()> {
+        // SAFETY: the options have been through their init; without a problem no placement is read.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_static_dispatch(context, ptr::null(), ptr::null(), 0, 0, options, error)
+        })
+    }
+
+    /// `None`: the plan.
+    pub(crate) fn static_dispatch_over<T: ExpertElement>(
+        &mut self,
+        problem: &sys::eplb_problem,
+        placement: Option<&[T]>,
+        options: &sys::eplb_static_dispatch_options,
+    ) -> Result<()> {
+        let (pointer, length) = placement.map_or((ptr::null(), 0), |experts| (experts.as_ptr(), to_c(experts.len())));
+        // SAFETY: reads `length` elements of that type, and keeps a copy; nothing through a null pointer. The problem
+        // and the options have been through their init.
+        self.call(|lib, context, error| unsafe {
+            lib.eplb_static_dispatch(context, problem, pointer.cast(), length, T::DTYPE, options, error)
         })
     }
 

@@ -1,6 +1,8 @@
 //! A libeplb whose CUDA is emulated on the host, and that CUDA: it is exported, so memory and streams are had from the same.
 #![allow(unsafe_code)]
 
+pub mod splits;
+
 use std::env;
 use std::ffi::{CString, OsString, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;

@@ -41,7 +41,7 @@ struct ExcessSearch {
   // What is looked at one by one takes as long as this number of candidates in vectors: few where
   // all is in caches, as it is for models.
   EPLB_FN int slow() const {
-    constexpr int kLeast = 2, kMost = 1 << 10, kInCaches = 1 << 13, kFewWindows = 8;
+    constexpr int kLeast = 2, kMost = 256, kInCaches = 1 << 13, kFewWindows = 8;
     const int times = larger(state.windows, kFewWindows) * state.places / kInCaches;
     return smaller(larger(times, kLeast), kMost);
   }

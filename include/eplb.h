@@ -399,7 +399,7 @@ typedef struct eplb_split_options {
 /* Options of a static dispatch. Since ABI 1.2. */
 typedef struct eplb_static_dispatch_options {
   int64_t struct_size;
-  int64_t num_ranks; /* 0: num_gpus; source ranks, at most 4096, and times experts at
+  int64_t num_ranks; /* 0: num_gpus; source ranks, at most 4096; ranks times experts at
                         most 2^24. Rank r is on GPU floor(r * num_gpus / num_ranks) */
   int64_t max_swaps; /* 0; how many pairs of slots of a layer may exchange their experts; -1: any
                         number. Slots of one node, under EPLB_POLICY_HIERARCHICAL */
@@ -705,20 +705,21 @@ eplb_status eplb_solve_device(eplb_context *context, const eplb_problem *problem
 
 /* ----------------------------------------------------------------------------------------- maps */
 
-/* Writes the shape of a map of the plan, or of what was prepared for splits: *rank dimensions into
- * dims, whose dims_length must be at least 4 (unused ones become 1). While there is no plan, the
- * shape for the arguments of the last eplb_context_reserve.
- * Errors: EPLB_INVALID_STATE without a plan if nothing was reserved; EPLB_UNAVAILABLE for a map
+/* Writes the shape of a map of the plan, of what was prepared for splits, or of the static
+ * dispatch: *rank dimensions into dims, whose dims_length must be at least 4 (unused ones become
+ * 1). While there is no plan, the shape for the arguments of the last eplb_context_reserve.
+ * Errors: EPLB_INVALID_STATE without a plan if nothing was reserved, and for their maps without
+ * what was prepared, or a static dispatch; EPLB_UNAVAILABLE for a map
  * above those of this version, and for EPLB_MAP_WINDOW_ maps if windows were not kept. */
 eplb_status eplb_map_shape(eplb_context *context, eplb_map map, int32_t *rank, int64_t *dims,
                            int64_t dims_length, eplb_error *err);
 
-/* Copies a map of the plan, or of the split, to the caller's buffer, length = the product of its
- * dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica order,
- * in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were created, the
- * original first.
- * Errors: EPLB_INVALID_STATE before a solve, or for its maps a split, and for EPLB_MAP_MOVE_ maps
- * without a current placement; EPLB_UNAVAILABLE as eplb_map_shape. */
+/* Copies a map of the plan, the split or the static dispatch to the caller's buffer, length = the
+ * product of its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others.
+ * Replica order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were
+ * created, the original first.
+ * Errors: EPLB_INVALID_STATE before a solve, or for their maps a split or a static dispatch, and
+ * for EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as eplb_map_shape. */
 eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype, void *buffer,
                            int64_t length, eplb_error *err);
 
@@ -726,8 +727,8 @@ eplb_status eplb_fetch_map(eplb_context *context, eplb_map map, eplb_dtype dtype
  * overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory of the
  * context: on different streams, a fetch must not overlap an upload or a solve, nor two fetches of
  * these maps each other. Errors: as eplb_upload_weights_device, also for EPLB_MAP_MOVE_ maps
- * without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ and EPLB_MAP_OFF_HOME maps,
- * which need the host. */
+ * without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_, EPLB_MAP_OFF_HOME and
+ * EPLB_MAP_DISPATCH_ maps, which need the host. */
 eplb_status eplb_fetch_map_device(eplb_context *context, eplb_map map, eplb_dtype dtype,
                                   void *buffer, int64_t length, void *stream, eplb_error *err);
 
@@ -808,7 +809,8 @@ eplb_status eplb_split_options_init(eplb_split_options *options, int64_t struct_
  * once, for any number of splits. The arguments up to dtype are those of eplb_evaluate; placement
  * NULL means the plan, of whose problem num_slots and num_gpus must be (placement_length and dtype
  * are then ignored). The placement stays while weights of the same shape are uploaded; a new
- * cluster, prices or weights of windows discard it. An earlier split is discarded.
+ * cluster, prices or weights of windows discard it. An earlier split, and an earlier static
+ * dispatch, are discarded.
  * Errors: as eplb_evaluate; if placement is NULL, EPLB_INVALID_STATE without a plan, and
  * EPLB_INVALID_ARGUMENT for other sizes than its. Since ABI 1.2. */
 eplb_status eplb_split_prepare(eplb_context *context, const eplb_problem *problem,

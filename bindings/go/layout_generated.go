@@ -103,7 +103,7 @@ type cSplitOptions struct {
 // 1.2.
 type cStaticDispatchOptions struct {
 	StructSize int64
-	// 0: NumGPUs; source ranks, at most 4096, and times experts at most 2^24. Rank r is on GPU
+	// 0: NumGPUs; source ranks, at most 4096; ranks times experts at most 2^24. Rank r is on GPU
 	// floor(r * NumGPUs / NumRanks).
 	NumRanks int64
 	// 0; how many pairs of slots of a layer may exchange their experts; -1: any number. Slots of

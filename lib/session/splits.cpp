@@ -39,7 +39,7 @@ void Session::read_split_placement(const SplitSource& over) {
   machine_->prepare_split(read);
 }
 
-// The spare one, on the machine too.
+// The spare one, on the machine too; what there was of another one is discarded.
 void Session::keep_split_placement() {
   split_over_.prepare_keep();
   if (streams_) {
@@ -47,12 +47,12 @@ void Session::keep_split_placement() {
     streams_->send(split_over_.spare);
   }
   split_over_.keep_spare(streams_ ? kOnBoth : kOnHost);
+  forget_splits();
 }
 
 void Session::prepare_split(const SplitSource& over) {
   read_split_placement(over);
   keep_split_placement();
-  forget_splits();
 }
 
 // The spare one, or what was prepared, and brought to the host.
@@ -73,10 +73,7 @@ void Session::split(const SplitSource& over, const eplb_split_options& options) 
   split_.spare.resize(placement.problem);
   split_.prepare_keep();
   machine_->split(weights, placement, tolerance, split_.spare);
-  if (over.problem) {
-    keep_split_placement();
-    forget_splits();
-  }
+  if (over.problem) keep_split_placement();
   split_.keep_spare(kOnHost);
   split_evaluation_.known = kSplitItself;
 }
@@ -89,10 +86,7 @@ void Session::dispatch(const SplitSource& over, const eplb_static_dispatch_optio
   dispatch_.spare.resize(problem);
   dispatch_.prepare_keep();
   machine_->dispatch(weights, placement, dispatch_.spare);
-  if (over.problem) {
-    keep_split_placement();
-    forget_splits();
-  }
+  if (over.problem) keep_split_placement();
   dispatch_.keep_spare(kOnHost);
 }
 

@@ -389,7 +389,7 @@ const _: () = {
 #[derive(Debug, Copy, Clone)]
 pub struct eplb_static_dispatch_options {
     pub struct_size: i64,
-    /// 0: num_gpus; source ranks, at most 4096, and times experts at most 2^24. Rank r is on GPU
+    /// 0: num_gpus; source ranks, at most 4096; ranks times experts at most 2^24. Rank r is on GPU
     /// floor(r * num_gpus / num_ranks)
     pub num_ranks: i64,
     /// 0; how many pairs of slots of a layer may exchange their experts; -1: any number. Slots of
@@ -868,11 +868,12 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Writes the shape of a map of the plan, or of what was prepared for splits: *rank dimensions
-    /// into dims, whose dims_length must be at least 4 (unused ones become 1). While there is no
-    /// plan, the shape for the arguments of the last eplb_context_reserve. Errors:
-    /// EPLB_INVALID_STATE without a plan if nothing was reserved; EPLB_UNAVAILABLE for a map above
-    /// those of this version, and for EPLB_MAP_WINDOW_ maps if windows were not kept.
+    /// Writes the shape of a map of the plan, of what was prepared for splits, or of the static
+    /// dispatch: *rank dimensions into dims, whose dims_length must be at least 4 (unused ones
+    /// become 1). While there is no plan, the shape for the arguments of the last
+    /// eplb_context_reserve. Errors: EPLB_INVALID_STATE without a plan if nothing was reserved, and
+    /// for their maps without what was prepared, or a static dispatch; EPLB_UNAVAILABLE for a map
+    /// above those of this version, and for EPLB_MAP_WINDOW_ maps if windows were not kept.
     fn eplb_map_shape(
         context: *mut eplb_context,
         map: eplb_map,
@@ -882,12 +883,12 @@ library! {
         err: *mut eplb_error,
     ) -> eplb_status;
 
-    /// Copies a map of the plan, or of the split, to the caller's buffer, length = the product of
-    /// its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the others. Replica
-    /// order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the replicas were
-    /// created, the original first. Errors: EPLB_INVALID_STATE before a solve, or for its maps a
-    /// split, and for EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE as
-    /// eplb_map_shape.
+    /// Copies a map of the plan, the split or the static dispatch to the caller's buffer, length =
+    /// the product of its dims. dtype: EPLB_INT32 or EPLB_INT64 for int maps, EPLB_FLOAT64 for the
+    /// others. Replica order, in LOGICAL_TO_PHYSICAL and REPLICA_SLOTS, is the order in which the
+    /// replicas were created, the original first. Errors: EPLB_INVALID_STATE before a solve, or for
+    /// their maps a split or a static dispatch, and for EPLB_MAP_MOVE_ maps without a current
+    /// placement; EPLB_UNAVAILABLE as eplb_map_shape.
     fn eplb_fetch_map(
         context: *mut eplb_context,
         map: eplb_map,
@@ -901,8 +902,8 @@ library! {
     /// context overwrites what a fetch reads, and EPLB_MAP_BOUND and EPLB_MAP_MOVE_ maps use memory
     /// of the context: on different streams, a fetch must not overlap an upload or a solve, nor two
     /// fetches of these maps each other. Errors: as eplb_upload_weights_device, also for
-    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_ and
-    /// EPLB_MAP_OFF_HOME maps, which need the host.
+    /// EPLB_MAP_MOVE_ maps without a current placement; EPLB_UNAVAILABLE for EPLB_MAP_WINDOW_,
+    /// EPLB_MAP_OFF_HOME and EPLB_MAP_DISPATCH_ maps, which need the host.
     fn eplb_fetch_map_device(
         context: *mut eplb_context,
         map: eplb_map,
@@ -1023,9 +1024,10 @@ library! {
     /// once, for any number of splits. The arguments up to dtype are those of eplb_evaluate;
     /// placement NULL means the plan, of whose problem num_slots and num_gpus must be
     /// (placement_length and dtype are then ignored). The placement stays while weights of the same
-    /// shape are uploaded; a new cluster, prices or weights of windows discard it. An earlier split
-    /// is discarded. Errors: as eplb_evaluate; if placement is NULL, EPLB_INVALID_STATE without a
-    /// plan, and EPLB_INVALID_ARGUMENT for other sizes than its. Since ABI 1.2.
+    /// shape are uploaded; a new cluster, prices or weights of windows discard it. An earlier
+    /// split, and an earlier static dispatch, are discarded. Errors: as eplb_evaluate; if placement
+    /// is NULL, EPLB_INVALID_STATE without a plan, and EPLB_INVALID_ARGUMENT for other sizes than
+    /// its. Since ABI 1.2.
     fn eplb_split_prepare(
         context: *mut eplb_context,
         problem: *const eplb_problem,

@@ -2,6 +2,7 @@
 // step that a search could be asked for, and whole answers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,60 @@ TEST(Soft, LostExpertsGoWhereTheyCostLeast) {
     solver::create_lost(team, searched.search);
     ASSERT_EQ(LostExperts(any).at(), searched.arranged());
   }
+}
+
+// Without looks, empty slots get the lightest experts, next to a copy only where that must be.
+struct LeftEmpty {
+  const SoftState& any;
+  plain::Rows at = any.now.at;
+  std::vector<int> copies = any.now.copies();
+  int apart = 0, together = 0;
+
+  explicit LeftEmpty(const SoftState& of) : any(of) {
+    for (int g = 0; g < any.layer.gpus(); ++g)
+      for (int& expert : at[g]) apart += put(expert, [&](int e) { return may_be(g, e); });
+    for (int row = 0; row < any.layer.rows; ++row)
+      for (int g = 0; g < any.layer.gpus(); ++g)
+        if (row < any.layer.open[g]) together += put(at[g][row], [](int) { return true; });
+  }
+
+ private:
+  bool may_be(int g, int e) const {
+    return std::ranges::count(at[g], e) == 0 && copies[e] < any.layer.most_copies;
+  }
+  int64_t weight(int e) const {
+    int64_t sum = 0;
+    for (const plain::Weights& window : any.layer.q) sum += window[e];
+    return sum;
+  }
+  bool put(int& slot, auto may) {
+    if (slot != any.layer.none()) return false;
+    int best = -1;
+    for (int e = 0; e < any.layer.experts(); ++e)
+      if (may(e) && (best < 0 || weight(e) < weight(best))) best = e;
+    if (best < 0) return false;
+    slot = best;
+    ++copies[best];
+    return true;
+  }
+};
+
+TEST(Soft, WhatNoLooksAreLeftForIsFilledApart) {
+  int apart = 0, together = 0;
+  for (uint32_t seed = 1; seed <= trials(3000); ++seed) {
+    SCOPED_TRACE(seed);
+    const SoftState any(seed);
+    Searched searched(any);
+    ShuffledTeam team(seed);
+    searched.search.looks = 0;
+    solver::fill_what_is_left(team, searched.search, solver::kNever);
+    const LeftEmpty want(any);
+    ASSERT_EQ(want.at, searched.arranged());
+    apart += want.apart;
+    together += want.together;
+  }
+  EXPECT_GT(apart, trials(1000));
+  EXPECT_GT(together, trials(1000));
 }
 
 // ---------------------------------------------------------------------- weights, homes, the start

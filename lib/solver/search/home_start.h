@@ -161,15 +161,53 @@ EPLB_ONCE void fill_empty(Team auto& team, ExcessSearch& search, int most) {
     keep(search);
   }
 }
+// Empty slots, GPU by GPU: each gets the lightest expert of which its GPU has nothing and which may
+// have one more copy, if there is one. By one lane.
+class FillApart {
+ public:
+  // order: experts, lightest first. holder: by expert, scratch.
+  EPLB_FN FillApart(const Arrangement& state, View<int> order, View<int> holder)
+      : state_(state), order_(order), holder_(holder) {}
+
+  EPLB_FN void fill() {
+    for (int e = 0; e < state_.kinds(); ++e) holder_[e] = -1;
+    for (int g = 0; g < state_.gpus; ++g) fill_gpu(g);
+  }
+
+ private:
+  EPLB_FN bool may_grow(int e) const { return state_.copies[e] < state_.most_copies; }
+  EPLB_FN void fill_gpu(int g) {
+    for (int place = g; place < state_.places; place += state_.stride)
+      holder_[state_.expert[place]] = g;
+    while (first_ < state_.experts && !may_grow(order_[first_])) ++first_;
+    int next = first_;
+    for (int place = g; place < state_.places; place += state_.stride) {
+      if (state_.expert[place] != state_.void_expert()) continue;
+      while (next < state_.experts && (holder_[order_[next]] == g || !may_grow(order_[next])))
+        ++next;
+      if (next == state_.experts) return;
+      const int e = order_[next++];
+      state_.expert[place] = e;
+      ++state_.copies[e];
+    }
+  }
+
+  const Arrangement& state_;
+  View<int> order_, holder_;
+  int first_ = 0;  // in order: all before it have as many copies as they may
+};
 // Slots that are empty even so: their GPUs hold all experts that may have more copies, or no looks
-// were left. Each gets the lightest expert that may, next to another copy of it; ties: the lowest.
-EPLB_ONCE void fill_with_duplicates(Team auto& team, ExcessSearch& search, int most_copies) {
+// were left. Each gets the lightest expert that may, if possible one that its GPU lacks; ties: the
+// lowest.
+EPLB_ONCE void fill_what_is_left(Team auto& team, ExcessSearch& search, int most_copies) {
   const Arrangement& state = search.state;
   if (state.totals[0].empty == 0) return;
   const View<int> order = search.picked;
   team.order(state.experts, order,
              [&](int e) { return static_cast<uint64_t>(total_weight(state, e)); });
+  const bool gave_up = search.looks <= 0;
   team.single([&] {
+    if (gave_up) FillApart(state, order, search.workspace.head_mark).fill();
     for (int place = 0, next = 0; place < state.places; ++place) {
       if (state.expert[place] != state.void_expert()) continue;
       while (state.copies[order[next]] >= most_copies) ++next;

@@ -56,7 +56,7 @@ struct Parting {
 EPLB_FN int cheapest_parting(Team auto& team, ExcessSearch& search, int place) {
   const Arrangement& state = search.state;
   const Parting parting{search, place};
-  if (!search.affords(int64_t{state.places} * state.rows)) return -1;
+  if (!search.affords(int64_t{state.places} * (state.rows + state.windows - 1))) return -1;
   const int64_t least = -team.max_of(state.places, [&](int other) {
     return parting.is_possible(other) ? -parting.cost(other) : -kNever64;
   });

@@ -214,7 +214,7 @@ struct ExcessMethod : NodesOfBest {
     search.counts_moves = false;
     start_at_home(team, search, search.nodes_and_groups());
     settle_homes(team, search, soft_rounds(), {search.least_cost, 0, most_empty});
-    if (most_empty == 0) fill_with_duplicates(team, search, problem.limits.most_replicas);
+    if (most_empty == 0) fill_what_is_left(team, search, problem.limits.most_replicas);
   }
   // current[slot], -1 for none; null: there is none anywhere.
   EPLB_FN LayerSearch begin(Team auto& team, const int* current) const {

@@ -91,7 +91,6 @@ std::vector<Kind> others() {
       {.name = "evaluation, bound of thresholds",
        .timed = kEvaluation,
        .bound = EPLB_BOUND_THRESHOLD},
-      {.name = "evaluation, bound of nodes", .timed = kEvaluation, .bound = EPLB_BOUND_NODE},
       {.name = "evaluation, slots and speeds", .timed = kEvaluation, .gpus = Gpus::kSlotsAndSpeeds},
       {.name = "transfers", .timed = kTransfers},
       {.name = "transfers, in place", .timed = kTransfers, .order = EPLB_TRANSFER_IN_PLACE},
@@ -150,7 +149,6 @@ bool fits(const Kind& kind, const GridShape& shape) {
   constexpr int64_t kMostPrices = 1 << 26;  // of the soft policy, see eplb.h
   if (kind.policy == EPLB_POLICY_SOFT && int64_t{shape.nodes} * shape.experts > kMostPrices)
     return false;
-  if (kind.bound == EPLB_BOUND_NODE && shape.nodes == 1) return false;
   if (kind.gpus == Gpus::kEqual) return true;
   const auto slots = fewer_slots(shape);
   return std::any_of(slots.begin(), slots.end(),

@@ -1,6 +1,7 @@
 """Lists of transfers, carried out by a simulator that shares nothing with the library; and that simulator, with wrong
 ones."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -132,15 +133,19 @@ def check_moves(plan, current, order, sizes):
 
 def check_sources(current, placement, source, num_gpus, num_nodes):
     """No slot gets its contents from further away than it must."""
-    gpu = np.arange(placement.shape[1]) // (placement.shape[1] // num_gpus)
-    node = gpu * num_nodes // num_gpus
-    for layer, slot in zip(*np.nonzero(source != np.arange(placement.shape[1])), strict=True):
-        origin, holders = source[layer, slot], np.nonzero(current[layer] == placement[layer, slot])[0]
-        if origin < 0:
-            assert len(holders) == 0
-        elif gpu[origin] != gpu[slot]:
-            assert gpu[slot] not in gpu[holders]
-            assert node[origin] == node[slot] or node[slot] not in node[holders]
+    per_gpu = placement.shape[1] // num_gpus
+    gpu = [slot // per_gpu for slot in range(placement.shape[1])]
+    node = [each * num_nodes // num_gpus for each in gpu]
+    for old, new, origins in zip(*(np.asarray(each).tolist() for each in (current, placement, source)), strict=True):
+        holders = defaultdict(list)
+        for slot, expert in enumerate(old):
+            holders[expert].append(slot)
+        for slot, (expert, origin) in enumerate(zip(new, origins, strict=True)):
+            if origin < 0:
+                assert not holders[expert]
+            elif gpu[origin] != gpu[slot]:
+                assert gpu[slot] not in [gpu[holder] for holder in holders[expert]]
+                assert node[origin] == node[slot] or node[slot] not in [node[holder] for holder in holders[expert]]
 
 
 def with_holes(random, placement, share):

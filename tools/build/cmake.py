@@ -15,7 +15,9 @@ CUOBJDUMP = os.path.join(TOOLKIT, "bin", "cuobjdump")
 
 def cmake(headline, folder, options, targets=()):
     configure = ["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", *(f"-D{option}" for option in options)]
-    build = ["cmake", "--build", folder, *(["--target", *targets] if targets else [])]
+    # Ninja's own number, two more than there are cores, is too many next to other stages.
+    build = ["cmake", "--build", folder, "--parallel", str(os.cpu_count() or 1)]
+    build += ["--target", *targets] if targets else []
     key = "\n".join(configure)
     stamp = os.path.join(folder, "stamp-options")
     if not is_fresh(stamp, key):

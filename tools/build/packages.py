@@ -107,7 +107,8 @@ def make_venv():
         set_stamp(stamp_path("python"), key)
 
 
-PIP = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+# Compiling all modules takes pip longer than the rest; most are never imported.
+PIP = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile"]
 
 
 def pip_install(name, *options):

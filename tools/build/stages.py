@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from steps import Failure, show_line
 from tally import Tally
 
-LANES = 2  # stages at once; each may use all cores, so more of them would only compete
+LANES = 3  # stages at once: many run on one core or wait, and two of those together leave cores idle
 
 
 @dataclass(frozen=True)

@@ -118,15 +118,19 @@ def check_tag(path):
         refuse(f"{os.path.basename(path)} is {found['overall_tag']}")
 
 
-def try_wheel(path):
-    """In a virtual environment that has nothing else, and without a compiler."""
+def try_wheels(paths):
+    """In a virtual environment that has nothing else, and without a compiler, one after the other."""
     folder = os.path.join(WHEELS, "venv")
     python = os.path.join(folder, "bin", "python")
     step("a clean virtual environment", [os.path.realpath(VENV_PYTHON), "-m", "venv", "--clear", folder])
-    step(f"install {os.path.basename(path)} there", [python, "-m", "pip", "install", "--quiet", f"{path}[test]"])
     tests = [os.path.join(ROOT, "bindings", "python", "tests", name) for name in TESTS_OF_A_WHEEL]
     alone = ["env", "-i", f"PATH={os.path.join(folder, 'bin')}", f"HOME={os.path.expanduser('~')}"]
-    step("its tests", [*alone, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT, *tests])
+    install = [python, "-m", "pip", "install", "--quiet", "--no-compile"]
+    for path in paths:
+        # What the first needs is what all of them need.
+        what = [f"{path}[test]"] if path == paths[0] else ["--force-reinstall", "--no-deps", path]
+        step(f"install {os.path.basename(path)} there", [*install, *what])
+        step("its tests", [*alone, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT, *tests])
 
 
 def build_again(*targets):
@@ -192,9 +196,7 @@ def make_wheels(variants, check_build):
     write_checksums([*made, *glob.glob(os.path.join(WHEELS, "*.cdx.json"))])
     check_build(made[0])
     check_contents(made[0])
-    for path in made:
-        if path.endswith("_x86_64.whl"):
-            try_wheel(path)
+    try_wheels([path for path in made if path.endswith("_x86_64.whl")])
     return made
 
 

@@ -1,4 +1,4 @@
-"""tools/build/stages.py runs stages when they may run, two at once, and loses no failure."""
+"""tools/build/stages.py runs stages when they may run, a few at once, and loses no failure."""
 
 import contextlib
 import io

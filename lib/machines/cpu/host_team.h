@@ -2,15 +2,10 @@
 // solver/team/team.h for what its members do.
 #pragma once
 
+#include "machines/cpu/marked_values.h"
 #include "machines/cpu/ordering.h"
 #include "machines/cpu/sorted_keys.h"
-#include "solver/team/nearest.h"
 #include "solver/team/team.h"
-#ifdef EPLB_PLAIN_LANES
-#include "machines/cpu/lanes_plain.h"
-#else
-#include "machines/cpu/lanes_highway.h"
-#endif
 
 EPLB_STAGE_BEGIN
 
@@ -27,10 +22,11 @@ inline Found first_of_largest(Accumulator value, Accumulator stretch, Accumulato
 
 class HostTeam {
  public:
-  // Words of workspace that order, serve and fill need for this number of keys.
+  // Words of workspace that order, serve and fill need for this number of keys, or nearby.
   static int64_t workspace_words(int64_t keys) {
-    const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
-    return tree > 3 * keys ? tree : 3 * keys;
+    const int64_t tree = 2 * WinnerTree<int64_t>::words(keys), marks = MarkedValues::kWords / 2;
+    const int64_t most = tree > 3 * keys ? tree : 3 * keys;
+    return most > marks ? most : marks;
   }
   // interrupt: not 0 once the call is to stop; null: it never is.
   explicit HostTeam(View<int64_t> workspace, const int* interrupt = nullptr)
@@ -123,7 +119,10 @@ class HostTeam {
     }
     return reduce_max(found);
   }
-  LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
+  MarkedValues nearby(int n, View<int> values, View<int>, int most_distance) const {
+    const View<int> marks{reinterpret_cast<int*>(workspace_.data)};
+    return {{values, n}, marks, most_distance};
+  }
   auto max_of(int n, auto body) const {
     auto found = -Never<decltype(body(0))>::key;
     for (int i = 0; i < n; ++i) {

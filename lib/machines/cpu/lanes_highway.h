@@ -98,6 +98,11 @@ inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts,
 // Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
 inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
 inline Lanes value_of(Index i) { return indices_from(i.at); }
+inline int lane_of(Lanes a, int lane) {
+  alignas(kLanes * sizeof(int)) int lanes[kLanes];
+  hn::Store(a.vector, kInts, lanes);
+  return lanes[lane];
+}
 // visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
 void for_each_true(Mask a, Lanes tag, Lanes index, auto visit) {
   alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];

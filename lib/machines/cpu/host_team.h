@@ -205,26 +205,38 @@ class HostTeam {
   void barrier() const {}
 
  private:
-  static constexpr int kFewKeys = 3 * kLanes;
+  static constexpr int kFewKeys = kLanes == 1 ? 3 : 128;
   // Vectors in a turn of a short loop. Two of AVX2 are one of AVX-512: so the turns, and the
   // branches that are predicted badly, are as few. Not in searches, most of which end at once.
   static constexpr int kTogether = kLanes == 8 ? 2 : 1;
 
   // The place of a key is the number of keys that come before it. Up to here that takes less than
-  // a radix pass.
+  // radix passes, and no branch depends on the keys.
   static void order_few(int n, const uint64_t* keys, uint64_t least, View<int> order) {
-    int relative[kFewKeys] = {}, places[kFewKeys];
+    int relative[kFewKeys + 2 * kLanes], places[kFewKeys + 2 * kLanes];
     for (int i = 0; i < n; ++i) relative[i] = static_cast<int>(keys[i] - least);
-    for (int from = 0; from < n; from += kLanes) {
-      const Accumulator own = View<int>{relative}[index_at(from)], at = indices_from(from);
-      Accumulator place = 0;
-      for (int i = 0; i < n; ++i) {
-        const Accumulator equal_is_before = choose(at > Accumulator(i), own + 1, own);
-        place = place + choose(equal_is_before > Accumulator(relative[i]), 1, 0);
-      }
-      View<int>{places}.set(index_at(from), place);
-    }
+    for (int i = n; i < n + 2 * kLanes; ++i) relative[i] = 0;
+    for (int from = 0; from < n; from += 2 * kLanes) set_places({relative}, n, from, {places});
     for (int i = 0; i < n; ++i) order[places[i]] = i;
+  }
+  // Of two vectors of keys. Of equal keys those of lower indices come before.
+  static void set_places(View<int> keys, int n, int from, View<int> places) {
+    const int to = smaller(n, from + 2 * kLanes);
+    const Index first = index_at(from), second = index_at(from + kLanes);
+    const Accumulator own = keys[first], own2 = keys[second];
+    Accumulator place = 0, place2 = 0;
+    auto count = [&](Accumulator key, Accumulator above, Accumulator above2) EPLB_INLINE {
+      place = count_true(place, above > key);
+      place2 = count_true(place2, above2 > key);
+    };
+    int i = 0;
+    for (; i < from; ++i) count(keys[i], own + 1, own2 + 1);
+    for (; i < to; ++i)
+      count(keys[i], choose(value_of(first) > i, own + 1, own),
+            choose(value_of(second) > i, own2 + 1, own2));
+    for (; i < n; ++i) count(keys[i], own, own2);
+    places.set(first, place);
+    places.set(second, place2);
   }
   // Lane by lane, from `none` on, which changes nothing.
   EPLB_INLINE static Accumulator fold(int from, int to, int none, auto body, auto combine) {

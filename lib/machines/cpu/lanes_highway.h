@@ -77,6 +77,10 @@ inline Lanes upper_product(Lanes a, uint32_t b) {
   return hn::BitCast(kInts, hn::OddEven(hn::BitCast(kWords, hn::MulEven(odd, factor)),
                                         hn::BitCast(kWords, of_even)));
 }
+// One more where the mask is true.
+inline Lanes count_true(Lanes count, Mask a) {
+  return hn::Sub(count.vector, hn::VecFromMask(kInts, a.mask));
+}
 inline Index index_at(int i) { return {i}; }
 inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
 inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }

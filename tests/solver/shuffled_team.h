@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "solver/team/fill.h"
-#include "solver/team/nearest.h"
+#include "solver/team/nearby.h"
 #include "solver/team/team.h"
 
 namespace eplb::tests {
@@ -87,7 +87,7 @@ class ShuffledTeam {
              return i < to && row((at + place) / solver::kRow)(i);
            });
   }
-  solver::LinearNearest nearest(int n, View<int> values, View<int>) { return {values, n}; }
+  solver::ComparedValues nearby(int n, View<int> values, View<int>, int) { return {values, n}; }
   template <class Body, class Visit> int scan(int n, Body body, Visit visit) {
     int sum = 0;
     for (int chunk = 0; chunk < n; chunk += kLanes) {

@@ -67,6 +67,23 @@ TYPED_TEST(TeamMembers, MinMaxGivesTheFirstOfTheLargest) {
   }
 }
 
+TYPED_TEST(TeamMembers, NearbyComparesWithEveryValue) {
+  for (const int n : {1, 6, 16, 17, 36, 120}) {
+    for (const int most : {0, 1, 5, 300, 1 << 20, 1 << 29}) {
+      std::vector<int> value = this->values(n), scratch(value.size());
+      for (int& v : value) v *= 20000 + v;
+      const auto nearby = this->team_.nearby(n, {value.data()}, {scratch.data()}, most);
+      for (int trial = 0; trial < 300; ++trial) {
+        const int i = trial % n, distance = most - static_cast<int>(this->random_() % 3);
+        const int x = value[i] + (trial % 5 - 2) * distance + static_cast<int>(trial % 3) - 1;
+        int nearest = solver::kNever;
+        for (int j = 0; j < n; ++j) nearest = std::min(nearest, std::abs(x - value[j]));
+        EXPECT_EQ(nearby.any(x, distance), nearest < distance) << n << " " << most;
+      }
+    }
+  }
+}
+
 TYPED_TEST(TeamMembers, RankAmongEqualsCountsThoseBefore) {
   const int n = 200;
   const std::vector<int> value = this->values(n);

@@ -2,15 +2,10 @@
 // solver/team/team.h for what its members do.
 #pragma once
 
+#include "machines/cpu/marked_values.h"
 #include "machines/cpu/ordering.h"
 #include "machines/cpu/sorted_keys.h"
-#include "solver/team/nearest.h"
 #include "solver/team/team.h"
-#ifdef EPLB_PLAIN_LANES
-#include "machines/cpu/lanes_plain.h"
-#else
-#include "machines/cpu/lanes_highway.h"
-#endif
 
 EPLB_STAGE_BEGIN
 
@@ -27,10 +22,11 @@ inline Found first_of_largest(Accumulator value, Accumulator stretch, Accumulato
 
 class HostTeam {
  public:
-  // Words of workspace that order, serve and fill need for this number of keys.
+  // Words of workspace that order, serve and fill need for this number of keys, or nearby.
   static int64_t workspace_words(int64_t keys) {
-    const int64_t tree = 2 * WinnerTree<int64_t>::words(keys);
-    return tree > 3 * keys ? tree : 3 * keys;
+    const int64_t tree = 2 * WinnerTree<int64_t>::words(keys), marks = MarkedValues::kWords / 2;
+    const int64_t most = tree > 3 * keys ? tree : 3 * keys;
+    return most > marks ? most : marks;
   }
   // interrupt: not 0 once the call is to stop; null: it never is.
   explicit HostTeam(View<int64_t> workspace, const int* interrupt = nullptr)
@@ -123,7 +119,10 @@ class HostTeam {
     }
     return reduce_max(found);
   }
-  LinearNearest nearest(int n, View<int> values, View<int>) const { return {values, n}; }
+  MarkedValues nearby(int n, View<int> values, View<int>, int most_distance) const {
+    const View<int> marks{reinterpret_cast<int*>(workspace_.data)};
+    return {{values, n}, marks, most_distance};
+  }
   auto max_of(int n, auto body) const {
     auto found = -Never<decltype(body(0))>::key;
     for (int i = 0; i < n; ++i) {
@@ -206,26 +205,38 @@ class HostTeam {
   void barrier() const {}
 
  private:
-  static constexpr int kFewKeys = 3 * kLanes;
+  static constexpr int kFewKeys = kLanes == 1 ? 3 : 128;
   // Vectors in a turn of a short loop. Two of AVX2 are one of AVX-512: so the turns, and the
   // branches that are predicted badly, are as few. Not in searches, most of which end at once.
   static constexpr int kTogether = kLanes == 8 ? 2 : 1;
 
   // The place of a key is the number of keys that come before it. Up to here that takes less than
-  // a radix pass.
+  // radix passes, and no branch depends on the keys.
   static void order_few(int n, const uint64_t* keys, uint64_t least, View<int> order) {
-    int relative[kFewKeys] = {}, places[kFewKeys];
+    int relative[kFewKeys + 2 * kLanes], places[kFewKeys + 2 * kLanes];
     for (int i = 0; i < n; ++i) relative[i] = static_cast<int>(keys[i] - least);
-    for (int from = 0; from < n; from += kLanes) {
-      const Accumulator own = View<int>{relative}[index_at(from)], at = indices_from(from);
-      Accumulator place = 0;
-      for (int i = 0; i < n; ++i) {
-        const Accumulator equal_is_before = choose(at > Accumulator(i), own + 1, own);
-        place = place + choose(equal_is_before > Accumulator(relative[i]), 1, 0);
-      }
-      View<int>{places}.set(index_at(from), place);
-    }
+    for (int i = n; i < n + 2 * kLanes; ++i) relative[i] = 0;
+    for (int from = 0; from < n; from += 2 * kLanes) set_places({relative}, n, from, {places});
     for (int i = 0; i < n; ++i) order[places[i]] = i;
+  }
+  // Of two vectors of keys. Of equal keys those of lower indices come before.
+  static void set_places(View<int> keys, int n, int from, View<int> places) {
+    const int to = smaller(n, from + 2 * kLanes);
+    const Index first = index_at(from), second = index_at(from + kLanes);
+    const Accumulator own = keys[first], own2 = keys[second];
+    Accumulator place = 0, place2 = 0;
+    auto count = [&](Accumulator key, Accumulator above, Accumulator above2) EPLB_INLINE {
+      place = count_true(place, above > key);
+      place2 = count_true(place2, above2 > key);
+    };
+    int i = 0;
+    for (; i < from; ++i) count(keys[i], own + 1, own2 + 1);
+    for (; i < to; ++i)
+      count(keys[i], choose(value_of(first) > i, own + 1, own),
+            choose(value_of(second) > i, own2 + 1, own2));
+    for (; i < n; ++i) count(keys[i], own, own2);
+    places.set(first, place);
+    places.set(second, place2);
   }
   // Lane by lane, from `none` on, which changes nothing.
   EPLB_INLINE static Accumulator fold(int from, int to, int none, auto body, auto combine) {

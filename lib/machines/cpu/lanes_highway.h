@@ -77,6 +77,10 @@ inline Lanes upper_product(Lanes a, uint32_t b) {
   return hn::BitCast(kInts, hn::OddEven(hn::BitCast(kWords, hn::MulEven(odd, factor)),
                                         hn::BitCast(kWords, of_even)));
 }
+// One more where the mask is true.
+inline Lanes count_true(Lanes count, Mask a) {
+  return hn::Sub(count.vector, hn::VecFromMask(kInts, a.mask));
+}
 inline Index index_at(int i) { return {i}; }
 inline int reduce_min(Lanes a) { return hn::GetLane(hn::MinOfLanes(kInts, a.vector)); }
 inline int reduce_max(Lanes a) { return hn::GetLane(hn::MaxOfLanes(kInts, a.vector)); }
@@ -98,6 +102,11 @@ inline int first_true(Mask a) { return static_cast<int>(hn::FindFirstTrue(kInts,
 // Iota of a constant, because Highway stores lane by lane and reloads for a variable, which stalls.
 inline Lanes indices_from(int i) { return hn::Add(hn::Iota(kInts, 0), hn::Set(kInts, i)); }
 inline Lanes value_of(Index i) { return indices_from(i.at); }
+inline int lane_of(Lanes a, int lane) {
+  alignas(kLanes * sizeof(int)) int lanes[kLanes];
+  hn::Store(a.vector, kInts, lanes);
+  return lanes[lane];
+}
 // visit(tag, index) for the lanes that are true. Mostly there is one: then this beats a reduction.
 void for_each_true(Mask a, Lanes tag, Lanes index, auto visit) {
   alignas(kLanes * sizeof(int)) int tags[kLanes], indices[kLanes];

@@ -15,6 +15,7 @@ inline int reduce_max(int v) { return v; }
 inline int reduce_sum(int v) { return v; }
 inline int keep_first(int, int v, int) { return v; }
 inline int first_true(bool m) { return m ? 0 : -1; }
+inline int count_true(int count, bool m) { return count + (m ? 1 : 0); }
 inline int indices_from(int i) { return i; }
 void for_each_true(bool, int tag, int index, auto visit) { visit(tag, index); }
 

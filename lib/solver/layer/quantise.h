@@ -17,6 +17,15 @@ struct Decoded {
   int exponent;
 };
 
+// Of the bits of a double.
+EPLB_FN Decoded decoded(int64_t bits_of_weight) {
+  constexpr int kFractionBits = 52, kBias = 1075;
+  const uint64_t bits = static_cast<uint64_t>(bits_of_weight);
+  const int field = static_cast<int>(bits >> kFractionBits) & 0x7ff;
+  const uint64_t implied = uint64_t{1} << kFractionBits, fraction = bits & (implied - 1);
+  return field == 0 ? Decoded{fraction, 1 - kBias} : Decoded{fraction | implied, field - kBias};
+}
+
 // Weights of a layer, which add up those of windows: in_window(t) are those of one of them.
 struct RealWeights {
   const double* data;
@@ -24,13 +33,7 @@ struct RealWeights {
   int64_t stride = 0;
 
   EPLB_FN RealWeights in_window(int t) const { return {windows + t * stride}; }
-  EPLB_FN Decoded operator()(int expert) const {
-    constexpr int kFractionBits = 52, kBias = 1075;
-    const uint64_t bits = static_cast<uint64_t>(bits_of(data[expert]));
-    const int field = static_cast<int>(bits >> kFractionBits) & 0x7ff;
-    const uint64_t implied = uint64_t{1} << kFractionBits, fraction = bits & (implied - 1);
-    return field == 0 ? Decoded{fraction, 1 - kBias} : Decoded{fraction | implied, field - kBias};
-  }
+  EPLB_FN Decoded operator()(int expert) const { return decoded(bits_of(data[expert])); }
   EPLB_FN float as_float(int expert) const { return static_cast<float>(data[expert]); }
   // The weight if it is a whole number below this limit, else the limit.
   EPLB_FN int64_t whole_below(int limit, int expert) const {
@@ -62,10 +65,24 @@ EPLB_FN int bit_length(uint64_t value) {
 #endif
 }
 
-// floor(mantissa * 2^shift). The result must fit.
+// floor(mantissa * 2^shift), of a mantissa below 2^63. The result must fit. Without a branch, so
+// that loops become vectors.
 EPLB_FN int64_t scaled_down(uint64_t mantissa, int shift) {
-  if (shift >= 0) return static_cast<int64_t>(mantissa << shift);
-  return static_cast<int64_t>(shift > -64 ? mantissa >> -shift : 0);
+  const int left = larger(shift, 0), right = smaller(larger(-shift, 0), 63);
+  return static_cast<int64_t>(mantissa << left >> right);
+}
+
+// The position of the highest bit of the largest weight, or kNoWeight.
+inline constexpr int kNoWeight = -(1 << 20);
+EPLB_FN int highest_bit(Decoded weight) {
+  return weight.mantissa == 0 ? kNoWeight : bit_length(weight.mantissa) + weight.exponent;
+}
+EPLB_FN int highest_bit(Team auto& team, const auto& source, int experts) {
+  return team.max_of(experts, [&](int expert) { return highest_bit(source(expert)); });
+}
+EPLB_FN int highest_bit(Team auto& team, const RealWeights& source, int experts) {
+  const double* data = source.data;  // ordered like their bits; -0 is negative then
+  return highest_bit(decoded(team.max_of(experts, [=](int e) { return bits_of(data[e]); })));
 }
 
 // The weights of a layer times 2^shift. A layer of zeros counts as a layer of ones.
@@ -101,11 +118,7 @@ EPLB_FN bool write_quanta(Team auto& team, const ScaledWeights<Source>& weights,
 // The same with the largest shift that keeps the limit.
 template <class Source>
 EPLB_FN void quantise(Team auto& team, const Source& source, int experts, View<int> quanta) {
-  constexpr int kNoWeight = -(1 << 20);
-  const int largest_bits = team.max_of(experts, [&](int expert) {
-    const Decoded weight = source(expert);
-    return weight.mantissa == 0 ? kNoWeight : bit_length(weight.mantissa) + weight.exponent;
-  });
+  const int largest_bits = highest_bit(team, source, experts);
   const bool zero = largest_bits == kNoWeight;
   const ScaledWeights<Source> weights{source, zero};
   // A sum of floors at the finest scale gives the shift but for one step in rare cases. The

@@ -79,8 +79,10 @@ struct LayerMethod {
   // experts as they are.
   EPLB_FN void list_members(Team auto& team, View<int> place, bool packed) const {
     const int each = problem.experts / problem.partition.groups;
-    team.for_each(problem.experts, [&](int expert) {
-      member[packed ? place[expert / each] * each + expert % each : expert] = expert;
+    if (!packed) return team.for_each(problem.experts, [&](int e) { member[e] = e; });
+    team.for_each(problem.partition.groups, [&](int group) {
+      const View<int> members = member.from(place[group] * each);
+      for (int i = 0; i < each; ++i) members[i] = group * each + i;
     });
   }
 };

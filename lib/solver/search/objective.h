@@ -12,7 +12,7 @@ struct Peak {
 
 // A swap leaves each GPU with its rest, the load without what it gives away, and what it receives.
 template <class Objective>
-EPLB_FN auto cost_of_swap(int giver_rest, int given, auto taker_rest, auto taken) {
+EPLB_FN auto cost_of_swap(auto giver_rest, auto given, auto taker_rest, auto taken) {
   return Objective::cost(taken + giver_rest, taker_rest + given);
 }
 

@@ -8,42 +8,10 @@ EPLB_STAGE_BEGIN
 // How many GPUs are looked at, in blocks of kPairBlock.
 inline constexpr int kPairGpus = 64, kPairBlock = kRow;
 
-// The pairs of rows in lexicographic order, and the pairs of replicas that the heaviest GPU has
-// there. Sizes are doubled, so that the mean of two loads is a whole number.
-struct PairList {
-  int pairs;
-  View<int> twice;  // twice the size of each pair of the heaviest GPU
-  View<int> rows;   // first * kPairSlotsPerGpu + second
-  View<int> scratch;
-
-  EPLB_FN PairList(View<int> memory, int slots_per_gpu)
-      : pairs(slots_per_gpu * (slots_per_gpu - 1) / 2),
-        twice(memory),
-        rows(memory.from(pairs)),
-        scratch(memory.from(2 * pairs)) {}
-  EPLB_FN static int pair_of(int first, int second, int slots_per_gpu) {
-    return first * (2 * slots_per_gpu - first - 1) / 2 + second - first - 1;
-  }
-  EPLB_FN int first_row(int pair) const { return rows[pair] / kPairSlotsPerGpu; }
-  EPLB_FN int second_row(int pair) const { return rows[pair] % kPairSlotsPerGpu; }
-};
-
 struct FoundPair {
-  int twice_cost;
+  int cost;
   SwapPair swaps;
 };
-
-EPLB_FN void list_pairs(Team auto& team, const State& state, int heaviest, const PairList& list) {
-  const int per_gpu = state.slots_per_gpu();
-  const View<int> size = state.size_rows.from(heaviest);
-  team.for_each(per_gpu * per_gpu, [&](int i) {
-    const int first = i / per_gpu, second = i % per_gpu;
-    if (first >= second) return;
-    const int pair = list.pair_of(first, second, per_gpu);
-    list.twice[pair] = 2 * (size[first * state.stride] + size[second * state.stride]);
-    list.rows[pair] = first * kPairSlotsPerGpu + second;
-  });
-}
 
 // From this many slots per GPU on, pairs that the heaviest GPU cannot give are ruled out before
 // they are tried one by one; with fewer, that takes longer than to try them.
@@ -98,22 +66,38 @@ EPLB_FN GivenPairs pairs_to_give(Team auto& team, const State& state, const Pair
   return pairs;
 }
 
+// cost(auto i) of giving pair i of the heaviest GPU for two replicas of this size. rest: the load
+// of their GPU without them.
+EPLB_FN auto cost_of_giving(const PairList& list, const LoadRange& loads, int size, int rest) {
+  return [=, most = loads.most, twice = list.twice](auto i) {
+    const auto given = twice[i] >> 1;
+    return cost_of_swap<Peak>(most - given, given, rest, size);
+  };
+}
+EPLB_FN SwapPair swaps_of(const State& state, const PairList& list, int heaviest, int given,
+                          TakenPair taken) {
+  const View<int> mine = state.replicas_on(heaviest);
+  return {{mine[list.first_row(given)], taken.first}, {mine[list.second_row(given)], taken.second}};
+}
+EPLB_FN int next_below(Team auto& team, const auto& cost, int limit, int from, int to) {
+  return team.find(from, to, [=](auto i) { return cost(i) < limit; });
+}
+
 // Tries the pairs of the heaviest GPU, in order, against one of GPU g; better ones that make no
 // duplicate are kept.
 EPLB_FN void try_pairs(Team auto& team, const State& state, const PairList& list,
                        const LoadRange& loads, int g, int pair, FoundPair& best) {
-  const View<int> mine = state.replicas_on(loads.heaviest);
   const TakenPair taken = taken_pair(state, list, g, pair);
-  const int rest = state.load[g] - taken.size;
+  const auto cost = cost_of_giving(list, loads, taken.size, state.load[g] - taken.size);
+  int i = next_below(team, cost, best.cost, 0, list.pairs);
+  if (i == list.pairs) return;
   const GivenPairs pairs = pairs_to_give(team, state, list, loads.heaviest, taken);
-  for (int i = pairs.from; i < pairs.to; ++i) {
-    const int given = list.twice[i] / 2;
-    const int cost = cost_of_swap<Peak>(loads.most - given, given, rest, taken.size);
-    if (2 * cost >= best.twice_cost) continue;
-    const SwapPair swaps{{mine[list.first_row(i)], taken.first},
-                         {mine[list.second_row(i)], taken.second}};
-    if (!pairs.leave_none(state, swaps) || makes_duplicate(team, state, swaps)) continue;
-    best = {2 * cost, swaps};
+  for (i = larger(i, pairs.from);; ++i) {
+    i = next_below(team, cost, best.cost, i, pairs.to);
+    if (i >= pairs.to) return;
+    const SwapPair swaps = swaps_of(state, list, loads.heaviest, i, taken);
+    if (pairs.leave_none(state, swaps) && !makes_duplicate(team, state, swaps))
+      best = {cost(i), swaps};
   }
 }
 
@@ -145,13 +129,13 @@ EPLB_FN int next_twins(Team auto& team, const State& state, const PairList& list
 // the sum, so the best pair to give for two replicas is the one nearest to a size that makes both
 // loads equal.
 EPLB_FN int next_promising(Team auto& team, const State& state, const PairList& list,
-                           const auto& nearest, int most, int limit, PairBlock block, int cell) {
+                           const auto& nearby, int most, int limit, PairBlock block, int cell) {
   return team.find_in_rows(cell, list.pairs, block.from, block.to, [&](int pair) {
     const View<int> size = state.sizes_in(list.first_row(pair));
     const View<int> size2 = state.sizes_in(list.second_row(pair));
     return [=, load = state.load](auto g) {
       const auto want = 2 * (size[g] + size2[g]) + (most - load[g]);
-      return load[g] + most + nearest.distance(want) < limit;
+      return nearby.any(want, limit - most - load[g]);
     };
   });
 }
@@ -160,11 +144,11 @@ EPLB_FN int next_promising(Team auto& team, const State& state, const PairList& 
 // the heaviest GPU itself, pairs are tried one by one. If the heaviest GPU holds all experts, pairs
 // of two could only replace the same two, and only twins are tried.
 EPLB_FN void search_block(Team auto& team, const State& state, const PairList& list,
-                          const auto& nearest, const LoadRange& loads, bool only_twins,
+                          const auto& nearby, const LoadRange& loads, bool only_twins,
                           PairBlock block, FoundPair& best) {
   auto next = [&](int cell) {
     if (only_twins) return next_twins(team, state, list, block, cell);
-    return next_promising(team, state, list, nearest, loads.most, best.twice_cost, block, cell);
+    return next_promising(team, state, list, nearby, loads.most, 2 * best.cost, block, cell);
   };
   for (int cell = next(0); cell < list.pairs * kRow; cell = next(cell + 1))
     try_pairs(team, state, list, loads, block.gpu(cell), cell / kRow, best);
@@ -184,15 +168,15 @@ EPLB_FN int draw_first_gpu(Team auto& team, TabuSearch& search) {
 EPLB_FN bool swap_pairs(Team auto& team, TabuSearch& search, const LoadRange& loads) {
   const State& state = search.state;
   const int first = draw_first_gpu(team, search), looked_at = smaller(state.stride, kPairGpus);
-  const PairList list(search.pair_scratch, state.slots_per_gpu());
+  const PairList& list = search.pairs;
   search.spent += 1 + int64_t{list.pairs} * list.pairs * looked_at / 4096;
-  list_pairs(team, state, loads.heaviest, list);
-  const auto nearest = team.nearest(list.pairs, list.twice, list.scratch);
+  list_sizes(team, list, state, loads.heaviest);
+  const auto nearby = team.nearby(list.pairs, list.twice, list.scratch, loads.most - loads.least);
   const bool only_twins = holds_all(team, state, loads.heaviest);
-  FoundPair best{2 * loads.most, {{-1, -1}, {-1, -1}}};
+  FoundPair best{loads.most, {{-1, -1}, {-1, -1}}};
   for (int i = 0; i < looked_at; i += kPairBlock) {
     const PairBlock block = block_from(state, first + i);
-    search_block(team, state, list, nearest, loads, only_twins, block, best);
+    search_block(team, state, list, nearby, loads, only_twins, block, best);
   }
   if (best.swaps.first.give < 0) return false;
   apply(team, state, best.swaps);

@@ -29,9 +29,8 @@ EPLB_FN void shake(Team auto& team, TabuSearch& search) {
   const int mean = search.limits.mean;
   const bool above_mean = sorted.slots > sorted.experts && search.best > mean + mean / 512;
   if (above_mean && search.stalls++ % 4 == 3 && retarget(team, search, loads.heaviest)) return;
-  const int per_gpu = sorted.slots_per_gpu;
-  const bool pairs = per_gpu >= 4 && per_gpu <= kPairSlotsPerGpu;
-  if (!pairs || !swap_pairs(team, search, loads)) walk(team, search, loads);
+  if (!has_pairs(sorted.slots_per_gpu) || !swap_pairs(team, search, loads))
+    walk(team, search, loads);
 }
 
 // False when the best state is good enough.

@@ -4,19 +4,19 @@
 #include "solver/counts/count_rules.h"
 #include "solver/search/log.h"
 #include "solver/search/objective.h"
+#include "solver/search/pair_list.h"
 
 EPLB_STAGE_BEGIN
 
-inline constexpr int kPatience = 20;         // swaps without a new best before the search goes back
-inline constexpr int kPairSlotsPerGpu = 16;  // pairs are swapped on GPUs of 4 to this many slots
+inline constexpr int kPatience = 20;  // swaps without a new best before the search goes back
 
 // A re-target makes the loads worse at first: swaps without a new best before it is taken back.
 EPLB_FN int patience_after_retarget(int slots) { return larger(2 * kPatience, slots / 4); }
 
 struct TabuSearch {
   State state;
-  View<int> tabu_until;    // by replica: it is tabu while this is above `step`
-  View<int> pair_scratch;  // see PairList
+  View<int> tabu_until;  // by replica: it is tabu while this is above `step`
+  PairList pairs;
   RetargetScratch retarget_scratch;
   Log log;  // moves since the best state
 
@@ -32,9 +32,7 @@ struct TabuSearch {
   EPLB_FN void lay_out(Arena& arena, int experts, int slots, int gpus) {
     state.lay_out(arena, experts, slots, gpus);
     tabu_until = arena.take<int>(slots);
-    const int per_gpu = slots / gpus;
-    pair_scratch =
-        arena.take<int>(per_gpu <= kPairSlotsPerGpu ? 3 * per_gpu * (per_gpu - 1) / 2 : 0);
+    pairs.lay_out(arena, slots / gpus);
     draws.lay_out(arena);
   }
   // What is not used before the search begins.
@@ -68,6 +66,7 @@ EPLB_FN void begin(Team auto& team, TabuSearch& search, const Chance& chance, Co
   search.patience = kPatience;
   search.spent = 0;
   clear_tabu(team, search);
+  list_rows(team, search.pairs, state.slots_per_gpu());
   team.for_each(kAhead, [&](int i) { state.gpu[state.sorted.slots + i] = 0; });
 }
 

@@ -23,7 +23,7 @@ template <class Source> class TokenReader {
   }
 
  private:
-  static constexpr int kNoWeight = -(1 << 20), kScaledBits = kQuantaBits - 1;
+  static constexpr int kScaledBits = kQuantaBits - 1;
 
   // Are weights tokens as they are? Then they are written.
   EPLB_FN bool are_tokens(Team auto& team, View<int> tokens) const {
@@ -41,11 +41,7 @@ template <class Source> class TokenReader {
     return team.sum_of(experts_, [&](int e) { return scaled(e, shift); });
   }
   EPLB_FN int find_shift(Team auto& team) const {
-    const int bits = team.max_of(experts_, [&](int e) {
-      const Decoded weight = source_(e);
-      return weight.mantissa == 0 ? kNoWeight : bit_length(weight.mantissa) + weight.exponent;
-    });
-    const int finest = kScaledBits - bits;
+    const int finest = kScaledBits - highest_bit(team, source_, experts_);
     const int sum_bits = bit_length(static_cast<uint64_t>(sum(team, finest)));
     return finest - larger(0, sum_bits - kScaledBits);
   }

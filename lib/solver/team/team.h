@@ -138,8 +138,10 @@ concept Team = requires(T team, int n, int from, int to, int rows, int cell, int
   // The largest value above `floor` in n stretches, f(int k) -> Stretch: the least k that has it
   // and the lowest index there. value = floor if there is none.
   { team.max_in_stretches(n, floor, archetype::Stretches{array}) } -> std::same_as<Found>;
-  // An object whose distance(auto x) is the least |x - array[i]|. scratch [n].
-  { team.nearest(n, array, scratch).distance(value) } -> std::same_as<int>;
+  // An object whose any(auto x, auto distance) says whether |x - array[i]| < distance for any i,
+  // where no distance is above the one given here. scratch [n]. Valid until the next order, serve
+  // or fill.
+  { team.nearby(n, array, scratch, value).any(value, value) } -> std::same_as<bool>;
 
   // order[0..n) = the indices i sorted by (f(int i) -> uint64_t, i).
   team.order(n, order, archetype::OfIndex<uint64_t>{});

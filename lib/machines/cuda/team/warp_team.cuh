@@ -22,13 +22,16 @@ struct Patched {
   __device__ int operator[](int i) const { return i == index ? value : view[i]; }
 };
 
-// For team.nearest: a binary search in ascending values, or a scan of few.
-struct Nearest {
+// For team.nearby: a binary search in ascending values, or a scan of few.
+struct Nearby {
   View<int> values;
   int n;
   bool ascending;
 
-  __device__ int distance(int x) const {
+  __device__ bool any(int x, int distance) const { return nearest(x) < distance; }
+
+ private:
+  __device__ int nearest(int x) const {
     if (!ascending) {
       int near = abs(x - values[0]);
 #pragma unroll 1
@@ -137,8 +140,8 @@ class WarpTeam {
     }
     return in_step(end);
   }
-  __device__ Nearest nearest(int n, View<int> values, View<int> scratch) {
-    if (n <= kLanes / 2) return in_step(Nearest{values, n, false});
+  __device__ Nearby nearby(int n, View<int> values, View<int> scratch, int) {
+    if (n <= kLanes / 2) return in_step(Nearby{values, n, false});
     for_each(n, [&](int i) {
       const int own = values[i];
       int rank = 0;

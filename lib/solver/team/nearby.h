@@ -1,15 +1,15 @@
-// What Team::nearest returns on teams that compare with every value.
+// Values that a number is compared with, all of them: see Team::nearby.
 #pragma once
 
 #include "solver/team/memory.h"
 
 EPLB_STAGE_BEGIN
 
-struct LinearNearest {
+struct ComparedValues {
   View<int> values;
   int n;
 
-  template <class X> EPLB_FN auto distance(X x) const {
+  template <class X> EPLB_FN auto any(X x, X distance) const {
     auto distance_to = [=](int value) { return magnitude(x - value); };
     // Two chains of minima, which the processor works on at the same time.
     auto nearest = distance_to(values[0]), other = distance_to(values[n - 1]);
@@ -17,7 +17,7 @@ struct LinearNearest {
       nearest = smaller(nearest, distance_to(values[i]));
       other = smaller(other, distance_to(values[i + 1]));
     }
-    return smaller(nearest, other);
+    return smaller(nearest, other) < distance;
   }
 };
 

@@ -25,7 +25,7 @@ IMPORTED = os.path.join(ROOT, "tools", "build", "engines.txt")
 
 # Where they are one of many things that are tested, they are left out rather than waited for.
 LEAST_FREE = 20 * 2**30  # bytes: what is installed, and pip's own copies of it
-LONGEST = 900  # seconds to install them, all downloads together, while other stages take the processor
+LONGEST = 1500  # seconds to install them, all downloads together, while other stages take the processor
 
 
 def engines(arguments):

@@ -32,6 +32,12 @@ std::vector<int> quantised(const nlohmann::json& weights, bool whole) {
   return q;
 }
 
+// The bits of -0 are those of a negative number.
+TEST(Quantise, LayersOfNegativeZerosAreLayersOfZeros) {
+  EXPECT_EQ(quantised({-0.0, -0.0, -0.0}, false), quantised({0.0, 0.0, 0.0}, false));
+  EXPECT_EQ(quantised({-0.0, 3.0, -0.0}, false), quantised({0.0, 3.0, 0.0}, false));
+}
+
 TEST(Quantise, EqualsTheReference) {
   std::ifstream file(EPLB_VECTORS);
   const nlohmann::json vectors = nlohmann::json::parse(file);

@@ -81,8 +81,9 @@ EPLB_FN int highest_bit(Team auto& team, const auto& source, int experts) {
   return team.max_of(experts, [&](int expert) { return highest_bit(source(expert)); });
 }
 EPLB_FN int highest_bit(Team auto& team, const RealWeights& source, int experts) {
-  const double* data = source.data;  // ordered like their bits; -0 is negative then
-  return highest_bit(decoded(team.max_of(experts, [=](int e) { return bits_of(data[e]); })));
+  const double* data = source.data;  // ordered like their bits, which are negative of -0
+  const int64_t most = team.max_of(experts, [=](int e) { return bits_of(data[e]); });
+  return most > 0 ? highest_bit(decoded(most)) : kNoWeight;
 }
 
 // The weights of a layer times 2^shift. A layer of zeros counts as a layer of ones.

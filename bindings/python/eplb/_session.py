@@ -65,6 +65,7 @@ class Session(Request):
         cluster, prices, window_weights: that the library has; None if it has none.
         current: a copy of the current placement [L,S] that the library has; None if it has none.
         splits: how often tokens have been split, or a placement prepared for it.
+        known_terms: of its last plan, after what they were made of; None before any.
     """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
@@ -79,6 +80,7 @@ class Session(Request):
         self._split_options = made("split_options", self.error)
         self._dispatch_options = made("static_dispatch_options", self.error)
         self.splits = 0
+        self.known_terms: tuple[Any, Any] | None = None
         self._prepared: Prepared | None = None
         # Sizes of the splits that a graph holds.
         self._captured: tuple[Any, ...] | None = None
@@ -215,12 +217,14 @@ class Session(Request):
     def _fetch(self, name: str, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
         which = MAPS[name]
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
-        if name in _MAPS_OF_SPLIT:
+        if name in _MAPS_OF_PLACEMENT:
+            seconds = 0.0
+        elif name in _MAPS_OF_SPLIT:
             seconds = self._seconds_of_split
         elif name in _MAPS_OF_DISPATCH:
             seconds = _duration.of_copy(array.size)
         else:
-            seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
+            seconds = self._seconds_of_figures
         self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
         return array
 
@@ -351,14 +355,14 @@ class Session(Request):
         self._prepared = before if known else Prepared(*self._asked(placement.copy() if kept is placement else kept))
         self.splits += 1
 
-    def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
+    def plan_transfers(self, current: Array, placement: Array, order: int) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.
 
-        The problem and the transfer order are the session's.
+        The problem is the session's. order: a transfer order as C has it.
         """
         maps = [np.empty(placement.shape, placement.dtype) for _ in range(3)]
         arrays = (ffi.from_buffer(each) for each in (current, placement, *maps))
-        order, code = self.options.transfer_order, DTYPE_CODES[placement.dtype]
+        code = DTYPE_CODES[placement.dtype]
         seconds = _duration.of_transfers(*placement.shape)
         self.handle.run(seconds, lib.eplb_plan_transfers, self.problem, order, *arrays, placement.size, code, ffi.NULL)
         return maps

@@ -74,6 +74,8 @@ class Session(Request):
         self.prices: Prices | None = None
         self.window_weights: tuple[float, ...] | None = None
         self.current: Array | None = None
+        # Of maps that are fetched only to be converted: other memory would have to come into the caches first.
+        self._scratch: dict[str, tuple[Array, Any]] = {}
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
         self._report = made("report", self.error)
@@ -90,6 +92,8 @@ class Session(Request):
         options.num_threads = integer("num_threads", num_threads)
         self.handle = Handle(options, self.error)
         self._shape = (1, 0, 0)  # of the weights
+        # Of the last solve: what it was of, and its seconds and those of figures.
+        self._timed: tuple[Any, float, float] = (), 0.0, 0.0
         # For all that the library works out about the plan of a solve, or a split, once it is asked for.
         self._seconds_of_figures = 0.0
         self._seconds_of_split = 0.0
@@ -201,8 +205,10 @@ class Session(Request):
         self.upload(weights)
 
     def solve(self) -> None:
-        seconds = _duration.of_solve(self._shape, self.problem, self.options)
-        self._seconds_of_figures = _duration.of_figures(self._shape, self.problem)
+        asked = self._shape, self.problem, self.options
+        if asked != self._timed[0]:
+            self._timed = asked, _duration.of_solve(*asked), _duration.of_figures(*asked[:2])
+        _, seconds, self._seconds_of_figures = self._timed
         if self.current is not None:
             self._seconds_of_figures += _duration.of_transfers(self._shape[1], self.problem.num_slots)
         self.handle.run(seconds, lib.eplb_solve, self.problem, self.options)
@@ -239,6 +245,18 @@ class Session(Request):
     def ints32(self, name: str, shape: Sequence[int]) -> Array:
         """Fetches an int map in 32 bits."""
         return self._fetch(name, _INTS32, _INT32, shape)
+
+    def compact(self, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+        """Fetches an int map of the placement in smaller integers."""
+        # Out of its place while in use, for a handler of signals may read, too.
+        kept, data = self._scratch.pop(name, (None, None))
+        if kept is None or kept.shape != shape:
+            kept = np.empty(shape, _INTS32)
+            data = ffi.from_buffer(kept)
+        self.handle.run(0.0, lib.eplb_fetch_map, MAPS[name], _INT32, data, kept.size)
+        array = kept.astype(dtype)
+        self._scratch[name] = kept, data
+        return array
 
     def fingerprint(self) -> int:
         value = ffi.new("uint64_t *")

@@ -102,8 +102,8 @@ class Solution:
         if self._replicas is None:
             layers, experts, num_slots, _ = self.terms.sizes
             # Ours, since callers may write to their arrays; and compact, since a program may keep many plans.
-            slots = session.ints32("replica_slots", (layers, num_slots)).astype(smallest_ints(num_slots - 1))
-            count = session.ints32("replica_count", (layers, experts)).astype(smallest_ints(num_slots - experts + 1))
+            slots = session.compact("replica_slots", (layers, num_slots), smallest_ints(num_slots - 1))
+            count = session.compact("replica_count", (layers, experts), smallest_ints(num_slots - experts + 1))
             self._replicas = slots, count
 
     def _own_replicas(self) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ import eplb
 import numpy as np
 import pytest
 from conftest import PAIRS
+from eplb import _handle
 from eplb._session import Session
 
 SIZES = {"num_slots": 16, "num_gpus": 8, "strategy": "greedy"}
@@ -76,20 +77,19 @@ def test_an_argument_that_can_change_is_read_each_time(context):
     assert (plan.physical_to_logical.shape, plan.num_gpus) == ((1, 24), 4)
 
 
-REQUESTS = [
-    SIZES,
-    {**SIZES, "num_nodes": 2},
-    {**SIZES, "num_slots": 24},
-    {**SIZES, "max_replicas": 4},
-    {**SIZES, "bound": "threshold"},
-    {**SIZES, "strategy": "best", "objective": "windows"},
-    {**SIZES, "strategy": "best", "objective": "windows", "window_weights": 0.5},
-    {**SIZES, "num_slots": 24, "cluster": eplb.Cluster(slots=[3] * 7 + [2], speed=[2] + [1] * 7)},
-    {**SIZES, "strategy": "noise_spectrum", "seed": 1},
-    SOFT,
-    {**SOFT, "allow_empty": True},
-    {**SOFT, "off_home_target": 1.5},
-    {**SOFT, "prices": np.arange(8).reshape(2, 4)},
+ON_24 = {**SIZES, "num_slots": 24, "strategy": "lpt_swap"}
+OF_WINDOWS = {**SIZES, "strategy": "best", "effort": "fast", "objective": "windows"}
+# A call, and what another one has that is the same otherwise.
+CHANGES = [
+    (SIZES, {"num_nodes": 2}),
+    (SIZES, {"max_replicas": 4}),
+    (SIZES, {"bound": "threshold"}),
+    (SIZES, {"strategy": "lpt_swap", "seed": 1}),
+    (ON_24, {"cluster": eplb.Cluster(speed=[2] + [1] * 7)}),
+    (OF_WINDOWS, {"objective": "sum"}),
+    (SOFT, {"allow_empty": True}),
+    (SOFT, {"off_home_target": 1.5}),
+    (SOFT, {"prices": np.arange(8).reshape(2, 4)}),
 ]
 
 
@@ -103,18 +103,19 @@ def answers(plan):
     return {**report, **figures, **maps, "windows": windows, "warnings": plan.warnings, "number": plan.fingerprint}
 
 
-def test_plans_of_different_requests_in_turn_are_those_of_contexts_of_their_own(context):
-    """Each after each other one, read before and after that."""
-    alone = []
-    for request in REQUESTS:
+@pytest.mark.parametrize(("asked", "change"), CHANGES, ids=str)
+def test_plans_of_two_requests_by_turns_are_those_of_contexts_of_their_own(context, asked, change):
+    requests, alone = (asked, {**asked, **change}), []
+    for each in requests:
         with eplb.Context() as own:
-            alone.append(answers(own.solve(WINDOWS, **request)))
-    for number, request in enumerate(REQUESTS):
-        for other, between in enumerate(REQUESTS):
-            plan = context.solve(WINDOWS, **request)
-            later = context.solve(WINDOWS, **between)
-            assert answers(copy.deepcopy(plan)) == answers(plan) == alone[number]
-            assert answers(later) == alone[other]
+            alone.append(answers(own.solve(WINDOWS, **each)))
+    assert alone[0] != alone[1]
+    for _ in range(2):
+        plans = [context.solve(WINDOWS, **each) for each in requests * 2]
+        context.solve(WINDOWS[0], 32, 8)
+        # From copies, too, which are complete.
+        assert [answers(plan) for plan in plans] == alone * 2
+        assert [answers(copy.deepcopy(plan)) for plan in plans] == alone * 2
 
 
 def test_plans_of_other_shapes_with_as_many_numbers(context):
@@ -142,12 +143,14 @@ def test_what_figures_need_changes_no_later_call():
         np.testing.assert_array_equal(one, other)
 
 
-def test_equal_calls_share_what_they_are_for_and_others_do_not(context):
-    terms = [context.solve(WINDOWS, **request)._solution.terms for request in REQUESTS for _ in range(2)]
-    assert all(one is other for one, other in zip(terms[::2], terms[1::2], strict=True))
-    # Weights of windows matter to the solve alone.
-    assert len(set(terms)) == len(REQUESTS) - 1
-    one, all_windows = (context.solve(each, **SIZES)._solution.terms for each in (WINDOWS[0], WINDOWS))
+@pytest.mark.parametrize(("asked", "change"), CHANGES, ids=str)
+def test_equal_calls_share_what_they_are_for_and_others_do_not(context, asked, change):
+    first, again, other = (
+        context.solve(WINDOWS, **each)._solution.terms for each in (asked, asked, {**asked, **change})
+    )
+    assert first is again
+    assert first != other
+    one, all_windows = (context.solve(each, **asked)._solution.terms for each in (WINDOWS[0], WINDOWS))
     assert (one.num_windows, all_windows.num_windows) == (1, 3)
 
 
@@ -166,3 +169,24 @@ def test_the_same_request_is_written_once():
         session.set_problem(np.int64(24), *arguments[1:])
         assert session.problem is not before
         assert session.problem.num_slots == 24
+
+
+def test_each_call_that_can_be_long_can_be_interrupted(context, monkeypatch):
+    """Whatever was short before, and however little is different."""
+    long = []
+    run = _handle.run_interruptibly
+    monkeypatch.setattr(_handle, "run_interruptibly", lambda *arguments: long.append(1) or run(*arguments))
+    few, many = np.ones((2, 32)), np.ones((64, 32))
+    fast, slow, soft = {"effort": "fast"}, {"effort": "max"}, {"effort": "fast", "policy": "soft"}
+    for weights, options, is_long in (
+        (many, fast, False),
+        (many, slow, True),
+        (few, slow, False),
+        (many, slow, True),
+        (many, fast, False),
+        (many, soft, True),
+        (many, fast, False),
+    ):
+        long.clear()
+        context.solve(weights, 64, 8, **options)
+        assert bool(long) is is_long

@@ -19,7 +19,7 @@ from ._device_arrays import DeviceWeights, read_weights
 from ._device_solution import DeviceSolution
 from ._last_problem import LastProblem
 from ._library import DTYPES, integer
-from ._move_limits import MoveLimits, check_allow_empty, check_target, move_limits
+from ._move_limits import limits_of_solve, move_limits
 from ._open_context import OpenContext, windows_of
 from ._plan import Plan
 from ._solution import Solution
@@ -191,9 +191,7 @@ class Context(OpenContext):
             Unavailable: this version does not have the strategy, effort, bound kind, policy, objective or transfer
                 order; the strategy has no such policy or objective.
         """
-        limits = MoveLimits(
-            target=check_target(target, objective), allow_empty=check_allow_empty(allow_empty, policy, strategy)
-        )
+        limits = limits_of_solve(target, objective, allow_empty, policy, strategy)
         given = None if weights is None else read_weights(weights, self._cuda_index)
         now = None if current is None else placement_to_host(current, "current")
         sizes = sizes_with(cluster, num_gpus, num_nodes)

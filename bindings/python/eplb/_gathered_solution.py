@@ -51,7 +51,7 @@ class GatheredSolution(Solution):
         bounds: dict[str, Floats],
     ) -> None:
         super().__init__(session, None, weights, microseconds)
-        _, experts, num_slots, num_gpus = self._sizes
+        _, experts, num_slots, num_gpus = self.terms.sizes
         compact = slots.astype(smallest_ints(num_slots - 1)), count.astype(smallest_ints(num_slots - experts + 1))
         placement = place_replicas(*compact)
         self._replicas = compact

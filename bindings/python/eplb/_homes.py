@@ -7,6 +7,7 @@ import numpy as np
 from ._arrays import Floats, Ints
 from ._cluster import Cluster
 from ._library import BOUND_KINDS, POLICIES
+from ._request import changed
 from ._session import Session
 from ._tables import Prices
 from ._thread_session import session_for
@@ -26,8 +27,8 @@ def find_homes(
     share, bound = np.empty(layers), np.empty(layers)
     with session_for(problem, cluster, prices) as session:
         # Without prices both are the same under every policy, and nobody asks for a bound on the load.
-        session.problem.policy = POLICIES["global" if prices is None else "soft"]
-        session.problem.bound_kind = BOUND_KINDS["simple"]
+        policy = POLICIES["global" if prices is None else "soft"]
+        session.problem = changed(session.problem, policy=policy, bound_kind=BOUND_KINDS["simple"])
         for layer in range(layers):
             one = slice(layer, layer + 1)
             session.upload(np.ascontiguousarray(weights.sums[one]))

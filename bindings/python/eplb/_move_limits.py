@@ -22,6 +22,9 @@ class MoveLimits(NamedTuple):
     allow_empty: int | None = None
 
 
+NO_LIMITS = MoveLimits()
+
+
 def move_limits(
     max_moves: Any, max_moves_total: Any, max_arrivals: Any, target: Any, move_price: Any, allow_empty: Any = False
 ) -> MoveLimits:
@@ -37,8 +40,16 @@ def move_limits(
     )
 
 
-def check_allow_empty(allow_empty: Any, policy: Any, strategy: Any) -> int | None:
-    """The same limit of a solve, in which few know it."""
+def limits_of_solve(target: Any, objective: Any, allow_empty: Any, policy: Any, strategy: Any) -> MoveLimits:
+    """Limits of a solve, in which few problems know any."""
+    if target is None and allow_empty is False:
+        return NO_LIMITS
+    return MoveLimits(
+        target=_target_of_solve(target, objective), allow_empty=_may_be_empty(allow_empty, policy, strategy)
+    )
+
+
+def _may_be_empty(allow_empty: Any, policy: Any, strategy: Any) -> int | None:
     flag = _flag("allow_empty", allow_empty)
     if flag and str(policy).lower() != "soft" and str(strategy).lower() != "rebalance":
         raise invalid_argument(
@@ -48,8 +59,7 @@ def check_allow_empty(allow_empty: Any, policy: Any, strategy: Any) -> int | Non
     return flag
 
 
-def check_target(target: Any, objective: Any) -> float | None:
-    """The same, which only one objective knows there."""
+def _target_of_solve(target: Any, objective: Any) -> float | None:
     if target is None:
         return None
     if str(objective).lower() != "split":

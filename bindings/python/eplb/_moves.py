@@ -168,9 +168,9 @@ def fetch_change(session: Session, num_gpus: int, num_nodes: int, cluster: Clust
     return _change(current, placement, (source, round_of, group), count, nodes_of_gpus(num_gpus, num_nodes, cluster))
 
 
-def plan_change(session: Session, current: Array, placement: Array) -> Change:
-    """The way between two placements for the session's problem, cluster and transfer order."""
-    maps = session.plan_transfers(current, placement)
+def plan_change(session: Session, current: Array, placement: Array, order: int) -> Change:
+    """The way between two placements for the session's problem and cluster, and a transfer order as C has it."""
+    maps = session.plan_transfers(current, placement, order)
     node = nodes_of_gpus(session.problem.num_gpus, session.problem.num_nodes, session.cluster)
     change = _change(current, placement, maps, np.empty(0, np.int32), node)
     return dataclasses.replace(change, count=_count_moves(change))
@@ -198,8 +198,7 @@ def plan_moves(
     try:
         session.set_problem(placement.shape[1], num_gpus, num_nodes, 1, "global", "simple")
         session.set_cluster(cluster)
-        session.options.transfer_order = order
-        return plan_change(session, current, placement).moves()
+        return plan_change(session, current, placement, order).moves()
     finally:
         keep_session(session)
 

@@ -21,7 +21,7 @@ from ._session import Session
 from ._session_lock import SharedSession
 from ._split import Split, gpus_to_split_on, read_tolerance, set_split_problem, split
 from ._static_dispatch import Asked, StaticDispatch, static_dispatch_of
-from ._tables import Tables, read_prices, read_window_weights
+from ._tables import NO_TABLES, Tables, read_prices, read_window_weights
 from ._uncopyable import Uncopyable
 from ._windows import KeptWeights
 
@@ -137,6 +137,8 @@ class OpenContext(Uncopyable):
     def _tables(
         self, given: Array | DeviceWeights | None, cluster: Cluster | None, prices: Any, window_weights: Any
     ) -> Tables:
+        if cluster is None and prices is None and window_weights is None:
+            return NO_TABLES
         windows = self._num_windows if given is None else windows_of(given)
         return Tables(cluster, read_prices(prices), read_window_weights(window_weights, windows))
 

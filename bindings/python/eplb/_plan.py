@@ -47,7 +47,7 @@ class Plan(Showing):
 
     def __init__(self, solution: Solution) -> None:
         fields = self.__dict__
-        fields["max_replicas"], fields["num_gpus"] = solution.width, solution.num_gpus
+        fields["max_replicas"], fields["num_gpus"] = solution.terms.width, solution.terms.sizes[-1]
         fields["_solution"] = solution
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:

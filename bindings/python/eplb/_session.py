@@ -65,6 +65,7 @@ class Session(Request):
         cluster, prices, window_weights: that the library has; None if it has none.
         current: a copy of the current placement [L,S] that the library has; None if it has none.
         splits: how often tokens have been split, or a placement prepared for it.
+        known_terms: of its last plan, after what they were made of; None before any.
     """
 
     def __init__(self, device: Any = "cpu", num_threads: int = 1) -> None:
@@ -73,12 +74,15 @@ class Session(Request):
         self.prices: Prices | None = None
         self.window_weights: tuple[float, ...] | None = None
         self.current: Array | None = None
+        # Of maps that are fetched only to be converted: other memory would have to come into the caches first.
+        self._scratch: dict[str, tuple[Array, Any]] = {}
         self._rank = ffi.new("int32_t *")
         self._dims = ffi.new("int64_t[4]")
         self._report = made("report", self.error)
         self._split_options = made("split_options", self.error)
         self._dispatch_options = made("static_dispatch_options", self.error)
         self.splits = 0
+        self.known_terms: tuple[Any, Any] | None = None
         self._prepared: Prepared | None = None
         # Sizes of the splits that a graph holds.
         self._captured: tuple[Any, ...] | None = None
@@ -88,6 +92,8 @@ class Session(Request):
         options.num_threads = integer("num_threads", num_threads)
         self.handle = Handle(options, self.error)
         self._shape = (1, 0, 0)  # of the weights
+        # Of the last solve: what it was of, and its seconds and those of figures.
+        self._timed: tuple[Any, float, float] = (), 0.0, 0.0
         # For all that the library works out about the plan of a solve, or a split, once it is asked for.
         self._seconds_of_figures = 0.0
         self._seconds_of_split = 0.0
@@ -199,8 +205,10 @@ class Session(Request):
         self.upload(weights)
 
     def solve(self) -> None:
-        seconds = _duration.of_solve(self._shape, self.problem, self.options)
-        self._seconds_of_figures = _duration.of_figures(self._shape, self.problem)
+        asked = self._shape, self.problem, self.options
+        if asked != self._timed[0]:
+            self._timed = asked, _duration.of_solve(*asked), _duration.of_figures(*asked[:2])
+        _, seconds, self._seconds_of_figures = self._timed
         if self.current is not None:
             self._seconds_of_figures += _duration.of_transfers(self._shape[1], self.problem.num_slots)
         self.handle.run(seconds, lib.eplb_solve, self.problem, self.options)
@@ -215,12 +223,14 @@ class Session(Request):
     def _fetch(self, name: str, dtype: np.dtype[Any], code: int, shape: Sequence[int] | None) -> Array:
         which = MAPS[name]
         array: Array = np.empty(self.shape(which) if shape is None else shape, dtype)
-        if name in _MAPS_OF_SPLIT:
+        if name in _MAPS_OF_PLACEMENT:
+            seconds = 0.0
+        elif name in _MAPS_OF_SPLIT:
             seconds = self._seconds_of_split
         elif name in _MAPS_OF_DISPATCH:
             seconds = _duration.of_copy(array.size)
         else:
-            seconds = 0 if name in _MAPS_OF_PLACEMENT else self._seconds_of_figures
+            seconds = self._seconds_of_figures
         self.handle.run(seconds, lib.eplb_fetch_map, which, code, ffi.from_buffer(array), array.size)
         return array
 
@@ -235,6 +245,18 @@ class Session(Request):
     def ints32(self, name: str, shape: Sequence[int]) -> Array:
         """Fetches an int map in 32 bits."""
         return self._fetch(name, _INTS32, _INT32, shape)
+
+    def compact(self, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+        """Fetches an int map of the placement in smaller integers."""
+        # Out of its place while in use, for a handler of signals may read, too.
+        kept, data = self._scratch.pop(name, (None, None))
+        if kept is None or kept.shape != shape:
+            kept = np.empty(shape, _INTS32)
+            data = ffi.from_buffer(kept)
+        self.handle.run(0.0, lib.eplb_fetch_map, MAPS[name], _INT32, data, kept.size)
+        array = kept.astype(dtype)
+        self._scratch[name] = kept, data
+        return array
 
     def fingerprint(self) -> int:
         value = ffi.new("uint64_t *")
@@ -351,14 +373,14 @@ class Session(Request):
         self._prepared = before if known else Prepared(*self._asked(placement.copy() if kept is placement else kept))
         self.splits += 1
 
-    def plan_transfers(self, current: Array, placement: Array) -> list[Array]:
+    def plan_transfers(self, current: Array, placement: Array, order: int) -> list[Array]:
         """Source, round and group [L,S] of the way between two placements of one integer type.
 
-        The problem and the transfer order are the session's.
+        The problem is the session's. order: a transfer order as C has it.
         """
         maps = [np.empty(placement.shape, placement.dtype) for _ in range(3)]
         arrays = (ffi.from_buffer(each) for each in (current, placement, *maps))
-        order, code = self.options.transfer_order, DTYPE_CODES[placement.dtype]
+        code = DTYPE_CODES[placement.dtype]
         seconds = _duration.of_transfers(*placement.shape)
         self.handle.run(seconds, lib.eplb_plan_transfers, self.problem, order, *arrays, placement.size, code, ffi.NULL)
         return maps

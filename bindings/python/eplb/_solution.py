@@ -8,6 +8,8 @@ moves does not: a plan with a current placement takes its report, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,14 @@ import numpy as np
 from ._arrays import Array, Floats, Ints
 from ._errors import InvalidState
 from ._fingerprint import plan_fingerprint
-from ._homes import HOME_MAPS, find_homes, prices_that_count
-from ._library import OBJECTIVES, POLICIES, ffi, invalid_state, name_of
+from ._homes import HOME_MAPS, find_homes
+from ._library import invalid_state
 from ._moves import Change, Moves, fetch_change, plan_change
 from ._plan_doubts import doubts_of_solution
-from ._report import Grouping, grouping_of, make_report
+from ._report import make_report
 from ._session import Session
 from ._session_lock import SharedSession
+from ._terms import terms_of
 from ._thread_session import session_for
 from ._windows import KeptWeights, alone_of, forget_windows, has_load, not_kept, one_window, window_figure
 
@@ -34,6 +37,9 @@ _WINDOW_MAPS = ("window_imbalance", "window_bound")
 class Solution:
     """Its answers, by name, are made when they are first asked for; any thread may ask.
 
+    Attributes:
+        terms: what it was solved for.
+
     Args:
         session, shared: of the context, which has just solved. Without shared, the session only has the problem, and
             a class that was derived from this one has the answers.
@@ -41,43 +47,24 @@ class Solution:
         microseconds: that the solve took.
     """
 
+    # The sum of weights and where windows have load, once nothing but warnings needs them.
+    _remains: tuple[Array, Array] | None = None
+    # replica_slots and replica_count, once the library need not be asked for them.
+    _replicas: tuple[Array, Array] | None = None
+    _fingerprint: int | None = None
+
     def __init__(
         self, session: Session, shared: SharedSession | None, weights: KeptWeights, microseconds: float
     ) -> None:
-        problem, options = session.problem, session.options
-        layers, experts = weights.shape[-2:]
-        num_slots: int = problem.num_slots
+        self.terms = terms_of(session, weights)
         self._answers: dict[str, Any] = {}
-        self.width: int = problem.max_replicas or num_slots - experts + 1
-        self._sizes: tuple[int, int, int, int] = layers, experts, num_slots, problem.num_gpus
-        self.num_gpus: int = problem.num_gpus
-        self._grouping: Grouping = grouping_of(problem)
-        self._cluster = session.cluster
-        self._prices = prices_that_count(session)
-        # On one node, all is at home.
-        self._home_maps = HOME_MAPS if self._grouping.num_nodes > 1 or self._prices is not None else ()
-        self._strategy: int = options.strategy
         # Nobody changes it.
         self._current: Array | None = session.current
-        grouping = *self._grouping[:2], name_of(POLICIES, problem.policy)
-        self._answers |= {"current": self._current, "cluster": self._cluster, "grouping": grouping}
-        self._order: int = options.transfer_order
         self._microseconds = microseconds
-        self._problem: bytes = ffi.buffer(problem)[:]
         self._weights: KeptWeights | None = weights
-        self._num_windows = weights.num_windows
-        # Their sum and where windows have load, once nothing but warnings needs them.
-        self._remains: tuple[Array, Array] | None = None
-        self._summed: bool = problem.objective != OBJECTIVES["windows"]
-        self._num_given = weights.num_given
-        # Bounds of a plan that may have empty slots hold for such placements. If it has none, nobody knows that later.
-        self._may_be_empty: bool = options.allow_empty != 0
-        self._bounds_at_once = self._may_be_empty and self._num_windows > 1
-        # replica_slots and replica_count, once the library need not be asked for them.
-        self._replicas: tuple[Array, Array] | None = None
-        self._fingerprint: int | None = None
         self._shared: SharedSession | None = shared
         if shared is not None:
+            layers, _, num_slots, _ = self.terms.sizes
             self._answers["physical_to_logical"] = session.ints("physical_to_logical", (layers, num_slots))
             self._changes = shared.changes
             shared.hold(self)
@@ -94,17 +81,17 @@ class Solution:
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deepcopy: without the context, and complete but for figures of windows and of homes."""
         self["warnings"]
-        if self._bounds_at_once:
+        if self.terms.bounds_at_once:
             self["window_bound"]
         self._own_replicas()
         return {**vars(self), "_shared": None, "_answers": dict(self._answers)}
 
     def detach(self, session: Session) -> None:
         """Takes the integers, from which the rest follows, while the library still has them."""
-        if self._current is not None or self._may_be_empty:
+        if self._current is not None or self.terms.may_be_empty:
             # What its report says of moves, or of bounds, cannot be worked out later.
             self._fetch(session, "report")
-            if self._bounds_at_once:
+            if self.terms.bounds_at_once:
                 self._fetch(session, "window_bound")
             self._release()
         else:
@@ -113,10 +100,10 @@ class Solution:
 
     def _take_replicas(self, session: Session) -> None:
         if self._replicas is None:
-            layers, experts, num_slots, _ = self._sizes
+            layers, experts, num_slots, _ = self.terms.sizes
             # Ours, since callers may write to their arrays; and compact, since a program may keep many plans.
-            slots = session.ints32("replica_slots", (layers, num_slots)).astype(smallest_ints(num_slots - 1))
-            count = session.ints32("replica_count", (layers, experts)).astype(smallest_ints(num_slots - experts + 1))
+            slots = session.compact("replica_slots", (layers, num_slots), smallest_ints(num_slots - 1))
+            count = session.compact("replica_count", (layers, experts), smallest_ints(num_slots - experts + 1))
             self._replicas = slots, count
 
     def _own_replicas(self) -> tuple[Array, Array]:
@@ -138,7 +125,7 @@ class Solution:
         if self._fingerprint is None:
             replicas = self._own_replicas()
             self._fingerprint = plan_fingerprint(
-                place_replicas(*replicas), restore_slots(*replicas), *self._sizes[1::2]
+                place_replicas(*replicas), restore_slots(*replicas), *self.terms.sizes[1::2]
             )
         return self._fingerprint
 
@@ -148,10 +135,9 @@ class Solution:
         found: list[Change] = []
         shared = self._shared
         if shared is not None:
-            num_gpus, num_nodes = self._sizes[3], self._grouping.num_nodes
-            shared.read(
-                self._changes, lambda session: found.append(fetch_change(session, num_gpus, num_nodes, self._cluster))
-            )
+            num_gpus, num_nodes = self.terms.sizes[3], self.terms.grouping.num_nodes
+            read = partial(fetch_change, num_gpus=num_gpus, num_nodes=num_nodes, cluster=self.terms.cluster)
+            shared.read(self._changes, lambda session: found.append(read(session)))
         return found[0] if found else self._plan_change(current)
 
     def _known_current(self) -> Array:
@@ -161,9 +147,9 @@ class Solution:
 
     def _plan_change(self, current: Array) -> Change:
         slots, count = self._own_replicas()
-        with session_for(self._problem, self._cluster) as session:
-            session.options.transfer_order = self._order
-            return plan_change(session, current, place_replicas(slots, count).astype(np.int32))
+        with session_for(self.terms.problem, self.terms.cluster) as session:
+            placement = place_replicas(slots, count).astype(np.int32)
+            return plan_change(session, current, placement, self.terms.transfer_order)
 
     def _moves(self) -> Moves:
         return self._own_change().moves()
@@ -181,7 +167,7 @@ class Solution:
         return self._own_replicas()[1].astype(np.int64)
 
     def _logical_to_physical(self) -> Ints:
-        return expand_replica_slots(*self._own_replicas(), self.width)
+        return expand_replica_slots(*self._own_replicas(), self.terms.width)
 
     def _window_imbalance(self) -> Floats:
         return self._of_windows("window_imbalance", "imbalance")
@@ -190,9 +176,9 @@ class Solution:
         return self._of_windows("window_bound", "bound")
 
     def _of_windows(self, name: str, of_sum: str) -> Floats:
-        if self._num_windows == 0:
+        if self.terms.num_windows == 0:
             raise not_kept()
-        if self._num_windows == 1:
+        if self.terms.num_windows == 1:
             return one_window(self[of_sum])
         self._find(name)
         figures: Floats = self._answers[name]
@@ -205,15 +191,15 @@ class Solution:
         return self._of_homes("off_home_bound")
 
     def _of_homes(self, name: str) -> Floats:
-        if name not in self._home_maps:
-            return np.zeros(self._sizes[0])
+        if name not in self.terms.home_maps:
+            return np.zeros(self.terms.sizes[0])
         self._find(name)
         figures: Floats = self._answers[name]
         return figures
 
     def _warnings(self) -> list[str]:
         report = self["report"]
-        in_windows = self["window_imbalance"] if self._num_windows > 1 and self._summed else None
+        in_windows = self["window_imbalance"] if self.terms.num_windows > 1 and self.terms.summed else None
         weights = self._weights
         remains = self._remains if weights is None else (weights.sums, has_load(weights.windows))
         if remains is None:  # another thread was faster
@@ -222,8 +208,8 @@ class Solution:
         sums, loaded = remains
         alone = None if in_windows is None else alone_of(in_windows, loaded)
         moves = self._current is not None
-        slots = None if self._cluster is not None else self._sizes[2:]
-        doubts = doubts_of_solution(report, sums, self._num_given, alone, self._summed, moves, slots)
+        slots = None if self.terms.cluster is not None else self.terms.sizes[2:]
+        doubts = doubts_of_solution(report, sums, self.terms.num_given, alone, self.terms.summed, moves, slots)
         self._answers.setdefault("warnings", doubts)
         self._remains = None
         return doubts
@@ -236,7 +222,7 @@ class Solution:
 
     def _release(self) -> None:
         """Lets the context and the weights go once nothing is left to be fetched or computed."""
-        left = ("report", *(_WINDOW_MAPS if self._num_windows > 1 else ()), *self._home_maps)
+        left = ("report", *(_WINDOW_MAPS if self.terms.num_windows > 1 else ()), *self.terms.home_maps)
         if all(name in self._answers for name in left):
             if self._weights is not None and "warnings" not in self._answers:
                 self._remains = self._weights.sums, has_load(self._weights.windows)
@@ -252,30 +238,30 @@ class Solution:
         # First, so that the library evaluates once for all figures.
         c_report = session.report()
         # Those of homes are known by now.
-        for each in (*_LAYER_MAPS, *self._home_maps):
+        for each in (*_LAYER_MAPS, *self.terms.home_maps):
             self._fetch_figures(session, each)
         # Before the session goes.
         self._take_replicas(session)
         self._set_report(c_report)
 
     def _fetch_figures(self, session: Session, name: str) -> None:
-        answers, (layers, _, _, num_gpus) = self._answers, self._sizes
+        answers, (layers, _, _, num_gpus) = self._answers, self.terms.sizes
         if name not in answers:
-            widths = {"gpu_load": (num_gpus,), **dict.fromkeys(_WINDOW_MAPS, (self._num_windows,))}
+            widths = {"gpu_load": (num_gpus,), **dict.fromkeys(_WINDOW_MAPS, (self.terms.num_windows,))}
             shape = (layers, *widths.get(name, ()))
             fetch = session.ints if name == "duplicates" else session.floats
             answers.setdefault(name, fetch(name, shape))
 
     def _compute(self, name: str) -> None:
         """The same without the context."""
-        answers, weights, num_gpus = self._answers, self._weights, self._sizes[3]
+        answers, weights, num_gpus = self._answers, self._weights, self.terms.sizes[3]
         # Without weights, another thread has found everything in the meantime.
         if weights is None:
             return
         slots, count = self._own_replicas()
         placement = place_replicas(slots, count)
         if name in _WINDOW_MAPS:
-            answers.setdefault(name, window_figure(name, weights, placement, self._problem, self._cluster))
+            answers.setdefault(name, window_figure(name, weights, placement, self.terms.problem, self.terms.cluster))
             return
         if name in HOME_MAPS:
             self._compute_homes(weights, placement)
@@ -290,21 +276,21 @@ class Solution:
         answers.setdefault("imbalance", imbalance)
         answers.setdefault("bound", bound)
         answers.setdefault("duplicates", duplicates)
-        c_report.strategy = self._strategy
+        c_report.strategy = self.terms.strategy
         c_report.microseconds = self._microseconds
         self._set_report(c_report)
 
     def _can_evaluate(self) -> bool:
         """Whether an evaluation says all that the report does."""
-        return self._current is None and not self._may_be_empty
+        return self._current is None and not self.terms.may_be_empty
 
     def _compute_homes(self, weights: KeptWeights, placement: Ints) -> None:
-        figures = find_homes(weights, placement, self._problem, self._cluster, self._prices)
+        figures = find_homes(weights, placement, self.terms.problem, self.terms.cluster, self.terms.prices)
         for name, each in zip(HOME_MAPS, figures, strict=True):
             self._answers.setdefault(name, each)
 
     def _evaluate(self, weights: KeptWeights, placement: Ints) -> tuple[Any, Floats, Floats, Ints]:
-        with session_for(self._problem, self._cluster, self._prices) as session:
+        with session_for(self.terms.problem, self.terms.cluster, self.terms.prices) as session:
             session.upload(weights.windows)
             figures = session.evaluate(placement)
         if weights.num_windows == 0:
@@ -315,13 +301,16 @@ class Solution:
         answers = self._answers
         loads, imbalance, bound, duplicates = (answers[name] for name in _LAYER_MAPS)
         # The bits of loads.mean(axis=1), in a fraction of its time.
-        open_gpus = self._sizes[3] if self._cluster is None else self._cluster.num_open_gpus
+        open_gpus = self.terms.sizes[3] if self.terms.cluster is None else self.terms.cluster.num_open_gpus
         mean_load = np.add.reduce(loads, axis=1) / open_gpus
-        report = make_report(c_report, imbalance, bound, duplicates, mean_load, self._grouping)
+        report = make_report(c_report, imbalance, bound, duplicates, mean_load, self.terms.grouping)
         answers.setdefault("report", report)
 
 
-_MADE_HERE = {
+_MADE_HERE: dict[str, Callable[[Solution], Any]] = {
+    "current": lambda solution: solution._current,
+    "cluster": lambda solution: solution.terms.cluster,
+    "grouping": lambda solution: (*solution.terms.grouping[:2], solution.terms.policy),
     "replica_slots": Solution._replica_slots,
     "replica_count": Solution._replica_count,
     "logical_to_physical": Solution._logical_to_physical,

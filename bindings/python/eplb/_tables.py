@@ -31,6 +31,9 @@ class Tables(NamedTuple):
     window_weights: tuple[float, ...] | None = None
 
 
+NO_TABLES = Tables()
+
+
 def read_prices(prices: Any) -> Prices | None:
     """Prices as callers give them. The library checks their values."""
     if prices is None:

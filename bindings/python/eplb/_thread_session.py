@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from ._cluster import Cluster
 from ._interrupts import Stop
-from ._library import ffi
 from ._session import Session
 from ._tables import Prices, Tables
 
@@ -37,7 +36,7 @@ def session_for(problem: bytes, cluster: Cluster | None, prices: Prices | None =
     """It, with the C struct of a problem, a cluster, and prices."""
     session = take_session()
     try:
-        ffi.memmove(session.problem, problem, len(problem))
+        session.copy_problem(problem)
         session.set_tables(Tables(cluster, prices))
         yield session
     finally:

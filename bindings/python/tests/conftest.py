@@ -49,6 +49,8 @@ if importlib.util.find_spec("hypothesis") is not None:  # what ./dev gpu runs do
 FROM_WEIGHTS = [strategy for strategy in eplb.strategies() if strategy != "rebalance"]
 # 600 560 120 ...: the best largest load is 196.67.
 PAIRS = [[600, 560, 120, 120, 20, 10, 10, 10]]
+# Of a session: methods that fetch a map by name.
+FETCHES = ("ints", "ints32", "floats", "compact")
 
 
 def pytest_addoption(parser):
@@ -130,12 +132,12 @@ def calls(monkeypatch):
         method = getattr(Session, name)
 
         def counting(session, *arguments):
-            counted[arguments[0] if name in ("ints", "ints32", "floats") else name] += 1
+            counted[arguments[0] if name in FETCHES else name] += 1
             return method(session, *arguments)
 
         monkeypatch.setattr(Session, name, counting)
 
-    for name in ("ints", "ints32", "floats", "report", "evaluate", "evaluate_windows", "upload", "solve"):
+    for name in (*FETCHES, "report", "evaluate", "evaluate_windows", "upload", "solve"):
         count(name)
     return counted
 

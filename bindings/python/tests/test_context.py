@@ -26,7 +26,7 @@ def test_plan_survives_its_context(olmoe):
 
 
 def test_default_strategy_is_the_librarys(context):
-    default = list(eplb.strategies())[Session().defaults.strategy]
+    default = list(eplb.strategies())[Session().options.strategy]
     assert context.solve(PAIRS, **SIZES).report.strategy == default
 
 

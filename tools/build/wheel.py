@@ -127,9 +127,10 @@ def try_wheels(paths):
     alone = ["env", "-i", f"PATH={os.path.join(folder, 'bin')}", f"HOME={os.path.expanduser('~')}"]
     install = [python, "-m", "pip", "install", "--quiet", "--no-compile"]
     for path in paths:
-        # What the first needs is what all of them need.
+        # What the first needs is what all of them need, or the check says so.
         what = [f"{path}[test]"] if path == paths[0] else ["--force-reinstall", "--no-deps", path]
         step(f"install {os.path.basename(path)} there", [*install, *what])
+        step("what it needs is there", [python, "-m", "pip", "check"])
         step("its tests", [*alone, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT, *tests])
 
 

@@ -65,8 +65,8 @@ EPLB_FN int bit_length(uint64_t value) {
 #endif
 }
 
-// floor(mantissa * 2^shift), of a mantissa below 2^63. The result must fit. Without a branch, so
-// that loops become vectors.
+// floor(mantissa * 2^shift), of a mantissa below 2^63. The result must fit: only of 0 it does for
+// any shift. Without a branch, so that loops become vectors.
 EPLB_FN int64_t scaled_down(uint64_t mantissa, int shift) {
   const int left = smaller(larger(shift, 0), 63), right = smaller(larger(-shift, 0), 63);
   return static_cast<int64_t>(mantissa << left >> right);

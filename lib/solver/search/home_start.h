@@ -197,17 +197,16 @@ class FillApart {
   int first_ = 0;  // in order: all before it have as many copies as they may
 };
 // Slots that are empty even so: their GPUs hold all experts that may have more copies, or no looks
-// were left. Each gets the lightest expert that may, if possible one that its GPU lacks; ties: the
-// lowest.
+// were left, and then those get what their GPUs lack. Each of the others gets the lightest expert
+// that may have one more copy, next to another copy of it; ties: the lowest.
 EPLB_ONCE void fill_what_is_left(Team auto& team, ExcessSearch& search, int most_copies) {
   const Arrangement& state = search.state;
   if (state.totals[0].empty == 0) return;
   const View<int> order = search.picked;
   team.order(state.experts, order,
              [&](int e) { return static_cast<uint64_t>(total_weight(state, e)); });
-  const bool gave_up = search.looks <= 0;
   team.single([&] {
-    if (gave_up) FillApart(state, order, search.workspace.head_mark).fill();
+    if (search.looks <= 0) FillApart(state, order, search.workspace.head_mark).fill();
     for (int place = 0, next = 0; place < state.places; ++place) {
       if (state.expert[place] != state.void_expert()) continue;
       while (state.copies[order[next]] >= most_copies) ++next;

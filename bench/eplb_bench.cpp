@@ -1,24 +1,16 @@
 // How fast and how good libeplb is compared with a heap greedy, in one run on one thread.
-//
-//     eplb_bench [--seconds S] [--shape SLOTS/GPUS[/NODES/GROUPS]] [--markdown FILE]
-//                [--commit TEXT]
-//                [--only START_OF_NAME] [--profile STRATEGY] [TRACE.csv ...]
-//
 // Baseline and subject take turns and the median of the ratios of neighbours is what counts: a
 // neighbour on the machine slows both. Times are processor time of the thread, for a neighbour may
-// also interrupt it: more often in the longer of two runs. Several traces are pooled. Without traces, three made-up
-// ones (see trace.h) are solved.
+// also interrupt it: more often in the longer of two runs.
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
 #include "heap_greedy.h"
-#include "processor.h"
+#include "program.h"
 #include "subject.h"
 #include "trace.h"
 
@@ -166,15 +158,9 @@ std::string table(Shape shape, const std::vector<Row>& rows) {
 }
 
 std::string heading(const Arguments& arguments) {
-  char backend[256] = "";
-  eplb_backend_info(EPLB_DEVICE_CPU, nullptr, backend, sizeof backend, nullptr);
   std::ostringstream out;
   out << "# Speed compared with a heap greedy\n\n"
-      << "- machine: " << processor() << "; one thread\n"
-      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; "
-      << backend << "\n"
-      << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS
-      << ", heap greedy -O2\n"
+      << machine_and_library(arguments.commit) << ", heap greedy -O2\n"
       << "- time, of the processor: upload, solve and fetch of physical_to_logical as int32 into a "
          "reused buffer;\n"
       << "  baseline and subject take turns, at least 5 each; the median of the ratios of "
@@ -187,39 +173,34 @@ std::string heading(const Arguments& arguments) {
   return out.str();
 }
 
-bool is_shape(const char* text, Shape& shape) {
-  const int numbers =
-      std::sscanf(text, "%d/%d/%d/%d", &shape.slots, &shape.gpus, &shape.nodes, &shape.groups);
-  return numbers == 2 || numbers == 4;
+Shape read_shape(const char* text) {
+  Shape shape;
+  int end = 0;
+  if (std::sscanf(text, "%d/%d%n", &shape.slots, &shape.gpus, &end) == 2 && !text[end])
+    return shape;
+  if (std::sscanf(text, "%d/%d/%d/%d%n", &shape.slots, &shape.gpus, &shape.nodes, &shape.groups,
+                  &end) == 4 &&
+      !text[end])
+    return shape;
+  throw std::runtime_error(std::string(text) + " is no shape");
 }
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  for (int i = 1; i < argc; i++) {
-    const std::string word = argv[i];
-    if (word.rfind("--", 0) != 0) {
-      arguments.traces.push_back(read_trace(word));
-      continue;
-    }
-    if (i + 1 == argc) throw std::runtime_error(word + " wants a value");
-    const char* value = argv[++i];
-    Shape shape;
-    if (word == "--seconds") {
-      arguments.seconds = std::atof(value);
-    } else if (word == "--markdown") {
-      arguments.markdown = value;
-    } else if (word == "--commit") {
-      arguments.commit = value;
-    } else if (word == "--only") {
-      arguments.only = value;
-    } else if (word == "--profile") {
-      arguments.profile = value;
-    } else if (word == "--shape" && is_shape(value, shape)) {
-      arguments.shapes.push_back(shape);
-    } else {
-      throw std::runtime_error("unknown: " + word + " " + value);
-    }
-  }
+  const std::vector<std::string> files = parse_options(
+      argc, argv,
+      "How fast and how good libeplb is compared with a heap greedy, in one run on one thread.\n"
+      "Several traces are pooled. Without any, three made-up ones are solved.",
+      "[TRACE.csv]...",
+      {{"seconds", "S", "for each pair of trace and strategy (0.25)", into(arguments.seconds)},
+       {"shape", "SHAPE", "SLOTS/GPUS[/NODES/GROUPS], of 256 experts; may be repeated (seven)",
+        [&](const char* text) { arguments.shapes.push_back(read_shape(text)); }},
+       {"only", "NAME", "strategies whose name begins so", into(arguments.only)},
+       {"profile", "STRATEGY", "only solve, the first shape and trace, for callgrind and perf",
+        into(arguments.profile)},
+       {"markdown", "FILE", "write the tables there", into(arguments.markdown)},
+       {"commit", "TEXT", "that the tables name", into(arguments.commit)}});
+  for (const std::string& file : files) arguments.traces.push_back(read_trace(file));
   if (arguments.shapes.empty()) {
     arguments.shapes = {{288, 32},  {320, 64},  {288, 72},      {256, 32},
                         {384, 128}, {288, 144}, {288, 32, 4, 8}};
@@ -253,20 +234,16 @@ void run(const Arguments& arguments) {
     std::fflush(stdout);
     text += lines;
   }
-  if (arguments.markdown.empty()) return;
-  std::ofstream file(arguments.markdown);
-  if (!(file << text)) throw std::runtime_error(arguments.markdown + " cannot be written");
+  write_file(arguments.markdown, text);
 }
 
 }  // namespace
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  try {
+  return bench::run_program("eplb_bench", [&] {
     const bench::Arguments arguments = bench::parse(argc, argv);
     arguments.profile.empty() ? bench::run(arguments) : bench::profile(arguments);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "eplb_bench: %s\n", error.what());
-    return 2;
-  }
+    return 0;
+  });
 }

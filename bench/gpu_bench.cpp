@@ -1,25 +1,17 @@
 // How long a GPU takes, from device memory to device memory and from host to host, compared with
 // the CPU of the same machine: solves, and splits of tokens over placements of other loads.
 //
-//     eplb_gpu_bench [--replays N] [--seconds S] [--budget S] [--only START_OF_NAME]
-//                    [--markdown FILE] [--tsv FILE]
-//                    [--commit TEXT] [--machine TEXT] [--profile] [TRACE.csv ...]
-//
-// --replays: of the captured graph, for each trace (200, or fewer if they would take over 0.4 s).
-// --seconds: for each measurement with the clock of the host. --budget: no row begins after this
-// number of seconds. --tsv: what torch_on_gpu.py takes in. --profile: measures nothing; each
-// problem once, between the marks that `ncu --profile-from-start off` waits for. Several traces are
-// pooled. Without traces, one made-up one (see trace.h) is solved.
+// --profile makes each call once, between the marks that `ncu --profile-from-start off` waits for.
 #include "gpu_report.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <stdexcept>
 #include <thread>
+
+#include "program.h"
 
 // Their header is no part of what NVIDIA's wheels of the runtime have.
 extern "C" cudaError_t cudaProfilerStart(void);
@@ -189,46 +181,28 @@ void measure(SplitRow& row, const Arguments& arguments) {
 
 // ----------------------------------------------------------------------------------------- running
 
-void write_file(const std::string& path, const std::string& text) {
-  if (path.empty()) return;
-  std::ofstream file(path);
-  if (!(file << text)) throw std::runtime_error(path + " cannot be written");
-}
-
-void parse_option(Arguments& arguments, const std::string& word, const char* value) {
-  if (word == "--replays")
-    arguments.replays = std::max(1, std::atoi(value));
-  else if (word == "--seconds")
-    arguments.seconds = std::atof(value);
-  else if (word == "--budget")
-    arguments.budget = std::atof(value);
-  else if (word == "--only")
-    arguments.only = value;
-  else if (word == "--markdown")
-    arguments.markdown = value;
-  else if (word == "--tsv")
-    arguments.tsv = value;
-  else if (word == "--commit")
-    arguments.commit = value;
-  else if (word == "--machine")
-    arguments.machine = value;
-  else
-    throw std::runtime_error("unknown: " + word);
-}
-
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  for (int i = 1; i < argc; i++) {
-    const std::string word = argv[i];
-    if (word == "--profile")
-      arguments.profile = true;
-    else if (word.rfind("--", 0) != 0)
-      arguments.traces.push_back(read_trace(word));
-    else if (i + 1 == argc)
-      throw std::runtime_error(word + " wants a value");
-    else
-      parse_option(arguments, word, argv[++i]);
-  }
+  const std::vector<std::string> files = parse_options(
+      argc, argv,
+      "How long a GPU takes, compared with the CPU of the same machine. Several traces are "
+      "pooled.\n"
+      "Without any, one made-up one is solved.",
+      "[TRACE.csv]...",
+      {{"replays", "N", "of the captured graph, for each trace (200, or fewer, for 0.4 s)",
+        into(arguments.replays)},
+       {"seconds", "S", "for each measurement with the clock of the host (0.2)",
+        into(arguments.seconds)},
+       {"budget", "S", "no row begins after that time", into(arguments.budget)},
+       {"only", "NAME", "strategies whose name begins so", into(arguments.only)},
+       {"profile", nullptr, "measure nothing: make each call once, for ncu",
+        into(arguments.profile)},
+       {"markdown", "FILE", "write the tables there", into(arguments.markdown)},
+       {"tsv", "FILE", "write what torch_on_gpu.py reads there", into(arguments.tsv)},
+       {"commit", "TEXT", "that the tables name", into(arguments.commit)},
+       {"machine", "TEXT", "that the tables name", into(arguments.machine)}});
+  arguments.replays = std::max(1, arguments.replays);
+  for (const std::string& file : files) arguments.traces.push_back(read_trace(file));
   if (arguments.traces.empty()) arguments.traces.push_back(make_trace(58, 256, 0));
   return arguments;
 }
@@ -332,11 +306,8 @@ int profile_all(const Arguments& arguments) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  try {
+  return bench::run_program("eplb_gpu_bench", [&] {
     const bench::Arguments arguments = bench::parse(argc, argv);
-    return (arguments.profile ? bench::profile_all : bench::run)(arguments) > 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "eplb_gpu_bench: %s\n", error.what());
-    return 2;
-  }
+    return int((arguments.profile ? bench::profile_all : bench::run)(arguments) > 0);
+  });
 }

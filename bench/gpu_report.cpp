@@ -5,7 +5,7 @@
 #include <sstream>
 #include <thread>
 
-#include "processor.h"
+#include "program.h"
 
 namespace bench {
 namespace {
@@ -166,8 +166,8 @@ std::string heading(const Arguments& arguments) {
       << "- machine: " << gpu << "; " << cuda << "; " << processor() << ", "
       << std::thread::hardware_concurrency() << " threads; " << arguments.machine << "\n"
       << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit
-      << "; on the CPU it " << cpu << "\n- compiled by " << EPLB_BENCH_COMPILER << ", "
-      << EPLB_BENCH_FLAGS << "; CUDA for " << EPLB_BENCH_CUDA << "\n"
+      << "; on the CPU it " << cpu << "\n- compiled by " << compiled_by() << "; CUDA for "
+      << EPLB_BENCH_CUDA << "\n"
       << "- device to device: upload, solve and fetch of physical_to_logical as int32, captured in "
          "one graph;\n"
       << "  median of up to " << arguments.replays

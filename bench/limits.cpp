@@ -1,14 +1,8 @@
 // How long do calls take at the limits of what eplb.h allows? Nothing may take longer than 10 s for a
 // layer: solves at FAST, their reports, evaluations and transfers.
 //
-//     eplb_limits [--short] [--only KIND] [--shape TEXT] [--seconds T] [--markdown FILE]
-//                 [--commit TEXT]
-//
-// Calls of each kind (call_kind.h) whose name contains KIND are made once for one layer of each
-// shape below whose name contains TEXT. Each is made on one thread of a process of its own, which
-// the kernel ends after --seconds (10) of processor time; the exit status is 1 if it ended any.
-// --short times nothing: it makes the calls of few shapes, without that limit, and is for continuous
-// integration.
+// Calls of each kind (call_kind.h) are made once for one layer of each shape below. Each is made on
+// one thread of a process of its own, which the kernel ends after --seconds of processor time.
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,16 +10,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <stdexcept>
 
 #include "call_kind.h"
 #include "layer_weights.h"
-#include "processor.h"
+#include "program.h"
 
 namespace bench {
 namespace {
@@ -159,22 +151,14 @@ class Output {
     std::fflush(stdout);
     text_ += text;
   }
-  void write_to(const std::string& path) const {
-    std::ofstream file(path);
-    if (!(file << text_)) throw std::runtime_error(path + " cannot be written");
-  }
+  const std::string& text() const { return text_; }
 
  private:
   std::string text_;
 };
 
 std::string heading(const Arguments& arguments) {
-  char backend[256] = "";
-  eplb_backend_info(EPLB_DEVICE_CPU, nullptr, backend, sizeof backend, nullptr);
-  return "# Calls at the limits\n\n- machine: " + processor() +
-         "; one thread\n- library: libeplb " + eplb_version_string() + ", commit " +
-         arguments.commit + "; " + backend + "\n- compiled by " + EPLB_BENCH_COMPILER +
-         ", library " + EPLB_BENCH_FLAGS +
+  return "# Calls at the limits\n\n" + machine_and_library(arguments.commit) +
          "\n- seconds of processor time for one layer; solves are at FAST, and a report is that of "
          "the plan before it\n- shapes are written experts -> slots/GPUs\n\n";
 }
@@ -228,34 +212,25 @@ bool measure_all(const Arguments& arguments) {
     late |= !found.call || (has_report(kind) && !found.report);
     output.add(row(kind, of, found, arguments.most_seconds));
   });
-  if (!arguments.markdown.empty()) output.write_to(arguments.markdown);
+  write_file(arguments.markdown, output.text());
   return late;
 }
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  for (int i = 1; i < argc; i++) {
-    const std::string word = argv[i];
-    if (word == "--short") {
-      arguments.is_short = true;
-      continue;
-    }
-    if (i + 1 == argc) throw std::runtime_error(word + " wants a value");
-    const char* value = argv[++i];
-    if (word == "--only") {
-      arguments.only = value;
-    } else if (word == "--shape") {
-      arguments.shape = value;
-    } else if (word == "--seconds") {
-      arguments.most_seconds = std::atof(value);
-    } else if (word == "--markdown") {
-      arguments.markdown = value;
-    } else if (word == "--commit") {
-      arguments.commit = value;
-    } else {
-      throw std::runtime_error("unknown: " + word + " " + value);
-    }
-  }
+  parse_options(
+      argc, argv,
+      "How long do calls take at the limits of what eplb.h allows? The exit status is 1 if any\n"
+      "was ended.",
+      nullptr,
+      {{"only", "TEXT", "calls of kinds whose name contains it", into(arguments.only)},
+       {"shape", "TEXT", "shapes whose name contains it", into(arguments.shape)},
+       {"seconds", "S", "of processor time after which a call is ended (10)",
+        into(arguments.most_seconds)},
+       {"short", nullptr, "calls of few shapes, without a limit; nothing is timed",
+        into(arguments.is_short)},
+       {"markdown", "FILE", "write the table there", into(arguments.markdown)},
+       {"commit", "TEXT", "that the table names", into(arguments.commit)}});
   return arguments;
 }
 
@@ -269,10 +244,5 @@ int run(const Arguments& arguments) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  try {
-    return bench::run(bench::parse(argc, argv));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "eplb_limits: %s\n", error.what());
-    return 2;
-  }
+  return bench::run_program("eplb_limits", [&] { return bench::run(bench::parse(argc, argv)); });
 }

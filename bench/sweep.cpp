@@ -1,27 +1,21 @@
 // Looks for cliffs: shapes whose solve costs several times as much per slot as that of a
 // neighbouring shape.
 //
-//     eplb_sweep [--efforts FAST,NORMAL,MAX] [--limit RATIO] [--most-slots N] [--milliseconds T]
-//                [--markdown FILE] [--commit TEXT] [--tsv FILE]
-//
 // BEST solves a few layers of each shape of a grid (sweep_grid.h) on one thread. A step between
-// neighbours of more than --limit (3) must be one of those that are known, with its reason
-// (sweep_known.h); the exit status is 1 if there is another. --milliseconds is spent on each shape
-// at least, and the median time counts. Steps near the limit are measured again, ten times as long,
-// so that a busy machine raises no false alarm. --tsv writes the time of every shape.
+// neighbours of more than the limit must be one of those that are known, with its reason
+// (sweep_known.h). Steps near the limit are measured again, ten times as long, so that a busy
+// machine raises no false alarm.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
-#include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 
 #include "layer_weights.h"
-#include "processor.h"
+#include "program.h"
 #include "subject.h"
 #include "sweep_grid.h"
 #include "sweep_known.h"
@@ -206,24 +200,14 @@ std::string table(const Sweep& sweep, double limit) {
 }
 
 std::string heading(const Arguments& arguments) {
-  char backend[256] = "";
-  eplb_backend_info(EPLB_DEVICE_CPU, nullptr, backend, sizeof backend, nullptr);
   std::ostringstream out;
   out << "# Time per slot from shape to shape\n\n"
-      << "- machine: " << processor() << "; one thread\n"
-      << "- library: libeplb " << eplb_version_string() << ", commit " << arguments.commit << "; "
-      << backend << "\n"
-      << "- compiled by " << EPLB_BENCH_COMPILER << ", library " << EPLB_BENCH_FLAGS << "\n"
+      << machine_and_library(arguments.commit) << "\n"
       << "- shapes of up to " << arguments.most_slots << " slots, written experts -> slots/GPUs\n"
       << "- time: a solve of " << kLaws * kLayersOfEachLaw << " layers (" << kLaws << " above "
       << kFewSlots << " slots) from even to steep, per layer and slot, the median\n"
       << "- a step: two shapes that differ by one notch of one parameter\n\n";
   return out.str();
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  if (!(file << text)) throw std::runtime_error(path + " cannot be written");
 }
 
 std::string all_times(const std::vector<Sweep>& sweeps) {
@@ -248,28 +232,20 @@ std::vector<std::string> split(const std::string& text) {
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  for (int i = 1; i < argc; i++) {
-    const std::string word = argv[i];
-    if (i + 1 == argc) throw std::runtime_error(word + " wants a value");
-    const char* value = argv[++i];
-    if (word == "--efforts") {
-      arguments.efforts = split(value);
-    } else if (word == "--limit") {
-      arguments.limit = std::atof(value);
-    } else if (word == "--most-slots") {
-      arguments.most_slots = std::atoi(value);
-    } else if (word == "--milliseconds") {
-      arguments.milliseconds = std::atof(value);
-    } else if (word == "--markdown") {
-      arguments.markdown = value;
-    } else if (word == "--commit") {
-      arguments.commit = value;
-    } else if (word == "--tsv") {
-      arguments.tsv = value;
-    } else {
-      throw std::runtime_error("unknown: " + word + " " + value);
-    }
-  }
+  parse_options(
+      argc, argv,
+      "Looks for cliffs: shapes whose solve costs several times as much per slot as that of a\n"
+      "neighbouring shape. The exit status is 1 if there is one that is not known.",
+      nullptr,
+      {{"efforts", "LIST", "of BEST (FAST,NORMAL,MAX)",
+        [&](const char* text) { arguments.efforts = split(text); }},
+       {"limit", "RATIO", "above which a step is a cliff (3)", into(arguments.limit)},
+       {"most-slots", "N", "of a shape (16384)", into(arguments.most_slots)},
+       {"milliseconds", "T", "for each shape, at least; the median time counts (1)",
+        into(arguments.milliseconds)},
+       {"markdown", "FILE", "write the tables there", into(arguments.markdown)},
+       {"tsv", "FILE", "write the time of every shape there", into(arguments.tsv)},
+       {"commit", "TEXT", "that the tables name", into(arguments.commit)}});
   return arguments;
 }
 
@@ -286,8 +262,8 @@ int run(const Arguments& arguments) {
     std::fflush(stdout);
     text += found;
   }
-  if (!arguments.markdown.empty()) write_file(arguments.markdown, text);
-  if (!arguments.tsv.empty()) write_file(arguments.tsv, all_times(sweeps));
+  write_file(arguments.markdown, text);
+  write_file(arguments.tsv, all_times(sweeps));
   return cliffs > 0;
 }
 
@@ -295,10 +271,5 @@ int run(const Arguments& arguments) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  try {
-    return bench::run(bench::parse(argc, argv));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "eplb_sweep: %s\n", error.what());
-    return 2;
-  }
+  return bench::run_program("eplb_sweep", [&] { return bench::run(bench::parse(argc, argv)); });
 }

@@ -14,8 +14,8 @@ def source_key(*folders):
     """A hash of all sources of the Python package."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path, names, files in sorted(os.walk(os.path.join(ROOT, folder))):
-            names[:] = [name for name in names if name not in ("__pycache__", "tests", "build", "dist")]
+        for path, names, files in os.walk(os.path.join(ROOT, folder)):
+            names[:] = sorted(set(names) - {"__pycache__", "tests", "build", "dist"})
             for file in sorted(files):
                 with open(os.path.join(path, file), "rb") as content:
                     digest.update(f"{path}/{file}".encode() + content.read())

@@ -176,10 +176,6 @@ class HostTeam {
       cpu::sort_indices(keys, n, least, most, order.data);
   }
   template <class Key> void serve(int n, View<Key> keys, int steps, auto rekey) const {
-#ifdef __AVX512F__
-    if constexpr (sizeof(Key) == sizeof(int))
-      if (in_registers(n, [&]<int N> { serve_sorted<N>(n, keys.data, steps, rekey); })) return;
-#endif
     WinnerTree<Key> tree(workspace_.data, n, [&](int i) { return keys[i]; });
     for (int step = 0; step < steps; ++step) {
       const int i = tree.index();

@@ -374,6 +374,10 @@ def gpu_loads(weights: Array, count: Array, placement: Ints, num_gpus: int) -> F
 def expand_replica_slots(replica_slots: Array, replica_count: Array, width: int) -> Ints:
     """logical_to_physical [L,E,width] from the slots of all experts one after the other."""
     expanded = np.full((*replica_count.shape, width), -1, np.int64)
-    # True where a replica is; in C order these places are those of replica_slots.
-    expanded[np.arange(width) < replica_count[..., np.newaxis]] = replica_slots[_listed(replica_slots, replica_count)]
+    count = replica_count.ravel().astype(np.int64)
+    ends = np.cumsum(count)
+    # From where a replica is listed, all layers in one row, to where it belongs.
+    shifts = np.arange(0, expanded.size, width) - (ends - count)
+    places = np.arange(ends[-1]) + np.repeat(shifts, count)
+    expanded.reshape(-1)[places] = replica_slots[_listed(replica_slots, replica_count)]
     return expanded

@@ -79,6 +79,12 @@ def test_expand_replica_slots():
     assert expanded.tolist() == [[[2, -1, -1], [0, 1, -1]]]
 
 
+def test_expand_replica_slots_of_layers_with_empty_slots():
+    slots, count = np.array([[1, 3, 2, 0], [2, 0, 1, -1]]), np.array([[1, 3], [2, 1]])
+    expanded = expand_replica_slots(slots, count.astype(np.uint8), 3)
+    assert expanded.tolist() == [[[1, -1, -1], [3, 2, 0]], [[2, 0, -1], [1, -1, -1]]]
+
+
 def test_layer_of_zeros(context):
     plan = context.solve(np.zeros((2, 8)), **SIZES)
     assert plan.replica_count.tolist() == [[2] * 8] * 2

@@ -193,7 +193,7 @@ Arguments parse(int argc, char** argv) {
       "Several traces are pooled. Without any, three made-up ones are solved.",
       "[TRACE.csv]...",
       {{"seconds", "S", "for each pair of trace and strategy (0.25)", into(arguments.seconds)},
-       {"shape", "SHAPE", "SLOTS/GPUS[/NODES/GROUPS], of 256 experts; may be repeated (seven)",
+       {"shape", "SHAPE", "SLOTS/GPUS[/NODES/GROUPS]; may be repeated (seven)",
         [&](const char* text) { arguments.shapes.push_back(read_shape(text)); }},
        {"only", "NAME", "strategies whose name begins so", into(arguments.only)},
        {"profile", "STRATEGY", "only solve, the first shape and trace, for callgrind and perf",

@@ -6,11 +6,11 @@ tools/build/python_package.py lends .venv the torch of another Python, tools/bui
 import os
 import subprocess
 import sys
-import tempfile
 import unittest
 from unittest import mock
 
 from header import ROOT
+from scratch import InScratchFolder
 
 sys.path.insert(0, os.path.join(ROOT, "tools", "build"))
 import gpu_machine  # noqa: E402
@@ -20,20 +20,12 @@ import python_package  # noqa: E402
 TORCH = "import atexit\nprint('A new version of torch!')\nprint('import nowhere')\natexit.register(print, 'Bye')\n"
 
 
-class BorrowedTorch(unittest.TestCase):
+class BorrowedTorch(InScratchFolder):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = os.path.realpath(folder.name)
+        super().setUp()
         self.lender, venv = os.path.join(self.folder, "lender"), os.path.join(self.folder, "venv")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
         self.python = os.path.join(venv, "bin", "python")
-
-    def write(self, name, text):
-        path = os.path.join(self.folder, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as file:
-            file.write(text)
 
     def borrow(self):
         environment = {"PYTHONPATH": os.pathsep.join([self.lender, os.path.join(self.folder, "watcher")])}
@@ -60,35 +52,30 @@ class BorrowedTorch(unittest.TestCase):
         self.assertEqual(self.run_in_venv(show), ("[]\n", ""))
 
 
-class Machine(unittest.TestCase):
+class Machine(InScratchFolder):
     """In place of a torch, and of numpy, there is a module that prints."""
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
+        super().setUp()
         # Bytecode of a module that is written again within the same second, as long as before, would be taken for new.
-        self.folder, self.environment = folder.name, {"PYTHONPATH": folder.name, "PYTHONDONTWRITEBYTECODE": "1"}
-
-    def write(self, module, text):
-        with open(os.path.join(self.folder, f"{module}.py"), "w") as file:
-            file.write(text)
+        self.environment = {"PYTHONPATH": self.folder, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def test_torch(self):
         says = "import atexit\nprint('A new version!')\natexit.register(print, {last!r})\n"
         for sees in (True, False):
             with self.subTest(sees=sees):
-                self.write("torch", says.format(last=not sees) + f"class cuda:\n    is_available = lambda: {sees}\n")
+                self.write("torch.py", says.format(last=not sees) + f"class cuda:\n    is_available = lambda: {sees}\n")
                 self.assertEqual(gpu_machine.torch_sees_gpu(self.environment), sees)
-        self.write("torch", "print('True')\nimport nowhere\n")
+        self.write("torch.py", "print('True')\nimport nowhere\n")
         self.assertFalse(gpu_machine.torch_sees_gpu(self.environment))
 
     def test_modules(self):
         for module in ("numpy", "pytest"):
-            self.write(module, "import atexit\nprint('Hello')\natexit.register(print, 'Bye')\n")
-        self.write("cffi", "class FFI:\n    def cdef(self, text):\n        print(text)\n")
+            self.write(f"{module}.py", "import atexit\nprint('Hello')\natexit.register(print, 'Bye')\n")
+        self.write("cffi.py", "class FFI:\n    def cdef(self, text):\n        print(text)\n")
         self.assertEqual(gpu_machine.missing_modules(self.environment), [])
-        self.write("numpy", "print('there')\nraise SystemExit\n")
-        self.write("cffi", "print('there')\nimport nowhere\n")
+        self.write("numpy.py", "print('there')\nraise SystemExit\n")
+        self.write("cffi.py", "print('there')\nimport nowhere\n")
         self.assertEqual(gpu_machine.missing_modules(self.environment), ["numpy", "cffi (with pycparser)"])
 
 

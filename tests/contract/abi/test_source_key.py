@@ -2,30 +2,22 @@
 
 import os
 import sys
-import tempfile
 import unittest
 from unittest import mock
 
 from header import ROOT
+from scratch import InScratchFolder
 
 sys.path.insert(0, os.path.join(ROOT, "tools", "build"))
 import python_package  # noqa: E402
 
 
-class SourceKey(unittest.TestCase):
+class SourceKey(InScratchFolder):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
+        super().setUp()
         for path in ("CMakeLists.txt", "package/module.py", "package/inner/module.py"):
             self.write(path, "1")
         self.key = self.key_now()
-
-    def write(self, path, text):
-        path = os.path.join(self.folder, path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as file:
-            file.write(text)
 
     def key_now(self):
         with mock.patch.object(python_package, "ROOT", self.folder):

@@ -64,10 +64,10 @@ std::vector<std::string> parse_options(int argc, char** argv, const char* about,
   opterr = 0;
   int which = 0;
   // ":" tells an option without its value from one that is unknown.
-  for (int found; (found = getopt_long(argc, argv, ":", known.data(), &which)) != -1;) {
+  for (int found; (found = getopt_long_only(argc, argv, ":", known.data(), &which)) != -1;) {
     const std::string word = argv[optind - 1];
     if (found == ':') throw std::runtime_error(word + " wants a value");
-    if (found) throw std::runtime_error("no option is " + word + "; see --help");
+    if (found) throw std::runtime_error(word + " is no option; see --help");
     if (size_t(which) == options.size()) {
       print_help(argv[0], about, operands, options);
       std::exit(0);
@@ -75,7 +75,7 @@ std::vector<std::string> parse_options(int argc, char** argv, const char* about,
     options[size_t(which)].take(optarg);
   }
   const std::vector<std::string> rest(argv + optind, argv + argc);
-  if (!operands && !rest.empty()) throw std::runtime_error("nothing takes " + rest[0]);
+  if (!operands && !rest.empty()) throw std::runtime_error(rest[0] + " is no option; see --help");
   return rest;
 }
 

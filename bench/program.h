@@ -16,11 +16,11 @@ struct Option {
 
 std::function<void(const char*)> into(std::string& text);
 std::function<void(const char*)> into(double& number);  // of at least 0
-std::function<void(const char*)> into(int& number);     // of at least 0
+std::function<void(const char*)> into(int& number);     // whole, of at least 0
 std::function<void(const char*)> into(bool& chosen);
 
-// Returns the operands, in order. --help prints the options below what the program does, and ends it.
-// Without `operands`, the word that --help has for them, there may be none. Throws
+// Returns the operands, in order. about: what the program does, which --help prints above the options
+// before it exits. operands: what --help calls them; nullptr: there may be none. Throws
 // std::runtime_error.
 std::vector<std::string> parse_options(int argc, char** argv, const char* about,
                                        const char* operands, const std::vector<Option>& options);

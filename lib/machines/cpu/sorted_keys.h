@@ -13,8 +13,8 @@
 
 EPLB_STAGE_BEGIN
 
-// The vectors of words: doubles, for AVX2 has no minimum of 64-bit integers, and that of AVX-512
-// takes two instructions' time on Intel. Not negative and finite, they are ordered like their bits.
+// The vectors of words: doubles, for AVX2 has no minimum of 64-bit integers, and AVX-512 is faster
+// with doubles where vectors are many. Not negative and finite, they are ordered like their bits.
 #ifdef __AVX512F__
 struct WordVectors {
   using Words = __m512d;
